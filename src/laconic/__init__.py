@@ -1,0 +1,1 @@
+"""laconic: document classifiers that read only the tokens that matter."""

@@ -1,0 +1,89 @@
+"""Every exception and warning that laconic raises on purpose, in one place.
+
+The command line prints an exception's message without a traceback and exits 1, so a message is
+one sentence that says what was expected, what was got, and what to do.
+
+    LaconicError
+    ├── DataError           a file, a column, a label or a row that cannot be used
+    ├── OutputError         an output that exists, cannot be written, or a full disk
+    ├── PlanError           a reduction plan that is wrong, or that does not fit the model
+    ├── ModelError          a checkpoint or a model directory that cannot be used
+    ├── DeviceError         a device that is not there
+    ├── TrainingError       a training run that cannot start or go on
+    └── MissingExtraError   an optional dependency that is not installed
+
+    LaconicWarning          something was changed, ignored or left out; said once, with counts
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+__all__ = [
+    "DataError",
+    "DeviceError",
+    "LaconicError",
+    "LaconicWarning",
+    "MissingExtraError",
+    "ModelError",
+    "OutputError",
+    "PlanError",
+    "TrainingError",
+    "require",
+]
+
+
+class LaconicError(Exception):
+    """Base class of all errors that laconic raises on purpose."""
+
+
+class DataError(LaconicError, ValueError):
+    """A file, a column, a label or a row that cannot be used."""
+
+
+class OutputError(LaconicError, OSError):
+    """An output that exists already, cannot be written, or a disk that is full."""
+
+
+class PlanError(LaconicError, ValueError):
+    """A reduction plan that is wrong in itself, or that does not fit the model."""
+
+
+class ModelError(LaconicError, ValueError):
+    """A checkpoint or a model directory that cannot be used."""
+
+
+class DeviceError(LaconicError, RuntimeError):
+    """A device that is not there, or that cannot do what was asked."""
+
+
+class TrainingError(LaconicError, RuntimeError):
+    """A training run that cannot start, or that cannot go on."""
+
+
+class MissingExtraError(LaconicError, ImportError):
+    """An optional dependency that is not installed; the message holds the command."""
+
+
+class LaconicWarning(UserWarning):
+    """Something was changed, ignored or left out; said once, with counts."""
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import an optional module, or say which extra brings it.
+
+    Args:
+        module: the module's import name, for example `"sklearn.metrics"`.
+        extra: the extra of laconic that installs it, for example `"train"`.
+
+    Raises:
+        MissingExtraError: if the module cannot be imported.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{module.split('.')[0]} is needed for this and is not installed; "
+            f"run: pip install 'laconic[{extra}]'"
+        ) from error
