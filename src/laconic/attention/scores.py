@@ -1,0 +1,141 @@
+"""Attention with its explicit matrix, for the importance scores, and the masks of windows."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from laconic.attention.packing import ScoreRequest
+from laconic.ragged import Layout, Ragged
+
+__all__ = ["column_weights", "explicit_attention", "masked_softmax", "window_mask"]
+
+# Entries of the attention matrix that are made at a time: 1 Mi floats (4 MiB) stay in the cache of
+# a server core. One matrix for 16 documents of 512 tokens and 12 heads would take 192 MiB.
+_PIECE = 1 << 20
+
+
+def column_weights(layout: Layout, request: ScoreRequest) -> Tensor:
+    """How much each query row counts in its document's score, `(tokens,)`, summing to 1 in each."""
+    places = layout.places
+    if request.kind == "first":
+        return (places == 0).float()
+    counted = torch.ones_like(places, dtype=torch.bool)
+    if request.kind == "sample":
+        # Evenly spaced rows: row r·n/k of n, for r < k; each counts once.
+        lengths = layout.lengths[layout.owners]
+        rows = torch.clamp(lengths, max=request.rows)
+        counted = (places * rows) // lengths != ((places - 1) * rows) // lengths
+    if request.counted is not None:
+        counted = counted & request.counted
+    weights = counted.float()
+    totals = Ragged(weights, layout).sum().clamp(min=1)
+    return weights / totals[layout.owners]
+
+
+def explicit_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    rows: Tensor,
+    scaling: float,
+    dropout: float,
+) -> tuple[Tensor, Tensor]:
+    """Attention and the weighted column sums of its matrix, in pieces over documents and queries.
+
+    Args:
+        query: `(documents, heads, queries, size)`; key and value: `(documents, heads, keys, size)`.
+        mask: broadcastable to `(documents, heads, queries, keys)` bool, True where a query may see.
+        rows: `(documents, queries)`, the weight of each query in the column sums.
+        scaling: factor on the dot products.
+        dropout: probability of dropping an attention weight; scores are taken before it.
+
+    Returns:
+        `(documents, heads, queries, size)` and `(documents, heads, keys)`.
+    """
+    documents, heads, queries, _ = query.shape
+    per_document = heads * queries * key.shape[2]
+    together = max(1, _PIECE // per_document)
+    if together >= documents and per_document <= _PIECE:
+        return _explicit(query, key, value, mask, rows, scaling, dropout)
+    contexts, scores = [], []
+    for start in range(0, documents, together):
+        part = slice(start, start + together)
+        seen = mask[part] if mask is not None and mask.shape[0] > 1 else mask
+        context, score = _explicit_rows(
+            query[part], key[part], value[part], seen, rows[part], scaling, dropout
+        )
+        contexts.append(context)
+        scores.append(score)
+    return torch.cat(contexts), torch.cat(scores)
+
+
+def _explicit_rows(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    rows: Tensor,
+    scaling: float,
+    dropout: float,
+) -> tuple[Tensor, Tensor]:
+    documents, heads, queries, _ = query.shape
+    step = max(32, _PIECE // (documents * heads * key.shape[2]))
+    if step >= queries:
+        return _explicit(query, key, value, mask, rows, scaling, dropout)
+    contexts, total = [], None
+    for start in range(0, queries, step):
+        part = slice(start, start + step)
+        seen = mask[:, :, part] if mask is not None and mask.shape[2] > 1 else mask
+        context, score = _explicit(
+            query[:, :, part], key, value, seen, rows[:, part], scaling, dropout
+        )
+        contexts.append(context)
+        total = score if total is None else total + score
+    return torch.cat(contexts, dim=2), total
+
+
+def _explicit(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    rows: Tensor,
+    scaling: float,
+    dropout: float,
+) -> tuple[Tensor, Tensor]:
+    weights = masked_softmax((query * scaling) @ key.transpose(2, 3), mask)
+    # (documents, 1, 1, queries) @ (documents, heads, queries, keys)
+    score = (rows.to(weights.dtype)[:, None, None, :] @ weights)[:, :, 0]
+    if dropout:
+        weights = F.dropout(weights, dropout)
+    return weights @ value, score
+
+
+def masked_softmax(logits: Tensor, mask: Tensor | None) -> Tensor:
+    """Softmax over the keys that `mask` shows; a query that sees none attends to nothing."""
+    if mask is None:
+        return logits.softmax(-1)
+    hidden = ~mask
+    # The lowest finite number, not −inf: a row without any key would be NaN, forward and backward.
+    return (
+        logits.masked_fill(hidden, torch.finfo(logits.dtype).min).softmax(-1).masked_fill(hidden, 0)
+    )
+
+
+def window_mask(queries: Tensor, keys: Tensor, window: int) -> Tensor:
+    """Which keys lie within a window of original positions.
+
+    Args:
+        queries: `(documents, queries)` positions, −1 for a global token.
+        keys: `(documents, keys, 1 or heads)` positions, −1 for a global token.
+        window: a key is seen at a distance below this.
+
+    Returns:
+        `(documents, 1 or heads, queries, keys)` bool.
+    """
+    q = queries[:, None, :, None]
+    k = keys.permute(0, 2, 1)[:, :, None, :]
+    return ((q - k).abs() < window) | (q < 0) | (k < 0)

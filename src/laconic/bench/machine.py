@@ -1,0 +1,141 @@
+"""What the machine is, and how fast it multiplies matrices while the contenders run.
+
+Absolute figures mean little on a shared machine. The share of the machine's own matrix-product peak
+says how much of the time is spent on the products that a model needs, and how much around them.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+__all__ = ["SHAPES", "MatrixProbe", "describe_machine", "synchronise"]
+
+SHAPES = ((4096, 384, 1536), (4096, 1536, 384), (2048, 2048, 2048))
+"""Products `(rows, inner, columns)`: the two of a small encoder's feed-forward, and a square."""
+
+_ALLOCATOR_VARIABLES = ("GLIBC_TUNABLES", "LD_PRELOAD")
+
+
+def synchronise() -> None:
+    """Wait until a CUDA device in use has done all that it was asked to."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+class MatrixProbe:
+    """Measure the machine's matrix-product peak a little at a time, between contenders' turns.
+
+    Args:
+        shapes: products `(rows, inner, columns)` to try, `SHAPES` by default.
+        repeats: products of each shape per measurement; the fastest counts.
+        device: where to multiply, `"cpu"` by default.
+        dtype: numbers to multiply, `"float32"` by default.
+
+    Example:
+        >>> probe = MatrixProbe(shapes=((64, 64, 64),))
+        >>> probe.measure()
+        >>> probe.peak > 0
+        True
+    """
+
+    def __init__(
+        self,
+        shapes: Sequence[tuple[int, int, int]] = SHAPES,
+        repeats: int = 3,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ) -> None:
+        self.best = {shape: 0.0 for shape in shapes}
+        self._repeats = repeats
+        self._options = {"device": device, "dtype": getattr(torch, dtype)}
+
+    @property
+    def peak(self) -> float:
+        """The most multiply-adds per second that any shape reached so far."""
+        return max(self.best.values())
+
+    def measure(self) -> None:
+        """Multiply every shape a few times, and keep the best rate of each."""
+        for rows, inner, columns in self.best:
+            # Made anew each time: 50 MiB that would otherwise stay beside the contenders.
+            left = self._matrix(rows, inner)
+            right = self._matrix(inner, columns)
+            out = torch.empty(rows, columns, **self._options)
+            for _ in range(self._repeats):
+                synchronise()
+                started = time.perf_counter()
+                torch.mm(left, right, out=out)
+                synchronise()
+                rate = rows * inner * columns / (time.perf_counter() - started)
+                shape = (rows, inner, columns)
+                self.best[shape] = max(self.best[shape], rate)
+
+    def _matrix(self, rows: int, columns: int) -> torch.Tensor:
+        """Numbers that differ: a GPU multiplies equal ones faster. Random state is left alone."""
+        return torch.linspace(-1, 1, rows * columns, **self._options).view(rows, columns)
+
+
+def describe_machine() -> dict[str, Any]:
+    """Describe the hardware and the software that figures depend on; no host name, no paths.
+
+    Returns:
+        `cpu`, `cores` (of the machine), `usable_cores` (by this process), `threads` (of torch),
+        `memory_bytes` (None if unknown), `gpu` (None without one), `system`, the `versions` of
+        Python and of the libraries, and `allocator`: names of the environment variables set that
+        change how memory is allocated.
+
+    Example:
+        >>> describe_machine()["threads"] == torch.get_num_threads()
+        True
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    libraries = ("laconic", "torch", "transformers")
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "usable_cores": usable,
+        "threads": torch.get_num_threads(),
+        "memory_bytes": _memory_bytes(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": {"python": platform.python_version()} | {name: _of(name) for name in libraries},
+        "allocator": sorted(
+            name
+            for name in os.environ
+            if name.startswith("MALLOC_") or name in _ALLOCATOR_VARIABLES
+        ),
+    }
+
+
+def _of(distribution: str) -> str | None:
+    """The version of a distribution; None when its code runs without being installed."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name; Arm's cpuinfo has none, and other systems have no such file."""
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name" and value.strip():
+                return value.strip()
+    return platform.processor() or platform.machine() or sys.platform
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None

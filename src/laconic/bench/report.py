@@ -1,0 +1,126 @@
+"""What a comparison found, as plain data and as JSON; how it looks is the business of `table`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..errors import DataError
+from .memory import PeakMemory
+from .statistics import Spread, summarise
+
+__all__ = ["VERSION", "BenchReport", "ContenderResult"]
+
+VERSION = 1
+"""Of the JSON; a reader refuses any other."""
+
+
+@dataclass(frozen=True)
+class ContenderResult:
+    """What was measured of one contender; None where something was not.
+
+    Attributes:
+        name: the contender's name.
+        tokens: tokens of the documents as this contender read them.
+        seconds: of each round, for all documents.
+        speedup: the baseline's seconds by this contender's, paired round by round.
+        latency_p50: milliseconds of a document run alone, median over the sample.
+        latency_p95: the same, 95th percentile.
+        multiply_adds: of all documents.
+        multiply_adds_ratio: to the baseline's.
+        peak_share: multiply-adds per second by the machine's matrix-product peak.
+        memory: peak memory, alone in a process.
+        quality: metrics by name, see `laconic.metrics.evaluate_logits`.
+        agreement: share of documents with the same prediction as the baseline.
+    """
+
+    name: str
+    tokens: int
+    seconds: tuple[float, ...]
+    speedup: Spread
+    latency_p50: float | None = None
+    latency_p95: float | None = None
+    multiply_adds: float | None = None
+    multiply_adds_ratio: float | None = None
+    peak_share: float | None = None
+    memory: PeakMemory | None = None
+    quality: Mapping[str, float] | None = None
+    agreement: float | None = None
+
+    @property
+    def spread(self) -> Spread:
+        """The seconds of the rounds, summarised."""
+        return summarise(self.seconds)
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """What one comparison found, in plain data.
+
+    Attributes:
+        machine: see `laconic.bench.describe_machine`.
+        documents: how many documents every contender ran in every round.
+        latency_documents: how many of them were also run alone.
+        rounds: how often each contender ran them.
+        baseline: the name of the contender that ratios refer to.
+        matrix_peak: multiply-adds per second of the fastest matrix product in the same run.
+        results: one per contender, in the order given.
+    """
+
+    machine: Mapping[str, Any]
+    documents: int
+    latency_documents: int
+    rounds: int
+    baseline: str
+    matrix_peak: float
+    results: tuple[ContenderResult, ...]
+
+    def to_json(self) -> str:
+        """The report as JSON, every round included; metrics that are not defined become null."""
+        return json.dumps({"version": VERSION} | _without_nan(asdict(self)), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> BenchReport:
+        """Read what `to_json` wrote.
+
+        Raises:
+            DataError: if the text is no report of this version.
+        """
+        try:
+            content = json.loads(text)
+            version = content.pop("version")
+            if version == VERSION:
+                content["results"] = tuple(_result(each) for each in content["results"])
+                return cls(**content)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"expected the JSON of a bench report, got something else ({error!r}); "
+                "make one with `laconic bench --json`"
+            ) from error
+        raise DataError(
+            f"expected a bench report of version {VERSION}, got version {version!r}; "
+            "read it with the laconic that wrote it, or measure again"
+        )
+
+
+def _result(content: dict[str, Any]) -> ContenderResult:
+    content["seconds"] = tuple(content["seconds"])
+    content["speedup"] = Spread(**content["speedup"])
+    if content["memory"] is not None:
+        content["memory"] = PeakMemory(**content["memory"])
+    if content["quality"] is not None:
+        quality = content["quality"].items()
+        content["quality"] = {name: math.nan if x is None else x for name, x in quality}
+    return ContenderResult(**content)
+
+
+def _without_nan(value: Any) -> Any:
+    """The same nested data with null for nan, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

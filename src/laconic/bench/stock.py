@@ -1,0 +1,176 @@
+"""The contender to beat: a sequence classifier run the way transformers' own examples run it.
+
+Padded batches in order of arrival, or sorted by length, which is what careful users do by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    PreTrainedModel,
+)
+
+from ..errors import DataError
+from .multiply_adds import padded_multiply_adds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["StockContender"]
+
+ORDERS = ("arrival", "sorted")
+
+
+class StockContender:
+    """A transformers classifier on padded batches, with transformers' own choice of attention.
+
+    That choice is scaled dot-product attention wherever the family supports it.
+
+    Args:
+        model: a model, or the directory of one; only the latter can be measured for memory.
+        tokenizer: a tokenizer, or the directory of one; the model's directory by default.
+        name: how the report calls it; `"stock, arrival"` or `"stock, sorted"` by default.
+        order: `"arrival"` or `"sorted"` (by length, longest first).
+        batch_size: documents per batch.
+        max_length: tokens after which a document is cut.
+        threads: threads of torch for this contender; the process's by default.
+        device: where a model from a directory is put, `"cpu"` by default.
+        dtype: the weights' type of a model from a directory, `"float32"` by default.
+
+    Raises:
+        DataError: if `order` is unknown, or a model comes without a tokenizer.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | PreTrainedModel,
+        tokenizer: str | Path | PreTrainedTokenizerBase | None = None,
+        *,
+        name: str | None = None,
+        order: str = "arrival",
+        batch_size: int = 32,
+        max_length: int = 512,
+        threads: int | None = None,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ) -> None:
+        if order not in ORDERS:
+            raise DataError(f"expected order {' or '.join(ORDERS)}, got {order!r}; choose one")
+        if tokenizer is None and isinstance(model, PreTrainedModel):
+            raise DataError("expected a tokenizer beside the model, got none; pass the tokenizer")
+        self.name = name or f"stock, {order}"
+        self.options = {
+            "order": order,
+            "batch_size": batch_size,
+            "max_length": max_length,
+            "threads": threads,
+            "device": device,
+            "dtype": dtype,
+        }
+        self._sources = (model, model if tokenizer is None else tokenizer)
+        self._model = _load_model(model, device, dtype).eval()
+        self._tokenizer = _load_tokenizer(self._sources[1])
+        self._batches: list[tuple[dict[str, torch.Tensor], np.ndarray]] = []
+        self._alone: list[dict[str, torch.Tensor]] = []
+        self._tokens = 0
+
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Tokenise, order and pad the documents, and put them on the model's device."""
+        encoded = self._tokenizer(
+            list(texts), truncation=True, max_length=self.options["max_length"]
+        )
+        documents = [
+            {key: encoded[key][index] for key in encoded if key in ("input_ids", "token_type_ids")}
+            for index in range(len(texts))
+        ]
+        lengths = np.array([len(document["input_ids"]) for document in documents])
+        order = np.arange(len(documents))
+        if self.options["order"] == "sorted":
+            order = np.argsort(-lengths, kind="stable")
+        size = self.options["batch_size"]
+        parts = [order[start : start + size] for start in range(0, len(order), size)]
+        self._batches = [(self._pad([documents[index] for index in part]), part) for part in parts]
+        self._alone = [self._pad([document]) for document in documents]
+        self._tokens = int(lengths.sum())
+
+    def run(self) -> np.ndarray:
+        """Run all padded batches; logits `(documents, labels)` in the order of the texts."""
+        with _threads(self.options["threads"]), torch.inference_mode():
+            outputs = [self._model(**inputs).logits for inputs, _ in self._batches]
+            logits = torch.cat(outputs).float().cpu().numpy()
+        restored = np.empty_like(logits)
+        restored[np.concatenate([indices for _, indices in self._batches])] = logits
+        return restored
+
+    def run_one(self, index: int) -> np.ndarray:
+        """Run one document alone, hence without padding; logits `(1, labels)`."""
+        with _threads(self.options["threads"]), torch.inference_mode():
+            return self._model(**self._alone[index]).logits.float().cpu().numpy()
+
+    @property
+    def multiply_adds(self) -> float | None:
+        """Multiply-adds of the encoder's layers on all padded positions; None if not counted."""
+        shapes = [tuple(inputs["input_ids"].shape) for inputs, _ in self._batches]
+        return padded_multiply_adds(self._model.config, shapes)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the prepared documents, after truncation and without padding."""
+        return self._tokens
+
+    def spec(self) -> dict[str, Any] | None:
+        """What builds this contender again; None when it was given objects, not directories."""
+        if not all(isinstance(source, str | Path) for source in self._sources):
+            return None
+        model, tokenizer = map(str, self._sources)
+        found = {"kind": "stock", "name": self.name, "model": model, "tokenizer": tokenizer}
+        return found | self.options
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> StockContender:
+        """Build the contender that `spec` describes."""
+        return cls(**{key: value for key, value in spec.items() if key != "kind"})
+
+    def _pad(self, documents: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+        batch = DataCollatorWithPadding(self._tokenizer)(documents)
+        return dict(batch.to(self._model.device))
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Let torch use that many threads, and give the process its own number back afterwards."""
+    if count is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _load_model(model: str | Path | PreTrainedModel, device: str, dtype: str) -> PreTrainedModel:
+    if isinstance(model, PreTrainedModel):
+        return model
+    loaded = AutoModelForSequenceClassification.from_pretrained(
+        model, dtype=getattr(torch, dtype), use_safetensors=True
+    )
+    return loaded.to(device)
+
+
+def _load_tokenizer(tokenizer: str | Path | PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    if isinstance(tokenizer, str | Path):
+        return AutoTokenizer.from_pretrained(tokenizer)
+    return tokenizer

@@ -1,0 +1,16 @@
+"""The model: an encoder of any supported family, walked by a plan on packed batches."""
+
+from laconic.model.configuration import LaconicConfig
+from laconic.model.loading import dense_checkpoint, from_encoder
+from laconic.model.modeling import LaconicForSequenceClassification, LaconicOutput
+from laconic.model.trace import LayerTrace, Trace
+
+__all__ = [
+    "LaconicConfig",
+    "LaconicForSequenceClassification",
+    "LaconicOutput",
+    "LayerTrace",
+    "Trace",
+    "dense_checkpoint",
+    "from_encoder",
+]

@@ -1,0 +1,97 @@
+"""The configuration of a laconic model: the encoder's own, the plan, the head, long documents."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
+
+from laconic.backbones.families import backbone_class
+from laconic.errors import ModelError
+from laconic.reduction import Plan, preset
+
+__all__ = ["HEADS", "LONG_POLICIES", "LaconicConfig"]
+
+HEADS = ("mean", "family")
+LONG_POLICIES = ("truncate", "head-tail", "windows")
+
+
+class LaconicConfig(PreTrainedConfig):
+    """Configuration of `LaconicForSequenceClassification`.
+
+    Args:
+        encoder_config: configuration of the encoder, or its dictionary.
+        plan: the reduction plan as `Plan.to_dict` returns it; None for dense.
+        head: `"mean"`, a linear classifier on the mean of the output tokens, or `"family"`, the
+            head that transformers gives this family.
+        classifier_dropout: dropout before the linear classifier of the `"mean"` head.
+        max_length: tokens of a document or of a window, [CLS] and [SEP] included; None for as many
+            as the encoder takes.
+        long: what happens to longer documents: `"truncate"`, `"head-tail"` or `"windows"`.
+        window_overlap: tokens that neighbouring windows share.
+
+    Raises:
+        PlanError: if the plan is wrong or does not fit the encoder.
+        ModelError: if the encoder's family is not supported, or another field is wrong.
+
+    Example:
+        >>> from transformers import BertConfig
+        >>> config = LaconicConfig(encoder_config=BertConfig(num_hidden_layers=2), num_labels=3)
+        >>> config.plan["name"], config.num_labels
+        ('dense', 3)
+    """
+
+    model_type = "laconic"
+    # Spelt so for transformers before 5.20, which knows no `sub_configs_defaults`.
+    sub_configs = {"encoder_config": AutoConfig}
+
+    encoder_config: dict | PreTrainedConfig | None = None
+    plan: dict | None = None
+    head: str = "mean"
+    classifier_dropout: float = 0.1
+    max_length: int | None = None
+    long: str = "truncate"
+    window_overlap: int = 64
+    pad_token_id: int | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if isinstance(self.encoder_config, dict):
+            data = dict(self.encoder_config)
+            self.encoder_config = CONFIG_MAPPING[data.pop("model_type", "bert")](**data)
+        elif self.encoder_config is None:
+            # transformers makes a default of every configuration, to save only what differs.
+            self.encoder_config = CONFIG_MAPPING["bert"]()
+        else:
+            # Two models made from one object would share their attention implementation.
+            self.encoder_config = copy.deepcopy(self.encoder_config)
+        if self.plan is None:
+            self.plan = preset("dense").to_dict()
+        if self.pad_token_id is None:
+            self.pad_token_id = self.encoder_config.pad_token_id
+        super().__post_init__(**kwargs)
+        self._check()
+
+    def _check(self) -> None:
+        backbone_class(self.encoder_config.model_type)
+        if self.head not in HEADS:
+            raise ModelError(f"head must be one of {', '.join(HEADS)}, got {self.head!r}")
+        if self.long not in LONG_POLICIES:
+            raise ModelError(f"long must be one of {', '.join(LONG_POLICIES)}, got {self.long!r}")
+        plan = Plan.from_dict(self.plan)
+        plan.resolve(self.encoder_config.num_hidden_layers)
+        if self.head == "family" and plan.combine is not None:
+            raise ModelError(
+                "head must be 'mean' for a plan that combines tokens, since no [CLS] is left for "
+                "the family's own head, got 'family'"
+            )
+        unpinned = [s for s in plan.steps if not s.act.keys_only and s.select is not None]
+        if self.head == "family" and any(step.select.pin == "none" for step in unpinned):
+            raise ModelError(
+                "pin must be 'ends' or 'first' for a plan that drops tokens under the family's "
+                "head, which reads [CLS], got 'none'"
+            )
+
+    def reduction_plan(self) -> Plan:
+        """The plan as an object."""
+        return Plan.from_dict(self.plan)

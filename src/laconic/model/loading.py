@@ -1,0 +1,246 @@
+"""From a checkpoint of transformers to a laconic model, and a dense one back again.
+
+A checkpoint's weights are loaded by transformers' own classes, and what they report as missing is
+read: nothing is silently random. New modules start from the weights of the block they replace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+
+from laconic.backbones import backbone_for
+from laconic.backbones.families import backbone_class
+from laconic.errors import ModelError
+from laconic.model.configuration import LaconicConfig
+from laconic.model.modeling import LaconicForSequenceClassification, family_head
+from laconic.reduction import Combiner, Plan, preset
+
+__all__ = ["dense_checkpoint", "from_encoder"]
+
+_LOADING = ("revision", "token", "cache_dir", "local_files_only", "dtype")
+
+
+def from_encoder(
+    source: str,
+    *,
+    plan: Plan | str = "dense",
+    head: str = "auto",
+    num_labels: int | None = None,
+    id2label: Mapping[int, str] | None = None,
+    problem_type: str | None = None,
+    max_length: int | None = None,
+    long: str = "truncate",
+    **loading: Any,
+) -> LaconicForSequenceClassification:
+    """Build a laconic model on a pretrained checkpoint of transformers.
+
+    Args:
+        source: a Hub name or a directory: a base encoder, or a fine-tuned sequence classifier.
+        plan: the reduction plan, or a preset's name.
+        head: `"mean"` for a new linear classifier on the mean of the output tokens, `"family"` for
+            the family's own head; `"auto"` keeps the head of a fine-tuned classifier (unless the
+            plan combines tokens, or the labels are other ones), and takes `"mean"` otherwise.
+        num_labels: labels to tell apart; from `id2label` or the checkpoint if not given.
+        id2label: the labels' names.
+        problem_type: as in transformers.
+        max_length: most tokens of a document; None for as many as the encoder takes.
+        long: what happens to longer documents.
+        **loading: `revision`, `token`, `cache_dir`, `local_files_only`, `dtype`, as in
+            transformers.
+
+    Raises:
+        ModelError: if the checkpoint cannot be read, is of another family, or lacks weights.
+        PlanError: if the plan does not fit the encoder.
+
+    Example:
+        >>> model = from_encoder("bert-base-uncased", plan="focus-pfc", num_labels=4)  # doctest: +SKIP
+    """
+    unknown = sorted(set(loading) - set(_LOADING))
+    if unknown:
+        raise ModelError(
+            f"{unknown[0]!r} is not an option of from_encoder; use {', '.join(_LOADING)}"
+        )
+    plan = preset(plan) if isinstance(plan, str) else plan
+    encoder_config = _read_config(source, loading)
+    keep = _keeps_head(encoder_config, plan, head, num_labels, id2label)
+    stock = _load(source, encoder_config, keep, loading)
+    labels = _label_fields(encoder_config, keep, num_labels, id2label, problem_type)
+    config = LaconicConfig(
+        encoder_config=encoder_config,
+        plan=plan.to_dict(),
+        head="family" if keep or head == "family" else "mean",
+        max_length=max_length,
+        long=long,
+        **labels,
+    )
+    model = LaconicForSequenceClassification(config)
+    _take_over(model, stock, keep)
+    return model.to(stock.dtype)
+
+
+def dense_checkpoint(model: LaconicForSequenceClassification) -> PreTrainedModel:
+    """Turn a dense model with its family's head back into the stock classifier of transformers.
+
+    Args:
+        model: a model whose plan removes nothing.
+
+    Returns:
+        For example a `BertForSequenceClassification`, with copies of the weights and the labels.
+
+    Raises:
+        ModelError: if the plan removes something, or the head is not the family's.
+    """
+    config = model.config
+    if not config.reduction_plan().is_dense:
+        raise ModelError(
+            f"only a dense model can become a stock checkpoint, got the plan {config.plan['name']!r}"
+        )
+    if config.head != "family":
+        raise ModelError(
+            "only a model with its family's head can become a stock checkpoint, got the head "
+            f"{config.head!r}; train with head='family'"
+        )
+    data = config.encoder_config.to_dict() | {
+        "id2label": config.id2label,
+        "label2id": config.label2id,
+        "problem_type": config.problem_type,
+    }
+    data.pop("num_labels", None)
+    stock_config = type(config.encoder_config).from_dict(data)
+    stock = AutoModelForSequenceClassification.from_config(stock_config)
+    stock.base_model.load_state_dict(model.encoder.state_dict())
+    family_head(stock).load_state_dict(model.head.state_dict())
+    return stock.to(model.dtype).eval()
+
+
+def _read_config(source: str, loading: dict[str, Any]) -> PreTrainedConfig:
+    options = {name: loading[name] for name in loading if name != "dtype"}
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"expected a model directory or a Hub name, got {str(source)!r}, which cannot be read "
+            f"({reason}); check the name, or give --model a local directory"
+        ) from None
+    if config.model_type == LaconicConfig.model_type:
+        raise ModelError(
+            f"{source} is a laconic model already, expected an encoder; "
+            "load it with Classifier.from_pretrained"
+        )
+    backbone_class(config.model_type)
+    return config
+
+
+def _is_classifier(config: PreTrainedConfig) -> bool:
+    return any(name.endswith("ForSequenceClassification") for name in config.architectures or [])
+
+
+def _keeps_head(
+    config: PreTrainedConfig,
+    plan: Plan,
+    head: str,
+    num_labels: int | None,
+    id2label: Mapping[int, str] | None,
+) -> bool:
+    """Whether the checkpoint's own classifier is kept."""
+    if not _is_classifier(config) or head == "mean" or plan.combine is not None:
+        return False
+    names = dict(id2label) if id2label else None
+    same_names = names is None or names == dict(config.id2label)
+    return same_names and num_labels in (None, config.num_labels)
+
+
+def _load(
+    source: str, config: PreTrainedConfig, classifier: bool, loading: dict[str, Any]
+) -> PreTrainedModel:
+    """Load the checkpoint with transformers' class and refuse weights that would be random."""
+    loader = AutoModelForSequenceClassification if classifier else AutoModel
+    try:
+        stock, info = loader.from_pretrained(
+            source, config=config, trust_remote_code=False, output_loading_info=True, **loading
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"the weights of {source} cannot be loaded: {reason}") from None
+    # A pooler is not part of the encoder's pretraining in every family, and a new head skips it.
+    missing = sorted(key for key in info["missing_keys"] if classifier or "pooler." not in key)
+    if missing:
+        raise ModelError(
+            f"{source} lacks {len(missing)} weights of {type(stock).__name__}, which would be "
+            f"random ({', '.join(missing[:5])}); expected a checkpoint with all of them"
+        )
+    return stock
+
+
+def _label_fields(
+    config: PreTrainedConfig,
+    keep: bool,
+    num_labels: int | None,
+    id2label: Mapping[int, str] | None,
+    problem_type: str | None,
+) -> dict[str, Any]:
+    names = dict(id2label) if id2label else dict(config.id2label) if keep else None
+    problem_type = problem_type or (config.problem_type if keep else None)
+    if names is None:
+        return {"num_labels": num_labels or 2, "problem_type": problem_type}
+    label2id = {name: number for number, name in names.items()}
+    return {"id2label": names, "label2id": label2id, "problem_type": problem_type}
+
+
+@torch.no_grad()
+def _take_over(
+    model: LaconicForSequenceClassification, stock: PreTrainedModel, keep: bool
+) -> None:
+    base = stock.base_model if keep else stock
+    state = base.state_dict()
+    combining = model.plan.combining
+    if combining is not None:
+        source = backbone_for(base)
+        _start_combiner(model.combiner, source, combining, model.config)
+    own = model.encoder.state_dict()
+    lacking = sorted(key for key in own if key not in state and "pooler." not in key)
+    if lacking:
+        raise ModelError(f"the encoder lacks {', '.join(lacking[:5])}; expected all its weights")
+    model.encoder.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
+    if keep:
+        model.head.load_state_dict(family_head(stock).state_dict())
+
+
+def _start_combiner(combiner: Combiner, source: Any, block: int, config: LaconicConfig) -> None:
+    """Start from the replaced block's projections, with norms that change nothing but the scale."""
+    projections = source.projections(source.blocks[block])
+    for name in ("query", "key", "value", "output"):
+        _copy_linear(getattr(combiner, name), getattr(projections, name))
+    combiner.tokens.copy_(starting_tokens(source, combiner.tokens.shape[0], config))
+
+
+def _copy_linear(target: nn.Linear, source: nn.Linear) -> None:
+    target.weight.copy_(source.weight)
+    if source.bias is None:
+        target.bias.zero_()
+    else:
+        target.bias.copy_(source.bias)
+
+
+def starting_tokens(source: Any, count: int, config: LaconicConfig) -> Tensor:
+    """Distinct first vectors for the combination tokens, on the scale of embedded tokens."""
+    table = source.encoder.get_input_embeddings().weight
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(0, table.shape[0], (4096,), generator=generator)
+    embedded = source.embed(ids, torch.zeros_like(ids), None)
+    center, spread = embedded.mean(0), embedded.std(0)
+    noise = torch.randn(count, table.shape[1] if center.numel() == table.shape[1] else
+                        center.numel(), generator=generator)
+    return center + spread * noise

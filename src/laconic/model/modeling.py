@@ -1,0 +1,347 @@
+"""The model and its loop: embed, then for each block attend, score, select, act, transform.
+
+The encoder's own modules do the work of each block; the plan says what happens in between. All
+documents of a batch lie in one row, and a token that a step removes is gone from it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.utils.generic import can_return_tuple
+
+from laconic.attention import NAME, KeySet, Packing, ScoreRequest
+from laconic.backbones import backbone_for
+from laconic.errors import LaconicWarning, ModelError
+from laconic.model.configuration import LaconicConfig
+from laconic.model.inputs import PackedInputs, pack_inputs
+from laconic.model.trace import LayerTrace, Trace, attention_cost, group_trace, score_cost
+from laconic.ragged import Layout, Ragged
+from laconic.reduction import Candidates, Combiner, Step, Stream
+
+__all__ = ["LaconicForSequenceClassification", "LaconicOutput"]
+
+
+@dataclass
+class LaconicOutput(SequenceClassifierOutput):
+    """Loss, logits `(documents, labels)`, and the trace where `output_trace=True` asked for it."""
+
+    trace: Trace | None = None
+
+
+class MeanHead(nn.Module):
+    """A linear classifier on the mean of the output tokens."""
+
+    def __init__(self, width: int, labels: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(width, labels)
+
+    def forward(self, hidden: Ragged) -> Tensor:
+        """Logits `(documents, labels)`."""
+        return self.classifier(self.dropout(hidden.mean()))
+
+
+class LaconicForSequenceClassification(PreTrainedModel):
+    """A document classifier on packed batches: an encoder, a plan that removes tokens, and a head.
+
+    Takes what transformers' classifiers take (padded `input_ids` with an `attention_mask`), or a
+    packed row `(1, tokens)` with `cu_seq_lens_q`, as transformers' flattening collator makes it.
+    Make one with `LaconicForSequenceClassification.from_encoder`.
+
+    Example:
+        >>> import torch
+        >>> from transformers import BertConfig
+        >>> bert = BertConfig(num_hidden_layers=2, hidden_size=32, num_attention_heads=2)
+        >>> model = LaconicForSequenceClassification(LaconicConfig(encoder_config=bert)).eval()
+        >>> model(torch.tensor([[101, 2023, 102]])).logits.shape
+        torch.Size([1, 2])
+    """
+
+    config_class = LaconicConfig
+    base_model_prefix = "encoder"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_attention_backend = True
+
+    def __init__(self, config: LaconicConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.gradient_checkpointing = False
+        self.encoder, self.head = _build_encoder_and_head(config)
+        self.plan = config.reduction_plan().resolve(config.encoder_config.num_hidden_layers)
+        self.backbone = backbone_for(self.encoder)
+        self.combiner = None
+        if self.plan.combining is not None:
+            combine = self.plan.combine
+            self.combiner = Combiner(self.backbone.width, combine.tokens, combine.temperature)
+            # The block is replaced, feed-forward and all; the loop never asks for it.
+            self.backbone.blocks[self.plan.combining] = nn.Identity()
+        self.post_init()
+
+    @classmethod
+    def from_encoder(cls, source: str, **options: Any) -> LaconicForSequenceClassification:
+        """Build a model on a pretrained encoder; see `laconic.model.loading.from_encoder`."""
+        from laconic.model.loading import from_encoder
+
+        return from_encoder(source, **options)
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> LaconicForSequenceClassification:
+        """Load a saved laconic model, as in transformers, and refuse one that lacks weights.
+
+        Raises:
+            ModelError: if weights are missing from the checkpoint: they would be random.
+        """
+        wanted = kwargs.pop("output_loading_info", False)
+        model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        if info["missing_keys"]:
+            missing = sorted(info["missing_keys"])
+            raise ModelError(
+                f"{args[0] if args else 'the checkpoint'} lacks {len(missing)} of the model's "
+                f"weights, which would be random ({', '.join(missing[:5])}); "
+                "save the model again, or start from its encoder"
+            )
+        return (model, info) if wanted else model
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, Combiner):
+            nn.init.normal_(module.tokens)
+
+    # ---- the forward pass ----------------------------------------------------------------------
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        cu_seq_lens_q: Tensor | None = None,
+        output_trace: bool = False,
+        **kwargs: Any,
+    ) -> LaconicOutput:
+        """Classify documents.
+
+        Args:
+            input_ids: `(documents, length)` padded, or `(1, tokens)` packed.
+            attention_mask: `(documents, length)`, 1 for real tokens; None for all. Not with a
+                packed row.
+            token_type_ids: like `input_ids`; 1 for the second text of a pair.
+            labels: `(documents,)` class numbers, `(documents, labels)` multi-hot, or floats.
+            cu_seq_lens_q: `(documents + 1,)`, the boundaries of a packed row.
+            output_trace: whether the output carries a `Trace` with alive tokens and importances.
+            **kwargs: passed on to the loss function.
+
+        Raises:
+            ModelError: for a document without tokens, or longer than the encoder takes.
+        """
+        self._pin_attention()
+        inputs = pack_inputs(
+            input_ids, attention_mask, token_type_ids, cu_seq_lens_q, self.backbone
+        )
+        trace = Trace(documents=len(inputs.layout))
+        stream = self._embed(inputs, trace)
+        for layer in range(self.plan.depth):
+            if layer == self.plan.combining:
+                stream = self._combine(layer, stream, trace, output_trace)
+            else:
+                stream = self._block(layer, stream, trace, output_trace)
+        hidden = Ragged(self.backbone.finish(stream.hidden), stream.layout)
+        logits = self._classify(hidden, trace)
+        loss = None
+        if labels is not None:
+            self.config.problem_type = self.config.problem_type or _guess_problem_type(
+                labels, self.num_labels
+            )
+            loss = self.loss_function(
+                labels=labels, pooled_logits=logits, config=self.config, **kwargs
+            )
+        self.last_trace = trace
+        return LaconicOutput(loss=loss, logits=logits, trace=trace if output_trace else None)
+
+    def _embed(self, inputs: PackedInputs, trace: Trace) -> Stream:
+        layout = inputs.layout
+        hidden = self.backbone.embed(inputs.input_ids, layout.places, inputs.token_type_ids)
+        trace.other_multiply_adds += layout.tokens * self.backbone.cost_of_embedding()
+        if self.combiner is None:
+            return Stream(hidden, layout, layout.places)
+        tokens = self.combiner.tokens
+        row = Ragged(hidden, layout).append(tokens)
+        origins = Ragged(layout.places, layout).append(
+            torch.full((len(tokens),), -1, device=hidden.device)
+        )
+        return Stream(row.values, row.layout, origins.values)
+
+    def _block(self, layer: int, stream: Stream, trace: Trace, detailed: bool) -> Stream:
+        backbone, steps = self.backbone, self.plan.at(layer)
+        entered = stream.layout
+        keys = None if stream.key_mask is None else KeySet.from_mask(stream.key_mask, entered)
+        packing = Packing(entered, keys, _request(steps, stream), stream.origins)
+        extras = backbone.extras(stream.hidden, stream.places)
+
+        def attend(hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+            # Made anew for every call: a checkpointed block runs twice.
+            return backbone.attend(layer, hidden, replace(packing, calls=0), extras)
+
+        hidden, raw = self._checkpointed(attend, stream.hidden)
+        stream = replace(stream, hidden=hidden)
+        importance = None
+        if raw is not None:
+            importance = _on_row(raw, packing, keys)
+            for step in steps:
+                stream = _act(step, stream, importance, keys, entered)
+        hidden = self._checkpointed(lambda x: backbone.transform(layer, x), stream.hidden)
+        stream = replace(stream, hidden=hidden)
+        record = self._record(layer, packing, stream)
+        if detailed:
+            record = replace(
+                record,
+                alive=Ragged(stream.origins, stream.layout),
+                alive_keys=stream.key_mask,
+                importance=None if importance is None else Ragged(importance.detach(), entered),
+            )
+        trace.layers.append(record)
+        return stream
+
+    def _combine(self, layer: int, stream: Stream, trace: Trace, detailed: bool) -> Stream:
+        own = stream.embedded
+        embedded = Ragged(stream.hidden, stream.layout).select(own)
+        documents = len(stream.layout)
+        combination = stream.hidden[~own].view(documents, -1, self.backbone.width)
+        combined, groups = self.combiner(embedded.values, embedded.layout, combination)
+        m = combined.shape[1]
+        layout = Layout.from_lengths([m] * documents, stream.hidden.device)
+        origins = torch.full((layout.tokens,), -1, device=stream.hidden.device)
+        after = Stream(combined.flatten(0, 1), layout, origins)
+        trace.layers.append(
+            LayerTrace(
+                layer=layer,
+                kind="combine",
+                queries=stream.layout.sizes,
+                keys=[m] * documents,
+                transformed=layout.sizes,
+                multiply_adds=self.combiner.cost(embedded.layout.tokens, documents),
+                alive=Ragged(origins, layout) if detailed else None,
+                groups=group_trace(groups, embedded.layout) if detailed else None,
+            )
+        )
+        return after
+
+    def _classify(self, hidden: Ragged, trace: Trace) -> Tensor:
+        if self.config.head == "mean":
+            trace.other_multiply_adds += len(hidden) * self.backbone.width * self.num_labels
+            return self.head(hidden)
+        linears = [part for part in self.head.modules() if isinstance(part, nn.Linear)]
+        pooler = getattr(self.encoder, "pooler", None)
+        if pooler is not None:
+            linears.append(pooler.dense)
+        costs = sum(part.in_features * part.out_features for part in linears)
+        trace.other_multiply_adds += len(hidden) * costs
+        return self.backbone.classify(self.head, hidden)
+
+    def _record(self, layer: int, packing: Packing, stream: Stream) -> LayerTrace:
+        attention, feed_forward = self.backbone.cost_of_block(layer)
+        layout, keys = packing.layout, packing.key_layout
+        cost = layout.tokens * attention + stream.layout.tokens * feed_forward
+        cost += attention_cost(layout, keys, self.backbone.width)
+        if packing.scores is not None:
+            cost += score_cost(layout, keys, self.backbone.heads)
+        return LayerTrace(layer, "block", layout.sizes, keys.sizes, stream.layout.sizes, cost)
+
+    def _checkpointed(self, function: Any, hidden: Tensor) -> Any:
+        if self.gradient_checkpointing and self.training:
+            return self._gradient_checkpointing_func(function, hidden)
+        return function(hidden)
+
+    def _pin_attention(self) -> None:
+        """Keep the packed attention, whatever was set from outside: others mix documents."""
+        chosen = self.encoder.config._attn_implementation
+        if chosen == NAME:
+            return
+        warnings.warn(
+            f"the attention implementation {chosen!r} was set on a laconic model, which keeps its "
+            "packed attention: another one would let documents of a batch attend to each other",
+            LaconicWarning,
+            stacklevel=3,
+        )
+        self.encoder.config._attn_implementation = NAME
+
+
+def _build_encoder_and_head(config: LaconicConfig) -> tuple[PreTrainedModel, nn.Module]:
+    """The encoder, and either a mean head or the modules of the family's own head."""
+    encoder_config = config.encoder_config
+    if config.head == "mean":
+        pooler = {"add_pooling_layer": False} if _has_pooler(encoder_config) else {}
+        encoder = AutoModel.from_config(encoder_config, attn_implementation=NAME, **pooler)
+        head = MeanHead(encoder_config.hidden_size, config.num_labels, config.classifier_dropout)
+        return encoder, head
+    encoder_config.num_labels = config.num_labels
+    stock = AutoModelForSequenceClassification.from_config(encoder_config, attn_implementation=NAME)
+    return stock.base_model, family_head(stock)
+
+
+def _has_pooler(config: Any) -> bool:
+    return config.model_type in ("bert", "roberta", "xlm-roberta", "camembert")
+
+
+def family_head(stock: PreTrainedModel) -> nn.ModuleDict:
+    """The modules of a stock classifier that are not its encoder, under their own names."""
+    children = stock.named_children()
+    return nn.ModuleDict({name: m for name, m in children if name != stock.base_model_prefix})
+
+
+def _request(steps: list[Step], stream: Stream) -> ScoreRequest | None:
+    """The one set of scores that a block's steps need from its attention."""
+    if not steps:
+        return None
+    scorer = steps[0].score
+    counted = None if scorer.count_combination_tokens else stream.embedded
+    return ScoreRequest(
+        kind=scorer.attention,
+        per_head=scorer.per_head,
+        counted=counted,
+        rows=getattr(scorer, "rows", 32),
+    )
+
+
+def _on_row(raw: Tensor, packing: Packing, keys: KeySet | None) -> Tensor:
+    """Scores of key places put back on the row and scaled to mean 1, `(tokens, heads or 1)`."""
+    layout = packing.layout
+    if keys is None:
+        return raw * layout.lengths[layout.owners][:, None]
+    if keys.per_head and raw.shape[1] == 1:
+        raw = raw.expand(-1, keys.index.shape[1])
+    row = keys.scatter(raw, layout.tokens)
+    counts = keys.layout.lengths[:, None]
+    if keys.filled is not None:
+        counts = Ragged(keys.filled.to(raw.dtype), keys.layout).sum()
+    return row * counts[layout.owners]
+
+
+def _act(
+    step: Step, stream: Stream, importance: Tensor, keys: KeySet | None, entered: Layout
+) -> Stream:
+    alive = stream.embedded[:, None].expand_as(importance)
+    if stream.key_mask is not None:
+        alive = alive & stream.key_mask.view(len(alive), -1)
+    ends = {"ends": stream.ends, "first": lambda: stream.origins == 0}
+    pin = ends.get(step.select.pin, lambda: torch.zeros_like(stream.embedded))
+    candidates = Candidates(importance, alive, pin(), stream.layout)
+    return step.act.apply(stream, step.select.losers(candidates))
+
+
+def _guess_problem_type(labels: Tensor, num_labels: int) -> str:
+    if num_labels == 1:
+        return "regression"
+    whole = labels.dtype in (torch.long, torch.int)
+    return "single_label_classification" if whole else "multi_label_classification"

@@ -1,0 +1,86 @@
+"""The trace: what every block really computed, and what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from laconic.ragged import Layout, Ragged
+
+__all__ = ["LayerTrace", "Trace"]
+
+
+@dataclass(frozen=True)
+class LayerTrace:
+    """What one block did.
+
+    Attributes:
+        layer: 0-based block.
+        kind: `"block"`, or `"combine"` where the combining module stands in its place.
+        queries: tokens that entered, a figure a document.
+        keys: keys and values that each query of a head attended to, a figure a document (the
+            largest of its heads, since that many places are computed).
+        transformed: tokens that went through the feed-forward, a figure a document.
+        multiply_adds: of the block, all documents together.
+        alive: tokens that left the block: their places in the original document, −1 for
+            combination tokens; `(tokens,)`.
+        alive_keys: of those, the ones that are still keys of the next block: `(tokens,)` or
+            `(tokens, heads)` bool, None for all.
+        importance: the scores that the block's attention gave the tokens that entered, scaled to
+            mean 1, `(tokens, heads or 1)`; None where no step asked for any.
+        groups: for `"combine"`: the combination token that took each embedded token in,
+            `(tokens that entered and were embedded,)`.
+    """
+
+    layer: int
+    kind: str
+    queries: list[int]
+    keys: list[int]
+    transformed: list[int]
+    multiply_adds: int
+    alive: Ragged | None = None
+    alive_keys: Tensor | None = None
+    importance: Ragged | None = None
+    groups: Ragged | None = None
+
+
+@dataclass
+class Trace:
+    """What a forward pass computed, block by block.
+
+    Attributes:
+        documents: how many documents it had.
+        layers: one entry a block.
+        other_multiply_adds: of the embedding's projection and the head.
+    """
+
+    documents: int
+    layers: list[LayerTrace] = field(default_factory=list)
+    other_multiply_adds: int = 0
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of all matrix products, all documents together."""
+        return sum(layer.multiply_adds for layer in self.layers) + self.other_multiply_adds
+
+    def tokens_alive(self) -> list[list[int]]:
+        """Tokens that went through each block's feed-forward, `[layer][document]`."""
+        return [layer.transformed for layer in self.layers]
+
+
+def attention_cost(layout: Layout, keys: Layout, width: int) -> int:
+    """Multiply-adds of the two attention products of all heads together."""
+    pairs = sum(q * k for q, k in zip(layout.sizes, keys.sizes, strict=True))
+    return 2 * width * pairs
+
+
+def score_cost(layout: Layout, keys: Layout, heads: int) -> int:
+    """Multiply-adds of a weighted column sum of the attention matrix, all heads together."""
+    return heads * sum(q * k for q, k in zip(layout.sizes, keys.sizes, strict=True))
+
+
+def group_trace(groups: Tensor, layout: Layout) -> Ragged:
+    """Groups of the embedded tokens, without gradients."""
+    return Ragged(groups.detach().to(torch.int64), layout)

@@ -1,0 +1,7 @@
+"""Ragged batches: documents of different lengths laid end to end, without padding."""
+
+from laconic.ragged.batch import Ragged
+from laconic.ragged.layout import Layout, Run
+from laconic.ragged.order import lowest, rank_keys, sorted_values
+
+__all__ = ["Layout", "Ragged", "Run", "lowest", "rank_keys", "sorted_values"]

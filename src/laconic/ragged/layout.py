@@ -1,0 +1,157 @@
+"""Where each document begins and ends in a packed row.
+
+A `Layout` is the part of a ragged batch that all tensors of one row share: hidden states, positions
+and scores of the same tokens have the same layout. It keeps the boundaries twice: as a tensor for
+vectorised work, and (made once, on demand) as Python integers for the loops of the CPU back end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+__all__ = ["Layout", "Run"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of neighbouring documents with the same length: one rectangular block of the row.
+
+    Attributes:
+        start: first token of the run in the row.
+        documents: how many documents the run holds.
+        length: tokens of each of them.
+        first: number of the run's first document in the batch.
+    """
+
+    start: int
+    documents: int
+    length: int
+    first: int
+
+    @property
+    def stop(self) -> int:
+        """One past the last token of the run in the row."""
+        return self.start + self.documents * self.length
+
+
+class Layout:
+    """Document boundaries of a packed row: document `i` is `row[offsets[i]:offsets[i + 1]]`.
+
+    Args:
+        offsets: `(documents + 1,)` int64, starting with 0 and never falling.
+
+    Example:
+        >>> layout = Layout.from_lengths([2, 3])
+        >>> layout.offsets.tolist(), layout.owners.tolist()
+        ([0, 2, 5], [0, 0, 1, 1, 1])
+    """
+
+    def __init__(self, offsets: Tensor, _lengths: Sequence[int] | None = None) -> None:
+        if offsets.dim() != 1 or offsets.numel() == 0 or offsets.is_floating_point():
+            raise ValueError(
+                "offsets must be a one-dimensional tensor of integers that starts with 0, "
+                f"got shape {tuple(offsets.shape)} of {offsets.dtype}"
+            )
+        self.offsets = offsets.long()
+        if _lengths is not None:
+            self.__dict__["sizes"] = list(_lengths)
+
+    @classmethod
+    def from_lengths(
+        cls, lengths: Sequence[int] | Tensor, device: torch.device | str | None = None
+    ) -> Layout:
+        """Build a layout from the documents' lengths, `(documents,)`."""
+        known = None if isinstance(lengths, Tensor) else [int(length) for length in lengths]
+        sizes = torch.as_tensor(lengths, dtype=torch.long, device=device)
+        if sizes.numel() and bool((sizes < 0).any()):
+            raise ValueError(f"lengths must not be negative, got {sizes.tolist()}")
+        offsets = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+        return cls(offsets, known)
+
+    def __len__(self) -> int:
+        return self.offsets.numel() - 1
+
+    def __repr__(self) -> str:
+        return f"Layout(documents={len(self)}, tokens={self.tokens})"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the boundaries live."""
+        return self.offsets.device
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """Tokens of each document, `(documents,)` int64."""
+        return self.offsets.diff()
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """Tokens of each document as Python integers (waits for the device once)."""
+        return self.lengths.tolist()
+
+    @cached_property
+    def tokens(self) -> int:
+        """Tokens of all documents."""
+        return sum(self.sizes)
+
+    @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest document, 0 for an empty batch."""
+        return max(self.sizes, default=0)
+
+    @cached_property
+    def owners(self) -> Tensor:
+        """The document that each token belongs to, `(tokens,)` int64."""
+        documents = torch.arange(len(self), device=self.device)
+        return documents.repeat_interleave(self.lengths, output_size=self.tokens)
+
+    @cached_property
+    def places(self) -> Tensor:
+        """Each token's place in its document, counted from 0, `(tokens,)` int64."""
+        return torch.arange(self.tokens, device=self.device) - self.offsets[self.owners]
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs of neighbouring documents with equal lengths, empty documents left out."""
+        return tuple(_runs(self.sizes))
+
+    def to(self, device: torch.device | str) -> Layout:
+        """The same boundaries on another device."""
+        return Layout(self.offsets.to(device), self.__dict__.get("sizes"))
+
+    def keep(self, mask: Tensor) -> Layout:
+        """The layout that is left when only the tokens of `mask`, `(tokens,)` bool, stay."""
+        counts = torch.cat([self.offsets.new_zeros(1), mask.long().cumsum(0)])
+        return Layout(counts[self.offsets])
+
+    def grow(self, extra: int) -> tuple[Layout, Tensor]:
+        """Room for `extra` more tokens at the end of every document.
+
+        Returns:
+            The new layout, and the places of the old tokens in the new row, `(tokens,)` int64.
+        """
+        grown = Layout.from_lengths([size + extra for size in self.sizes], self.device)
+        return grown, torch.arange(self.tokens, device=self.device) + extra * self.owners
+
+    def equals(self, other: Layout) -> bool:
+        """Whether both describe the same boundaries."""
+        return self is other or torch.equal(self.offsets, other.offsets)
+
+
+def _runs(sizes: Iterable[int]) -> Iterator[Run]:
+    start = first = documents = length = 0
+    for number, size in enumerate(sizes):
+        if documents and size == length:
+            documents += 1
+            continue
+        if documents and length:
+            yield Run(start, documents, length, first)
+        start += documents * length
+        first, documents, length = number, 1, size
+    if documents and length:
+        yield Run(start, documents, length, first)

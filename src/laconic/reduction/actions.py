@@ -1,0 +1,94 @@
+"""Actions: what happens to the tokens that were not selected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from laconic.reduction.parts import Part, check, check_number, register
+from laconic.reduction.stream import Stream
+
+__all__ = ["Action", "Combine", "DropKeys", "DropTokens"]
+
+
+@dataclass(frozen=True)
+class Action(Part):
+    """What a step does.
+
+    Attributes:
+        selects: whether the step needs a scorer and a selector.
+        replaces: whether the step stands in the place of a block.
+        keys_only: whether tokens leave the keys alone, so that each head may lose others.
+    """
+
+    role: ClassVar[str] = "act"
+    selects: ClassVar[bool] = True
+    replaces: ClassVar[bool] = False
+    keys_only: ClassVar[bool] = False
+
+    def apply(self, stream: Stream, losers: Tensor) -> Stream:
+        """The stream without the losers, `(tokens, heads or 1)` bool."""
+        raise TypeError(f"{type(self).__name__} does not act on selected tokens")
+
+
+@register
+@dataclass(frozen=True)
+class DropKeys(Action):
+    """Focus on the Core (arXiv 2406.01283): the losers leave the keys and values of the next blocks.
+
+    As in the paper, they stay as queries, keep their states, and never return as keys.
+    """
+
+    kind: ClassVar[str] = "drop-keys"
+    keys_only: ClassVar[bool] = True
+
+    def apply(self, stream: Stream, losers: Tensor) -> Stream:
+        """The stream with fewer keys."""
+        return stream.drop_keys(losers)
+
+
+@register
+@dataclass(frozen=True)
+class DropTokens(Action):
+    """The losers leave altogether, between a block's attention and its feed-forward.
+
+    As in PoWER-BERT (arXiv 2001.08950) and Learned Token Pruning (arXiv 2107.00910); ours are gone
+    from the tensors at every batch size.
+    """
+
+    kind: ClassVar[str] = "drop-tokens"
+
+    def apply(self, stream: Stream, losers: Tensor) -> Stream:
+        """The stream with fewer tokens."""
+        return stream.drop_tokens(losers)
+
+
+@register
+@dataclass(frozen=True)
+class Combine(Action):
+    """Focus on the Core (arXiv 2406.01283), C: a module in a block's place combines the tokens.
+
+    Combination tokens are appended to the embedded document, exempt from pruning, and take each a
+    group of tokens in; from there on they are all that is left. Ours draws Gumbel noise for each
+    pair (the paper's notation would give a token the same for all groups, which shifts nothing),
+    scales the product by 1/√d as GroupViT does, and applies the key and value projections on the
+    side of the few combination tokens, which is the same by linearity and costs next to nothing.
+
+    Attributes:
+        tokens: combination tokens m; the paper's 8.
+        temperature: of the straight-through Gumbel softmax; the paper's 1.
+    """
+
+    kind: ClassVar[str] = "combine"
+    selects: ClassVar[bool] = False
+    replaces: ClassVar[bool] = True
+
+    tokens: int = 8
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.tokens, int) and not isinstance(self.tokens, bool)
+        check(whole and self.tokens > 0, "tokens", "a whole number above 0", self.tokens)
+        check_number("temperature", self.temperature, 0, 100, open_low=True)

@@ -1,0 +1,219 @@
+"""The plan: at these blocks, score so, select so, act so. It is a method, as data.
+
+A plan is saved inside `config.json` under a version, checked when it is made, and resolved against
+an encoder's depth when a model is built.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from laconic.errors import PlanError
+from laconic.reduction.actions import Action, Combine
+from laconic.reduction.layers import check_layers, resolve_layers
+from laconic.reduction.scorers import Scorer
+from laconic.reduction.selectors import Selector
+
+__all__ = ["PLAN_VERSION", "Plan", "ResolvedPlan", "Step"]
+
+PLAN_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a plan.
+
+    Attributes:
+        act: what happens.
+        layers: at which blocks: numbers from 0, fractions of the depth, a list of them, or
+            `{"start": …, "stop": …}` with `stop` left out of the range.
+        score: how tokens are scored; None for actions that choose nothing.
+        select: which tokens go; None for actions that choose nothing.
+    """
+
+    act: Action
+    layers: Any
+    score: Scorer | None = None
+    select: Selector | None = None
+
+    def __post_init__(self) -> None:
+        check_layers(self.layers)
+        needs = self.act.selects
+        for name, part in (("score", self.score), ("select", self.select)):
+            if needs and part is None:
+                raise PlanError(f"{name} must be given for {self.act.kind!r}, got nothing")
+            if not needs and part is not None:
+                raise PlanError(f"{name} must be left out for {self.act.kind!r}, got {part.kind!r}")
+        if needs and self.score.per_head and not self.act.keys_only:
+            raise PlanError(
+                f"score.heads must be 'mean' for {self.act.kind!r}, which takes a token from all "
+                "heads at once, got 'each'"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The step as JSON writes it."""
+        data: dict[str, Any] = {"layers": self.layers, "act": self.act.to_dict()}
+        if self.act.selects:
+            data |= {"score": self.score.to_dict(), "select": self.select.to_dict()}
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str) -> Step:
+        """Rebuild a step; errors name the field."""
+        if not isinstance(data, dict):
+            raise PlanError(f"{where} must be an object, got {data!r}")
+        unknown = sorted(set(data) - {"layers", "act", "score", "select"})
+        if unknown:
+            raise PlanError(
+                f"{where}.{unknown[0]} is not a field of a step; "
+                "its fields are layers, score, select, act"
+            )
+        if "layers" not in data:
+            raise PlanError(f"{where}.layers must be given, got nothing")
+        parts = {
+            name: kind.from_dict(data[name], f"{where}.{name}")
+            for name, kind in (("act", Action), ("score", Scorer), ("select", Selector))
+            if data.get(name) is not None or name == "act" and name in data
+        }
+        if "act" not in parts:
+            raise PlanError(f"{where}.act must be given, got nothing")
+        try:
+            return cls(layers=data["layers"], **parts)
+        except PlanError as error:
+            raise PlanError(f"{where}.{error}") from None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which tokens leave the computation, where, and how.
+
+    Attributes:
+        name: what to call it in reports; a preset's name, or any other.
+        steps: the steps, in any order; at one block they act in the order given.
+
+    Example:
+        >>> from laconic.reduction import preset
+        >>> plan = preset("focus-pfc", keep=0.8)
+        >>> Plan.from_dict(plan.to_dict()) == plan
+        True
+    """
+
+    name: str
+    steps: tuple[Step, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", tuple(self.steps))
+        combining = [step for step in self.steps if isinstance(step.act, Combine)]
+        if len(combining) > 1:
+            raise PlanError(f"steps may hold one 'combine' at most, got {len(combining)}")
+
+    @property
+    def combine(self) -> Combine | None:
+        """The combining action, if the plan has one."""
+        return next((s.act for s in self.steps if isinstance(s.act, Combine)), None)
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether nothing is removed at all."""
+        return not self.steps
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as JSON writes it, with its version."""
+        steps = [step.to_dict() for step in self.steps]
+        return {"version": PLAN_VERSION, "name": self.name, "steps": steps}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Plan:
+        """Rebuild a plan.
+
+        Raises:
+            PlanError: naming the field that is wrong, or a version that is newer than this laconic.
+        """
+        if not isinstance(data, dict):
+            raise PlanError(f"a plan must be an object, got {data!r}")
+        version = data.get("version")
+        if not isinstance(version, int) or not 1 <= version <= PLAN_VERSION:
+            raise PlanError(
+                f"plan.version must be at most {PLAN_VERSION}, got {version!r}; "
+                "a newer plan needs a newer laconic: pip install -U laconic"
+            )
+        unknown = sorted(set(data) - {"version", "name", "steps"})
+        if unknown:
+            raise PlanError(
+                f"plan.{unknown[0]} is not a field of a plan; its fields are version, name, steps"
+            )
+        steps = data.get("steps")
+        if not isinstance(steps, list):
+            raise PlanError(f"plan.steps must be a list, got {steps!r}")
+        made = [Step.from_dict(step, f"plan.steps[{i}]") for i, step in enumerate(steps)]
+        name = data.get("name")
+        if not isinstance(name, str) or not name:
+            raise PlanError(f"plan.name must be a string, got {name!r}")
+        return cls(name, tuple(made))
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Plan:
+        """Read a plan from a JSON file."""
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise PlanError(f"the plan {path} cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            raise PlanError(f"the plan {path} is not valid JSON: {error}") from None
+        return cls.from_dict(data)
+
+    def resolve(self, depth: int) -> ResolvedPlan:
+        """Fit the plan to an encoder of `depth` blocks.
+
+        Raises:
+            PlanError: for a block that the encoder does not have, or a step at or after the
+                combining one.
+        """
+        steps: dict[int, list[Step]] = {}
+        replaced: dict[int, Action] = {}
+        for number, step in enumerate(self.steps):
+            where = f"plan.steps[{number}].layers"
+            for layer in resolve_layers(step.layers, depth, where):
+                if step.act.replaces:
+                    replaced[layer] = step.act
+                else:
+                    steps.setdefault(layer, []).append(step)
+        if len(replaced) > 1:
+            raise PlanError(f"a 'combine' step must name one block, got {sorted(replaced)}")
+        combining = next(iter(replaced), None)
+        late = [layer for layer in steps if combining is not None and layer >= combining]
+        if late:
+            raise PlanError(
+                f"steps must come before the combining block {combining}, after which only "
+                f"combination tokens are left, got a step at block {min(late)}"
+            )
+        return ResolvedPlan(depth, steps, combining, self.combine)
+
+
+@dataclass(frozen=True)
+class ResolvedPlan:
+    """A plan fitted to an encoder's depth.
+
+    Attributes:
+        depth: blocks of the encoder.
+        steps: the steps at each block that has any.
+        combining: the block that is replaced, or None.
+        combine: the action in its place.
+    """
+
+    depth: int
+    steps: dict[int, list[Step]]
+    combining: int | None
+    combine: Combine | None
+
+    def at(self, layer: int) -> list[Step]:
+        """The steps at a block that can still change something.
+
+        Keys that are dropped at the last block, or at the one before the combining module (which
+        combines all tokens), would be dropped from nothing: such a step is left out, scores and all.
+        """
+        follows = layer + 1 < self.depth and layer + 1 != self.combining
+        return [step for step in self.steps.get(layer, []) if follows or not step.act.keys_only]

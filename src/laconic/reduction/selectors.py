@@ -1,0 +1,162 @@
+"""Selectors: how many tokens stay, and which ones go?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from laconic.ragged import Layout, Ragged, lowest
+from laconic.reduction.parts import Part, check, check_number, register
+from laconic.reduction.stream import Candidates, per_document
+
+__all__ = ["FuzzyRatio", "Ratio", "Selector"]
+
+
+@dataclass(frozen=True)
+class Selector(Part):
+    """Chooses the tokens that go.
+
+    Attributes:
+        pin: tokens that stay whatever their score: `"ends"`, the first and last of a document
+            ([CLS] and [SEP]), `"first"`, or `"none"`. The paper does not say; ends by default.
+    """
+
+    role: ClassVar[str] = "select"
+
+    pin: str = "ends"
+
+    def __post_init__(self) -> None:
+        check(self.pin in ("ends", "first", "none"), "pin", "'ends', 'first' or 'none'", self.pin)
+
+    def losers(self, candidates: Candidates) -> Tensor:
+        """The tokens that go, `(tokens, heads or 1)` bool."""
+        raise TypeError(f"{type(self).__name__} does not choose tokens")
+
+
+@register
+@dataclass(frozen=True)
+class Ratio(Selector):
+    """Focus on the Core (arXiv 2406.01283), P: keep `floor(keep · t)` of t tokens, the best scored.
+
+    At least one stays, a float's rounding is forgiven (0.7 · 90 is 63), ties go to the earlier
+    token, and pinned tokens stay first.
+
+    Attributes:
+        keep: the preservation ratio p; the paper's 0.9.
+    """
+
+    kind: ClassVar[str] = "ratio"
+
+    keep: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("keep", self.keep, 0, 1, open_low=True)
+
+    def losers(self, candidates: Candidates) -> Tensor:
+        """The tokens that go, `(tokens, heads or 1)` bool."""
+        counts = candidates.counts()
+        return mark_lowest(candidates, counts - keep_count(counts, self.keep))
+
+
+@register
+@dataclass(frozen=True)
+class FuzzyRatio(Ratio):
+    """Focus on the Core (arXiv 2406.01283), PF: ratio pruning, but only of what is fuzzily unimportant.
+
+    With a and b the quantiles of a document's scores in all heads, importance is
+    `clip((S − a)/(b − a), 0, 1)`; tokens that are important (its α-cut) and not unimportant (the
+    α-cut of one minus it) are safe. The paper can be read in two ways, and both are here.
+
+    Attributes:
+        reading: `"layer"`: the layer's count falls to `floor(p·t)`, the losers drawn only from those
+            not safe (fewer, if they are too few); with key sets per head this fits the paper's memory
+            figures. `"complement"`: p applies to those not safe alone, about 3 % of the keys go.
+        lower: quantile a; the paper's 0.25.
+        upper: quantile b; the paper's 0.75.
+        important: α-cut of importance; the paper's 0.01.
+        unimportant: α-cut of unimportance; the paper's 0.9.
+    """
+
+    kind: ClassVar[str] = "fuzzy-ratio"
+
+    reading: str = "layer"
+    lower: float = 0.25
+    upper: float = 0.75
+    important: float = 0.01
+    unimportant: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        readings = ("layer", "complement")
+        check(self.reading in readings, "reading", "'layer' or 'complement'", self.reading)
+        for name in ("lower", "upper", "important", "unimportant"):
+            check_number(name, getattr(self, name), 0, 1)
+        check(self.lower <= self.upper, "upper", f"at least lower ({self.lower})", self.upper)
+
+    def losers(self, candidates: Candidates) -> Tensor:
+        """The tokens that go, `(tokens, heads or 1)` bool."""
+        unsafe = per_document(self.unsafe(candidates), candidates.layout)
+        if self.reading == "complement":
+            return mark_lowest(candidates, unsafe - floor_share(unsafe, self.keep))
+        counts = candidates.counts()
+        wanted = counts - keep_count(counts, self.keep)
+        # Unsafe tokens are the lowest ones of their head, so the lowest few of all are among them.
+        return mark_lowest(candidates, torch.minimum(wanted, unsafe))
+
+    def unsafe(self, candidates: Candidates) -> Tensor:
+        """Tokens that may be pruned, `(tokens, heads or 1)` bool: not important, or unimportant."""
+        low, high = self._quantiles(candidates)  # (documents,) each
+        owners = candidates.layout.owners
+        low, high = low[owners][:, None], high[owners][:, None]
+        spread = (high - low).clamp(min=torch.finfo(low.dtype).tiny)
+        importance = ((candidates.scores - low) / spread).clamp(0, 1)
+        safe = (importance >= self.important) & ~(1 - importance >= self.unimportant)
+        return candidates.alive & ~safe
+
+    def _quantiles(self, candidates: Candidates) -> Tensor:
+        alive = candidates.alive
+        layout = Layout.from_lengths(candidates.counts().sum(1))
+        return Ragged(candidates.scores[alive].float(), layout).quantile([self.lower, self.upper])
+
+
+def floor_share(counts: Tensor, keep: float) -> Tensor:
+    """`floor(keep · counts)`, forgiving what a float's rounding takes off a whole number."""
+    return (counts.double() * keep + 1e-9).floor().long()
+
+
+def keep_count(counts: Tensor, keep: float) -> Tensor:
+    """How many of `counts` tokens stay: `floor(keep · counts)`, at least one."""
+    return floor_share(counts, keep).clamp(min=1)
+
+
+def mark_lowest(candidates: Candidates, wanted: Tensor) -> Tensor:
+    """Mark the lowest scored living tokens that are not pinned.
+
+    Args:
+        candidates: the tokens.
+        wanted: `(documents, heads or 1)` int64, how many should go; fewer do where too few may.
+
+    Returns:
+        `(tokens, heads or 1)` bool.
+    """
+    free = candidates.alive & ~candidates.pinned[:, None]
+    wanted = torch.minimum(wanted.clamp(min=0), per_document(free, candidates.layout))
+    # One column after the other, so that each (head, document) is a segment of one flat tensor.
+    heads, tokens = free.shape[1], free.shape[0]
+    scores = candidates.scores.masked_fill(~free, torch.inf).t().reshape(-1)
+    layout = candidates.layout
+    documents = len(layout)
+    shift = torch.arange(heads, device=scores.device)[:, None]
+    offsets = torch.cat(
+        [
+            (layout.offsets[:-1] + shift * tokens).flatten(),
+            scores.new_tensor([heads * tokens]).long(),
+        ]
+    )
+    owners = (layout.owners + shift * documents).flatten()
+    marked = lowest(scores, offsets, owners, wanted.t().reshape(-1))
+    return marked.view(heads, tokens).t()

@@ -1,0 +1,92 @@
+"""The tokens on their way through the encoder, and what a selector gets to see of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from laconic.ragged import Layout, Ragged
+
+__all__ = ["Candidates", "Stream"]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The living tokens between two steps.
+
+    Attributes:
+        hidden: `(tokens, hidden)`.
+        layout: the documents' boundaries.
+        origins: `(tokens,)` int64: each token's place in its original document, −1 for a
+            combination token, which has none.
+        key_mask: the tokens that are still keys and values of the next attention, `(tokens,)` or
+            `(tokens, heads)` bool; None for all.
+    """
+
+    hidden: Tensor
+    layout: Layout
+    origins: Tensor
+    key_mask: Tensor | None = None
+
+    @property
+    def places(self) -> Tensor:
+        """Positions for rotations, `(tokens,)`: a combination token stands at 0, unrotated."""
+        return self.origins.clamp(min=0)
+
+    @property
+    def embedded(self) -> Tensor:
+        """`(tokens,)` bool: the document's own tokens, not the combination tokens."""
+        return self.origins >= 0
+
+    def ends(self) -> Tensor:
+        """`(tokens,)` bool: the first and the last own token of each document ([CLS], [SEP])."""
+        own = self.embedded
+        last = torch.full_like(self.layout.offsets[:-1], -1)
+        last = last.scatter_reduce(0, self.layout.owners, self.origins, "amax")
+        return own & ((self.origins == 0) | (self.origins == last[self.layout.owners]))
+
+    def drop_keys(self, losers: Tensor) -> Stream:
+        """Take `losers`, `(tokens, heads or 1)` bool, out of the keys of the next blocks."""
+        losers = losers[:, 0] if losers.shape[1] == 1 else losers
+        if self.key_mask is None:
+            return replace(self, key_mask=~losers)
+        mask = self.key_mask
+        if mask.dim() != losers.dim():
+            mask, losers = mask.view(len(mask), -1), losers.view(len(losers), -1)
+        return replace(self, key_mask=mask & ~losers)
+
+    def drop_tokens(self, losers: Tensor) -> Stream:
+        """Take `losers`, `(tokens, 1)` bool, out of the stream: they are gone from here on."""
+        keep = ~losers[:, 0]
+        kept = Ragged(self.hidden, self.layout).select(keep)
+        key_mask = None if self.key_mask is None else self.key_mask[keep]
+        return Stream(kept.values, kept.layout, self.origins[keep], key_mask)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The tokens that a selector chooses among.
+
+    Attributes:
+        scores: `(tokens, heads or 1)`, importance scaled to mean 1 over each document's keys.
+        alive: `(tokens, heads or 1)` bool, the document's own tokens that are still there.
+        pinned: `(tokens,)` bool, tokens that must stay.
+        layout: the documents' boundaries.
+    """
+
+    scores: Tensor
+    alive: Tensor
+    pinned: Tensor
+    layout: Layout
+
+    def counts(self) -> Tensor:
+        """Living tokens, `(documents, heads or 1)` int64."""
+        return per_document(self.alive, self.layout)
+
+
+def per_document(mask: Tensor, layout: Layout) -> Tensor:
+    """Count the true entries of `(tokens, columns)` in each document, `(documents, columns)`."""
+    start = torch.zeros(1, mask.shape[1], dtype=torch.long, device=mask.device)
+    return torch.cat([start, mask.long().cumsum(0)])[layout.offsets].diff(dim=0)

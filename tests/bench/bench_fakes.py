@@ -1,0 +1,77 @@
+"""Contenders that do nothing but move a clock, write a log or take memory.
+
+A module of its own, since the process that measures memory imports it too.
+"""
+
+import numpy as np
+
+WORDS = [f"w{number}" for number in range(20)]
+
+
+class FakeContender:
+    def __init__(self, name, clock=None, seconds=(1.0,), log=None, logits=None, multiply_adds=None):
+        self.name = name
+        self.clock = clock
+        self.seconds = list(seconds)
+        self.log = [] if log is None else log
+        self.logits = logits
+        self.multiply_adds = multiply_adds
+        self.runs = 0
+
+    def prepare(self, texts):
+        self.texts = list(texts)
+        if self.logits is None:
+            self.logits = np.eye(2)[[index % 2 for index in range(len(texts))]]
+
+    def run(self):
+        self.log.append(self.name)
+        if self.clock:
+            self.clock.now += self.seconds[self.runs % len(self.seconds)]
+        self.runs += 1
+        return self.logits
+
+    def run_one(self, index):
+        self.log.append((self.name, index))
+        if self.clock:
+            self.clock.now += 0.001 * (index + 1)
+        return self.logits[index : index + 1]
+
+    @property
+    def tokens(self):
+        return sum(len(text.split()) for text in self.texts)
+
+
+class FakeProbe:
+    """Stands in for the matrix products, which a fake clock would find infinitely fast."""
+
+    def __init__(self, peak=1000.0, log=None):
+        self.peak = peak
+        self.log = [] if log is None else log
+
+    def measure(self):
+        self.log.append("probe")
+
+
+class AllocatingContender(FakeContender):
+    """Holds one array when prepared, and takes another while it runs."""
+
+    def __init__(self, name, held, taken):
+        super().__init__(name)
+        self.held, self.taken = held, taken
+
+    def spec(self):
+        kind = "bench_fakes:AllocatingContender"
+        return {"kind": kind, "name": self.name, "held": self.held, "taken": self.taken}
+
+    @classmethod
+    def from_spec(cls, spec):
+        return cls(spec["name"], spec["held"], spec["taken"])
+
+    def prepare(self, texts):
+        super().prepare(texts)
+        np.ones(2 * self.taken, dtype=np.uint8)  # a peak while loading, to be forgotten
+        self.array = np.ones(self.held, dtype=np.uint8)
+
+    def run(self):
+        np.ones(self.taken, dtype=np.uint8)
+        return self.logits

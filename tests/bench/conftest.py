@@ -1,0 +1,66 @@
+"""A clock that only fakes move, and a tiny model with its tokenizer."""
+
+import gc
+import time
+
+import pytest
+import torch
+from bench_fakes import WORDS
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+
+class FakeClock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def collections(monkeypatch):
+    """Counts the heap's tidyings, which take long in a process with this many modules."""
+    seen = []
+    monkeypatch.setattr(gc, "collect", lambda: seen.append("tidy"))
+    return seen
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    fake = FakeClock()
+    monkeypatch.setattr(time, "perf_counter", fake)
+    return fake
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    vocabulary = {word: index for index, word in enumerate([*specials, *WORDS])}
+    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    inner.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+    )
+
+
+@pytest.fixture(scope="session")
+def model():
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=4 + len(WORDS),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=64,
+        num_labels=3,
+    )
+    model = BertForSequenceClassification(config).eval()
+    for parameter in model.classifier.parameters():
+        torch.nn.init.normal_(parameter)
+    return model

@@ -1,0 +1,59 @@
+"""A contender's peak is its own: not the parent's, not that of loading."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench_fakes import AllocatingContender, FakeContender
+
+from laconic.bench import PeakMemory, StockContender, measure_memory
+from laconic.bench.child import measure
+from laconic.errors import LaconicWarning
+
+MEBIBYTE = 2**20
+
+
+@pytest.fixture
+def importable(monkeypatch):
+    """Let the child import the fakes."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+
+@pytest.mark.parametrize("taken", [0, 48, 96])
+def test_the_growth_is_what_running_takes(taken):
+    np.ones(256 * MEBIBYTE, dtype=np.uint8)  # a peak before, to be forgotten
+    found = PeakMemory(**measure(lambda: np.ones(taken * MEBIBYTE, dtype=np.uint8)))
+    if found.includes_loading:
+        pytest.skip("this system does not let a process reset its peak")
+    assert found.growth_bytes / MEBIBYTE == pytest.approx(taken, abs=8)
+
+
+def test_the_parents_memory_and_that_of_loading_do_not_show(importable):
+    ballast = np.ones(1024 * MEBIBYTE, dtype=np.uint8)
+    contender = AllocatingContender("taker", held=64 * MEBIBYTE, taken=128 * MEBIBYTE)
+    found = measure_memory(contender, ["some text, \ud800 ü"])
+    assert found.peak_bytes < ballast.nbytes
+    if found.includes_loading:
+        pytest.skip("this system does not let a process reset its peak")
+    assert found.growth_bytes / MEBIBYTE == pytest.approx(128, abs=16)
+
+
+@pytest.mark.slow
+def test_a_stock_model_is_measured_from_its_directory(model, tokenizer, tmp_path):
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    found = measure_memory(StockContender(tmp_path), ["w1 w2", "w3 ü"])
+    assert 0 < found.loaded_bytes < found.peak_bytes < 2**32
+
+
+def test_what_cannot_be_built_again_is_not_measured(model, tokenizer):
+    assert measure_memory(FakeContender("fake"), ["text"]) is None
+    assert measure_memory(StockContender(model, tokenizer), ["text"]) is None
+
+
+def test_a_failing_process_is_reported_with_its_last_words(monkeypatch):
+    died = subprocess.CompletedProcess([], 1, stdout="", stderr="Traceback\nValueError: no model")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: died)
+    with pytest.warns(LaconicWarning, match="'lost' was not measured.*ValueError: no model"):
+        assert measure_memory(AllocatingContender("lost", 1, 1), ["text"]) is None

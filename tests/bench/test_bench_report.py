@@ -1,0 +1,167 @@
+"""One comparison with fakes, its JSON and its table."""
+
+import dataclasses
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+from bench_fakes import FakeContender, FakeProbe
+from rich.console import Console
+
+from laconic.bench import BenchReport, PeakMemory, bench, render
+from laconic.errors import DataError, LaconicWarning
+
+TEXTS = ["a b c", "d", "e f", "g"]
+LABELS = [0, 1, 0, 0]
+
+
+def text_of(report, width):
+    console = Console(width=width, file=io.StringIO())
+    console.print(render(report))
+    return console.file.getvalue()
+
+
+@pytest.fixture
+def contenders(clock):
+    """A baseline that is right thrice, and one twice as fast that agrees with it thrice."""
+    return [
+        FakeContender("dense, stock in arrival order", clock, [2.0, 4.0, 2.2], multiply_adds=2000),
+        FakeContender(
+            "[half]", clock, [1.0, 2.0, 1.1], logits=np.eye(2)[[0, 0, 0, 1]], multiply_adds=500
+        ),
+        FakeContender("tf-idf", clock, [0.01]),
+    ]
+
+
+@pytest.fixture
+def report(contenders):
+    probe = FakeProbe(peak=2000.0)
+    with pytest.warns(LaconicWarning, match=r"more than 15% \(dense, stock.* \[half\] "):
+        return bench(contenders, TEXTS, LABELS, rounds=3, warmup=3, memory=False, probe=probe)
+
+
+def test_results_are_set_against_the_baseline(report):
+    dense, half, linear = report.results
+    assert (report.documents, report.rounds, report.latency_documents) == (4, 3, 4)
+    assert report.baseline == dense.name
+    assert dense.seconds == (2.0, pytest.approx(4.0), pytest.approx(2.2))
+    assert dense.speedup.median == 1 and dense.agreement == 1
+    assert (half.speedup.minimum, half.speedup.maximum) == pytest.approx((2.0, 2.0))
+    assert half.multiply_adds_ratio == 0.25
+    assert half.peak_share == pytest.approx(500 / 1.1 / 2000)
+    assert half.agreement == 0.75
+    assert (dense.quality["accuracy"], half.quality["accuracy"]) == (0.75, 0.5)
+    assert (dense.latency_p50, dense.tokens) == (pytest.approx(2.5), 7)
+    assert linear.multiply_adds is linear.peak_share is linear.memory is None
+
+
+def test_another_baseline_turns_the_ratios_round(contenders):
+    contenders[0].seconds = contenders[1].seconds = [1.0]
+    contenders[2].seconds = [2.0]
+    report = bench(
+        contenders,
+        TEXTS,
+        rounds=2,
+        baseline="tf-idf",
+        memory=False,
+        probe=FakeProbe(),
+        latency_documents=0,
+    )
+    dense, _, linear = report.results
+    assert (dense.speedup.median, linear.speedup.median) == (pytest.approx(2), pytest.approx(1))
+    assert dense.quality is dense.latency_p50 is dense.multiply_adds_ratio is None
+
+
+def test_regression_has_no_agreement(clock):
+    fake = FakeContender("one", clock, logits=np.array([[1.0], [2.0], [3.0], [5.0]]))
+    [result] = bench(
+        [fake],
+        TEXTS,
+        [1.0, 2.0, 3.0, 4.0],
+        problem_type="regression",
+        memory=False,
+        probe=FakeProbe(),
+    ).results
+    assert result.agreement is None
+    assert result.quality["mse"] == 0.25
+
+
+def test_memory_is_asked_of_every_contender_in_turn(clock, monkeypatch):
+    peaks = {"left": PeakMemory(2**20, 2**19), "right": None}
+    monkeypatch.setattr("laconic.bench.run.measure_memory", lambda each, texts: peaks[each.name])
+    seen = []
+    fakes = [FakeContender(name, clock) for name in peaks]
+    report = bench(fakes, TEXTS, probe=FakeProbe(), progress=lambda *step: seen.append(step))
+    assert [result.memory for result in report.results] == list(peaks.values())
+    assert seen[-2:] == [("memory: left", 1, 2), ("memory: right", 2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("names", "texts", "baseline", "message"),
+    [
+        ([], TEXTS, None, "at least one contender"),
+        (["a"], [], None, "one document"),
+        (["a", "a"], TEXTS, None, "different names"),
+        (["a"], TEXTS, "b", "baseline"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(names, texts, baseline, message):
+    with pytest.raises(DataError, match=message):
+        bench([FakeContender(name) for name in names], texts, baseline=baseline)
+
+
+def with_memory(report):
+    first, *others = report.results
+    first = dataclasses.replace(first, memory=PeakMemory(900 * 2**20, 600 * 2**20))
+    return dataclasses.replace(report, results=(first, *others))
+
+
+def test_json_is_read_back_equal(report):
+    report = with_memory(report)
+    assert BenchReport.from_json(report.to_json()) == report
+    assert json.loads(report.to_json())["version"] == 1
+
+
+def test_an_undefined_metric_is_null_in_json_and_nan_again(report):
+    first = dataclasses.replace(report.results[0], quality={"pearson": math.nan, "mse": 1.0})
+    text = dataclasses.replace(report, results=(first,)).to_json()
+    assert json.loads(text)["results"][0]["quality"] == {"pearson": None, "mse": 1.0}
+    assert math.isnan(BenchReport.from_json(text).results[0].quality["pearson"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("not json", "something else"),
+        ("[]", "something else"),
+        ('{"documents": 3}', "something else"),
+        ('{"version": 1, "results": []}', "something else"),
+        ('{"version": 2}', "got version 2"),
+    ],
+)
+def test_other_json_is_refused(text, message):
+    with pytest.raises(DataError, match=message):
+        BenchReport.from_json(text)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_table_holds_every_name_and_figure(report, width):
+    text = text_of(with_memory(report), width)
+    words = text.split()
+    for result in report.results:
+        assert set(result.name.split()) <= set(words)
+    # Documents per second and their ratio, multiply-adds' ratio, peak memory, share of the peak.
+    for figure in ("1.82", "×2.00", "×0.250", "900", "23%", "0.750", "75.0%"):
+        assert figure in words
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_columns_that_nobody_has_are_left_out(report):
+    results = [dataclasses.replace(each, quality=None, agreement=None) for each in report.results]
+    text = text_of(dataclasses.replace(report, results=tuple(results)), 80)
+    header = text.partition("dense")[0]
+    assert "racy" not in header and "label" not in header and "MiB" not in header
+    assert "p95" in header
