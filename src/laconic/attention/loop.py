@@ -98,13 +98,13 @@ def _mask(
     count, length, key_length = shape
     mask = None
     if packing.keys is not None and packing.keys.filled is not None:
-        filled = packing.keys.filled[keys].view(count, key_length, -1)
+        filled = packing.keys.filled[keys].unflatten(0, (count, key_length))
         mask = filled.transpose(1, 2)[:, :, None, :]
         if bool(mask.all()):
             mask = None
     if window is not None:
         q_places = packing.places()[queries].view(count, length)
-        k_places = packing.key_places()[keys].view(count, key_length, -1)
+        k_places = packing.key_places()[keys].unflatten(0, (count, key_length))
         seen = window_mask(q_places, k_places, window)
         mask = seen if mask is None else mask & seen
     return mask

@@ -155,9 +155,5 @@ class Packing:
 
     def key_places(self) -> Tensor:
         """Positions of the keys, `(keys, 1)` or `(keys, heads)`."""
-        places = self.places()
-        return (
-            places[:, None]
-            if self.keys is None
-            else places[self.keys.index].view(self.key_layout.tokens, -1)
-        )
+        places = self.places() if self.keys is None else self.places()[self.keys.index]
+        return places if places.dim() == 2 else places[:, None]

@@ -57,7 +57,7 @@ def explicit_attention(
     """
     documents, heads, queries, _ = query.shape
     per_document = heads * queries * key.shape[2]
-    together = max(1, _PIECE // per_document)
+    together = max(1, _PIECE // max(1, per_document))
     if together >= documents and per_document <= _PIECE:
         return _explicit(query, key, value, mask, rows, scaling, dropout)
     contexts, scores = [], []

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 if TYPE_CHECKING:
     from ..classifier import Classifier
+    from ..encoding import EncodedDocuments
 
 __all__ = ["PackedContender"]
 
@@ -35,49 +35,37 @@ class PackedContender:
         self._classifier = classifier
         self._source = source
         self._texts: list[str] = []
-        self._batches: list[tuple[Any, np.ndarray]] = []
-        self._alone: dict[int, Any] = {}
-        self._tokens = 0
+        self._encoded: EncodedDocuments | None = None
+        self._alone: dict[int, EncodedDocuments] = {}
         self._multiply_adds: float | None = None
 
     def prepare(self, texts: Sequence[str]) -> None:
-        """Tokenise and pack the documents."""
-        encoded = self._classifier.encode(texts)
+        """Tokenise the documents."""
         self._texts = list(texts)
-        self._batches = [
-            (inputs, np.asarray(indices)) for inputs, indices in self._classifier.batches(encoded)
-        ]
+        self._encoded = self._classifier.encode(texts)
         self._alone = {}
-        self._tokens = encoded.tokens
 
     def run(self) -> np.ndarray:
-        """Run all packed batches; logits `(documents, labels)` in the order of the texts."""
-        with torch.inference_mode():
-            outputs = [self._classifier.forward(inputs) for inputs, _ in self._batches]
-            logits = torch.cat([output for output, _ in outputs]).float().cpu().numpy()
-        self._multiply_adds = float(sum(trace.multiply_adds for _, trace in outputs))
-        restored = np.empty_like(logits)
-        restored[np.concatenate([indices for _, indices in self._batches])] = logits
-        return restored
+        """Pack and run all documents; logits `(documents, labels)` in the order of the texts."""
+        forward = self._classifier.forward(self._encoded)
+        self._multiply_adds = float(forward.encoder_multiply_adds)
+        return forward.logits
 
     def run_one(self, index: int) -> np.ndarray:
-        """Run one document alone; logits `(1, labels)`; the first call packs it."""
+        """Run one document alone; logits `(1, labels)`; the first call tokenises it."""
         if index not in self._alone:
-            encoded = self._classifier.encode([self._texts[index]])
-            self._alone[index] = self._classifier.batches(encoded)[0][0]
-        with torch.inference_mode():
-            logits, _ = self._classifier.forward(self._alone[index])
-        return logits.float().cpu().numpy()
+            self._alone[index] = self._classifier.encode([self._texts[index]])
+        return self._classifier.forward(self._alone[index]).logits
 
     @property
     def multiply_adds(self) -> float | None:
-        """Multiply-adds that the last `run` really computed; None before it."""
+        """Multiply-adds of the encoder's blocks in the last `run`; None before it."""
         return self._multiply_adds
 
     @property
     def tokens(self) -> int:
         """Tokens of the prepared documents, after truncation and before any is removed."""
-        return self._tokens
+        return 0 if self._encoded is None else self._encoded.tokens
 
     def spec(self) -> dict[str, Any] | None:
         """What builds this contender again; None without a source."""

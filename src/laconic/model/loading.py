@@ -26,7 +26,7 @@ from laconic.model.configuration import LaconicConfig
 from laconic.model.modeling import LaconicForSequenceClassification, family_head
 from laconic.reduction import Combiner, Plan, preset
 
-__all__ = ["dense_checkpoint", "from_encoder"]
+__all__ = ["dense_checkpoint", "from_encoder", "load_classifier"]
 
 _LOADING = ("revision", "token", "cache_dir", "local_files_only", "dtype")
 
@@ -73,6 +73,9 @@ def from_encoder(
         )
     plan = preset(plan) if isinstance(plan, str) else plan
     encoder_config = _read_config(source, loading)
+    if encoder_config.model_type == LaconicConfig.model_type:
+        asked = {"num_labels": num_labels, "id2label": id2label, "problem_type": problem_type}
+        return _from_dense(source, plan, asked, max_length, long, loading)
     keep = _keeps_head(encoder_config, plan, head, num_labels, id2label)
     stock = _load(source, encoder_config, keep, loading)
     labels = _label_fields(encoder_config, keep, num_labels, id2label, problem_type)
@@ -134,13 +137,66 @@ def _read_config(source: str, loading: dict[str, Any]) -> PreTrainedConfig:
             f"expected a model directory or a Hub name, got {str(source)!r}, which cannot be read "
             f"({reason}); check the name, or give --model a local directory"
         ) from None
-    if config.model_type == LaconicConfig.model_type:
-        raise ModelError(
-            f"{source} is a laconic model already, expected an encoder; "
-            "load it with Classifier.from_pretrained"
-        )
-    backbone_class(config.model_type)
+    if config.model_type != LaconicConfig.model_type:
+        backbone_class(config.model_type)
     return config
+
+
+def load_classifier(source: str, **loading: Any) -> LaconicForSequenceClassification:
+    """Load a trained classifier: a laconic model as it is, a stock one of transformers as dense.
+
+    Raises:
+        ModelError: if it cannot be read, or was never trained to classify.
+    """
+    config = _read_config(source, loading)
+    if config.model_type == LaconicConfig.model_type:
+        return LaconicForSequenceClassification.from_pretrained(source, **loading)
+    if not _is_classifier(config):
+        raise ModelError(
+            f"expected a trained classifier, got {source}, an encoder without a classification "
+            "head; train one with: laconic train"
+        )
+    return from_encoder(source, **loading)
+
+
+def _from_dense(
+    source: str,
+    plan: Plan,
+    asked: dict[str, Any],
+    max_length: int | None,
+    long: str,
+    loading: dict[str, Any],
+) -> LaconicForSequenceClassification:
+    """Start from a dense laconic model: its encoder, and its head if the labels are the same."""
+    dense = LaconicForSequenceClassification.from_pretrained(source, **loading)
+    old = dense.config
+    if not old.reduction_plan().is_dense:
+        raise ModelError(
+            f"expected an encoder or a dense laconic model to start from, got {source} with the "
+            f"plan {old.plan['name']!r}; start from what it was trained from"
+        )
+    names = dict(asked["id2label"]) if asked["id2label"] else None
+    same = names in (None, dict(old.id2label)) and asked["num_labels"] in (None, old.num_labels)
+    keep = same and (old.head == "mean" or plan.combine is None)
+    labels = _label_fields(
+        old, keep, asked["num_labels"], asked["id2label"], asked["problem_type"]
+    )
+    config = LaconicConfig(
+        encoder_config=old.encoder_config,
+        plan=plan.to_dict(),
+        head=old.head if keep else "mean",
+        max_length=max_length or old.max_length,
+        long=long,
+        **labels,
+    )
+    model = LaconicForSequenceClassification(config)
+    _take_over(model, dense.encoder, False)
+    if keep:
+        model.head.load_state_dict(dense.head.state_dict())
+        pooler = getattr(dense.encoder, "pooler", None)
+        if pooler is not None:
+            model.encoder.pooler.load_state_dict(pooler.state_dict())
+    return model.to(dense.dtype)
 
 
 def _is_classifier(config: PreTrainedConfig) -> bool:
@@ -241,6 +297,4 @@ def starting_tokens(source: Any, count: int, config: LaconicConfig) -> Tensor:
     ids = torch.randint(0, table.shape[0], (4096,), generator=generator)
     embedded = source.embed(ids, torch.zeros_like(ids), None)
     center, spread = embedded.mean(0), embedded.std(0)
-    noise = torch.randn(count, table.shape[1] if center.numel() == table.shape[1] else
-                        center.numel(), generator=generator)
-    return center + spread * noise
+    return center + spread * torch.randn(count, center.numel(), generator=generator)

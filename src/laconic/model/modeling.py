@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +70,8 @@ class LaconicForSequenceClassification(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_attention_backend = True
+    # The loss is a mean over the batch, so the Trainer has to divide it by the accumulated steps.
+    accepts_loss_kwargs = False
 
     def __init__(self, config: LaconicConfig) -> None:
         super().__init__(config)
@@ -127,7 +129,8 @@ class LaconicForSequenceClassification(PreTrainedModel):
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
         cu_seq_lens_q: Tensor | None = None,
-        output_trace: bool = False,
+        document_windows: Tensor | None = None,
+        output_trace: bool | Literal["sizes"] = False,
         **kwargs: Any,
     ) -> LaconicOutput:
         """Classify documents.
@@ -139,7 +142,10 @@ class LaconicForSequenceClassification(PreTrainedModel):
             token_type_ids: like `input_ids`; 1 for the second text of a pair.
             labels: `(documents,)` class numbers, `(documents, labels)` multi-hot, or floats.
             cu_seq_lens_q: `(documents + 1,)`, the boundaries of a packed row.
-            output_trace: whether the output carries a `Trace` with alive tokens and importances.
+            document_windows: `(documents,)`, how many neighbouring windows of the row belong to each
+                document; their logits are averaged. None for one each.
+            output_trace: whether the output carries a `Trace`: True for one with alive tokens and
+                importances, `"sizes"` for counts and multiply-adds only.
             **kwargs: passed on to the loss function.
 
         Raises:
@@ -151,13 +157,14 @@ class LaconicForSequenceClassification(PreTrainedModel):
         )
         trace = Trace(documents=len(inputs.layout))
         stream = self._embed(inputs, trace)
+        detailed = output_trace is True
         for layer in range(self.plan.depth):
-            if layer == self.plan.combining:
-                stream = self._combine(layer, stream, trace, output_trace)
-            else:
-                stream = self._block(layer, stream, trace, output_trace)
+            step = self._combine if layer == self.plan.combining else self._block
+            stream = step(layer, stream, trace, detailed)
         hidden = Ragged(self.backbone.finish(stream.hidden), stream.layout)
         logits = self._classify(hidden, trace)
+        if document_windows is not None:
+            logits = Ragged(logits, Layout.from_lengths(document_windows)).mean()
         loss = None
         if labels is not None:
             self.config.problem_type = self.config.problem_type or _guess_problem_type(
@@ -166,7 +173,6 @@ class LaconicForSequenceClassification(PreTrainedModel):
             loss = self.loss_function(
                 labels=labels, pooled_logits=logits, config=self.config, **kwargs
             )
-        self.last_trace = trace
         return LaconicOutput(loss=loss, logits=logits, trace=trace if output_trace else None)
 
     def _embed(self, inputs: PackedInputs, trace: Trace) -> Stream:
@@ -321,11 +327,8 @@ def _on_row(raw: Tensor, packing: Packing, keys: KeySet | None) -> Tensor:
         return raw * layout.lengths[layout.owners][:, None]
     if keys.per_head and raw.shape[1] == 1:
         raw = raw.expand(-1, keys.index.shape[1])
-    row = keys.scatter(raw, layout.tokens)
-    counts = keys.layout.lengths[:, None]
-    if keys.filled is not None:
-        counts = Ragged(keys.filled.to(raw.dtype), keys.layout).sum()
-    return row * counts[layout.owners]
+    # One factor for all heads of a document: quantiles over all of them compare their scores.
+    return keys.scatter(raw, layout.tokens) * keys.layout.lengths[layout.owners][:, None]
 
 
 def _act(

@@ -63,7 +63,12 @@ class Trace:
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of all matrix products, all documents together."""
-        return sum(layer.multiply_adds for layer in self.layers) + self.other_multiply_adds
+        return self.encoder_multiply_adds + self.other_multiply_adds
+
+    @property
+    def encoder_multiply_adds(self) -> int:
+        """Multiply-adds of the encoder's blocks, all documents together."""
+        return sum(layer.multiply_adds for layer in self.layers)
 
     def tokens_alive(self) -> list[list[int]]:
         """Tokens that went through each block's feed-forward, `[layer][document]`."""

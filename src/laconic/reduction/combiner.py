@@ -63,7 +63,7 @@ class Combiner(nn.Module):
         query = self.query(self.combination_norm(combination))
         # q · (W_k x + b) = (W_kᵀ q) · x + q · b
         probe = query @ self.key.weight
-        shift = query @ self.key.bias if self.key.bias is not None else None
+        shift = (query * self.key.bias).sum(-1)
         normed = self.embedded_norm(embedded)
         sizes = [run.documents * run.length for run in layout.runs]
         parts = zip(layout.runs, embedded.split(sizes), normed.split(sizes), strict=True)
@@ -73,9 +73,8 @@ class Combiner(nn.Module):
             logits = own_normed.unflatten(0, (run.documents, run.length)) @ probe[
                 documents
             ].transpose(1, 2)
-            if shift is not None:
-                logits = logits + shift[documents][:, None]
-            assigned, chosen = self._assign(logits * embedded.shape[1] ** -0.5)
+            logits = (logits + shift[documents][:, None]) * embedded.shape[1] ** -0.5
+            assigned, chosen = self._assign(logits)
             sums.append(assigned.transpose(1, 2) @ own.unflatten(0, logits.shape[:2]))
             counts.append(assigned.sum(1))
             groups.append(chosen.flatten())
@@ -104,6 +103,4 @@ class Combiner(nn.Module):
     def cost(self, tokens: int, documents: int) -> int:
         """Multiply-adds of one call: what torch's counter counts."""
         combination, width = self.tokens.shape
-        has_bias = self.key.bias is not None
-        small = documents * combination * (4 * width * width + (width if has_bias else 0))
-        return small + 2 * tokens * combination * width
+        return documents * combination * 4 * width * width + 2 * tokens * combination * width

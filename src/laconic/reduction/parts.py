@@ -45,7 +45,7 @@ class Part:
         if not isinstance(data, dict) or "kind" not in data:
             raise PlanError(f"{where} must be an object with a field 'kind', got {data!r}")
         kind = data["kind"]
-        if kind not in known:
+        if not isinstance(kind, str) or kind not in known:
             raise PlanError(f"{where}.kind must be one of {', '.join(sorted(known))}, got {kind!r}")
         part = known[kind]
         names = [field.name for field in dataclasses.fields(part)]

@@ -74,7 +74,8 @@ class FuzzyRatio(Ratio):
     Attributes:
         reading: `"layer"`: the layer's count falls to `floor(p·t)`, the losers drawn only from those
             not safe (fewer, if they are too few); with key sets per head this fits the paper's memory
-            figures. `"complement"`: p applies to those not safe alone, about 3 % of the keys go.
+            figures. `"complement"`: p applies to those not safe alone, about 3 % of the keys go. In
+            both, at least one token stays.
         lower: quantile a; the paper's 0.25.
         upper: quantile b; the paper's 0.75.
         important: α-cut of importance; the paper's 0.01.
@@ -99,13 +100,16 @@ class FuzzyRatio(Ratio):
 
     def losers(self, candidates: Candidates) -> Tensor:
         """The tokens that go, `(tokens, heads or 1)` bool."""
-        unsafe = per_document(self.unsafe(candidates), candidates.layout)
-        if self.reading == "complement":
-            return mark_lowest(candidates, unsafe - floor_share(unsafe, self.keep))
+        unsafe, layout = self.unsafe(candidates), candidates.layout
         counts = candidates.counts()
         wanted = counts - keep_count(counts, self.keep)
-        # Unsafe tokens are the lowest ones of their head, so the lowest few of all are among them.
-        return mark_lowest(candidates, torch.minimum(wanted, unsafe))
+        if self.reading == "complement":
+            share = per_document(unsafe, layout)
+            wanted = torch.minimum(share - floor_share(share, self.keep), counts - 1)
+        # Unsafe tokens are the lowest ones of their head, so the lowest few of all are among them;
+        # a pinned one of them stays, but no safe token goes in its place.
+        free = per_document(unsafe & ~candidates.pinned[:, None], layout)
+        return mark_lowest(candidates, torch.minimum(wanted, free))
 
     def unsafe(self, candidates: Candidates) -> Tensor:
         """Tokens that may be pruned, `(tokens, heads or 1)` bool: not important, or unimportant."""

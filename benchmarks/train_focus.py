@@ -1,0 +1,145 @@
+"""Train Focus on the Core and dense for the same number of steps; one JSON file a run, resumable.
+
+    python benchmarks/train_focus.py --data $DATA --encoder DIRECTORY [--only bbc] [--seeds 0 1]
+
+Every run fine-tunes MiniLM-L6 on a fixed part (see make_parts.py) at 256 tokens for two epochs in
+all and keeps the last epoch. `focus-pfc-taught` spends the first of its two epochs on a dense
+teacher, starts from it, and learns from its logits in the second. A run whose JSON is there is
+skipped; one that was killed goes on from its newest checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import platform
+import time
+import warnings
+from pathlib import Path
+
+import torch
+import transformers
+
+import laconic
+from laconic import Classifier, TrainingSettings
+from laconic.data import Documents, read_documents
+from laconic.errors import LaconicWarning
+from laconic.metrics import evaluate_logits
+
+HERE = Path(__file__).parent
+METHODS = ("dense", "focus-pfc", "focus-pf", "focus-pfc-taught")
+SETS = ("bbc", "r8", "20ng")
+LENGTH, EPOCHS = 256, 2
+LEARNING_RATE, BATCH_TOKENS = 2e-4, 4096
+
+log = logging.getLogger("train_focus")
+
+
+def documents(data: Path, name: str, split: str) -> Documents:
+    """The fixed part of a data set."""
+    rows = json.loads((HERE / "parts" / f"{name}.json").read_text())[split]
+    table = read_documents(data / name / f"{split}.parquet", labels="required")
+    return table.select(rows)
+
+
+def train(
+    source: str,
+    method: str,
+    train_set: Documents,
+    epochs: int,
+    seed: int,
+    work: Path,
+    teacher: Classifier | None = None,
+) -> Classifier:
+    """One fine-tuning, resumed if it was killed."""
+    settings = TrainingSettings(
+        epochs=epochs, learning_rate=LEARNING_RATE, batch_tokens=BATCH_TOKENS, seed=seed
+    )
+    classifier = Classifier(source, method=method, max_length=LENGTH)
+    return classifier.fit(
+        train_set, validation=0, settings=settings, teacher=teacher, out=work, resume=True
+    )
+
+
+def run(args: argparse.Namespace, name: str, method: str, seed: int) -> dict:
+    """Train and evaluate one cell of the table."""
+    train_set, test_set = (documents(args.data, name, split) for split in ("train", "test"))
+    work = args.work / f"{name}-{method}-{seed}"
+    seconds = 0.0
+    if method == "focus-pfc-taught":
+        dense = work / "teacher-model"
+        if not dense.exists():
+            first = train(args.encoder, "dense", train_set, EPOCHS - 1, seed, work / "teacher")
+            first.save(dense)
+        teacher = Classifier.from_pretrained(dense)
+        seconds += json.loads((dense / "training.json").read_text())["seconds"]
+        classifier = train(
+            str(dense), "focus-pfc", train_set, EPOCHS - 1, seed, work / "student", teacher
+        )
+    else:
+        classifier = train(args.encoder, method, train_set, EPOCHS, seed, work)
+    record = classifier.training
+    started = time.perf_counter()
+    encoded = classifier.encode(test_set.texts)
+    forward = classifier.forward(encoded)
+    labels = classifier.label_space.encode(test_set.labels)
+    metrics = evaluate_logits(forward.logits, labels)
+    if args.keep is not None:
+        classifier.save(args.keep / f"{name}-{method}-{seed}")
+    return {
+        "data": name,
+        "method": method,
+        "seed": seed,
+        "metrics": metrics,
+        "multiply_adds_per_document": forward.multiply_adds / len(encoded),
+        "test_documents": len(encoded),
+        "test_tokens": encoded.tokens,
+        "train_documents": len(train_set),
+        "tokens_per_epoch": record["tokens_per_epoch"],
+        "steps": record["steps"],
+        "epochs_in_all": EPOCHS,
+        "max_length": LENGTH,
+        "settings": record["settings"],
+        "seconds_training": seconds + record["seconds"],
+        "resumed": record["resumed"],
+        "seconds_evaluating": time.perf_counter() - started,
+        "plan": classifier.plan.to_dict(),
+        "versions": {
+            "laconic": laconic.__version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def main() -> None:
+    """Go through the table, cheapest data set first."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--encoder", required=True)
+    parser.add_argument("--work", type=Path, default=Path(".cache/train_focus"))
+    parser.add_argument("--keep", type=Path, help="save the trained models here")
+    parser.add_argument("--results", type=Path, default=HERE / "results" / "focus")
+    parser.add_argument("--only", nargs="*", default=SETS, choices=SETS)
+    parser.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS)
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1])
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    warnings.simplefilter("ignore", LaconicWarning)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    for seed in args.seeds:
+        for name in args.only:
+            for method in args.methods:
+                target = args.results / f"{name}-{method}-{seed}.json"
+                if target.exists():
+                    continue
+                result = run(args, name, method, seed)
+                target.write_text(json.dumps(result, indent=1) + "\n")
+                log.info("%s %s", target.stem, result["metrics"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,371 @@
+"""The few lines that users write: train a classifier, load one, predict, evaluate, save.
+
+    from laconic import Classifier
+
+    classifier = Classifier("bert-base-uncased", method="focus-pfc").fit(texts, labels)
+    classifier.save("model/")
+    Classifier.from_pretrained("model/").predict(["some text"])
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer
+
+from laconic.data import Documents, LabelSpace, split_validation
+from laconic.devices import resolve_device
+from laconic.encoding import EncodedDocuments, encode
+from laconic.errors import DataError, LaconicWarning, ModelError
+from laconic.inference import Forward, run_model
+from laconic.metrics import evaluate_logits
+from laconic.model import LaconicForSequenceClassification, from_encoder
+from laconic.reduction import Plan, preset
+from laconic.training import TrainingDocuments, TrainingSettings
+from laconic.training.run import train_model
+
+__all__ = ["Classifier"]
+
+DEFAULT_MODEL = "bert-base-uncased"
+
+
+class Classifier:
+    """A document classifier: texts in, labels out.
+
+    Args:
+        model: the encoder to start from: a Hub name, a directory of transformers, or a dense laconic
+            model. Not read before `fit`.
+        method: the reduction: a preset's name, or a `Plan`.
+        max_length: most tokens of a document or window; None for what the encoder takes, at most
+            512 (longer contexts have to be asked for).
+        long: what happens to longer documents: `"truncate"`, `"head-tail"` or `"windows"`.
+        head: `"auto"`, `"mean"` or `"family"`; see `laconic.model.from_encoder`.
+        problem_type: as in transformers; None to tell by the labels.
+        device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:0"`, ….
+        batch_tokens: tokens of a packed batch at inference. 4,096 keeps the largest temporary of a
+            base encoder in the cache's reach; more gains nothing on CPUs.
+        **loading: `revision`, `token`, `cache_dir`, `local_files_only`, `dtype`, as in transformers.
+
+    Attributes:
+        classes_: the labels' names, in the order of the logits.
+
+    Example:
+        >>> classifier = Classifier("bert-base-uncased", method="focus-pfc")  # doctest: +SKIP
+        >>> classifier.fit(texts, labels).predict(["a text"])  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: str | Path = DEFAULT_MODEL,
+        *,
+        method: str | Plan = "focus-pfc",
+        max_length: int | None = None,
+        long: str = "truncate",
+        head: str = "auto",
+        problem_type: str | None = None,
+        device: str = "auto",
+        batch_tokens: int = 4096,
+        **loading: Any,
+    ) -> None:
+        self.source = str(model)
+        self.plan = preset(method) if isinstance(method, str) else method
+        self.max_length = max_length
+        self.long = long
+        self.head = head
+        self.problem_type = problem_type
+        self.device = resolve_device(device)
+        self.batch_tokens = batch_tokens
+        self.loading = loading
+        self.model: LaconicForSequenceClassification | None = None
+        self.tokenizer: Any = None
+        self.training: dict[str, Any] | None = None
+
+    # ---- loading and saving --------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        device: str = "auto",
+        batch_tokens: int = 4096,
+        max_length: int | None = None,
+        long: str | None = None,
+        **loading: Any,
+    ) -> Self:
+        """Load a trained classifier: a laconic model, or a fine-tuned one of transformers (dense).
+
+        Args:
+            source: a directory or a Hub name.
+            device: see the class.
+            batch_tokens: see the class.
+            max_length: another limit than the model's own.
+            long: another policy for long documents than the model's own.
+            **loading: as in transformers.
+
+        Raises:
+            ModelError: if it is not a classifier, or cannot be read.
+        """
+        from laconic.model.loading import load_classifier
+
+        classifier = cls(source, method="dense", device=device, batch_tokens=batch_tokens)
+        model = load_classifier(str(source), **loading)
+        config = model.config
+        config.max_length = max_length or config.max_length
+        config.long = long or config.long
+        classifier.plan = config.reduction_plan()
+        classifier._adopt(model, _load_tokenizer(str(source), loading))
+        return classifier
+
+    def save(self, directory: str | Path) -> Path:
+        """Write model, configuration and tokenizer: a directory of transformers, no pickles."""
+        folder = Path(directory)
+        model = self._fitted()
+        model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        if self.training is not None:
+            text = json.dumps(self.training, indent=1, default=float)
+            (folder / "training.json").write_text(text + "\n", encoding="utf-8")
+        return folder
+
+    # ---- training ------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        texts: Sequence[str] | Documents,
+        labels: Sequence[Any] | None = None,
+        *,
+        pairs: Sequence[str] | None = None,
+        validation: Documents | float = 0.1,
+        settings: TrainingSettings | None = None,
+        teacher: Classifier | None = None,
+        out: str | Path | None = None,
+        resume: bool = False,
+        progress: bool = False,
+    ) -> Self:
+        """Fine-tune the encoder under the plan.
+
+        Args:
+            texts: the documents, or `Documents` with labels.
+            labels: a label a document: strings, lists of strings for several at once, or floats.
+            pairs: second texts of text pairs.
+            validation: documents to choose the best epoch by, or the share of the training
+                documents to set apart for it (stratified); 0 for none, which keeps the last epoch.
+            settings: how to train.
+            teacher: a trained classifier whose logits to learn from as well.
+            out: folder for the checkpoints, so that a killed run can be resumed.
+            resume: go on from the newest checkpoint in `out`.
+            progress: draw progress bars on standard error.
+
+        Raises:
+            DataError: for labels that cannot be trained on.
+            TrainingError: if training cannot go on.
+        """
+        documents = texts if isinstance(texts, Documents) else Documents.from_lists(
+            list(texts), labels, pairs
+        )
+        if documents.labels is None:
+            raise DataError(f"{documents.source} has no labels to train on; name their column")
+        settings = settings or TrainingSettings()
+        if isinstance(validation, float | int):
+            documents, validation = _set_apart(documents, float(validation), settings.seed)
+        space = LabelSpace.infer(documents.labels, self.problem_type)
+        torch.manual_seed(settings.seed)
+        self._adopt(self._new_model(space), _load_tokenizer(self.source, self.loading))
+        train = self._training_documents(documents, space, teacher)
+        held_out = None
+        if validation is not None:
+            held_out = self._training_documents(validation, space, None)
+        record = train_model(
+            self.model,
+            train,
+            held_out,
+            settings,
+            out=None if out is None else Path(out),
+            resume=resume,
+            progress=progress,
+        )
+        record["lengths"] = vars(train.encoded.report)
+        record["source"] = Path(self.source).name
+        record["teacher"] = None if teacher is None else Path(teacher.source).name
+        self.training = record
+        return self
+
+    def _new_model(self, space: LabelSpace) -> LaconicForSequenceClassification:
+        return from_encoder(
+            self.source,
+            plan=self.plan,
+            head=self.head,
+            id2label=space.id2label,
+            problem_type=space.problem_type,
+            max_length=self.max_length,
+            long=self.long,
+            **self.loading,
+        )
+
+    def _training_documents(
+        self, documents: Documents, space: LabelSpace, teacher: Classifier | None
+    ) -> TrainingDocuments:
+        encoded = self.encode(documents.texts, documents.pairs)
+        logits = None
+        if teacher is not None:
+            if list(teacher.classes_) != list(space.names):
+                raise DataError(
+                    f"the teacher tells {len(teacher.classes_)} labels apart that are not the "
+                    f"{len(space.names)} of the training documents; train it on the same labels"
+                )
+            logits = teacher.logits(documents.texts, documents.pairs)
+        return TrainingDocuments(encoded, space.encode(documents.labels), logits)
+
+    # ---- predicting ----------------------------------------------------------------------------
+
+    @property
+    def classes_(self) -> list[str]:
+        """The labels' names, in the order of the logits."""
+        names = self._fitted().config.id2label
+        return [names[number] for number in range(len(names))]
+
+    @property
+    def label_space(self) -> LabelSpace:
+        """The labels with the type of the problem."""
+        return LabelSpace(tuple(self.classes_), self._problem())
+
+    def encode(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None
+    ) -> EncodedDocuments:
+        """Tokenise documents as this model reads them; says once how many were too long."""
+        config = self._fitted().config
+        encoded = encode(
+            self.tokenizer,
+            texts,
+            pairs,
+            max_length=self.limit,
+            policy=config.long,
+            overlap=config.window_overlap,
+        )
+        said = encoded.report.sentence()
+        if said is not None:
+            warnings.warn(said, LaconicWarning, stacklevel=2)
+        return encoded
+
+    @property
+    def limit(self) -> int:
+        """Most tokens of a document or window, special tokens included."""
+        model = self._fitted()
+        most = model.backbone.longest_document or 512
+        return min(model.config.max_length or min(512, most), most)
+
+    def logits(
+        self,
+        texts: Sequence[str] | EncodedDocuments,
+        pairs: Sequence[str] | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
+        """Logits `(documents, labels)` float32, in the documents' order."""
+        encoded = texts if isinstance(texts, EncodedDocuments) else self.encode(texts, pairs)
+        return self.forward(encoded, progress).logits
+
+    def forward(
+        self, encoded: EncodedDocuments, progress: Callable[[int], None] | None = None
+    ) -> Forward:
+        """Run the model over encoded documents: logits, and what they cost."""
+        return run_model(self._fitted(), encoded, self.batch_tokens, progress)
+
+    def predict_proba(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None
+    ) -> np.ndarray:
+        """Probabilities `(documents, labels)`: softmax, or a sigmoid a label where several may hold.
+
+        Raises:
+            ModelError: for a regression model, which has none.
+        """
+        return self.probabilities(self.logits(texts, pairs))
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Probabilities from logits `(documents, labels)`."""
+        problem = self._problem()
+        if problem == "regression":
+            raise ModelError("a regression model has no probabilities; use predict")
+        values = torch.from_numpy(logits)
+        several = problem == "multi_label_classification"
+        return (values.sigmoid() if several else values.softmax(-1)).numpy()
+
+    def predict(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None
+    ) -> list[str] | list[list[str]] | list[float]:
+        """The label of each document; a list of labels, or a number, where the problem is such."""
+        return self.decide(self.logits(texts, pairs))
+
+    def decide(self, logits: np.ndarray) -> list[str] | list[list[str]] | list[float]:
+        """Labels from logits `(documents, labels)`."""
+        problem, names = self._problem(), self.classes_
+        if problem == "regression":
+            return [float(value) for value in logits[:, 0]]
+        if problem == "multi_label_classification":
+            return [[names[i] for i in np.flatnonzero(row > 0)] for row in logits]
+        return [names[number] for number in logits.argmax(1)]
+
+    def evaluate(self, documents: Documents) -> dict[str, float]:
+        """Metrics on labelled documents: accuracy and F1, or the errors of a regression.
+
+        Labels that training never saw are counted in a warning, and as errors in the figures.
+
+        Raises:
+            DataError: if the documents have no labels.
+        """
+        if documents.labels is None:
+            raise DataError(f"{documents.source} has no labels to evaluate against")
+        labels = self.label_space.encode(documents.labels, unseen="skip")
+        logits = self.logits(documents.texts, documents.pairs)
+        return evaluate_logits(logits, labels, self._problem())
+
+    # ---- inside --------------------------------------------------------------------------------
+
+    def _adopt(self, model: LaconicForSequenceClassification, tokenizer: Any) -> None:
+        self.model = model.to(self.device).eval()
+        self.tokenizer = tokenizer
+
+    def _fitted(self) -> LaconicForSequenceClassification:
+        if self.model is None:
+            raise ModelError(
+                "this classifier is not trained yet; call fit, or use Classifier.from_pretrained"
+            )
+        return self.model
+
+    def _problem(self) -> str:
+        config = self._fitted().config
+        if config.problem_type is not None:
+            return config.problem_type
+        return "regression" if config.num_labels == 1 else "single_label_classification"
+
+
+def _set_apart(
+    documents: Documents, share: float, seed: int
+) -> tuple[Documents, Documents | None]:
+    if not 0 <= share < 1:
+        raise DataError(f"the validation share must be in [0, 1), got {share}")
+    if share == 0:
+        return documents, None
+    return split_validation(documents, fraction=share, seed=seed)
+
+
+def _load_tokenizer(source: str, loading: dict[str, Any]) -> Any:
+    options = {name: loading[name] for name in loading if name != "dtype"}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"the tokenizer of {source} cannot be loaded: {reason}") from None
+    # A tokenizer.json may carry truncation and padding of its own (sentence-transformers write 128
+    # tokens into it), which other readers of a saved copy would obey.
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_truncation()
+        backend.no_padding()
+    return tokenizer

@@ -1,0 +1,37 @@
+"""Which device to run on, with an error in plain words when it is not there."""
+
+from __future__ import annotations
+
+import torch
+
+from laconic.errors import DeviceError
+
+__all__ = ["resolve_device"]
+
+
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """The device to use: `"auto"` takes CUDA where there is one, the CPU otherwise.
+
+    Raises:
+        DeviceError: for a device that this machine does not have.
+
+    Example:
+        >>> resolve_device("cpu")
+        device(type='cpu')
+    """
+    if str(device) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise DeviceError(
+            f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', got {str(device)!r}"
+        ) from None
+    if chosen.type == "cpu":
+        return chosen
+    if chosen.type != "cuda" or not torch.cuda.is_available():
+        raise DeviceError(f"the device {chosen} is not available here; use --device cpu")
+    count = torch.cuda.device_count()
+    if chosen.index is not None and chosen.index >= count:
+        raise DeviceError(f"the device {chosen} is not there, this machine has {count}")
+    return chosen

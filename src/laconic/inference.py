@@ -1,0 +1,68 @@
+"""Running a trained model over documents: packed batches, logits in the documents' order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from laconic.batching import fill_batches, pack
+from laconic.encoding import EncodedDocuments
+from laconic.model import LaconicForSequenceClassification, Trace
+
+__all__ = ["Forward", "batches", "run_model"]
+
+
+@dataclass(frozen=True)
+class Forward:
+    """What a pass over documents gave.
+
+    Attributes:
+        logits: `(documents, labels)` float32, in the documents' order.
+        encoder_multiply_adds: of the encoder's blocks, all documents together.
+        multiply_adds: of all matrix products, the head's included.
+    """
+
+    logits: np.ndarray
+    encoder_multiply_adds: int
+    multiply_adds: int
+
+
+def batches(
+    encoded: EncodedDocuments, budget: int, device: torch.device
+) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+    """Packed batches, the longest documents first: the documents' numbers, the model's inputs."""
+    for numbers in fill_batches(encoded.sizes, budget):
+        inputs = pack(encoded, numbers)
+        yield numbers, {name: tensor.to(device) for name, tensor in inputs.items()}
+
+
+def run_model(
+    model: LaconicForSequenceClassification,
+    encoded: EncodedDocuments,
+    budget: int,
+    progress: Callable[[int], None] | None = None,
+) -> Forward:
+    """Run a model over documents, without gradients.
+
+    Args:
+        model: the model, in evaluation mode.
+        encoded: the documents.
+        budget: tokens of a packed batch.
+        progress: called with the number of documents done after each batch.
+    """
+    logits = np.zeros((len(encoded), model.num_labels), dtype=np.float32)
+    encoder = everything = 0
+    with torch.inference_mode():
+        for numbers, inputs in batches(encoded, budget, model.device):
+            output = model(**inputs, output_trace="sizes")
+            logits[numbers] = output.logits.float().cpu().numpy()
+            trace: Trace = output.trace
+            encoder += trace.encoder_multiply_adds
+            everything += trace.multiply_adds
+            if progress is not None:
+                progress(len(numbers))
+    return Forward(logits, encoder, everything)

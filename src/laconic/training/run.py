@@ -1,0 +1,139 @@
+"""One training run, from documents to a trained model: resumable, and leaving a record.
+
+While it runs, the output folder holds `checkpoints/`; `--resume` goes on from the newest one, if
+the run is the same (its fingerprint is kept). At the end the folder holds the best model, and
+`training.json` with the settings and the history.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers.trainer_utils import get_last_checkpoint
+
+from laconic.errors import OutputError, TrainingError
+from laconic.model import LaconicForSequenceClassification
+from laconic.training.settings import TrainingSettings
+from laconic.training.trainer import LaconicTrainer, TrainingDocuments
+
+__all__ = ["train_model"]
+
+logger = logging.getLogger(__name__)
+
+
+def train_model(
+    model: LaconicForSequenceClassification,
+    train: TrainingDocuments,
+    validation: TrainingDocuments | None,
+    settings: TrainingSettings,
+    *,
+    out: Path | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    callbacks: list[Any] | None = None,
+) -> dict[str, Any]:
+    """Train a model in place; the best checkpoint by validation loss is what it ends with.
+
+    Args:
+        model: the model, on the device to train on.
+        train: what to train on.
+        validation: what to choose the best checkpoint by; None keeps the last.
+        settings: the settings of the run.
+        out: the folder for checkpoints; None for a temporary one.
+        resume: go on from the newest checkpoint in `out`.
+        progress: whether to draw progress bars on standard error.
+        callbacks: further callbacks of the Trainer.
+
+    Returns:
+        The record: settings, steps, seconds, documents and tokens, the history of the losses.
+
+    Raises:
+        TrainingError: if the loss is not a number, or `out` holds another run's checkpoints.
+    """
+    with tempfile.TemporaryDirectory(prefix="laconic-") as temporary:
+        checkpoints = Path(temporary if out is None else out) / "checkpoints"
+        last = _prepare(checkpoints, _fingerprint(model, train, settings), resume)
+        device = model.device
+        arguments = settings.arguments(
+            checkpoints,
+            model.backbone.width,
+            device=device.type,
+            validate=validation is not None,
+        )
+        arguments.disable_tqdm = not progress
+        trainer = LaconicTrainer(
+            model, settings, train, validation, args=arguments, callbacks=_callbacks(settings, validation, callbacks)
+        )
+        started = time.perf_counter()
+        trainer.train(resume_from_checkpoint=last)
+        seconds = time.perf_counter() - started
+        model.eval()
+        if out is not None:
+            shutil.rmtree(checkpoints, ignore_errors=True)
+    return {
+        "settings": settings.to_dict() | {"learning_rate": arguments.learning_rate},
+        "steps": trainer.state.global_step,
+        "seconds": seconds,
+        "resumed": last is not None,
+        "documents": len(train),
+        "tokens_per_epoch": train.encoded.tokens,
+        "documents_per_step": trainer.documents_per_step,
+        "best_validation_loss": trainer.state.best_metric,
+        "history": trainer.state.log_history,
+    }
+
+
+def _callbacks(
+    settings: TrainingSettings, validation: TrainingDocuments | None, more: list[Any] | None
+) -> list[Any]:
+    callbacks = list(more or [])
+    if settings.patience is not None:
+        if validation is None:
+            raise TrainingError("patience needs a validation set, got none")
+        from transformers import EarlyStoppingCallback
+
+        callbacks.append(EarlyStoppingCallback(settings.patience))
+    return callbacks
+
+
+def _fingerprint(
+    model: LaconicForSequenceClassification, train: TrainingDocuments, settings: TrainingSettings
+) -> str:
+    """A digest of what must be the same for a run to be resumed: data, plan, settings."""
+    digest = hashlib.sha256()
+    for window in train.encoded.windows:
+        digest.update(window.tobytes())
+    digest.update(np.ascontiguousarray(train.labels).tobytes())
+    about = {"plan": model.config.plan, "head": model.config.head, "settings": settings.to_dict()}
+    digest.update(json.dumps(about, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
+
+
+def _prepare(checkpoints: Path, fingerprint: str, resume: bool) -> str | None:
+    """Make the folder for checkpoints, and find the one to go on from."""
+    marker = checkpoints / "run.json"
+    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    if resume and last is not None:
+        known = json.loads(marker.read_text())["fingerprint"] if marker.exists() else None
+        if known != fingerprint:
+            raise TrainingError(
+                f"{checkpoints} holds checkpoints of another run (other data, method or settings); "
+                "resume with the options it was started with, or start anew with --overwrite"
+            )
+        return last
+    if last is not None and not resume:
+        shutil.rmtree(checkpoints)
+    try:
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        marker.write_text(json.dumps({"fingerprint": fingerprint}))
+    except OSError as error:
+        raise OutputError(f"{checkpoints} cannot be written: {error.strerror}") from None
+    return None

@@ -1,0 +1,116 @@
+"""The settings of a training run, and what transformers' Trainer makes of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from laconic.errors import TrainingError, require
+
+__all__ = ["TrainingSettings"]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the training documents.
+        learning_rate: peak of the schedule; None for 5e-5 at width 768 (transformers' default),
+            and in inverse proportion to the encoder's width: narrow encoders take larger steps.
+        batch_tokens: tokens of a packed batch, which is one optimiser step.
+        warmup: share of the steps in which the learning rate rises.
+        weight_decay: of AdamW.
+        seed: of the shuffles, new weights and dropout.
+        patience: stop after this many evaluations without a lower validation loss; None for never.
+        distillation_weight: share of the teacher's KL in the loss, if there is a teacher.
+        temperature: of the distillation.
+        gradient_checkpointing: save memory by computing each block twice.
+        mixed_precision: bfloat16 where the device has it.
+        save_minutes: also save a checkpoint after about this many minutes, so that a long epoch can
+            be resumed.
+        report_to: reporting tools that the Trainer knows.
+        extra: any other `TrainingArguments` of transformers.
+    """
+
+    epochs: float = 3.0
+    learning_rate: float | None = None
+    batch_tokens: int = 4096
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    seed: int = 0
+    patience: int | None = None
+    distillation_weight: float = 0.5
+    temperature: float = 2.0
+    gradient_checkpointing: bool = False
+    mixed_precision: bool = True
+    save_minutes: float = 10.0
+    report_to: tuple[str, ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        checks = {
+            "epochs": self.epochs > 0,
+            "learning_rate": self.learning_rate is None or self.learning_rate > 0,
+            "batch_tokens": self.batch_tokens >= 16,
+            "warmup": 0 <= self.warmup < 1,
+            "distillation_weight": 0 <= self.distillation_weight <= 1,
+            "temperature": self.temperature > 0,
+            "patience": self.patience is None or self.patience >= 1,
+        }
+        for name, good in checks.items():
+            if not good:
+                raise TrainingError(f"{name} is out of range, got {getattr(self, name)}")
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The settings' names."""
+        return tuple(item.name for item in fields(cls))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON writes them."""
+        return asdict(self)
+
+    def arguments(self, checkpoints: Path, width: int, *, device: str, validate: bool) -> Any:
+        """The Trainer's arguments.
+
+        Args:
+            checkpoints: the folder for checkpoints.
+            width: the encoder's hidden size.
+            device: `"cpu"` or a CUDA device.
+            validate: whether there is a validation set: then the best checkpoint is kept.
+        """
+        require("accelerate", "train")
+        from transformers import TrainingArguments
+
+        half = self.mixed_precision and device != "cpu" and torch.cuda.is_bf16_supported()
+        each = "epoch"
+        options = {
+            "output_dir": str(checkpoints),
+            "num_train_epochs": self.epochs,
+            "learning_rate": self.learning_rate or 5e-5 * 768 / width,
+            "warmup_steps": self.warmup,
+            "weight_decay": self.weight_decay,
+            "lr_scheduler_type": "linear",
+            "seed": self.seed,
+            "data_seed": self.seed,
+            "bf16": half,
+            "use_cpu": device == "cpu",
+            "eval_strategy": each if validate else "no",
+            "save_strategy": each,
+            "save_total_limit": 2,
+            "load_best_model_at_end": validate,
+            "metric_for_best_model": "eval_loss" if validate else None,
+            "greater_is_better": False if validate else None,
+            "logging_steps": 10,
+            "report_to": list(self.report_to) or "none",
+            "remove_unused_columns": False,
+            "dataloader_pin_memory": device != "cpu",
+            "gradient_checkpointing": self.gradient_checkpointing,
+            "per_device_train_batch_size": 1,
+            "per_device_eval_batch_size": 1,
+        }
+        return TrainingArguments(**(options | self.extra))

@@ -1,0 +1,152 @@
+"""transformers' Trainer on packed batches.
+
+What differs from the stock Trainer: batches are filled to a token budget and so hold varying numbers
+of documents, hence the loss is scaled by a constant, the mean number of documents a step, and a
+document counts the same in every batch; a teacher's logits may take part in the loss; and a loss
+that is not a number ends the run with an error.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
+
+from laconic.batching import TokenBudgetSampler, fill_batches, pack
+from laconic.encoding import EncodedDocuments
+from laconic.errors import TrainingError
+from laconic.training.distillation import distillation_loss
+from laconic.training.settings import TrainingSettings
+
+__all__ = ["LaconicTrainer", "TrainingDocuments"]
+
+
+@dataclass
+class TrainingDocuments(Dataset):
+    """Encoded documents with their labels, and a teacher's logits if there is one.
+
+    Attributes:
+        encoded: the documents.
+        labels: `(documents,)` class numbers or floats, or `(documents, labels)` multi-hot.
+        teacher_logits: `(documents, labels)`.
+    """
+
+    encoded: EncodedDocuments
+    labels: np.ndarray
+    teacher_logits: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def __getitem__(self, number: int) -> int:
+        return number
+
+    def collate(self, numbers: list[int]) -> dict[str, Tensor]:
+        """Pack documents; the labels come first, since the Trainer counts a batch by them."""
+        inputs = {"labels": torch.from_numpy(self.labels[numbers])}
+        if self.teacher_logits is not None:
+            inputs["teacher_logits"] = torch.from_numpy(self.teacher_logits[numbers])
+        return inputs | pack(self.encoded, numbers)
+
+
+class LaconicTrainer(Trainer):
+    """The Trainer on packed batches.
+
+    Args:
+        model: a `LaconicForSequenceClassification`.
+        settings: the settings of the run.
+        train_documents: what to train on.
+        validation: what to choose the best checkpoint by, or None.
+        **options: passed on to the Trainer; `args` among them.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        settings: TrainingSettings,
+        train_documents: TrainingDocuments,
+        validation: TrainingDocuments | None = None,
+        **options: Any,
+    ) -> None:
+        self.settings = settings
+        self.sampler = TokenBudgetSampler(
+            train_documents.encoded.sizes,
+            settings.batch_tokens,
+            settings.seed,
+            epochs=int(np.ceil(settings.epochs)),
+        )
+        self.documents_per_step = len(train_documents) / len(self.sampler)
+        super().__init__(
+            model=model, train_dataset=train_documents, eval_dataset=validation, **options
+        )
+        self.add_callback(_SaveByClock(settings.save_minutes))
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Shuffled packed batches, filled to the token budget."""
+        loader = DataLoader(
+            self.train_dataset, batch_sampler=self.sampler, collate_fn=self.train_dataset.collate
+        )
+        return self.accelerator.prepare(loader)
+
+    def get_eval_dataloader(self, eval_dataset: Dataset | None = None) -> DataLoader:
+        """Packed batches, the longest documents first."""
+        documents = self.eval_dataset if eval_dataset is None else eval_dataset
+        batches = fill_batches(documents.encoded.sizes, self.settings.batch_tokens)
+        loader = DataLoader(documents, batch_sampler=batches, collate_fn=documents.collate)
+        return self.accelerator.prepare(loader)
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """The documents' summed loss over the mean number of documents a step."""
+        teacher = inputs.pop("teacher_logits", None)
+        outputs = model(**inputs)
+        loss = outputs.loss
+        if model.training:
+            if teacher is not None:
+                weight = self.settings.distillation_weight
+                problem = self.model.config.problem_type
+                distance = distillation_loss(
+                    outputs.logits, teacher, problem, self.settings.temperature
+                )
+                loss = (1 - weight) * loss + weight * distance
+            if not torch.isfinite(loss):
+                raise TrainingError(
+                    f"the loss became {loss.item()} at step {self.state.global_step + 1}; lower "
+                    "the learning rate (--learning-rate), or look for labels out of range"
+                )
+            loss = loss * (len(outputs.logits) / self.documents_per_step)
+        return (loss, outputs) if return_outputs else loss
+
+
+class _SaveByClock(TrainerCallback):
+    """Saves a checkpoint when the last one is some minutes old, so that a kill costs no more."""
+
+    def __init__(self, minutes: float) -> None:
+        self.seconds = minutes * 60
+        self.last = time.monotonic()
+
+    def on_step_end(
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Ask for a save when it is time."""
+        if time.monotonic() - self.last > self.seconds:
+            control.should_save = True
+        return control
+
+    def on_save(
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Start the clock again."""
+        self.last = time.monotonic()
+        return control

@@ -1,0 +1,33 @@
+"""What every test runs under: offline, one thread, and the same random numbers each time.
+
+pytest puts this folder on the path of imports, so a test anywhere says
+`from tiny import FAMILIES, tiny_config`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+# Before anything imports transformers, which reads these once.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+# On tensors this small, waiting for a second thread takes longer than the work.
+torch.set_num_threads(1)
+# A busy machine is slow now and then, which says nothing about the property.
+settings.register_profile("laconic", deadline=None, max_examples=50)
+settings.load_profile("laconic")
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Start every test from the same random numbers, whichever tests ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)

@@ -1,0 +1,91 @@
+"""The one table of methods that all behaviours are tested on, and the tiny models they make.
+
+A new preset, or an option that changes what is computed, gets one line here and thereby all tests
+of `test_model_methods.py`.
+"""
+
+from __future__ import annotations
+
+import torch
+from tiny import tiny_config
+from torch import Tensor
+
+from laconic import LaconicConfig, LaconicForSequenceClassification, Plan, preset
+
+__all__ = ["METHODS", "NO_OPS", "build", "pack", "pad"]
+
+LABELS = 3
+PAD = 0
+
+# Of four blocks, so that keys dropped after the first two are missed by the others, and half of
+# the tokens goes where the paper takes a tenth: documents here are short.
+_PRUNING = {"keep": 0.5}
+_COMBINING = {"combine_at": 0.75, "tokens": 4}
+
+METHODS: dict[str, Plan] = {
+    "dense": preset("dense"),
+    "focus-p": preset("focus-p", **_PRUNING),
+    "focus-p, tokens": preset("focus-p", drop="tokens", **_PRUNING),
+    "focus-pf": preset("focus-pf", **_PRUNING),
+    "focus-pf, tokens": preset("focus-pf", drop="tokens", **_PRUNING),
+    "focus-pf, heads mean": preset("focus-pf", heads="mean", **_PRUNING),
+    "focus-pf, complement": preset("focus-pf", reading="complement", **_PRUNING),
+    "focus-pf, pin first": preset("focus-pf", pin="first", **_PRUNING),
+    "focus-c": preset("focus-c", **_COMBINING),
+    "focus-pfc": preset("focus-pfc", **_PRUNING, **_COMBINING),
+    "focus-pfc, tokens": preset("focus-pfc", drop="tokens", **_PRUNING, **_COMBINING),
+}
+
+def _with_keep(plan: dict, keep: float) -> dict:
+    for step in plan["steps"]:
+        step["select"]["keep"] = keep
+    return plan
+
+
+# The methods that have a setting at which they remove nothing.
+NO_OPS: dict[str, Plan] = {
+    name: Plan.from_dict(_with_keep(plan.to_dict(), 1.0))
+    for name, plan in METHODS.items()
+    if plan.combine is None and not plan.is_dense
+}
+
+
+def build(
+    plan: Plan, family: str = "bert", head: str = "mean", **overrides: object
+) -> LaconicForSequenceClassification:
+    """A tiny model with random weights, the same ones for the same arguments."""
+    config = LaconicConfig(
+        encoder_config=tiny_config(family, **{"num_hidden_layers": 4, **overrides}),
+        plan=plan.to_dict(),
+        head=head,
+        num_labels=LABELS,
+        classifier_dropout=0.0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = LaconicForSequenceClassification(config)
+        # Biases and norms start as 0 and 1, and the head near 0, which would hide mistakes.
+        for name, parameter in model.named_parameters():
+            if parameter.dim() == 1 or name.startswith("head."):
+                parameter.data.add_(torch.randn_like(parameter), alpha=0.3)
+    return model
+
+
+def pad(documents: list[Tensor]) -> dict[str, Tensor]:
+    """A padded batch as transformers' tokenizers make it."""
+    longest = max(len(document) for document in documents)
+    ids = torch.full((len(documents), longest), PAD)
+    mask = torch.zeros_like(ids)
+    for row, document in enumerate(documents):
+        ids[row, : len(document)] = document
+        mask[row, : len(document)] = 1
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def pack(documents: list[Tensor]) -> dict[str, Tensor]:
+    """A packed row as transformers' flattening collator makes it."""
+    lengths = torch.tensor([0, *(len(document) for document in documents)])
+    return {
+        "input_ids": torch.cat(documents)[None],
+        "cu_seq_lens_q": lengths.cumsum(0).int(),
+    }

@@ -1,0 +1,267 @@
+"""Ragged batches against a plain Python loop over the documents."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from laconic.ragged import Layout, Ragged
+
+LENGTHS = st.lists(st.integers(0, 5), min_size=1, max_size=6)
+# Few different values, so that ties are common; all are exact in float32.
+TIED = st.sampled_from([-2.5, -1.0, -0.0, 0.0, 0.25, 1.0, 3.0])
+FINITE = st.floats(-1e3, 1e3, width=32)
+DTYPES = st.sampled_from([torch.float32, torch.float64])
+
+
+@st.composite
+def documents(draw, values=st.one_of(TIED, FINITE)):
+    """Documents as lists of Python floats, empty and single ones among them."""
+    return [[draw(values) for _ in range(length)] for length in draw(LENGTHS)]
+
+
+def ragged(lists, dtype=torch.float32):
+    return Ragged.from_list([torch.tensor(values, dtype=dtype) for values in lists])
+
+
+def random_batch(lengths, *shape, dtype=torch.float32):
+    return Ragged(torch.randn(sum(lengths), *shape, dtype=dtype), Layout.from_lengths(lengths))
+
+
+# ---- there and back ----------------------------------------------------------------------------
+
+
+@given(documents(), DTYPES)
+def test_list_round_trip(lists, dtype):
+    batch = ragged(lists, dtype)
+    assert [values.tolist() for values in batch.to_list()] == lists
+    assert [batch[number].tolist() for number in range(len(batch))] == lists
+    assert batch[-1].tolist() == lists[-1]
+    assert batch.values.dtype == dtype
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
+@given(lengths=LENGTHS)
+def test_padded_round_trip(shape, lengths):
+    batch = random_batch(lengths, *shape)
+    padded, mask = batch.to_padded(-7.0)
+    assert padded.shape == (len(lengths), max(lengths), *shape)
+    assert mask.sum(1).tolist() == lengths
+    assert all(not mask[number, length:].any() for number, length in enumerate(lengths))
+    assert (padded[~mask] == -7).all()
+    back = Ragged.from_padded(padded, mask)
+    assert torch.equal(back.values, batch.values)
+    assert back.layout.sizes == lengths
+
+
+def test_from_padded_takes_an_integer_mask_with_padding_on_the_left_or_between():
+    padded = torch.arange(8).view(2, 4)
+    batch = Ragged.from_padded(padded, torch.tensor([[0, 1, 1, 1], [1, 0, 0, 1]]))
+    assert [document.tolist() for document in batch.to_list()] == [[1, 2, 3], [4, 7]]
+
+
+def test_to_list_gives_views():
+    batch = random_batch([2, 1])
+    batch.to_list()[1].fill_(9)
+    assert batch.values[2] == 9
+
+
+def test_with_values_and_to_keep_the_layout():
+    batch = random_batch([2, 1])
+    assert batch.with_values(torch.zeros(3, 4)).layout is batch.layout
+    moved = batch.to("meta")
+    assert moved.values.device.type == moved.layout.device.type == "meta"
+    assert moved.layout.sizes == [2, 1]
+    assert len(batch) == 2 and repr(batch) == "Ragged(documents=2, values=(3,))"
+
+
+# ---- what is refused ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: Ragged(torch.zeros(3), torch.tensor([0, 2])), "covers 2 tokens .* 3 rows"),
+        (lambda: Ragged(torch.zeros(1), Layout.from_lengths([2])), "covers 2 tokens .* 1 rows"),
+        (lambda: Ragged.from_list([]), "at least one document"),
+        (lambda: ragged([[1.0], []]).first(), "document 1 is empty"),
+        (lambda: ragged([[1.0]]).quantile(1.5), r"\[0, 1\], got 1.5"),
+        (lambda: ragged([[1.0]]).quantile([0.5, -0.1]), r"\[0, 1\], got -0.1"),
+    ],
+)
+def test_errors(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()
+
+
+# ---- fewer and more tokens ---------------------------------------------------------------------
+
+
+@given(documents(), st.randoms(use_true_random=False))
+def test_select_removes(lists, randomness):
+    marks = [[randomness.random() < 0.5 for _ in values] for values in lists]
+    kept = ragged(lists).select(torch.tensor(sum(marks, []), dtype=torch.bool))
+    expected = [
+        [value for value, mark in zip(values, marked, strict=True) if mark]
+        for values, marked in zip(lists, marks, strict=True)
+    ]
+    assert kept.values.shape == (sum(map(len, expected)),)
+    assert [values.tolist() for values in kept.to_list()] == expected
+
+
+@pytest.mark.parametrize("shape", [(), (3,)])
+@given(lengths=LENGTHS, extra=st.integers(0, 3))
+def test_append(shape, lengths, extra):
+    batch, tail = random_batch(lengths, *shape), torch.randn(extra, *shape)
+    for before, after in zip(batch.to_list(), batch.append(tail).to_list(), strict=True):
+        assert torch.equal(after, torch.cat([before, tail]))
+
+
+# ---- one figure per document -------------------------------------------------------------------
+
+FIGURES = {
+    "sum": (math.fsum, 0.0),
+    "mean": (lambda values: math.fsum(values) / len(values), 0.0),
+    "max": (max, -math.inf),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@given(lists=documents(), dtype=DTYPES)
+def test_figures(name, lists, dtype):
+    by_hand, empty = FIGURES[name]
+    expected = torch.tensor([by_hand(v) if v else empty for v in lists], dtype=dtype)
+    actual = getattr(ragged(lists, dtype), name)()
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("shape", [(2,), (2, 3)])
+def test_figures_of_wider_values_are_taken_column_by_column(name, shape):
+    batch = random_batch([3, 0, 1, 4], *shape)
+    actual = getattr(batch, name)()
+    assert actual.shape == (4, *shape)
+    for column in range(shape[-1]):
+        narrow = getattr(batch.with_values(batch.values[..., column]), name)()
+        torch.testing.assert_close(actual[..., column], narrow)
+
+
+@given(documents())
+def test_first(lists):
+    lists = [values or [1.5] for values in lists]
+    assert ragged(lists).first().tolist() == [values[0] for values in lists]
+
+
+@given(documents(), DTYPES)
+def test_sorted(lists, dtype):
+    batch = ragged(lists, dtype).sorted()
+    assert batch.values.dtype == dtype
+    assert [values.tolist() for values in batch.to_list()] == [sorted(v) for v in lists]
+
+
+@given(documents(), DTYPES, st.floats(0, 1))
+def test_quantile(lists, dtype, q):
+    actual = ragged(lists, dtype).quantile(q)
+    assert actual.dtype == dtype
+    # As close as the place between two neighbours is in this dtype, times how far they lie apart.
+    for values, figure in zip(lists, actual.tolist(), strict=True):
+        if values:
+            assert figure == pytest.approx(np.quantile(values, q), rel=1e-5, abs=2e-3)
+        else:
+            assert math.isnan(figure)
+
+
+def test_several_quantiles_at_once_stand_in_rows():
+    batch = random_batch([4, 1, 7])
+    several = batch.quantile([0, 0.3, 1])
+    assert several.shape == (3, 3)
+    for row, q in zip(several, [0.0, 0.3, 1.0], strict=True):
+        assert torch.equal(row, batch.quantile(q))
+    assert torch.equal(several[2], batch.max())
+
+
+@pytest.mark.parametrize("lengths", [[0], [0, 0, 0]])
+def test_a_batch_of_empty_documents(lengths):
+    batch, zeros = random_batch(lengths), [0.0] * len(lengths)
+    assert batch.sum().tolist() == batch.mean().tolist() == zeros
+    assert batch.max().tolist() == [-math.inf] * len(lengths)
+    assert batch.quantile(0.5).isnan().all()
+    assert batch.top(1).shape == batch.sorted().values.shape == (0,)
+    assert [len(document) for document in batch.to_list()] == lengths
+
+
+def rank(value):
+    """Where a value stands, with no difference between the two zeros."""
+    return value + 0.0
+
+
+@given(documents(st.one_of(TIED, FINITE, st.sampled_from([math.inf, -math.inf]))), st.data())
+def test_top_gives_ties_to_the_earlier_token(lists, data):
+    counts = [data.draw(st.integers(-1, len(values) + 1)) for values in lists]
+    marked = ragged(lists).top(torch.tensor(counts))
+    expected = []
+    for values, count in zip(lists, counts, strict=True):
+        order = sorted(range(len(values)), key=lambda place: (-rank(values[place]), place))
+        best = set(order[: max(count, 0)])
+        expected += [place in best for place in range(len(values))]
+    assert marked.tolist() == expected
+
+
+def test_top_takes_one_number_for_all_documents():
+    batch = ragged([[1.0, 3.0, 3.0], [2.0]])
+    assert batch.top(1).tolist() == [False, True, False, True]
+    assert batch.top(9).all()
+    assert not batch.top(0).any()
+
+
+# ---- gradients ---------------------------------------------------------------------------------
+
+GRADIENTS = {
+    "sum": lambda batch: batch.sum(),
+    "mean": lambda batch: batch.mean(),
+    "max": lambda batch: batch.max()[[0, 2]],
+    "sorted": lambda batch: batch.sorted().values,
+    "quantile": lambda batch: batch.quantile([0.0, 0.4, 1.0])[:, [0, 2]],
+    "select": lambda batch: batch.select(torch.tensor([True, False, True, True, False])).values,
+    "append": lambda batch: batch.append(batch.values[:2]).values,
+    "to_padded": lambda batch: batch.to_padded()[0],
+}
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients(name):
+    layout = Layout.from_lengths([4, 0, 1])
+    # Well apart, so that no finite difference changes the order.
+    values = torch.tensor([0.5, -2.0, 3.0, 1.25, 0.75], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda values: GRADIENTS[name](Ragged(values, layout)), (values,)
+    )
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "max"])
+def test_gradients_of_wider_values(name):
+    values = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    layout = Layout.from_lengths([4, 1])
+    assert torch.autograd.gradcheck(
+        lambda values: getattr(Ragged(values, layout), name)(), (values,)
+    )
+
+
+def test_appended_tokens_get_the_gradients_of_all_their_copies():
+    extra = torch.zeros(2, requires_grad=True)
+    random_batch([3, 0, 1]).append(extra).values.sum().backward()
+    assert extra.grad.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_sorting_is_the_same_with_and_without_gradients(tracked):
+    batch = random_batch([5, 0, 9])
+    batch.values.requires_grad_(tracked)
+    expected = torch.cat([document.sort().values for document in batch.to_list()])
+    assert torch.equal(batch.sorted().values, expected)
+    assert batch.sorted().values.requires_grad is tracked

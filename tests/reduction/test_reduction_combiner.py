@@ -1,0 +1,151 @@
+"""The combining module agrees with its equations, in inference and in training, gradients too."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from slow_combiner import combine_document
+from torch import Tensor
+
+from laconic.ragged import Layout
+from laconic.reduction import Combiner
+
+WIDTH = 6
+
+
+def make_combiner(tokens: int, temperature: float = 1.0) -> Combiner:
+    """In double precision, with no parameter at its neutral start."""
+    module = Combiner(WIDTH, tokens, temperature).double()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter)
+    return module
+
+
+def make_batch(lengths: list[int], tokens: int) -> tuple[Tensor, Layout, Tensor]:
+    layout = Layout.from_lengths(lengths)
+    embedded = torch.randn(layout.tokens, WIDTH, dtype=torch.double)
+    return embedded, layout, torch.randn(len(lengths), tokens, WIDTH, dtype=torch.double)
+
+
+def slow(
+    module: Combiner, embedded: Tensor, layout: Layout, combination: Tensor, noise: Tensor
+) -> tuple[Tensor, Tensor]:
+    parts = zip(
+        embedded.split(layout.sizes), combination, noise.split(layout.sizes), strict=True
+    )
+    combined, groups = zip(*(combine_document(module, *part) for part in parts), strict=True)
+    return torch.stack(combined), torch.cat(groups)
+
+
+@pytest.fixture
+def gumbel(monkeypatch):
+    """Noise `(tokens, m)` that the module draws in pieces and the reference gets whole."""
+
+    def fix(tokens: int, groups: int) -> Tensor:
+        uniform = torch.rand(tokens, groups, dtype=torch.double).clamp(0.01, 0.99)
+        drawn = 0
+
+        def rand_like(logits: Tensor) -> Tensor:
+            nonlocal drawn
+            piece = uniform[drawn : drawn + logits[..., 0].numel()]
+            drawn += len(piece)
+            return piece.view(logits.shape).clone()
+
+        monkeypatch.setattr(torch, "rand_like", rand_like)
+        return -torch.log(-torch.log(uniform))
+
+    return fix
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 7), min_size=1, max_size=5),
+    tokens=st.integers(1, 4),
+    seed=st.integers(0, 1000),
+)
+def test_inference_agrees_with_the_equations(lengths, tokens, seed):
+    torch.manual_seed(seed)
+    module = make_combiner(tokens).eval()
+    batch = make_batch(lengths, tokens)
+    combined, groups = module(*batch)
+    noise = torch.zeros(sum(lengths), tokens, dtype=torch.double)
+    expected, expected_groups = slow(module, *batch, noise)
+    assert torch.equal(groups, expected_groups)
+    torch.testing.assert_close(combined, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_an_empty_group_returns_its_combination_token():
+    module = make_combiner(5).eval()
+    embedded, layout, combination = make_batch([2, 1], 5)
+    combined, groups = module(embedded, layout, combination)
+    for document, chosen in enumerate(groups.split(layout.sizes)):
+        for i in range(5):
+            same = torch.equal(combined[document, i], combination[document, i])
+            assert same == (i not in chosen.tolist())
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.3])
+@pytest.mark.parametrize("lengths", [[4], [3, 3, 1], [1, 6, 6, 2]])
+def test_training_agrees_with_the_equations_and_so_do_all_gradients(gumbel, lengths, temperature):
+    module = make_combiner(3, temperature).train()
+    embedded, layout, combination = make_batch(lengths, 3)
+    embedded.requires_grad_()
+    combination.requires_grad_()
+    noise = gumbel(sum(lengths), 3)
+    combined, groups = module(embedded, layout, combination)
+    expected, expected_groups = slow(module, embedded, layout, combination, noise)
+    assert torch.equal(groups, expected_groups)
+    torch.testing.assert_close(combined, expected, rtol=1e-9, atol=1e-9)
+
+    # `tokens` is where the combination tokens come from; the module itself does not read it.
+    names, wanted = zip(
+        *((name, p) for name, p in module.named_parameters() if name != "tokens"), strict=True
+    )
+    weights = torch.randn_like(combined)
+    got = torch.autograd.grad((combined * weights).sum(), [*wanted, embedded, combination])
+    reference = torch.autograd.grad((expected * weights).sum(), [*wanted, embedded, combination])
+    for name, ours, theirs in zip([*names, "ê", "ĉ"], got, reference, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-9, msg=lambda m, n=name: n + m)
+
+
+def test_the_assignment_is_hard_and_its_gradient_is_not(gumbel):
+    module = make_combiner(3).train()
+    embedded, layout, combination = make_batch([8], 3)
+    noise = gumbel(8, 3)
+    combined, groups = module(embedded, layout, combination)
+    hard = slow(module, embedded, layout, combination, noise)[0]
+    torch.testing.assert_close(combined, hard)
+    assert len(groups.unique()) > 1
+    combined.square().sum().backward()
+    # Through an argmax alone nothing would reach the queries and keys.
+    assert module.query.weight.grad.abs().max() > 1e-6
+    assert module.key.weight.grad.abs().max() > 1e-6
+
+
+def test_noise_is_gumbels_drawn_for_each_pair_and_in_training_only():
+    module = make_combiner(2)
+    embedded, layout, combination = make_batch([3000], 2)
+    embedded = embedded[:1].expand(3000, -1)  # the same token three thousand times
+    with torch.no_grad():
+        module.key.weight.mul_(0.1)
+        module.key.bias.mul_(0.1)
+    assert len(module.eval()(embedded, layout, combination)[1].unique()) == 1
+    groups = module.train()(embedded, layout, combination)[1]
+    # With Gumbel noise each group is chosen as often as the softmax without noise says.
+    query = module.query(module.combination_norm(combination[0]))
+    key = module.key(module.embedded_norm(embedded[0]))
+    share = (query @ key / WIDTH**0.5).softmax(0)[1].item()
+    assert 0.05 < share < 0.95
+    deviation = (share * (1 - share) / 3000) ** 0.5
+    assert abs(groups.double().mean().item() - share) < 4 * deviation
+
+
+def test_documents_do_not_see_each_other():
+    module = make_combiner(3).eval()
+    embedded, layout, combination = make_batch([4, 4, 2], 3)
+    together = module(embedded, layout, combination)[0]
+    for i, own in enumerate(embedded.split(layout.sizes)):
+        alone = module(own, Layout.from_lengths([len(own)]), combination[i : i + 1])[0]
+        torch.testing.assert_close(alone[0], together[i])

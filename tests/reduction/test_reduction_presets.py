@@ -1,0 +1,75 @@
+"""The presets: what their options set, and what is said of options that do not exist."""
+
+from __future__ import annotations
+
+import pytest
+
+from laconic.errors import PlanError
+from laconic.reduction import (
+    ColumnMean,
+    Combine,
+    DropKeys,
+    DropTokens,
+    FuzzyRatio,
+    Ratio,
+    preset,
+    preset_options,
+    presets,
+)
+
+PRUNING = {"keep": 0.9, "heads": "each", "drop": "keys", "pin": "ends"}
+COMBINING = {"combine_at": 7 / 12, "tokens": 8}
+OPTIONS = {
+    "dense": {},
+    "focus-p": PRUNING,
+    "focus-pf": PRUNING | {"reading": "layer"},
+    "focus-c": COMBINING,
+    "focus-pfc": PRUNING | {"reading": "layer"} | COMBINING,
+}
+
+
+def test_the_presets_and_their_defaults_are_the_papers():
+    assert {name: preset_options(name) for name in presets()} == OPTIONS
+    assert presets() == tuple(sorted(OPTIONS))
+
+
+def test_options_reach_the_parts():
+    plan = preset("focus-pfc", keep=0.7, reading="complement", pin="none", combine_at=4, tokens=2)
+    pruning, combining = plan.steps
+    assert pruning.act == DropKeys()
+    assert pruning.score == ColumnMean(heads="each")
+    assert pruning.select == FuzzyRatio(keep=0.7, reading="complement", pin="none")
+    assert pruning.layers == {"start": 0, "stop": 4}
+    assert combining.act == plan.combine == Combine(tokens=2)
+    assert combining.layers == 4
+    assert type(preset("focus-p").steps[0].select) is Ratio
+
+
+def test_tokens_that_leave_for_good_are_scored_for_all_heads_together():
+    step = preset("focus-pf", drop="tokens").steps[0]
+    assert (step.act, step.score) == (DropTokens(), ColumnMean(heads="mean"))
+
+
+def test_dense_removes_nothing():
+    assert preset("dense").is_dense
+    assert not preset("focus-c").is_dense
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "fragment"),
+    [
+        ("focus-x", {}, "one of dense, focus-c, focus-p, focus-pf, focus-pfc, got 'focus-x'"),
+        ("dense", {"keep": 1}, "'keep' is not an option of 'dense'; its options are none"),
+        ("focus-c", {"keep": 1}, "not an option of 'focus-c'; its options are combine_at, tokens"),
+        ("focus-p", {"drop": "all"}, "drop must be 'keys' or 'tokens', got 'all'"),
+        ("focus-p", {"keep": 2}, "keep must be a number in (0, 1], got 2"),
+        ("focus-pf", {"reading": "x"}, "reading must be 'layer' or 'complement', got 'x'"),
+        ("focus-p", {"heads": "x"}, "heads must be 'each' or 'mean', got 'x'"),
+        ("focus-c", {"combine_at": 1.5}, "layers must be whole numbers counted from 0"),
+        ("focus-c", {"tokens": -1}, "tokens must be a whole number above 0, got -1"),
+    ],
+)
+def test_wrong_options_are_refused(name, options, fragment):
+    with pytest.raises(PlanError) as caught:
+        preset(name, **options)
+    assert fragment in str(caught.value)

@@ -1,0 +1,63 @@
+"""The stream of living tokens: its ends, and what leaves it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from laconic.ragged import Layout
+from laconic.reduction import Action, Combine, DropKeys, DropTokens, Stream
+
+# Two documents with one combination token each; the second has lost its tokens 1 and 3 before.
+ORIGINS = torch.tensor([0, 1, 2, -1, 0, 2, 4, -1])
+
+
+def make_stream() -> Stream:
+    return Stream(torch.arange(8.0)[:, None], Layout.from_lengths([4, 4]), ORIGINS)
+
+
+def losers(rows: list[int], heads: int = 1, head: int = 0) -> torch.Tensor:
+    mask = torch.zeros(8, heads, dtype=torch.bool)
+    mask[rows, head] = True
+    return mask
+
+
+def test_ends_are_the_first_and_last_own_tokens():
+    assert make_stream().ends().nonzero()[:, 0].tolist() == [0, 2, 4, 6]
+
+
+def test_combination_tokens_stand_at_place_zero():
+    stream = make_stream()
+    assert stream.places.tolist() == [0, 1, 2, 0, 0, 2, 4, 0]
+    assert stream.embedded.tolist() == [True, True, True, False] * 2
+
+
+def test_dropped_keys_stay_as_queries_and_do_not_return():
+    stream = DropKeys().apply(make_stream(), losers([1]))
+    stream = DropKeys().apply(stream, losers([5]))
+    assert stream.layout.sizes == [4, 4]
+    assert (~stream.key_mask).nonzero()[:, 0].tolist() == [1, 5]
+
+
+@pytest.mark.parametrize("shared_first", [True, False])
+def test_keys_dropped_for_all_heads_and_for_one_add_up(shared_first):
+    shared, own = losers([1]), losers([5], heads=2, head=1)
+    stream = make_stream()
+    for part in (shared, own) if shared_first else (own, shared):
+        stream = stream.drop_keys(part)
+    assert (~stream.key_mask).tolist() == (shared | own).tolist()
+
+
+def test_dropped_tokens_are_gone_and_the_keys_follow():
+    stream = make_stream().drop_keys(losers([2, 5]))
+    stream = DropTokens().apply(stream, losers([1, 2, 6]))
+    assert stream.layout.sizes == [2, 3]
+    assert stream.origins.tolist() == [0, -1, 0, 2, -1]
+    assert stream.hidden[:, 0].tolist() == [0, 3, 4, 5, 7]
+    assert stream.key_mask.tolist() == [True, True, True, False, True]
+
+
+@pytest.mark.parametrize("action", [Action(), Combine()])
+def test_actions_that_select_nothing_say_so(action):
+    with pytest.raises(TypeError, match="does not act on selected tokens"):
+        action.apply(make_stream(), losers([1]))

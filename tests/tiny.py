@@ -1,0 +1,98 @@
+"""Tiny encoders of every supported family: random weights, in memory, made in milliseconds.
+
+No test downloads a checkpoint. A family's configuration is what its rooms are tested with: hidden
+states of 32, four heads, as few blocks as still show a fault, and a vocabulary of 100.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+
+__all__ = ["FAMILIES", "HIDDEN", "VOCABULARY", "tiny_config", "tiny_encoder", "tiny_ids"]
+
+HIDDEN = 32
+VOCABULARY = 100
+# The ids below are padding and the tokens that open and close a document, in every family.
+SPECIAL = 4
+
+_COMMON = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": HIDDEN,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "max_position_embeddings": 64,
+    "type_vocab_size": 2,
+    "pad_token_id": 0,
+    # Larger than usual, so that attention and positions leave a visible mark on the outputs.
+    "initializer_range": 0.2,
+}
+# RoBERTa's families keep their padding id of 1, since their positions begin after it.
+_ROBERTA = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "type_vocab_size": 1}
+_FAMILIES: dict[str, dict[str, Any]] = {
+    "bert": {},
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+    "camembert": _ROBERTA,
+    "distilbert": {},
+    "electra": {"embedding_size": 24},
+    "modernbert": {
+        # Blocks 0 and 3 see everything, blocks 1 and 2 a window: both kinds, and one after another.
+        "num_hidden_layers": 4,
+        "global_attn_every_n_layers": 3,
+        "local_attention": 8,
+        "bos_token_id": 1,
+        "cls_token_id": 1,
+        "eos_token_id": 2,
+        "sep_token_id": 2,
+    },
+}
+# What DistilBERT and ModernBERT call these, or do not have.
+_RENAMED = {
+    "distilbert": {
+        "hidden_size": "dim",
+        "num_attention_heads": "n_heads",
+        "intermediate_size": "hidden_dim",
+        "num_hidden_layers": "n_layers",
+        "type_vocab_size": None,
+    },
+    "modernbert": {"type_vocab_size": None},
+}
+
+FAMILIES = tuple(_FAMILIES)
+
+
+def tiny_config(family: str, **overrides: Any) -> PreTrainedConfig:
+    """The configuration of a tiny encoder.
+
+    Args:
+        family: one of `FAMILIES`, a `model_type`.
+        **overrides: settings under BERT's names (`num_hidden_layers`, …) or the family's own.
+    """
+    renamed = _RENAMED.get(family, {})
+    settings = _COMMON | _FAMILIES[family] | overrides
+    named = {renamed.get(name, name): value for name, value in settings.items()}
+    named.pop(None, None)
+    return AutoConfig.for_model(family, **named)
+
+
+def tiny_encoder(family: str, *, seed: int = 0, **overrides: Any) -> PreTrainedModel:
+    """A tiny encoder in evaluation mode; the same seed gives the same weights."""
+    config = tiny_config(family, **overrides)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = AutoModel.from_config(config)
+        # Biases and norms start as 0 and 1, which would hide a mistake in them.
+        for parameter in encoder.parameters():
+            if parameter.dim() == 1:
+                parameter.data.add_(torch.randn_like(parameter), alpha=0.1)
+    return encoder.eval()
+
+
+def tiny_ids(lengths: list[int], *, seed: int = 0) -> list[torch.Tensor]:
+    """Random token ids of documents with these lengths, without padding, `(length_i,)` each."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(SPECIAL, VOCABULARY, (length,), generator=generator) for length in lengths]
