@@ -28,7 +28,8 @@ from laconic.errors import LaconicWarning
 from laconic.metrics import evaluate_logits
 
 HERE = Path(__file__).parent
-METHODS = ("dense", "focus-pfc", "focus-pf", "focus-pfc-taught")
+METHODS = ("dense", "focus-pfc", "focus-pf")
+TAUGHT = "focus-pfc-taught"
 SETS = ("bbc", "r8", "20ng")
 LENGTH, EPOCHS = 256, 2
 LEARNING_RATE, BATCH_TOKENS = 2e-4, 4096
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace, name: str, method: str, seed: int) -> dict:
     train_set, test_set = (documents(args.data, name, split) for split in ("train", "test"))
     work = args.work / f"{name}-{method}-{seed}"
     seconds = 0.0
-    if method == "focus-pfc-taught":
+    if method == TAUGHT:
         dense = work / "teacher-model"
         if not dense.exists():
             first = train(args.encoder, "dense", train_set, EPOCHS - 1, seed, work / "teacher")
@@ -123,7 +124,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="save the trained models here")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "focus")
     parser.add_argument("--only", nargs="*", default=SETS, choices=SETS)
-    parser.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS)
+    parser.add_argument("--methods", nargs="*", default=METHODS, choices=[*METHODS, TAUGHT])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1])
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

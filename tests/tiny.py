@@ -95,4 +95,6 @@ def tiny_encoder(family: str, *, seed: int = 0, **overrides: Any) -> PreTrainedM
 def tiny_ids(lengths: list[int], *, seed: int = 0) -> list[torch.Tensor]:
     """Random token ids of documents with these lengths, without padding, `(length_i,)` each."""
     generator = torch.Generator().manual_seed(seed)
-    return [torch.randint(SPECIAL, VOCABULARY, (length,), generator=generator) for length in lengths]
+    return [
+        torch.randint(SPECIAL, VOCABULARY, (length,), generator=generator) for length in lengths
+    ]

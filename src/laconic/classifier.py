@@ -9,7 +9,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
+import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,18 +22,20 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from transformers import AutoTokenizer
 
 from laconic.data import Documents, LabelSpace, split_validation
 from laconic.devices import resolve_device
 from laconic.encoding import EncodedDocuments, encode
-from laconic.errors import DataError, LaconicWarning, ModelError
+from laconic.errors import DataError, LaconicWarning, ModelError, OutputError
 from laconic.inference import Forward, run_model
 from laconic.metrics import evaluate_logits
 from laconic.model import LaconicForSequenceClassification, from_encoder
 from laconic.reduction import Plan, preset
 from laconic.training import TrainingDocuments, TrainingSettings
 from laconic.training.run import train_model
+from laconic.unknown import count_unknown
 
 __all__ = ["Classifier"]
 
@@ -85,6 +92,7 @@ class Classifier:
         self.model: LaconicForSequenceClassification | None = None
         self.tokenizer: Any = None
         self.training: dict[str, Any] | None = None
+        self._checkpoints: Path | None = None
 
     # ---- loading and saving --------------------------------------------------------------------
 
@@ -124,14 +132,33 @@ class Classifier:
         return classifier
 
     def save(self, directory: str | Path) -> Path:
-        """Write model, configuration and tokenizer: a directory of transformers, no pickles."""
+        """Write model, configuration and tokenizer: a directory of transformers, no pickles.
+
+        The files are written beside and then moved, so that a full disk leaves an older model as it
+        was; the checkpoints of the training run go when the model is there.
+
+        Raises:
+            OutputError: if the directory cannot be written, or the disk is full.
+        """
         folder = Path(directory)
         model = self._fitted()
-        model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-        if self.training is not None:
-            text = json.dumps(self.training, indent=1, default=float)
-            (folder / "training.json").write_text(text + "\n", encoding="utf-8")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as part:
+                model.save_pretrained(part)
+                self.tokenizer.save_pretrained(part)
+                if self.training is not None:
+                    text = json.dumps(self.training, indent=1, default=float)
+                    Path(part, "training.json").write_text(text + "\n", encoding="utf-8")
+                for file in Path(part).iterdir():
+                    os.replace(file, folder / file.name)
+        except (OSError, SafetensorError) as error:
+            raise OutputError(
+                f"the model cannot be written to {folder}: {error}; free some space or choose "
+                "another place"
+            ) from error
+        if self._checkpoints is not None:
+            shutil.rmtree(self._checkpoints, ignore_errors=True)
         return folder
 
     # ---- training ------------------------------------------------------------------------------
@@ -182,6 +209,7 @@ class Classifier:
         held_out = None
         if validation is not None:
             held_out = self._training_documents(validation, space, None)
+        self._tell(*(part.encoded for part in (train, held_out) if part is not None))
         record = train_model(
             self.model,
             train,
@@ -195,6 +223,7 @@ class Classifier:
         record["source"] = Path(self.source).name
         record["teacher"] = None if teacher is None else Path(teacher.source).name
         self.training = record
+        self._checkpoints = None if out is None else Path(out) / "checkpoints"
         return self
 
     def _new_model(self, space: LabelSpace) -> LaconicForSequenceClassification:
@@ -212,7 +241,7 @@ class Classifier:
     def _training_documents(
         self, documents: Documents, space: LabelSpace, teacher: Classifier | None
     ) -> TrainingDocuments:
-        encoded = self.encode(documents.texts, documents.pairs)
+        encoded = self._encode(documents.texts, documents.pairs)
         logits = None
         if teacher is not None:
             if list(teacher.classes_) != list(space.names):
@@ -240,8 +269,13 @@ class Classifier:
         self, texts: Sequence[str], pairs: Sequence[str] | None = None
     ) -> EncodedDocuments:
         """Tokenise documents as this model reads them; says once how many were too long."""
+        encoded = self._encode(texts, pairs)
+        self._tell(encoded)
+        return encoded
+
+    def _encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> EncodedDocuments:
         config = self._fitted().config
-        encoded = encode(
+        return encode(
             self.tokenizer,
             texts,
             pairs,
@@ -249,10 +283,20 @@ class Classifier:
             policy=config.long,
             overlap=config.window_overlap,
         )
-        said = encoded.report.sentence()
+
+    def _tell(self, *parts: EncodedDocuments) -> None:
+        """Warn, once for all parts, of documents that are too long or that nothing is known of."""
+        said = functools.reduce(operator.add, (part.report for part in parts)).sentence()
         if said is not None:
-            warnings.warn(said, LaconicWarning, stacklevel=2)
-        return encoded
+            warnings.warn(said, LaconicWarning, stacklevel=3)
+        unknown = sum(count_unknown(part, self.tokenizer) for part in parts)
+        if unknown:
+            warnings.warn(
+                f"{unknown:,} of {sum(map(len, parts)):,} documents hold no character that the "
+                "tokenizer knows; they are kept, and their labels are guesses",
+                LaconicWarning,
+                stacklevel=3,
+            )
 
     @property
     def limit(self) -> int:
@@ -311,7 +355,9 @@ class Classifier:
             return [[names[i] for i in np.flatnonzero(row > 0)] for row in logits]
         return [names[number] for number in logits.argmax(1)]
 
-    def evaluate(self, documents: Documents) -> dict[str, float]:
+    def evaluate(
+        self, documents: Documents, progress: Callable[[int], None] | None = None
+    ) -> dict[str, float]:
         """Metrics on labelled documents: accuracy and F1, or the errors of a regression.
 
         Labels that training never saw are counted in a warning, and as errors in the figures.
@@ -322,7 +368,7 @@ class Classifier:
         if documents.labels is None:
             raise DataError(f"{documents.source} has no labels to evaluate against")
         labels = self.label_space.encode(documents.labels, unseen="skip")
-        logits = self.logits(documents.texts, documents.pairs)
+        logits = self.logits(documents.texts, documents.pairs, progress)
         return evaluate_logits(logits, labels, self._problem())
 
     # ---- inside --------------------------------------------------------------------------------

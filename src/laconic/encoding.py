@@ -38,6 +38,17 @@ class LengthReport:
     policy: str
     max_length: int
 
+    def __add__(self, other: LengthReport) -> LengthReport:
+        """The report on both, read under the same policy."""
+        return LengthReport(
+            self.documents + other.documents,
+            self.affected + other.affected,
+            self.tokens + other.tokens,
+            self.unread + other.unread,
+            self.policy,
+            self.max_length,
+        )
+
     def sentence(self) -> str | None:
         """One sentence for the user, None when nothing was too long."""
         if not self.affected:

@@ -7,20 +7,31 @@ of `test_model_methods.py`.
 from __future__ import annotations
 
 import torch
-from tiny import tiny_config
 from torch import Tensor
 
-from laconic import LaconicConfig, LaconicForSequenceClassification, Plan, preset
+from laconic import LaconicConfig, LaconicForSequenceClassification, preset
+from laconic.reduction import (
+    Combine,
+    DropKeys,
+    DropTokens,
+    FirstRow,
+    FuzzyRatio,
+    Plan,
+    Ratio,
+    SampledRows,
+    Step,
+)
+from tiny import tiny_config
 
-__all__ = ["METHODS", "NO_OPS", "build", "pack", "pad"]
+__all__ = ["LABELS", "METHODS", "NO_OPS", "build", "checkpointing", "pack", "pad"]
 
 LABELS = 3
-PAD = 0
 
 # Of four blocks, so that keys dropped after the first two are missed by the others, and half of
 # the tokens goes where the paper takes a tenth: documents here are short.
 _PRUNING = {"keep": 0.5}
 _COMBINING = {"combine_at": 0.75, "tokens": 4}
+_SAMPLED = SampledRows(rows=4, heads="each", count_combination_tokens=False)
 
 METHODS: dict[str, Plan] = {
     "dense": preset("dense"),
@@ -34,7 +45,16 @@ METHODS: dict[str, Plan] = {
     "focus-c": preset("focus-c", **_COMBINING),
     "focus-pfc": preset("focus-pfc", **_PRUNING, **_COMBINING),
     "focus-pfc, tokens": preset("focus-pfc", drop="tokens", **_PRUNING, **_COMBINING),
+    "first row": Plan("first row", (Step(DropTokens(), [0, 2], FirstRow(), Ratio(keep=0.5)),)),
+    "sampled rows": Plan(
+        "sampled rows",
+        (
+            Step(DropKeys(), {"stop": 3}, _SAMPLED, FuzzyRatio(keep=0.5)),
+            Step(Combine(tokens=4), 3),
+        ),
+    ),
 }
+
 
 def _with_keep(plan: dict, keep: float) -> dict:
     for step in plan["steps"]:
@@ -71,10 +91,10 @@ def build(
     return model
 
 
-def pad(documents: list[Tensor]) -> dict[str, Tensor]:
+def pad(documents: list[Tensor], filler: int = 0) -> dict[str, Tensor]:
     """A padded batch as transformers' tokenizers make it."""
     longest = max(len(document) for document in documents)
-    ids = torch.full((len(documents), longest), PAD)
+    ids = torch.full((len(documents), longest), filler)
     mask = torch.zeros_like(ids)
     for row, document in enumerate(documents):
         ids[row, : len(document)] = document
@@ -89,3 +109,9 @@ def pack(documents: list[Tensor]) -> dict[str, Tensor]:
         "input_ids": torch.cat(documents)[None],
         "cu_seq_lens_q": lengths.cumsum(0).int(),
     }
+
+
+def checkpointing(model: LaconicForSequenceClassification) -> None:
+    """Switch gradient checkpointing on, by the name that this transformers gives it."""
+    newer = getattr(model, "activation_checkpointing_enable", None)
+    (newer or model.gradient_checkpointing_enable)()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 @dataclass
 class Settings:
-    """What the paper calls p and m, the block that combines, and the choices that it leaves open."""
+    """What the paper calls p, the block that combines, and the choices that it leaves open."""
 
     keep: float
     fuzzy: bool = True
@@ -24,11 +24,12 @@ class Settings:
     per_head: bool = True
     pin: str = "ends"
     combining: int | None = None
+    rows_of_combination_tokens: bool = True
 
 
 @dataclass
 class Seen:
-    """What happened to one document: the key masks `(heads, tokens)` that each block attended by."""
+    """What happened to a document: its groups, and each block's key mask `(heads, tokens)`."""
 
     key_masks: list[np.ndarray] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
@@ -80,7 +81,8 @@ def attend(block: nn.Module, hidden: Tensor, keys: np.ndarray) -> tuple[Tensor, 
 
 def prune(attention: np.ndarray, keys: np.ndarray, words: int, settings: Settings) -> np.ndarray:
     """The key masks of the next block."""
-    importance = attention.mean(axis=1)  # S_j: the mean over all rows, (heads, tokens)
+    rows = None if settings.rows_of_combination_tokens else words
+    importance = attention[:, :rows].mean(axis=1)  # S_j: the mean over the rows, (heads, tokens)
     own = keys.copy()
     own[:, words:] = False
     if not settings.per_head:

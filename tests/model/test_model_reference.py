@@ -2,52 +2,75 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import numpy as np
 import pytest
 import torch
 from method_table import build, pad
 from slow_model import Settings, slow_logits
-from tiny import tiny_ids
 
-from laconic.reduction import preset
+from laconic.reduction import ColumnMean, Combine, DropKeys, FuzzyRatio, Plan, Step, preset
+from tiny import tiny_ids
 
 LENGTHS = [40, 17, 3, 29, 1, 33]
 
-CASES = [
-    ("focus-p", {"keep": 0.7}, Settings(0.7, fuzzy=False)),
-    ("focus-p", {"keep": 0.7, "heads": "mean"}, Settings(0.7, fuzzy=False, per_head=False)),
-    ("focus-pf", {}, Settings(0.9)),
-    ("focus-pf", {"keep": 0.6}, Settings(0.6)),
-    ("focus-pf", {"keep": 0.6, "heads": "mean"}, Settings(0.6, per_head=False)),
-    ("focus-pf", {"keep": 0.5, "pin": "none"}, Settings(0.5, pin="none")),
-    ("focus-pf", {"keep": 0.5, "reading": "complement"}, Settings(0.5, reading="complement")),
-    ("focus-c", {"combine_at": 2, "tokens": 4}, Settings(1.0, combining=2)),
-    ("focus-pfc", {"keep": 0.6, "combine_at": 3, "tokens": 4}, Settings(0.6, combining=3)),
+UNCOUNTED = Plan(
+    "uncounted",
     (
-        "focus-pfc",
-        {"keep": 0.6, "combine_at": 4, "pin": "first", "reading": "complement", "tokens": 2},
-        Settings(0.6, combining=4, pin="first", reading="complement"),
+        Step(
+            DropKeys(),
+            {"stop": 4},
+            ColumnMean(heads="each", count_combination_tokens=False),
+            FuzzyRatio(keep=0.6),
+        ),
+        Step(Combine(tokens=4), 4),
     ),
+)
+COMBINED = {"combine_at": 3, "tokens": 4}
+CASES = [
+    (preset("focus-p", keep=0.7), Settings(0.7, fuzzy=False)),
+    (preset("focus-p", keep=0.7, heads="mean"), Settings(0.7, fuzzy=False, per_head=False)),
+    (preset("focus-pf"), Settings(0.9)),
+    (preset("focus-pf", keep=0.6), Settings(0.6)),
+    (preset("focus-pf", keep=0.6, heads="mean"), Settings(0.6, per_head=False)),
+    (preset("focus-pf", keep=0.5, pin="none"), Settings(0.5, pin="none")),
+    (preset("focus-pf", keep=0.5, reading="complement"), Settings(0.5, reading="complement")),
+    (preset("focus-c", combine_at=2, tokens=4), Settings(1.0, combining=2)),
+    (preset("focus-pfc", keep=0.6, **COMBINED), Settings(0.6, combining=3)),
+    (
+        preset("focus-pfc", keep=0.6, pin="first", reading="complement", **COMBINED),
+        Settings(0.6, combining=3, pin="first", reading="complement"),
+    ),
+    (UNCOUNTED, Settings(0.6, combining=4, rows_of_combination_tokens=False)),
 ]
 
 
-@pytest.mark.parametrize(("name", "options", "settings"), CASES)
-def test_the_model_agrees_with_the_slow_one(name, options, settings):
-    model = build(preset(name, **options), num_hidden_layers=5).eval()
+@pytest.mark.parametrize(("plan", "settings"), CASES)
+@torch.no_grad()
+def test_the_model_agrees_with_the_slow_one(plan, settings):
+    model = build(plan, num_hidden_layers=5).eval()
     documents = tiny_ids(LENGTHS)
-    with torch.no_grad():
-        output = model(**pad(documents), output_trace=True)
-    slow = [slow_logits(model, document, settings) for document in documents]
-    torch.testing.assert_close(
-        output.logits, torch.stack([logits for logits, _ in slow]), rtol=1e-5, atol=1e-5
+    output = model(**pad(documents), output_trace=True)
+    logits, seen = zip(
+        *(slow_logits(model, document, settings) for document in documents), strict=True
     )
-    blocks = [layer for layer in output.trace.layers if layer.kind == "block"]
-    for number, layer in enumerate(blocks):
+    torch.testing.assert_close(output.logits, torch.stack(logits), rtol=1e-5, atol=1e-5)
+
+    blocks = output.trace.layers[: settings.combining]
+    for number, (layer, after) in enumerate(pairwise(blocks), start=1):
         # The places that a document's keys take are those of the head with most of them.
-        widest = [int(seen.key_masks[number].sum(1).max()) for _, seen in slow]
-        assert layer.keys == widest
+        masks = [one.key_masks[number] for one in seen]
+        assert after.keys == [int(mask.sum(1).max()) for mask in masks]
+        expected = torch.from_numpy(np.concatenate(masks, axis=1).T)
+        if layer.alive_keys is None:
+            assert expected.all()
+        else:
+            own = layer.alive_keys.view(len(expected), -1)
+            assert torch.equal(own.expand_as(expected), expected)
     if settings.combining is not None:
         groups = output.trace.layers[settings.combining].groups.values.tolist()
-        assert groups == [group for _, seen in slow for group in seen.groups]
+        assert groups == [group for one in seen for group in one.groups]
 
 
 def test_the_cases_tell_heads_apart():

@@ -16,11 +16,12 @@ LENGTHS = st.lists(st.integers(0, 5), min_size=1, max_size=6)
 # Few different values, so that ties are common; all are exact in float32.
 TIED = st.sampled_from([-2.5, -1.0, -0.0, 0.0, 0.25, 1.0, 3.0])
 FINITE = st.floats(-1e3, 1e3, width=32)
+VALUES = st.one_of(TIED, FINITE)
 DTYPES = st.sampled_from([torch.float32, torch.float64])
 
 
 @st.composite
-def documents(draw, values=st.one_of(TIED, FINITE)):
+def documents(draw, values=VALUES):
     """Documents as lists of Python floats, empty and single ones among them."""
     return [[draw(values) for _ in range(length)] for length in draw(LENGTHS)]
 
@@ -200,7 +201,7 @@ def rank(value):
     return value + 0.0
 
 
-@given(documents(st.one_of(TIED, FINITE, st.sampled_from([math.inf, -math.inf]))), st.data())
+@given(documents(st.one_of(VALUES, st.sampled_from([math.inf, -math.inf]))), st.data())
 def test_top_gives_ties_to_the_earlier_token(lists, data):
     counts = [data.draw(st.integers(-1, len(values) + 1)) for values in lists]
     marked = ragged(lists).top(torch.tensor(counts))

@@ -82,9 +82,7 @@ def test_grow(lengths, extra):
     layout = Layout.from_lengths(lengths)
     grown, places = layout.grow(extra)
     assert grown.sizes == [length + extra for length in lengths]
-    expected = [
-        sum(lengths[:owner]) + owner * extra + place for owner, place in by_hand(lengths)
-    ]
+    expected = [sum(lengths[:owner]) + owner * extra + place for owner, place in by_hand(lengths)]
     assert places.tolist() == expected
 
 

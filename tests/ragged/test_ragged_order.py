@@ -84,7 +84,5 @@ def test_lowest_marks_the_later_of_equals(segments, data):
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
 def test_lowest_of_all_equal_values_goes_from_the_end(value, count):
     layout = Layout.from_lengths([3])
-    marked = lowest(
-        torch.full((3,), value), layout.offsets, layout.owners, torch.tensor([count])
-    )
+    marked = lowest(torch.full((3,), value), layout.offsets, layout.owners, torch.tensor([count]))
     assert marked.tolist() == [place >= 3 - count for place in range(3)]

@@ -42,9 +42,7 @@ def unsafe_tokens(
         in_u = 1 - membership(score) >= Fraction(str(unimportant))
         return not (in_i and not in_u)
 
-    return [
-        [alive[j][h] and is_unsafe(scores[j][h]) for h in heads] for j in range(len(scores))
-    ]
+    return [[alive[j][h] and is_unsafe(scores[j][h]) for h in heads] for j in range(len(scores))]
 
 
 def kept(count: int, keep: float) -> int:

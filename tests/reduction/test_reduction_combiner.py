@@ -32,9 +32,7 @@ def make_batch(lengths: list[int], tokens: int) -> tuple[Tensor, Layout, Tensor]
 def slow(
     module: Combiner, embedded: Tensor, layout: Layout, combination: Tensor, noise: Tensor
 ) -> tuple[Tensor, Tensor]:
-    parts = zip(
-        embedded.split(layout.sizes), combination, noise.split(layout.sizes), strict=True
-    )
+    parts = zip(embedded.split(layout.sizes), combination, noise.split(layout.sizes), strict=True)
     combined, groups = zip(*(combine_document(module, *part) for part in parts), strict=True)
     return torch.stack(combined), torch.cat(groups)
 

@@ -70,21 +70,21 @@ def assert_agrees(selector: Ratio, cases: list[Document], **reference: object) -
     assert ((left.counts() > 0) | (candidates.counts() == 0)).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cases=documents(), keep=KEEPS)
 def test_ratio_agrees_with_the_slow_one(cases, keep):
     assert_agrees(Ratio(keep=keep), cases)
 
 
 @pytest.mark.parametrize("reading", ["layer", "complement"])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cases=documents(), keep=KEEPS)
 def test_fuzzy_ratio_agrees_with_the_slow_one(reading, cases, keep):
     assert_agrees(FuzzyRatio(keep=keep, reading=reading), cases, reading=reading)
 
 
 @pytest.mark.parametrize("reading", ["layer", "complement"])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     cases=documents(),
     important=st.sampled_from([0.0, 0.3, 0.8]),
@@ -95,7 +95,7 @@ def test_other_alpha_cuts_agree_with_the_slow_one(reading, cases, important, uni
     assert_agrees(FuzzyRatio(keep=0.3, reading=reading, **cuts), cases, reading=reading, **cuts)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cases=documents())
 def test_the_unsafe_are_those_up_to_a_tenth_above_the_lower_quantile(cases):
     """The algebra of the alpha-cuts: the complement of I − U is S ≤ a + 0.1·(b − a)."""

@@ -69,6 +69,8 @@ def packed_attention(
             f"{query.shape[0]} rows and {'a' if attention_mask is not None else 'no'} mask"
         )
     packing.calls += 1
+    if packing.dropout is not None:
+        dropout = packing.dropout if module.training else 0.0
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     # (tokens, heads, size): for the encoders' own projections this is a view.
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ..errors import LaconicWarning
 
 if TYPE_CHECKING:
     from ..classifier import Classifier
@@ -54,7 +57,10 @@ class PackedContender:
     def run_one(self, index: int) -> np.ndarray:
         """Run one document alone; logits `(1, labels)`; the first call tokenises it."""
         if index not in self._alone:
-            self._alone[index] = self._classifier.encode([self._texts[index]])
+            with warnings.catch_warnings():
+                # `prepare` said already how many documents are too long.
+                warnings.simplefilter("ignore", LaconicWarning)
+                self._alone[index] = self._classifier.encode([self._texts[index]])
         return self._classifier.forward(self._alone[index]).logits
 
     @property

@@ -26,6 +26,10 @@ class LaconicConfig(PreTrainedConfig):
         head: `"mean"`, a linear classifier on the mean of the output tokens, or `"family"`, the
             head that transformers gives this family.
         classifier_dropout: dropout before the linear classifier of the `"mean"` head.
+        attention_dropout: probability of dropping an attention weight in training; None for the
+            encoder's own. 0 by default, as in newer encoders: fused kernels cannot do it on a GPU,
+            and on two Skylake cores drawing the noise made a training step of MiniLM-L6 on 6,204
+            tokens take 9.6 s instead of 4.3 s (2026-11-22).
         max_length: tokens of a document or of a window, [CLS] and [SEP] included; None for as many
             as the encoder takes.
         long: what happens to longer documents: `"truncate"`, `"head-tail"` or `"windows"`.
@@ -50,6 +54,7 @@ class LaconicConfig(PreTrainedConfig):
     plan: dict | None = None
     head: str = "mean"
     classifier_dropout: float = 0.1
+    attention_dropout: float | None = 0.0
     max_length: int | None = None
     long: str = "truncate"
     window_overlap: int = 64
@@ -58,7 +63,9 @@ class LaconicConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         if isinstance(self.encoder_config, dict):
             data = dict(self.encoder_config)
-            self.encoder_config = CONFIG_MAPPING[data.pop("model_type", "bert")](**data)
+            family = data.pop("model_type", "bert")
+            backbone_class(family)  # refuses a family that is not supported
+            self.encoder_config = CONFIG_MAPPING[family](**data)
         elif self.encoder_config is None:
             # transformers makes a default of every configuration, to save only what differs.
             self.encoder_config = CONFIG_MAPPING["bert"]()

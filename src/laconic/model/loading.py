@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -21,7 +22,7 @@ from transformers import (
 
 from laconic.backbones import backbone_for
 from laconic.backbones.families import backbone_class
-from laconic.errors import ModelError
+from laconic.errors import LaconicError, ModelError
 from laconic.model.configuration import LaconicConfig
 from laconic.model.modeling import LaconicForSequenceClassification, family_head
 from laconic.reduction import Combiner, Plan, preset
@@ -131,6 +132,8 @@ def _read_config(source: str, loading: dict[str, Any]) -> PreTrainedConfig:
     options = {name: loading[name] for name in loading if name != "dtype"}
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+    except LaconicError:
+        raise  # says what is wrong already
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
@@ -227,7 +230,7 @@ def _load(
         stock, info = loader.from_pretrained(
             source, config=config, trust_remote_code=False, output_loading_info=True, **loading
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"the weights of {source} cannot be loaded: {reason}") from None
     # A pooler is not part of the encoder's pretraining in every family, and a new head skips it.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -74,6 +75,10 @@ class LaconicForSequenceClassification(PreTrainedModel):
     accepts_loss_kwargs = False
 
     def __init__(self, config: LaconicConfig) -> None:
+        # What `from_pretrained(attn_implementation=...)` asked for stands in the configuration.
+        if config._attn_implementation not in (None, NAME):
+            _refuse_attention(config._attn_implementation)
+        config._attn_implementation = NAME
         super().__init__(config)
         self.num_labels = config.num_labels
         self.gradient_checkpointing = False
@@ -100,16 +105,20 @@ class LaconicForSequenceClassification(PreTrainedModel):
         """Load a saved laconic model, as in transformers, and refuse one that lacks weights.
 
         Raises:
-            ModelError: if weights are missing from the checkpoint: they would be random.
+            ModelError: if the weights cannot be read, or some are missing: they would be random.
         """
         wanted = kwargs.pop("output_loading_info", False)
-        model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        source = args[0] if args else kwargs.get("pretrained_model_name_or_path")
+        try:
+            model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"the weights of {source} cannot be loaded: {reason}") from None
         if info["missing_keys"]:
             missing = sorted(info["missing_keys"])
             raise ModelError(
-                f"{args[0] if args else 'the checkpoint'} lacks {len(missing)} of the model's "
-                f"weights, which would be random ({', '.join(missing[:5])}); "
-                "save the model again, or start from its encoder"
+                f"{source} lacks {len(missing)} of the model's weights, which would be random "
+                f"({', '.join(missing[:5])}); save the model again, or start from its encoder"
             )
         return (model, info) if wanted else model
 
@@ -192,7 +201,13 @@ class LaconicForSequenceClassification(PreTrainedModel):
         backbone, steps = self.backbone, self.plan.at(layer)
         entered = stream.layout
         keys = None if stream.key_mask is None else KeySet.from_mask(stream.key_mask, entered)
-        packing = Packing(entered, keys, _request(steps, stream), stream.origins)
+        packing = Packing(
+            entered,
+            keys,
+            scores=_request(steps, stream),
+            positions=stream.origins,
+            dropout=self.config.attention_dropout,
+        )
         extras = backbone.extras(stream.hidden, stream.places)
 
         def attend(hidden: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -271,16 +286,18 @@ class LaconicForSequenceClassification(PreTrainedModel):
 
     def _pin_attention(self) -> None:
         """Keep the packed attention, whatever was set from outside: others mix documents."""
-        chosen = self.encoder.config._attn_implementation
-        if chosen == NAME:
-            return
-        warnings.warn(
-            f"the attention implementation {chosen!r} was set on a laconic model, which keeps its "
-            "packed attention: another one would let documents of a batch attend to each other",
-            LaconicWarning,
-            stacklevel=3,
-        )
-        self.encoder.config._attn_implementation = NAME
+        if self.encoder.config._attn_implementation != NAME:
+            _refuse_attention(self.encoder.config._attn_implementation)
+            self.encoder.config._attn_implementation = NAME
+
+
+def _refuse_attention(chosen: Any) -> None:
+    warnings.warn(
+        f"the attention implementation {chosen!r} was set on a laconic model, which keeps its "
+        "packed attention: another one would let documents of a batch attend to each other",
+        LaconicWarning,
+        stacklevel=4,
+    )
 
 
 def _build_encoder_and_head(config: LaconicConfig) -> tuple[PreTrainedModel, nn.Module]:
@@ -321,7 +338,10 @@ def _request(steps: list[Step], stream: Stream) -> ScoreRequest | None:
 
 
 def _on_row(raw: Tensor, packing: Packing, keys: KeySet | None) -> Tensor:
-    """Scores of key places put back on the row and scaled to mean 1, `(tokens, heads or 1)`."""
+    """Scores of key places put back on the row and scaled, `(tokens, heads or 1)`.
+
+    They get mean 1 over the keys of the head that has most of them.
+    """
     layout = packing.layout
     if keys is None:
         return raw * layout.lengths[layout.owners][:, None]

@@ -5,7 +5,7 @@ from laconic.reduction.combiner import Combiner
 from laconic.reduction.layers import resolve_layer, resolve_layers
 from laconic.reduction.parts import Part, register
 from laconic.reduction.plan import PLAN_VERSION, Plan, ResolvedPlan, Step
-from laconic.reduction.presets import preset, preset_options, presets
+from laconic.reduction.presets import preset, preset_options, preset_summary, presets
 from laconic.reduction.scorers import ColumnMean, FirstRow, SampledRows, Scorer
 from laconic.reduction.selectors import FuzzyRatio, Ratio, Selector
 from laconic.reduction.stream import Candidates, Stream
@@ -32,6 +32,7 @@ __all__ = [
     "Stream",
     "preset",
     "preset_options",
+    "preset_summary",
     "presets",
     "register",
     "resolve_layer",

@@ -11,7 +11,7 @@ from laconic.reduction.plan import Plan, Step
 from laconic.reduction.scorers import ColumnMean
 from laconic.reduction.selectors import FuzzyRatio, Ratio
 
-__all__ = ["preset", "preset_options", "presets"]
+__all__ = ["preset", "preset_options", "preset_summary", "presets"]
 
 
 def dense() -> Plan:
@@ -87,6 +87,11 @@ def presets() -> tuple[str, ...]:
 def preset_options(name: str) -> dict[str, object]:
     """The options of a preset and their defaults."""
     return {key: p.default for key, p in inspect.signature(_find(name)).parameters.items()}
+
+
+def preset_summary(name: str) -> str:
+    """What a preset does, in one line."""
+    return (inspect.getdoc(_find(name)) or "").partition("\n")[0]
 
 
 def preset(name: str, **options: object) -> Plan:

@@ -1,8 +1,8 @@
 """One training run, from documents to a trained model: resumable, and leaving a record.
 
 While it runs, the output folder holds `checkpoints/`; `--resume` goes on from the newest one, if
-the run is the same (its fingerprint is kept). At the end the folder holds the best model, and
-`training.json` with the settings and the history.
+the run is the same (its fingerprint is kept). They stay until the trained model is saved, so that a
+disk that fills up at the end costs nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from laconic.errors import OutputError, TrainingError
 from laconic.model import LaconicForSequenceClassification
+from laconic.training.progress import set_progress
 from laconic.training.settings import TrainingSettings
 from laconic.training.trainer import LaconicTrainer, TrainingDocuments
 
@@ -61,6 +62,7 @@ def train_model(
     with tempfile.TemporaryDirectory(prefix="laconic-") as temporary:
         checkpoints = Path(temporary if out is None else out) / "checkpoints"
         last = _prepare(checkpoints, _fingerprint(model, train, settings), resume)
+        model.config.attention_dropout = settings.attention_dropout
         device = model.device
         arguments = settings.arguments(
             checkpoints,
@@ -72,12 +74,11 @@ def train_model(
         trainer = LaconicTrainer(
             model, settings, train, validation, args=arguments, callbacks=_callbacks(settings, validation, callbacks)
         )
+        set_progress(trainer, progress)
         started = time.perf_counter()
         trainer.train(resume_from_checkpoint=last)
         seconds = time.perf_counter() - started
         model.eval()
-        if out is not None:
-            shutil.rmtree(checkpoints, ignore_errors=True)
     return {
         "settings": settings.to_dict() | {"learning_rate": arguments.learning_rate},
         "steps": trainer.state.global_step,
@@ -117,19 +118,34 @@ def _fingerprint(
     return digest.hexdigest()
 
 
+def _remove_unfinished(checkpoints: Path) -> None:
+    """Remove checkpoints that an interruption or a full disk cut short.
+
+    The Trainer writes its state last, so that one without it is not whole.
+    """
+    for folder in checkpoints.glob("checkpoint-*"):
+        if not (folder / "trainer_state.json").is_file():
+            shutil.rmtree(folder)
+
+
 def _prepare(checkpoints: Path, fingerprint: str, resume: bool) -> str | None:
     """Make the folder for checkpoints, and find the one to go on from."""
     marker = checkpoints / "run.json"
-    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    ours = marker.is_file()
+    if not ours and checkpoints.is_dir() and any(checkpoints.iterdir()):
+        raise OutputError(f"{checkpoints} holds files of another program; name another output")
+    if ours:
+        _remove_unfinished(checkpoints)
+    last = get_last_checkpoint(str(checkpoints)) if ours else None
     if resume and last is not None:
-        known = json.loads(marker.read_text())["fingerprint"] if marker.exists() else None
+        known = json.loads(marker.read_text())["fingerprint"]
         if known != fingerprint:
             raise TrainingError(
                 f"{checkpoints} holds checkpoints of another run (other data, method or settings); "
                 "resume with the options it was started with, or start anew with --overwrite"
             )
         return last
-    if last is not None and not resume:
+    if ours:
         shutil.rmtree(checkpoints)
     try:
         checkpoints.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,8 @@ class TrainingSettings:
         batch_tokens: tokens of a packed batch, which is one optimiser step.
         warmup: share of the steps in which the learning rate rises.
         weight_decay: of AdamW.
+        attention_dropout: probability of dropping an attention weight; None for the encoder's own.
+            0 by default: see `LaconicConfig`.
         seed: of the shuffles, new weights and dropout.
         patience: stop after this many evaluations without a lower validation loss; None for never.
         distillation_weight: share of the teacher's KL in the loss, if there is a teacher.
@@ -41,6 +43,7 @@ class TrainingSettings:
     batch_tokens: int = 4096
     warmup: float = 0.1
     weight_decay: float = 0.01
+    attention_dropout: float | None = 0.0
     seed: int = 0
     patience: int | None = None
     distillation_weight: float = 0.5
@@ -57,6 +60,8 @@ class TrainingSettings:
             "learning_rate": self.learning_rate is None or self.learning_rate > 0,
             "batch_tokens": self.batch_tokens >= 16,
             "warmup": 0 <= self.warmup < 1,
+            "attention_dropout": self.attention_dropout is None
+            or 0 <= self.attention_dropout < 1,
             "distillation_weight": 0 <= self.distillation_weight <= 1,
             "temperature": self.temperature > 0,
             "patience": self.patience is None or self.patience >= 1,
@@ -87,7 +92,6 @@ class TrainingSettings:
         from transformers import TrainingArguments
 
         half = self.mixed_precision and device != "cpu" and torch.cuda.is_bf16_supported()
-        each = "epoch"
         options = {
             "output_dir": str(checkpoints),
             "num_train_epochs": self.epochs,
@@ -99,8 +103,8 @@ class TrainingSettings:
             "data_seed": self.seed,
             "bf16": half,
             "use_cpu": device == "cpu",
-            "eval_strategy": each if validate else "no",
-            "save_strategy": each,
+            "eval_strategy": "epoch" if validate else "no",
+            "save_strategy": "epoch",
             "save_total_limit": 2,
             "load_best_model_at_end": validate,
             "metric_for_best_model": "eval_loss" if validate else None,
@@ -109,8 +113,12 @@ class TrainingSettings:
             "report_to": list(self.report_to) or "none",
             "remove_unused_columns": False,
             "dataloader_pin_memory": device != "cpu",
-            "gradient_checkpointing": self.gradient_checkpointing,
             "per_device_train_batch_size": 1,
             "per_device_eval_batch_size": 1,
         }
+        if self.gradient_checkpointing:
+            # transformers renamed it; only the newer versions know the newer name.
+            known = {item.name for item in fields(TrainingArguments)}
+            newer = "activation_checkpointing"
+            options[newer if newer in known else "gradient_checkpointing"] = True
         return TrainingArguments(**(options | self.extra))

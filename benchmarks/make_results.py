@@ -1,0 +1,183 @@
+"""Generate docs/results.md and the README's figures from the committed JSON.
+
+    python benchmarks/make_results.py [--check]
+
+Cells of the table that were not run yet are shown as missing. With `--check` nothing is written, and
+the exit status is 1 if a file is not what the JSON says.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+SETS = ("bbc", "r8", "20ng")
+METHODS = ("dense", "focus-pf", "focus-pfc", "focus-pfc-taught")
+NAMES = {"focus-pfc-taught": "focus-pfc, taught"}
+
+
+def load(path: Path) -> dict[str, Any] | None:
+    """A result, or None if it was not made yet."""
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def training_table() -> str:
+    """Accuracy and macro F1 of each cell: mean over the seeds, and every seed."""
+    lines = [
+        "| data | method | seeds | accuracy | macro F1 | against dense, points | "
+        "multiply-adds a document |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in SETS:
+        cells = {method: _runs(name, method) for method in METHODS}
+        for method, runs in cells.items():
+            if not runs:
+                if method != "focus-pfc-taught":
+                    lines.append(f"| {name} | {method} | – | not run yet | | | |")
+                continue
+            lines.append(_row(name, method, runs, cells["dense"]))
+    return "\n".join(lines)
+
+
+def _runs(name: str, method: str) -> dict[int, dict[str, Any]]:
+    found = sorted((HERE / "results" / "focus").glob(f"{name}-{method}-[0-9]*.json"))
+    runs = (json.loads(path.read_text()) for path in found)
+    return {run["seed"]: run for run in runs if run["method"] == method}
+
+
+def _row(name: str, method: str, runs: dict[int, Any], dense: dict[int, Any]) -> str:
+    accuracy = [100 * run["metrics"]["accuracy"] for run in runs.values()]
+    f1 = [100 * run["metrics"]["macro_f1"] for run in runs.values()]
+    both = sorted(set(runs) & set(dense))
+    gain = "–"
+    if method != "dense" and both:
+        differences = [
+            100 * (runs[s]["metrics"]["accuracy"] - dense[s]["metrics"]["accuracy"]) for s in both
+        ]
+        gain = f"{statistics.mean(differences):+.1f} ({_each(differences, '+.1f')})"
+    ratio = ""
+    if dense:
+        base = statistics.mean(run["multiply_adds_per_document"] for run in dense.values())
+        own = statistics.mean(run["multiply_adds_per_document"] for run in runs.values())
+        ratio = f"×{own / base:.2f}"
+    return (
+        f"| {name} | {NAMES.get(method, method)} | {len(runs)} | {statistics.mean(accuracy):.1f} "
+        f"({_each(accuracy, '.1f')}) | {statistics.mean(f1):.1f} ({_each(f1, '.1f')}) | {gain} | "
+        f"{ratio} |"
+    )
+
+
+def _each(values: list[float], form: str) -> str:
+    return ", ".join(format(value, form) for value in values)
+
+
+def forward_table(record: dict[str, Any]) -> str:
+    """Speed, share of the peak, multiply-adds and memory of every contender."""
+    lines = [
+        "| contender | documents/s, ratio to dense packed (quartiles) | multiply-adds | "
+        "share of matrix peak | peak memory, ratio | ms a document alone, p50 / p95, ratio |",
+        "|---|---|---|---|---|---|",
+    ]
+    results = {result["name"]: result for result in record["results"]}
+    base = results[record["baseline"]]
+    for name, result in results.items():
+        speed = result["speedup"]
+        memory = result["memory"] and base["memory"] and (
+            f"×{result['memory']['peak_bytes'] / base['memory']['peak_bytes']:.2f}"
+        )
+        lines.append(
+            f"| {name} | ×{speed['median']:.2f} ({speed['lower_quartile']:.2f}–"
+            f"{speed['upper_quartile']:.2f}) | ×{result['multiply_adds_ratio']:.2f} | "
+            f"{result['peak_share']:.0%} | {memory or '–'} | "
+            f"×{result['latency_p50'] / base['latency_p50']:.2f} / "
+            f"×{result['latency_p95'] / base['latency_p95']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def reached(record: dict[str, Any] | None, training: dict[str, Any] | None) -> str:
+    """The targets, and what was reached."""
+    lines = ["| target | asked | reached |", "|---|---|---|"]
+    if record is not None:
+        results = {result["name"]: result for result in record["results"]}
+        for name, asked in (("pipeline", 1.4), ("sorted", 1.05)):
+            ratio = 1 / results[name]["speedup"]["median"]
+            lines.append(_target(f"dense packed against `{name}`, speed", asked, ratio))
+        lines.append(
+            _target("dense packed, share of the matrix peak", 0.7, results["dense"]["peak_share"])
+        )
+        for name in ("focus-pfc", "focus-pfc shared", "focus-c"):
+            result = results[name]
+            share = result["speedup"]["median"] * result["multiply_adds_ratio"]
+            what = f"`{name}`: speed-up over the reduction in multiply-adds"
+            lines.append(_target(what, 0.9, share))
+    if training is not None:
+        lines.append(
+            _target(
+                "training, tokens/s against the stock Trainer", 1.3, training["speed_ratio"]["median"]
+            )
+        )
+        memory = training["memory_ratio"]["median"]
+        verdict = "yes" if memory < 1 else "**no**"
+        lines.append(f"| training, peak memory against it | below 1 | {memory:.2f} ({verdict}) |")
+    return "\n".join(lines)
+
+
+def _target(what: str, asked: float, got: float) -> str:
+    verdict = "yes" if got >= asked else "**no**"
+    return f"| {what} | {asked:g} | {got:.2f} ({verdict}) |"
+
+
+def fill(text: str, parts: dict[str, str]) -> str:
+    """Replace what stands between `<!-- NAME -->` and `<!-- /NAME -->`."""
+    for name, content in parts.items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        text = pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
+    return text
+
+
+def main() -> int:
+    """Write the files, or check them."""
+    forward = load(HERE / "results" / "forward.json")
+    training = load(HERE / "results" / "training.json")
+    parts = {
+        "training-table": training_table(),
+        "forward-table": forward_table(forward) if forward else "Not measured yet.",
+        "targets": reached(forward, training),
+        "machine": _machine(forward),
+    }
+    stale = []
+    for path in (ROOT / "docs" / "results.md", ROOT / "README.md"):
+        text = path.read_text(encoding="utf-8")
+        filled = fill(text, parts)
+        if filled != text:
+            stale.append(path.name)
+            if "--check" not in sys.argv:
+                path.write_text(filled, encoding="utf-8")
+    if "--check" in sys.argv and stale:
+        print(f"not what the JSON says: {', '.join(stale)}; run benchmarks/make_results.py")
+        return 1
+    return 0
+
+
+def _machine(record: dict[str, Any] | None) -> str:
+    if record is None:
+        return "Not measured yet."
+    machine = record["machine"]
+    versions = machine.get("versions", machine)
+    return (
+        f"{machine['cpu']}, {machine['threads']} threads, torch {versions['torch']}, "
+        f"transformers {versions['transformers']}; {record['data']['documents']} documents of "
+        f"{record['data']['set']}, {record['rounds']} rounds; matrix peak "
+        f"{2 * record['matrix_peak'] / 1e9:.0f} GFLOP/s in the same run."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

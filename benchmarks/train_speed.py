@@ -1,0 +1,187 @@
+"""Training speed and memory: laconic's packed batches against the stock Trainer.
+
+    python benchmarks/train_speed.py --data $DATA --encoder DIRECTORY --out benchmarks/results/training.json
+
+The same model (MiniLM-L6 with its family's head), the same documents (a part of 20 Newsgroups) at
+512 tokens, the same mean number of documents an optimiser step. The stock Trainer pads each random
+batch to its longest document and uses SDPA; laconic fills batches to a token budget. Each run is a
+process of its own, so that neither's memory hides in the other's; they take turns, and the first
+steps (allocation, warm-up) are not timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from laconic import Classifier, TrainingSettings
+from laconic.bench import describe_machine
+from laconic.data import Documents, LabelSpace, read_documents
+from laconic.errors import LaconicWarning
+from laconic.training import LaconicTrainer
+
+DOCUMENTS_PER_STEP, LENGTH, UNTIMED = 16, 512, 3
+
+
+class Clock(transformers.TrainerCallback):
+    """Seconds of each optimiser step."""
+
+    def __init__(self) -> None:
+        self.marks: list[float] = []
+
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        """Note the time."""
+        self.marks.append(time.perf_counter())
+
+
+def arguments(folder: str, **options: Any) -> transformers.TrainingArguments:
+    """What both runs share."""
+    return transformers.TrainingArguments(
+        output_dir=folder,
+        num_train_epochs=1,
+        learning_rate=1e-4,
+        seed=0,
+        use_cpu=True,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        **options,
+    )
+
+
+def train_stock(encoder: str, documents: Documents, clock: Clock, folder: str) -> list[int]:
+    """The stock Trainer with dynamic padding in random order; returns real tokens of each step."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(encoder)
+    space = LabelSpace.infer(documents.labels)
+    encoded = tokenizer(documents.texts, truncation=True, max_length=LENGTH)
+    rows = [
+        {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": int(label)}
+        for ids, label in zip(
+            encoded["input_ids"], space.encode(documents.labels), strict=True
+        )
+    ]
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        encoder, num_labels=len(space.names), attn_implementation="sdpa"
+    )
+    tokens: list[int] = []
+    collate = transformers.DataCollatorWithPadding(tokenizer)
+
+    def counted(batch: list[dict]) -> dict:
+        tokens.append(sum(len(row["input_ids"]) for row in batch))
+        return collate(batch)
+
+    trainer = transformers.Trainer(
+        model=model,
+        args=arguments(folder, per_device_train_batch_size=DOCUMENTS_PER_STEP),
+        train_dataset=rows,
+        data_collator=counted,
+        callbacks=[clock],
+    )
+    trainer.train()
+    return tokens
+
+
+def train_packed(encoder: str, documents: Documents, clock: Clock, folder: str) -> list[int]:
+    """laconic on packed batches whose budget holds as many documents on average."""
+    classifier = Classifier(encoder, method="dense", head="family", max_length=LENGTH)
+    space = LabelSpace.infer(documents.labels)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(encoder)
+    torch.manual_seed(0)
+    classifier._adopt(classifier._new_model(space), tokenizer)
+    train = classifier._training_documents(documents, space, None)
+    steps = round(len(documents) / DOCUMENTS_PER_STEP)
+    budget = train.encoded.tokens // steps
+    settings = TrainingSettings(epochs=1, batch_tokens=budget)
+    trainer = LaconicTrainer(
+        classifier.model, settings, train, args=arguments(folder), callbacks=[clock]
+    )
+    tokens = [int(train.encoded.sizes[batch].sum()) for batch in trainer.sampler]
+    trainer.train()
+    return tokens
+
+
+def child(args: argparse.Namespace) -> None:
+    """One run in this process; prints its figures as JSON."""
+    warnings.simplefilter("ignore", LaconicWarning)
+    transformers.logging.set_verbosity_error()
+    table = read_documents(args.data / "20ng" / "train.parquet")
+    rows = np.random.default_rng(0).permutation(len(table))[: args.documents]
+    documents = table.select(rows.tolist())
+    clock = Clock()
+    run = {"stock": train_stock, "packed": train_packed}[args.child]
+    with tempfile.TemporaryDirectory() as folder:
+        tokens = run(args.encoder, documents, clock, folder)
+    timed = clock.marks[-1] - clock.marks[UNTIMED - 1]
+    counted = sum(tokens[UNTIMED : len(clock.marks)])
+    peak = next(
+        int(line.split()[1]) * 1024
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    )
+    figures = {
+        "tokens_per_second": counted / timed,
+        "steps": len(clock.marks),
+        "documents_per_step": len(documents) / len(clock.marks),
+        "peak_bytes": peak,
+    }
+    sys.stdout.write("\n" + json.dumps(figures) + "\n")
+
+
+def main() -> None:
+    """Take turns and write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--encoder", required=True)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--documents", type=int, default=240)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--child", choices=["stock", "packed"])
+    args = parser.parse_args()
+    if args.child:
+        child(args)
+        return
+    runs: dict[str, list[dict]] = {"stock": [], "packed": []}
+    command = [sys.executable, __file__, *sys.argv[1:]]
+    for _ in range(args.rounds):
+        for name in runs:
+            done = subprocess.run(
+                [*command, "--child", name], capture_output=True, text=True, check=True
+            )
+            runs[name].append(json.loads(done.stdout.strip().splitlines()[-1]))
+            print(name, runs[name][-1], flush=True)
+    pairs = zip(runs["packed"], runs["stock"], strict=True)
+    ratios = [(p["tokens_per_second"] / s["tokens_per_second"]) for p, s in pairs]
+    memory = [
+        p["peak_bytes"] / s["peak_bytes"]
+        for p, s in zip(runs["packed"], runs["stock"], strict=True)
+    ]
+    record = {
+        "machine": describe_machine(),
+        "python": platform.python_version(),
+        "data": {"set": "20ng train", "documents": args.documents, "max_length": LENGTH},
+        "runs": runs,
+        "speed_ratio": {"median": statistics.median(ratios), "all": ratios},
+        "memory_ratio": {"median": statistics.median(memory), "all": memory},
+    }
+    print(record["speed_ratio"], record["memory_ratio"])
+    if args.out is not None:
+        args.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""The command line: it parses, calls the library, and prints; it decides nothing itself.
+
+One file holds one verb. Data goes to standard output, messages and progress to standard error.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from laconic.cli.bench import BenchCommand, bench
+from laconic.cli.demo import demo
+from laconic.cli.evaluate import evaluate
+from laconic.cli.group import LaconicGroup
+from laconic.cli.info import info
+from laconic.cli.methods import methods
+from laconic.cli.predict import predict
+from laconic.cli.train import train
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="laconic",
+    cls=LaconicGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from laconic import __version__
+
+        typer.echo(f"laconic {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog="Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted. "
+    "Data goes to standard output, messages and progress to standard error."
+)
+def laconic(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Document classifiers that read only the tokens that matter."""
+
+
+def _example(*lines: str) -> str:
+    """An epilog with one command a line; a single newline would be joined."""
+    return "\n\n".join(["Examples:" if len(lines) > 1 else "Example:", *lines])
+
+
+app.command(
+    epilog=_example(
+        "laconic train reviews.csv --out model/",
+        "laconic train reviews.csv --out model/ --method focus-pf --method-option keep=0.8",
+        "laconic train reviews.csv --out model/ --config train.yaml --resume",
+    )
+)(train)
+app.command(epilog=_example("laconic evaluate model/ test.csv"))(evaluate)
+app.command(
+    epilog=_example(
+        "laconic predict model/ new.csv --out labels.csv",
+        "echo 'one document' | laconic predict model/",
+    )
+)(predict)
+app.command(
+    cls=BenchCommand,
+    epilog=_example("laconic bench test.csv --models model/ dense-model/"),
+)(bench)
+app.command(epilog=_example("laconic demo --out laconic-demo"))(demo)
+app.command(epilog=_example("laconic methods"))(methods)
+app.command(epilog=_example("laconic info model/"))(info)
+
+
+def main() -> None:
+    """Run the command line; the entry point `laconic`."""
+    app(prog_name="laconic")

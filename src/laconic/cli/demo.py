@@ -1,0 +1,36 @@
+"""`laconic demo`: train, measure and compare on this machine, with nothing to bring along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from laconic.cli import options as o
+from laconic.cli.messages import print_json
+from laconic.cli.outputs import check_directory
+
+__all__ = ["demo"]
+
+
+def demo(
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", help="Directory of the models.", metavar="DIR", rich_help_panel=o.OUTPUT
+        ),
+    ] = Path("laconic-demo"),
+    seed: o.Seed = 0,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """Train, measure and compare on this machine, with data it already has."""
+    check_directory(out, overwrite=overwrite)
+    from laconic.demo.run import run_demo
+
+    record = run_demo(out, seed=seed, console=Console(stderr=json))
+    if json:
+        print_json(record)

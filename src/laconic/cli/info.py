@@ -1,0 +1,77 @@
+"""`laconic info`: what a trained model is, in a screenful."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from laconic.classifier import Classifier
+from laconic.cli import options as o
+from laconic.cli.messages import print_json, print_table
+from laconic.reduction import Step
+
+__all__ = ["info"]
+
+
+def info(model: o.TrainedModel, json: o.Json = False, debug: o.Debug = False) -> None:
+    """Show a trained model: its encoder, labels, limits, and what happens in which block."""
+    facts = _facts(Classifier.from_pretrained(model, device="cpu"))
+    if json:
+        print_json(facts)
+        return
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            value = "\n".join(f"{key}: {item}" for key, item in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(value)
+        table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else value)
+    print_table(table)
+
+
+def _facts(classifier: Classifier) -> dict[str, Any]:
+    network = classifier.model
+    encoder = network.config.encoder_config
+    return {
+        "encoder": f"{encoder.model_type}, {network.plan.depth} blocks, "
+        f"width {network.backbone.width}",
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "method": classifier.plan.name,
+        "blocks": _blocks(classifier),
+        "head": network.config.head,
+        "problem_type": classifier.label_space.problem_type,
+        "labels": classifier.classes_,
+        "max_length": classifier.limit,
+        "long": network.config.long,
+    }
+
+
+def _blocks(classifier: Classifier) -> dict[str, str]:
+    """What each stretch of blocks does; neighbours that do the same are one stretch."""
+    plan = classifier.model.plan
+    stretches: list[tuple[int, int, str]] = []
+    for layer in range(plan.depth):
+        what = "; ".join(map(_spell, plan.at(layer))) or "all of the encoder's work"
+        if layer == plan.combining:
+            what = f"replaced: {_part(plan.combine.to_dict())}"
+        elif plan.combining is not None and layer > plan.combining:
+            what = "combination tokens only"
+        if stretches and stretches[-1][2] == what:
+            stretches[-1] = (stretches[-1][0], layer, what)
+        else:
+            stretches.append((layer, layer, what))
+    return {
+        f"{first}" if first == last else f"{first}-{last}": what for first, last, what in stretches
+    }
+
+
+def _spell(step: Step) -> str:
+    return ", ".join(_part(part.to_dict()) for part in (step.act, step.score, step.select))
+
+
+def _part(fields: dict[str, Any]) -> str:
+    settings = [f"{name}={value}" for name, value in fields.items() if name != "kind"]
+    return fields["kind"] + (f" ({', '.join(settings)})" if settings else "")

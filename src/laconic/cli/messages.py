@@ -1,0 +1,145 @@
+"""What goes where: messages, warnings and progress to standard error, data to standard output."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from laconic.errors import LaconicWarning
+
+__all__ = [
+    "DEBUG",
+    "count",
+    "print_json",
+    "print_table",
+    "progress_bar",
+    "quiet_libraries",
+    "say",
+    "stage_bar",
+    "tell_warnings",
+]
+
+DEBUG = "laconic.debug"
+"""Where a click context keeps whether tracebacks are wanted."""
+
+_STYLES = {"error": "bold red", "warning": "yellow"}
+_stderr = Console(stderr=True, highlight=False)
+_stdout = Console(highlight=False)
+
+
+def say(message: str, kind: str | None = None) -> None:
+    """Write a line to standard error; `kind` is None, `"warning"` or `"error"`."""
+    line = Text("laconic: ")
+    if kind is not None:
+        line.append(f"{kind}: ", style=_STYLES[kind])
+    # The terminal wraps long lines itself; a file gets one line a message.
+    _stderr.print(line.append(message), soft_wrap=True)
+
+
+def print_json(record: Any) -> None:
+    """Write one line of JSON to standard output; what is not a number becomes null."""
+    sys.stdout.write(json.dumps(_without_nan(record), ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def print_table(table: RenderableType) -> None:
+    """Write a table to standard output."""
+    _stdout.print(table)
+
+
+def count(number: int, noun: str) -> str:
+    """Spell a number of things.
+
+    Example:
+        >>> count(1200, "document"), count(1, "document")
+        ('1,200 documents', '1 document')
+    """
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+@contextlib.contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Draw a bar on standard error while the block runs, if that is a terminal.
+
+    Yields:
+        A function to call with how many more things are done.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=_stderr,
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    ) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.advance(task, done)
+
+
+@contextlib.contextmanager
+def stage_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Draw a bar that goes through several stages, if standard error is a terminal.
+
+    Yields:
+        A function to call with the stage, how many of its steps are done, and how many it has.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    hidden = not sys.stderr.isatty()
+    with Progress(*columns, console=_stderr, transient=True, disable=hidden) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda stage, done, total: bar.update(
+            task, description=stage, completed=done, total=total
+        )
+
+
+@contextlib.contextmanager
+def tell_warnings(*, everything: bool) -> Iterator[None]:
+    """Write laconic's warnings as messages, each once; other libraries' only if `everything`."""
+    told: set[str] = set()
+
+    def tell(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        text = str(message)
+        if text not in told:
+            told.add(text)
+            say(
+                text if issubclass(category, LaconicWarning) else f"{category.__name__}: {text}",
+                "warning",
+            )
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always" if everything else "ignore")
+        warnings.simplefilter("always", LaconicWarning)
+        warnings.showwarning = tell
+        yield
+
+
+def quiet_libraries() -> None:
+    """Keep transformers, the Hub's client and datasets from writing on the user's screen."""
+    from huggingface_hub.utils import enable_progress_bars
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    if sys.stderr.isatty():
+        # A download of minutes is worth a bar, unlike the loading of a file.
+        enable_progress_bars()
+    else:
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,347 @@
+"""The options of all verbs, so that one name means the same, and reads the same, everywhere.
+
+They are named as users of transformers and scikit-learn would guess; what they mean by default
+stands in the library, whose defaults the verbs take over.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from laconic.cli.config import load_config
+from laconic.cli.messages import DEBUG
+from laconic.data import PROBLEM_TYPES
+from laconic.model.configuration import HEADS, LONG_POLICIES
+
+MODEL = "Model"
+DATA = "Data"
+METHOD = "Method"
+TRAINING = "Training"
+MEASUREMENT = "Measurement"
+OUTPUT = "Output and machine"
+
+
+def _choices(name: str, values: tuple[str, ...]) -> Any:
+    return StrEnum(name, {value.replace("-", "_"): value for value in values})
+
+
+Long = _choices("Long", LONG_POLICIES)
+Head = _choices("Head", ("auto", *HEADS))
+ProblemType = _choices("ProblemType", PROBLEM_TYPES)
+
+
+def _option(name: str, text: str, panel: str, **more: Any) -> Any:
+    return typer.Option(name, help=text, rich_help_panel=panel, **more)
+
+
+def _flag(name: str, text: str, panel: str, **more: Any) -> Any:
+    # No metavar: newer typer would call the value of a flag <bool>.
+    return _option(name, text, panel, metavar="", **more)
+
+
+def _remember_debug(ctx: typer.Context, wanted: bool) -> bool:
+    ctx.find_root().meta[DEBUG] = wanted
+    return wanted
+
+
+# What is read.
+TrainingData = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="Labelled documents: a .csv, .tsv, .jsonl, .parquet file, a folder of classes, or a "
+        "Hub data set (owner/name:split).",
+        show_default=False,
+    ),
+]
+LabelledData = Annotated[
+    str, typer.Argument(metavar="DATA", help="Labelled documents, as in train.")
+]
+UnlabelledData = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA", help="Documents, as in train; - for one document on standard input."
+    ),
+]
+TrainedModel = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A trained model: a directory or a Hub name.")
+]
+Validation = Annotated[
+    str | None,
+    _option(
+        "--validation",
+        "Documents to choose the best epoch by, as DATA.",
+        DATA,
+        metavar="DATA",
+        show_default="a stratified tenth",
+    ),
+]
+TextColumn = Annotated[
+    str | None,
+    _option("--text-column", "Column of texts.", DATA, metavar="COLUMN", show_default="guessed"),
+]
+TextPairColumn = Annotated[
+    str | None,
+    _option(
+        "--text-pair-column",
+        "Column of second texts.",
+        DATA,
+        metavar="COLUMN",
+        show_default="guessed",
+    ),
+]
+LabelColumn = Annotated[
+    str | None,
+    _option("--label-column", "Column of labels.", DATA, metavar="COLUMN", show_default="guessed"),
+]
+LabelSeparator = Annotated[
+    str | None,
+    _option(
+        "--label-separator", "Splits a cell into several labels, such as '|'.", DATA, metavar="TEXT"
+    ),
+]
+Problem = Annotated[
+    ProblemType | None,
+    _option(
+        "--problem-type",
+        "single_label_classification, multi_label_classification or regression.",
+        DATA,
+        metavar="TYPE",
+        show_default="told by the labels",
+    ),
+]
+Split = Annotated[str | None, _option("--split", "Split of a Hub data set.", DATA, metavar="NAME")]
+
+# What reads it.
+Encoder = Annotated[
+    str | None,
+    _option(
+        "--model",
+        "Encoder to start from: a Hub name or a directory.",
+        MODEL,
+        metavar="NAME",
+        show_default="bert-base-uncased",
+    ),
+]
+Revision = Annotated[
+    str | None,
+    _option("--revision", "Branch, tag or commit of a Hub model.", MODEL, metavar="NAME"),
+]
+HeadKind = Annotated[
+    Head,
+    _option(
+        "--head",
+        "Classifier on top: mean (of the tokens), family (its own) or auto.",
+        MODEL,
+        metavar="KIND",
+    ),
+]
+MaxLength = Annotated[
+    int | None,
+    _option(
+        "--max-length",
+        "Most tokens of a document or window.",
+        MODEL,
+        min=3,
+        metavar="N",
+        show_default="the encoder's, at most 512",
+    ),
+]
+ModelMaxLength = Annotated[
+    int | None,
+    _option(
+        "--max-length",
+        "Most tokens of a document or window.",
+        MODEL,
+        min=3,
+        metavar="N",
+        show_default="the model's own",
+    ),
+]
+LongPolicy = Annotated[
+    Long,
+    _option(
+        "--long",
+        "Longer documents: truncate, head-tail or windows; kept with the model.",
+        MODEL,
+        metavar="POLICY",
+    ),
+]
+ModelLongPolicy = Annotated[
+    Long | None,
+    _option(
+        "--long",
+        "Longer documents: truncate, head-tail or windows.",
+        MODEL,
+        metavar="POLICY",
+        show_default="the model's own",
+    ),
+]
+
+# How it is reduced.
+Method = Annotated[
+    str,
+    _option("--method", "Token reduction; 'laconic methods' lists them.", METHOD, metavar="NAME"),
+]
+MethodOption = Annotated[
+    list[str] | None,
+    _option(
+        "--method-option",
+        "An option of the method, such as keep=0.8; repeatable.",
+        METHOD,
+        metavar="KEY=VALUE",
+    ),
+]
+PlanFile = Annotated[
+    Path | None,
+    _option(
+        "--plan", "A reduction plan of your own, in place of --method.", METHOD, metavar="FILE.json"
+    ),
+]
+Teacher = Annotated[
+    str | None,
+    _option(
+        "--teacher", "A trained model of the same labels to distil from.", METHOD, metavar="MODEL"
+    ),
+]
+DistillationWeight = Annotated[
+    float,
+    _option("--distillation-weight", "Share of the teacher in the loss.", METHOD, metavar="X"),
+]
+Temperature = Annotated[
+    float, _option("--temperature", "Of the distillation.", METHOD, metavar="X")
+]
+
+# How it is trained.
+Epochs = Annotated[float, _option("--epochs", "Passes over the documents.", TRAINING, metavar="X")]
+LearningRate = Annotated[
+    float | None,
+    _option(
+        "--learning-rate",
+        "Peak of the schedule.",
+        TRAINING,
+        metavar="X",
+        show_default="5e-5 × 768 / width",
+    ),
+]
+StepTokens = Annotated[
+    int, _option("--batch-tokens", "Tokens of a batch, which is one step.", TRAINING, metavar="N")
+]
+Warmup = Annotated[
+    float, _option("--warmup", "Share of the steps that warm up.", TRAINING, metavar="X")
+]
+WeightDecay = Annotated[float, _option("--weight-decay", "Of AdamW.", TRAINING, metavar="X")]
+Patience = Annotated[
+    int | None,
+    _option(
+        "--patience",
+        "Stop after this many epochs without a lower validation loss.",
+        TRAINING,
+        metavar="N",
+        show_default="never",
+    ),
+]
+GradientCheckpointing = Annotated[
+    bool, _flag("--gradient-checkpointing", "Save memory, take longer.", TRAINING)
+]
+ReportTo = Annotated[
+    list[str] | None,
+    _option(
+        "--report-to",
+        "A reporting tool of transformers' Trainer; repeatable.",
+        TRAINING,
+        metavar="NAME",
+    ),
+]
+Seed = Annotated[int, _option("--seed", "Of everything random.", TRAINING, metavar="N")]
+Resume = Annotated[bool, _flag("--resume", "Go on with an interrupted run in --out.", TRAINING)]
+
+# How it is measured.
+Rounds = Annotated[
+    int, _option("--rounds", "Turns of each model.", MEASUREMENT, metavar="N", min=1)
+]
+LatencyDocuments = Annotated[
+    int,
+    _option("--latency-documents", "Documents also run alone.", MEASUREMENT, metavar="N", min=0),
+]
+Baseline = Annotated[
+    str | None,
+    _option(
+        "--baseline",
+        "The model that ratios refer to.",
+        MEASUREMENT,
+        metavar="NAME",
+        show_default="the first",
+    ),
+]
+Stock = Annotated[
+    bool,
+    _flag(
+        "--stock",
+        "Also run the first dense model as plain transformers do, on padded batches.",
+        MEASUREMENT,
+    ),
+]
+NoMemory = Annotated[bool, _flag("--no-memory", "Do not measure memory.", MEASUREMENT)]
+Limit = Annotated[
+    int | None,
+    _option("--limit", "Use the first N documents.", DATA, metavar="N", min=1, show_default="all"),
+]
+Threads = Annotated[
+    int | None,
+    _option("--threads", "Threads of torch.", MEASUREMENT, metavar="N", min=1, show_default="all"),
+]
+SampleSeed = Annotated[
+    int, _option("--seed", "Of the choice of documents run alone.", MEASUREMENT, metavar="N")
+]
+
+# Where it goes, and on what it runs.
+OutDirectory = Annotated[
+    Path, _option("--out", "Directory of the trained model.", OUTPUT, metavar="DIR")
+]
+OutFile = Annotated[
+    Path | None,
+    _option(
+        "--out",
+        "File to write, .csv, .tsv, .jsonl or .parquet.",
+        OUTPUT,
+        metavar="FILE",
+        show_default="standard output",
+    ),
+]
+Probabilities = Annotated[bool, _flag("--probabilities", "Also a column for each class.", OUTPUT)]
+Overwrite = Annotated[bool, _flag("--overwrite", "Replace an output that exists.", OUTPUT)]
+Json = Annotated[bool, _flag("--json", "One line of JSON on standard output.", OUTPUT)]
+JsonLines = Annotated[
+    bool, _flag("--json", "JSON Lines on standard output, whatever the input.", OUTPUT)
+]
+BatchTokens = Annotated[
+    int, _option("--batch-tokens", "Tokens of a packed batch.", OUTPUT, metavar="N", min=16)
+]
+Device = Annotated[str, _option("--device", "auto, cpu, cuda or cuda:N.", OUTPUT, metavar="NAME")]
+Config = Annotated[
+    Path | None,
+    _option(
+        "--config",
+        "A YAML file with these names as keys; options given here win.",
+        OUTPUT,
+        metavar="FILE.yaml",
+        callback=load_config,
+        is_eager=True,
+    ),
+]
+Debug = Annotated[
+    bool,
+    _flag(
+        "--debug",
+        "Show the traceback of an error.",
+        OUTPUT,
+        envvar="LACONIC_DEBUG",
+        callback=_remember_debug,
+        is_eager=True,
+    ),
+]

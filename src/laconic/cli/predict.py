@@ -1,0 +1,114 @@
+"""`laconic predict`: labels next to the input's columns, or the label of one document."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+
+from laconic.classifier import Classifier
+from laconic.cli import options as o
+from laconic.cli.messages import count, print_json, progress_bar, say
+from laconic.cli.outputs import write_standard_output
+from laconic.cli.reading import read
+from laconic.data import Documents, check_output, write_table
+
+__all__ = ["predict"]
+
+_DIGITS = 6  # what float32 can hold of a probability; more would be noise
+
+
+def predict(
+    ctx: typer.Context,
+    model: o.TrainedModel,
+    data: o.UnlabelledData = "-",
+    text_column: o.TextColumn = None,
+    text_pair_column: o.TextPairColumn = None,
+    split: o.Split = None,
+    max_length: o.ModelMaxLength = None,
+    long: o.ModelLongPolicy = None,
+    out: o.OutFile = None,
+    probabilities: o.Probabilities = False,
+    overwrite: o.Overwrite = False,
+    json: o.JsonLines = False,
+    batch_tokens: o.BatchTokens = 4096,
+    device: o.Device = "auto",
+    config: o.Config = None,
+    debug: o.Debug = False,
+) -> None:
+    """Label documents, or the one on standard input.
+
+    Every input column is kept. 'label' and 'score', its probability, are
+    added; for several labels both are lists. A regression model adds
+    'prediction' instead.
+    """
+    if out is not None:
+        check_output(out, overwrite=overwrite)
+    classifier = Classifier.from_pretrained(
+        model,
+        device=device,
+        batch_tokens=batch_tokens,
+        max_length=max_length,
+        long=None if long is None else str(long),
+    )
+    if data == "-" and sys.stdin.isatty():
+        say("reading one document from standard input; end it with Ctrl-D")
+    documents = read(ctx, data, labels="ignore")
+    with progress_bar("predicting", len(documents)) as progress:
+        logits = classifier.logits(documents.texts, documents.pairs, progress)
+    if data == "-" and out is None:
+        _print_one(classifier, logits, as_json=json)
+        return
+    columns = _columns(classifier, logits, probabilities)
+    if out is None:
+        write_standard_output(data, documents.table, columns, json_lines=json)
+    else:
+        _write(out, documents, columns, overwrite)
+
+
+def _columns(classifier: Classifier, logits: np.ndarray, every: bool) -> dict[str, Any]:
+    decided = classifier.decide(logits)
+    if classifier.label_space.problem_type == "regression" and not every:
+        return {"prediction": [round(value, _DIGITS) for value in decided]}
+    shares = classifier.probabilities(logits).astype(np.float64).round(_DIGITS)
+    columns: dict[str, Any] = {"label": decided, "score": _scores(classifier, decided, shares)}
+    if every:
+        names = classifier.classes_
+        columns |= {f"probability_{name}": shares[:, i] for i, name in enumerate(names)}
+    return columns
+
+
+def _scores(classifier: Classifier, decided: list[Any], shares: np.ndarray) -> list[Any]:
+    """The probability of each label that was decided for."""
+    place = classifier.label_space.label2id
+    if classifier.label_space.problem_type == "multi_label_classification":
+        return [
+            [float(row[place[name]]) for name in names]
+            for names, row in zip(decided, shares, strict=True)
+        ]
+    return [float(row[place[name]]) for name, row in zip(decided, shares, strict=True)]
+
+
+def _print_one(classifier: Classifier, logits: np.ndarray, *, as_json: bool) -> None:
+    """Print what was decided for one document: label and score, a line for each label."""
+    columns = {name: values[0] for name, values in _columns(classifier, logits, False).items()}
+    if as_json:
+        if "label" in columns:
+            shares = classifier.probabilities(logits)[0].astype(np.float64).round(_DIGITS).tolist()
+            columns["scores"] = dict(zip(classifier.classes_, shares, strict=True))
+        print_json(columns)
+    elif "prediction" in columns:
+        typer.echo(f"{columns['prediction']:.4f}")
+    elif isinstance(columns["label"], list):
+        for label, score in zip(columns["label"], columns["score"], strict=True):
+            typer.echo(f"{label}\t{score:.4f}")
+    else:
+        typer.echo(f"{columns['label']}\t{columns['score']:.4f}")
+
+
+def _write(out: Path, documents: Documents, columns: dict[str, Any], overwrite: bool) -> None:
+    write_table(out, documents.table, columns, overwrite=overwrite)
+    say(f"{out} holds {count(len(documents), 'labelled document')}")

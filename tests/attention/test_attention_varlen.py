@@ -1,0 +1,144 @@
+"""The variable-length kernel: when it is taken, and how documents and heads are laid out for it.
+
+The kernel itself needs a CUDA device; here a loop stands in for it, and one test compares the real
+one with the library's own loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from attention_reference import Case, cases, close, make_case, run, varlen_reference
+from hypothesis import given
+from torch.nn.attention import varlen as torch_varlen
+
+from laconic.attention import KeySet, Packing, ScoreRequest, packed_attention
+from laconic.attention.varlen import fits
+from laconic.ragged import Layout
+
+LAYOUT = Layout.from_lengths([2, 1])
+KEYS = KeySet.from_mask(torch.tensor([True, False, True]), LAYOUT)
+POSITIONS = torch.tensor([0, 5, 0])
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    """The stand-in, in the place of torch's kernel."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch_varlen, "varlen_attn", varlen_reference)
+        yield
+
+
+def supported(case: Case) -> Case:
+    """The case, without its window where the kernel could not measure it."""
+    whole = case.alive is None and case.positions is None
+    return case if whole else replace(case, window=None, positions=None)
+
+
+@given(case=cases())
+def test_layout_for_the_kernel(kernel, case):
+    case = supported(case)
+    context, returned = run(case, "varlen")
+    close(context, case.expected()[0])
+    assert returned is None
+
+
+@given(case=cases())
+def test_gradients_come_back_through_the_layout(kernel, case):
+    case = supported(case)
+    outcomes = []
+    for backend in ("varlen", "masked"):
+        states = case.states.double().requires_grad_()
+        context, _ = run(replace(case, states=states), backend)
+        outcomes.append(torch.autograd.grad(context.sin().sum(), states)[0])
+    close(*outcomes, 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("marks", "rows", "counts"),
+    [
+        # As many keys in each head: the kernel takes the heads together.
+        ([[1, 1], [1, 0], [0, 1], [1, 1], [1, 1]], (5, 2), [2, 2]),
+        # Not as many: each head of each document is a document of its own.
+        ([[1, 0], [0, 1], [1, 0], [0, 1], [1, 1]], (10, 1), [2, 1, 1, 2]),
+    ],
+)
+def test_heads_are_taken_apart_where_they_have_other_counts(marks, rows, counts, monkeypatch):
+    seen = []
+
+    def kernel(query, *others, **options):
+        seen.append((query.shape[:2], others[3].diff().tolist()))
+        return varlen_reference(query, *others, **options)
+
+    monkeypatch.setattr(torch_varlen, "varlen_attn", kernel)
+    run(make_case([3, 2], alive=torch.tensor(marks).bool()), "varlen")
+    assert seen == [(rows, counts)]
+
+
+@pytest.mark.parametrize("options", [{"request": ScoreRequest()}, {"dropout": 0.1}])
+def test_what_the_kernel_cannot_do_is_refused(kernel, options):
+    case = make_case([2, 1], request=options.pop("request", None))
+    with pytest.raises(ValueError, match="returns no scores and drops nothing"):
+        run(case, "varlen", **options)
+
+
+# ---- when it is taken --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expected", "changes"),
+    [
+        (True, {}),
+        (True, {"dtype": torch.float16}),
+        (False, {"dtype": torch.float32}),
+        (False, {"device": "cpu"}),
+        (False, {"device": "mps"}),
+        (False, {"dropout": 0.1}),
+        (False, {"scores": ScoreRequest()}),
+        (True, {"keys": KEYS}),
+        (True, {"positions": POSITIONS}),
+        (True, {"window": 4}),
+        (False, {"window": 4, "keys": KEYS}),
+        (False, {"window": 4, "positions": POSITIONS}),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else None,
+)
+def test_fits(expected, changes):
+    made = {"dtype": torch.bfloat16, "device": "cuda", "dropout": 0.0, "window": None} | changes
+    query = SimpleNamespace(dtype=made["dtype"], device=SimpleNamespace(type=made["device"]))
+    fields = {name: made[name] for name in ("keys", "scores", "positions") if name in made}
+    packing = Packing(LAYOUT, **fields)
+    assert fits(query, packing, made["dropout"], made["window"]) is expected
+
+
+# ---- the real one ------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("keys", "window"), [("all", None), ("all", 16), ("shared", None), ("each", None)]
+)
+def test_the_kernel_agrees_with_the_loop(keys, window):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    sizes, heads = [40, 1, 40, 130], 4
+    alive = None
+    if keys != "all":
+        alive = torch.rand(sum(sizes), *([heads] if keys == "each" else [])) < 0.7
+        # A first token that lost its only key would be a document without any.
+        alive[[0, 40, 41, 81]] = True
+    # What bfloat16 can hold, so that only the arithmetic differs.
+    states = torch.randn(3, sum(sizes), heads, 32).bfloat16().cuda()
+    layout = Layout.from_lengths(sizes, "cuda")
+    keys = None if alive is None else KeySet.from_mask(alive.cuda(), layout)
+    outcomes = {}
+    for backend, dtype in (("varlen", torch.bfloat16), ("loop", torch.float32)):
+        query, key, value = (part.to(dtype).transpose(0, 1)[None] for part in states)
+        packing = Packing(layout, keys, backend=backend)
+        outcomes[backend], _ = packed_attention(
+            None, query, key, value, sliding_window=window, packing=packing
+        )
+    close(outcomes["varlen"].float(), outcomes["loop"], 2e-2)

@@ -1,0 +1,193 @@
+"""Each verb once, from its arguments to what it prints where."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow.csv as arrow_csv
+import pytest
+from cli_documents import rows, write_csv
+
+SMALL = "--learning-rate 1e-3 --batch-tokens 256 --device cpu".split()
+
+
+def records(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_train_then_evaluate(run, encoder, reviews, tmp_path):
+    out = tmp_path / "model"
+    trained = run(
+        *("train", reviews, "--out", out, "--model", encoder, "--epochs", 1, "--json", *SMALL),
+        *("--method-option", "keep=0.5", "--method-option", "combine_at=2", "--max-length", 9),
+    )
+    assert trained.exit_code == 0, trained.stderr
+    (record,) = records(trained.stdout)
+    assert record["documents"] == 36 and record["steps"] >= 1
+    assert {"loss", "accuracy", "macro_f1"} <= set(record["metrics"])
+    messages = trained.stderr.splitlines()
+    assert all(line.startswith("laconic: ") for line in messages)
+    assert "texts in 'text', labels in 'label'" in messages[0]
+    assert "2 labels: neg, pos" in messages[0]
+    assert "with focus-pfc on 36 documents, validating on 4" in messages[1]
+    # Of training and validation together, and once.
+    assert [line for line in messages if "of 40 documents are longer than 9" in line] == [
+        messages[2]
+    ]
+    assert "longer than" not in " ".join(messages[3:])
+    assert not (out / "checkpoints").exists()
+    assert (
+        json.loads((out / "config.json").read_text())["plan"]["steps"][0]["select"]["keep"] == 0.5
+    )
+
+    table = run("evaluate", out, reviews)
+    assert table.exit_code == 0 and "accuracy" in table.stdout
+    assert "documents from" in table.stderr and "documents from" not in table.stdout
+    (record,) = records(run("evaluate", out, reviews, "--json").stdout)
+    assert record["documents"] == 40 and 0 <= record["metrics"]["accuracy"] <= 1
+
+
+def test_train_takes_a_configuration_that_flags_win_over(run, encoder, reviews, tmp_path):
+    config = tmp_path / "train.yaml"
+    out = tmp_path / "model"
+    config.write_text(
+        f"model: {encoder}\nout: {out}\nlearning-rate: 1e-3\nbatch_tokens: 256\ndevice: cpu\n"
+        "epochs: 2\nlong: windows\nmax-length: 9\nmethod-option: {keep: 0.25, tokens: 4}\n"
+    )
+    result = run("train", reviews, "--config", config, "--epochs", "1")
+    assert result.exit_code == 0, result.stderr
+    trained = json.loads((out / "training.json").read_text())
+    assert trained["settings"]["epochs"] == 1 and trained["settings"]["batch_tokens"] == 256
+    settings = json.loads((out / "config.json").read_text())
+    assert settings["long"] == "windows" and settings["max_length"] == 9
+    assert [step["act"].get("tokens") for step in settings["plan"]["steps"]] == [None, 4]
+
+
+def test_train_replaces_a_model_only_when_told_to(run, encoder, reviews, model, tmp_path):
+    out = tmp_path / "model"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    command = ("train", reviews, "--out", out, "--model", encoder, "--epochs", 1, *SMALL)
+    assert run(*command).exit_code == 1
+    result = run(*command, "--overwrite", "--teacher", model)
+    assert result.exit_code == 0, result.stderr
+    assert (out / "notes.txt").read_text() == "mine"
+    assert json.loads((out / "training.json").read_text())["teacher"] == "model"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_predict_adds_columns_in_the_inputs_format(run, model, tmp_path, suffix):
+    texts = [text for text, _ in rows(5)]
+    data = tmp_path / f"new.{suffix}"
+    if suffix == "csv":
+        write_csv(data, [(str(i), text) for i, text in enumerate(texts)], header=("id", "text"))
+    else:
+        data.write_text(
+            "".join(json.dumps({"id": i, "text": t}) + "\n" for i, t in enumerate(texts))
+        )
+    printed = run("predict", model, data, "--probabilities")
+    assert printed.exit_code == 0 and printed.stderr == ""
+    out = tmp_path / f"labels.{suffix}"
+    written = run("predict", model, data, "--probabilities", "--out", out)
+    assert written.stdout == "" and "5 labelled documents" in written.stderr
+    assert out.read_text() == printed.stdout
+    found = records(printed.stdout) if suffix == "jsonl" else arrow_csv.read_csv(out).to_pylist()
+    names = ["id", "text", "label", "score", "probability_neg", "probability_pos"]
+    assert [list(row) for row in found] == [names] * 5
+    assert [row["text"] for row in found] == texts
+    for row in found:
+        shares = {"neg": row["probability_neg"], "pos": row["probability_pos"]}
+        assert row["score"] == shares[row["label"]] == max(shares.values())
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_predict_one_document_on_standard_input(run, model):
+    plain = run("predict", model, stdin="it was a very good film")
+    label, score = plain.stdout.split()
+    (record,) = records(
+        run("predict", model, "-", "--json", stdin="it was a very good film").stdout
+    )
+    assert record["label"] == label and record["score"] == pytest.approx(float(score), abs=1e-4)
+    assert record["scores"][label] == record["score"]
+    assert run("predict", model, stdin=b"\xff").exit_code == 1
+
+
+def test_predict_counts_what_it_cannot_read(run, model, tmp_path):
+    data = write_csv(
+        tmp_path / "odd.csv", [("a good film",), ("",), ("zzz qqq",)], header=("text",)
+    )
+    result = run("predict", model, data, "--json")
+    assert result.exit_code == 0 and len(records(result.stdout)) == 3
+    assert "empty text in 1 row (2) of 3" in result.stderr
+    assert "1 of 3 documents hold no character that the tokenizer knows" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem_type", "columns"),
+    [
+        ([["a"], ["a", "b"], ["b"], []], "multi_label_classification", ["label", "score"]),
+        ([0.5, 1.5, 2.5, 3.5], "regression", ["prediction"]),
+    ],
+)
+def test_other_problems(run, encoder, tmp_path, labels, problem_type, columns):
+    data = tmp_path / "data.jsonl"
+    lines = [{"text": text, "label": labels[i % 4]} for i, (text, _) in enumerate(rows(20))]
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    out = tmp_path / "model"
+    trained = run(
+        *("train", data, "--out", out, "--model", encoder, "--epochs", 1, *SMALL),
+        *("--problem-type", problem_type),
+    )
+    assert trained.exit_code == 0, trained.stderr
+    new = write_csv(tmp_path / "new.csv", [(text,) for text, _ in rows(3)], header=("text",))
+    found = records(run("predict", out, new, "--json").stdout)
+    assert [list(row) for row in found] == [["text", *columns]] * 3
+    if problem_type == "regression":
+        assert run("predict", out, new, "--probabilities").exit_code == 1
+        assert float(run("predict", out, stdin="good").stdout)
+    else:
+        assert all(len(row["label"]) == len(row["score"]) for row in found)
+    assert run("evaluate", out, data).exit_code == 0
+
+
+def test_evaluate_counts_labels_that_training_never_saw(run, model, tmp_path):
+    data = write_csv(tmp_path / "test.csv", [*rows(4), ("a film", "meh")])
+    result = run("evaluate", model, data, "--json")
+    assert result.exit_code == 0 and "'meh' (1)" in result.stderr
+
+
+@pytest.mark.parametrize("spelling", ["together", "repeated"])
+def test_bench(run, model, dense_model, reviews, spelling):
+    models = [model, dense_model] if spelling == "together" else [model, "--models", dense_model]
+    options = "--rounds 1 --latency-documents 1 --no-memory --baseline dense-model --limit 8"
+    command = ("bench", reviews, "--models", *models, *options.split())
+    (report,) = records(run(*command, "--json").stdout)
+    assert [each["name"] for each in report["results"]] == ["model", "dense-model"]
+    assert report["baseline"] == "dense-model" and report["documents"] == 8
+    if spelling == "together":
+        table = run(*command, "--stock")
+        assert table.exit_code == 0, table.stderr
+        assert "dense-model" in table.stdout and "stock" in table.stdout
+
+
+def test_methods_and_info(run, model):
+    listed = run("methods")
+    assert "focus-pfc" in listed.stdout and "combine_at=0.583" in listed.stdout
+    (facts,) = records(run("info", model, "--json").stdout)
+    assert facts["labels"] == ["neg", "pos"] and facts["method"] == "focus-pfc"
+    assert list(facts["blocks"]) == ["0", "1", "2"] or len(facts["blocks"]) >= 2
+    assert "focus-pfc" in run("info", model).stdout
+
+
+@pytest.mark.parametrize("verb", ["", *"train evaluate predict bench demo methods info".split()])
+def test_help_fits_the_terminal(run, verb):
+    result = run(*verb.split(), "--help")
+    assert result.exit_code == 0 and result.stderr == ""
+    assert max(map(len, result.stdout.splitlines())) <= 100
+    assert f"laconic {verb}".strip() in result.stdout
+
+
+def test_version(run):
+    from laconic import __version__
+
+    assert run("--version").stdout.strip() == f"laconic {__version__}"

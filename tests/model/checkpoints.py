@@ -1,0 +1,87 @@
+"""Checkpoints as transformers writes them, tiny and on disk, and the damage that befalls them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from tiny import tiny_config
+
+__all__ = [
+    "NAMES",
+    "change_config",
+    "remove_weight",
+    "save_classifier",
+    "save_encoder",
+    "word_tokenizer",
+]
+
+NAMES = {0: "sport", 1: "business", 2: "politics"}
+
+
+def save_encoder(path: Path, family: str = "bert", **overrides: object) -> PreTrainedModel:
+    """A base encoder, as pretraining leaves it."""
+    return _save(AutoModel.from_config(tiny_config(family, **overrides)), path)
+
+
+def save_classifier(path: Path, family: str = "bert", **overrides: object) -> PreTrainedModel:
+    """A sequence classifier with three labels, as fine-tuning leaves it."""
+    labels = {} if "num_labels" in overrides else {"id2label": NAMES, "label2id": _reversed(NAMES)}
+    config = tiny_config(family, **labels, **overrides)
+    return _save(AutoModelForSequenceClassification.from_config(config), path)
+
+
+def _reversed(names: dict[int, str]) -> dict[str, int]:
+    return {name: number for number, name in names.items()}
+
+
+def _save(model: PreTrainedModel, path: Path) -> PreTrainedModel:
+    # Biases and norms start as 0 and 1, which would hide a mistake in them.
+    for parameter in model.parameters():
+        if parameter.dim() == 1:
+            parameter.data.add_(torch.randn_like(parameter), alpha=0.2)
+    model.save_pretrained(path)
+    return model.eval()
+
+
+def remove_weight(path: Path, name: str) -> None:
+    """Take one tensor out of a saved model."""
+    file = path / "model.safetensors"
+    weights = load_file(file)
+    del weights[name]
+    save_file(weights, file, metadata={"format": "pt"})
+
+
+def change_config(path: Path, change: Callable[[dict], None]) -> None:
+    """Edit a saved `config.json`."""
+    file = path / "config.json"
+    data = json.loads(file.read_text(encoding="utf-8"))
+    change(data)
+    file.write_text(json.dumps(data), encoding="utf-8")
+
+
+def word_tokenizer() -> PreTrainedTokenizerFast:
+    """A tokenizer that knows the words w4 … w99 by their numbers."""
+    vocabulary = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3}
+    vocabulary |= {f"w{number}": number for number in range(4, 100)}
+    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    inner.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+    )
