@@ -137,7 +137,7 @@ class Case:
 def run(case: Case, backend: str, **options) -> tuple[Tensor, Tensor | None]:
     """Call the library: the context `(tokens, heads, size)`, and the scores it returned."""
     query, key, value = (states.transpose(0, 1)[None] for states in case.states)
-    packing = Packing(case.layout, case.keys, case.request, case.positions, backend)
+    packing = Packing(case.layout, case.keys, case.request, case.positions, backend=backend)
     context, scores = packed_attention(
         None, query, key, value, sliding_window=case.window, packing=packing, **options
     )

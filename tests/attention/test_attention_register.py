@@ -85,6 +85,27 @@ def test_calls_are_counted():
         packed_attention(None, *states(1, 5), packing=packing)
 
 
+@pytest.mark.parametrize(
+    ("passed", "packed", "training", "drops"),
+    [
+        (0.5, None, True, True),
+        (0.0, None, True, False),
+        (0.5, 0.0, True, False),
+        (0.0, 0.5, True, True),
+        (0.0, 0.5, False, False),
+    ],
+)
+def test_the_dropout_of_a_packing_stands_in_for_the_encoders_in_training(
+    passed, packed, training, drops
+):
+    # Documents of one token: their only weight is 1, or it is dropped.
+    query, key, value = states(1, 40)
+    packing = Packing(Layout.from_lengths([1] * 40), dropout=packed)
+    module = SimpleNamespace(training=training)
+    context, _ = packed_attention(module, query, key, value, dropout=passed, packing=packing)
+    assert bool((context == 0).any()) is drops
+
+
 # ---- which back end ----------------------------------------------------------------------------
 
 

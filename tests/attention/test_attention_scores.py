@@ -80,7 +80,19 @@ def test_masked_softmax_ignores_the_largest_numbers_behind_the_mask():
     logits = torch.tensor([[1.0, torch.finfo(torch.float32).max, torch.inf]])
     mask = torch.tensor([[True, False, False]])
     assert masked_softmax(logits, mask).tolist() == [[1, 0, 0]]
-    assert torch.equal(masked_softmax(logits[:, :2], None), logits[:, :2].softmax(-1))
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_masked_softmax_is_softmax_over_what_is_seen(tracked):
+    logits = torch.randn(2, 3, 4, 5)
+    mask = torch.rand(2, 1, 4, 5) < 0.6
+    mask[0, 0, 2] = False
+    expected = logits.masked_fill(~mask, -torch.inf).softmax(-1).nan_to_num(0)
+    whole = logits.softmax(-1)
+    with torch.set_grad_enabled(tracked):
+        # Copies, since it may overwrite what it is given.
+        close(masked_softmax(logits.clone(), mask), expected)
+        close(masked_softmax(logits.clone(), None), whole)
 
 
 @pytest.mark.parametrize("masked", [True, False])

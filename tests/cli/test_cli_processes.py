@@ -19,8 +19,8 @@ COMMAND = [sys.executable, "-m", "laconic"]
 
 def training(reviews: Path, encoder: Path, out: Path, epochs: int) -> list[str]:
     command = [*COMMAND, "train", str(reviews), "--out", str(out), "--model", str(encoder)]
-    # A document a step, so that there is time between two checkpoints.
-    return [*command, "--epochs", str(epochs), "--batch-tokens", "16", "--device", "cpu"]
+    # A few documents a step, so that there is time between two checkpoints.
+    return [*command, "--epochs", str(epochs), "--batch-tokens", "32", "--device", "cpu"]
 
 
 def wait_for_checkpoint(process: subprocess.Popen, out: Path) -> None:
@@ -33,7 +33,7 @@ def wait_for_checkpoint(process: subprocess.Popen, out: Path) -> None:
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_goes_on(encoder, reviews, environment, tmp_path, kill):
     out = tmp_path / "model"
-    command = training(reviews, encoder, out, epochs=30)
+    command = training(reviews, encoder, out, epochs=5)
     process = subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -49,11 +49,6 @@ def test_an_interrupted_run_goes_on(encoder, reviews, environment, tmp_path, kil
     assert again.returncode == 1 and "--resume" in again.stderr
     # As an interruption while a checkpoint is being written leaves it.
     (out / "checkpoints" / "checkpoint-99999").mkdir()
-    other = [*command, "--resume", "--seed", "7"]
-    assert (
-        "another run"
-        in subprocess.run(other, env=environment, capture_output=True, text=True).stderr
-    )
     resumed = subprocess.run(
         [*command, "--resume", "--json"], env=environment, capture_output=True, text=True
     )
@@ -87,10 +82,8 @@ def test_a_full_disk_is_one_line_and_costs_no_older_model(encoder, reviews, envi
 
 def test_a_closed_pipe_is_no_error(model, reviews, environment):
     command = [*COMMAND, "predict", str(model), str(reviews)]
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    process.stdout.close()
-    stderr = process.stderr.read()
-    process.wait(timeout=300)
-    assert "Traceback" not in stderr
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
+        process.stdout.close()
+        stderr = process.stderr.read()
+    assert "Traceback" not in stderr and "BrokenPipe" not in stderr

@@ -24,9 +24,8 @@ METADATA = f"laconic-{VERSION}.dist-info"
 
 
 def run(*command: object, folder: Path) -> str:
-    result = subprocess.run(
-        [str(part) for part in command], cwd=folder, capture_output=True, text=True, timeout=300
-    )
+    command = [str(part) for part in command]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert result.returncode == 0, f"{command} failed:\n{result.stdout}\n{result.stderr}"
     return result.stdout
 

@@ -123,8 +123,8 @@ class Packing:
         scores: the scores to return, None for none.
         positions: `(tokens,)` original positions for windowed layers; −1 marks a global token,
             which sees and is seen by all. None when the tokens stand at their original places.
-        dropout: probability of dropping an attention weight in training; None for the encoder's.
         backend: which back end computes it; `"auto"` picks by device and dtype.
+        dropout: probability of dropping an attention weight in training; None for the encoder's.
         calls: how often attention was really computed with this packing; a caller checks it, so
             that an encoder which bypasses the packed function cannot go unnoticed.
     """
@@ -133,8 +133,8 @@ class Packing:
     keys: KeySet | None = None
     scores: ScoreRequest | None = None
     positions: Tensor | None = None
-    dropout: float | None = None
     backend: Backend = "auto"
+    dropout: float | None = None
     calls: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:

@@ -1,0 +1,125 @@
+"""What the pages say is true: links lead somewhere, commands and options exist, examples run."""
+
+from __future__ import annotations
+
+import copy
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+import laconic
+from laconic.cli import app
+from laconic.reduction import parts, preset_options, presets
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+INLINE = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+# A root folder of some machine, or a drive, at the beginning of a word.
+ABSOLUTE = re.compile(
+    r"(?<![\w.~$}/-])(/(?:Users|data|home|mnt|opt|private|root|srv|tmp|usr|var|work)\b|[A-Z]:\\)"
+)
+WORKED = ("adding-a-method.md", "adding-a-family.md")
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    return [code for name, code in FENCE.findall(page.read_text("utf-8")) if name in languages]
+
+
+def prose(page: Path) -> str:
+    return FENCE.sub("", page.read_text("utf-8"))
+
+
+def anchor(heading: str) -> str:
+    """The name that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words of every `laconic VERB …` on a page, in blocks and in the text."""
+    lines = "\n".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
+    lines += [line for line in INLINE.findall(prose(page)) if line.startswith("laconic ")]
+    found = []
+    for line in lines:
+        # What stands after a pipe is a command of its own.
+        for part in re.split(r" \| ", line):
+            words = shlex.split(part, comments=True)
+            if words[:1] == ["laconic"] and len(words) > 1 and words[1].islower():
+                found.append(words)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_and_headings(page):
+    broken = []
+    for target in LINK.findall(prose(page)):
+        if target.startswith(("http://", "https://")):
+            continue
+        name, _, fragment = target.partition("#")
+        file = page.parent / name if name else page
+        headings = re.findall(r"^#+ (.*)$", prose(file), re.MULTILINE) if file.is_file() else []
+        if not file.exists() or (fragment and fragment not in map(anchor, headings)):
+            broken.append(target)
+    assert not broken
+
+
+def test_every_page_is_in_the_index():
+    linked = set(LINK.findall((ROOT / "docs" / "README.md").read_text("utf-8")))
+    assert {page.name for page in PAGES if page.parent.name == "docs"} - {"README.md"} <= linked
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_names_a_path_of_a_machine(page):
+    assert ABSOLUTE.findall(page.read_text("utf-8")) == []
+
+
+def test_what_counts_as_a_path_of_a_machine():
+    assert ABSOLUTE.search("see `/home/me/x`") and ABSOLUTE.search("in C:\\Temp")
+    assert not ABSOLUTE.search("https://x.org/home/ docs/work.md $DATA/tmp and/or model/")
+
+
+@pytest.mark.parametrize("name", laconic.__all__)
+def test_every_public_name_is_mentioned(name):
+    assert any(re.search(rf"\b{re.escape(name)}\b", page.read_text("utf-8")) for page in PAGES)
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_and_its_options_are_in_getting_started(name):
+    text = (ROOT / "docs" / "getting-started.md").read_text("utf-8")
+    for mentioned in (name, *preset_options(name)):
+        assert f"`{mentioned}`" in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_have_the_verbs_and_options_that_are_shown(page):
+    verbs = get_command(app).commands
+    for _, verb, *words in commands(page):
+        assert verb in verbs
+        known = {option for parameter in verbs[verb].params for option in parameter.opts}
+        shown = {word.partition("=")[0] for word in words if word.startswith("-") and len(word) > 1}
+        assert shown <= known | {"--help"}, f"{verb}: {sorted(shown - known)}"
+
+
+def test_there_are_commands_to_look_at():
+    assert len(commands(ROOT / "docs" / "getting-started.md")) > 10
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_on_the_pages_is_python(page):
+    for code in blocks(page, "python"):
+        compile(code, page.name, "exec")
+
+
+@pytest.mark.parametrize("name", WORKED)
+def test_worked_examples_run(name, monkeypatch):
+    # What an example registers is forgotten afterwards.
+    monkeypatch.setattr(parts, "_REGISTRY", copy.deepcopy(parts._REGISTRY))
+    code = "\n".join(blocks(ROOT / "docs" / name, "python"))
+    assert code.count("assert") >= 2
+    # The import from the future may stand at the beginning only, as it does in the first block.
+    module = {"__name__": name.removesuffix(".md").replace("-", "_")}
+    exec(compile(code, name, "exec"), module)

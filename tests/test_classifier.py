@@ -1,0 +1,204 @@
+"""The classifier that users hold: predict, evaluate, save, long documents, kinds of labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, BertForSequenceClassification
+
+from laconic import Classifier, TrainingSettings
+from laconic.data import Documents
+from laconic.errors import DataError, DeviceError, LaconicWarning, ModelError
+from laconic.model import dense_checkpoint
+from words import LABELS, labelled, save_encoder, tokenizer
+
+QUICK = TrainingSettings(epochs=1, learning_rate=5e-3, batch_tokens=256)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return save_encoder(tmp_path_factory.mktemp("encoder"), num_hidden_layers=4)
+
+
+@pytest.fixture(scope="module")
+def classifier(encoder):
+    return Classifier(encoder).fit(*labelled(60), settings=QUICK)
+
+
+def test_predictions_do_not_depend_on_the_batch(classifier):
+    texts, _ = labelled(20, seed=4)
+    together = classifier.logits(texts)
+    alone = np.concatenate([classifier.logits([text]) for text in texts])
+    backwards = classifier.logits(texts[::-1])[::-1]
+    assert np.abs(together - alone).max() < 1e-5
+    assert np.abs(together - backwards).max() < 1e-5
+
+
+def test_labels_are_names_and_probabilities_add_up(classifier):
+    texts, _ = labelled(7)
+    assert classifier.classes_ == list(LABELS)
+    shares = classifier.predict_proba(texts)
+    assert np.allclose(shares.sum(1), 1, atol=1e-6)
+    assert classifier.predict(texts) == [LABELS[number] for number in shares.argmax(1)]
+
+
+def test_saved_and_loaded_it_predicts_the_same(classifier, tmp_path):
+    texts, _ = labelled(9, seed=2)
+    loaded = Classifier.from_pretrained(classifier.save(tmp_path / "model"))
+    assert np.array_equal(loaded.logits(texts), classifier.logits(texts))
+    assert loaded.plan == classifier.plan
+    assert not list((tmp_path / "model").glob("*.bin"))
+    assert (tmp_path / "model" / "training.json").exists()
+
+
+def test_a_fine_tuned_stock_model_is_loaded_as_dense_with_equal_logits(encoder, tmp_path):
+    names = dict(enumerate(LABELS))
+    stock = BertForSequenceClassification.from_pretrained(encoder, id2label=names).eval()
+    stock.save_pretrained(tmp_path)
+    tokenizer().save_pretrained(tmp_path)
+    classifier = Classifier.from_pretrained(tmp_path)
+    texts, _ = labelled(6)
+    with torch.no_grad():
+        expected = torch.cat([stock(**tokenizer()([t], return_tensors="pt")).logits for t in texts])
+    assert np.abs(classifier.logits(texts) - expected.numpy()).max() < 1e-5
+    assert classifier.classes_ == list(LABELS)
+    back = dense_checkpoint(classifier.model)
+    assert type(back) is BertForSequenceClassification
+
+
+def test_a_dense_laconic_model_is_a_start_for_other_plans(encoder, tmp_path):
+    dense = Classifier(encoder, method="dense").fit(*labelled(40), settings=QUICK)
+    dense.save(tmp_path)
+    student = Classifier(tmp_path, method="focus-pfc")
+    student.fit(*labelled(40), settings=QUICK, teacher=dense)
+    assert student.training["teacher"] is not None
+    assert len(student.predict(["cat", "rain"])) == 2
+
+
+def test_it_cannot_start_from_a_model_that_removes_tokens(classifier, tmp_path):
+    classifier.save(tmp_path)
+    with pytest.raises(ModelError, match="dense laconic model to start from"):
+        Classifier(tmp_path).fit(*labelled(40), settings=QUICK)
+
+
+@pytest.mark.parametrize("policy", ["truncate", "head-tail", "windows"])
+def test_long_documents_are_counted_and_kept_in_the_configuration(encoder, tmp_path, policy):
+    texts, labels = labelled(30, words=100, seed=1)
+    with pytest.warns(LaconicWarning, match="documents are longer than 16 tokens") as said:
+        classifier = Classifier(encoder, max_length=16, long=policy).fit(
+            texts, labels, settings=QUICK
+        )
+    assert len(said) == 1
+    loaded = Classifier.from_pretrained(classifier.save(tmp_path))
+    assert loaded.model.config.long == policy
+    with pytest.warns(LaconicWarning, match="longer than 16 tokens"):
+        assert len(loaded.predict(texts)) == 30
+
+
+def test_windows_are_averaged(classifier):
+    text = labelled(1, words=80, seed=5)[0][0] + " cat" * 40
+    config = classifier.model.config
+    old = config.max_length, config.long
+    config.max_length, config.long = 20, "windows"
+    try:
+        with pytest.warns(LaconicWarning):
+            encoded = classifier.encode([text])
+            together = classifier.logits(encoded)
+        parts = [torch.from_numpy(w.astype(np.int64))[None] for w in encoded.windows]
+        with torch.no_grad():
+            each = torch.cat([classifier.model(part).logits for part in parts])
+        assert len(parts) > 2
+        assert np.abs(together - each.mean(0, keepdim=True).numpy()).max() < 1e-5
+    finally:
+        config.max_length, config.long = old
+
+
+def test_several_labels_at_once(encoder, tmp_path):
+    texts, labels = labelled(60)
+    both = [
+        [label, "long"] if len(text.split()) > 8 else [label]
+        for text, label in zip(texts, labels, strict=True)
+    ]
+    classifier = Classifier(encoder).fit(texts, both, settings=QUICK)
+    assert classifier.model.config.problem_type == "multi_label_classification"
+    shares = classifier.predict_proba(texts[:4])
+    assert shares.shape == (4, 4)
+    assert all(isinstance(found, list) for found in classifier.predict(texts[:4]))
+    metrics = classifier.evaluate(Documents.from_lists(texts, both))
+    assert set(metrics) == {"accuracy", "macro_f1", "micro_f1"}
+    loaded = Classifier.from_pretrained(classifier.save(tmp_path))
+    assert np.allclose(loaded.predict_proba(texts[:4]), shares)
+
+
+def test_regression(encoder):
+    texts, _ = labelled(60)
+    lengths = [len(text.split()) / 13 for text in texts]
+    classifier = Classifier(encoder).fit(texts, lengths, settings=QUICK)
+    assert classifier.model.config.problem_type == "regression"
+    assert all(isinstance(value, float) for value in classifier.predict(texts[:3]))
+    with pytest.raises(ModelError, match="no probabilities"):
+        classifier.predict_proba(texts[:3])
+    assert set(classifier.evaluate(Documents.from_lists(texts, lengths))) >= {"mse"}
+
+
+def test_text_pairs_are_read_as_the_stock_model_reads_them(encoder, tmp_path):
+    stock = BertForSequenceClassification.from_pretrained(encoder, num_labels=2).eval()
+    stock.save_pretrained(tmp_path)
+    tokenizer().save_pretrained(tmp_path)
+    classifier = Classifier.from_pretrained(tmp_path)
+    texts, pairs = ["cat dog", "rain", "piano drum snow"], ["snow", "word1 word2", "cat"]
+    with torch.no_grad():
+        inputs = tokenizer()(texts, pairs, padding=True, return_tensors="pt")
+        expected = stock(**inputs).logits.numpy()
+    assert np.abs(classifier.logits(texts, pairs) - expected).max() < 1e-5
+    assert np.abs(classifier.logits(texts) - expected).max() > 1e-4
+
+
+def test_labels_that_training_never_saw_are_counted(classifier):
+    data = Documents.from_lists(["cat", "rain"], ["animals", "politics"])
+    with pytest.warns(LaconicWarning, match="politics"):
+        classifier.evaluate(data)
+
+
+def test_documents_of_unknown_characters_are_counted(classifier):
+    with pytest.warns(LaconicWarning, match="1 of 2 documents hold no character"):
+        assert len(classifier.predict(["☃ ☃", "cat"])) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda e: Classifier(e).predict(["a"]), ModelError, "not trained yet"),
+        (lambda e: Classifier.from_pretrained(e), ModelError, "without a classification head"),
+        (lambda e: Classifier(e, device="cuda:99"), DeviceError, "not"),
+        (lambda e: Classifier(e, device="toaster"), DeviceError, "device must be"),
+        (lambda e: Classifier(e).fit(["a", "b"], ["x", "x"]), DataError, "class|label"),
+        (lambda e: Classifier(e).fit(["a"]), DataError, "no labels"),
+    ],
+)
+def test_wrong_uses_are_said(encoder, call, error, message):
+    with pytest.raises(error, match=message):
+        call(encoder)
+
+
+def test_a_saved_tokenizer_neither_truncates_nor_pads(encoder, tmp_path):
+    folder = save_encoder(tmp_path / "encoder", num_hidden_layers=4)
+    backend = tokenizer()
+    backend.backend_tokenizer.enable_truncation(4)
+    backend.backend_tokenizer.enable_padding(length=4)
+    backend.save_pretrained(folder)
+    classifier = Classifier(folder, method="dense").fit(*labelled(30), settings=QUICK)
+    loaded = Classifier.from_pretrained(classifier.save(tmp_path / "model"))
+    assert loaded.tokenizer.backend_tokenizer.truncation is None
+    assert loaded.tokenizer.backend_tokenizer.padding is None
+
+
+def test_transformers_loads_what_was_saved(classifier, tmp_path):
+    classifier.save(tmp_path)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    texts, _ = labelled(4)
+    inputs = tokenizer()(texts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        logits = model(**inputs).logits.numpy()
+    assert np.abs(logits - classifier.logits(texts)).max() < 1e-5

@@ -1,0 +1,188 @@
+"""Training on packed batches: the loss, the teacher, resuming, reproducing, and a loss of NaN."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers import Trainer, TrainerCallback
+
+from laconic import Classifier, TrainingSettings
+from laconic.data import Documents
+from laconic.errors import TrainingError
+from laconic.training import LaconicTrainer, TrainingDocuments, distillation_loss
+from words import LABELS, labelled, save_encoder
+
+QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return save_encoder(tmp_path_factory.mktemp("encoder"), num_hidden_layers=4)
+
+
+def documents(count=60, seed=0):
+    return Documents.from_lists(*labelled(count, seed=seed))
+
+
+def trained(encoder, method="dense", settings=QUICK, **options):
+    return Classifier(encoder, method=method).fit(documents(), settings=settings, **options)
+
+
+def same_weights(one, other):
+    pairs = zip(one.model.state_dict().values(), other.model.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+# Chance is 0.33; combining a handful of random features into groups is slow to learn from nothing.
+@pytest.mark.parametrize(
+    ("method", "least"), [("dense", 0.8), ("focus-pf", 0.8), ("focus-pfc", 0.5)]
+)
+def test_training_learns(encoder, method, least):
+    settings = TrainingSettings(epochs=12, learning_rate=5e-3, batch_tokens=128)
+    classifier = Classifier(encoder, method=method).fit(documents(120), settings=settings)
+    assert classifier.evaluate(documents(60, seed=9))["accuracy"] > least
+
+
+def test_seeds_reproduce(encoder):
+    assert same_weights(trained(encoder), trained(encoder))
+
+
+def test_seeds_differ(encoder):
+    other = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=2)
+    assert not same_weights(trained(encoder), trained(encoder, settings=other))
+
+
+def a_trainer(encoder, tmp_path, settings=QUICK, teacher_logits=None):
+    classifier = trained(encoder)
+    data = documents()
+    train = TrainingDocuments(
+        classifier.encode(data.texts), classifier.label_space.encode(data.labels), teacher_logits
+    )
+    arguments = settings.arguments(tmp_path, 32, device="cpu", validate=False)
+    return LaconicTrainer(classifier.model, settings, train, args=arguments), train
+
+
+def test_a_document_counts_the_same_in_every_batch(encoder, tmp_path):
+    trainer, train = a_trainer(encoder, tmp_path)
+    model = trainer.model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    batches = list(trainer.sampler)
+    assert len({len(batch) for batch in batches}) > 1
+    losses = [trainer.compute_loss(model, train.collate(batch)).item() for batch in batches]
+    whole = model(**train.collate(list(range(len(train))))).loss.item()
+    assert np.mean(losses) == pytest.approx(whole, rel=1e-5)
+
+
+def test_a_teacher_takes_part_in_the_loss(encoder, tmp_path):
+    logits = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    trainer, train = a_trainer(encoder, tmp_path, teacher_logits=logits)
+    model = trainer.model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    batch = train.collate([0, 5, 9])
+    inputs = {name: value for name, value in batch.items() if name != "teacher_logits"}
+    output = model(**inputs)
+    t = QUICK.temperature
+    student = torch.log_softmax(output.logits / t, -1)
+    teacher = torch.softmax(torch.from_numpy(logits[[0, 5, 9]]) / t, -1)
+    divergence = (teacher * (teacher.log() - student)).sum(-1).mean() * t * t
+    expected = (0.5 * output.loss + 0.5 * divergence) * 3 / trainer.documents_per_step
+    assert trainer.compute_loss(model, batch).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_distillation_of_several_labels_is_of_their_two_outcomes():
+    student, teacher = torch.randn(4, 3), torch.randn(4, 3)
+    p, q = torch.sigmoid(teacher), torch.sigmoid(student)
+    expected = (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).sum(1).mean()
+    got = distillation_loss(student, teacher, "multi_label_classification", 1.0)
+    assert torch.allclose(got, expected, atol=1e-6)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(encoder, tmp_path):
+    trainer, _ = a_trainer(encoder, tmp_path)
+    with torch.no_grad():
+        trainer.model.head.classifier.weight.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="the loss became nan at step 1"):
+        trainer.train()
+
+
+class _Killed(Exception):
+    pass
+
+
+class _KillAfter(TrainerCallback):
+    def __init__(self, steps):
+        self.steps = steps
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step >= self.steps:
+            raise _Killed
+
+
+def test_a_killed_run_goes_on_where_it_was(encoder, tmp_path, monkeypatch):
+    whole = trained(encoder)
+    steps = whole.training["steps"]
+    kill = _KillAfter(steps // 2 + 1)
+    original = LaconicTrainer.__init__
+
+    def with_kill(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        self.add_callback(kill)
+
+    monkeypatch.setattr(LaconicTrainer, "__init__", with_kill)
+    with pytest.raises(_Killed):
+        trained(encoder, out=tmp_path)
+    kill.steps = steps + 1
+    resumed = trained(encoder, out=tmp_path, resume=True)
+    assert resumed.training["resumed"]
+    assert resumed.training["steps"] == steps
+    assert same_weights(whole, resumed)
+
+
+def test_another_run_is_not_resumed(encoder, tmp_path):
+    first = trained(encoder, out=tmp_path)
+    checkpoints = tmp_path / "checkpoints"
+    if not checkpoints.exists():
+        checkpoints.mkdir()
+    (checkpoints / "checkpoint-3").mkdir(exist_ok=True)
+    (checkpoints / "run.json").write_text(json.dumps({"fingerprint": "another"}))
+    with pytest.raises(TrainingError, match="checkpoints of another run"):
+        trained(encoder, out=tmp_path, resume=True)
+    assert first.training["steps"] > 0
+
+
+def test_early_stopping_ends_before_the_last_epoch(encoder):
+    settings = TrainingSettings(epochs=30, learning_rate=0.05, batch_tokens=128, patience=1)
+    record = trained(encoder, settings=settings).training
+    assert record["steps"] < 30 * np.ceil(54 / record["documents_per_step"])
+
+
+def test_the_stock_trainer_trains_a_laconic_model(encoder, tmp_path):
+    classifier = trained(encoder, method="focus-pfc")
+    texts, labels = labelled(12)
+    rows = [
+        {**classifier.tokenizer(text), "labels": LABELS.index(label)}
+        for text, label in zip(texts, labels, strict=True)
+    ]
+    arguments = QUICK.arguments(tmp_path, 32, device="cpu", validate=False)
+    arguments.per_device_train_batch_size = 4
+    before = classifier.model.head.classifier.weight.detach().clone()
+    Trainer(
+        classifier.model, arguments, train_dataset=rows, processing_class=classifier.tokenizer
+    ).train()
+    assert not torch.equal(before, classifier.model.head.classifier.weight)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"epochs": 0}, {"learning_rate": -1.0}, {"warmup": 1.0}, {"patience": 0}, {"temperature": 0}],
+)
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(TrainingError, match=f"{next(iter(wrong))} is out of range"):
+        TrainingSettings(**wrong)
