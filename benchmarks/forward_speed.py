@@ -1,6 +1,6 @@
 """Forward speed on 20 Newsgroups: transformers' pipeline, sorted batches, dense packed, Focus.
 
-    python benchmarks/forward_speed.py --data $DATA --encoder DIRECTORY --out benchmarks/results/forward.json
+    python benchmarks/forward_speed.py --data $DATA --encoder DIRECTORY
 
 MiniLM-L6, 512 tokens, float32, forward pass only (tokenising outside the clock), all contenders in
 one process with the same threads and allocator, taking turns. Speed does not depend on what the
@@ -27,6 +27,7 @@ from laconic.data import read_documents
 from laconic.errors import LaconicWarning
 from laconic.model import from_encoder
 
+HERE = Path(__file__).parent
 LABELS = 20
 PLANS = {
     "dense": preset("dense"),
@@ -65,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--encoder", required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "forward.json")
     parser.add_argument("--work", type=Path, default=Path(".cache/forward_speed"))
     parser.add_argument("--documents", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)

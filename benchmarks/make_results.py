@@ -2,8 +2,8 @@
 
     python benchmarks/make_results.py [--check]
 
-Cells of the table that were not run yet are shown as missing. With `--check` nothing is written, and
-the exit status is 1 if a file is not what the JSON says.
+Cells of the table that were not run yet are shown as missing. With `--check` nothing is written,
+and the exit status is 1 if a file is not what the JSON says.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import re
 import statistics
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,10 @@ def forward_table(record: dict[str, Any]) -> str:
     base = results[record["baseline"]]
     for name, result in results.items():
         speed = result["speedup"]
-        memory = result["memory"] and base["memory"] and (
-            f"×{result['memory']['peak_bytes'] / base['memory']['peak_bytes']:.2f}"
+        memory = (
+            result["memory"]
+            and base["memory"]
+            and (f"×{result['memory']['peak_bytes'] / base['memory']['peak_bytes']:.2f}")
         )
         lines.append(
             f"| {name} | ×{speed['median']:.2f} ({speed['lower_quartile']:.2f}–"
@@ -118,11 +121,8 @@ def reached(record: dict[str, Any] | None, training: dict[str, Any] | None) -> s
             what = f"`{name}`: speed-up over the reduction in multiply-adds"
             lines.append(_target(what, 0.9, share))
     if training is not None:
-        lines.append(
-            _target(
-                "training, tokens/s against the stock Trainer", 1.3, training["speed_ratio"]["median"]
-            )
-        )
+        speed = training["speed_ratio"]["median"]
+        lines.append(_target("training, tokens/s against the stock Trainer", 1.3, speed))
         memory = training["memory_ratio"]["median"]
         verdict = "yes" if memory < 1 else "**no**"
         lines.append(f"| training, peak memory against it | below 1 | {memory:.2f} ({verdict}) |")
@@ -138,8 +138,36 @@ def fill(text: str, parts: dict[str, str]) -> str:
     """Replace what stands between `<!-- NAME -->` and `<!-- /NAME -->`."""
     for name, content in parts.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        text = pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
+        text = pattern.sub(partial(_between, content), text)
     return text
+
+
+def _between(content: str, match: re.Match) -> str:
+    return f"{match[1]}{content}\n{match[2]}"
+
+
+def verdict() -> str:
+    """What fell behind dense, and what is missing, in words."""
+    lines = []
+    for name in SETS:
+        dense = _runs(name, "dense")
+        for method in METHODS[1:]:
+            runs = _runs(name, method)
+            both = sorted(set(runs) & set(dense))
+            if not both:
+                if method != "focus-pfc-taught":
+                    lines.append(f"- `{method}` on {name} was not run yet.")
+                continue
+            gains = [
+                100 * (runs[s]["metrics"]["accuracy"] - dense[s]["metrics"]["accuracy"])
+                for s in both
+            ]
+            if statistics.mean(gains) < 0:
+                lines.append(
+                    f"- `{method}` on {name} lost {-statistics.mean(gains):.1f} points of accuracy "
+                    f"to dense ({len(both)} seeds: {_each(gains, '+.1f')})."
+                )
+    return "\n".join(lines) or "Nothing fell behind dense in these runs."
 
 
 def main() -> int:
@@ -151,6 +179,7 @@ def main() -> int:
         "forward-table": forward_table(forward) if forward else "Not measured yet.",
         "targets": reached(forward, training),
         "machine": _machine(forward),
+        "verdict": verdict(),
     }
     stale = []
     for path in (ROOT / "docs" / "results.md", ROOT / "README.md"):

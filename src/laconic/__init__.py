@@ -1,7 +1,7 @@
 """laconic: document classifiers that read only the tokens that matter.
 
-Importing the package registers its model with transformers, so that `AutoModelForSequenceClassification`
-and `pipeline("text-classification")` can load what it saved.
+Importing the package registers its model with transformers, so that
+`AutoModelForSequenceClassification` and `pipeline("text-classification")` can load what it saved.
 """
 
 from transformers import AutoConfig, AutoModelForSequenceClassification

@@ -1,11 +1,4 @@
-"""The few lines that users write: train a classifier, load one, predict, evaluate, save.
-
-    from laconic import Classifier
-
-    classifier = Classifier("bert-base-uncased", method="focus-pfc").fit(texts, labels)
-    classifier.save("model/")
-    Classifier.from_pretrained("model/").predict(["some text"])
-"""
+"""The few lines that users write: train a classifier, load one, predict, evaluate, save."""
 
 from __future__ import annotations
 
@@ -46,8 +39,8 @@ class Classifier:
     """A document classifier: texts in, labels out.
 
     Args:
-        model: the encoder to start from: a Hub name, a directory of transformers, or a dense laconic
-            model. Not read before `fit`.
+        model: the encoder to start from: a Hub name, a directory of transformers, or a dense
+            laconic model. Not read before `fit`.
         method: the reduction: a preset's name, or a `Plan`.
         max_length: most tokens of a document or window; None for what the encoder takes, at most
             512 (longer contexts have to be asked for).
@@ -57,7 +50,8 @@ class Classifier:
         device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:0"`, ….
         batch_tokens: tokens of a packed batch at inference. 4,096 keeps the largest temporary of a
             base encoder in the cache's reach; more gains nothing on CPUs.
-        **loading: `revision`, `token`, `cache_dir`, `local_files_only`, `dtype`, as in transformers.
+        **loading: `revision`, `token`, `cache_dir`, `local_files_only`, `dtype`, as in
+            transformers.
 
     Attributes:
         classes_: the labels' names, in the order of the logits.
@@ -194,8 +188,10 @@ class Classifier:
             DataError: for labels that cannot be trained on.
             TrainingError: if training cannot go on.
         """
-        documents = texts if isinstance(texts, Documents) else Documents.from_lists(
-            list(texts), labels, pairs
+        documents = (
+            texts
+            if isinstance(texts, Documents)
+            else Documents.from_lists(list(texts), labels, pairs)
         )
         if documents.labels is None:
             raise DataError(f"{documents.source} has no labels to train on; name their column")
@@ -265,9 +261,7 @@ class Classifier:
         """The labels with the type of the problem."""
         return LabelSpace(tuple(self.classes_), self._problem())
 
-    def encode(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None
-    ) -> EncodedDocuments:
+    def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> EncodedDocuments:
         """Tokenise documents as this model reads them; says once how many were too long."""
         encoded = self._encode(texts, pairs)
         self._tell(encoded)
@@ -321,10 +315,8 @@ class Classifier:
         """Run the model over encoded documents: logits, and what they cost."""
         return run_model(self._fitted(), encoded, self.batch_tokens, progress)
 
-    def predict_proba(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None
-    ) -> np.ndarray:
-        """Probabilities `(documents, labels)`: softmax, or a sigmoid a label where several may hold.
+    def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
+        """Probabilities `(documents, labels)`: softmax, or a sigmoid each where several may hold.
 
         Raises:
             ModelError: for a regression model, which has none.
@@ -391,9 +383,7 @@ class Classifier:
         return "regression" if config.num_labels == 1 else "single_label_classification"
 
 
-def _set_apart(
-    documents: Documents, share: float, seed: int
-) -> tuple[Documents, Documents | None]:
+def _set_apart(documents: Documents, share: float, seed: int) -> tuple[Documents, Documents | None]:
     if not 0 <= share < 1:
         raise DataError(f"the validation share must be in [0, 1), got {share}")
     if share == 0:

@@ -117,7 +117,7 @@ def encode(
         pairs: the second texts of text pairs.
         max_length: most tokens of a window, special tokens included.
         policy: `"truncate"` keeps the beginning; `"head-tail"` the first quarter and the end, as
-            Sun et al. (arXiv 1905.05583) keep 128 and 382 of 510; `"windows"` reads all, in windows.
+            Sun et al. (arXiv 1905.05583) keep 128 and 382 of 510; `"windows"` reads all of it.
         overlap: tokens that neighbouring windows share.
 
     Raises:

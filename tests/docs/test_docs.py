@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -115,11 +116,11 @@ def test_python_on_the_pages_is_python(page):
 
 
 @pytest.mark.parametrize("name", WORKED)
-def test_worked_examples_run(name, monkeypatch):
+def test_worked_examples_run(name, monkeypatch, tmp_path):
     # What an example registers is forgotten afterwards.
     monkeypatch.setattr(parts, "_REGISTRY", copy.deepcopy(parts._REGISTRY))
     code = "\n".join(blocks(ROOT / "docs" / name, "python"))
     assert code.count("assert") >= 2
-    # The import from the future may stand at the beginning only, as it does in the first block.
-    module = {"__name__": name.removesuffix(".md").replace("-", "_")}
-    exec(compile(code, name, "exec"), module)
+    module = tmp_path / "example.py"
+    module.write_text(code, "utf-8")
+    runpy.run_path(str(module), run_name="example")

@@ -39,7 +39,7 @@ def attend(
         window: a query sees the keys at a distance below `window`; None for all.
 
     Returns:
-        `(tokens, heads, size)`, and the scores `(keys, heads)` or `(keys, 1)` if any were asked for.
+        `(tokens, heads, size)`, and the scores `(keys, heads)` or `(keys, 1)` if any are wanted.
     """
     pieces = _pieces(packing)
     weights = None if packing.scores is None else column_weights(packing.layout, packing.scores)

@@ -6,7 +6,6 @@ it is the back end that exports, and an obvious second opinion for the others.
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 

@@ -42,7 +42,9 @@ def packed_attention(
 
     Args:
         module: the attention module of the encoder.
-        query: `(1, heads, tokens, size)`; key and value alike.
+        query: `(1, heads, tokens, size)`.
+        key: the same.
+        value: the same.
         attention_mask: must be None for a packed row: the packing says who sees whom.
         scaling: factor on the dot products, 1/√size by default.
         dropout: probability of dropping an attention weight.

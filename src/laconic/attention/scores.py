@@ -46,7 +46,9 @@ def explicit_attention(
     """Attention and the weighted column sums of its matrix, in pieces over documents and queries.
 
     Args:
-        query: `(documents, heads, queries, size)`; key and value: `(documents, heads, keys, size)`.
+        query: `(documents, heads, queries, size)`.
+        key: `(documents, heads, keys, size)`.
+        value: `(documents, heads, keys, size)`.
         mask: broadcastable to `(documents, heads, queries, keys)` bool, True where a query may see.
         rows: `(documents, queries)`, the weight of each query in the column sums.
         scaling: factor on the dot products.

@@ -60,12 +60,16 @@ def from_encoder(
         **loading: `revision`, `token`, `cache_dir`, `local_files_only`, `dtype`, as in
             transformers.
 
+    Returns:
+        The model, in evaluation mode as transformers' `from_pretrained` returns it.
+
     Raises:
         ModelError: if the checkpoint cannot be read, is of another family, or lacks weights.
         PlanError: if the plan does not fit the encoder.
 
     Example:
-        >>> model = from_encoder("bert-base-uncased", plan="focus-pfc", num_labels=4)  # doctest: +SKIP
+        >>> name = "bert-base-uncased"
+        >>> model = from_encoder(name, plan="focus-pfc", num_labels=4)  # doctest: +SKIP
     """
     unknown = sorted(set(loading) - set(_LOADING))
     if unknown:
@@ -90,7 +94,7 @@ def from_encoder(
     )
     model = LaconicForSequenceClassification(config)
     _take_over(model, stock, keep)
-    return model.to(stock.dtype)
+    return model.to(stock.dtype).eval()
 
 
 def dense_checkpoint(model: LaconicForSequenceClassification) -> PreTrainedModel:
@@ -108,7 +112,8 @@ def dense_checkpoint(model: LaconicForSequenceClassification) -> PreTrainedModel
     config = model.config
     if not config.reduction_plan().is_dense:
         raise ModelError(
-            f"only a dense model can become a stock checkpoint, got the plan {config.plan['name']!r}"
+            "only a dense model can become a stock checkpoint, got the plan "
+            f"{config.plan['name']!r}"
         )
     if config.head != "family":
         raise ModelError(
@@ -181,9 +186,7 @@ def _from_dense(
     names = dict(asked["id2label"]) if asked["id2label"] else None
     same = names in (None, dict(old.id2label)) and asked["num_labels"] in (None, old.num_labels)
     keep = same and (old.head == "mean" or plan.combine is None)
-    labels = _label_fields(
-        old, keep, asked["num_labels"], asked["id2label"], asked["problem_type"]
-    )
+    labels = _label_fields(old, keep, asked["num_labels"], asked["id2label"], asked["problem_type"])
     config = LaconicConfig(
         encoder_config=old.encoder_config,
         plan=plan.to_dict(),
@@ -199,7 +202,7 @@ def _from_dense(
         pooler = getattr(dense.encoder, "pooler", None)
         if pooler is not None:
             model.encoder.pooler.load_state_dict(pooler.state_dict())
-    return model.to(dense.dtype)
+    return model.to(dense.dtype).eval()
 
 
 def _is_classifier(config: PreTrainedConfig) -> bool:
@@ -259,9 +262,7 @@ def _label_fields(
 
 
 @torch.no_grad()
-def _take_over(
-    model: LaconicForSequenceClassification, stock: PreTrainedModel, keep: bool
-) -> None:
+def _take_over(model: LaconicForSequenceClassification, stock: PreTrainedModel, keep: bool) -> None:
     base = stock.base_model if keep else stock
     state = base.state_dict()
     combining = model.plan.combining

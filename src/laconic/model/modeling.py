@@ -151,8 +151,8 @@ class LaconicForSequenceClassification(PreTrainedModel):
             token_type_ids: like `input_ids`; 1 for the second text of a pair.
             labels: `(documents,)` class numbers, `(documents, labels)` multi-hot, or floats.
             cu_seq_lens_q: `(documents + 1,)`, the boundaries of a packed row.
-            document_windows: `(documents,)`, how many neighbouring windows of the row belong to each
-                document; their logits are averaged. None for one each.
+            document_windows: `(documents,)`, how many neighbouring windows of the row belong to
+                each document; their logits are averaged. None for one each.
             output_trace: whether the output carries a `Trace`: True for one with alive tokens and
                 importances, `"sizes"` for counts and multiply-adds only.
             **kwargs: passed on to the loss function.

@@ -36,7 +36,7 @@ class Action(Part):
 @register
 @dataclass(frozen=True)
 class DropKeys(Action):
-    """Focus on the Core (arXiv 2406.01283): the losers leave the keys and values of the next blocks.
+    """Focus on the Core (arXiv 2406.01283): the losers leave the next blocks' keys and values.
 
     As in the paper, they stay as queries, keep their states, and never return as keys.
     """

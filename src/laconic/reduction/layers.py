@@ -47,6 +47,8 @@ def resolve_layers(layers: Any, depth: int, where: str = "layers") -> list[int]:
         start, stop = layers.get("start"), layers.get("stop")
         first = 0 if start is None else resolve_layer(start, depth, f"{where}.start")
         last = depth if stop is None else resolve_layer(stop, depth, f"{where}.stop")
+        if first > last:
+            raise PlanError(f"{where}.stop must come after start, got blocks {first} to {last}")
         return list(range(first, last))
     many = layers if isinstance(layers, list | tuple) else [layers]
     return sorted({resolve_layer(layer, depth, where) for layer in many})

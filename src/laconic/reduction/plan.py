@@ -41,6 +41,8 @@ class Step:
 
     def __post_init__(self) -> None:
         check_layers(self.layers)
+        if isinstance(self.layers, tuple):
+            object.__setattr__(self, "layers", list(self.layers))  # as JSON gives it back
         needs = self.act.selects
         for name, part in (("score", self.score), ("select", self.select)):
             if needs and part is None:
@@ -92,7 +94,7 @@ class Plan:
 
     Attributes:
         name: what to call it in reports; a preset's name, or any other.
-        steps: the steps, in any order; at one block they act in the order given.
+        steps: the steps, in any order; one at most chooses tokens at each block.
 
     Example:
         >>> from laconic.reduction import preset
@@ -135,7 +137,9 @@ class Plan:
         if not isinstance(data, dict):
             raise PlanError(f"a plan must be an object, got {data!r}")
         version = data.get("version")
-        if not isinstance(version, int) or not 1 <= version <= PLAN_VERSION:
+        if not isinstance(version, int) or version < 1:
+            raise PlanError(f"plan.version must be {PLAN_VERSION}, got {version!r}")
+        if version > PLAN_VERSION:
             raise PlanError(
                 f"plan.version must be at most {PLAN_VERSION}, got {version!r}; "
                 "a newer plan needs a newer laconic: pip install -U laconic"
@@ -184,6 +188,13 @@ class Plan:
         if len(replaced) > 1:
             raise PlanError(f"a 'combine' step must name one block, got {sorted(replaced)}")
         combining = next(iter(replaced), None)
+        for layer, chosen in steps.items():
+            if len(chosen) > 1:
+                raise PlanError(
+                    f"steps may choose tokens once at each block, got {len(chosen)} steps at block "
+                    f"{layer}"
+                )
+        _check_heads(steps)
         late = [layer for layer in steps if combining is not None and layer >= combining]
         if late:
             raise PlanError(
@@ -191,6 +202,20 @@ class Plan:
                 f"combination tokens are left, got a step at block {min(late)}"
             )
         return ResolvedPlan(depth, steps, combining, self.combine)
+
+
+def _check_heads(steps: dict[int, list[Step]]) -> None:
+    """Once each head has keys of its own, tokens can no longer be scored for all heads at once."""
+    own_keys = None
+    for layer in sorted(steps):
+        score = steps[layer][0].score
+        if own_keys is not None and not score.per_head:
+            raise PlanError(
+                f"score.heads must be 'each' at block {layer}, since each head has had its own "
+                f"keys from block {own_keys} on, got 'mean'"
+            )
+        if score.per_head and own_keys is None:
+            own_keys = layer
 
 
 @dataclass(frozen=True)
@@ -213,7 +238,7 @@ class ResolvedPlan:
         """The steps at a block that can still change something.
 
         Keys that are dropped at the last block, or at the one before the combining module (which
-        combines all tokens), would be dropped from nothing: such a step is left out, scores and all.
+        combines all tokens), would be dropped from nothing: such a step is left out with its scores.
         """
         follows = layer + 1 < self.depth and layer + 1 != self.combining
         return [step for step in self.steps.get(layer, []) if follows or not step.act.keys_only]

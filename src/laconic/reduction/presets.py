@@ -65,8 +65,10 @@ def _pruning(select: Ratio, heads: str, drop: str, stop: int | float | None) -> 
     actions = {"keys": DropKeys, "tokens": DropTokens}
     if drop not in actions:
         raise PlanError(f"drop must be 'keys' or 'tokens', got {drop!r}")
-    # A token that leaves for good leaves all heads, so the scores are shared then.
-    score = ColumnMean(heads="mean" if drop == "tokens" else heads)
+    score = ColumnMean(heads=heads)
+    if drop == "tokens":
+        # A token that leaves for good leaves all heads, so the scores are shared then.
+        score = ColumnMean(heads="mean")
     return Step(actions[drop](), {"start": 0, "stop": stop}, score, select)
 
 

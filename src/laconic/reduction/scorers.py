@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
 from laconic.reduction.parts import Part, check, register
 
 __all__ = ["ColumnMean", "FirstRow", "SampledRows", "Scorer"]
@@ -41,20 +39,11 @@ class Scorer(Part):
         """Whether each head has a score of its own."""
         return self.heads == "each"
 
-    def scale(self, raw: Tensor, keys: Tensor) -> Tensor:
-        """Scale scores that sum to 1 over a document's keys to mean 1.
-
-        Args:
-            raw: `(tokens, heads or 1)`.
-            keys: `(tokens, heads or 1)`, how many keys the token's document has.
-        """
-        return raw * keys
-
 
 @register
 @dataclass(frozen=True)
 class ColumnMean(Scorer):
-    """Focus on the Core (arXiv 2406.01283): the mean attention that a key receives from all queries.
+    """Focus on the Core (arXiv 2406.01283): the mean attention a key receives from all queries.
 
     Ours is scaled to mean 1 over the document's keys, which leaves the order as it is.
     """

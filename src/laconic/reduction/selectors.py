@@ -65,17 +65,17 @@ class Ratio(Selector):
 @register
 @dataclass(frozen=True)
 class FuzzyRatio(Ratio):
-    """Focus on the Core (arXiv 2406.01283), PF: ratio pruning, but only of what is fuzzily unimportant.
+    """Focus on the Core (arXiv 2406.01283), PF: ratio pruning of what is fuzzily unimportant only.
 
     With a and b the quantiles of a document's scores in all heads, importance is
     `clip((S − a)/(b − a), 0, 1)`; tokens that are important (its α-cut) and not unimportant (the
     α-cut of one minus it) are safe. The paper can be read in two ways, and both are here.
 
     Attributes:
-        reading: `"layer"`: the layer's count falls to `floor(p·t)`, the losers drawn only from those
-            not safe (fewer, if they are too few); with key sets per head this fits the paper's memory
-            figures. `"complement"`: p applies to those not safe alone, about 3 % of the keys go. In
-            both, at least one token stays.
+        reading: `"layer"`: the layer's count falls to `floor(p·t)`, the losers drawn only from
+            those not safe (fewer, if they are too few); with key sets per head this fits the
+            paper's memory figures. `"complement"`: p applies to those not safe alone, about 3 % of
+            the keys go. In both, at least one token stays.
         lower: quantile a; the paper's 0.25.
         upper: quantile b; the paper's 0.75.
         important: α-cut of importance; the paper's 0.01.

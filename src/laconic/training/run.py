@@ -72,7 +72,12 @@ def train_model(
         )
         arguments.disable_tqdm = not progress
         trainer = LaconicTrainer(
-            model, settings, train, validation, args=arguments, callbacks=_callbacks(settings, validation, callbacks)
+            model,
+            settings,
+            train,
+            validation,
+            args=arguments,
+            callbacks=_callbacks(settings, validation, callbacks),
         )
         set_progress(trainer, progress)
         started = time.perf_counter()

@@ -60,8 +60,7 @@ class TrainingSettings:
             "learning_rate": self.learning_rate is None or self.learning_rate > 0,
             "batch_tokens": self.batch_tokens >= 16,
             "warmup": 0 <= self.warmup < 1,
-            "attention_dropout": self.attention_dropout is None
-            or 0 <= self.attention_dropout < 1,
+            "attention_dropout": self.attention_dropout is None or 0 <= self.attention_dropout < 1,
             "distillation_weight": 0 <= self.distillation_weight <= 1,
             "temperature": self.temperature > 0,
             "patience": self.patience is None or self.patience >= 1,

@@ -1,9 +1,9 @@
 """transformers' Trainer on packed batches.
 
-What differs from the stock Trainer: batches are filled to a token budget and so hold varying numbers
-of documents, hence the loss is scaled by a constant, the mean number of documents a step, and a
-document counts the same in every batch; a teacher's logits may take part in the loss; and a loss
-that is not a number ends the run with an error.
+What differs from the stock Trainer: batches are filled to a token budget and so hold varying
+numbers of documents, hence the loss is scaled by a constant, the mean number of documents a step,
+and a document counts the same in every batch; a teacher's logits may take part in the loss; and a
+loss that is not a number ends the run with an error.
 """
 
 from __future__ import annotations
