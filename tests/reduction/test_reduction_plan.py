@@ -101,8 +101,8 @@ def test_a_file_without_a_plan_is_refused(tmp_path, content, fragment):
 # message must then say.
 BAD_FIELDS = [
     (("version",), PLAN_VERSION + 1, "plan.version must be at most 1, got 2; a newer plan needs"),
-    (("version",), ..., "plan.version must be at most 1, got None"),
-    (("version",), "1", "plan.version must be at most 1, got '1'"),
+    (("version",), ..., "plan.version must be 1, got None"),
+    (("version",), "1", "plan.version must be 1, got '1'"),
     (("version",), 0, "plan.version must be"),
     (("name",), ..., "plan.name must be a string, got None"),
     (("name",), "", "plan.name must be a string, got ''"),
@@ -247,3 +247,28 @@ def test_two_parts_cannot_share_a_kind():
         kind: ClassVar[str] = "column-mean"  # of another role
 
     assert register(Free) is Free
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        (
+            [
+                Step(DropKeys(), 0, ColumnMean(), Ratio()),
+                Step(DropTokens(), 0, ColumnMean(), Ratio()),
+            ],
+            "got 2 steps at block 0",
+        ),
+        (
+            [
+                Step(DropKeys(), 0, ColumnMean(heads="each"), Ratio()),
+                Step(DropTokens(), 2, ColumnMean(), Ratio()),
+            ],
+            "score.heads must be 'each' at block 2",
+        ),
+        ([Step(DropTokens(), {"start": 5, "stop": 3}, ColumnMean(), Ratio())], "come after start"),
+    ],
+)
+def test_steps_that_exclude_each_other_are_refused(steps, message):
+    with pytest.raises(PlanError, match=message):
+        Plan("wrong", steps).resolve(6)

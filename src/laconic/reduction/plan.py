@@ -238,7 +238,7 @@ class ResolvedPlan:
         """The steps at a block that can still change something.
 
         Keys that are dropped at the last block, or at the one before the combining module (which
-        combines all tokens), would be dropped from nothing: such a step is left out with its scores.
+        combines all tokens), would be dropped from nothing: such a step is left out.
         """
         follows = layer + 1 < self.depth and layer + 1 != self.combining
         return [step for step in self.steps.get(layer, []) if follows or not step.act.keys_only]
