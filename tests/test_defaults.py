@@ -8,6 +8,10 @@ from laconic import defaults
 from laconic.classifier import DEFAULT_MODEL
 
 
+class NoNetwork(Exception):
+    """What the HTTP library below the Hub's client raises: nothing of Python's own."""
+
+
 @pytest.mark.parametrize(
     ("installed", "cached", "offline", "on_hub", "falls_back"),
     [
@@ -21,7 +25,7 @@ from laconic.classifier import DEFAULT_MODEL
 def test_default_model(monkeypatch, installed, cached, offline, on_hub, falls_back):
     def ask(*_):
         if not on_hub:
-            raise ConnectionError("no network")
+            raise NoNetwork
         return True
 
     monkeypatch.setattr(defaults, "demo_encoder_available", lambda: installed)

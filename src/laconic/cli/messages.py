@@ -126,9 +126,11 @@ def tell_warnings(*, everything: bool) -> Iterator[None]:
 def quiet_libraries() -> None:
     """Keep transformers, the Hub's client and datasets from writing on the user's screen."""
     from huggingface_hub.utils import enable_progress_bars
+    from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
     logging.set_verbosity_error()
+    hub_logging.set_verbosity_error()
     logging.disable_progress_bar()
     if sys.stderr.isatty():
         # A download of minutes is worth a bar, unlike the loading of a file.
