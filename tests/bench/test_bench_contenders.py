@@ -1,6 +1,6 @@
 """Stock and packed contenders give the model's own logits, in the order of the texts."""
 
-from types import SimpleNamespace
+import warnings
 
 import numpy as np
 import pytest
@@ -9,8 +9,9 @@ from bench_fakes import WORDS, AllocatingContender
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from laconic import Classifier
 from laconic.bench import PackedContender, Rebuildable, StockContender, build_contender
-from laconic.errors import DataError
+from laconic.errors import DataError, LaconicWarning
 
 LENGTHS = (3, 11, 1, 0, 30, 7, 11)
 TEXTS = [" ".join(WORDS[(start + i) % 20] for i in range(n)) for start, n in enumerate(LENGTHS)]
@@ -94,28 +95,24 @@ def test_a_kind_may_name_its_class():
     assert build_contender(spec).spec() == spec
 
 
-class FakeClassifier:
-    """Gives a document's number of words and its first character; one batch per two documents."""
-
-    def encode(self, texts):
-        return SimpleNamespace(texts=list(texts), tokens=sum(len(text.split()) for text in texts))
-
-    def batches(self, encoded):
-        order = np.argsort([-len(text) for text in encoded.texts], kind="stable")
-        pairs = [order[start : start + 2] for start in range(0, len(order), 2)]
-        return [([encoded.texts[index] for index in pair], pair.tolist()) for pair in pairs]
-
-    def forward(self, batch):
-        rows = [[len(text.split()), ord(text[:1] or " ")] for text in batch]
-        return torch.tensor(rows, dtype=torch.bfloat16), SimpleNamespace(multiply_adds=10)
-
-
-def test_packed_restores_the_order_and_adds_up_what_was_computed():
-    contender = PackedContender(FakeClassifier(), "ours", source={"model": "folder"})
-    contender.prepare(TEXTS)
-    assert contender.multiply_adds is None
-    assert contender.run()[:, 0].tolist() == list(LENGTHS)
-    assert contender.multiply_adds == 10 * 4
-    assert contender.run_one(1).tolist() == [[11, ord("w")]]
-    assert contender.tokens == sum(LENGTHS)
-    assert contender.spec() == {"kind": "packed", "name": "ours", "source": {"model": "folder"}}
+def test_packed_gives_the_stock_models_logits_and_counts_what_was_computed(
+    model, tokenizer, wanted, tmp_path
+):
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    source = {"source": str(tmp_path), "max_length": 16, "batch_tokens": 32}
+    classifier = Classifier.from_pretrained(**source)
+    contender = PackedContender(classifier, "ours", source=source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LaconicWarning)  # one document is longer than 16 tokens
+        contender.prepare(TEXTS)
+        assert contender.multiply_adds is None
+        assert np.abs(contender.run() - wanted).max() < 1e-5
+        assert np.abs(contender.run_one(4) - wanted[4]).max() < 1e-5
+    lengths = [min(16, length + 2) for length in LENGTHS]
+    assert contender.tokens == sum(lengths)
+    config = model.config
+    linear = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
+    one_layer = sum(n * linear + 2 * config.hidden_size * n * n for n in lengths)
+    assert contender.multiply_adds == config.num_hidden_layers * one_layer
+    assert build_contender(contender.spec()).spec() == contender.spec()

@@ -84,7 +84,7 @@ def test_unseen_labels_are_named_and_counted():
     unseen = ["c", "c", *"defghi"]
     with pytest.raises(DataError, match=r"8 labels of 7 kinds .*'c' \(2\), .* and 2 more; .*'a'"):
         space.encode(["a", *unseen])
-    with pytest.warns(LaconicWarning, match="8 labels of 7 kinds .* left out of the scores"):
+    with pytest.warns(LaconicWarning, match="8 labels of 7 kinds .* count as errors"):
         assert space.encode(["b", *unseen], unseen="skip").tolist() == [1] + [-100] * 8
 
 

@@ -175,7 +175,7 @@ class LabelSpace:
         )
         if unseen == "error":
             raise DataError(f"{found}; the model knows {name_all(self.names)}")
-        warnings.warn(f"{found}; they are left out of the scores", LaconicWarning, stacklevel=3)
+        warnings.warn(f"{found}; they count as errors", LaconicWarning, stacklevel=3)
 
 
 def _problem_type_of(label: Any) -> str:

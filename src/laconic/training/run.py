@@ -113,8 +113,11 @@ def _callbacks(
 def _fingerprint(
     model: LaconicForSequenceClassification, train: TrainingDocuments, settings: TrainingSettings
 ) -> str:
-    """A digest of what must be the same for a run to be resumed: data, plan, settings."""
+    """A digest of what must be the same to resume a run: encoder, data, plan, settings."""
     digest = hashlib.sha256()
+    # Two checkpoints of one shape differ in their first words already.
+    words = model.encoder.get_input_embeddings().weight[:256].detach().float().cpu()
+    digest.update(words.numpy().tobytes())
     for window in train.encoded.windows:
         digest.update(window.tobytes())
     digest.update(np.ascontiguousarray(train.labels).tobytes())
@@ -146,7 +149,7 @@ def _prepare(checkpoints: Path, fingerprint: str, resume: bool) -> str | None:
         known = json.loads(marker.read_text())["fingerprint"]
         if known != fingerprint:
             raise TrainingError(
-                f"{checkpoints} holds checkpoints of another run (other data, method or settings); "
+                f"{checkpoints} holds checkpoints of another run (other encoder, data, method or settings); "
                 "resume with the options it was started with, or start anew with --overwrite"
             )
         return last
