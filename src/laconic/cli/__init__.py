@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from laconic.allocator import keep_freed_memory
 from laconic.cli.bench import BenchCommand, bench
 from laconic.cli.demo import demo
 from laconic.cli.evaluate import evaluate
@@ -84,4 +85,5 @@ app.command(epilog=_example("laconic info model/"))(info)
 
 def main() -> None:
     """Run the command line; the entry point `laconic`."""
+    keep_freed_memory()
     app(prog_name="laconic")

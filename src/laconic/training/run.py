@@ -149,8 +149,8 @@ def _prepare(checkpoints: Path, fingerprint: str, resume: bool) -> str | None:
         known = json.loads(marker.read_text())["fingerprint"]
         if known != fingerprint:
             raise TrainingError(
-                f"{checkpoints} holds checkpoints of another run (other encoder, data, method or settings); "
-                "resume with the options it was started with, or start anew with --overwrite"
+                f"{checkpoints} holds checkpoints of another run (other encoder, data, method or "
+                "settings); resume with the options it began with, or start anew with --overwrite"
             )
         return last
     if ours:
