@@ -29,6 +29,7 @@ import torch
 import transformers
 
 from laconic import Classifier, TrainingSettings
+from laconic.batching import TokenBudgetSampler
 from laconic.bench import describe_machine
 from laconic.data import Documents, LabelSpace, read_documents
 from laconic.errors import LaconicWarning
@@ -109,6 +110,9 @@ def train_packed(encoder: str, documents: Documents, clock: Clock, folder: str) 
     train = classifier._training_documents(documents, space, None)
     steps = round(len(documents) / DOCUMENTS_PER_STEP)
     budget = train.encoded.tokens // steps
+    # Batches are not filled to the last token: give them room until there are as many as wanted.
+    while len(TokenBudgetSampler(train.encoded.sizes, budget)) > steps:
+        budget += budget // 100
     settings = TrainingSettings(epochs=1, batch_tokens=budget)
     trainer = LaconicTrainer(
         classifier.model, settings, train, args=arguments(folder), callbacks=[clock]

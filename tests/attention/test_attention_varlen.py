@@ -46,6 +46,12 @@ def test_layout_for_the_kernel(kernel, case):
     assert returned is None
 
 
+@pytest.mark.parametrize("window", [1, 2, 4])
+def test_windows_reach_as_far_as_elsewhere(kernel, window):
+    case = make_case([6, 0, 3, 6], window=window)
+    close(run(case, "varlen")[0], case.expected()[0])
+
+
 @given(case=cases())
 def test_gradients_come_back_through_the_layout(kernel, case):
     case = supported(case)
