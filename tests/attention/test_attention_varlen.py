@@ -84,11 +84,18 @@ def test_heads_are_taken_apart_where_they_have_other_counts(marks, rows, counts,
     assert seen == [(rows, counts)]
 
 
-@pytest.mark.parametrize("options", [{"request": ScoreRequest()}, {"dropout": 0.1}])
-def test_what_the_kernel_cannot_do_is_refused(kernel, options):
-    case = make_case([2, 1], request=options.pop("request", None))
-    with pytest.raises(ValueError, match="returns no scores and drops nothing"):
-        run(case, "varlen", **options)
+@pytest.mark.parametrize(
+    ("fields", "dropout", "match"),
+    [
+        ({"request": ScoreRequest()}, 0.0, "returns no scores and drops nothing"),
+        ({}, 0.1, "returns no scores and drops nothing"),
+        ({"window": 2, "alive": torch.tensor([True, False, True])}, 0.0, "measures a window"),
+        ({"window": 2, "positions": POSITIONS}, 0.0, "measures a window"),
+    ],
+)
+def test_what_the_kernel_cannot_do_is_refused(kernel, fields, dropout, match):
+    with pytest.raises(ValueError, match=match):
+        run(make_case([2, 1], **fields), "varlen", dropout=dropout)
 
 
 # ---- when it is taken --------------------------------------------------------------------------

@@ -39,6 +39,11 @@ def attend(
 
     if packing.scores is not None or dropout:
         raise ValueError("the variable-length kernel returns no scores and drops nothing")
+    if window is not None and (packing.keys is not None or packing.positions is not None):
+        raise ValueError(
+            "the variable-length kernel measures a window on places in the row, got keys or "
+            "positions of their own; use another back end"
+        )
     queries, keys = packing.layout, packing.key_layout
     heads = query.shape[1]
     split = packing.keys is not None and packing.keys.filled is not None
