@@ -64,6 +64,14 @@ def test_windows_of_a_document_are_averaged():
             "cu_seq_lens_q must end at the row's 12 tokens, got 11",
         ),
         (
+            {"input_ids": ROW, "cu_seq_lens_q": torch.tensor([2, 6, 12])},
+            "cu_seq_lens_q must start with 0 and never fall, got",
+        ),
+        (
+            {"input_ids": ROW, "cu_seq_lens_q": torch.tensor([0, 8, 6, 12])},
+            "cu_seq_lens_q must start with 0 and never fall, got",
+        ),
+        (
             {"input_ids": ROW, "cu_seq_lens_q": torch.tensor([0, 6, 6, 12])},
             "every document needs at least one token, document 1 has none",
         ),

@@ -49,6 +49,11 @@ def pack_inputs(
                 "a packed row is input_ids (1, tokens) with cu_seq_lens_q and no attention_mask, "
                 f"got input_ids {tuple(input_ids.shape)}"
             )
+        if int(boundaries[0]) != 0 or bool((boundaries.diff() < 0).any()):
+            raise ModelError(
+                "cu_seq_lens_q must start with 0 and never fall, got "
+                f"{boundaries[:8].tolist()}{' …' if len(boundaries) > 8 else ''}"
+            )
         layout = Layout(boundaries)
         ids = input_ids[0]
         types = None if token_type_ids is None else token_type_ids[0]
