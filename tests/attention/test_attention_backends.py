@@ -10,7 +10,7 @@ from attention_reference import Case, cases, close, make_case, run
 from hypothesis import given
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from laconic.attention import ScoreRequest, scores
+from laconic.attention import ScoreRequest, inplace, scores
 
 BACKENDS = ("loop", "masked", "padded")
 
@@ -198,7 +198,8 @@ def test_the_matrix_is_made_in_pieces(backend, piece, keys, window, monkeypatch)
         alive = torch.rand(sum(sizes), *([2] if keys == "each" else [])) < 0.8
         case = replace(case, alive=alive)
     whole, scored = run(case, backend)
-    monkeypatch.setattr(scores, "_PIECE", piece)
+    for module in (inplace, scores):
+        monkeypatch.setattr(module, "_PIECE", piece)
     for tracked in (True, False):
         with torch.set_grad_enabled(tracked), Largest() as largest:
             pieces, scored_in_pieces = run(case, backend)

@@ -115,3 +115,12 @@ def test_equals():
 def test_errors(make, match):
     with pytest.raises(ValueError, match=match):
         make()
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=6), st.integers(1, 3), st.randoms())
+def test_count(lengths, columns, random):
+    layout = Layout.from_lengths(lengths)
+    rows = [[random.random() < 0.5 for _ in range(columns)] for _ in range(layout.tokens)]
+    mask = torch.tensor(rows, dtype=torch.bool).view(layout.tokens, columns)
+    expected = [part.sum(0).tolist() for part in mask.split(lengths)]
+    assert layout.count(mask).tolist() == expected

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.ragged import Layout, lowest, rank_keys, sorted_values
+from laconic.ragged import Layout, lowest, quantile_of_sorted, sorted_values
 
 # Everything but NaN: both zeros, both infinities, subnormals.
 FLOATS = st.floats(width=32, allow_nan=False)
@@ -27,22 +27,13 @@ def signed(value):
     return (value, math.copysign(1.0, value))
 
 
-@given(st.lists(st.one_of(TIED, FLOATS), min_size=1, max_size=20))
-def test_rank_keys_order_as_the_floats_do(values):
-    keys = rank_keys(torch.tensor(values, dtype=torch.float32)).tolist()
-    assert all(0 <= key < 2**32 for key in keys)
-    for value, key in zip(values, keys, strict=True):
-        for other, other_key in zip(values, keys, strict=True):
-            assert (signed(value) < signed(other)) == (key < other_key)
-
-
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_rank_keys_take_any_float_and_any_shape(dtype):
-    values = torch.tensor([[-math.inf, -2.0, -0.0], [0.0, 0.5, math.inf]], dtype=dtype)
-    keys = rank_keys(values)
-    assert keys.shape == (2, 3) and keys.dtype == torch.int64
-    assert (keys.flatten().diff() > 0).all()
-    assert torch.equal(rank_keys(values.t()), keys.t())
+def test_sorted_values_take_any_float(dtype):
+    values = torch.tensor([0.5, -0.0, -torch.inf, -2.0, torch.inf, 0.0], dtype=dtype)
+    ordered = sorted_values(values, torch.zeros(6, dtype=torch.long))
+    assert ordered.dtype == torch.float32
+    assert ordered.tolist() == [-math.inf, -2.0, 0.0, 0.0, 0.5, math.inf]
+    assert ordered.signbit().tolist() == [True, True, True, False, False, False]
 
 
 @given(SEGMENTS)
@@ -70,7 +61,7 @@ def test_sorted_values_carry_no_gradient():
 def test_lowest_marks_the_later_of_equals(segments, data):
     values, layout = flat(segments)
     counts = [data.draw(st.integers(0, len(part))) for part in segments]
-    marked = lowest(values, layout.offsets, layout.owners, torch.tensor(counts))
+    marked = lowest(values, layout.owners, layout.offsets[:-1], torch.tensor(counts))
     expected = []
     for part, count in zip(segments, counts, strict=True):
         # The two zeros are equal here.
@@ -84,5 +75,34 @@ def test_lowest_marks_the_later_of_equals(segments, data):
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
 def test_lowest_of_all_equal_values_goes_from_the_end(value, count):
     layout = Layout.from_lengths([3])
-    marked = lowest(torch.full((3,), value), layout.offsets, layout.owners, torch.tensor([count]))
+    marked = lowest(
+        torch.full((3,), value), layout.owners, layout.offsets[:-1], torch.tensor([count])
+    )
     assert marked.tolist() == [place >= 3 - count for place in range(3)]
+
+
+@given(SEGMENTS, st.data())
+def test_lowest_of_interleaved_segments(segments, data):
+    values, layout = flat(segments)
+    counts = torch.tensor([data.draw(st.integers(0, len(part))) for part in segments])
+    # A stable shuffle: the values of a segment stay in their order.
+    places = sorted(range(layout.tokens), key=lambda i: (int(layout.places[i]), -i))
+    apart = lowest(values[places], layout.owners[places], layout.offsets[:-1], counts)
+    together = lowest(values, layout.owners, layout.offsets[:-1], counts)
+    assert torch.equal(apart, together[places])
+
+
+@given(SEGMENTS, st.floats(0, 1))
+def test_quantiles_of_the_first_values_of_each_segment(segments, q):
+    finite = [[v for v in part if math.isfinite(v) and abs(v) < 1e30] for part in segments]
+    counts = [len(part) for part in finite]
+    padded = [part + [math.inf] for part in finite]
+    values, layout = flat(padded)
+    ordered = sorted_values(values, layout.owners)
+    got = quantile_of_sorted(ordered, layout.offsets[:-1], torch.tensor(counts), q)
+    for part, figure in zip(finite, got, strict=True):
+        if not part:
+            assert figure.isnan()
+            continue
+        expected = torch.tensor(part, dtype=torch.float32).quantile(q)
+        torch.testing.assert_close(figure, expected, rtol=1e-5, atol=1e-6)

@@ -67,7 +67,7 @@ def assert_agrees(selector: Ratio, cases: list[Document], **reference: object) -
     left = Candidates(
         candidates.scores, candidates.alive & ~losers, candidates.pinned, candidates.layout
     )
-    assert ((left.counts() > 0) | (candidates.counts() == 0)).all()
+    assert ((left.counts > 0) | (candidates.counts == 0)).all()
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,20 +1,26 @@
 """Packed attention on the CPU: a plain loop over runs of documents with equal lengths.
 
-On CPUs a loop of `scaled_dot_product_attention` over the documents beats masks, FlexAttention and
-nested tensors, and neighbours of equal length go in one call, as a view: so it pays to sort a batch
-by length. Scores need the explicit matrix; it is made in pieces that stay in the cache.
+On CPUs a loop over the documents beats masks, FlexAttention and nested tensors, and neighbours of
+equal length go in one call, as a view: so it pays to sort a batch by length. With gradients each
+run is one `scaled_dot_product_attention`, which keeps no matrix, or an explicit one where scores
+are wanted; without, the matrix is made in one buffer (see `inplace`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from laconic.attention.inplace import Workspace
 from laconic.attention.packing import Packing, ScoreRequest
 from laconic.attention.scores import column_weights, explicit_attention, window_mask
 
 __all__ = ["attend"]
+
+_EXACT = (torch.float32, torch.float64)
 
 
 def attend(
@@ -41,32 +47,53 @@ def attend(
     Returns:
         `(tokens, heads, size)`, and the scores `(keys, heads)` or `(keys, 1)` if any are wanted.
     """
-    pieces = _pieces(packing)
     weights = None if packing.scores is None else column_weights(packing.layout, packing.scores)
-    queries = query.split([count * length for count, length, _ in pieces])
-    sizes = [count * keys for count, _, keys in pieces]
-    keys, values = key.split(sizes), value.split(sizes)
+    # Nothing to keep for a backward pass, and a type whose sums need no wider one.
+    in_place = not torch.is_grad_enabled() and not dropout and query.dtype in _EXACT
+    context = torch.empty_like(query, memory_format=torch.contiguous_format) if in_place else None
+    workspace = Workspace(query.dtype) if in_place else None
     outputs: list[Tensor] = []
     scores: list[Tensor] = []
-    token = place = 0
-    for number, (count, length, key_length) in enumerate(pieces):
-        # (count, heads, length, size): views, since neighbours of equal length form a rectangle.
-        q = queries[number].unflatten(0, (count, length)).transpose(1, 2)
-        k = keys[number].unflatten(0, (count, key_length)).transpose(1, 2)
-        v = values[number].unflatten(0, (count, key_length)).transpose(1, 2)
-        q_part, k_part = slice(token, token + count * length), slice(place, place + sizes[number])
-        mask = _mask(packing, q_part, k_part, (count, length, key_length), window)
-        if weights is None:
-            context = F.scaled_dot_product_attention(
+    for q, k, v, mask, part in _rectangles(query, key, value, packing, window):
+        rows = None if weights is None else weights[part].view(q.shape[0], -1)
+        score = None
+        if workspace is not None:
+            out = context[part].unflatten(0, (q.shape[0], -1)).transpose(1, 2)
+            score = workspace.attend(q, k, v, mask, rows, scaling, out)
+        elif rows is not None:
+            out, score = explicit_attention(q, k, v, mask, rows, scaling, dropout)
+        else:
+            out = F.scaled_dot_product_attention(
                 q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling
             )
-        else:
-            rows = weights[q_part].view(count, length)
-            context, score = explicit_attention(q, k, v, mask, rows, scaling, dropout)
+        outputs.append(out.transpose(1, 2).flatten(0, 1))
+        if score is not None:
             scores.append(_per_key(score, packing.scores))
-        outputs.append(context.transpose(1, 2).flatten(0, 1))
+    return torch.cat(outputs) if context is None else context, torch.cat(scores) if scores else None
+
+
+def _rectangles(
+    query: Tensor, key: Tensor, value: Tensor, packing: Packing, window: int | None
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None, slice]]:
+    """Each run's queries, keys, values, mask, and its place among the queries.
+
+    The states are views `(documents, heads, length, size)`, since neighbours of equal length form a
+    rectangle of the row.
+    """
+    pieces = _pieces(packing)
+    sizes = [count * keys for count, _, keys in pieces]
+    queries = query.split([count * length for count, length, _ in pieces])
+    parts = zip(pieces, queries, key.split(sizes), value.split(sizes), strict=True)
+    token = place = 0
+    for (count, length, keys), own_query, own_key, own_value in parts:
+        q_part = slice(token, token + count * length)
+        k_part = slice(place, place + count * keys)
+        mask = _mask(packing, q_part, k_part, (count, length, keys), window)
+        q = own_query.unflatten(0, (count, length)).transpose(1, 2)
+        k = own_key.unflatten(0, (count, keys)).transpose(1, 2)
+        v = own_value.unflatten(0, (count, keys)).transpose(1, 2)
+        yield q, k, v, mask, q_part
         token, place = q_part.stop, k_part.stop
-    return torch.cat(outputs), torch.cat(scores) if scores else None
 
 
 def _per_key(score: Tensor, request: ScoreRequest) -> Tensor:

@@ -51,40 +51,44 @@ class KeySet:
         """
         if mask.dim() == 1:
             return cls(layout.keep(mask), mask.nonzero()[:, 0])
-        heads = mask.shape[1]
-        start = torch.zeros(1, heads, dtype=torch.long, device=mask.device)
-        running = torch.cat([start, mask.long().cumsum(0)])
-        counts = running[layout.offsets].diff(dim=0)  # (documents, heads)
-        places = Layout.from_lengths(counts.amax(1))
-        rank = running[:-1] - running[layout.offsets[:-1]][layout.owners]
-        slot = (places.offsets[:-1][layout.owners][:, None] + rank) * heads
-        slot = (slot + torch.arange(heads, device=mask.device))[mask]
+        # Head by head, since that is how the kept tokens come in order.
+        heads, counts = mask.shape[1], layout.count(mask).t()  # (heads, documents)
+        token = mask.t().contiguous().nonzero()[:, 1].contiguous()
+        if bool((counts == counts[:1]).all()):
+            return cls(Layout.from_lengths(counts[0]), token.view(heads, -1).t())
+        places = Layout.from_lengths(counts.amax(0))
+        # A kept token's place: the first of its head and document, and its number among them.
+        firsts = places.offsets[:-1] + places.tokens * torch.arange(heads)[:, None].to(mask.device)
+        counts = counts.flatten()
+        shift = firsts.flatten() - (counts.cumsum(0) - counts)
+        place = torch.arange(len(token), device=mask.device)
+        place = place + shift.repeat_interleave(counts, output_size=len(token))
         filler = layout.offsets[:-1][places.owners]
-        index = filler[:, None].expand(-1, heads).reshape(-1).contiguous()
-        index[slot] = mask.nonzero()[:, 0]
-        if bool((counts == counts[:, :1]).all()):
-            return cls(places, index.view(-1, heads))
-        filled = torch.zeros(index.shape, dtype=torch.bool, device=mask.device)
-        filled[slot] = True
-        return cls(places, index.view(-1, heads), filled.view(-1, heads))
+        index = filler.repeat(heads).index_copy_(0, place, token)
+        filled = torch.zeros_like(index, dtype=torch.bool).index_fill_(0, place, True)
+        return cls(places, index.view(heads, -1).t(), filled.view(heads, -1).t())
 
     def take(self, row: Tensor) -> Tensor:
         """Gather `(keys, heads, size)` from a row `(tokens, heads, size)`."""
         if not self.per_head:
             return row.index_select(0, self.index)
-        # One flat index_select: torch.gather took five times as long (2026-11-22, Skylake).
+        # One flat index_select: torch.gather took five times as long (2026-11-22, Skylake). Head by
+        # head, as the index lies in memory and as the products of attention read it.
         heads = row.shape[1]
-        flat = self.index * heads + torch.arange(heads, device=row.device)
-        return row.reshape(-1, row.shape[2]).index_select(0, flat.view(-1)).view(-1, *row.shape[1:])
+        flat = self.index.t() * heads + torch.arange(heads, device=row.device)[:, None]
+        taken = row.reshape(-1, row.shape[2]).index_select(0, flat.reshape(-1))
+        return taken.view(heads, -1, row.shape[2]).transpose(0, 1)
 
     def scatter(self, scores: Tensor, tokens: int) -> Tensor:
         """Put scores of key places, `(keys, heads)`, back on the row, `(tokens, heads)`, else 0."""
-        row = scores.new_zeros(tokens, scores.shape[1])
+        heads = scores.shape[1]
         if not self.per_head:
-            return row.index_copy(0, self.index, scores)
+            return scores.new_zeros(tokens, heads).index_copy(0, self.index, scores)
         if self.filled is not None:
             scores = scores * self.filled
-        return row.scatter_add(0, self.index, scores)
+        flat = self.index * heads + torch.arange(heads, device=scores.device)
+        row = scores.new_zeros(tokens * heads).scatter_add(0, flat.flatten(), scores.flatten())
+        return row.view(tokens, heads)
 
 
 def full_keys(layout: Layout) -> KeySet:

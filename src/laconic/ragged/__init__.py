@@ -2,6 +2,6 @@
 
 from laconic.ragged.batch import Ragged
 from laconic.ragged.layout import Layout, Run
-from laconic.ragged.order import lowest, rank_keys, sorted_values
+from laconic.ragged.order import lowest, quantile_of_sorted, sorted_values
 
-__all__ = ["Layout", "Ragged", "Run", "lowest", "rank_keys", "sorted_values"]
+__all__ = ["Layout", "Ragged", "Run", "lowest", "quantile_of_sorted", "sorted_values"]

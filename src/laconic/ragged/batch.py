@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from laconic.ragged.layout import Layout
-from laconic.ragged.order import lowest, sorted_values
+from laconic.ragged.order import lowest, quantile_of_sorted, sorted_values
 
 __all__ = ["Ragged"]
 
@@ -111,11 +111,11 @@ class Ragged:
         """Put the same `extra` `(m, ...)` tokens at the end of every document."""
         grown, places = self.layout.grow(len(extra))
         values = self.values.new_empty((grown.tokens, *self.values.shape[1:]))
-        values = values.index_copy(0, places, self.values)
+        values.index_copy_(0, places, self.values)
         fresh = torch.ones(grown.tokens, dtype=torch.bool, device=values.device)
         fresh[places] = False
         extra = extra.to(values.dtype).repeat(len(self), *([1] * (extra.dim() - 1)))
-        return Ragged(values.index_copy(0, fresh.nonzero()[:, 0], extra), grown)
+        return Ragged(values.index_copy_(0, fresh.nonzero()[:, 0], extra), grown)
 
     # ---- one figure per document ---------------------------------------------------------------
 
@@ -168,25 +168,14 @@ class Ragged:
         Returns:
             `(documents,)` for one figure, `(len(q), documents)` for several; NaN for an empty one.
         """
-        ordered = self.sorted().values
         many = [q] if isinstance(q, float | int) else list(q)
-        results = torch.stack([self._interpolate(ordered, figure) for figure in many])
+        for figure in many:
+            if not 0 <= figure <= 1:
+                raise ValueError(f"a quantile must be in [0, 1], got {figure}")
+        ordered, starts = self.sorted().values, self.layout.offsets[:-1]
+        lengths = self.layout.lengths
+        results = torch.stack([quantile_of_sorted(ordered, starts, lengths, f) for f in many])
         return results[0] if isinstance(q, float | int) else results
-
-    def _interpolate(self, ordered: Tensor, q: float) -> Tensor:
-        if not 0 <= q <= 1:
-            raise ValueError(f"a quantile must be in [0, 1], got {q}")
-        offsets, lengths = self.layout.offsets[:-1], self.layout.lengths
-        if ordered.numel() == 0:
-            return ordered.new_full((len(self),), torch.nan)
-        place = (lengths - 1).clamp(min=0).to(ordered.dtype) * q
-        below = place.floor().long()
-        above = torch.minimum(below + 1, (lengths - 1).clamp(min=0))
-        last = ordered.numel() - 1
-        low = ordered[(offsets + below).clamp(max=last)]
-        high = ordered[(offsets + above).clamp(max=last)]
-        result = torch.lerp(low, high, place - below)
-        return torch.where(lengths > 0, result, torch.full_like(result, torch.nan))
 
     def top(self, counts: int | Tensor) -> Tensor:
         """Mark the `counts` largest values `(tokens,)` of each document; ties go to the earlier.
@@ -200,4 +189,4 @@ class Ragged:
         lengths = self.layout.lengths
         wanted = torch.as_tensor(counts, device=lengths.device).expand_as(lengths).clamp(min=0)
         losers = lengths - torch.minimum(wanted, lengths)
-        return ~lowest(self.values, self.layout.offsets, self.layout.owners, losers)
+        return ~lowest(self.values, self.layout.owners, self.layout.offsets[:-1], losers)

@@ -124,10 +124,20 @@ class Layout:
         """The same boundaries on another device."""
         return Layout(self.offsets.to(device), self.__dict__.get("sizes"))
 
+    def count(self, mask: Tensor) -> Tensor:
+        """How many entries of `mask`, `(tokens, columns)` bool, are true in each document.
+
+        Returns:
+            `(documents, columns)` int64.
+        """
+        running = mask.cumsum(0, dtype=torch.int32)
+        # Offset 0 reads a row of zeros, which stands at the end.
+        padded = torch.cat([running, running.new_zeros(1, mask.shape[1])])
+        return padded[self.offsets - 1].diff(dim=0).long()
+
     def keep(self, mask: Tensor) -> Layout:
         """The layout that is left when only the tokens of `mask`, `(tokens,)` bool, stay."""
-        counts = torch.cat([self.offsets.new_zeros(1), mask.long().cumsum(0)])
-        return Layout(counts[self.offsets])
+        return Layout.from_lengths(self.count(mask[:, None])[:, 0])
 
     def grow(self, extra: int) -> tuple[Layout, Tensor]:
         """Room for `extra` more tokens at the end of every document.

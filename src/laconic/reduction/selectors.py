@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from laconic.ragged import Layout, Ragged, lowest
+from laconic.ragged import lowest, quantile_of_sorted, sorted_values
 from laconic.reduction.parts import Part, check, check_number, register
-from laconic.reduction.stream import Candidates, per_document
+from laconic.reduction.stream import Candidates
 
 __all__ = ["FuzzyRatio", "Ratio", "Selector"]
 
@@ -58,7 +58,7 @@ class Ratio(Selector):
 
     def losers(self, candidates: Candidates) -> Tensor:
         """The tokens that go, `(tokens, heads or 1)` bool."""
-        counts = candidates.counts()
+        counts = candidates.counts
         return mark_lowest(candidates, counts - keep_count(counts, self.keep))
 
 
@@ -101,14 +101,14 @@ class FuzzyRatio(Ratio):
     def losers(self, candidates: Candidates) -> Tensor:
         """The tokens that go, `(tokens, heads or 1)` bool."""
         unsafe, layout = self.unsafe(candidates), candidates.layout
-        counts = candidates.counts()
+        counts = candidates.counts
         wanted = counts - keep_count(counts, self.keep)
         if self.reading == "complement":
-            share = per_document(unsafe, layout)
+            share = layout.count(unsafe)
             wanted = torch.minimum(share - floor_share(share, self.keep), counts - 1)
         # Unsafe tokens are the lowest ones of their head, so the lowest few of all are among them;
         # a pinned one of them stays, but no safe token goes in its place.
-        free = per_document(unsafe & ~candidates.pinned[:, None], layout)
+        free = layout.count(unsafe & ~candidates.pinned[:, None])
         return mark_lowest(candidates, torch.minimum(wanted, free))
 
     def unsafe(self, candidates: Candidates) -> Tensor:
@@ -121,10 +121,14 @@ class FuzzyRatio(Ratio):
         safe = (importance >= self.important) & ~(1 - importance >= self.unimportant)
         return candidates.alive & ~safe
 
-    def _quantiles(self, candidates: Candidates) -> Tensor:
-        alive = candidates.alive
-        layout = Layout.from_lengths(candidates.counts().sum(1))
-        return Ragged(candidates.scores[alive].float(), layout).quantile([self.lower, self.upper])
+    def _quantiles(self, candidates: Candidates) -> list[Tensor]:
+        """Quantiles a and b of the living tokens' scores in all heads, `(documents,)` each."""
+        heads, layout = candidates.scores.shape[1], candidates.layout
+        scores = candidates.scores.float().masked_fill(~candidates.alive, torch.inf)
+        owners = layout.owners[:, None].expand(-1, heads)
+        ordered = sorted_values(scores.flatten(), owners.flatten())
+        starts, lengths = layout.offsets[:-1] * heads, candidates.counts.sum(1)
+        return [quantile_of_sorted(ordered, starts, lengths, q) for q in (self.lower, self.upper)]
 
 
 def floor_share(counts: Tensor, keep: float) -> Tensor:
@@ -148,19 +152,12 @@ def mark_lowest(candidates: Candidates, wanted: Tensor) -> Tensor:
         `(tokens, heads or 1)` bool.
     """
     free = candidates.alive & ~candidates.pinned[:, None]
-    wanted = torch.minimum(wanted.clamp(min=0), per_document(free, candidates.layout))
-    # One column after the other, so that each (head, document) is a segment of one flat tensor.
-    heads, tokens = free.shape[1], free.shape[0]
-    scores = candidates.scores.masked_fill(~free, torch.inf).t().reshape(-1)
-    layout = candidates.layout
-    documents = len(layout)
-    shift = torch.arange(heads, device=scores.device)[:, None]
-    offsets = torch.cat(
-        [
-            (layout.offsets[:-1] + shift * tokens).flatten(),
-            scores.new_tensor([heads * tokens]).long(),
-        ]
-    )
-    owners = (layout.owners + shift * documents).flatten()
-    marked = lowest(scores, offsets, owners, wanted.t().reshape(-1))
-    return marked.view(heads, tokens).t()
+    wanted = torch.minimum(wanted.clamp(min=0), candidates.layout.count(free))
+    # Each head of a document is a segment, and the segments are interleaved.
+    heads, layout = free.shape[1], candidates.layout
+    head = torch.arange(heads, device=free.device)
+    segments = layout.owners[:, None] * heads + head
+    starts = layout.offsets[:-1, None] * heads + layout.lengths[:, None] * head
+    scores = candidates.scores.masked_fill(~free, torch.inf)
+    marked = lowest(scores.flatten(), segments.flatten(), starts.flatten(), wanted.flatten())
+    return marked.view(-1, heads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -81,12 +82,7 @@ class Candidates:
     pinned: Tensor
     layout: Layout
 
+    @cached_property
     def counts(self) -> Tensor:
         """Living tokens, `(documents, heads or 1)` int64."""
-        return per_document(self.alive, self.layout)
-
-
-def per_document(mask: Tensor, layout: Layout) -> Tensor:
-    """Count the true entries of `(tokens, columns)` in each document, `(documents, columns)`."""
-    start = torch.zeros(1, mask.shape[1], dtype=torch.long, device=mask.device)
-    return torch.cat([start, mask.long().cumsum(0)])[layout.offsets].diff(dim=0)
+        return self.layout.count(self.alive)
