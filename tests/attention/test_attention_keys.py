@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.attention import KeySet, Packing, full_keys
+from laconic.attention import KeySet, Packing, ScoreRequest, full_keys
 from laconic.ragged import Layout
 
 HEADS = st.integers(1, 3)
@@ -129,6 +129,13 @@ def test_documents_of_the_keys():
     [
         ({"backend": "flash"}, "one of auto, loop, masked, padded, varlen, got 'flash'"),
         ({"keys": full_keys(Layout.from_lengths([5]))}, "the 2 documents of the queries, got 1"),
+        (
+            {
+                "keys": KeySet.from_mask(torch.ones(5, 2).bool(), Layout.from_lengths([2, 3])),
+                "scores": ScoreRequest(),
+            },
+            "per head where each head has its own keys, got their mean",
+        ),
     ],
 )
 def test_errors(options, match):

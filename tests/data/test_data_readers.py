@@ -139,7 +139,7 @@ def test_class_folders(tmp_path):
         tmp_path,
         {
             "pos/2.txt": "good\n",
-            "pos/10.txt.gz": gzip.compress(b"\xef\xbb\xbffine"),
+            "pos/10.txt.gz": gzip.compress(b"\xef\xbb\xbffine", mtime=0),
             "neg/deep/49960": "bad",
             ".hidden/x.txt": "x",
             "README.md": "about",
@@ -163,7 +163,7 @@ def test_folder_of_data_files_in_order(tmp_path):
         tmp_path,
         {
             "b.csv": "label,text\ny,2\n",
-            "a.csv.gz": gzip.compress(b"text,label\n1,x\n"),
+            "a.csv.gz": gzip.compress(b"text,label\n1,x\n", mtime=0),
             "notes.md": "about",
         },
     )

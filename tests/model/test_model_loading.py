@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from checkpoints import NAMES, change_config, remove_weight, save_classifier, save_encoder
@@ -123,6 +125,13 @@ def _no_config(path):
     (path / "config.json").unlink()
 
 
+def _fewer_blocks(path):
+    save_encoder(path)
+    config = json.loads((path / "config.json").read_text())
+    config["num_hidden_layers"] -= 1
+    (path / "config.json").write_text(json.dumps(config))
+
+
 def _unreadable_config(path):
     save_encoder(path)
     (path / "config.json").write_text("{", encoding="utf-8")
@@ -145,6 +154,7 @@ def _deberta(path):
     [
         (_lack_of_encoder_weight, r"lacks 1 weights .* \(encoder.layer.1.attention.self.key.wei"),
         (_lack_of_head, r"lacks 1 weights of BertForSequenceClassification.*\(classifier.weight\)"),
+        (_fewer_blocks, r"holds 3 blocks but its config.json names 2; correct num_hidden_layers"),
         (_no_weights, "cannot be loaded"),
         (_cut_off, "cannot be loaded"),
         (_other_shape, "cannot be loaded"),

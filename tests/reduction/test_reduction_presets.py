@@ -17,7 +17,7 @@ from laconic.reduction import (
     presets,
 )
 
-PRUNING = {"keep": 0.9, "heads": "each", "drop": "keys", "pin": "ends"}
+PRUNING = {"keep": 0.9, "heads": "auto", "drop": "keys", "pin": "ends"}
 COMBINING = {"combine_at": 7 / 12, "tokens": 8}
 OPTIONS = {
     "dense": {},
@@ -48,6 +48,8 @@ def test_options_reach_the_parts():
 def test_tokens_that_leave_for_good_are_scored_for_all_heads_together():
     step = preset("focus-pf", drop="tokens").steps[0]
     assert (step.act, step.score) == (DropTokens(), ColumnMean(heads="mean"))
+    with pytest.raises(PlanError, match="heads must be 'mean' with drop='tokens'.* got 'each'"):
+        preset("focus-pf", drop="tokens", heads="each")
 
 
 def test_dense_removes_nothing():

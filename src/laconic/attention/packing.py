@@ -150,6 +150,12 @@ class Packing:
                 f"got {len(self.keys.layout)}"
             )
 
+        own_keys = self.keys is not None and self.keys.per_head
+        if own_keys and self.scores is not None and not self.scores.per_head:
+            raise ValueError(
+                "scores must be asked for per head where each head has its own keys, got their mean"
+            )
+
     @property
     def key_layout(self) -> Layout:
         """Documents of the keys."""

@@ -6,7 +6,8 @@ read: nothing is silently random. New modules start from the weights of the bloc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -143,7 +144,7 @@ def _read_config(source: str, loading: dict[str, Any]) -> PreTrainedConfig:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
             f"expected a model directory or a Hub name, got {str(source)!r}, which cannot be read "
-            f"({reason}); check the name, or give --model a local directory"
+            f"({reason}); check the name, or give a local directory"
         ) from None
     if config.model_type != LaconicConfig.model_type:
         backbone_class(config.model_type)
@@ -243,7 +244,26 @@ def _load(
             f"{source} lacks {len(missing)} weights of {type(stock).__name__}, which would be "
             f"random ({', '.join(missing[:5])}); expected a checkpoint with all of them"
         )
+    _refuse_left_blocks(source, stock, info["unexpected_keys"])
     return stock
+
+
+def _refuse_left_blocks(source: str, stock: PreTrainedModel, unexpected: Iterable[str]) -> None:
+    """A configuration with fewer blocks than its file would leave trained blocks out silently."""
+    base = stock.base_model
+    blocks = backbone_for(base).blocks
+    path = next(name for name, module in base.named_modules() if module is blocks)
+    left = {
+        int(found.group(1))
+        for key in unexpected
+        if (found := re.search(rf"(?:^|\.){re.escape(path)}\.(\d+)\.", key))
+        and int(found.group(1)) >= len(blocks)
+    }
+    if left:
+        raise ModelError(
+            f"{source} holds {len(blocks) + len(left)} blocks but its config.json names "
+            f"{len(blocks)}; correct num_hidden_layers there, or save the shorter model anew"
+        )
 
 
 def _label_fields(

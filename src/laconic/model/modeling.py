@@ -345,8 +345,6 @@ def _on_row(raw: Tensor, packing: Packing, keys: KeySet | None) -> Tensor:
     layout = packing.layout
     if keys is None:
         return raw * layout.lengths[layout.owners][:, None]
-    if keys.per_head and raw.shape[1] == 1:
-        raw = raw.expand(-1, keys.index.shape[1])
     # One factor for all heads of a document: quantiles over all of them compare their scores.
     return keys.scatter(raw, layout.tokens) * keys.layout.lengths[layout.owners][:, None]
 

@@ -19,7 +19,7 @@ def dense() -> Plan:
     return Plan("dense")
 
 
-def focus_p(keep: float = 0.9, heads: str = "each", drop: str = "keys", pin: str = "ends") -> Plan:
+def focus_p(keep: float = 0.9, heads: str = "auto", drop: str = "keys", pin: str = "ends") -> Plan:
     """Token pruning by ratio, in every block (Focus on the Core, arXiv 2406.01283, P)."""
     select = Ratio(keep=keep, pin=pin)
     return Plan("focus-p", (_pruning(select, heads, drop, None),))
@@ -27,7 +27,7 @@ def focus_p(keep: float = 0.9, heads: str = "each", drop: str = "keys", pin: str
 
 def focus_pf(
     keep: float = 0.9,
-    heads: str = "each",
+    heads: str = "auto",
     reading: str = "layer",
     drop: str = "keys",
     pin: str = "ends",
@@ -44,7 +44,7 @@ def focus_c(combine_at: int | float = 7 / 12, tokens: int = 8) -> Plan:
 
 def focus_pfc(
     keep: float = 0.9,
-    heads: str = "each",
+    heads: str = "auto",
     reading: str = "layer",
     drop: str = "keys",
     pin: str = "ends",
@@ -62,13 +62,18 @@ def focus_pfc(
 
 
 def _pruning(select: Ratio, heads: str, drop: str, stop: int | float | None) -> Step:
+    """The pruning step; `heads="auto"` gives each head its own keys where only keys go."""
     actions = {"keys": DropKeys, "tokens": DropTokens}
     if drop not in actions:
         raise PlanError(f"drop must be 'keys' or 'tokens', got {drop!r}")
+    if drop == "tokens" and heads == "each":
+        raise PlanError(
+            "heads must be 'mean' with drop='tokens', since a token that leaves for good leaves "
+            "all heads, got 'each'"
+        )
+    if heads == "auto":
+        heads = "each" if drop == "keys" else "mean"
     score = ColumnMean(heads=heads)
-    if drop == "tokens":
-        # A token that leaves for good leaves all heads, so the scores are shared then.
-        score = ColumnMean(heads="mean")
     return Step(actions[drop](), {"start": 0, "stop": stop}, score, select)
 
 

@@ -113,7 +113,7 @@ def _callbacks(
 def _fingerprint(
     model: LaconicForSequenceClassification, train: TrainingDocuments, settings: TrainingSettings
 ) -> str:
-    """A digest of what must be the same to resume a run: encoder, data, plan, settings."""
+    """A digest of what must be the same to resume a run: encoder, data, teacher, plan, settings."""
     digest = hashlib.sha256()
     # Two checkpoints of one shape differ in their first words already.
     words = model.encoder.get_input_embeddings().weight[:256].detach().float().cpu()
@@ -121,6 +121,8 @@ def _fingerprint(
     for window in train.encoded.windows:
         digest.update(window.tobytes())
     digest.update(np.ascontiguousarray(train.labels).tobytes())
+    if train.teacher_logits is not None:
+        digest.update(np.ascontiguousarray(train.teacher_logits).tobytes())
     about = {"plan": model.config.plan, "head": model.config.head, "settings": settings.to_dict()}
     digest.update(json.dumps(about, sort_keys=True, default=str).encode())
     return digest.hexdigest()
