@@ -50,6 +50,7 @@ class FakeProbe:
 
     def measure(self):
         self.log.append("probe")
+        return self.peak
 
 
 class AllocatingContender(FakeContender):

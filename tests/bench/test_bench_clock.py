@@ -28,10 +28,19 @@ def test_each_round_begins_with_the_next_contender(names, rounds, wanted):
     assert "".join(log) == "".join(wanted)
 
 
-def test_probes_stand_between_the_rounds_and_warm_up_before():
+def test_probes_stand_around_every_turn_and_warm_up_before():
     log = []
     take_turns(prepared("ab", log), rounds=2, warmup=2, probe=FakeProbe(log=log))
-    assert log == ["a", "a", "b", "b", "probe", "a", "b", "probe", "b", "a"]
+    turns = ["probe", "a", "probe", "b", "probe", "probe", "b", "probe", "a", "probe"]
+    assert log == ["a", "a", "b", "b", *turns]
+
+
+def test_the_peak_of_a_turn_is_the_mean_of_what_is_measured_before_and_after():
+    probe = FakeProbe()
+    rates = iter([10.0, 20.0, 40.0, 2.0, 4.0, 6.0])
+    probe.measure = lambda: next(rates)
+    first, second = take_turns(prepared("ab", []), rounds=2, warmup=0, probe=probe)
+    assert (first.peaks, second.peaks) == ((15.0, 5.0), (30.0, 3.0))
 
 
 def test_documents_alone_are_split_over_the_rounds_after_one_untimed_pass():

@@ -15,9 +15,9 @@ def test_the_probe_keeps_the_best_rate_of_each_shape(monkeypatch):
     # Products take 4, 2 and then 5, 10 seconds; a later, slower measurement changes nothing.
     ticks = iter([0, 4, 4, 6, 6, 11, 11, 21] + [0, 100] * 4)
     monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
-    probe.measure()
+    assert probe.measure() == 25.0
     assert probe.best == {(2, 3, 4): 12.0, (5, 5, 5): 25.0}
-    probe.measure()
+    assert probe.measure() == 1.25
     assert probe.peak == 25.0
 
 

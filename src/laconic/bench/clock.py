@@ -32,12 +32,15 @@ class Timing:
         seconds: seconds of each round, for all documents.
         latencies: milliseconds of each sampled document, run alone.
         logits: of the last round, `(documents, labels)`.
+        peaks: multiply-adds per second of the fastest matrix product around each round's turn, the
+            mean of just before and just after; empty without a probe.
     """
 
     name: str
     seconds: tuple[float, ...]
     latencies: tuple[float, ...]
     logits: np.ndarray
+    peaks: tuple[float, ...] = ()
 
 
 def take_turns(
@@ -57,7 +60,8 @@ def take_turns(
         warmup: untimed turns of each before the first round.
         latency_documents: indices of the documents to run alone; each is run once untimed, and once
             timed, in the round that its place in this sequence gives it.
-        probe: measured once at the start of every round.
+        probe: measured at the start of every round and after every turn: a shared machine's
+            speed drifts within minutes.
         progress: called after every turn.
 
     Returns:
@@ -77,21 +81,31 @@ def take_turns(
             progress(f"warm-up: {contender.name}", place + 1, len(contenders))
     seconds: list[list[float]] = [[] for _ in contenders]
     latencies: list[list[float]] = [[] for _ in contenders]
+    peaks: list[list[float]] = [[] for _ in contenders]
     logits = [np.empty((0, 0)) for _ in contenders]
     for number in range(rounds):
-        if probe:
-            probe.measure()
+        before = probe.measure() if probe else None
         for turn in range(len(contenders)):
             place = (number + turn) % len(contenders)
             contender = contenders[place]
             elapsed, logits[place] = _timed(contender.run)
             seconds[place].append(elapsed)
+            if probe:
+                after = probe.measure()
+                peaks[place].append((before + after) / 2)
+                before = after
             latencies[place] += _latencies(contender, latency_documents[number::rounds])
             if progress:
                 done = number * len(contenders) + turn + 1
                 progress(f"round {number + 1}: {contender.name}", done, rounds * len(contenders))
     return [
-        Timing(contender.name, tuple(seconds[place]), tuple(latencies[place]), logits[place])
+        Timing(
+            contender.name,
+            tuple(seconds[place]),
+            tuple(latencies[place]),
+            logits[place],
+            tuple(peaks[place]),
+        )
         for place, contender in enumerate(contenders)
     ]
 

@@ -31,7 +31,8 @@ class ContenderResult:
         latency_p95: the same, 95th percentile.
         multiply_adds: of all documents.
         multiply_adds_ratio: to the baseline's.
-        peak_share: multiply-adds per second by the machine's matrix-product peak.
+        peak_share: multiply-adds per second by those of the fastest matrix product around the same
+            turn, median over the rounds.
         memory: peak memory, alone in a process.
         quality: metrics by name, see `laconic.metrics.evaluate_logits`.
         agreement: share of documents with the same prediction as the baseline.

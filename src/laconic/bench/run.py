@@ -80,7 +80,6 @@ def bench(
             base_multiply_adds=contenders[place].multiply_adds,
             labels=labels,
             problem_type=problem_type,
-            matrix_peak=probe.peak,
         )
         for contender, timing, peak in zip(contenders, timings, peaks, strict=True)
     ]
@@ -151,13 +150,13 @@ def _result(
     base_multiply_adds: float | None,
     labels: Sequence[Any] | np.ndarray | None,
     problem_type: str,
-    matrix_peak: float,
 ) -> ContenderResult:
     """Put together what was measured of one contender, and set it against the baseline."""
     count = contender.multiply_adds
     ratio = share = p50 = p95 = quality = None
     if count is not None:
-        share = count / summarise(timing.seconds).median / matrix_peak
+        rates = zip(timing.seconds, timing.peaks, strict=True)
+        share = summarise([count / seconds / peak for seconds, peak in rates]).median
         ratio = count / base_multiply_adds if base_multiply_adds else None
     if timing.latencies:
         p50, p95 = np.percentile(timing.latencies, [50, 95]).tolist()
