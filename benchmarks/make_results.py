@@ -19,8 +19,7 @@ from typing import Any
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 SETS = ("bbc", "r8", "20ng")
-METHODS = ("dense", "focus-pf", "focus-pfc", "focus-pfc-taught")
-NAMES = {"focus-pfc-taught": "focus-pfc, taught"}
+METHODS = ("dense", "focus-pf", "focus-pfc")
 
 
 def load(path: Path) -> dict[str, Any] | None:
@@ -39,8 +38,7 @@ def training_table() -> str:
         cells = {method: _runs(name, method) for method in METHODS}
         for method, runs in cells.items():
             if not runs:
-                if method != "focus-pfc-taught":
-                    lines.append(f"| {name} | {method} | – | not run yet | | | |")
+                lines.append(f"| {name} | {method} | – | not run yet | | | |")
                 continue
             lines.append(_row(name, method, runs, cells["dense"]))
     return "\n".join(lines)
@@ -68,7 +66,7 @@ def _row(name: str, method: str, runs: dict[int, Any], dense: dict[int, Any]) ->
         own = statistics.mean(run["multiply_adds_per_document"] for run in runs.values())
         ratio = f"×{own / base:.2f}"
     return (
-        f"| {name} | {NAMES.get(method, method)} | {len(runs)} | {statistics.mean(accuracy):.1f} "
+        f"| {name} | {method} | {len(runs)} | {statistics.mean(accuracy):.1f} "
         f"({_each(accuracy, '.1f')}) | {statistics.mean(f1):.1f} ({_each(f1, '.1f')}) | {gain} | "
         f"{ratio} |"
     )
@@ -155,8 +153,7 @@ def verdict() -> str:
             runs = _runs(name, method)
             both = sorted(set(runs) & set(dense))
             if not both:
-                if method != "focus-pfc-taught":
-                    lines.append(f"- `{method}` on {name} was not run yet.")
+                lines.append(f"- `{method}` on {name} was not run yet.")
                 continue
             gains = [
                 100 * (runs[s]["metrics"]["accuracy"] - dense[s]["metrics"]["accuracy"])

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +25,7 @@ from laconic.encoding import EncodedDocuments, encode
 from laconic.errors import DataError, LaconicWarning, ModelError, OutputError
 from laconic.inference import Forward, run_model
 from laconic.metrics import evaluate_logits
-from laconic.model import LaconicForSequenceClassification, from_encoder
+from laconic.model import LaconicForSequenceClassification, from_encoder, with_plan
 from laconic.reduction import Plan, preset
 from laconic.training import TrainingDocuments, TrainingSettings
 from laconic.training.run import train_model
@@ -199,34 +200,71 @@ class Classifier:
         if isinstance(validation, float | int):
             documents, validation = _set_apart(documents, float(validation), settings.seed)
         space = LabelSpace.infer(documents.labels, self.problem_type)
+        self._checkpoints = None if out is None else Path(out) / "checkpoints"
         torch.manual_seed(settings.seed)
-        self._adopt(self._new_model(space), _load_tokenizer(self.source, self.loading))
+        self._adopt(self._new_model(space, self.plan, self.head), self._new_tokenizer())
         train = self._training_documents(documents, space, teacher)
         held_out = None
         if validation is not None:
             held_out = self._training_documents(validation, space, None)
         self._tell(*(part.encoded for part in (train, held_out) if part is not None))
+        options = {"resume": resume, "progress": progress}
+        first, asked = None, settings
+        if self.model.head_is_new and settings.dense_share and not self.plan.is_dense:
+            first = self._fit_dense(space, train, held_out, settings, options)
+            settings = settings.plan_stage()
         record = train_model(
-            self.model,
-            train,
-            held_out,
-            settings,
-            out=None if out is None else Path(out),
-            resume=resume,
-            progress=progress,
+            self.model, train, held_out, settings, checkpoints=self._stage("plan"), **options
         )
+        if first is not None:
+            record["dense_stage"] = first
+            record["settings"] |= {"epochs": asked.epochs, "seed": asked.seed}
+            for name in ("steps", "seconds"):
+                record[name] += first[name]
+            record["resumed"] |= first["resumed"]
         record["lengths"] = vars(train.encoded.report)
         record["source"] = Path(self.source).name
         record["teacher"] = None if teacher is None else Path(teacher.source).name
         self.training = record
-        self._checkpoints = None if out is None else Path(out) / "checkpoints"
         return self
 
-    def _new_model(self, space: LabelSpace) -> LaconicForSequenceClassification:
+    def _fit_dense(
+        self,
+        space: LabelSpace,
+        train: TrainingDocuments,
+        held_out: TrainingDocuments | None,
+        settings: TrainingSettings,
+        options: dict[str, Any],
+    ) -> dict[str, Any]:
+        """Train the encoder dense, put it under the plan, and let it teach if nobody else does."""
+        dense = self._new_model(space, preset("dense"), self.model.config.head).to(self.device)
+        untaught = replace(train, teacher_logits=None)
+        record = train_model(
+            dense,
+            untaught,
+            held_out,
+            settings.dense_stage(),
+            checkpoints=self._stage("dense"),
+            **options,
+        )
+        if train.teacher_logits is None:
+            train.teacher_logits = run_model(dense, train.encoded, self.batch_tokens).logits
+        self._adopt(with_plan(dense, self.plan), self.tokenizer)
+        return record
+
+    def _stage(self, name: str) -> Path | None:
+        return None if self._checkpoints is None else self._checkpoints / name
+
+    def _new_tokenizer(self) -> Any:
+        return _load_tokenizer(self.source, self.loading)
+
+    def _new_model(
+        self, space: LabelSpace, plan: Plan, head: str
+    ) -> LaconicForSequenceClassification:
         return from_encoder(
             self.source,
-            plan=self.plan,
-            head=self.head,
+            plan=plan,
+            head=head,
             id2label=space.id2label,
             problem_type=space.problem_type,
             max_length=self.max_length,

@@ -25,7 +25,7 @@ def training(reviews: Path, encoder: Path, out: Path, epochs: int) -> list[str]:
 
 def wait_for_checkpoint(process: subprocess.Popen, out: Path) -> None:
     deadline = time.monotonic() + 300
-    while not list(out.glob("checkpoints/checkpoint-*/trainer_state.json")):
+    while not list(out.glob("checkpoints/*/checkpoint-*/trainer_state.json")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -48,7 +48,7 @@ def test_an_interrupted_run_goes_on(encoder, reviews, environment, tmp_path, kil
     again = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert again.returncode == 1 and "--resume" in again.stderr
     # As an interruption while a checkpoint is being written leaves it.
-    (out / "checkpoints" / "checkpoint-99999").mkdir()
+    (out / "checkpoints" / "dense" / "checkpoint-99999").mkdir()
     resumed = subprocess.run(
         [*command, "--resume", "--json"], env=environment, capture_output=True, text=True
     )

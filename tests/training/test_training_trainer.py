@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,10 +39,17 @@ def same_weights(one, other):
 
 # Chance is 0.33; combining a handful of random features into groups is slow to learn from nothing.
 @pytest.mark.parametrize(
-    ("method", "least"), [("dense", 0.8), ("focus-pf", 0.8), ("focus-pfc", 0.5)]
+    ("method", "dense_share", "epochs", "least"),
+    [
+        ("dense", 0, 12, 0.8),
+        ("focus-pf", 0, 12, 0.8),
+        ("focus-pf", 0.5, 20, 0.8),
+        ("focus-pfc", 0, 12, 0.5),
+        ("focus-pfc", 0.5, 20, 0.5),
+    ],
 )
-def test_training_learns(encoder, method, least):
-    settings = TrainingSettings(epochs=12, learning_rate=5e-3, batch_tokens=128)
+def test_training_learns(encoder, method, dense_share, epochs, least):
+    settings = replace(QUICK, epochs=epochs, dense_share=dense_share, seed=0)
     classifier = Classifier(encoder, method=method).fit(documents(120), settings=settings)
     assert classifier.evaluate(documents(60, seed=9))["accuracy"] > least
 
@@ -117,18 +125,26 @@ class _Killed(Exception):
 
 
 class _KillAfter(TrainerCallback):
+    """Ends a run after so many steps, of all stages together."""
+
     def __init__(self, steps):
-        self.steps = steps
+        self.left = steps
 
     def on_step_begin(self, args, state, control, **kwargs):
-        if state.global_step >= self.steps:
+        if self.left == 0:
             raise _Killed
+        self.left -= 1
 
 
-def test_a_killed_run_goes_on_where_it_was(encoder, tmp_path, monkeypatch):
-    whole = trained(encoder)
+# A run under a plan has a dense stage first: the kill comes in one and in the other.
+@pytest.mark.parametrize(
+    ("method", "share"), [("dense", 0.6), ("focus-pf", 0.4), ("focus-pf", 0.9)]
+)
+def test_a_killed_run_goes_on_where_it_was(encoder, tmp_path, monkeypatch, method, share):
+    settings = replace(QUICK, epochs=4)
+    whole = trained(encoder, method, settings)
     steps = whole.training["steps"]
-    kill = _KillAfter(steps // 2 + 1)
+    kill = _KillAfter(int(steps * share) + 1)
     original = LaconicTrainer.__init__
 
     def with_kill(self, *args, **kwargs):
@@ -137,19 +153,38 @@ def test_a_killed_run_goes_on_where_it_was(encoder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(LaconicTrainer, "__init__", with_kill)
     with pytest.raises(_Killed):
-        trained(encoder, out=tmp_path)
-    kill.steps = steps + 1
-    resumed = trained(encoder, out=tmp_path, resume=True)
+        trained(encoder, method, settings, out=tmp_path)
+    kill.left = -1
+    resumed = trained(encoder, method, settings, out=tmp_path, resume=True)
     assert resumed.training["resumed"]
     assert resumed.training["steps"] == steps
     assert same_weights(whole, resumed)
 
 
+def test_a_plan_begins_after_a_dense_stage_of_the_same_steps(encoder):
+    settings = replace(QUICK, epochs=4)
+    dense = trained(encoder, "dense", settings).training
+    staged = trained(encoder, "focus-pfc", settings).training
+    assert "dense_stage" not in dense
+    assert staged["dense_stage"]["steps"] == dense["steps"] * 3 // 4
+    assert abs(staged["steps"] - dense["steps"]) <= 1
+    history = staged["dense_stage"]["history"]
+    rates = [entry["learning_rate"] for entry in history if "learning_rate" in entry]
+    assert rates[-1] == settings.learning_rate
+    at_once = trained(encoder, "focus-pfc", replace(settings, dense_share=0)).training
+    assert "dense_stage" not in at_once
+
+
+def test_a_trained_head_needs_no_dense_stage(encoder, tmp_path):
+    trained(encoder).save(tmp_path)
+    assert "dense_stage" not in trained(tmp_path, "focus-pfc").training
+
+
 def test_another_run_is_not_resumed(encoder, tmp_path):
     first = trained(encoder, out=tmp_path)
-    checkpoints = tmp_path / "checkpoints"
+    checkpoints = tmp_path / "checkpoints" / "plan"
     if not checkpoints.exists():
-        checkpoints.mkdir()
+        checkpoints.mkdir(parents=True)
     (checkpoints / "checkpoint-3").mkdir(exist_ok=True)
     (checkpoints / "run.json").write_text(json.dumps({"fingerprint": "another"}))
     with pytest.raises(TrainingError, match="checkpoints of another run"):
@@ -181,7 +216,14 @@ def test_the_stock_trainer_trains_a_laconic_model(encoder, tmp_path):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"epochs": 0}, {"learning_rate": -1.0}, {"warmup": 1.0}, {"patience": 0}, {"temperature": 0}],
+    [
+        {"epochs": 0},
+        {"learning_rate": -1.0},
+        {"warmup": 1.0},
+        {"patience": 0},
+        {"temperature": 0},
+        {"dense_share": 1.0},
+    ],
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(TrainingError, match=f"{next(iter(wrong))} is out of range"):

@@ -208,6 +208,15 @@ Teacher = Annotated[
         "--teacher", "A trained model of the same labels to distil from.", METHOD, metavar="MODEL"
     ),
 ]
+DenseShare = Annotated[
+    float,
+    _option(
+        "--dense-share",
+        "Share of the steps that are dense, before the method is switched on.",
+        METHOD,
+        metavar="X",
+    ),
+]
 DistillationWeight = Annotated[
     float,
     _option("--distillation-weight", "Share of the teacher in the loss.", METHOD, metavar="X"),

@@ -46,6 +46,7 @@ def train(
     method_option: o.MethodOption = None,
     plan: o.PlanFile = None,
     teacher: o.Teacher = None,
+    dense_share: o.DenseShare = _SETTINGS.dense_share,
     distillation_weight: o.DistillationWeight = _SETTINGS.distillation_weight,
     temperature: o.Temperature = _SETTINGS.temperature,
     epochs: o.Epochs = _SETTINGS.epochs,
@@ -163,7 +164,7 @@ def _fit(
                 progress=sys.stderr.isatty(),
             )
     except KeyboardInterrupt:
-        saved = any((out / "checkpoints").glob("checkpoint-*/trainer_state.json"))
+        saved = any((out / "checkpoints").glob("*/checkpoint-*/trainer_state.json"))
         after = "the same command with --resume goes on from the last checkpoint"
         say(f"interrupted; {after if saved else 'before the first checkpoint was saved'}")
         raise typer.Exit(130) from None

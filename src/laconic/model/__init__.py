@@ -1,7 +1,7 @@
 """The model: an encoder of any supported family, walked by a plan on packed batches."""
 
 from laconic.model.configuration import LaconicConfig
-from laconic.model.loading import dense_checkpoint, from_encoder
+from laconic.model.loading import dense_checkpoint, from_encoder, with_plan
 from laconic.model.modeling import LaconicForSequenceClassification, LaconicOutput
 from laconic.model.trace import LayerTrace, Trace
 
@@ -13,4 +13,5 @@ __all__ = [
     "Trace",
     "dense_checkpoint",
     "from_encoder",
+    "with_plan",
 ]

@@ -28,7 +28,7 @@ from laconic.model.configuration import LaconicConfig
 from laconic.model.modeling import LaconicForSequenceClassification, family_head
 from laconic.reduction import Combiner, Plan, preset
 
-__all__ = ["dense_checkpoint", "from_encoder", "load_classifier"]
+__all__ = ["dense_checkpoint", "from_encoder", "load_classifier", "with_plan"]
 
 _LOADING = ("revision", "token", "cache_dir", "local_files_only", "dtype")
 
@@ -95,6 +95,7 @@ def from_encoder(
     )
     model = LaconicForSequenceClassification(config)
     _take_over(model, stock, keep)
+    model.head_is_new = not keep
     return model.to(stock.dtype).eval()
 
 
@@ -168,6 +169,45 @@ def load_classifier(source: str, **loading: Any) -> LaconicForSequenceClassifica
     return from_encoder(source, **loading)
 
 
+def with_plan(
+    dense: LaconicForSequenceClassification,
+    plan: Plan,
+    labels: Mapping[str, Any] | None = None,
+) -> LaconicForSequenceClassification:
+    """The same encoder under a plan, with copies of a dense model's weights.
+
+    Args:
+        dense: a model whose plan removes nothing.
+        plan: the plan of the new one.
+        labels: the configuration's fields about labels, None for the model's own. The head is kept
+            for the same labels, unless it is the family's and the plan combines tokens.
+
+    Returns:
+        The model, in evaluation mode.
+    """
+    old = dense.config
+    keep = labels is None and (old.head == "mean" or plan.combine is None)
+    if labels is None:
+        labels = _label_fields(old, True, None, None, None)
+    config = LaconicConfig(
+        encoder_config=old.encoder_config,
+        plan=plan.to_dict(),
+        head=old.head if keep else "mean",
+        max_length=old.max_length,
+        long=old.long,
+        **labels,
+    )
+    model = LaconicForSequenceClassification(config)
+    _take_over(model, dense.encoder, False)
+    if keep:
+        model.head.load_state_dict(dense.head.state_dict())
+        pooler = getattr(dense.encoder, "pooler", None)
+        if pooler is not None:
+            model.encoder.pooler.load_state_dict(pooler.state_dict())
+    model.head_is_new = not keep
+    return model.to(device=dense.device, dtype=dense.dtype).eval()
+
+
 def _from_dense(
     source: str,
     plan: Plan,
@@ -186,24 +226,15 @@ def _from_dense(
         )
     names = dict(asked["id2label"]) if asked["id2label"] else None
     same = names in (None, dict(old.id2label)) and asked["num_labels"] in (None, old.num_labels)
-    keep = same and (old.head == "mean" or plan.combine is None)
-    labels = _label_fields(old, keep, asked["num_labels"], asked["id2label"], asked["problem_type"])
-    config = LaconicConfig(
-        encoder_config=old.encoder_config,
-        plan=plan.to_dict(),
-        head=old.head if keep else "mean",
-        max_length=max_length or old.max_length,
-        long=long,
-        **labels,
-    )
-    model = LaconicForSequenceClassification(config)
-    _take_over(model, dense.encoder, False)
-    if keep:
-        model.head.load_state_dict(dense.head.state_dict())
-        pooler = getattr(dense.encoder, "pooler", None)
-        if pooler is not None:
-            model.encoder.pooler.load_state_dict(pooler.state_dict())
-    return model.to(dense.dtype).eval()
+    labels = None
+    if not same:
+        given = (asked["num_labels"], asked["id2label"], asked["problem_type"])
+        labels = _label_fields(old, False, *given)
+    model = with_plan(dense, plan, labels)
+    config = model.config
+    config.problem_type = asked["problem_type"] or config.problem_type
+    config.max_length, config.long = max_length or old.max_length, long
+    return model
 
 
 def _is_classifier(config: PreTrainedConfig) -> bool:
@@ -288,7 +319,7 @@ def _take_over(model: LaconicForSequenceClassification, stock: PreTrainedModel, 
     combining = model.plan.combining
     if combining is not None:
         source = backbone_for(base)
-        _start_combiner(model.combiner, source, combining, model.config)
+        _start_combiner(model.combiner, source, combining)
     own = model.encoder.state_dict()
     lacking = sorted(key for key in own if key not in state and "pooler." not in key)
     if lacking:
@@ -298,12 +329,12 @@ def _take_over(model: LaconicForSequenceClassification, stock: PreTrainedModel, 
         model.head.load_state_dict(family_head(stock).state_dict())
 
 
-def _start_combiner(combiner: Combiner, source: Any, block: int, config: LaconicConfig) -> None:
+def _start_combiner(combiner: Combiner, source: Any, block: int) -> None:
     """Start from the replaced block's projections, with norms that change nothing but the scale."""
     projections = source.projections(source.blocks[block])
     for name in ("query", "key", "value", "output"):
         _copy_linear(getattr(combiner, name), getattr(projections, name))
-    combiner.tokens.copy_(starting_tokens(source, combiner.tokens.shape[0], config))
+    combiner.tokens.copy_(starting_tokens(source, combiner.tokens.shape[0]))
 
 
 def _copy_linear(target: nn.Linear, source: nn.Linear) -> None:
@@ -314,11 +345,21 @@ def _copy_linear(target: nn.Linear, source: nn.Linear) -> None:
         target.bias.copy_(source.bias)
 
 
-def starting_tokens(source: Any, count: int, config: LaconicConfig) -> Tensor:
-    """Distinct first vectors for the combination tokens, on the scale of embedded tokens."""
-    table = source.encoder.get_input_embeddings().weight
+def starting_tokens(source: Any, count: int) -> Tensor:
+    """First vectors of the combination tokens: words of the vocabulary, at the first positions.
+
+    They have to stay apart through the blocks before the combining one. Random vectors on the scale
+    of embedded tokens, and words at position 0, all came out as one and the same vector after three
+    blocks of MiniLM (cosine 1.000), so that groups were arbitrary; words at positions 1 to 8 had
+    cosines of 0.3 there, and filled 7.6 of 8 groups (2026-11-22).
+    """
+    words = source.encoder.get_input_embeddings().num_embeddings
+    # Past the special tokens, and before the rare words: vocabularies begin with the frequent ones.
+    low = words // 10
+    span = max(1, words // 2 - low)
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(0, table.shape[0], (4096,), generator=generator)
-    embedded = source.embed(ids, torch.zeros_like(ids), None)
-    center, spread = embedded.mean(0), embedded.std(0)
-    return center + spread * torch.randn(count, center.numel(), generator=generator)
+    numbers = torch.arange(count)
+    ids = low + torch.randperm(span, generator=generator)[numbers % span]
+    longest = source.longest_document
+    places = 1 + (numbers if longest is None else numbers % (longest - 1))
+    return source.embed(ids, places, None)

@@ -82,6 +82,8 @@ class LaconicForSequenceClassification(PreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.gradient_checkpointing = False
+        # Whether the head has yet to learn the labels; what makes a model on an encoder says so.
+        self.head_is_new = False
         self.encoder, self.head = _build_encoder_and_head(config)
         self.plan = config.reduction_plan().resolve(config.encoder_config.num_hidden_layers)
         self.backbone = backbone_for(self.encoder)

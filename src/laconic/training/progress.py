@@ -15,7 +15,21 @@ __all__ = ["TrainingProgress", "set_progress"]
 
 
 class TrainingProgress(ProgressCallback):
-    """A bar with the training loss, and above it a line for each validation."""
+    """A bar with the training loss, and above it a line for each validation.
+
+    Args:
+        stage: what is trained, in front of the bar.
+    """
+
+    def __init__(self, stage: str) -> None:
+        super().__init__()
+        self.stage = stage
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Draw the bar with the stage in front of it."""
+        super().on_train_begin(args, state, control, **kwargs)
+        if self.training_bar is not None:
+            self.training_bar.set_description(self.stage)
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
@@ -33,10 +47,10 @@ class TrainingProgress(ProgressCallback):
             self.training_bar.set_postfix(loss=f"{float(logs['loss']):.4f}")
 
 
-def set_progress(trainer: Trainer, progress: bool) -> None:
+def set_progress(trainer: Trainer, progress: bool, stage: str) -> None:
     """Replace the Trainer's own callbacks for logs by a bar on standard error, or by nothing."""
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
     if progress:
-        bar: TrainerCallback = TrainingProgress()
+        bar: TrainerCallback = TrainingProgress(stage)
         trainer.add_callback(bar)

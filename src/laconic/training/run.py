@@ -36,7 +36,7 @@ def train_model(
     validation: TrainingDocuments | None,
     settings: TrainingSettings,
     *,
-    out: Path | None = None,
+    checkpoints: Path | None = None,
     resume: bool = False,
     progress: bool = True,
     callbacks: list[Any] | None = None,
@@ -48,8 +48,8 @@ def train_model(
         train: what to train on.
         validation: what to choose the best checkpoint by; None keeps the last.
         settings: the settings of the run.
-        out: the folder for checkpoints; None for a temporary one.
-        resume: go on from the newest checkpoint in `out`.
+        checkpoints: the folder for checkpoints; None for a temporary one.
+        resume: go on from the newest of the checkpoints.
         progress: whether to draw progress bars on standard error.
         callbacks: further callbacks of the Trainer.
 
@@ -57,10 +57,10 @@ def train_model(
         The record: settings, steps, seconds, documents and tokens, the history of the losses.
 
     Raises:
-        TrainingError: if the loss is not a number, or `out` holds another run's checkpoints.
+        TrainingError: if the loss is not a number, or the folder holds another run's checkpoints.
     """
     with tempfile.TemporaryDirectory(prefix="laconic-") as temporary:
-        checkpoints = Path(temporary if out is None else out) / "checkpoints"
+        checkpoints = checkpoints or Path(temporary) / "checkpoints"
         last = _prepare(checkpoints, _fingerprint(model, train, settings), resume)
         model.config.attention_dropout = settings.attention_dropout
         device = model.device
@@ -79,7 +79,7 @@ def train_model(
             args=arguments,
             callbacks=_callbacks(settings, validation, callbacks),
         )
-        set_progress(trainer, progress)
+        set_progress(trainer, progress, model.config.reduction_plan().name)
         started = time.perf_counter()
         trainer.train(resume_from_checkpoint=last)
         seconds = time.perf_counter() - started
@@ -113,7 +113,7 @@ def _callbacks(
 def _fingerprint(
     model: LaconicForSequenceClassification, train: TrainingDocuments, settings: TrainingSettings
 ) -> str:
-    """A digest of what must be the same to resume a run: encoder, data, teacher, plan, settings."""
+    """A digest of what must be the same to resume a run: encoder, data, plan, settings."""
     digest = hashlib.sha256()
     # Two checkpoints of one shape differ in their first words already.
     words = model.encoder.get_input_embeddings().weight[:256].detach().float().cpu()
@@ -121,9 +121,13 @@ def _fingerprint(
     for window in train.encoded.windows:
         digest.update(window.tobytes())
     digest.update(np.ascontiguousarray(train.labels).tobytes())
-    if train.teacher_logits is not None:
-        digest.update(np.ascontiguousarray(train.teacher_logits).tobytes())
-    about = {"plan": model.config.plan, "head": model.config.head, "settings": settings.to_dict()}
+    about = {
+        "plan": model.config.plan,
+        "head": model.config.head,
+        "settings": settings.to_dict(),
+        # Not its logits: their last digits depend on the number of threads.
+        "taught": train.teacher_logits is not None,
+    }
     digest.update(json.dumps(about, sort_keys=True, default=str).encode())
     return digest.hexdigest()
 
