@@ -96,8 +96,17 @@ class Case:
                 weights = exponentials / totals.where(totals > 0, 1)
                 context[part, head] = weights @ value[part, head]
                 if counting:
-                    scores[part, head] = weights[counting].mean(0)
+                    scores[part, head] = self._score(weights, counting, value[part, head])
         return context, scores
+
+    def _score(self, weights: Tensor, counting: list[int], value: Tensor) -> Tensor:
+        """The scores of one head's keys in one document, from its matrix."""
+        request = self.request or ScoreRequest()
+        if not request.diagonal:
+            weights = weights * (1 - torch.eye(len(weights)))
+        paid = weights[counting]
+        score = paid.amax(0) if request.kind == "max" else paid.mean(0)
+        return score * value.norm(dim=1) if request.values else score
 
     def expected_places(self) -> Tensor:
         """The scores as attention returns them: of each key place, `(keys, heads or 1)`."""
@@ -200,7 +209,9 @@ def _positions(size: int, generator: torch.Generator) -> Tensor:
 def _requests(draw, tokens, alive, generator):
     counted = torch.rand(tokens, generator=generator) < 0.6 if draw(st.booleans()) else None
     return ScoreRequest(
-        kind=draw(st.sampled_from(["column", "first", "sample"])),
+        kind=draw(st.sampled_from(["column", "first", "sample", "max"])),
+        diagonal=alive is not None or draw(st.booleans()),
+        values=draw(st.booleans()),
         # The key places of heads with sets of their own hold different tokens: no mean of them.
         per_head=(alive is not None and alive.dim() == 2) or draw(st.booleans()),
         counted=counted,

@@ -100,7 +100,7 @@ def test_explicit_attention_agrees_with_the_fused_kernel(masked):
     query, key, value = torch.randn(3, 2, 3, 5, 4).unbind(0)
     mask = torch.rand(2, 1, 5, 5) < 0.6 if masked else None
     rows = torch.rand(2, 5)
-    context, columns = explicit_attention(query, key, value, mask, rows, 0.7, 0.0)
+    context, columns = explicit_attention(query, key, value, mask, rows, ScoreRequest(), 0.7, 0.0)
     fused = torch.nn.functional.scaled_dot_product_attention
     close(context, fused(query, key, value, attn_mask=mask, scale=0.7))
     # Values that are one-hot by key turn the context into the attention matrix.

@@ -11,6 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from laconic.attention.packing import ScoreRequest
+from laconic.attention.scores import column_scores, join_scores
+
 __all__ = ["Workspace"]
 
 # Entries of the attention matrix that are made at a time: 1 Mi floats are 4 MiB.
@@ -34,6 +37,7 @@ class Workspace:
         value: Tensor,
         mask: Tensor | None,
         rows: Tensor | None,
+        request: ScoreRequest | None,
         scaling: float,
         out: Tensor,
     ) -> Tensor | None:
@@ -47,11 +51,12 @@ class Workspace:
                 see; None for everywhere.
             rows: `(documents, queries)`, the weight of each query in the scores; None for no
                 scores.
+            request: which scores.
             scaling: factor on the dot products.
             out: `(documents, heads, queries, size)`, where the result is written.
 
         Returns:
-            The weighted column sums of the matrix, `(documents, heads, keys)`, or None.
+            The scores, `(documents, heads, keys)`, or None.
         """
         documents, heads, queries, _ = query.shape
         keys = key.shape[2]
@@ -66,6 +71,7 @@ class Workspace:
                     value[part],
                     mask[part] if mask is not None and mask.shape[0] > 1 else mask,
                     None if rows is None else rows[part],
+                    request,
                     scaling,
                     out[part],
                 )
@@ -73,11 +79,12 @@ class Workspace:
             ]
             return None if rows is None else torch.cat(scores)
         blind = _blind(mask)
-        score = None if rows is None else query.new_zeros(documents, heads, keys)
+        scores: list[Tensor] = []
         head_step = _whole(_PIECE // max(1, documents * matrix), heads)
         row_step = max(32, _PIECE // max(1, documents * head_step * keys))
         for first in range(0, heads, head_step):
             some = slice(first, first + head_step)
+            score = None
             k, v = key[:, some].flatten(0, 1), value[:, some].flatten(0, 1)
             for start in range(0, queries, row_step):
                 part = slice(start, start + row_step)
@@ -88,13 +95,15 @@ class Workspace:
                     _cut(blind, some, part),
                     scaling,
                 )
-                if score is not None:
-                    # (documents, 1, 1, queries) @ (documents, heads, queries, keys)
-                    score[:, some] += (rows[:, None, None, part] @ weights)[:, :, 0]
+                if rows is not None:
+                    more = column_scores(weights, rows[:, part], request, start)
+                    score = join_scores(score, more, request)
                 out[:, some, part] = torch.bmm(weights.flatten(0, 1), v).unflatten(
                     0, weights.shape[:2]
                 )
-        return score
+            if score is not None:
+                scores.append(score)
+        return torch.cat(scores, dim=1) if scores else None
 
     def _weights(
         self, query: Tensor, key: Tensor, mask: Tensor | None, blind: Tensor | None, scaling: float

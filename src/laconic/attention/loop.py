@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from laconic.attention.inplace import Workspace
-from laconic.attention.packing import Packing, ScoreRequest
+from laconic.attention.packing import Packing
 from laconic.attention.scores import column_weights, explicit_attention, window_mask
 
 __all__ = ["attend"]
@@ -45,7 +45,7 @@ def attend(
         window: a query sees the keys at a distance below `window`; None for all.
 
     Returns:
-        `(tokens, heads, size)`, and the scores `(keys, heads)` or `(keys, 1)` if any are wanted.
+        `(tokens, heads, size)`, and the scores of each head, `(keys, heads)`, if any are wanted.
     """
     weights = None if packing.scores is None else column_weights(packing.layout, packing.scores)
     # Nothing to keep for a backward pass, and a type whose sums need no wider one.
@@ -59,16 +59,16 @@ def attend(
         score = None
         if workspace is not None:
             out = context[part].unflatten(0, (q.shape[0], -1)).transpose(1, 2)
-            score = workspace.attend(q, k, v, mask, rows, scaling, out)
+            score = workspace.attend(q, k, v, mask, rows, packing.scores, scaling, out)
         elif rows is not None:
-            out, score = explicit_attention(q, k, v, mask, rows, scaling, dropout)
+            out, score = explicit_attention(q, k, v, mask, rows, packing.scores, scaling, dropout)
         else:
             out = F.scaled_dot_product_attention(
                 q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling
             )
         outputs.append(out.transpose(1, 2).flatten(0, 1))
         if score is not None:
-            scores.append(_per_key(score, packing.scores))
+            scores.append(score.transpose(1, 2).flatten(0, 1))
     return torch.cat(outputs) if context is None else context, torch.cat(scores) if scores else None
 
 
@@ -94,12 +94,6 @@ def _rectangles(
         v = own_value.unflatten(0, (count, keys)).transpose(1, 2)
         yield q, k, v, mask, q_part
         token, place = q_part.stop, k_part.stop
-
-
-def _per_key(score: Tensor, request: ScoreRequest) -> Tensor:
-    """`(documents, heads, keys)` to `(documents · keys, heads)` or `(…, 1)`."""
-    score = score if request.per_head else score.mean(1, keepdim=True)
-    return score.transpose(1, 2).flatten(0, 1)
 
 
 def _pieces(packing: Packing) -> list[tuple[int, int, int]]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from laconic.attention.packing import Packing
-from laconic.attention.scores import column_weights, masked_softmax
+from laconic.attention.scores import column_scores, column_weights, masked_softmax
 
 __all__ = ["attend"]
 
@@ -31,10 +31,8 @@ def attend(
     weights = masked_softmax((q * scaling) @ k.transpose(1, 2), mask)
     scores = None
     if packing.scores is not None:
-        rows = column_weights(packing.layout, packing.scores).to(weights.dtype)
-        scores = (rows @ weights).transpose(0, 1)  # (keys, heads)
-        if not packing.scores.per_head:
-            scores = scores.mean(1, keepdim=True)
+        rows = column_weights(packing.layout, packing.scores)
+        scores = column_scores(weights[None], rows[None], packing.scores)[0].t()  # (keys, heads)
     if dropout:
         weights = F.dropout(weights, dropout)
     return (weights @ v).transpose(0, 1), scores

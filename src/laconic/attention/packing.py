@@ -103,17 +103,22 @@ class ScoreRequest:
     Attributes:
         kind: `"column"`, the mean over the document's queries of the attention that a key receives;
             `"first"`, the attention that the document's first token ([CLS]) pays to it;
-            `"sample"`, the column mean over `rows` sampled queries of each document only.
+            `"sample"`, the column mean over `rows` sampled queries of each document only;
+            `"max"`, the most that any query pays.
         per_head: one score a head; otherwise the mean over the heads.
-        counted: `(tokens,)` bool, the queries that count in a column mean; None for all.
+        counted: `(tokens,)` bool, the queries that count; None for all.
         rows: for `"sample"`: how many evenly spaced queries of each document.
+        diagonal: whether what a token pays to itself counts; without it, all tokens must be keys.
+        values: multiply a key's score in each head by the norm of its value.
         differentiable: let gradients flow through the scores.
     """
 
-    kind: Literal["column", "first", "sample"] = "column"
+    kind: Literal["column", "first", "sample", "max"] = "column"
     per_head: bool = False
     counted: Tensor | None = None
     rows: int = 32
+    diagonal: bool = True
+    values: bool = False
     differentiable: bool = False
 
 
@@ -155,6 +160,8 @@ class Packing:
             raise ValueError(
                 "scores must be asked for per head where each head has its own keys, got their mean"
             )
+        if self.keys is not None and self.scores is not None and not self.scores.diagonal:
+            raise ValueError("scores without the diagonal need all tokens as keys, got fewer")
 
     @property
     def key_layout(self) -> Layout:

@@ -48,7 +48,5 @@ def attend(
         return context.transpose(1, 2)[q_mask], None
     weights = column_weights(packing.layout, packing.scores)
     rows, _ = Ragged(weights, packing.layout).to_padded()
-    context, score = explicit_attention(q, k, v, mask, rows, scaling, dropout)
-    if not packing.scores.per_head:
-        score = score.mean(1, keepdim=True)
+    context, score = explicit_attention(q, k, v, mask, rows, packing.scores, scaling, dropout)
     return context.transpose(1, 2)[q_mask], score.transpose(1, 2)[k_mask]

@@ -16,7 +16,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from laconic.attention import loop, masked, padded, varlen
-from laconic.attention.packing import Packing
+from laconic.attention.packing import Packing, ScoreRequest
 from laconic.ragged import Layout
 
 __all__ = ["NAME", "packed_attention"]
@@ -82,9 +82,16 @@ def packed_attention(
     context, scores = _BACKENDS[backend].attend(
         q, k, v, packing, scaling=scaling, dropout=dropout, window=sliding_window
     )
-    if scores is not None and not packing.scores.differentiable:
-        scores = scores.detach()
-    return context[None], scores
+    return context[None], None if scores is None else _finish(scores, v, packing.scores)
+
+
+def _finish(scores: Tensor, values: Tensor, request: ScoreRequest) -> Tensor:
+    """What is left to do with the scores of each head, `(keys, heads)`, for all back ends alike."""
+    if not request.differentiable:
+        scores, values = scores.detach(), values.detach()
+    if request.values:
+        scores = scores * values.norm(dim=-1)
+    return scores if request.per_head else scores.mean(1, keepdim=True)
 
 
 def _choose(query: Tensor, packing: Packing, dropout: float, window: int | None) -> str:

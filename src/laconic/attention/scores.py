@@ -9,7 +9,14 @@ from torch import Tensor
 from laconic.attention.packing import ScoreRequest
 from laconic.ragged import Layout, Ragged
 
-__all__ = ["column_weights", "explicit_attention", "masked_softmax", "window_mask"]
+__all__ = [
+    "column_scores",
+    "column_weights",
+    "explicit_attention",
+    "join_scores",
+    "masked_softmax",
+    "window_mask",
+]
 
 # Entries of the attention matrix that are made at a time: 1 Mi floats (4 MiB) stay in the cache of
 # a server core. One matrix for 16 documents of 512 tokens and 12 heads would take 192 MiB.
@@ -34,23 +41,62 @@ def column_weights(layout: Layout, request: ScoreRequest) -> Tensor:
     return weights / totals[layout.owners]
 
 
+def column_scores(weights: Tensor, rows: Tensor, request: ScoreRequest, first: int = 0) -> Tensor:
+    """The scores of the keys from some rows of the attention matrix.
+
+    Args:
+        weights: `(documents, heads, queries, keys)`.
+        rows: `(documents, queries)`, how much each query counts; 0 for not at all.
+        request: which scores.
+        first: the place of the first of these queries in its document.
+
+    Returns:
+        `(documents, heads, keys)`; those of other rows are joined by `join_scores`.
+    """
+    rows = rows.to(weights.dtype)
+    if request.kind == "max":
+        counted = (rows > 0)[:, None, :, None]
+        if not request.diagonal:
+            queries, keys = weights.shape[2:]
+            other = torch.ones(queries, keys, dtype=torch.bool, device=weights.device)
+            other.diagonal(first).fill_(False)
+            counted = counted & other
+        return (weights * counted).amax(2)
+    # (documents, 1, 1, queries) @ (documents, heads, queries, keys)
+    score = (rows[:, None, None, :] @ weights)[:, :, 0]
+    if request.diagonal:
+        return score
+    own = weights.diagonal(first, 2, 3)  # (documents, heads, queries that are keys)
+    before, after = first, score.shape[2] - first - own.shape[2]
+    return score - F.pad(own * rows[:, None, : own.shape[2]], (before, after))
+
+
+def join_scores(one: Tensor | None, other: Tensor, request: ScoreRequest) -> Tensor:
+    """Scores of more rows of the same matrix."""
+    if one is None:
+        return other
+    return torch.maximum(one, other) if request.kind == "max" else one + other
+
+
 def explicit_attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
     mask: Tensor | None,
     rows: Tensor,
+    request: ScoreRequest,
     scaling: float,
     dropout: float,
 ) -> tuple[Tensor, Tensor]:
-    """Attention and the weighted column sums of its matrix, in pieces over documents and queries.
+    """Attention and the scores of its keys, in pieces over documents and queries.
 
     Args:
         query: `(documents, heads, queries, size)`.
         key: `(documents, heads, keys, size)`.
         value: `(documents, heads, keys, size)`.
         mask: broadcastable to `(documents, heads, queries, keys)` bool, True where a query may see.
-        rows: `(documents, queries)`, the weight of each query in the column sums.
+        rows: `(documents, queries)`, the weight of each query in the scores.
+        request: which scores.
         scaling: factor on the dot products.
         dropout: probability of dropping an attention weight; scores are taken before it.
 
@@ -61,13 +107,13 @@ def explicit_attention(
     per_document = heads * queries * key.shape[2]
     together = max(1, _PIECE // max(1, per_document))
     if together >= documents and per_document <= _PIECE:
-        return _explicit(query, key, value, mask, rows, scaling, dropout)
+        return _explicit(query, key, value, mask, rows, request, scaling, dropout)
     contexts, scores = [], []
     for start in range(0, documents, together):
         part = slice(start, start + together)
         seen = mask[part] if mask is not None and mask.shape[0] > 1 else mask
         context, score = _explicit_rows(
-            query[part], key[part], value[part], seen, rows[part], scaling, dropout
+            query[part], key[part], value[part], seen, rows[part], request, scaling, dropout
         )
         contexts.append(context)
         scores.append(score)
@@ -80,22 +126,23 @@ def _explicit_rows(
     value: Tensor,
     mask: Tensor | None,
     rows: Tensor,
+    request: ScoreRequest,
     scaling: float,
     dropout: float,
 ) -> tuple[Tensor, Tensor]:
     documents, heads, queries, _ = query.shape
     step = max(32, _PIECE // (documents * heads * key.shape[2]))
     if step >= queries:
-        return _explicit(query, key, value, mask, rows, scaling, dropout)
+        return _explicit(query, key, value, mask, rows, request, scaling, dropout)
     contexts, total = [], None
     for start in range(0, queries, step):
         part = slice(start, start + step)
         seen = mask[:, :, part] if mask is not None and mask.shape[2] > 1 else mask
         context, score = _explicit(
-            query[:, :, part], key, value, seen, rows[:, part], scaling, dropout
+            query[:, :, part], key, value, seen, rows[:, part], request, scaling, dropout, start
         )
         contexts.append(context)
-        total = score if total is None else total + score
+        total = join_scores(total, score, request)
     return torch.cat(contexts, dim=2), total
 
 
@@ -105,8 +152,10 @@ def _explicit(
     value: Tensor,
     mask: Tensor | None,
     rows: Tensor,
+    request: ScoreRequest,
     scaling: float,
     dropout: float,
+    first: int = 0,
 ) -> tuple[Tensor, Tensor]:
     documents, heads, queries, _ = query.shape
     # Heads are batched by hand and the matrix is normalised in place: 10 % less than `@` on the
@@ -114,8 +163,7 @@ def _explicit(
     q, k, v = (tensor.flatten(0, 1) for tensor in (query, key, value))
     logits = torch.baddbmm(q.new_empty(1, 1, 1), q, k.transpose(1, 2), beta=0, alpha=scaling)
     weights = masked_softmax(logits.unflatten(0, (documents, heads)), mask)
-    # (documents, 1, 1, queries) @ (documents, heads, queries, keys)
-    score = (rows.to(weights.dtype)[:, None, None, :] @ weights)[:, :, 0]
+    score = column_scores(weights, rows, request, first)
     if dropout:
         weights = F.dropout(weights, dropout)
     context = torch.bmm(weights.flatten(0, 1), v)

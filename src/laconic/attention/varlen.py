@@ -50,7 +50,7 @@ def attend(
     if split:
         # Heads that keep different numbers of keys are documents of their own, with one head.
         filled = packing.keys.filled
-        counts = _count(filled, keys)  # (documents, heads)
+        counts = keys.count(filled)  # (documents, heads)
         order = _head_major(keys, filled)
         key, value = (tensor.flatten(0, 1)[order][:, None] for tensor in (key, value))
         query = _split_heads(query, queries)
@@ -69,11 +69,6 @@ def attend(
         window_size=(reach, reach),
     )
     return (_join_heads(context, packing.layout, heads) if split else context), None
-
-
-def _count(filled: Tensor, keys: Layout) -> Tensor:
-    running = torch.cat([filled.new_zeros(1, filled.shape[1]).long(), filled.long().cumsum(0)])
-    return running[keys.offsets].diff(dim=0)
 
 
 def _head_major(layout: Layout, filled: Tensor) -> Tensor:
