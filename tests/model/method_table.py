@@ -11,11 +11,13 @@ from torch import Tensor
 
 from laconic import LaconicConfig, LaconicForSequenceClassification, preset
 from laconic.reduction import (
+    ColumnMean,
     Combine,
     DropKeys,
     DropTokens,
     FirstRow,
     FuzzyRatio,
+    Merge,
     Plan,
     Ratio,
     SampledRows,
@@ -46,6 +48,30 @@ METHODS: dict[str, Plan] = {
     "focus-pfc": preset("focus-pfc", **_PRUNING, **_COMBINING),
     "focus-pfc, tokens": preset("focus-pfc", drop="tokens", **_PRUNING, **_COMBINING),
     "first row": Plan("first row", (Step(DropTokens(), [0, 2], FirstRow(), Ratio(keep=0.5)),)),
+    "topk": preset("topk", keep=0.5),
+    "topk, linear": preset("topk", keep=0.3, linear=True),
+    "threshold": preset("threshold", threshold=0.9),
+    "random": preset("random", keep=0.5),
+    "truncate": preset("truncate", keep=0.5),
+    "fewer layers": preset("fewer-layers"),
+    "pool": preset("pool", keep=0.4),
+    "tome": preset("tome", ratio=0.3),
+    "tome, norm": preset("tome", ratio=0.3, rule="norm", start=1),
+    "tome, prune": preset("tome", ratio=0.3, rule="prune"),
+    "fca": preset("fca", keep=0.4),
+    "fca, five": preset("fca", keep=0.3, tokens=5, weighted=False),
+    **{
+        f"topk by {score}": preset("topk", keep=0.5, score=score)
+        for score in ("first-row-values", "row-max", "hidden-change", "column-mean-values")
+    },
+    "merged, then topk": Plan(
+        "merged, then topk",
+        (
+            Step(Merge(ratio=0.4), 0),
+            Step(DropKeys(), 1, ColumnMean(), Ratio(keep=0.7)),
+            Step(DropTokens(), 2, ColumnMean(values=True), Ratio(keep=0.6)),
+        ),
+    ),
     "sampled rows": Plan(
         "sampled rows",
         (
@@ -56,15 +82,18 @@ METHODS: dict[str, Plan] = {
 }
 
 
-def _with_keep(plan: dict, keep: float) -> dict:
+def _with_nothing_to_remove(plan: dict) -> dict:
     for step in plan["steps"]:
-        step["select"]["keep"] = keep
+        for part in (step["act"], step.get("select", {})):
+            for name, value in {"keep": 1.0, "ratio": 0.0, "threshold": 0.0}.items():
+                if name in part:
+                    part[name] = value
     return plan
 
 
 # The methods that have a setting at which they remove nothing.
 NO_OPS: dict[str, Plan] = {
-    name: Plan.from_dict(_with_keep(plan.to_dict(), 1.0))
+    name: Plan.from_dict(_with_nothing_to_remove(plan.to_dict()))
     for name, plan in METHODS.items()
     if plan.combine is None and not plan.is_dense
 }

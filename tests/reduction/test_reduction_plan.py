@@ -35,9 +35,18 @@ OTHER = {
     "heads": "mean",
     "reading": "complement",
     "drop": "tokens",
-    "pin": "first",
+    "pin": "none",
     "combine_at": 11 / 12,
     "tokens": 3,
+    "at": 0.5,
+    "linear": True,
+    "score": "row-max",
+    "threshold": 0.8,
+    "ratio": 0.1,
+    "start": 2,
+    "rule": "norm",
+    "weighted": False,
+    "seed": 7,
 }
 
 

@@ -25,6 +25,14 @@ OPTIONS = {
     "focus-pf": PRUNING | {"reading": "layer"},
     "focus-c": COMBINING,
     "focus-pfc": PRUNING | {"reading": "layer"} | COMBINING,
+    "topk": {"keep": 0.25, "at": 1 / 3, "score": "column-mean", "linear": False, "pin": "first"},
+    "threshold": {"threshold": 0.5, "score": "column-mean", "pin": "first"},
+    "tome": {"ratio": 0.2, "start": 0, "rule": "mean"},
+    "fca": {"keep": 0.25, "at": 1 / 3, "tokens": 1, "weighted": True},
+    "pool": {"keep": 0.25, "at": 1 / 3},
+    "random": {"keep": 0.25, "at": 1 / 3, "seed": 0},
+    "truncate": {"keep": 0.5},
+    "fewer-layers": {"keep": 0.5},
 }
 
 
@@ -60,7 +68,11 @@ def test_dense_removes_nothing():
 @pytest.mark.parametrize(
     ("name", "options", "fragment"),
     [
-        ("focus-x", {}, "one of dense, focus-c, focus-p, focus-pf, focus-pfc, got 'focus-x'"),
+        ("focus-x", {}, "focus-p, focus-pf, focus-pfc, pool, random, threshold, tome, topk, trunc"),
+        ("topk", {"score": "best"}, "score.kind must be one of column-mean, first-row, "),
+        ("tome", {"ratio": 0.6}, "ratio must be a number in [0, 0.5], got 0.6"),
+        ("tome", {"rule": "x"}, "rule must be 'mean', 'norm' or 'prune', got 'x'"),
+        ("fca", {"tokens": 0}, "tokens must be a whole number above 0, got 0"),
         ("dense", {"keep": 1}, "'keep' is not an option of 'dense'; its options are none"),
         ("focus-c", {"keep": 1}, "not an option of 'focus-c'; its options are combine_at, tokens"),
         ("focus-p", {"drop": "all"}, "drop must be 'keys' or 'tokens', got 'all'"),

@@ -33,8 +33,8 @@ def test_combination_tokens_stand_at_place_zero():
 
 
 def test_dropped_keys_stay_as_queries_and_do_not_return():
-    stream = DropKeys().apply(make_stream(), losers([1]))
-    stream = DropKeys().apply(stream, losers([5]))
+    stream = DropKeys().apply(make_stream(), losers([1]), None)
+    stream = DropKeys().apply(stream, losers([5]), None)
     assert stream.layout.sizes == [4, 4]
     assert (~stream.key_mask).nonzero()[:, 0].tolist() == [1, 5]
 
@@ -50,7 +50,7 @@ def test_keys_dropped_for_all_heads_and_for_one_add_up(shared_first):
 
 def test_dropped_tokens_are_gone_and_the_keys_follow():
     stream = make_stream().drop_keys(losers([2, 5]))
-    stream = DropTokens().apply(stream, losers([1, 2, 6]))
+    stream = DropTokens().apply(stream, losers([1, 2, 6]), None)
     assert stream.layout.sizes == [2, 3]
     assert stream.origins.tolist() == [0, -1, 0, 2, -1]
     assert stream.hidden[:, 0].tolist() == [0, 3, 4, 5, 7]
@@ -59,5 +59,5 @@ def test_dropped_tokens_are_gone_and_the_keys_follow():
 
 @pytest.mark.parametrize("action", [Action(), Combine()])
 def test_actions_that_select_nothing_say_so(action):
-    with pytest.raises(TypeError, match="does not act on selected tokens"):
-        action.apply(make_stream(), losers([1]))
+    with pytest.raises(TypeError, match="does not act on tokens"):
+        action.apply(make_stream(), losers([1]), None)

@@ -104,7 +104,8 @@ class ScoreRequest:
         kind: `"column"`, the mean over the document's queries of the attention that a key receives;
             `"first"`, the attention that the document's first token ([CLS]) pays to it;
             `"sample"`, the column mean over `rows` sampled queries of each document only;
-            `"max"`, the most that any query pays.
+            `"max"`, the most that any query pays; `"keys"`, no score, but the keys themselves, mean
+            over the heads, `(tokens, size)`.
         per_head: one score a head; otherwise the mean over the heads.
         counted: `(tokens,)` bool, the queries that count; None for all.
         rows: for `"sample"`: how many evenly spaced queries of each document.
@@ -113,7 +114,7 @@ class ScoreRequest:
         differentiable: let gradients flow through the scores.
     """
 
-    kind: Literal["column", "first", "sample", "max"] = "column"
+    kind: Literal["column", "first", "sample", "max", "keys"] = "column"
     per_head: bool = False
     counted: Tensor | None = None
     rows: int = 32
@@ -133,6 +134,8 @@ class Packing:
         positions: `(tokens,)` original positions for windowed layers; −1 marks a global token,
             which sees and is seen by all. None when the tokens stand at their original places.
         backend: which back end computes it; `"auto"` picks by device and dtype.
+        weights: `(tokens,)`, how many tokens each one stands for; their logarithm is added to the
+            logits of the keys (ToMe's proportional attention, arXiv 2210.09461). None for one each.
         dropout: probability of dropping an attention weight in training; None for the encoder's.
         calls: how often attention was really computed with this packing; a caller checks it, so
             that an encoder which bypasses the packed function cannot go unnoticed.
@@ -143,6 +146,7 @@ class Packing:
     scores: ScoreRequest | None = None
     positions: Tensor | None = None
     backend: Backend = "auto"
+    weights: Tensor | None = None
     dropout: float | None = None
     calls: int = field(default=0, compare=False)
 

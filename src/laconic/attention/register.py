@@ -7,6 +7,7 @@ their own blocks run on a packed row unchanged. Called without a packing, the fu
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -76,13 +77,35 @@ def packed_attention(
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     # (tokens, heads, size): for the encoders' own projections this is a view.
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    asked = packing.scores
+    if asked is not None and asked.kind == "keys":
+        asked, packing = k.detach().mean(1), replace(packing, scores=None)
+    if packing.weights is not None:
+        q, k, v = _weighted(q, k, v, packing.weights, scaling)
     if packing.keys is not None:
         k, v = packing.keys.take(k), packing.keys.take(v)
     backend = _choose(q, packing, dropout, sliding_window)
     context, scores = _BACKENDS[backend].attend(
         q, k, v, packing, scaling=scaling, dropout=dropout, window=sliding_window
     )
-    return context[None], None if scores is None else _finish(scores, v, packing.scores)
+    context = context[..., : query.shape[-1]]
+    if isinstance(asked, Tensor):
+        return context[None], asked
+    return context[None], None if scores is None else _finish(scores, v, asked)
+
+
+def _weighted(
+    query: Tensor, key: Tensor, value: Tensor, weights: Tensor, scaling: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One more channel, whose product is the logarithm of a key's weight in every head.
+
+    Kernels want values of the same size, so these get a channel of zeros.
+    """
+    one = (*key.shape[:2], 1)
+    ones = query.new_full((*query.shape[:2], 1), 1 / scaling)
+    logs = weights.to(key.dtype).log()[:, None, None].expand(one)
+    zeros = value.new_zeros(one)
+    return torch.cat([query, ones], 2), torch.cat([key, logs], 2), torch.cat([value, zeros], 2)
 
 
 def _finish(scores: Tensor, values: Tensor, request: ScoreRequest) -> Tensor:

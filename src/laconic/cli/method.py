@@ -28,6 +28,8 @@ def make_plan(method: str, options: Sequence[str], plan: Path | None) -> Plan:
     Example:
         >>> make_plan("focus-c", ["combine_at=7/12", "tokens=4"], None).combine.tokens
         4
+        >>> make_plan("topk", ["linear=true"], None).steps[0].select.kind
+        'linear-ratio'
     """
     if plan is not None:
         return Plan.from_file(plan)
@@ -48,6 +50,10 @@ def _typed(key: str, text: str, default: object) -> object:
     """The value in the type of the option's default; one without a default is refused later."""
     if default is None or isinstance(default, str):
         return text
+    if isinstance(default, bool):
+        if text.lower() not in ("true", "false"):
+            raise PlanError(f"{key} must be true or false, got {text!r}")
+        return text.lower() == "true"
     try:
         return int(text)
     except ValueError:

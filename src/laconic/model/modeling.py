@@ -24,7 +24,7 @@ from laconic.model.configuration import LaconicConfig
 from laconic.model.inputs import PackedInputs, pack_inputs
 from laconic.model.trace import LayerTrace, Trace, attention_cost, group_trace, score_cost
 from laconic.ragged import Layout, Ragged
-from laconic.reduction import Candidates, Combiner, Step, Stream
+from laconic.reduction import Candidates, Combiner, Observed, Step, Stream
 
 __all__ = ["LaconicForSequenceClassification", "LaconicOutput"]
 
@@ -44,9 +44,14 @@ class MeanHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(width, labels)
 
-    def forward(self, hidden: Ragged) -> Tensor:
-        """Logits `(documents, labels)`."""
-        return self.classifier(self.dropout(hidden.mean()))
+    def forward(self, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
+        """Logits `(documents, labels)`; `weights` `(tokens,)` are those of the mean."""
+        if weights is None:
+            mean = hidden.mean()
+        else:
+            totals = hidden.with_values(weights).sum()[:, None]
+            mean = hidden.with_values(hidden.values * weights[:, None]).sum() / totals
+        return self.classifier(self.dropout(mean))
 
 
 class LaconicForSequenceClassification(PreTrainedModel):
@@ -93,6 +98,8 @@ class LaconicForSequenceClassification(PreTrainedModel):
             self.combiner = Combiner(self.backbone.width, combine.tokens, combine.temperature)
             # The block is replaced, feed-forward and all; the loop never asks for it.
             self.backbone.blocks[self.plan.combining] = nn.Identity()
+        for layer in self.plan.skipped:
+            self.backbone.blocks[layer] = nn.Identity()
         self.post_init()
 
     @classmethod
@@ -170,10 +177,12 @@ class LaconicForSequenceClassification(PreTrainedModel):
         stream = self._embed(inputs, trace)
         detailed = output_trace is True
         for layer in range(self.plan.depth):
+            if layer in self.plan.skipped:
+                continue
             step = self._combine if layer == self.plan.combining else self._block
             stream = step(layer, stream, trace, detailed)
         hidden = Ragged(self.backbone.finish(stream.hidden), stream.layout)
-        logits = self._classify(hidden, trace)
+        logits = self._classify(hidden, stream.weights, trace)
         if document_windows is not None:
             logits = Ragged(logits, Layout.from_lengths(document_windows)).mean()
         loss = None
@@ -191,13 +200,16 @@ class LaconicForSequenceClassification(PreTrainedModel):
         hidden = self.backbone.embed(inputs.input_ids, layout.places, inputs.token_type_ids)
         trace.other_multiply_adds += layout.tokens * self.backbone.cost_of_embedding()
         if self.combiner is None:
-            return Stream(hidden, layout, layout.places)
+            stream = Stream(hidden, layout, layout.places, lengths=layout.lengths)
+            for step in self.plan.inputs:
+                stream = _act(step, stream, Observed(stream, hidden))[0]
+            return stream
         tokens = self.combiner.tokens
         row = Ragged(hidden, layout).append(tokens)
         origins = Ragged(layout.places, layout).append(
             torch.full((len(tokens),), -1, device=hidden.device)
         )
-        return Stream(row.values, row.layout, origins.values)
+        return Stream(row.values, row.layout, origins.values, lengths=layout.lengths)
 
     def _block(self, layer: int, stream: Stream, trace: Trace, detailed: bool) -> Stream:
         backbone, steps = self.backbone, self.plan.at(layer)
@@ -208,6 +220,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
             keys,
             scores=_request(steps, stream),
             positions=stream.origins,
+            weights=stream.weights,
             dropout=self.config.attention_dropout,
         )
         extras = backbone.extras(stream.hidden, stream.places)
@@ -216,22 +229,23 @@ class LaconicForSequenceClassification(PreTrainedModel):
             # Made anew for every call: a checkpointed block runs twice.
             return backbone.attend(layer, hidden, replace(packing, calls=0), extras)
 
-        hidden, raw = self._checkpointed(attend, stream.hidden)
-        stream = replace(stream, hidden=hidden)
+        before = stream.hidden
+        hidden, raw = self._checkpointed(attend, before)
+        stream = replace(stream, hidden=hidden, groups=None)
         importance = None
-        if raw is not None:
-            importance = _on_row(raw, packing, keys)
-            for step in steps:
-                stream = _act(step, stream, importance, keys, entered)
+        for step in steps:
+            seen = None if raw is None else _on_row(raw, packing, keys)
+            stream, importance = _act(step, stream, Observed(stream, before, seen))
         hidden = self._checkpointed(lambda x: backbone.transform(layer, x), stream.hidden)
         stream = replace(stream, hidden=hidden)
-        record = self._record(layer, packing, stream)
+        record = self._record(layer, packing, stream, steps)
         if detailed:
             record = replace(
                 record,
                 alive=Ragged(stream.origins, stream.layout),
                 alive_keys=stream.key_mask,
                 importance=None if importance is None else Ragged(importance.detach(), entered),
+                groups=None if stream.groups is None else Ragged(stream.groups, entered),
             )
         trace.layers.append(record)
         return stream
@@ -245,7 +259,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
         m = combined.shape[1]
         layout = Layout.from_lengths([m] * documents, stream.hidden.device)
         origins = torch.full((layout.tokens,), -1, device=stream.hidden.device)
-        after = Stream(combined.flatten(0, 1), layout, origins)
+        after = Stream(combined.flatten(0, 1), layout, origins, lengths=stream.lengths)
         trace.layers.append(
             LayerTrace(
                 layer=layer,
@@ -260,10 +274,10 @@ class LaconicForSequenceClassification(PreTrainedModel):
         )
         return after
 
-    def _classify(self, hidden: Ragged, trace: Trace) -> Tensor:
+    def _classify(self, hidden: Ragged, weights: Tensor | None, trace: Trace) -> Tensor:
         if self.config.head == "mean":
             trace.other_multiply_adds += len(hidden) * self.backbone.width * self.num_labels
-            return self.head(hidden)
+            return self.head(hidden, weights)
         linears = [part for part in self.head.modules() if isinstance(part, nn.Linear)]
         pooler = getattr(self.encoder, "pooler", None)
         if pooler is not None:
@@ -272,13 +286,19 @@ class LaconicForSequenceClassification(PreTrainedModel):
         trace.other_multiply_adds += len(hidden) * costs
         return self.backbone.classify(self.head, hidden)
 
-    def _record(self, layer: int, packing: Packing, stream: Stream) -> LayerTrace:
+    def _record(
+        self, layer: int, packing: Packing, stream: Stream, steps: list[Step]
+    ) -> LayerTrace:
         attention, feed_forward = self.backbone.cost_of_block(layer)
         layout, keys = packing.layout, packing.key_layout
+        heads, width = self.backbone.heads, self.backbone.width
         cost = layout.tokens * attention + stream.layout.tokens * feed_forward
-        cost += attention_cost(layout, keys, self.backbone.width)
-        if packing.scores is not None:
-            cost += score_cost(layout, keys, self.backbone.heads)
+        # Weights of keys ride on one more channel of each head's products.
+        channels = 2 * (width + (0 if packing.weights is None else heads))
+        cost += attention_cost(layout, keys, channels)
+        if packing.scores is not None and packing.scores.kind not in ("max", "keys"):
+            cost += score_cost(layout, keys, heads)
+        cost += sum(step.act.cost(layout.sizes, width // heads) for step in steps)
         return LayerTrace(layer, "block", layout.sizes, keys.sizes, stream.layout.sizes, cost)
 
     def _checkpointed(self, function: Any, hidden: Tensor) -> Any:
@@ -326,24 +346,34 @@ def family_head(stock: PreTrainedModel) -> nn.ModuleDict:
 
 
 def _request(steps: list[Step], stream: Stream) -> ScoreRequest | None:
-    """The one set of scores that a block's steps need from its attention."""
+    """What a block's step needs from its attention."""
     if not steps:
         return None
+    if not steps[0].act.selects:
+        kind = steps[0].act.attention
+        return None if kind is None else ScoreRequest(kind)
     scorer = steps[0].score
+    if scorer.attention is None:
+        return None
     counted = None if scorer.count_combination_tokens else stream.embedded
     return ScoreRequest(
         kind=scorer.attention,
         per_head=scorer.per_head,
         counted=counted,
         rows=getattr(scorer, "rows", 32),
+        diagonal=getattr(scorer, "diagonal", True),
+        values=scorer.values,
     )
 
 
 def _on_row(raw: Tensor, packing: Packing, keys: KeySet | None) -> Tensor:
     """Scores of key places put back on the row and scaled, `(tokens, heads or 1)`.
 
-    They get mean 1 over the keys of the head that has most of them.
+    They get mean 1 over the keys of the head that has most of them. Keys asked for come as they
+    are.
     """
+    if packing.scores.kind == "keys":
+        return raw
     layout = packing.layout
     if keys is None:
         return raw * layout.lengths[layout.owners][:, None]
@@ -351,16 +381,19 @@ def _on_row(raw: Tensor, packing: Packing, keys: KeySet | None) -> Tensor:
     return keys.scatter(raw, layout.tokens) * keys.layout.lengths[layout.owners][:, None]
 
 
-def _act(
-    step: Step, stream: Stream, importance: Tensor, keys: KeySet | None, entered: Layout
-) -> Stream:
+def _act(step: Step, stream: Stream, seen: Observed) -> tuple[Stream, Tensor | None]:
+    """The stream after a step, and the scores `(tokens, heads or 1)` if it chose by any."""
+    if not step.act.selects:
+        return step.act.apply(stream, None, seen.attention), None
+    importance = step.score.score(seen)
     alive = stream.embedded[:, None].expand_as(importance)
     if stream.key_mask is not None:
         alive = alive & stream.key_mask.view(len(alive), -1)
     ends = {"ends": stream.ends, "first": lambda: stream.origins == 0}
     pin = ends.get(step.select.pin, lambda: torch.zeros_like(stream.embedded))
-    candidates = Candidates(importance, alive, pin(), stream.layout)
-    return step.act.apply(stream, step.select.losers(candidates))
+    candidates = Candidates(importance, alive, pin(), stream.layout, stream.lengths)
+    losers = step.select.losers(candidates)
+    return step.act.apply(stream, losers, importance), importance
 
 
 def _guess_problem_type(labels: Tensor, num_labels: int) -> str:

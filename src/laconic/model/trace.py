@@ -30,8 +30,10 @@ class LayerTrace:
             `(tokens, heads)` bool, None for all.
         importance: the scores that the block's attention gave the tokens that entered, scaled to
             mean 1, `(tokens, heads or 1)`; None where no step asked for any.
-        groups: for `"combine"`: the combination token that took each embedded token in,
-            `(tokens that entered and were embedded,)`.
+        groups: where tokens became one: for `"combine"` the combination token that took each
+            embedded token in, `(tokens that entered and were embedded,)`; for a block that merges,
+            the place among the tokens that left it in which each token that entered is now,
+            `(tokens that entered,)`. None elsewhere.
     """
 
     layer: int
@@ -75,10 +77,9 @@ class Trace:
         return [layer.transformed for layer in self.layers]
 
 
-def attention_cost(layout: Layout, keys: Layout, width: int) -> int:
-    """Multiply-adds of the two attention products of all heads together."""
-    pairs = sum(q * k for q, k in zip(layout.sizes, keys.sizes, strict=True))
-    return 2 * width * pairs
+def attention_cost(layout: Layout, keys: Layout, channels: int) -> int:
+    """Multiply-adds of the attention products, which have so many channels in all."""
+    return channels * sum(q * k for q, k in zip(layout.sizes, keys.sizes, strict=True))
 
 
 def score_cost(layout: Layout, keys: Layout, heads: int) -> int:

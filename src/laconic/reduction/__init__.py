@@ -1,18 +1,30 @@
 """Token reduction as data: scorers, selectors and actions, the plan, and the presets."""
 
-from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens
+from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens, Skip
 from laconic.reduction.combiner import Combiner
 from laconic.reduction.layers import resolve_layer, resolve_layers
+from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.parts import Part, register
 from laconic.reduction.plan import PLAN_VERSION, Plan, ResolvedPlan, Step
 from laconic.reduction.presets import preset, preset_options, preset_summary, presets
-from laconic.reduction.scorers import ColumnMean, FirstRow, SampledRows, Scorer
-from laconic.reduction.selectors import FuzzyRatio, Ratio, Selector
-from laconic.reduction.stream import Candidates, Stream
+from laconic.reduction.scorers import (
+    AttentionScorer,
+    ColumnMean,
+    FirstRow,
+    HiddenChange,
+    Position,
+    RandomScore,
+    RowMax,
+    SampledRows,
+    Scorer,
+)
+from laconic.reduction.selectors import FuzzyRatio, LinearRatio, Ratio, Selector, Threshold
+from laconic.reduction.stream import Candidates, Observed, Stream
 
 __all__ = [
     "PLAN_VERSION",
     "Action",
+    "AttentionScorer",
     "Candidates",
     "ColumnMean",
     "Combine",
@@ -20,16 +32,27 @@ __all__ = [
     "DropKeys",
     "DropTokens",
     "FirstRow",
+    "Fuse",
     "FuzzyRatio",
+    "HiddenChange",
+    "LinearRatio",
+    "Merge",
+    "Observed",
     "Part",
     "Plan",
+    "Pool",
+    "Position",
+    "RandomScore",
     "Ratio",
     "ResolvedPlan",
+    "RowMax",
     "SampledRows",
     "Scorer",
     "Selector",
+    "Skip",
     "Step",
     "Stream",
+    "Threshold",
     "preset",
     "preset_options",
     "preset_summary",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from laconic.reduction.parts import Part, check, check_number, register
 from laconic.reduction.stream import Stream
 
-__all__ = ["Action", "Combine", "DropKeys", "DropTokens"]
+__all__ = ["Action", "Combine", "DropKeys", "DropTokens", "Skip"]
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,30 @@ class Action(Part):
         selects: whether the step needs a scorer and a selector.
         replaces: whether the step stands in the place of a block.
         keys_only: whether tokens leave the keys alone, so that each head may lose others.
+        skips: whether the blocks are left out.
+        attention: what it asks the block's attention for in place of scores, if it selects nothing.
     """
 
     role: ClassVar[str] = "act"
     selects: ClassVar[bool] = True
     replaces: ClassVar[bool] = False
     keys_only: ClassVar[bool] = False
+    skips: ClassVar[bool] = False
+    attention: ClassVar[str | None] = None
 
-    def apply(self, stream: Stream, losers: Tensor) -> Stream:
-        """The stream without the losers, `(tokens, heads or 1)` bool."""
-        raise TypeError(f"{type(self).__name__} does not act on selected tokens")
+    def apply(self, stream: Stream, losers: Tensor | None, seen: Tensor | None) -> Stream:
+        """The stream after the action.
+
+        Args:
+            stream: the tokens after the block's attention.
+            losers: the tokens that were not selected, `(tokens, heads or 1)` bool.
+            seen: their scores, `(tokens, heads or 1)`, or what `attention` asked for.
+        """
+        raise TypeError(f"{type(self).__name__} does not act on tokens")
+
+    def cost(self, sizes: list[int], head_size: int) -> int:
+        """Multiply-adds of its matrix products, for documents of these sizes."""
+        return 0
 
 
 @register
@@ -44,7 +59,7 @@ class DropKeys(Action):
     kind: ClassVar[str] = "drop-keys"
     keys_only: ClassVar[bool] = True
 
-    def apply(self, stream: Stream, losers: Tensor) -> Stream:
+    def apply(self, stream: Stream, losers: Tensor, seen: Tensor | None) -> Stream:
         """The stream with fewer keys."""
         return stream.drop_keys(losers)
 
@@ -60,7 +75,7 @@ class DropTokens(Action):
 
     kind: ClassVar[str] = "drop-tokens"
 
-    def apply(self, stream: Stream, losers: Tensor) -> Stream:
+    def apply(self, stream: Stream, losers: Tensor, seen: Tensor | None) -> Stream:
         """The stream with fewer tokens."""
         return stream.drop_tokens(losers)
 
@@ -92,3 +107,26 @@ class Combine(Action):
         whole = isinstance(self.tokens, int) and not isinstance(self.tokens, bool)
         check(whole and self.tokens > 0, "tokens", "a whole number above 0", self.tokens)
         check_number("temperature", self.temperature, 0, 100, open_low=True)
+
+
+@register
+@dataclass(frozen=True)
+class Skip(Action):
+    """The last of the step's blocks are left out: the encoder with fewer layers, a control.
+
+    Attributes:
+        keep: share of the blocks that stays; at least one does.
+    """
+
+    kind: ClassVar[str] = "skip"
+    selects: ClassVar[bool] = False
+    skips: ClassVar[bool] = True
+
+    keep: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_number("keep", self.keep, 0, 1, open_low=True)
+
+    def kept(self, blocks: int) -> int:
+        """How many of so many blocks stay."""
+        return max(1, math.floor(self.keep * blocks + 0.5))

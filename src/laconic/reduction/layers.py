@@ -12,7 +12,10 @@ from typing import Any
 
 from laconic.errors import PlanError
 
-__all__ = ["check_layers", "resolve_layer", "resolve_layers"]
+__all__ = ["INPUT", "check_layers", "resolve_layer", "resolve_layers"]
+
+INPUT = "input"
+"""Right after the embedding, before the first block."""
 
 
 def resolve_layer(layer: int | float, depth: int, where: str = "layers") -> int:
@@ -56,6 +59,8 @@ def resolve_layers(layers: Any, depth: int, where: str = "layers") -> list[int]:
 
 def check_layers(layers: Any, where: str = "layers") -> None:
     """Raise a `PlanError` unless `layers` is well formed, whatever the encoder's depth."""
+    if layers == INPUT:
+        return
     if isinstance(layers, dict):
         unknown = sorted(set(layers) - {"start", "stop"})
         if unknown:

@@ -7,13 +7,13 @@ an encoder's depth when a model is built.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from laconic.errors import PlanError
-from laconic.reduction.actions import Action, Combine
-from laconic.reduction.layers import check_layers, resolve_layers
+from laconic.reduction.actions import Action, Combine, DropTokens
+from laconic.reduction.layers import INPUT, check_layers, resolve_layers
 from laconic.reduction.scorers import Scorer
 from laconic.reduction.selectors import Selector
 
@@ -28,8 +28,9 @@ class Step:
 
     Attributes:
         act: what happens.
-        layers: at which blocks: numbers from 0, fractions of the depth, a list of them, or
-            `{"start": …, "stop": …}` with `stop` left out of the range.
+        layers: at which blocks: numbers from 0, fractions of the depth, a list of them,
+            `{"start": …, "stop": …}` with `stop` left out of the range, or `"input"` for right
+            after the embedding.
         score: how tokens are scored; None for actions that choose nothing.
         select: which tokens go; None for actions that choose nothing.
     """
@@ -43,6 +44,8 @@ class Step:
         check_layers(self.layers)
         if isinstance(self.layers, tuple):
             object.__setattr__(self, "layers", list(self.layers))  # as JSON gives it back
+        if self.layers == INPUT:
+            _check_input(self)
         needs = self.act.selects
         for name, part in (("score", self.score), ("select", self.select)):
             if needs and part is None:
@@ -54,6 +57,12 @@ class Step:
                 f"score.heads must be 'mean' for {self.act.kind!r}, which takes a token from all "
                 "heads at once, got 'each'"
             )
+
+    def at_block(self, number: int, count: int) -> Step:
+        """The step at the `number`-th (from 1) of its `count` blocks."""
+        if self.select is None:
+            return self
+        return replace(self, select=self.select.at_block(number, count))
 
     def to_dict(self) -> dict[str, Any]:
         """The step as JSON writes it."""
@@ -178,13 +187,20 @@ class Plan:
         """
         steps: dict[int, list[Step]] = {}
         replaced: dict[int, Action] = {}
+        skipped: set[int] = set()
+        inputs = [step.at_block(1, 1) for step in self.steps if step.layers == INPUT]
         for number, step in enumerate(self.steps):
-            where = f"plan.steps[{number}].layers"
-            for layer in resolve_layers(step.layers, depth, where):
+            if step.layers == INPUT:
+                continue
+            layers = resolve_layers(step.layers, depth, f"plan.steps[{number}].layers")
+            if step.act.skips:
+                skipped |= set(layers[step.act.kept(len(layers)) :])
+                continue
+            for place, layer in enumerate(layers, start=1):
                 if step.act.replaces:
                     replaced[layer] = step.act
                 else:
-                    steps.setdefault(layer, []).append(step)
+                    steps.setdefault(layer, []).append(step.at_block(place, len(layers)))
         if len(replaced) > 1:
             raise PlanError(f"a 'combine' step must name one block, got {sorted(replaced)}")
         combining = next(iter(replaced), None)
@@ -201,7 +217,28 @@ class Plan:
                 f"steps must come before the combining block {combining}, after which only "
                 f"combination tokens are left, got a step at block {min(late)}"
             )
-        return ResolvedPlan(depth, steps, combining, self.combine)
+        _check_skipped(skipped, {*steps, *replaced})
+        return ResolvedPlan(
+            depth, steps, combining, self.combine, frozenset(skipped), tuple(inputs)
+        )
+
+
+def _check_input(step: Step) -> None:
+    """Before the first block there is no attention to ask, and tokens can only leave for good."""
+    if not isinstance(step.act, DropTokens):
+        raise PlanError(f"act must be 'drop-tokens' at layers 'input', got {step.act.kind!r}")
+    if step.score is not None and step.score.attention is not None:
+        raise PlanError(
+            "score must be one that needs no attention ('position', 'random') at layers 'input', "
+            f"got {step.score.kind!r}"
+        )
+
+
+def _check_skipped(skipped: set[int], used: set[int]) -> None:
+    """Blocks that are left out cannot do anything."""
+    both = sorted(skipped & used)
+    if both:
+        raise PlanError(f"steps exclude each other at block {both[0]}: it is skipped")
 
 
 def _check_heads(steps: dict[int, list[Step]]) -> None:
@@ -209,6 +246,8 @@ def _check_heads(steps: dict[int, list[Step]]) -> None:
     own_keys = None
     for layer in sorted(steps):
         score = steps[layer][0].score
+        if score is None:
+            continue
         if own_keys is not None and not score.per_head:
             raise PlanError(
                 f"score.heads must be 'each' at block {layer}, since each head has had its own "
@@ -227,12 +266,16 @@ class ResolvedPlan:
         steps: the steps at each block that has any.
         combining: the block that is replaced, or None.
         combine: the action in its place.
+        skipped: the blocks that are left out.
+        inputs: the steps right after the embedding.
     """
 
     depth: int
     steps: dict[int, list[Step]]
     combining: int | None
     combine: Combine | None
+    skipped: frozenset[int] = frozenset()
+    inputs: tuple[Step, ...] = ()
 
     def at(self, layer: int) -> list[Step]:
         """The steps at a block that can still change something.

@@ -6,10 +6,11 @@ import inspect
 from collections.abc import Callable
 
 from laconic.errors import PlanError
-from laconic.reduction.actions import Combine, DropKeys, DropTokens
+from laconic.reduction.actions import Combine, DropKeys, DropTokens, Skip
+from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.plan import Plan, Step
-from laconic.reduction.scorers import ColumnMean
-from laconic.reduction.selectors import FuzzyRatio, Ratio
+from laconic.reduction.scorers import ColumnMean, Position, RandomScore, Scorer
+from laconic.reduction.selectors import FuzzyRatio, LinearRatio, Ratio, Threshold
 
 __all__ = ["preset", "preset_options", "preset_summary", "presets"]
 
@@ -61,6 +62,78 @@ def focus_pfc(
     return Plan("focus-pfc", (pruning, Step(Combine(tokens=tokens), combine_at)))
 
 
+def topk(
+    keep: float = 0.25,
+    at: int | float = 1 / 3,
+    score: str = "column-mean",
+    linear: bool = False,
+    pin: str = "first",
+) -> Plan:
+    """Keep the best scored tokens from one block on, or with linear keep rates (LTP's baseline).
+
+    By default at one block, since few points of reduction did better than one for each block; with
+    `linear`, at every block from the first one, as in Learned Token Pruning (arXiv 2107.00910).
+    """
+    scorer = _scorer(score)
+    if linear:
+        step = Step(DropTokens(), {"start": 0}, scorer, LinearRatio(keep=keep, pin=pin))
+    else:
+        step = Step(DropTokens(), at, scorer, Ratio(keep=keep, pin=pin))
+    return Plan("topk", (step,))
+
+
+def threshold(threshold: float = 0.5, score: str = "column-mean", pin: str = "first") -> Plan:
+    """Drop tokens below thresholds that rise from block to block (LTP's baseline)."""
+    select = Threshold(threshold=threshold, pin=pin)
+    return Plan("threshold", (Step(DropTokens(), {"start": 0}, _scorer(score), select),))
+
+
+def random(keep: float = 0.25, at: int | float = 1 / 3, seed: int = 0) -> Plan:
+    """Keep random tokens from one block on; a control."""
+    select = Ratio(keep=keep, pin="first")
+    return Plan("random", (Step(DropTokens(), at, RandomScore(seed=seed), select),))
+
+
+def truncate(keep: float = 0.5) -> Plan:
+    """Keep the beginning of each document, from the embedding on; a control."""
+    select = Ratio(keep=keep, pin="first")
+    return Plan("truncate", (Step(DropTokens(), "input", Position(), select),))
+
+
+def fewer_layers(keep: float = 0.5) -> Plan:
+    """The first blocks of the encoder only; a control."""
+    return Plan("fewer-layers", (Step(Skip(keep=keep), {"start": 0}),))
+
+
+def pool(keep: float = 0.25, at: int | float = 1 / 3) -> Plan:
+    """Adaptive average pooling of neighbours at one block."""
+    return Plan("pool", (Step(Pool(keep=keep), at),))
+
+
+def tome(ratio: float = 0.2, start: int | float = 0, rule: str = "mean") -> Plan:
+    """Merge the most similar tokens at every block (ToMe, arXiv 2210.09461)."""
+    return Plan("tome", (Step(Merge(ratio=ratio, rule=rule), {"start": start}),))
+
+
+def fca(
+    keep: float = 0.25,
+    at: int | float = 1 / 3,
+    tokens: int = 1,
+    weighted: bool = True,
+) -> Plan:
+    """Keep the best scored tokens, and the others as coarse ones (FCA-BERT, arXiv 2203.09055)."""
+    action = Fuse(tokens=tokens, weighted=weighted)
+    select = Ratio(keep=keep, pin="first")
+    return Plan("fca", (Step(action, at, ColumnMean(diagonal=False), select),))
+
+
+def _scorer(kind: str) -> Scorer:
+    """A scorer by its kind; "column-mean-values" and the like weight by the value's norm."""
+    name, weighted, rest = kind.partition("-values")
+    data = {"kind": name} | ({"values": True} if weighted and not rest else {})
+    return Scorer.from_dict(data, "score")
+
+
 def _pruning(select: Ratio, heads: str, drop: str, stop: int | float | None) -> Step:
     """The pruning step; `heads="auto"` gives each head its own keys where only keys go."""
     actions = {"keys": DropKeys, "tokens": DropTokens}
@@ -83,6 +156,14 @@ _PRESETS: dict[str, Callable[..., Plan]] = {
     "focus-pf": focus_pf,
     "focus-c": focus_c,
     "focus-pfc": focus_pfc,
+    "topk": topk,
+    "threshold": threshold,
+    "tome": tome,
+    "fca": fca,
+    "pool": pool,
+    "random": random,
+    "truncate": truncate,
+    "fewer-layers": fewer_layers,
 }
 
 

@@ -1,4 +1,4 @@
-"""Scorers: how important is each token? All are scaled to mean 1 over a document's keys.
+"""Scorers: how important is each token? All scores have mean 1 over a document's keys.
 
 The scaling makes a threshold mean the same at 50 and at 5,000 tokens.
 """
@@ -8,54 +8,118 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from laconic.reduction.parts import Part, check, register
+import torch
+from torch import Tensor
 
-__all__ = ["ColumnMean", "FirstRow", "SampledRows", "Scorer"]
+from laconic.ragged import Layout, Ragged
+from laconic.reduction.parts import Part, check, register
+from laconic.reduction.stream import Observed
+
+__all__ = [
+    "AttentionScorer",
+    "ColumnMean",
+    "FirstRow",
+    "HiddenChange",
+    "Position",
+    "RandomScore",
+    "RowMax",
+    "SampledRows",
+    "Scorer",
+]
 
 
 @dataclass(frozen=True)
 class Scorer(Part):
-    """What a block's attention should return for the choice of tokens.
+    """Scores the tokens of a block.
+
+    Attributes:
+        attention: what the block's attention should return for it, None for nothing.
+    """
+
+    role: ClassVar[str] = "score"
+    attention: ClassVar[str | None] = None
+
+    @property
+    def per_head(self) -> bool:
+        """Whether each head has a score of its own."""
+        return False
+
+    def score(self, seen: Observed) -> Tensor:
+        """Importance of each token, `(tokens, heads or 1)`, with mean 1 in each document."""
+        raise TypeError(f"{type(self).__name__} does not score tokens")
+
+
+@dataclass(frozen=True)
+class AttentionScorer(Scorer):
+    """A score from the block's attention.
 
     Attributes:
         heads: `"each"` for one score a head, so that each head may keep other tokens, or `"mean"`
             for their mean, shared by all.
         count_combination_tokens: whether the queries of combination tokens count.
+        values: multiply what a head pays by the norm of the key's value in it, as in ATS
+            (arXiv 2111.15667).
     """
-
-    role: ClassVar[str] = "score"
-    attention: ClassVar[str]
 
     heads: str = "mean"
     count_combination_tokens: bool = True
+    values: bool = False
 
     def __post_init__(self) -> None:
         check(self.heads in ("each", "mean"), "heads", "'each' or 'mean'", self.heads)
-        flag = self.count_combination_tokens
-        check(isinstance(flag, bool), "count_combination_tokens", "true or false", flag)
+        for name in ("count_combination_tokens", "values"):
+            flag = getattr(self, name)
+            check(isinstance(flag, bool), name, "true or false", flag)
 
     @property
     def per_head(self) -> bool:
         """Whether each head has a score of its own."""
         return self.heads == "each"
 
+    @property
+    def is_distribution(self) -> bool:
+        """Whether what attention returns sums to 1 already, and so has mean 1 when scaled."""
+        return not self.values
+
+    def score(self, seen: Observed) -> Tensor:
+        """What attention returned, `(tokens, heads or 1)`, with mean 1 in each document."""
+        if self.is_distribution:
+            return seen.attention
+        return to_mean_one(seen.attention, seen.stream.layout, seen.stream.key_mask)
+
 
 @register
 @dataclass(frozen=True)
-class ColumnMean(Scorer):
-    """Focus on the Core (arXiv 2406.01283): the mean attention a key receives from all queries.
+class ColumnMean(AttentionScorer):
+    """Focus on the Core (arXiv 2406.01283) and Learned Token Pruning (arXiv 2107.00910).
 
-    Ours is scaled to mean 1 over the document's keys, which leaves the order as it is.
+    The mean attention that a key receives from all queries; ours has mean 1 over the document's
+    keys, which leaves the order as it is.
+
+    Attributes:
+        diagonal: whether what a token pays to itself counts; PoWER-BERT (arXiv 2001.08950) leaves
+            it out. Without it, keys cannot have been dropped before.
     """
 
     kind: ClassVar[str] = "column-mean"
     attention: ClassVar[str] = "column"
 
+    diagonal: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(isinstance(self.diagonal, bool), "diagonal", "true or false", self.diagonal)
+
+    @property
+    def is_distribution(self) -> bool:
+        """Whether what attention returns sums to 1 already."""
+        return self.diagonal and not self.values
+
 
 @register
 @dataclass(frozen=True)
-class FirstRow(Scorer):
-    """The attention that [CLS] pays to a key, as in ATS (arXiv 2111.15667), without value norms."""
+class FirstRow(AttentionScorer):
+    """The attention that [CLS] pays to a key; with `values`, ATS's score (arXiv 2111.15667)."""
 
     kind: ClassVar[str] = "first-row"
     attention: ClassVar[str] = "first"
@@ -63,7 +127,21 @@ class FirstRow(Scorer):
 
 @register
 @dataclass(frozen=True)
-class SampledRows(Scorer):
+class RowMax(AttentionScorer):
+    """The most attention that any query pays to a key."""
+
+    kind: ClassVar[str] = "row-max"
+    attention: ClassVar[str] = "max"
+
+    @property
+    def is_distribution(self) -> bool:
+        """Maxima do not sum to 1."""
+        return False
+
+
+@register
+@dataclass(frozen=True)
+class SampledRows(AttentionScorer):
     """The column mean over evenly spaced queries only: cheaper where the kernel is fused.
 
     Attributes:
@@ -79,3 +157,78 @@ class SampledRows(Scorer):
         super().__post_init__()
         whole = isinstance(self.rows, int) and not isinstance(self.rows, bool) and self.rows > 0
         check(whole, "rows", "a whole number above 0", self.rows)
+
+
+@register
+@dataclass(frozen=True)
+class HiddenChange(Scorer):
+    """How far the block's attention moved a token's state, relative to its size; no matrix."""
+
+    kind: ClassVar[str] = "hidden-change"
+
+    def score(self, seen: Observed) -> Tensor:
+        """Importance of each token, `(tokens, 1)`, with mean 1 in each document."""
+        before = seen.before.detach().float()
+        moved = (seen.stream.hidden.detach().float() - before).norm(dim=1)
+        size = before.norm(dim=1).clamp(min=torch.finfo(torch.float32).tiny)
+        return to_mean_one((moved / size)[:, None], seen.stream.layout)
+
+
+@register
+@dataclass(frozen=True)
+class Position(Scorer):
+    """Earlier tokens are more important: what truncation believes; a control."""
+
+    kind: ClassVar[str] = "position"
+
+    def score(self, seen: Observed) -> Tensor:
+        """Importance of each token, `(tokens, 1)`, with mean 1 in each document."""
+        stream = seen.stream
+        left = (stream.lengths[stream.layout.owners] - stream.origins).float()
+        return to_mean_one(left[:, None], stream.layout)
+
+
+@register
+@dataclass(frozen=True)
+class RandomScore(Scorer):
+    """Random importance, the same for a place in documents of the same length; a control.
+
+    It is a hash and not a draw, so that a document loses the same tokens in any batch.
+
+    Attributes:
+        seed: another seed, other tokens.
+    """
+
+    kind: ClassVar[str] = "random"
+
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.seed, int) and not isinstance(self.seed, bool)
+        check(whole, "seed", "a whole number", self.seed)
+
+    def score(self, seen: Observed) -> Tensor:
+        """Importance of each token, `(tokens, 1)`, with mean 1 in each document."""
+        stream = seen.stream
+        mixed = stream.origins + 1_000_003 * stream.lengths[stream.layout.owners]
+        # Three rounds of multiply and shift on 31 bits, which int64 holds without overflow.
+        for factor in (1_540_483_477, 1_779_033_703, 668_265_263):
+            mixed = (mixed + self.seed + 1) * factor & 0x7FFFFFFF
+            mixed = mixed ^ (mixed >> 15)
+        return to_mean_one(1 + mixed.float()[:, None], stream.layout)
+
+
+def to_mean_one(scores: Tensor, layout: Layout, keys: Tensor | None = None) -> Tensor:
+    """Scale scores of 0 or more, `(tokens, columns)`, to mean 1 over each document.
+
+    Args:
+        scores: of all tokens, 0 for those that are no keys.
+        layout: the documents' boundaries.
+        keys: the tokens that the mean is over, `(tokens,)` or `(tokens, heads)` bool: of the head
+            that has most of them; None for all.
+    """
+    counts = layout.lengths
+    if keys is not None:
+        counts = layout.count(keys.view(len(keys), -1)).amax(1)
+    sums = Ragged(scores, layout).sum().clamp(min=torch.finfo(scores.dtype).tiny)
+    return scores * (counts[:, None] / sums)[layout.owners]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -12,7 +12,7 @@ from laconic.ragged import lowest, quantile_of_sorted, sorted_values
 from laconic.reduction.parts import Part, check, check_number, register
 from laconic.reduction.stream import Candidates
 
-__all__ = ["FuzzyRatio", "Ratio", "Selector"]
+__all__ = ["FuzzyRatio", "LinearRatio", "Ratio", "Selector", "Threshold"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class Selector(Part):
 
     def __post_init__(self) -> None:
         check(self.pin in ("ends", "first", "none"), "pin", "'ends', 'first' or 'none'", self.pin)
+
+    def at_block(self, number: int, count: int) -> Selector:
+        """The selector at the `number`-th, from 1, of a step's `count` blocks."""
+        return self
 
     def losers(self, candidates: Candidates) -> Tensor:
         """The tokens that go, `(tokens, heads or 1)` bool."""
@@ -129,6 +133,61 @@ class FuzzyRatio(Ratio):
         ordered = sorted_values(scores.flatten(), owners.flatten())
         starts, lengths = layout.offsets[:-1] * heads, candidates.counts.sum(1)
         return [quantile_of_sorted(ordered, starts, lengths, q) for q in (self.lower, self.upper)]
+
+
+@register
+@dataclass(frozen=True)
+class LinearRatio(Ratio):
+    """Learned Token Pruning's baseline (arXiv 2107.00910): top-k with linear keep rates.
+
+    At the k-th of the step's K blocks, `1 − (1 − keep)·k/K` of the document's first tokens are
+    left, so that `keep` of them leave the last one.
+    """
+
+    kind: ClassVar[str] = "linear-ratio"
+
+    def at_block(self, number: int, count: int) -> Selector:
+        """The same with the share that is left at this block."""
+        return replace(self, keep=1 - (1 - self.keep) * number / count)
+
+    def losers(self, candidates: Candidates) -> Tensor:
+        """The tokens that go, `(tokens, heads or 1)` bool."""
+        stay = keep_count(candidates.lengths, self.keep)[:, None]
+        return mark_lowest(candidates, candidates.counts - stay)
+
+
+@register
+@dataclass(frozen=True)
+class Threshold(Selector):
+    """Learned Token Pruning's baseline (arXiv 2107.00910): manual thresholds that rise by block.
+
+    At the k-th of the step's K blocks, tokens scored below `threshold · k/K` go. Ours are relative
+    to the document's mean score, which is 1: the paper's threshold on `1/n`-scaled scores of a
+    document of n tokens is ours over n (its code divides by the padded length N instead).
+
+    Attributes:
+        threshold: at the last of the step's blocks, in mean scores.
+    """
+
+    kind: ClassVar[str] = "threshold"
+
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("threshold", self.threshold, 0, 1000)
+
+    def at_block(self, number: int, count: int) -> Selector:
+        """The same with this block's threshold."""
+        return replace(self, threshold=self.threshold * number / count)
+
+    def losers(self, candidates: Candidates) -> Tensor:
+        """The tokens that go, `(tokens, heads or 1)` bool; each document keeps its best one."""
+        free = candidates.alive & ~candidates.pinned[:, None]
+        low = free & (candidates.scores < self.threshold)
+        counts, layout = candidates.counts, candidates.layout
+        wanted = torch.minimum(layout.count(low), counts - 1)
+        return mark_lowest(candidates, wanted)
 
 
 def floor_share(counts: Tensor, keep: float) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from laconic.ragged import Layout, Ragged
 
-__all__ = ["Candidates", "Stream"]
+__all__ = ["Candidates", "Observed", "Stream"]
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,20 @@ class Stream:
             combination token, which has none.
         key_mask: the tokens that are still keys and values of the next attention, `(tokens,)` or
             `(tokens, heads)` bool; None for all.
+        lengths: tokens that each document had before anything left, `(documents,)` int64.
+        weights: `(tokens,)`, how many tokens each one stands for where some were merged; None where
+            each is one.
+        groups: for each token that entered the last action, the row number of the token that it
+            was merged into; None where nothing was merged.
     """
 
     hidden: Tensor
     layout: Layout
     origins: Tensor
     key_mask: Tensor | None = None
+    lengths: Tensor | None = None
+    weights: Tensor | None = None
+    groups: Tensor | None = None
 
     @property
     def places(self) -> Tensor:
@@ -60,10 +68,35 @@ class Stream:
 
     def drop_tokens(self, losers: Tensor) -> Stream:
         """Take `losers`, `(tokens, 1)` bool, out of the stream: they are gone from here on."""
-        keep = ~losers[:, 0]
+        return self.select(~losers[:, 0])
+
+    def select(self, keep: Tensor) -> Stream:
+        """The tokens where `keep`, `(tokens,)` bool, is true."""
         kept = Ragged(self.hidden, self.layout).select(keep)
-        key_mask = None if self.key_mask is None else self.key_mask[keep]
-        return Stream(kept.values, kept.layout, self.origins[keep], key_mask)
+        return replace(
+            self,
+            hidden=kept.values,
+            layout=kept.layout,
+            origins=self.origins[keep],
+            key_mask=None if self.key_mask is None else self.key_mask[keep],
+            weights=None if self.weights is None else self.weights[keep],
+        )
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a scorer gets to see of a block.
+
+    Attributes:
+        stream: the tokens after the block's attention.
+        before: their hidden states before it, `(tokens, hidden)`.
+        attention: what the scorer asked the block's attention for, on the row and scaled by the
+            number of keys: `(tokens, heads or 1)`; None where it asked for nothing.
+    """
+
+    stream: Stream
+    before: Tensor
+    attention: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -75,12 +108,14 @@ class Candidates:
         alive: `(tokens, heads or 1)` bool, the document's own tokens that are still there.
         pinned: `(tokens,)` bool, tokens that must stay.
         layout: the documents' boundaries.
+        lengths: tokens that each document had before anything left, `(documents,)` int64.
     """
 
     scores: Tensor
     alive: Tensor
     pinned: Tensor
     layout: Layout
+    lengths: Tensor | None = None
 
     @cached_property
     def counts(self) -> Tensor:

@@ -1,0 +1,152 @@
+"""Merging, pooling and fusing against slow versions, one document and one token at a time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from laconic.ragged import Layout
+from laconic.reduction import Fuse, Merge, Pool, Stream
+from laconic.reduction.merging import merge_into
+
+WIDTH = 3
+
+
+@st.composite
+def streams(draw) -> Stream:
+    """Documents of own tokens, some with combination tokens behind, sizes known or not."""
+    lengths = draw(st.lists(st.integers(1, 9), min_size=1, max_size=4))
+    extra = draw(st.sampled_from([0, 2]))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 1 << 16)))
+    layout = Layout.from_lengths([length + extra for length in lengths])
+    origins = [place for n in lengths for place in [*range(n), *[-1] * extra]]
+    weights = None
+    if draw(st.booleans()):
+        weights = torch.randint(1, 4, (layout.tokens,), generator=generator).float()
+    hidden = torch.randn(layout.tokens, WIDTH, generator=generator)
+    return Stream(
+        hidden, layout, torch.tensor(origins), lengths=torch.tensor(lengths), weights=weights
+    )
+
+
+def documents(stream: Stream) -> list[range]:
+    ends = stream.layout.offsets.tolist()
+    return [range(first, last) for first, last in zip(ends[:-1], ends[1:], strict=True)]
+
+
+def assert_groups(stream: Stream, merged: Stream, groups: list[list[int]], shares=None) -> None:
+    """`groups`: the rows that became one, in the order of what came out, the leader first."""
+    sizes = [1.0] * len(stream.hidden) if stream.weights is None else stream.weights.tolist()
+    for row, members in enumerate(groups):
+        counts = [sizes[i] * (1.0 if shares is None else shares[i]) for i in members]
+        pairs = zip(counts, members, strict=True)
+        mean = sum(c * stream.hidden[i] for c, i in pairs) / sum(counts)
+        torch.testing.assert_close(merged.hidden[row], mean, rtol=1e-5, atol=1e-5)
+        assert merged.weights[row].item() == sum(sizes[i] for i in members)
+        assert merged.origins[row] == stream.origins[members[0]]
+        assert all(merged.groups[i] == row for i in members)
+    assert len(merged.hidden) == len(groups)
+    counts = [sum(members[0] in span for members in groups) for span in documents(stream)]
+    assert merged.layout.sizes == counts
+
+
+@given(streams(), st.data())
+def test_merging_into_leaders(stream, data):
+    leaders = list(range(stream.layout.tokens))
+    for span in documents(stream):
+        stay = data.draw(st.sets(st.sampled_from(list(span)), min_size=1))
+        for i in span:
+            leaders[i] = i if i in stay else data.draw(st.sampled_from(sorted(stay)))
+    shares = [data.draw(st.floats(0.1, 3)) for _ in leaders]
+    merged = merge_into(stream, torch.tensor(leaders), torch.tensor(shares))
+    groups = [
+        [i] + [j for j in range(len(leaders)) if leaders[j] == i and j != i]
+        for i in range(len(leaders))
+        if leaders[i] == i
+    ]
+    assert_groups(stream, merged, groups, shares)
+
+
+def matched(stream: Stream, span: range, keys: torch.Tensor, ratio: float) -> dict[int, int]:
+    """Bipartite soft matching of one document, as the paper tells it: who goes into whom."""
+    own = [i for i in span if stream.origins[i] >= 0]
+    even = [i for i in own if (i - span.start) % 2 == 0 and i != span.start]
+    odd = [i for i in own if (i - span.start) % 2 == 1]
+    if not odd:
+        return {}
+    best = {}
+    for i in even:
+        likeness = [torch.cosine_similarity(keys[i], keys[j], dim=0).item() for j in odd]
+        best[i] = (max(likeness), odd[likeness.index(max(likeness))])
+    ranked = sorted(even, key=lambda i: -best[i][0])
+    return {i: best[i][1] for i in ranked[: math.floor(ratio * len(own) + 1e-9)]}
+
+
+@given(streams(), st.sampled_from([0.0, 0.2, 0.5]), st.integers(0, 99))
+def test_merging_the_most_similar(stream, ratio, seed):
+    keys = torch.randn(stream.layout.tokens, 4, generator=torch.Generator().manual_seed(seed))
+    merged = Merge(ratio=ratio).apply(stream, None, keys)
+    goes: dict[int, int] = {}
+    for span in documents(stream):
+        goes |= matched(stream, span, keys, ratio)
+    rows = range(stream.layout.tokens)
+    groups = [[i] + [j for j in rows if goes.get(j) == i] for i in rows if i not in goes]
+    assert_groups(stream, merged, groups)
+
+
+def test_the_rules_of_merging():
+    hidden = torch.tensor([[9.0, 0], [3, 0], [1, 0], [0, 4]])
+    keys = torch.tensor([[1.0, 0], [0, 1], [0, 1], [1, 0]])
+    stream = Stream(hidden, Layout.from_lengths([4]), torch.arange(4))
+    # Token 2 goes into token 1.
+    states = {
+        rule: Merge(ratio=0.25, rule=rule).apply(stream, None, keys).hidden[1]
+        for rule in ("mean", "norm", "prune")
+    }
+    assert states["mean"].tolist() == [2, 0]
+    assert states["prune"].tolist() == [3, 0]
+    opposite = replace(stream, hidden=torch.tensor([[9.0, 0], [3, 0], [0, 1], [0, 4]]))
+    mean = Merge(ratio=0.25).apply(opposite, None, keys).hidden[1]
+    norm = Merge(ratio=0.25, rule="norm").apply(opposite, None, keys).hidden[1]
+    assert norm.norm().item() == pytest.approx(2)  # of the norms 3 and 1
+    torch.testing.assert_close(norm / norm.norm(), mean / mean.norm())
+
+
+@given(streams(), st.sampled_from([0.01, 0.25, 0.5, 0.7, 1.0]))
+def test_pooling_neighbours(stream, keep):
+    groups = []
+    for span in documents(stream):
+        own = [i for i in span if stream.origins[i] >= 0]
+        first, rest = own[0], own[1:]
+        left = max(1, math.ceil(keep * len(rest) - 1e-9)) if rest else 0
+        stretches = [
+            [i for place, i in enumerate(rest) if place * left // len(rest) == g]
+            for g in range(left)
+        ]
+        groups += [[first], *stretches, *[[i] for i in span if stream.origins[i] < 0]]
+    assert_groups(stream, Pool(keep=keep).apply(stream, None, None), groups)
+
+
+@given(streams(), st.integers(1, 3), st.booleans(), st.data())
+def test_fusing_the_tail(stream, tokens, weighted, data):
+    own = stream.embedded.tolist()
+    lost = [flag and data.draw(st.booleans()) for flag in own]
+    scores = [data.draw(st.floats(0.1, 3)) for _ in own]
+    groups = []
+    for span in documents(stream):
+        tail = [i for i in span if lost[i]]
+        parts: dict[int, list[int]] = {}
+        for rank, i in enumerate(tail):
+            parts.setdefault(rank * tokens // len(tail), []).append(i)
+        heads = {members[0]: members for members in parts.values()}
+        groups += [heads.get(i, [i]) for i in span if not lost[i] or i in heads]
+    fused = Fuse(tokens=tokens, weighted=weighted).apply(
+        stream, torch.tensor(lost)[:, None], torch.tensor(scores)[:, None]
+    )
+    # Only among the tail do the scores matter, and a group of one is itself whatever its share.
+    assert_groups(stream, fused, groups, scores if weighted else None)
