@@ -9,8 +9,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,13 +21,13 @@ from transformers import AutoTokenizer
 from laconic.data import Documents, LabelSpace, split_validation
 from laconic.devices import resolve_device
 from laconic.encoding import EncodedDocuments, encode
-from laconic.errors import DataError, LaconicWarning, ModelError, OutputError
+from laconic.errors import DataError, LaconicWarning, ModelError, OutputError, PlanError
 from laconic.inference import Forward, run_model
 from laconic.metrics import evaluate_logits
-from laconic.model import LaconicForSequenceClassification, from_encoder, with_plan
+from laconic.model import LaconicForSequenceClassification, from_encoder
 from laconic.reduction import Plan, preset
 from laconic.training import TrainingDocuments, TrainingSettings
-from laconic.training.run import train_model
+from laconic.training.stages import StagedTraining
 from laconic.unknown import count_unknown
 
 __all__ = ["Classifier"]
@@ -43,6 +42,9 @@ class Classifier:
         model: the encoder to start from: a Hub name, a directory of transformers, or a dense
             laconic model. Not read before `fit`.
         method: the reduction: a preset's name, or a `Plan`.
+        method_options: the preset's options; see `laconic.preset`.
+        target_flops: multiply-adds to reach, over those of the dense model on the same documents:
+            the option of the preset that moves its cost is set for it in `fit`. None to leave it.
         max_length: most tokens of a document or window; None for what the encoder takes, at most
             512 (longer contexts have to be asked for).
         long: what happens to longer documents: `"truncate"`, `"head-tail"` or `"windows"`.
@@ -67,6 +69,8 @@ class Classifier:
         model: str | Path = DEFAULT_MODEL,
         *,
         method: str | Plan = "focus-pfc",
+        method_options: Mapping[str, Any] | None = None,
+        target_flops: float | None = None,
         max_length: int | None = None,
         long: str = "truncate",
         head: str = "auto",
@@ -76,7 +80,13 @@ class Classifier:
         **loading: Any,
     ) -> None:
         self.source = str(model)
-        self.plan = preset(method) if isinstance(method, str) else method
+        self.method_options = dict(method_options or {})
+        if isinstance(method, Plan) and (self.method_options or target_flops is not None):
+            raise PlanError(
+                "method_options and target_flops are for a preset's name, got a plan of your own"
+            )
+        self.plan = method if isinstance(method, Plan) else preset(method, **self.method_options)
+        self.target_flops = target_flops
         self.max_length = max_length
         self.long = long
         self.head = head
@@ -208,52 +218,24 @@ class Classifier:
         if validation is not None:
             held_out = self._training_documents(validation, space, None)
         self._tell(*(part.encoded for part in (train, held_out) if part is not None))
-        options = {"resume": resume, "progress": progress}
-        first, asked = None, settings
-        if self.model.head_is_new and settings.dense_share and not self.plan.is_dense:
-            first = self._fit_dense(space, train, held_out, settings, options)
-            settings = settings.plan_stage()
-        record = train_model(
-            self.model, train, held_out, settings, checkpoints=self._stage("plan"), **options
+        training = StagedTraining(
+            make=lambda plan, head: self._new_model(space, plan, head).to(self.device),
+            plan=self.plan,
+            settings=settings,
+            options=self.method_options,
+            target=self.target_flops,
+            batch_tokens=self.batch_tokens,
+            checkpoints=self._checkpoints,
+            flow={"resume": resume, "progress": progress},
         )
-        if first is not None:
-            record["dense_stage"] = first
-            record["settings"] |= {"epochs": asked.epochs, "seed": asked.seed}
-            for name in ("steps", "seconds"):
-                record[name] += first[name]
-            record["resumed"] |= first["resumed"]
+        model, record = training.run(self.model, train, held_out)
+        self.plan = training.plan
+        self._adopt(model, self.tokenizer)
         record["lengths"] = vars(train.encoded.report)
         record["source"] = Path(self.source).name
         record["teacher"] = None if teacher is None else Path(teacher.source).name
         self.training = record
         return self
-
-    def _fit_dense(
-        self,
-        space: LabelSpace,
-        train: TrainingDocuments,
-        held_out: TrainingDocuments | None,
-        settings: TrainingSettings,
-        options: dict[str, Any],
-    ) -> dict[str, Any]:
-        """Train the encoder dense, put it under the plan, and let it teach if nobody else does."""
-        dense = self._new_model(space, preset("dense"), self.model.config.head).to(self.device)
-        untaught = replace(train, teacher_logits=None)
-        record = train_model(
-            dense,
-            untaught,
-            held_out,
-            settings.dense_stage(),
-            checkpoints=self._stage("dense"),
-            **options,
-        )
-        if train.teacher_logits is None:
-            train.teacher_logits = run_model(dense, train.encoded, self.batch_tokens).logits
-        self._adopt(with_plan(dense, self.plan), self.tokenizer)
-        return record
-
-    def _stage(self, name: str) -> Path | None:
-        return None if self._checkpoints is None else self._checkpoints / name
 
     def _new_tokenizer(self) -> Any:
         return _load_tokenizer(self.source, self.loading)

@@ -99,6 +99,17 @@ class EncodedDocuments:
         """Tokens that a model will read."""
         return int(self.sizes.sum())
 
+    def select(self, numbers: Sequence[int]) -> EncodedDocuments:
+        """Some of the documents, in the order of `numbers`; the report stays that of all."""
+        parts = [
+            range(start, start + count)
+            for start, count in zip(self.starts[numbers], self.counts[numbers], strict=True)
+        ]
+        chosen = [window for part in parts for window in part]
+        types = None if self.types is None else [self.types[i] for i in chosen]
+        counts = self.counts[numbers]
+        return EncodedDocuments([self.windows[i] for i in chosen], types, counts, self.report)
+
 
 def encode(
     tokenizer: Any,

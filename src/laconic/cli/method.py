@@ -1,38 +1,34 @@
-"""From `--method`, `--method-option` and `--plan` to a plan."""
+"""From `--method-option` to the options of a preset."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from pathlib import Path
 
 import typer
 
 from laconic.errors import PlanError
-from laconic.reduction import Plan, preset, preset_options
+from laconic.reduction import preset_options
 
-__all__ = ["make_plan"]
+__all__ = ["read_options"]
 
 
-def make_plan(method: str, options: Sequence[str], plan: Path | None) -> Plan:
-    """Make the plan of a preset with its options, or read one from a file.
+def read_options(method: str, options: Sequence[str]) -> dict[str, object]:
+    """The options of a preset, in the types of their defaults.
 
     Args:
-        method: a preset's name; not looked at if there is a file.
+        method: a preset's name.
         options: `KEY=VALUE` each.
-        plan: a JSON file, or None.
 
     Raises:
-        PlanError: for a preset, an option, a value or a file that is wrong.
+        PlanError: for a preset or a value that is wrong.
 
     Example:
-        >>> make_plan("focus-c", ["combine_at=7/12", "tokens=4"], None).combine.tokens
+        >>> read_options("focus-c", ["combine_at=7/12", "tokens=4"])["tokens"]
         4
-        >>> make_plan("topk", ["linear=true"], None).steps[0].select.kind
-        'linear-ratio'
+        >>> read_options("topk", ["linear=true"])
+        {'linear': True}
     """
-    if plan is not None:
-        return Plan.from_file(plan)
     defaults = preset_options(method)
     values: dict[str, object] = {}
     for option in options:
@@ -43,7 +39,7 @@ def make_plan(method: str, options: Sequence[str], plan: Path | None) -> Plan:
             )
         key = key.strip().replace("-", "_")
         values[key] = _typed(key, text.strip(), defaults.get(key))
-    return preset(method, **values)
+    return values
 
 
 def _typed(key: str, text: str, default: object) -> object:

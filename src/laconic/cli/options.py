@@ -208,6 +208,15 @@ Teacher = Annotated[
         "--teacher", "A trained model of the same labels to distil from.", METHOD, metavar="MODEL"
     ),
 ]
+TargetFlops = Annotated[
+    float | None,
+    _option(
+        "--target-flops",
+        "Multiply-adds to reach, over the dense model's; sets the method's share or block.",
+        METHOD,
+        metavar="R",
+    ),
+]
 DenseShare = Annotated[
     float,
     _option(

@@ -13,12 +13,12 @@ import typer
 from laconic.classifier import DEFAULT_MODEL, Classifier
 from laconic.cli import options as o
 from laconic.cli.messages import count, print_json, say
-from laconic.cli.method import make_plan
+from laconic.cli.method import read_options
 from laconic.cli.outputs import check_directory
 from laconic.cli.reading import describe, read
 from laconic.data import Documents, LabelSpace, split_validation
 from laconic.errors import LaconicWarning
-from laconic.reduction import Plan
+from laconic.reduction import Plan, preset
 from laconic.training import TrainingSettings
 
 __all__ = ["train"]
@@ -46,6 +46,7 @@ def train(
     method_option: o.MethodOption = None,
     plan: o.PlanFile = None,
     teacher: o.Teacher = None,
+    target_flops: o.TargetFlops = None,
     dense_share: o.DenseShare = _SETTINGS.dense_share,
     distillation_weight: o.DistillationWeight = _SETTINGS.distillation_weight,
     temperature: o.Temperature = _SETTINGS.temperature,
@@ -68,7 +69,7 @@ def train(
 ) -> None:
     """Train a classifier on labelled documents."""
     settings = _settings(ctx)
-    reduction = _plan(ctx)
+    reduction = _reduction(ctx)
     check_directory(out, overwrite=overwrite, resume=resume)
     documents = read(ctx, data, labels="required", problem_type=problem_type)
     space = LabelSpace.infer(documents.labels, problem_type)
@@ -101,14 +102,23 @@ def _settings(ctx: typer.Context) -> TrainingSettings:
     return TrainingSettings(**(given | {"report_to": tuple(given["report_to"] or ())}))
 
 
-def _plan(ctx: typer.Context) -> Plan:
+def _reduction(ctx: typer.Context) -> dict[str, Any]:
+    """What a `Classifier` is told of the reduction: a preset and its options, or a plan's file."""
     values = ctx.params
-    if values["plan"] is not None and (_is_given(ctx, "method") or values["method_option"]):
-        raise typer.BadParameter("--plan stands in place of --method and --method-option")
-    return make_plan(values["method"], values["method_option"] or (), values["plan"])
+    method, options = values["method"], values["method_option"] or ()
+    if values["plan"] is None:
+        chosen = read_options(method, options)
+        preset(method, **chosen)  # a wrong one is refused before anything is read
+        target = values["target_flops"]
+        return {"method": method, "method_options": chosen, "target_flops": target}
+    if _is_given(ctx, "method") or options or values["target_flops"] is not None:
+        raise typer.BadParameter(
+            "--plan stands in place of --method, --method-option and --target-flops"
+        )
+    return {"method": Plan.from_file(values["plan"])}
 
 
-def _classifier(ctx: typer.Context, plan: Plan) -> Classifier:
+def _classifier(ctx: typer.Context, reduction: dict[str, Any]) -> Classifier:
     values = ctx.params
     source = values["model"]
     if source is None:
@@ -116,12 +126,12 @@ def _classifier(ctx: typer.Context, plan: Plan) -> Classifier:
     loading = {} if values["revision"] is None else {"revision": values["revision"]}
     return Classifier(
         source,
-        method=plan,
         max_length=values["max_length"],
         long=str(values["long"]),
         head=str(values["head"]),
         problem_type=values["problem_type"] and str(values["problem_type"]),
         device=values["device"],
+        **reduction,
         **loading,
     )
 

@@ -6,7 +6,13 @@ from laconic.reduction.layers import resolve_layer, resolve_layers
 from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.parts import Part, register
 from laconic.reduction.plan import PLAN_VERSION, Plan, ResolvedPlan, Step
-from laconic.reduction.presets import preset, preset_options, preset_summary, presets
+from laconic.reduction.presets import (
+    budget_option,
+    preset,
+    preset_options,
+    preset_summary,
+    presets,
+)
 from laconic.reduction.scorers import (
     AttentionScorer,
     ColumnMean,
@@ -53,6 +59,7 @@ __all__ = [
     "Step",
     "Stream",
     "Threshold",
+    "budget_option",
     "preset",
     "preset_options",
     "preset_summary",

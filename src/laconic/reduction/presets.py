@@ -12,7 +12,7 @@ from laconic.reduction.plan import Plan, Step
 from laconic.reduction.scorers import ColumnMean, Position, RandomScore, Scorer
 from laconic.reduction.selectors import FuzzyRatio, LinearRatio, Ratio, Threshold
 
-__all__ = ["preset", "preset_options", "preset_summary", "presets"]
+__all__ = ["budget_option", "preset", "preset_options", "preset_summary", "presets"]
 
 
 def dense() -> Plan:
@@ -165,6 +165,50 @@ _PRESETS: dict[str, Callable[..., Plan]] = {
     "truncate": truncate,
     "fewer-layers": fewer_layers,
 }
+
+
+# The option of each preset that moves its cost: the ends of a range, or "blocks" for every block
+# that can combine, or "shares" for every number of blocks.
+_BUDGETS: dict[str, tuple[str, tuple[float, float] | str]] = {
+    "focus-p": ("keep", (0.01, 1.0)),
+    "focus-pf": ("keep", (0.01, 1.0)),
+    "focus-c": ("combine_at", "blocks"),
+    "focus-pfc": ("combine_at", "blocks"),
+    "topk": ("keep", (0.01, 1.0)),
+    "threshold": ("threshold", (0.0, 10.0)),
+    "tome": ("ratio", (0.0, 0.5)),
+    "fca": ("keep", (0.01, 1.0)),
+    "pool": ("keep", (0.01, 1.0)),
+    "random": ("keep", (0.01, 1.0)),
+    "truncate": ("keep", (0.01, 1.0)),
+    "fewer-layers": ("keep", "shares"),
+}
+
+
+def budget_option(name: str, depth: int) -> tuple[str, tuple[float, ...]]:
+    """The option of a preset that moves its cost, and its values on an encoder of so many blocks.
+
+    Args:
+        name: one of `presets()`.
+        depth: blocks of the encoder.
+
+    Returns:
+        The option's name, and the two ends of its range, or all values that it may have.
+
+    Raises:
+        PlanError: if the preset has none.
+    """
+    _find(name)
+    if name not in _BUDGETS:
+        raise PlanError(
+            f"the method must be one of {', '.join(_BUDGETS)} for a target, got {name!r}"
+        )
+    option, values = _BUDGETS[name]
+    if values == "blocks":
+        return option, tuple(range(depth - 1))
+    if values == "shares":
+        return option, tuple(blocks / depth for blocks in range(1, depth + 1))
+    return option, values
 
 
 def presets() -> tuple[str, ...]:

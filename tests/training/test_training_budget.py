@@ -1,0 +1,118 @@
+"""A target for the multiply-adds is reached, or refused with what can be reached."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from laconic import Classifier, Plan, TrainingSettings, preset
+from laconic.data import Documents
+from laconic.errors import PlanError
+from laconic.reduction import budget_option, presets
+from laconic.training.budget import plan_for_target
+from words import labelled, save_encoder
+
+QUICK = TrainingSettings(epochs=1, learning_rate=1e-3, batch_tokens=512, seed=1)
+BY_SHARES = ("topk", "threshold", "tome", "fca", "pool", "random", "truncate")
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return save_encoder(tmp_path_factory.mktemp("encoder"), num_hidden_layers=4)
+
+
+@pytest.fixture(scope="module")
+def dense(encoder):
+    return Classifier(encoder, method="dense").fit(*long_documents(), settings=QUICK)
+
+
+def long_documents(count=40, seed=0):
+    texts, labels = labelled(count, seed=seed)
+    # Long enough for a share of the tokens to be fine-grained.
+    return [f"{text} {text} {text} {text}" for text in texts], labels
+
+
+def share(classifier, dense, texts):
+    costs = [one.forward(one.encode(texts)).multiply_adds for one in (classifier, dense)]
+    return costs[0] / costs[1]
+
+
+@pytest.mark.parametrize("method", BY_SHARES)
+def test_methods_that_remove_tokens_land_within_five_percent_on_other_documents(
+    encoder, dense, method
+):
+    target = 0.6
+    classifier = Classifier(encoder, method=method, target_flops=target)
+    classifier.fit(*long_documents(), settings=QUICK)
+    held_out, _ = long_documents(30, seed=9)
+    assert share(classifier, dense, held_out) == pytest.approx(target, rel=0.05)
+    option = budget_option(method, 4)[0]
+    assert classifier.model.config.reduction_plan() == classifier.plan
+    assert classifier.plan != preset(method), f"{option} was set"
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "near"), [("fewer-layers", 0.5, 0.51), ("focus-c", 0.6, 0.6)]
+)
+def test_methods_that_move_blocks_take_the_nearest(dense, method, target, near):
+    encoded = dense.encode(long_documents()[0])
+    plan = plan_for_target(dense.model, method, {}, target, encoded)
+    name, values = budget_option(method, 4)
+    whole = dense.forward(encoded).multiply_adds
+
+    def cost(value):
+        from laconic.inference import run_model
+        from laconic.model import with_plan
+
+        model = with_plan(dense.model, preset(method, **{name: value}))
+        return run_model(model, encoded, 4096).multiply_adds / whole
+
+    best = min(values, key=lambda value: abs(cost(value) - target))
+    assert plan == preset(method, **{name: best})
+
+
+def test_every_method_but_dense_has_an_option_that_moves_its_cost():
+    assert {name for name in presets() if name != "dense"} == {
+        name for name in presets() if name != "dense" and budget_option(name, 6)
+    }
+    with pytest.raises(PlanError, match="for a target, got 'dense'"):
+        budget_option("dense", 6)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "target", "message"),
+    [
+        (
+            "topk",
+            {},
+            0.01,
+            r"target_flops must be between 0\.\d\d and 1\.\d\d for 'topk'.*got 0.01",
+        ),
+        ("focus-p", {}, 0.3, r"target_flops must be between 0\.\d\d and 1\.\d\d for 'focus-p'"),
+        ("fewer-layers", {}, 0.1, r"between 0\.2\d and 1\.00 for 'fewer-layers'"),
+        ("topk", {"keep": 0.5}, 0.5, "keep must be left out where target_flops sets it, got 0.5"),
+        ("topk", {}, 1.5, "target_flops must be a number between 0 and 1, got 1.5"),
+        ("dense", {}, 0.5, "the method must be one of .* for a target, got 'dense'"),
+    ],
+)
+def test_targets_that_no_setting_reaches_are_refused(dense, method, options, target, message):
+    encoded = dense.encode(long_documents()[0])
+    with pytest.raises(PlanError, match=message):
+        plan_for_target(dense.model, method, options, target, encoded)
+
+
+def test_a_plan_of_ones_own_has_no_option_to_set(encoder):
+    with pytest.raises(PlanError, match="for a preset's name, got a plan of your own"):
+        Classifier(encoder, method=Plan("mine"), target_flops=0.5)
+
+
+def test_the_plan_is_in_the_saved_model(encoder, tmp_path):
+    documents = Documents.from_lists(*long_documents())
+    classifier = Classifier(
+        encoder, method="topk", method_options={"score": "hidden-change"}, target_flops=0.7
+    )
+    classifier.fit(documents, settings=QUICK).save(tmp_path)
+    plan = Plan.from_dict(json.loads((tmp_path / "config.json").read_text())["plan"])
+    assert plan == classifier.plan
+    assert plan.steps[0].score.kind == "hidden-change"
