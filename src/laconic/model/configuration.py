@@ -34,6 +34,7 @@ class LaconicConfig(PreTrainedConfig):
             as the encoder takes.
         long: what happens to longer documents: `"truncate"`, `"head-tail"` or `"windows"`.
         window_overlap: tokens that neighbouring windows share.
+        separator_id: the token that ends a text ([SEP]); combination tokens start from it.
 
     Raises:
         PlanError: if the plan is wrong or does not fit the encoder.
@@ -58,6 +59,7 @@ class LaconicConfig(PreTrainedConfig):
     max_length: int | None = None
     long: str = "truncate"
     window_overlap: int = 64
+    separator_id: int | None = None
     pad_token_id: int | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
