@@ -16,15 +16,15 @@ from typing import Any, Self
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from transformers import AutoTokenizer
 
 from laconic.data import Documents, LabelSpace, split_validation
 from laconic.devices import resolve_device
 from laconic.encoding import EncodedDocuments, encode
 from laconic.errors import DataError, LaconicWarning, ModelError, OutputError, PlanError
 from laconic.inference import Forward, run_model
-from laconic.metrics import evaluate_logits
+from laconic.metrics import evaluate_logits, predict_from_logits
 from laconic.model import LaconicForSequenceClassification, from_encoder
+from laconic.model.loading import load_classifier, load_tokenizer
 from laconic.reduction import Plan, preset
 from laconic.training import TrainingDocuments, TrainingSettings
 from laconic.training.stages import StagedTraining
@@ -125,15 +125,13 @@ class Classifier:
         Raises:
             ModelError: if it is not a classifier, or cannot be read.
         """
-        from laconic.model.loading import load_classifier
-
         classifier = cls(source, method="dense", device=device, batch_tokens=batch_tokens)
         model = load_classifier(str(source), **loading)
         config = model.config
         config.max_length = max_length or config.max_length
         config.long = long or config.long
         classifier.plan = config.reduction_plan()
-        classifier._adopt(model, _load_tokenizer(str(source), loading))
+        classifier._adopt(model, load_tokenizer(str(source), loading))
         return classifier
 
     def save(self, directory: str | Path) -> Path:
@@ -212,7 +210,9 @@ class Classifier:
         space = LabelSpace.infer(documents.labels, self.problem_type)
         self._checkpoints = None if out is None else Path(out) / "checkpoints"
         torch.manual_seed(settings.seed)
-        self._adopt(self._new_model(space, self.plan, self.head), self._new_tokenizer())
+        self._adopt(
+            self._new_model(space, self.plan, self.head), load_tokenizer(self.source, self.loading)
+        )
         train = self._training_documents(documents, space, teacher)
         held_out = None
         if validation is not None:
@@ -236,9 +236,6 @@ class Classifier:
         record["teacher"] = None if teacher is None else Path(teacher.source).name
         self.training = record
         return self
-
-    def _new_tokenizer(self) -> Any:
-        return _load_tokenizer(self.source, self.loading)
 
     def _new_model(
         self, space: LabelSpace, plan: Plan, head: str
@@ -361,11 +358,12 @@ class Classifier:
     def decide(self, logits: np.ndarray) -> list[str] | list[list[str]] | list[float]:
         """Labels from logits `(documents, labels)`."""
         problem, names = self._problem(), self.classes_
+        predicted = predict_from_logits(logits, problem)
         if problem == "regression":
-            return [float(value) for value in logits[:, 0]]
+            return [float(value) for value in predicted[:, 0]]
         if problem == "multi_label_classification":
-            return [[names[i] for i in np.flatnonzero(row > 0)] for row in logits]
-        return [names[number] for number in logits.argmax(1)]
+            return [[names[i] for i in np.flatnonzero(row)] for row in predicted]
+        return [names[number] for number in predicted]
 
     def evaluate(
         self, documents: Documents, progress: Callable[[int], None] | None = None
@@ -409,19 +407,3 @@ def _set_apart(documents: Documents, share: float, seed: int) -> tuple[Documents
     if share == 0:
         return documents, None
     return split_validation(documents, fraction=share, seed=seed)
-
-
-def _load_tokenizer(source: str, loading: dict[str, Any]) -> Any:
-    options = {name: loading[name] for name in loading if name != "dtype"}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"the tokenizer of {source} cannot be loaded: {reason}") from None
-    # A tokenizer.json may carry truncation and padding of its own (sentence-transformers write 128
-    # tokens into it), which other readers of a saved copy would obey.
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        backend.no_truncation()
-        backend.no_padding()
-    return tokenizer

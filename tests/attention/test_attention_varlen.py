@@ -131,12 +131,11 @@ def test_fits(expected, changes):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize(
     ("keys", "window"), [("all", None), ("all", 16), ("shared", None), ("each", None)]
 )
 def test_the_kernel_agrees_with_the_loop(keys, window):
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
     sizes, heads = [40, 1, 40, 130], 4
     alive = None
     if keys != "all":

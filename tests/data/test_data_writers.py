@@ -7,6 +7,7 @@ import decimal
 import errno
 import json
 import os
+import sys
 import uuid
 
 import numpy as np
@@ -210,14 +211,12 @@ def test_types_that_cannot_be_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="making links takes a privilege there")
 def test_a_link_keeps_pointing(tmp_path):
     real = tmp_path / "real.csv"
     real.write_text("old")
     link = tmp_path / "link.csv"
-    try:
-        link.symlink_to(real)
-    except OSError:
-        pytest.skip("links cannot be made here")
+    link.symlink_to(real)
     write_table(link, pa.table({"text": ["t"]}), {}, overwrite=True)
     assert link.is_symlink() and read_documents(real).texts == ["t"]
 

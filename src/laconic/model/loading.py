@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -26,10 +25,12 @@ from laconic.backbones import backbone_for
 from laconic.backbones.families import backbone_class
 from laconic.errors import LaconicError, ModelError
 from laconic.model.configuration import LaconicConfig
-from laconic.model.modeling import LaconicForSequenceClassification, family_head
-from laconic.reduction import Combiner, Plan, preset
+from laconic.model.heads import family_head
+from laconic.model.modeling import LaconicForSequenceClassification
+from laconic.model.starting import start_combiner
+from laconic.reduction import Plan, preset
 
-__all__ = ["dense_checkpoint", "from_encoder", "load_classifier", "with_plan"]
+__all__ = ["dense_checkpoint", "from_encoder", "load_classifier", "load_tokenizer", "with_plan"]
 
 _LOADING = ("revision", "token", "cache_dir", "local_files_only", "dtype")
 
@@ -211,6 +212,31 @@ def with_plan(
     return model.to(device=dense.device, dtype=dense.dtype).eval()
 
 
+def load_tokenizer(source: str, loading: Mapping[str, Any]) -> Any:
+    """Load a checkpoint's tokenizer.
+
+    Args:
+        source: a Hub name or a directory.
+        loading: the options of `from_encoder`; `dtype` is not a tokenizer's.
+
+    Raises:
+        ModelError: if it cannot be read.
+    """
+    options = {name: loading[name] for name in loading if name != "dtype"}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"the tokenizer of {source} cannot be loaded: {reason}") from None
+    # A tokenizer.json may carry truncation and padding of its own (sentence-transformers write 128
+    # tokens into it), which other readers of a saved copy would obey.
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_truncation()
+        backend.no_padding()
+    return tokenizer
+
+
 def _from_dense(
     source: str,
     plan: Plan,
@@ -322,7 +348,7 @@ def _take_over(model: LaconicForSequenceClassification, stock: PreTrainedModel, 
     combining = model.plan.combining
     if combining is not None:
         source = backbone_for(base)
-        _start_combiner(model.combiner, source, combining, model.config.separator_id)
+        start_combiner(model.combiner, source, combining, model.config.separator_id)
     own = model.encoder.state_dict()
     lacking = sorted(key for key in own if key not in state and "pooler." not in key)
     if lacking:
@@ -332,51 +358,12 @@ def _take_over(model: LaconicForSequenceClassification, stock: PreTrainedModel, 
         model.head.load_state_dict(family_head(stock).state_dict())
 
 
-def _start_combiner(combiner: Combiner, source: Any, block: int, separator: int | None) -> None:
-    """Start from the replaced block's projections, with norms that change nothing but the scale."""
-    projections = source.projections(source.blocks[block])
-    for name in ("query", "key", "value", "output"):
-        _copy_linear(getattr(combiner, name), getattr(projections, name))
-    combiner.tokens.copy_(starting_tokens(source, combiner.tokens.shape[0], separator))
-
-
-def _copy_linear(target: nn.Linear, source: nn.Linear) -> None:
-    target.weight.copy_(source.weight)
-    if source.bias is None:
-        target.bias.zero_()
-    else:
-        target.bias.copy_(source.bias)
-
-
-def starting_tokens(source: Any, count: int, separator: int | None) -> Tensor:
-    """First vectors of the combination tokens: the separator ([SEP]) at places spread out.
-
-    Put in the place of a block of dense models of MiniLM-L6 that were fine-tuned, and not trained
-    any further, combination tokens that start so cost 0.0, 5.0 and 2.3 points on 300 documents of
-    BBC, R8 and 20 Newsgroups. Words, or random vectors on the scale of embedded tokens, cost 53
-    points on 20 Newsgroups: the random ones are one and the same vector after three blocks, so that
-    groups are arbitrary (2026-11-22). Without a separator the places are those of random words.
-    """
-    words = source.encoder.get_input_embeddings().num_embeddings
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(words // 10, max(1, words // 2), (count,), generator=generator)
-    if separator is not None:
-        ids = torch.full_like(ids, separator)
-    room = min(512, source.longest_document or 512)
-    places = 1 + torch.arange(count) * max(1, room // (2 * count)) % max(1, room - 1)
-    tokens = source.embed(ids, places, None)
-    # Where places are not embedded, as with rotary positions, all would start as one.
-    return tokens + 0.01 * tokens.std() * torch.randn(tokens.shape, generator=generator)
-
-
 def _separator_id(source: str, config: PreTrainedConfig, loading: dict[str, Any]) -> int | None:
     """The id of [SEP], from the configuration or else the tokenizer; None if there is neither."""
     for name in ("sep_token_id", "eos_token_id"):
         if isinstance(found := getattr(config, name, None), int):
             return found
-    options = {name: loading[name] for name in loading if name != "dtype"}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
-    except (OSError, ValueError, KeyError, TypeError):
+        return load_tokenizer(source, loading).sep_token_id
+    except ModelError:
         return None  # a model without its tokenizer can still be built
-    return tokenizer.sep_token_id

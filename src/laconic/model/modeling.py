@@ -13,18 +13,20 @@ from typing import Any, Literal
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils.generic import can_return_tuple
 
-from laconic.attention import NAME, KeySet, Packing, ScoreRequest
+from laconic.attention import NAME, KeySet, Packing
 from laconic.backbones import backbone_for
 from laconic.errors import LaconicWarning, ModelError
 from laconic.model.configuration import LaconicConfig
+from laconic.model.heads import build_encoder_and_head
 from laconic.model.inputs import PackedInputs, pack_inputs
+from laconic.model.steps import carry_out, score_request, scores_on_row
 from laconic.model.trace import LayerTrace, Trace, attention_cost, group_trace, score_cost
 from laconic.ragged import Layout, Ragged
-from laconic.reduction import Candidates, Combiner, Observed, Step, Stream
+from laconic.reduction import Combiner, Observed, Step, Stream
 
 __all__ = ["LaconicForSequenceClassification", "LaconicOutput"]
 
@@ -34,24 +36,6 @@ class LaconicOutput(SequenceClassifierOutput):
     """Loss, logits `(documents, labels)`, and the trace where `output_trace=True` asked for it."""
 
     trace: Trace | None = None
-
-
-class MeanHead(nn.Module):
-    """A linear classifier on the mean of the output tokens."""
-
-    def __init__(self, width: int, labels: int, dropout: float) -> None:
-        super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(width, labels)
-
-    def forward(self, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
-        """Logits `(documents, labels)`; `weights` `(tokens,)` are those of the mean."""
-        if weights is None:
-            mean = hidden.mean()
-        else:
-            totals = hidden.with_values(weights).sum()[:, None]
-            mean = hidden.with_values(hidden.values * weights[:, None]).sum() / totals
-        return self.classifier(self.dropout(mean))
 
 
 class LaconicForSequenceClassification(PreTrainedModel):
@@ -89,7 +73,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
         self.gradient_checkpointing = False
         # Whether the head has yet to learn the labels; what makes a model on an encoder says so.
         self.head_is_new = False
-        self.encoder, self.head = _build_encoder_and_head(config)
+        self.encoder, self.head = build_encoder_and_head(config)
         self.plan = config.reduction_plan().resolve(config.encoder_config.num_hidden_layers)
         self.backbone = backbone_for(self.encoder)
         self.combiner = None
@@ -202,7 +186,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
         if self.combiner is None:
             stream = Stream(hidden, layout, layout.places, lengths=layout.lengths)
             for step in self.plan.inputs:
-                stream = _act(step, stream, Observed(stream, hidden))[0]
+                stream = carry_out(step, stream, Observed(stream, hidden))[0]
             return stream
         tokens = self.combiner.tokens
         row = Ragged(hidden, layout).append(tokens)
@@ -218,7 +202,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
         packing = Packing(
             entered,
             keys,
-            scores=_request(steps, stream),
+            scores=score_request(steps, stream),
             positions=stream.origins,
             weights=stream.weights,
             dropout=self.config.attention_dropout,
@@ -234,8 +218,8 @@ class LaconicForSequenceClassification(PreTrainedModel):
         stream = replace(stream, hidden=hidden, groups=None)
         importance = None
         for step in steps:
-            seen = None if raw is None else _on_row(raw, packing, keys)
-            stream, importance = _act(step, stream, Observed(stream, before, seen))
+            seen = None if raw is None else scores_on_row(raw, packing, keys)
+            stream, importance = carry_out(step, stream, Observed(stream, before, seen))
         hidden = self._checkpointed(lambda x: backbone.transform(layer, x), stream.hidden)
         stream = replace(stream, hidden=hidden)
         record = self._record(layer, packing, stream, steps)
@@ -320,80 +304,6 @@ def _refuse_attention(chosen: Any) -> None:
         LaconicWarning,
         stacklevel=4,
     )
-
-
-def _build_encoder_and_head(config: LaconicConfig) -> tuple[PreTrainedModel, nn.Module]:
-    """The encoder, and either a mean head or the modules of the family's own head."""
-    encoder_config = config.encoder_config
-    if config.head == "mean":
-        pooler = {"add_pooling_layer": False} if _has_pooler(encoder_config) else {}
-        encoder = AutoModel.from_config(encoder_config, attn_implementation=NAME, **pooler)
-        head = MeanHead(encoder_config.hidden_size, config.num_labels, config.classifier_dropout)
-        return encoder, head
-    encoder_config.num_labels = config.num_labels
-    stock = AutoModelForSequenceClassification.from_config(encoder_config, attn_implementation=NAME)
-    return stock.base_model, family_head(stock)
-
-
-def _has_pooler(config: Any) -> bool:
-    return config.model_type in ("bert", "roberta", "xlm-roberta", "camembert")
-
-
-def family_head(stock: PreTrainedModel) -> nn.ModuleDict:
-    """The modules of a stock classifier that are not its encoder, under their own names."""
-    children = stock.named_children()
-    return nn.ModuleDict({name: m for name, m in children if name != stock.base_model_prefix})
-
-
-def _request(steps: list[Step], stream: Stream) -> ScoreRequest | None:
-    """What a block's step needs from its attention."""
-    if not steps:
-        return None
-    if not steps[0].act.selects:
-        kind = steps[0].act.attention
-        return None if kind is None else ScoreRequest(kind)
-    scorer = steps[0].score
-    if scorer.attention is None:
-        return None
-    counted = None if scorer.count_combination_tokens else stream.embedded
-    return ScoreRequest(
-        kind=scorer.attention,
-        per_head=scorer.per_head,
-        counted=counted,
-        rows=getattr(scorer, "rows", 32),
-        diagonal=getattr(scorer, "diagonal", True),
-        values=scorer.values,
-    )
-
-
-def _on_row(raw: Tensor, packing: Packing, keys: KeySet | None) -> Tensor:
-    """Scores of key places put back on the row and scaled, `(tokens, heads or 1)`.
-
-    They get mean 1 over the keys of the head that has most of them. Keys asked for come as they
-    are.
-    """
-    if packing.scores.kind == "keys":
-        return raw
-    layout = packing.layout
-    if keys is None:
-        return raw * layout.lengths[layout.owners][:, None]
-    # One factor for all heads of a document: quantiles over all of them compare their scores.
-    return keys.scatter(raw, layout.tokens) * keys.layout.lengths[layout.owners][:, None]
-
-
-def _act(step: Step, stream: Stream, seen: Observed) -> tuple[Stream, Tensor | None]:
-    """The stream after a step, and the scores `(tokens, heads or 1)` if it chose by any."""
-    if not step.act.selects:
-        return step.act.apply(stream, None, seen.attention), None
-    importance = step.score.score(seen)
-    alive = stream.embedded[:, None].expand_as(importance)
-    if stream.key_mask is not None:
-        alive = alive & stream.key_mask.view(len(alive), -1)
-    ends = {"ends": stream.ends, "first": lambda: stream.origins == 0}
-    pin = ends.get(step.select.pin, lambda: torch.zeros_like(stream.embedded))
-    candidates = Candidates(importance, alive, pin(), stream.layout, stream.lengths)
-    losers = step.select.losers(candidates)
-    return step.act.apply(stream, losers, importance), importance
 
 
 def _guess_problem_type(labels: Tensor, num_labels: int) -> str:
