@@ -4,7 +4,8 @@
 
 Every run fine-tunes MiniLM-L6 on a fixed part (see make_parts.py) at 256 tokens for two epochs in
 all and keeps the last epoch; under a plan the first three quarters of the steps are dense, as
-laconic trains by default. A run whose JSON is there is skipped; one that was killed goes on from
+laconic trains by default. They are the same for all plans of a data set and a seed, so that one run
+takes them over from another. A run whose JSON is there is skipped; one that was killed goes on from
 its newest checkpoint.
 """
 
@@ -14,6 +15,7 @@ import argparse
 import json
 import logging
 import platform
+import shutil
 import time
 import warnings
 from pathlib import Path
@@ -51,7 +53,12 @@ def run(args: argparse.Namespace, name: str, method: str, seed: int) -> dict:
     )
     classifier = Classifier(args.encoder, method=method, max_length=LENGTH)
     work = args.work / f"{name}-{method}-{seed}"
+    shared, dense_stage = args.work / f"{name}-dense-stage-{seed}", work / "checkpoints" / "dense"
+    if method != "dense" and shared.is_dir() and not dense_stage.is_dir():
+        shutil.copytree(shared, dense_stage)
     classifier.fit(train_set, validation=0, settings=settings, out=work, resume=True)
+    if dense_stage.is_dir() and not shared.is_dir():
+        shutil.copytree(dense_stage, shared)
     record = classifier.training
     started = time.perf_counter()
     encoded = classifier.encode(test_set.texts)

@@ -168,11 +168,22 @@ def test_a_plan_begins_after_a_dense_stage_of_the_same_steps(encoder):
     assert "dense_stage" not in dense
     assert staged["dense_stage"]["steps"] == dense["steps"] * 3 // 4
     assert abs(staged["steps"] - dense["steps"]) <= 1
-    history = staged["dense_stage"]["history"]
-    rates = [entry["learning_rate"] for entry in history if "learning_rate" in entry]
-    assert rates[-1] == settings.learning_rate
+    assert staged["settings"]["learning_rate"] == settings.learning_rate
     at_once = trained(encoder, "focus-pfc", replace(settings, dense_share=0)).training
     assert "dense_stage" not in at_once
+
+
+def test_the_learning_rate_falls_on_one_line_over_both_stages():
+    settings = replace(QUICK, learning_rate=None, warmup=0.1, dense_share=0.75)
+    dense, plan = settings.dense_stage(384), settings.plan_stage(384)
+    assert settings.peak_rate(384) == pytest.approx(1e-4)
+    # From the peak at a tenth of the steps to nothing at the end, the last quarter begins at 25/90.
+    left = pytest.approx(1e-4 * 25 / 90)
+    assert dense.extra["lr_scheduler_kwargs"]["lr_end"] == left
+    assert plan.learning_rate == left
+    assert dense.epochs + plan.epochs == settings.epochs
+    chosen = replace(settings, extra={"lr_scheduler_type": "cosine"})
+    assert chosen.dense_stage(384).extra == chosen.extra
 
 
 def test_a_trained_head_needs_no_dense_stage(encoder, tmp_path):

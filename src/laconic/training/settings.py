@@ -76,18 +76,43 @@ class TrainingSettings:
             if not good:
                 raise TrainingError(f"{name} is out of range, got {getattr(self, name)}")
 
-    def dense_stage(self) -> TrainingSettings:
-        """The settings of the dense steps: the learning rate rises, and stays until they end."""
+    def dense_stage(self, width: int) -> TrainingSettings:
+        """The settings of the dense steps, in which the learning rate falls part of its way."""
+        if "lr_scheduler_type" in self.extra:
+            return replace(self, epochs=self.epochs * self.dense_share)
+        line = {
+            "lr_scheduler_type": "polynomial",
+            "lr_scheduler_kwargs": {"lr_end": self._rate_left(width), "power": 1.0},
+        }
         return replace(
             self,
             epochs=self.epochs * self.dense_share,
             warmup=min(0.5, self.warmup / self.dense_share),
-            extra={"lr_scheduler_type": "constant_with_warmup"} | self.extra,
+            extra=line | self.extra,
         )
 
-    def plan_stage(self) -> TrainingSettings:
-        """The settings of the steps after them; another seed, for other shuffles."""
-        return replace(self, epochs=self.epochs * (1 - self.dense_share), seed=self.seed + 1)
+    def plan_stage(self, width: int) -> TrainingSettings:
+        """The settings of the steps after them; another seed, for other shuffles.
+
+        The learning rate goes on from where the dense steps left it. Starting at the full rate
+        again undoes what they found: `focus-pfc` then lost 6.9 points on 2,000 documents of 20
+        Newsgroups, where a finished dense model put under the plan untrained lost 2 (2026-11-22).
+        """
+        return replace(
+            self,
+            epochs=self.epochs * (1 - self.dense_share),
+            learning_rate=self._rate_left(width),
+            seed=self.seed + 1,
+        )
+
+    def peak_rate(self, width: int) -> float:
+        """The learning rate after the warm-up, for an encoder of this hidden size."""
+        return self.learning_rate or 5e-5 * 768 / width
+
+    def _rate_left(self, width: int) -> float:
+        """Where a line from the peak after the warm-up to zero at the end is when the plan is due."""
+        risen = min(self.warmup, 0.5 * self.dense_share)
+        return self.peak_rate(width) * (1 - self.dense_share) / (1 - risen)
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -114,7 +139,7 @@ class TrainingSettings:
         options = {
             "output_dir": str(checkpoints),
             "num_train_epochs": self.epochs,
-            "learning_rate": self.learning_rate or 5e-5 * 768 / width,
+            "learning_rate": self.peak_rate(width),
             "warmup_steps": self.warmup,
             "weight_decay": self.weight_decay,
             "lr_scheduler_type": "linear",

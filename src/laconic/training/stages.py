@@ -73,7 +73,7 @@ class StagedTraining:
             model = self.make(preset("dense"), model.config.head)
         if staged:
             first = self._train_dense(model, train, held_out)
-            settings = settings.plan_stage()
+            settings = settings.plan_stage(model.backbone.width)
         if self.target is not None:
             whole = self._reach_target(model, train)
         if model.config.reduction_plan() != self.plan:
@@ -98,7 +98,7 @@ class StagedTraining:
             model,
             replace(train, teacher_logits=None),
             held_out,
-            self.settings.dense_stage(),
+            self.settings.dense_stage(model.backbone.width),
             checkpoints=self._folder("dense"),
             **self.flow,
         )
@@ -132,6 +132,7 @@ class StagedTraining:
     def _joined(self, first: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
         """One record of both stages."""
         asked = {"epochs": self.settings.epochs, "seed": self.settings.seed}
+        asked["learning_rate"] = first["settings"]["learning_rate"]
         return record | {
             "dense_stage": first,
             "settings": record["settings"] | asked,
