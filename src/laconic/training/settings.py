@@ -110,7 +110,7 @@ class TrainingSettings:
         return self.learning_rate or 5e-5 * 768 / width
 
     def _rate_left(self, width: int) -> float:
-        """Where a line from the peak after the warm-up to zero at the end is when the plan is due."""
+        """The rate when the plan is due, on a line from the peak after the warm-up to zero."""
         risen = min(self.warmup, 0.5 * self.dense_share)
         return self.peak_rate(width) * (1 - self.dense_share) / (1 - risen)
 
