@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import operator
@@ -25,14 +26,18 @@ from laconic.inference import Forward, run_model
 from laconic.metrics import evaluate_logits, predict_from_logits
 from laconic.model import LaconicForSequenceClassification, from_encoder
 from laconic.model.loading import load_classifier, load_tokenizer
-from laconic.reduction import Plan, preset
+from laconic.reduction import Plan, plan_share, preset, with_share
 from laconic.training import TrainingDocuments, TrainingSettings
+from laconic.training.budget import plan_for_budget
 from laconic.training.stages import StagedTraining
 from laconic.unknown import count_unknown
 
 __all__ = ["Classifier"]
 
 DEFAULT_MODEL = "bert-base-uncased"
+
+# Documents on which a budget is counted.
+_COUNTED = 64
 
 
 class Classifier:
@@ -98,6 +103,7 @@ class Classifier:
         self.tokenizer: Any = None
         self.training: dict[str, Any] | None = None
         self._checkpoints: Path | None = None
+        self._trained = self.plan
 
     # ---- loading and saving --------------------------------------------------------------------
 
@@ -110,6 +116,7 @@ class Classifier:
         batch_tokens: int = 4096,
         max_length: int | None = None,
         long: str | None = None,
+        method_options: Mapping[str, float] | None = None,
         **loading: Any,
     ) -> Self:
         """Load a trained classifier: a laconic model, or a fine-tuned one of transformers (dense).
@@ -120,6 +127,7 @@ class Classifier:
             batch_tokens: see the class.
             max_length: another limit than the model's own.
             long: another policy for long documents than the model's own.
+            method_options: another share than the one it was trained with; see `with_options`.
             **loading: as in transformers.
 
         Raises:
@@ -132,7 +140,7 @@ class Classifier:
         config.long = long or config.long
         classifier.plan = config.reduction_plan()
         classifier._adopt(model, load_tokenizer(str(source), loading))
-        return classifier
+        return classifier.with_options(**method_options) if method_options else classifier
 
     def save(self, directory: str | Path) -> Path:
         """Write model, configuration and tokenizer: a directory of transformers, no pickles.
@@ -265,6 +273,72 @@ class Classifier:
             logits = teacher.logits(documents.texts, documents.pairs)
         return TrainingDocuments(encoded, space.encode(documents.labels), logits)
 
+    # ---- other budgets -------------------------------------------------------------------------
+
+    def with_options(self, **shares: float) -> Self:
+        """This trained classifier at another share of its plan, such as `keep=0.5`.
+
+        The weights are shared and this one stays as it is, so that threads may each use a budget of
+        their own. A model of the method `lat` is trained for it; others lose accuracy away from the
+        share that they were trained with, which is warned about.
+
+        Args:
+            **shares: `keep`, `ratio` or `threshold`, whichever the plan has.
+
+        Raises:
+            PlanError: if the plan has no such share, or the value is out of range.
+
+        Example:
+            >>> classifier.with_options(keep=0.9).predict(["a text"])  # doctest: +SKIP
+        """
+        return self._at(with_share(self._fitted().config.reduction_plan(), **shares))
+
+    def with_budget(
+        self,
+        budget: float,
+        documents: Sequence[str] | EncodedDocuments,
+        pairs: Sequence[str] | None = None,
+    ) -> Self:
+        """This trained classifier at the share of its plan that reaches a budget.
+
+        Args:
+            budget: multiply-adds over those without any removal, between 0 and 1.
+            documents: texts such as it is meant for; the multiply-adds are counted on 64 of them.
+            pairs: second texts of text pairs.
+
+        Raises:
+            PlanError: if the plan has no share, or none reaches the budget; the message says which
+                budgets can be reached.
+
+        Example:
+            >>> classifier.with_budget(0.5, texts).predict(texts)  # doctest: +SKIP
+        """
+        count = min(_COUNTED, len(documents))
+        numbers = np.linspace(0, len(documents) - 1, count).astype(int).tolist()
+        if isinstance(documents, EncodedDocuments):
+            sample = documents.select(numbers)
+        else:
+            second = None if pairs is None else [pairs[number] for number in numbers]
+            sample = self._encode([documents[number] for number in numbers], second)
+        return self._at(plan_for_budget(self._fitted(), budget, sample, self.batch_tokens))
+
+    def _at(self, plan: Plan) -> Self:
+        twin = copy.copy(self)
+        twin.plan, twin.model = plan, self._fitted().under_plan(plan)
+        depth = twin.model.plan.depth
+        (name, trained, _), (_, value, _) = (plan_share(p, depth) for p in (self._trained, plan))
+        ranged = any(s.select is not None and s.select.randomised for s in plan.steps)
+        if value < trained if ranged else value != trained:
+            what = "down to" if ranged else "with"
+            advice = "" if ranged else ", or train for a range of budgets with the method lat"
+            warnings.warn(
+                f"the model was trained {what} {name}={trained:.3g} and runs with {value:.3g}, so "
+                f"it may be less accurate; compare with laconic evaluate{advice}",
+                LaconicWarning,
+                stacklevel=3,
+            )
+        return twin
+
     # ---- predicting ----------------------------------------------------------------------------
 
     @property
@@ -386,6 +460,7 @@ class Classifier:
     def _adopt(self, model: LaconicForSequenceClassification, tokenizer: Any) -> None:
         self.model = model.to(self.device).eval()
         self.tokenizer = tokenizer
+        self._trained = model.config.reduction_plan()
 
     def _fitted(self) -> LaconicForSequenceClassification:
         if self.model is None:

@@ -170,6 +170,36 @@ def test_bench(run, model, dense_model, reviews, spelling):
         assert "dense-model" in table.stdout and "stock" in table.stdout
 
 
+def test_predict_and_evaluate_at_a_budget(run, lat_model, model, reviews):
+    plain = run("predict", lat_model, reviews)
+    at = run("predict", lat_model, reviews, "--budget", 0.9)
+    assert at.exit_code == 0 and at.stdout != plain.stdout
+    assert "lat runs with keep=0." in at.stderr and "for a budget of 0.9" in at.stderr
+    kept = run("predict", lat_model, reviews, "--keep", 0.8)
+    assert kept.stdout == plain.stdout, "the default of the preset"
+    lower = run("evaluate", lat_model, reviews, "--keep", 0.5, "--json")
+    assert lower.exit_code == 0 and "trained down to keep=0.8 and runs with 0.5" in lower.stderr
+    assert run("evaluate", lat_model, reviews, "--budget", 0.9).exit_code == 0
+    assert run("predict", lat_model, reviews, "--keep", 0.8, "--budget", 0.5).exit_code == 2
+    refused = run("predict", model, reviews, "--budget", 0.5)
+    assert refused.exit_code == 1 and "needs every block" in refused.stderr
+
+
+def test_bench_adds_models_at_budgets(run, lat_model, dense_model, reviews):
+    options = (
+        "--rounds 1 --latency-documents 0 --limit 6 --budget 0.8 --keep 0.9 --json --no-memory"
+    )
+    found = run("bench", reviews, "--models", dense_model, lat_model, *options.split())
+    assert found.exit_code == 0, found.stderr
+    (report,) = records(found.stdout)
+    names = [each["name"] for each in report["results"]]
+    assert names == ["dense-model", "lat", "lat, keep 0.9", "lat, budget 0.8"]
+    dense, whole, kept, budget = (each["multiply_adds"] for each in report["results"])
+    assert whole < kept < dense and budget < dense
+    refused = run("bench", reviews, "--models", dense_model, "--budget", 0.5)
+    assert refused.exit_code == 1 and "--method lat" in refused.stderr
+
+
 def test_methods_and_info(run, model):
     listed = run("methods")
     assert "focus-pfc" in listed.stdout and "combine_at=0.583" in listed.stdout

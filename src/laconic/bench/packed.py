@@ -42,6 +42,11 @@ class PackedContender:
         self._alone: dict[int, EncodedDocuments] = {}
         self._multiply_adds: float | None = None
 
+    def like(self, classifier: Classifier, name: str, **source: Any) -> PackedContender:
+        """Another setting of the same model, which `source` tells `Classifier.from_pretrained`."""
+        known = None if self._source is None else {**self._source, **source}
+        return PackedContender(classifier, name, source=known)
+
     def prepare(self, texts: Sequence[str]) -> None:
         """Tokenise the documents."""
         self._texts = list(texts)

@@ -16,11 +16,13 @@ from laconic.classifier import Classifier
 from laconic.cli import options as o
 from laconic.cli.messages import print_json, print_table, say, stage_bar
 from laconic.cli.reading import describe, read
+from laconic.cli.trained import loading_options
 from laconic.data import Documents
-from laconic.errors import DataError, ModelError
+from laconic.errors import DataError, ModelError, PlanError
+from laconic.reduction import plan_share
 
 if TYPE_CHECKING:
-    from laconic.bench import StockContender
+    from laconic.bench import PackedContender, StockContender
 
 __all__ = ["BenchCommand", "bench"]
 
@@ -71,6 +73,8 @@ def bench(
     ],
     max_length: o.ModelMaxLength = None,
     long: o.ModelLongPolicy = None,
+    keep: o.Keeps = None,
+    budget: o.Budgets = None,
     rounds: o.Rounds = 5,
     latency_documents: o.LatencyDocuments = 64,
     baseline: o.Baseline = None,
@@ -92,13 +96,7 @@ def bench(
 
         torch.set_num_threads(threads)
     names = _names(models)
-    loading = {
-        "device": device,
-        "batch_tokens": batch_tokens,
-        "max_length": max_length,
-        "long": None if long is None else str(long),
-    }
-    sources = [{"source": model, **loading} for model in models]
+    sources = [{"source": model, **loading_options(ctx)} for model in models]
     classifiers = [Classifier.from_pretrained(**source) for source in sources]
     _check_labels(names, classifiers)
     space = classifiers[0].label_space
@@ -108,6 +106,7 @@ def bench(
         room.PackedContender(*pair, source=source)
         for *pair, source in zip(classifiers, names, sources, strict=True)
     ]
+    contenders += _at_budgets(contenders, classifiers, documents, keep, budget)
     with contextlib.ExitStack() as stack:
         if stock:
             contenders += _stock(names, classifiers, stack)
@@ -162,6 +161,45 @@ def _documents(ctx: typer.Context, data: str, problem_type: str, limit: int | No
         documents = documents.select(range(min(limit, len(documents))))
     say(describe(documents))
     return documents
+
+
+def _at_budgets(
+    contenders: Sequence[PackedContender],
+    classifiers: Sequence[Classifier],
+    documents: Documents,
+    keeps: Sequence[float] | None,
+    budgets: Sequence[float] | None,
+) -> list[PackedContender]:
+    """Each model that removes tokens by a share once more for every budget, with its weights."""
+    settings = [("keep", each) for each in keeps or ()] + [("budget", b) for b in budgets or ()]
+    models = [pair for pair in zip(contenders, classifiers, strict=True) if _has_share(pair[1])]
+    if settings and not models:
+        raise PlanError(
+            "--keep and --budget need a model that removes tokens by a share among --models, and "
+            "there is none; train one with --method lat"
+        )
+    more = []
+    for contender, classifier in models:
+        for name, value in settings:
+            if name == "keep":
+                other = classifier.with_options(keep=value)
+            else:
+                other = classifier.with_budget(value, documents.texts)
+            share, reached, _ = plan_share(other.plan, other.model.plan.depth)
+            more.append(
+                contender.like(
+                    other, f"{contender.name}, {name} {value:g}", method_options={share: reached}
+                )
+            )
+    return more
+
+
+def _has_share(classifier: Classifier) -> bool:
+    try:
+        plan_share(classifier.plan, classifier.model.plan.depth)
+    except PlanError:
+        return False
+    return True
 
 
 def _stock(

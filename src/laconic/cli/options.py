@@ -217,6 +217,44 @@ TargetFlops = Annotated[
         metavar="R",
     ),
 ]
+Keep = Annotated[
+    float | None,
+    _option(
+        "--keep",
+        "Another share of tokens to keep than the model was trained with.",
+        METHOD,
+        metavar="X",
+        show_default="the model's own",
+    ),
+]
+Budget = Annotated[
+    float | None,
+    _option(
+        "--budget",
+        "Multiply-adds to reach on DATA, over those without any removal; sets the share.",
+        METHOD,
+        metavar="R",
+        show_default="the model's own",
+    ),
+]
+Keeps = Annotated[
+    list[float] | None,
+    _option(
+        "--keep",
+        "Also run models at this share of tokens to keep; repeatable.",
+        METHOD,
+        metavar="X",
+    ),
+]
+Budgets = Annotated[
+    list[float] | None,
+    _option(
+        "--budget",
+        "Also run models at this share of the multiply-adds without any removal; repeatable.",
+        METHOD,
+        metavar="R",
+    ),
+]
 DenseShare = Annotated[
     float,
     _option(

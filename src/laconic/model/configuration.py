@@ -101,6 +101,17 @@ class LaconicConfig(PreTrainedConfig):
                 "head, which reads [CLS], got 'none'"
             )
 
+    def with_plan(self, plan: Plan) -> LaconicConfig:
+        """The same configuration with another plan; the encoder's own is shared, not copied.
+
+        Raises:
+            PlanError, ModelError: if it does not fit the encoder or the head.
+        """
+        config = copy.copy(self)
+        config.plan = plan.to_dict()
+        config._check()
+        return config
+
     def reduction_plan(self) -> Plan:
         """The plan as an object."""
         return Plan.from_dict(self.plan)

@@ -6,9 +6,11 @@ documents of a batch lie in one row, and a token that a step removes is gone fro
 
 from __future__ import annotations
 
+import copy
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from types import MethodType
+from typing import Any, Literal, Self
 
 import torch
 from safetensors import SafetensorError
@@ -19,14 +21,14 @@ from transformers.utils.generic import can_return_tuple
 
 from laconic.attention import NAME, KeySet, Packing
 from laconic.backbones import backbone_for
-from laconic.errors import LaconicWarning, ModelError
+from laconic.errors import LaconicWarning, ModelError, PlanError
 from laconic.model.configuration import LaconicConfig
 from laconic.model.heads import build_encoder_and_head
 from laconic.model.inputs import PackedInputs, pack_inputs
 from laconic.model.steps import carry_out, score_request, scores_on_row
 from laconic.model.trace import LayerTrace, Trace, attention_cost, group_trace, score_cost
 from laconic.ragged import Layout, Ragged
-from laconic.reduction import Combiner, Observed, Step, Stream
+from laconic.reduction import Combiner, Observed, Plan, ResolvedPlan, Step, Stream
 
 __all__ = ["LaconicForSequenceClassification", "LaconicOutput"]
 
@@ -114,6 +116,53 @@ class LaconicForSequenceClassification(PreTrainedModel):
                 f"({', '.join(missing[:5])}); save the model again, or start from its encoder"
             )
         return (model, info) if wanted else model
+
+    def under_plan(self, plan: Plan) -> Self:
+        """The same weights, not copied, under another plan; this model stays as it is.
+
+        Both may run at the same time, in threads of their own; training one trains the other.
+
+        Raises:
+            PlanError: if the plan needs blocks or modules that this model was built without.
+
+        Example:
+            >>> from laconic import preset
+            >>> from transformers import BertConfig
+            >>> bert = BertConfig(num_hidden_layers=2, hidden_size=32, num_attention_heads=2)
+            >>> model = LaconicForSequenceClassification(LaconicConfig(encoder_config=bert))
+            >>> shorter = model.under_plan(preset("topk", keep=0.5, at=0))
+            >>> shorter.encoder is model.encoder, model.plan.steps
+            (True, {})
+        """
+        config = self.config.with_plan(plan)
+        resolved = plan.resolve(self.plan.depth)
+        self._check_modules(plan, resolved)
+        twin = copy.copy(self)
+        twin.config, twin.plan = config, resolved
+        # Under mixed precision, accelerate hangs a `forward` on the object, bound to the first one.
+        own = vars(self).get("forward")
+        if isinstance(own, MethodType):
+            twin.forward = MethodType(own.__func__, twin)
+        return twin
+
+    def _check_modules(self, plan: Plan, resolved: ResolvedPlan) -> None:
+        """Refuse a plan for which this model lacks something."""
+        mine, wanted = ((p.combining, p.combine) for p in (self.plan, resolved))
+        if mine != wanted:
+            block, combine = wanted
+            needs = "every block" if combine is None else f"{combine.tokens} combination tokens"
+            at = "" if combine is None else f" at block {block}"
+            raise PlanError(
+                f"the plan {plan.name!r} needs {needs}{at}, and this model was built for "
+                f"{self.config.plan['name']!r}; train a model under that plan"
+            )
+        empty = {i for i, b in enumerate(self.backbone.blocks) if isinstance(b, nn.Identity)}
+        lacking = sorted(empty - {resolved.combining} - resolved.skipped)
+        if lacking:
+            raise PlanError(
+                f"the plan {plan.name!r} needs block {lacking[0]}, which this model was built "
+                f"without ({self.config.plan['name']!r}); train a model under that plan"
+            )
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

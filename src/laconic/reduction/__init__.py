@@ -24,7 +24,15 @@ from laconic.reduction.scorers import (
     SampledRows,
     Scorer,
 )
-from laconic.reduction.selectors import FuzzyRatio, LinearRatio, Ratio, Selector, Threshold
+from laconic.reduction.selectors import (
+    FuzzyRatio,
+    LengthDrop,
+    LinearRatio,
+    Ratio,
+    Selector,
+    Threshold,
+)
+from laconic.reduction.shares import plan_share, with_share
 from laconic.reduction.stream import Candidates, Observed, Stream
 
 __all__ = [
@@ -41,6 +49,7 @@ __all__ = [
     "Fuse",
     "FuzzyRatio",
     "HiddenChange",
+    "LengthDrop",
     "LinearRatio",
     "Merge",
     "Observed",
@@ -60,6 +69,7 @@ __all__ = [
     "Stream",
     "Threshold",
     "budget_option",
+    "plan_share",
     "preset",
     "preset_options",
     "preset_summary",
@@ -67,4 +77,5 @@ __all__ = [
     "register",
     "resolve_layer",
     "resolve_layers",
+    "with_share",
 ]

@@ -10,9 +10,16 @@ from laconic.reduction.actions import Combine, DropKeys, DropTokens, Skip
 from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.plan import Plan, Step
 from laconic.reduction.scorers import ColumnMean, Position, RandomScore, Scorer
-from laconic.reduction.selectors import FuzzyRatio, LinearRatio, Ratio, Threshold
+from laconic.reduction.selectors import FuzzyRatio, LengthDrop, LinearRatio, Ratio, Threshold
 
-__all__ = ["budget_option", "preset", "preset_options", "preset_summary", "presets"]
+__all__ = [
+    "budget_option",
+    "budget_ranges",
+    "preset",
+    "preset_options",
+    "preset_summary",
+    "presets",
+]
 
 
 def dense() -> Plan:
@@ -110,6 +117,17 @@ def pool(keep: float = 0.25, at: int | float = 1 / 3) -> Plan:
     return Plan("pool", (Step(Pool(keep=keep), at),))
 
 
+def lat(
+    keep: float = 0.8, start: int | float = 0, score: str = "column-mean", pin: str = "first"
+) -> Plan:
+    """Drop a share of the tokens at every block, trained for all shares (LAT, arXiv 2010.07003).
+
+    One checkpoint serves every budget from that of `keep` to the dense model's.
+    """
+    step = Step(DropTokens(), {"start": start}, _scorer(score), LengthDrop(keep=keep, pin=pin))
+    return Plan("lat", (step,))
+
+
 def tome(ratio: float = 0.2, start: int | float = 0, rule: str = "mean") -> Plan:
     """Merge the most similar tokens at every block (ToMe, arXiv 2210.09461)."""
     return Plan("tome", (Step(Merge(ratio=ratio, rule=rule), {"start": start}),))
@@ -158,6 +176,7 @@ _PRESETS: dict[str, Callable[..., Plan]] = {
     "focus-pfc": focus_pfc,
     "topk": topk,
     "threshold": threshold,
+    "lat": lat,
     "tome": tome,
     "fca": fca,
     "pool": pool,
@@ -176,6 +195,7 @@ _BUDGETS: dict[str, tuple[str, tuple[float, float] | str]] = {
     "focus-pfc": ("combine_at", "blocks"),
     "topk": ("keep", (0.01, 1.0)),
     "threshold": ("threshold", (0.0, 10.0)),
+    "lat": ("keep", (0.01, 1.0)),
     "tome": ("ratio", (0.0, 0.5)),
     "fca": ("keep", (0.01, 1.0)),
     "pool": ("keep", (0.01, 1.0)),
@@ -209,6 +229,11 @@ def budget_option(name: str, depth: int) -> tuple[str, tuple[float, ...]]:
     if values == "shares":
         return option, tuple(blocks / depth for blocks in range(1, depth + 1))
     return option, values
+
+
+def budget_ranges() -> dict[str, tuple[float, float]]:
+    """The shares that move the cost of some preset, and the ends of their ranges."""
+    return {option: ends for option, ends in _BUDGETS.values() if not isinstance(ends, str)}
 
 
 def presets() -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from laconic.ragged import lowest, quantile_of_sorted, sorted_values
 from laconic.reduction.parts import Part, check, check_number, register
 from laconic.reduction.stream import Candidates
 
-__all__ = ["FuzzyRatio", "LinearRatio", "Ratio", "Selector", "Threshold"]
+__all__ = ["FuzzyRatio", "LengthDrop", "LinearRatio", "Ratio", "Selector", "Threshold"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Selector(Part):
     """
 
     role: ClassVar[str] = "select"
+    # Whether training draws other shares at each step, between this one and 1.
+    randomised: ClassVar[bool] = False
 
     pin: str = "ends"
 
@@ -154,6 +156,31 @@ class LinearRatio(Ratio):
         """The tokens that go, `(tokens, heads or 1)` bool."""
         stay = keep_count(candidates.lengths, self.keep)[:, None]
         return mark_lowest(candidates, candidates.counts - stay)
+
+
+@register
+@dataclass(frozen=True)
+class LengthDrop(Ratio):
+    """Length-Adaptive Transformer (arXiv 2010.07003): `⌈keep · t⌉` of the block's t tokens stay.
+
+    At each of the step's blocks anew, so that lengths fall geometrically; training draws the shares
+    of its blocks at random between `keep` and 1 (`laconic.training.sandwich`). The paper's lengths
+    start from the longest document's; ours are shares of each document's own.
+
+    Attributes:
+        keep: what stays at a block at least; 1 − p with the paper's p of 0.2.
+    """
+
+    kind: ClassVar[str] = "length-drop"
+    randomised: ClassVar[bool] = True
+
+    keep: float = 0.8
+
+    def losers(self, candidates: Candidates) -> Tensor:
+        """The tokens that go, `(tokens, heads or 1)` bool."""
+        counts = candidates.counts
+        stay = (counts.double() * self.keep - 1e-9).ceil().long()
+        return mark_lowest(candidates, counts - stay)
 
 
 @register

@@ -35,6 +35,8 @@ class TrainingSettings:
         patience: stop after this many evaluations without a lower validation loss; None for never.
         distillation_weight: share of the teacher's KL in the loss, if there is a teacher.
         temperature: of the distillation.
+        random_lengths: random configurations a step for a plan that is trained for all its shares
+            (`lat`), besides the full and the smallest one; the paper's 2.
         gradient_checkpointing: save memory by computing each block twice.
         mixed_precision: bfloat16 where the device has it.
         save_minutes: also save a checkpoint after about this many minutes, so that a long epoch can
@@ -54,6 +56,7 @@ class TrainingSettings:
     patience: int | None = None
     distillation_weight: float = 0.5
     temperature: float = 2.0
+    random_lengths: int = 2
     gradient_checkpointing: bool = False
     mixed_precision: bool = True
     save_minutes: float = 10.0
@@ -70,6 +73,7 @@ class TrainingSettings:
             "dense_share": 0 <= self.dense_share < 1,
             "distillation_weight": 0 <= self.distillation_weight <= 1,
             "temperature": self.temperature > 0,
+            "random_lengths": self.random_lengths >= 0,
             "patience": self.patience is None or self.patience >= 1,
         }
         for name, good in checks.items():

@@ -22,6 +22,7 @@ from laconic.batching import TokenBudgetSampler, fill_batches, pack
 from laconic.encoding import EncodedDocuments
 from laconic.errors import TrainingError
 from laconic.training.distillation import distillation_loss
+from laconic.training.sandwich import Sandwich
 from laconic.training.settings import TrainingSettings
 
 __all__ = ["LaconicTrainer", "TrainingDocuments"]
@@ -82,6 +83,9 @@ class LaconicTrainer(Trainer):
             epochs=int(np.ceil(settings.epochs)),
         )
         self.documents_per_step = len(train_documents) / len(self.sampler)
+        self.sandwich = None
+        if Sandwich.is_asked_for(model.config.reduction_plan()):
+            self.sandwich = Sandwich(model, settings.random_lengths, settings.seed)
         super().__init__(
             model=model, train_dataset=train_documents, eval_dataset=validation, **options
         )
@@ -110,16 +114,20 @@ class LaconicTrainer(Trainer):
     ) -> Any:
         """The documents' summed loss over the mean number of documents a step."""
         teacher = inputs.pop("teacher_logits", None)
-        outputs = model(**inputs)
-        loss = outputs.loss
+        sandwich = self.sandwich if model.training else None
+        student = self.model if sandwich is None else sandwich.full()
+        outputs = (model if sandwich is None else student)(**inputs)
+        loss, problem = outputs.loss, student.config.problem_type
         if model.training:
             if teacher is not None:
                 weight = self.settings.distillation_weight
-                problem = self.model.config.problem_type
                 distance = distillation_loss(
                     outputs.logits, teacher, problem, self.settings.temperature
                 )
                 loss = (1 - weight) * loss + weight * distance
+            if sandwich is not None:
+                shorter = sandwich.loss(inputs, outputs.logits, problem, self.state.global_step)
+                loss = (loss + shorter) / (2 + sandwich.samples)
             if not torch.isfinite(loss):
                 raise TrainingError(
                     f"the loss became {loss.item()} at step {self.state.global_step + 1}; lower "
