@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from laconic.data import Documents, LabelSpace, split_validation
+from laconic.data import Documents, LabelSpace, split_numbers
 from laconic.devices import resolve_device
 from laconic.encoding import EncodedDocuments, encode
 from laconic.errors import DataError, LaconicWarning, ModelError, OutputError, PlanError
@@ -182,7 +182,7 @@ class Classifier:
         pairs: Sequence[str] | None = None,
         validation: Documents | float = 0.1,
         settings: TrainingSettings | None = None,
-        teacher: Classifier | None = None,
+        teacher: Classifier | np.ndarray | None = None,
         out: str | Path | None = None,
         resume: bool = False,
         progress: bool = False,
@@ -196,7 +196,10 @@ class Classifier:
             validation: documents to choose the best epoch by, or the share of the training
                 documents to set apart for it (stratified); 0 for none, which keeps the last epoch.
             settings: how to train.
-            teacher: a trained classifier whose logits to learn from as well.
+            teacher: a trained classifier whose logits to learn from as well, or the logits
+                themselves, `(documents, labels)` for these documents with the labels in the order
+                of their names. None for the dense model that the plan is trained from; nobody
+                teaches with `TrainingSettings(distillation_weight=0)`.
             out: folder for the checkpoints, so that a killed run can be resumed.
             resume: go on from the newest checkpoint in `out`.
             progress: draw progress bars on standard error.
@@ -213,15 +216,22 @@ class Classifier:
         if documents.labels is None:
             raise DataError(f"{documents.source} has no labels to train on; name their column")
         settings = settings or TrainingSettings()
-        if isinstance(validation, float | int):
-            documents, validation = _set_apart(documents, float(validation), settings.seed)
         space = LabelSpace.infer(documents.labels, self.problem_type)
+        logits = None
+        if isinstance(teacher, np.ndarray):
+            logits, teacher = _check_logits(teacher, len(documents), space), None
+        if isinstance(validation, float | int):
+            rows, held = _set_apart(documents, float(validation), settings.seed)
+            logits = None if logits is None else logits[rows]
+            validation = None if held is None else documents.select(held)
+            documents = documents.select(rows)
         self._checkpoints = None if out is None else Path(out) / "checkpoints"
         torch.manual_seed(settings.seed)
         self._adopt(
             self._new_model(space, self.plan, self.head), load_tokenizer(self.source, self.loading)
         )
         train = self._training_documents(documents, space, teacher)
+        train.teacher_logits = train.teacher_logits if logits is None else logits
         held_out = None
         if validation is not None:
             held_out = self._training_documents(validation, space, None)
@@ -236,12 +246,16 @@ class Classifier:
             checkpoints=self._checkpoints,
             flow={"resume": resume, "progress": progress},
         )
-        model, record = training.run(self.model, train, held_out)
+        guide = None if teacher is None else teacher._fitted().to(self.device)
+        model, record = training.run(self.model, train, held_out, guide)
         self.plan = training.plan
         self._adopt(model, self.tokenizer)
         record["lengths"] = vars(train.encoded.report)
         record["source"] = Path(self.source).name
-        record["teacher"] = None if teacher is None else Path(teacher.source).name
+        if teacher is not None:
+            record["teacher"] = Path(teacher.source).name
+        elif logits is not None:
+            record["teacher"] = "given logits"
         self.training = record
         return self
 
@@ -476,9 +490,23 @@ class Classifier:
         return "regression" if config.num_labels == 1 else "single_label_classification"
 
 
-def _set_apart(documents: Documents, share: float, seed: int) -> tuple[Documents, Documents | None]:
+def _set_apart(documents: Documents, share: float, seed: int) -> tuple[list[int], list[int] | None]:
+    """The numbers of the documents to train on, and of those to validate on."""
     if not 0 <= share < 1:
         raise DataError(f"the validation share must be in [0, 1), got {share}")
     if share == 0:
-        return documents, None
-    return split_validation(documents, fraction=share, seed=seed)
+        return list(range(len(documents))), None
+    return split_numbers(documents, fraction=share, seed=seed)
+
+
+def _check_logits(logits: np.ndarray, documents: int, space: LabelSpace) -> np.ndarray:
+    """A teacher's logits as float32, if they are those of these documents and labels."""
+    expected = (documents, len(space.id2label))
+    if logits.shape != expected:
+        raise DataError(
+            f"the teacher's logits must be {expected[0]:,} documents by {expected[1]} labels, got "
+            f"an array of shape {logits.shape}"
+        )
+    if not np.isfinite(logits).all():
+        raise DataError("the teacher's logits must be finite numbers, got NaN or infinity")
+    return logits.astype(np.float32)

@@ -51,6 +51,7 @@ METHODS: dict[str, Plan] = {
     "topk": preset("topk", keep=0.5),
     "topk, linear": preset("topk", keep=0.3, linear=True),
     "threshold": preset("threshold", threshold=0.9),
+    "token drop": preset("token-drop"),
     "lat": preset("lat", keep=0.6),
     "lat, start 2": preset("lat", keep=0.5, start=2, pin="ends", score="first-row"),
     "random": preset("random", keep=0.5),

@@ -28,6 +28,13 @@ OPTIONS = {
     "topk": {"keep": 0.25, "at": 1 / 3, "score": "column-mean", "linear": False, "pin": "first"},
     "threshold": {"threshold": 0.5, "score": "column-mean", "pin": "first"},
     "lat": {"keep": 0.8, "start": 0, "score": "column-mean", "pin": "first"},
+    "token-drop": {
+        "keep": 0.5,
+        "start": 7 / 12,
+        "stop": -1,
+        "score": "by-word",
+        "pin": "ends",
+    },
     "tome": {"ratio": 0.2, "start": 0, "rule": "mean"},
     "fca": {"keep": 0.25, "at": 1 / 3, "tokens": 1, "weighted": True},
     "pool": {"keep": 0.25, "at": 1 / 3},
@@ -64,6 +71,7 @@ def test_tokens_that_leave_for_good_are_scored_for_all_heads_together():
 def test_dense_removes_nothing():
     assert preset("dense").is_dense
     assert not preset("focus-c").is_dense
+    assert preset("token-drop").is_dense, "in use"
 
 
 @pytest.mark.parametrize(
@@ -72,9 +80,9 @@ def test_dense_removes_nothing():
         (
             "focus-x",
             {},
-            "focus-p, focus-pf, focus-pfc, lat, pool, random, threshold, tome, topk, trunc",
+            "focus-p, focus-pf, focus-pfc, lat, pool, random, threshold, token-drop, tome, top",
         ),
-        ("topk", {"score": "best"}, "score.kind must be one of column-mean, first-row, "),
+        ("topk", {"score": "best"}, "score.kind must be one of by-word, column-mean, first-row, "),
         ("tome", {"ratio": 0.6}, "ratio must be a number in [0, 0.5], got 0.6"),
         ("tome", {"rule": "x"}, "rule must be 'mean', 'norm' or 'prune', got 'x'"),
         ("fca", {"tokens": 0}, "tokens must be a whole number above 0, got 0"),

@@ -27,7 +27,7 @@ from laconic.reduction import (
 BY_SHARE = {
     name: budget_option(name, 6)
     for name in presets()
-    if name != "dense" and budget_option(name, 6)[0] in ("keep", "ratio", "threshold")
+    if not preset(name).is_dense and budget_option(name, 6)[0] in ("keep", "ratio", "threshold")
 }
 
 
@@ -42,7 +42,12 @@ def test_the_share_of_a_preset_is_its_option(name):
 
 def test_presets_without_a_share_are_refused():
     assert len(BY_SHARE) > 8
-    for plan in (preset("dense"), preset("focus-c"), Plan("mine", (Step(Combine(), 2),))):
+    for plan in (
+        preset("dense"),
+        preset("token-drop"),
+        preset("focus-c"),
+        Plan("mine", (Step(Combine(), 2),)),
+    ):
         with pytest.raises(PlanError, match="the plan must have one of keep, threshold, ratio"):
             plan_share(plan, 6)
     with pytest.raises(PlanError, match="keep is not a share of the plan 'tome'.*are ratio"):

@@ -55,6 +55,8 @@ def _blocks(classifier: Classifier) -> dict[str, str]:
     stretches: list[tuple[int, int, str]] = []
     for layer in range(plan.depth):
         what = "; ".join(map(_spell, plan.at(layer))) or "all of the encoder's work"
+        if plan.detour is not None and plan.detour.start <= layer < plan.detour.stop:
+            what = f"in training only: {_spell(plan.detour.step)}"
         if layer == plan.combining:
             what = f"replaced: {_part(plan.combine.to_dict())}"
         elif plan.combining is not None and layer > plan.combining:

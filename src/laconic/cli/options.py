@@ -268,6 +268,15 @@ DistillationWeight = Annotated[
     float,
     _option("--distillation-weight", "Share of the teacher in the loss.", METHOD, metavar="X"),
 ]
+HiddenDistillation = Annotated[
+    float,
+    _option(
+        "--hidden-distillation",
+        "Weight of the distance to a dense teacher's last hidden states.",
+        METHOD,
+        metavar="X",
+    ),
+]
 Temperature = Annotated[
     float, _option("--temperature", "Of the distillation.", METHOD, metavar="X")
 ]

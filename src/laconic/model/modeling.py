@@ -25,19 +25,25 @@ from laconic.errors import LaconicWarning, ModelError, PlanError
 from laconic.model.configuration import LaconicConfig
 from laconic.model.heads import build_encoder_and_head
 from laconic.model.inputs import PackedInputs, pack_inputs
-from laconic.model.steps import carry_out, score_request, scores_on_row
+from laconic.model.steps import carry_out, follow_detour, score_request, scores_on_row
 from laconic.model.trace import LayerTrace, Trace, attention_cost, group_trace, score_cost
 from laconic.ragged import Layout, Ragged
-from laconic.reduction import Combiner, Observed, Plan, ResolvedPlan, Step, Stream
+from laconic.reduction import Combiner, Observed, Plan, ResolvedPlan, Step, Stream, WordImportance
 
 __all__ = ["LaconicForSequenceClassification", "LaconicOutput"]
 
 
 @dataclass
 class LaconicOutput(SequenceClassifierOutput):
-    """Loss, logits `(documents, labels)`, and the trace where `output_trace=True` asked for it."""
+    """Loss, logits `(documents, labels)`, and what was asked for besides.
+
+    Attributes:
+        trace: where `output_trace` asked for it.
+        final: the tokens that reach the head, where `output_final` asked for them.
+    """
 
     trace: Trace | None = None
+    final: Stream | None = None
 
 
 class LaconicForSequenceClassification(PreTrainedModel):
@@ -84,6 +90,10 @@ class LaconicForSequenceClassification(PreTrainedModel):
             self.combiner = Combiner(self.backbone.width, combine.tokens, combine.temperature)
             # The block is replaced, feed-forward and all; the loop never asks for it.
             self.backbone.blocks[self.plan.combining] = nn.Identity()
+        detour = self.plan.detour
+        self.words = None
+        if detour is not None and detour.step.score.by_word:
+            self.words = WordImportance(config.encoder_config.vocab_size)
         for layer in self.plan.skipped:
             self.backbone.blocks[layer] = nn.Identity()
         self.post_init()
@@ -163,6 +173,11 @@ class LaconicForSequenceClassification(PreTrainedModel):
                 f"the plan {plan.name!r} needs block {lacking[0]}, which this model was built "
                 f"without ({self.config.plan['name']!r}); train a model under that plan"
             )
+        if resolved.detour and resolved.detour.step.score.by_word and self.words is None:
+            raise PlanError(
+                f"the plan {plan.name!r} needs the running importance of words, and this model was "
+                f"built for {self.config.plan['name']!r}; make a model for that plan"
+            )
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -182,6 +197,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
         cu_seq_lens_q: Tensor | None = None,
         document_windows: Tensor | None = None,
         output_trace: bool | Literal["sizes"] = False,
+        output_final: bool = False,
         **kwargs: Any,
     ) -> LaconicOutput:
         """Classify documents.
@@ -197,6 +213,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
                 each document; their logits are averaged. None for one each.
             output_trace: whether the output carries a `Trace`: True for one with alive tokens and
                 importances, `"sizes"` for counts and multiply-adds only.
+            output_final: whether the output carries the tokens that reach the head.
             **kwargs: passed on to the loss function.
 
         Raises:
@@ -209,13 +226,19 @@ class LaconicForSequenceClassification(PreTrainedModel):
         trace = Trace(documents=len(inputs.layout))
         stream = self._embed(inputs, trace)
         detailed = output_trace is True
+        detour = self.plan.detour if self.training else None
+        words = None
+        if detour is not None and self.words is not None:
+            words = self.words(inputs.input_ids, inputs.layout, stream.hidden)
         for layer in range(self.plan.depth):
             if layer in self.plan.skipped:
                 continue
+            if detour is not None:
+                stream = follow_detour(detour, layer, stream, words)
             step = self._combine if layer == self.plan.combining else self._block
             stream = step(layer, stream, trace, detailed)
-        hidden = Ragged(self.backbone.finish(stream.hidden), stream.layout)
-        logits = self._classify(hidden, stream.weights, trace)
+        stream = replace(stream, hidden=self.backbone.finish(stream.hidden))
+        logits = self._classify(Ragged(stream.hidden, stream.layout), stream.weights, trace)
         if document_windows is not None:
             logits = Ragged(logits, Layout.from_lengths(document_windows)).mean()
         loss = None
@@ -226,7 +249,12 @@ class LaconicForSequenceClassification(PreTrainedModel):
             loss = self.loss_function(
                 labels=labels, pooled_logits=logits, config=self.config, **kwargs
             )
-        return LaconicOutput(loss=loss, logits=logits, trace=trace if output_trace else None)
+        return LaconicOutput(
+            loss=loss,
+            logits=logits,
+            trace=trace if output_trace else None,
+            final=stream if output_final else None,
+        )
 
     def _embed(self, inputs: PackedInputs, trace: Trace) -> Stream:
         layout = inputs.layout

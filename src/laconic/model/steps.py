@@ -7,8 +7,9 @@ from torch import Tensor
 
 from laconic.attention import KeySet, Packing, ScoreRequest
 from laconic.reduction import Candidates, Observed, Step, Stream
+from laconic.reduction.plan import Detour
 
-__all__ = ["carry_out", "score_request", "scores_on_row"]
+__all__ = ["carry_out", "follow_detour", "score_request", "scores_on_row"]
 
 
 def score_request(steps: list[Step], stream: Stream) -> ScoreRequest | None:
@@ -45,6 +46,13 @@ def scores_on_row(raw: Tensor, packing: Packing, keys: KeySet | None) -> Tensor:
         return raw * layout.lengths[layout.owners][:, None]
     # One factor for all heads of a document: quantiles over all of them compare their scores.
     return keys.scatter(raw, layout.tokens) * keys.layout.lengths[layout.owners][:, None]
+
+
+def follow_detour(detour: Detour, layer: int, stream: Stream, words: Tensor | None) -> Stream:
+    """The stream as it enters a block: without tokens that miss it, with those that are back."""
+    if layer == detour.start:
+        return carry_out(detour.step, stream, Observed(stream, stream.hidden, words=words))[0]
+    return stream.bring_back() if layer == detour.stop else stream
 
 
 def carry_out(step: Step, stream: Stream, seen: Observed) -> tuple[Stream, Tensor | None]:

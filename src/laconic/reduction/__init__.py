@@ -1,6 +1,6 @@
 """Token reduction as data: scorers, selectors and actions, the plan, and the presets."""
 
-from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens, Skip
+from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens, SetAside, Skip
 from laconic.reduction.combiner import Combiner
 from laconic.reduction.layers import resolve_layer, resolve_layers
 from laconic.reduction.merging import Fuse, Merge, Pool
@@ -15,6 +15,7 @@ from laconic.reduction.presets import (
 )
 from laconic.reduction.scorers import (
     AttentionScorer,
+    ByWord,
     ColumnMean,
     FirstRow,
     HiddenChange,
@@ -34,11 +35,13 @@ from laconic.reduction.selectors import (
 )
 from laconic.reduction.shares import plan_share, with_share
 from laconic.reduction.stream import Candidates, Observed, Stream
+from laconic.reduction.vocabulary import WordImportance
 
 __all__ = [
     "PLAN_VERSION",
     "Action",
     "AttentionScorer",
+    "ByWord",
     "Candidates",
     "ColumnMean",
     "Combine",
@@ -64,10 +67,12 @@ __all__ = [
     "SampledRows",
     "Scorer",
     "Selector",
+    "SetAside",
     "Skip",
     "Step",
     "Stream",
     "Threshold",
+    "WordImportance",
     "budget_option",
     "plan_share",
     "preset",

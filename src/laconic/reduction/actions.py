@@ -11,7 +11,7 @@ from torch import Tensor
 from laconic.reduction.parts import Part, check, check_number, register
 from laconic.reduction.stream import Stream
 
-__all__ = ["Action", "Combine", "DropKeys", "DropTokens", "Skip"]
+__all__ = ["Action", "Combine", "DropKeys", "DropTokens", "SetAside", "Skip"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Action(Part):
         replaces: whether the step stands in the place of a block.
         keys_only: whether tokens leave the keys alone, so that each head may lose others.
         skips: whether the blocks are left out.
+        training_only: whether it acts in training alone, before the first of the step's blocks and
+            after the last of them.
         attention: what it asks the block's attention for in place of scores, if it selects nothing.
     """
 
@@ -31,6 +33,7 @@ class Action(Part):
     replaces: ClassVar[bool] = False
     keys_only: ClassVar[bool] = False
     skips: ClassVar[bool] = False
+    training_only: ClassVar[bool] = False
     attention: ClassVar[str | None] = None
 
     def apply(self, stream: Stream, losers: Tensor | None, seen: Tensor | None) -> Stream:
@@ -78,6 +81,23 @@ class DropTokens(Action):
     def apply(self, stream: Stream, losers: Tensor, seen: Tensor | None) -> Stream:
         """The stream with fewer tokens."""
         return stream.drop_tokens(losers)
+
+
+@register
+@dataclass(frozen=True)
+class SetAside(Action):
+    """Token dropping (Hou et al., ACL 2022, arXiv 2203.13240): the losers miss the step's blocks.
+
+    In training only: they leave before the first of the blocks and come back, as they were, after
+    the last one. A model in use is dense; what is saved is time to train.
+    """
+
+    kind: ClassVar[str] = "set-aside"
+    training_only: ClassVar[bool] = True
+
+    def apply(self, stream: Stream, losers: Tensor, seen: Tensor | None) -> Stream:
+        """The stream with the losers put aside."""
+        return stream.set_aside(losers)
 
 
 @register

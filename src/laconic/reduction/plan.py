@@ -52,6 +52,8 @@ class Step:
                 raise PlanError(f"{name} must be given for {self.act.kind!r}, got nothing")
             if not needs and part is not None:
                 raise PlanError(f"{name} must be left out for {self.act.kind!r}, got {part.kind!r}")
+        if needs:
+            _check_outside(self)
         if needs and self.score.per_head and not self.act.keys_only:
             raise PlanError(
                 f"score.heads must be 'mean' for {self.act.kind!r}, which takes a token from all "
@@ -128,8 +130,8 @@ class Plan:
 
     @property
     def is_dense(self) -> bool:
-        """Whether nothing is removed at all."""
-        return not self.steps
+        """Whether nothing is removed where the model is used, whatever happens in training."""
+        return all(step.act.training_only for step in self.steps)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON writes it, with its version."""
@@ -189,6 +191,8 @@ class Plan:
         replaced: dict[int, Action] = {}
         skipped: set[int] = set()
         inputs = [step.at_block(1, 1) for step in self.steps if step.layers == INPUT]
+        if any(step.act.training_only for step in self.steps):
+            return ResolvedPlan(depth, {}, None, None, detour=_detour(self.steps, depth))
         for number, step in enumerate(self.steps):
             if step.layers == INPUT:
                 continue
@@ -204,12 +208,7 @@ class Plan:
         if len(replaced) > 1:
             raise PlanError(f"a 'combine' step must name one block, got {sorted(replaced)}")
         combining = next(iter(replaced), None)
-        for layer, chosen in steps.items():
-            if len(chosen) > 1:
-                raise PlanError(
-                    f"steps may choose tokens once at each block, got {len(chosen)} steps at block "
-                    f"{layer}"
-                )
+        _check_single(steps)
         _check_heads(steps)
         late = [layer for layer in steps if combining is not None and layer >= combining]
         if late:
@@ -220,6 +219,20 @@ class Plan:
         _check_skipped(skipped, {*steps, *replaced})
         return ResolvedPlan(
             depth, steps, combining, self.combine, frozenset(skipped), tuple(inputs)
+        )
+
+
+def _check_outside(step: Step) -> None:
+    """Outside of a block there is no attention to ask; words count in training alone."""
+    if step.act.training_only and step.score.attention is not None:
+        raise PlanError(
+            "score must be one that needs no attention ('by-word', 'random', 'position') for "
+            f"{step.act.kind!r}, got {step.score.kind!r}"
+        )
+    if step.score.by_word and not step.act.training_only:
+        raise PlanError(
+            "score must not be 'by-word' for an action of a model in use, since words are counted "
+            f"in training, got {step.act.kind!r}"
         )
 
 
@@ -234,11 +247,35 @@ def _check_input(step: Step) -> None:
         )
 
 
+def _detour(steps: tuple[Step, ...], depth: int) -> Detour:
+    """The blocks that tokens miss in training, and come back after."""
+    if len(steps) > 1:
+        raise PlanError(f"steps must be one alone with 'set-aside', got {len(steps)}")
+    (step,) = steps
+    layers = resolve_layers(step.layers, depth, "plan.steps[0].layers")
+    if not layers or layers != list(range(layers[0], layers[-1] + 1)) or layers[-1] == depth - 1:
+        raise PlanError(
+            "plan.steps[0].layers must be neighbouring blocks before the last one, where tokens "
+            f"are back, got {layers} of {depth}"
+        )
+    return Detour(step, layers[0], layers[-1] + 1)
+
+
 def _check_skipped(skipped: set[int], used: set[int]) -> None:
     """Blocks that are left out cannot do anything."""
     both = sorted(skipped & used)
     if both:
         raise PlanError(f"steps exclude each other at block {both[0]}: it is skipped")
+
+
+def _check_single(steps: dict[int, list[Step]]) -> None:
+    """Two choices in one block would have to be made in some order."""
+    for layer, chosen in steps.items():
+        if len(chosen) > 1:
+            raise PlanError(
+                f"steps may choose tokens once at each block, got {len(chosen)} steps at block "
+                f"{layer}"
+            )
 
 
 def _check_heads(steps: dict[int, list[Step]]) -> None:
@@ -258,6 +295,15 @@ def _check_heads(steps: dict[int, list[Step]]) -> None:
 
 
 @dataclass(frozen=True)
+class Detour:
+    """A step of training only: its losers miss the blocks from `start` to before `stop`."""
+
+    step: Step
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
 class ResolvedPlan:
     """A plan fitted to an encoder's depth.
 
@@ -268,6 +314,7 @@ class ResolvedPlan:
         combine: the action in its place.
         skipped: the blocks that are left out.
         inputs: the steps right after the embedding.
+        detour: what tokens miss in training, or None.
     """
 
     depth: int
@@ -276,6 +323,7 @@ class ResolvedPlan:
     combine: Combine | None
     skipped: frozenset[int] = frozenset()
     inputs: tuple[Step, ...] = ()
+    detour: Detour | None = None
 
     def at(self, layer: int) -> list[Step]:
         """The steps at a block that can still change something.

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 
 from laconic.errors import PlanError
-from laconic.reduction.actions import Combine, DropKeys, DropTokens, Skip
+from laconic.reduction.actions import Combine, DropKeys, DropTokens, SetAside, Skip
 from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.plan import Plan, Step
 from laconic.reduction.scorers import ColumnMean, Position, RandomScore, Scorer
@@ -128,6 +128,23 @@ def lat(
     return Plan("lat", (step,))
 
 
+def token_drop(
+    keep: float = 0.5,
+    start: int | float = 7 / 12,
+    stop: int | float = -1,
+    score: str = "by-word",
+    pin: str = "ends",
+) -> Plan:
+    """Half of the tokens miss the later blocks, in training only (Hou et al., arXiv 2203.13240).
+
+    They come back before the block `stop`, the last one; the trained model is dense.
+    """
+    step = Step(
+        SetAside(), {"start": start, "stop": stop}, _scorer(score), Ratio(keep=keep, pin=pin)
+    )
+    return Plan("token-drop", (step,))
+
+
 def tome(ratio: float = 0.2, start: int | float = 0, rule: str = "mean") -> Plan:
     """Merge the most similar tokens at every block (ToMe, arXiv 2210.09461)."""
     return Plan("tome", (Step(Merge(ratio=ratio, rule=rule), {"start": start}),))
@@ -177,6 +194,7 @@ _PRESETS: dict[str, Callable[..., Plan]] = {
     "topk": topk,
     "threshold": threshold,
     "lat": lat,
+    "token-drop": token_drop,
     "tome": tome,
     "fca": fca,
     "pool": pool,

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from laconic.ragged import Layout, Ragged
-from laconic.reduction.parts import Part, check, register
+from laconic.reduction.parts import Part, check, check_number, register
 from laconic.reduction.stream import Observed
 
 __all__ = [
     "AttentionScorer",
+    "ByWord",
     "ColumnMean",
     "FirstRow",
     "HiddenChange",
@@ -34,10 +35,12 @@ class Scorer(Part):
 
     Attributes:
         attention: what the block's attention should return for it, None for nothing.
+        by_word: whether the model should keep the running importance of words for it.
     """
 
     role: ClassVar[str] = "score"
     attention: ClassVar[str | None] = None
+    by_word: ClassVar[bool] = False
 
     @property
     def per_head(self) -> bool:
@@ -216,6 +219,33 @@ class RandomScore(Scorer):
             mixed = (mixed + self.seed + 1) * factor & 0x7FFFFFFF
             mixed = mixed ^ (mixed >> 15)
         return to_mean_one(1 + mixed.float()[:, None], stream.layout)
+
+
+@register
+@dataclass(frozen=True)
+class ByWord(Scorer):
+    """Token dropping (arXiv 2203.13240): the running importance of the token's word in training.
+
+    The paper's is the masked language model's loss, ours the length of the loss's gradient; see
+    `laconic.reduction.vocabulary`. As there, a little noise decides between equals: words that were
+    never seen, and several of one word.
+
+    Attributes:
+        noise: up to which share of the importance it adds.
+    """
+
+    kind: ClassVar[str] = "by-word"
+    by_word: ClassVar[bool] = True
+
+    noise: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_number("noise", self.noise, 0, 1)
+
+    def score(self, seen: Observed) -> Tensor:
+        """Importance of each token, `(tokens, 1)`, with mean 1 in each document."""
+        noisy = seen.words * (1 + self.noise * torch.rand_like(seen.words))
+        return to_mean_one(noisy[:, None], seen.stream.layout)
 
 
 def to_mean_one(scores: Tensor, layout: Layout, keys: Tensor | None = None) -> Tensor:

@@ -38,7 +38,8 @@ def plan_share(plan: Plan, depth: int) -> tuple[str, float, tuple[float, ...]]:
         ('ratio', 0.2, (0.0, 0.5))
     """
     for step in plan.steps:
-        for part in (step.select, step.act):
+        # What happens in training alone costs a trained model nothing.
+        for part in () if step.act.training_only else (step.select, step.act):
             for name, ends in budget_ranges().items():
                 if not _has(part, name):
                     continue

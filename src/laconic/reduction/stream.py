@@ -29,6 +29,7 @@ class Stream:
             each is one.
         groups: for each token that entered the last action, the row number of the token that it
             was merged into; None where nothing was merged.
+        aside: tokens that are away and come back; None where there are none.
     """
 
     hidden: Tensor
@@ -38,6 +39,7 @@ class Stream:
     lengths: Tensor | None = None
     weights: Tensor | None = None
     groups: Tensor | None = None
+    aside: Stream | None = None
 
     @property
     def places(self) -> Tensor:
@@ -70,6 +72,25 @@ class Stream:
         """Take `losers`, `(tokens, 1)` bool, out of the stream: they are gone from here on."""
         return self.select(~losers[:, 0])
 
+    def set_aside(self, losers: Tensor) -> Stream:
+        """Put `losers`, `(tokens, 1)` bool, aside as they are, until `bring_back`."""
+        goes = losers[:, 0]
+        return replace(self.select(~goes), aside=self.select(goes))
+
+    def bring_back(self) -> Stream:
+        """The stream with the tokens that were put aside, each at its place in its document."""
+        parts = (self, self.aside)
+        owners = torch.cat([part.layout.owners for part in parts])
+        origins = torch.cat([part.origins for part in parts])
+        order = (owners * (self.lengths.max() + 1) + origins).argsort()
+        return replace(
+            self,
+            hidden=torch.cat([part.hidden for part in parts])[order],
+            layout=Layout.from_lengths(self.layout.lengths + self.aside.layout.lengths),
+            origins=origins[order],
+            aside=None,
+        )
+
     def select(self, keep: Tensor) -> Stream:
         """The tokens where `keep`, `(tokens,)` bool, is true."""
         kept = Ragged(self.hidden, self.layout).select(keep)
@@ -92,11 +113,13 @@ class Observed:
         before: their hidden states before it, `(tokens, hidden)`.
         attention: what the scorer asked the block's attention for, on the row and scaled by the
             number of keys: `(tokens, heads or 1)`; None where it asked for nothing.
+        words: running importance of each token's word, `(tokens,)`; None where no score asks.
     """
 
     stream: Stream
     before: Tensor
     attention: Tensor | None = None
+    words: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,9 @@ class TrainingSettings:
         patience: stop after this many evaluations without a lower validation loss; None for never.
         distillation_weight: share of the teacher's KL in the loss, if there is a teacher.
         temperature: of the distillation.
+        hidden_distillation: weight of the squared distance between the last hidden states of the
+            tokens that survive and a dense teacher's, which runs alongside; 0 for none. DynamicViT
+            takes 0.5. The teacher is the dense stage's model, or the one that is given.
         random_lengths: random configurations a step for a plan that is trained for all its shares
             (`lat`), besides the full and the smallest one; the paper's 2.
         gradient_checkpointing: save memory by computing each block twice.
@@ -56,6 +59,7 @@ class TrainingSettings:
     patience: int | None = None
     distillation_weight: float = 0.5
     temperature: float = 2.0
+    hidden_distillation: float = 0.0
     random_lengths: int = 2
     gradient_checkpointing: bool = False
     mixed_precision: bool = True
@@ -73,6 +77,7 @@ class TrainingSettings:
             "dense_share": 0 <= self.dense_share < 1,
             "distillation_weight": 0 <= self.distillation_weight <= 1,
             "temperature": self.temperature > 0,
+            "hidden_distillation": self.hidden_distillation >= 0,
             "random_lengths": self.random_lengths >= 0,
             "patience": self.patience is None or self.patience >= 1,
         }
@@ -83,7 +88,7 @@ class TrainingSettings:
     def dense_stage(self, width: int) -> TrainingSettings:
         """The settings of the dense steps, in which the learning rate falls part of its way."""
         if "lr_scheduler_type" in self.extra:
-            return replace(self, epochs=self.epochs * self.dense_share)
+            return replace(self, epochs=self.epochs * self.dense_share, hidden_distillation=0.0)
         line = {
             "lr_scheduler_type": "polynomial",
             "lr_scheduler_kwargs": {"lr_end": self._rate_left(width), "power": 1.0},
@@ -92,6 +97,7 @@ class TrainingSettings:
             self,
             epochs=self.epochs * self.dense_share,
             warmup=min(0.5, self.warmup / self.dense_share),
+            hidden_distillation=0.0,
             extra=line | self.extra,
         )
 

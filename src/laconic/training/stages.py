@@ -1,7 +1,8 @@
 """The stages of a training run: dense first where the head is new, a target to reach, the plan.
 
 A plan is learned from a dense model that tells the labels apart already; trained from the encoder
-itself it needs many more steps. The dense model of the first stage is the teacher of the second.
+itself it needs many more steps. The dense model is also the teacher of what it becomes under the
+plan: the one of the first stage, or the one to start from, if it was fine-tuned for these labels.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from laconic.inference import run_model
 from laconic.model import LaconicForSequenceClassification, with_plan
 from laconic.reduction import Plan, Threshold, preset
 from laconic.training.budget import plan_for_target
+from laconic.training.distillation import check_hidden_teacher
 from laconic.training.run import train_model
 from laconic.training.settings import TrainingSettings
 from laconic.training.trainer import TrainingDocuments
@@ -56,6 +58,7 @@ class StagedTraining:
         model: LaconicForSequenceClassification,
         train: TrainingDocuments,
         held_out: TrainingDocuments | None,
+        teacher: LaconicForSequenceClassification | None = None,
     ) -> tuple[LaconicForSequenceClassification, dict[str, Any]]:
         """Train.
 
@@ -63,24 +66,40 @@ class StagedTraining:
             model: the model under the plan, as it starts.
             train: what to train on; gets the dense model's logits if it has none of a teacher.
             held_out: what to choose the best checkpoint by, or None.
+            teacher: another model to compare hidden states with, if that is asked for.
 
         Returns:
             The trained model, and the record of the run; `plan` is then the one that was trained.
         """
-        staged = model.head_is_new and self.settings.dense_share > 0 and not self.plan.is_dense
-        settings, first, whole = self.settings, None, None
-        if staged or self.target is not None:
+        settings, first, whole, taught_by = self.settings, None, None, None
+        if settings.hidden_distillation > 0:
+            check_hidden_teacher(self.plan, model, teacher)
+        removes = not self.plan.is_dense
+        staged = removes and model.head_is_new and settings.dense_share > 0
+        taught = removes and not model.head_is_new and self._lacks_teacher(train, teacher)
+        if staged or taught or self.target is not None:
             model = self.make(preset("dense"), model.config.head)
         if staged:
             first = self._train_dense(model, train, held_out)
             settings = settings.plan_stage(model.backbone.width)
+        if (staged or taught) and self._lacks_teacher(train, teacher):
+            taught_by = "the dense stage" if staged else "the model to start from"
+            self._let_teach(model, train)
+            teacher = teacher or model
         if self.target is not None:
             whole = self._reach_target(model, train)
         if model.config.reduction_plan() != self.plan:
             model = with_plan(model, self.plan)
         record = train_model(
-            model, train, held_out, settings, checkpoints=self._folder("plan"), **self.flow
+            model,
+            train,
+            held_out,
+            settings,
+            teacher=teacher,
+            checkpoints=self._folder("plan"),
+            **self.flow,
         )
+        record["teacher"] = taught_by
         if whole is not None and any(isinstance(s.select, Threshold) for s in self.plan.steps):
             # Scores move in training, and with them how many fall below a threshold.
             self._reach_target(model, train, whole)
@@ -93,8 +112,8 @@ class StagedTraining:
         train: TrainingDocuments,
         held_out: TrainingDocuments | None,
     ) -> dict[str, Any]:
-        """Train the dense model, and let it teach if nobody else does."""
-        record = train_model(
+        """Train the dense model."""
+        return train_model(
             model,
             replace(train, teacher_logits=None),
             held_out,
@@ -102,9 +121,18 @@ class StagedTraining:
             checkpoints=self._folder("dense"),
             **self.flow,
         )
-        if train.teacher_logits is None:
-            train.teacher_logits = run_model(model, train.encoded, self.batch_tokens).logits
-        return record
+
+    def _lacks_teacher(
+        self, train: TrainingDocuments, teacher: LaconicForSequenceClassification | None
+    ) -> bool:
+        """Whether the settings ask for a teacher and nobody was named."""
+        by_logits = self.settings.distillation_weight > 0 and train.teacher_logits is None
+        return by_logits or (self.settings.hidden_distillation > 0 and teacher is None)
+
+    def _let_teach(self, dense: LaconicForSequenceClassification, train: TrainingDocuments) -> None:
+        """Take a dense model's logits, before the plan is switched on."""
+        if self.settings.distillation_weight > 0 and train.teacher_logits is None:
+            train.teacher_logits = run_model(dense, train.encoded, self.batch_tokens).logits
 
     def _reach_target(
         self,

@@ -21,7 +21,8 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 from laconic.batching import TokenBudgetSampler, fill_batches, pack
 from laconic.encoding import EncodedDocuments
 from laconic.errors import TrainingError
-from laconic.training.distillation import distillation_loss
+from laconic.model import LaconicForSequenceClassification
+from laconic.training.distillation import distillation_loss, hidden_distillation_loss
 from laconic.training.sandwich import Sandwich
 from laconic.training.settings import TrainingSettings
 
@@ -64,6 +65,7 @@ class LaconicTrainer(Trainer):
         settings: the settings of the run.
         train_documents: what to train on.
         validation: what to choose the best checkpoint by, or None.
+        teacher: a dense model for `hidden_distillation`, or None.
         **options: passed on to the Trainer; `args` among them.
     """
 
@@ -73,9 +75,11 @@ class LaconicTrainer(Trainer):
         settings: TrainingSettings,
         train_documents: TrainingDocuments,
         validation: TrainingDocuments | None = None,
+        teacher: LaconicForSequenceClassification | None = None,
         **options: Any,
     ) -> None:
         self.settings = settings
+        self.teacher = teacher if settings.hidden_distillation > 0 else None
         self.sampler = TokenBudgetSampler(
             train_documents.encoded.sizes,
             settings.batch_tokens,
@@ -116,7 +120,8 @@ class LaconicTrainer(Trainer):
         teacher = inputs.pop("teacher_logits", None)
         sandwich = self.sandwich if model.training else None
         student = self.model if sandwich is None else sandwich.full()
-        outputs = (model if sandwich is None else student)(**inputs)
+        guided = self.teacher is not None and model.training
+        outputs = (model if sandwich is None else student)(**inputs, output_final=guided)
         loss, problem = outputs.loss, student.config.problem_type
         if model.training:
             if teacher is not None:
@@ -125,6 +130,11 @@ class LaconicTrainer(Trainer):
                     outputs.logits, teacher, problem, self.settings.temperature
                 )
                 loss = (1 - weight) * loss + weight * distance
+            if guided:
+                with torch.no_grad():
+                    target = self.teacher(**inputs, output_final=True).final
+                distance = hidden_distillation_loss(outputs.final, target)
+                loss = loss + self.settings.hidden_distillation * distance
             if sandwich is not None:
                 shorter = sandwich.loss(inputs, outputs.logits, problem, self.state.global_step)
                 loss = (loss + shorter) / (2 + sandwich.samples)
