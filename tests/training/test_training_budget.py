@@ -14,7 +14,7 @@ from laconic.training.budget import plan_for_target
 from words import labelled, save_encoder
 
 QUICK = TrainingSettings(epochs=1, learning_rate=1e-3, batch_tokens=512, seed=1)
-BY_SHARES = ("topk", "threshold", "tome", "fca", "pool", "random", "truncate")
+BY_SHARES = ("topk", "threshold", "lat", "tome", "fca", "pool", "random", "truncate")
 
 
 @pytest.fixture(scope="module")

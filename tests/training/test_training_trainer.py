@@ -138,7 +138,8 @@ class _KillAfter(TrainerCallback):
 
 # A run under a plan has a dense stage first: the kill comes in one and in the other.
 @pytest.mark.parametrize(
-    ("method", "share"), [("dense", 0.6), ("focus-pf", 0.4), ("focus-pf", 0.9)]
+    ("method", "share"),
+    [("dense", 0.6), ("focus-pf", 0.4), ("focus-pf", 0.9), ("lat", 0.9), ("token-drop", 0.6)],
 )
 def test_a_killed_run_goes_on_where_it_was(encoder, tmp_path, monkeypatch, method, share):
     settings = replace(QUICK, epochs=4)
@@ -234,6 +235,8 @@ def test_the_stock_trainer_trains_a_laconic_model(encoder, tmp_path):
         {"patience": 0},
         {"temperature": 0},
         {"dense_share": 1.0},
+        {"random_lengths": -1},
+        {"hidden_distillation": -0.5},
     ],
 )
 def test_settings_out_of_range_are_refused(wrong):

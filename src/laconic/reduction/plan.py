@@ -224,7 +224,7 @@ class Plan:
 
 def _check_outside(step: Step) -> None:
     """Outside of a block there is no attention to ask; words count in training alone."""
-    if step.act.training_only and step.score.attention is not None:
+    if step.act.training_only and step.score.needs_block:
         raise PlanError(
             "score must be one that needs no attention ('by-word', 'random', 'position') for "
             f"{step.act.kind!r}, got {step.score.kind!r}"
@@ -240,7 +240,7 @@ def _check_input(step: Step) -> None:
     """Before the first block there is no attention to ask, and tokens can only leave for good."""
     if not isinstance(step.act, DropTokens):
         raise PlanError(f"act must be 'drop-tokens' at layers 'input', got {step.act.kind!r}")
-    if step.score is not None and step.score.attention is not None:
+    if step.score is not None and step.score.needs_block:
         raise PlanError(
             "score must be one that needs no attention ('position', 'random') at layers 'input', "
             f"got {step.score.kind!r}"

@@ -47,6 +47,11 @@ class Scorer(Part):
         """Whether each head has a score of its own."""
         return False
 
+    @property
+    def needs_block(self) -> bool:
+        """Whether it looks at what a block's attention did, and so has no place outside of one."""
+        return self.attention is not None
+
     def score(self, seen: Observed) -> Tensor:
         """Importance of each token, `(tokens, heads or 1)`, with mean 1 in each document."""
         raise TypeError(f"{type(self).__name__} does not score tokens")
@@ -168,6 +173,11 @@ class HiddenChange(Scorer):
     """How far the block's attention moved a token's state, relative to its size; no matrix."""
 
     kind: ClassVar[str] = "hidden-change"
+
+    @property
+    def needs_block(self) -> bool:
+        """Outside of a block nothing has moved."""
+        return True
 
     def score(self, seen: Observed) -> Tensor:
         """Importance of each token, `(tokens, 1)`, with mean 1 in each document."""
