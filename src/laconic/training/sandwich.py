@@ -5,10 +5,10 @@ from the labels, and the shorter ones from its detached logits, by the KL diverg
 are the same weights under other plans, so that the checkpoint that comes out runs at any of them.
 
 Ours differs from the paper: the shares of the blocks are drawn uniformly between the plan's and 1,
-and a document's tokens are rounded up from them, so that lengths are relative to each document;
-the KL divergence is the usual one, of the teacher's distribution from the student's (the released
-code has them the other way round); no blocks are dropped at random; and there is no evolutionary search for the best lengths of
-each block, since `Classifier.with_budget` takes one share for all of them.
+and a document's tokens are rounded up from them, so that lengths are relative to each document; the
+KL divergence is the usual one, of the teacher's distribution from the student's (the released code
+has them the other way round); no blocks are dropped at random; and there is no evolutionary search
+for the best lengths of each block, since `Classifier.with_budget` takes one share for all of them.
 """
 
 from __future__ import annotations
