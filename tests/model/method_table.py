@@ -17,6 +17,7 @@ from laconic.reduction import (
     DropTokens,
     FirstRow,
     FuzzyRatio,
+    LearnedThreshold,
     Merge,
     Plan,
     Ratio,
@@ -51,6 +52,17 @@ METHODS: dict[str, Plan] = {
     "topk": preset("topk", keep=0.5),
     "topk, linear": preset("topk", keep=0.3, linear=True),
     "threshold": preset("threshold", threshold=0.9),
+    "learned threshold": Plan(
+        "learned threshold",
+        (
+            Step(
+                DropTokens(),
+                {"start": 0},
+                ColumnMean(),
+                LearnedThreshold(pin="first", threshold=0.9, target=0.5),
+            ),
+        ),
+    ),
     "random": preset("random", keep=0.5),
     "truncate": preset("truncate", keep=0.5),
     "fewer layers": preset("fewer-layers"),

@@ -3,6 +3,8 @@
 from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens, Skip
 from laconic.reduction.combiner import Combiner
 from laconic.reduction.layers import resolve_layer, resolve_layers
+from laconic.reduction.learned import Choice, Learned, Spent
+from laconic.reduction.learning import LearnedSelector, LearnedThreshold
 from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.parts import Part, register
 from laconic.reduction.plan import PLAN_VERSION, Plan, ResolvedPlan, Step
@@ -32,6 +34,7 @@ __all__ = [
     "Action",
     "AttentionScorer",
     "Candidates",
+    "Choice",
     "ColumnMean",
     "Combine",
     "Combiner",
@@ -41,6 +44,9 @@ __all__ = [
     "Fuse",
     "FuzzyRatio",
     "HiddenChange",
+    "Learned",
+    "LearnedSelector",
+    "LearnedThreshold",
     "LinearRatio",
     "Merge",
     "Observed",
@@ -56,6 +62,7 @@ __all__ = [
     "Scorer",
     "Selector",
     "Skip",
+    "Spent",
     "Step",
     "Stream",
     "Threshold",

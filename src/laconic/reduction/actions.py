@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from torch import Tensor
 
+from laconic.reduction.learned import straight_through
 from laconic.reduction.parts import Part, check, check_number, register
 from laconic.reduction.stream import Stream
 
@@ -24,6 +25,7 @@ class Action(Part):
         keys_only: whether tokens leave the keys alone, so that each head may lose others.
         skips: whether the blocks are left out.
         attention: what it asks the block's attention for in place of scores, if it selects nothing.
+        takes_masks: whether it can be given the mask of a selector that learns.
     """
 
     role: ClassVar[str] = "act"
@@ -32,6 +34,11 @@ class Action(Part):
     keys_only: ClassVar[bool] = False
     skips: ClassVar[bool] = False
     attention: ClassVar[str | None] = None
+    takes_masks: ClassVar[bool] = False
+
+    def soften(self, stream: Stream, mask: Tensor) -> Stream:
+        """The stream with a learned mask `(tokens, 1)` on its tokens, before `apply`."""
+        raise TypeError(f"{type(self).__name__} takes no masks")
 
     def apply(self, stream: Stream, losers: Tensor | None, seen: Tensor | None) -> Stream:
         """The stream after the action.
@@ -71,9 +78,20 @@ class DropTokens(Action):
 
     As in PoWER-BERT (arXiv 2001.08950) and Learned Token Pruning (arXiv 2107.00910); ours are gone
     from the tensors at every batch size.
+
+    Of a selector that learns, the tokens that stay carry the mask's gradients on a weight of
+    exactly 1: the one that merged tokens have, on the logits of following attention and in the
+    classifier's mean. So attention is masked hard, with straight-through gradients.
     """
 
     kind: ClassVar[str] = "drop-tokens"
+    takes_masks: ClassVar[bool] = True
+
+    def soften(self, stream: Stream, mask: Tensor) -> Stream:
+        """The stream with the mask's gradients on the tokens' weights."""
+        gate = straight_through(mask[:, 0])
+        weights = gate if stream.weights is None else stream.weights * gate
+        return replace(stream, weights=weights.to(stream.hidden.dtype))
 
     def apply(self, stream: Stream, losers: Tensor, seen: Tensor | None) -> Stream:
         """The stream with fewer tokens."""

@@ -14,6 +14,7 @@ from typing import Any
 from laconic.errors import PlanError
 from laconic.reduction.actions import Action, Combine, DropTokens
 from laconic.reduction.layers import INPUT, check_layers, resolve_layers
+from laconic.reduction.parts import Part
 from laconic.reduction.scorers import Scorer
 from laconic.reduction.selectors import Selector
 
@@ -57,12 +58,27 @@ class Step:
                 f"score.heads must be 'mean' for {self.act.kind!r}, which takes a token from all "
                 "heads at once, got 'each'"
             )
+        if needs and self.select.learns and not self.act.takes_masks:
+            raise PlanError(
+                f"act must be one that a learned selector can teach ('drop-tokens') for "
+                f"{self.select.kind!r}, got {self.act.kind!r}"
+            )
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The step's parts by role."""
+        parts = {"score": self.score, "select": self.select, "act": self.act}
+        return {role: part for role, part in parts.items() if part is not None}
+
+    @property
+    def learns(self) -> bool:
+        """Whether any of its parts does."""
+        return any(part.learns for part in self.parts.values())
 
     def at_block(self, number: int, count: int) -> Step:
         """The step at the `number`-th (from 1) of its `count` blocks."""
-        if self.select is None:
-            return self
-        return replace(self, select=self.select.at_block(number, count))
+        parts = {role: part.at_block(number, count) for role, part in self.parts.items()}
+        return replace(self, **parts)
 
     def to_dict(self) -> dict[str, Any]:
         """The step as JSON writes it."""
@@ -130,6 +146,11 @@ class Plan:
     def is_dense(self) -> bool:
         """Whether nothing is removed at all."""
         return not self.steps
+
+    @property
+    def learns(self) -> bool:
+        """Whether any part learns."""
+        return any(step.learns for step in self.steps)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON writes it, with its version."""
@@ -219,7 +240,7 @@ class Plan:
             )
         _check_skipped(skipped, {*steps, *replaced})
         return ResolvedPlan(
-            depth, steps, combining, self.combine, frozenset(skipped), tuple(inputs)
+            depth, steps, combining, self.combine, frozenset(skipped), tuple(inputs), self.steps
         )
 
 
@@ -227,6 +248,8 @@ def _check_input(step: Step) -> None:
     """Before the first block there is no attention to ask, and tokens can only leave for good."""
     if not isinstance(step.act, DropTokens):
         raise PlanError(f"act must be 'drop-tokens' at layers 'input', got {step.act.kind!r}")
+    if step.learns:
+        raise PlanError("parts at layers 'input' must not learn, got one that does")
     if step.score is not None and step.score.attention is not None:
         raise PlanError(
             "score must be one that needs no attention ('position', 'random') at layers 'input', "
@@ -268,6 +291,7 @@ class ResolvedPlan:
         combine: the action in its place.
         skipped: the blocks that are left out.
         inputs: the steps right after the embedding.
+        whole: the plan's steps as they were before they were fitted.
     """
 
     depth: int
@@ -276,6 +300,12 @@ class ResolvedPlan:
     combine: Combine | None
     skipped: frozenset[int] = frozenset()
     inputs: tuple[Step, ...] = ()
+    whole: tuple[Step, ...] = ()
+
+    @property
+    def learns(self) -> bool:
+        """Whether any part learns."""
+        return any(step.learns for step in self.whole)
 
     def at(self, layer: int) -> list[Step]:
         """The steps at a block that can still change something.

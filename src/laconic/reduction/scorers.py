@@ -48,6 +48,14 @@ class Scorer(Part):
         """Importance of each token, `(tokens, heads or 1)`, with mean 1 in each document."""
         raise TypeError(f"{type(self).__name__} does not score tokens")
 
+    def lesson(self, seen: Observed, importance: Tensor) -> Tensor | None:
+        """What is added to the loss in training for the scores it gave; None for nothing."""
+        return None
+
+    def cost_of_token(self, width: int) -> int:
+        """Multiply-adds for each token of its own matrix products, beside the attention's."""
+        return 0
+
 
 @dataclass(frozen=True)
 class AttentionScorer(Scorer):
