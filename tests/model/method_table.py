@@ -17,12 +17,12 @@ from laconic.reduction import (
     DropTokens,
     FirstRow,
     FuzzyRatio,
-    LearnedThreshold,
     Merge,
     Plan,
     Ratio,
     SampledRows,
     Step,
+    Threshold,
 )
 from tiny import tiny_config
 
@@ -52,16 +52,12 @@ METHODS: dict[str, Plan] = {
     "topk": preset("topk", keep=0.5),
     "topk, linear": preset("topk", keep=0.3, linear=True),
     "threshold": preset("threshold", threshold=0.9),
-    "learned threshold": Plan(
-        "learned threshold",
-        (
-            Step(
-                DropTokens(),
-                {"start": 0},
-                ColumnMean(),
-                LearnedThreshold(pin="first", threshold=0.9, target=0.5),
-            ),
-        ),
+    "ltp": preset("ltp", threshold=0.9),
+    "ltp, gradients": preset("ltp", threshold=0.9, gradients=True),
+    "ltp, soft": preset("ltp-paper", threshold=0.9),
+    "ltp, frozen": Plan(
+        "ltp",
+        (Step(DropTokens(), [0, 2], ColumnMean(), Threshold(thresholds=[0.7, 0.9], pin="first")),),
     ),
     "random": preset("random", keep=0.5),
     "truncate": preset("truncate", keep=0.5),
@@ -100,6 +96,8 @@ def _with_nothing_to_remove(plan: dict) -> dict:
             for name, value in {"keep": 1.0, "ratio": 0.0, "threshold": 0.0}.items():
                 if name in part:
                     part[name] = value
+            if part.get("thresholds"):
+                part["thresholds"] = [0.0] * len(part["thresholds"])
     return plan
 
 
@@ -107,7 +105,7 @@ def _with_nothing_to_remove(plan: dict) -> dict:
 NO_OPS: dict[str, Plan] = {
     name: Plan.from_dict(_with_nothing_to_remove(plan.to_dict()))
     for name, plan in METHODS.items()
-    if plan.combine is None and not plan.is_dense
+    if plan.combine is None and not plan.is_dense and not plan.is_soft
 }
 
 

@@ -7,13 +7,15 @@ these carry gradients.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from laconic.model.trace import Prices
-from laconic.reduction import ResolvedPlan, Spent
+from laconic.reduction import Plan, ResolvedPlan, Spent, resolve_layers
 
-__all__ = ["Spending", "learned_modules", "take_over_learned"]
+__all__ = ["Spending", "frozen_plan", "learned_modules", "take_over_learned"]
 
 
 def learned_modules(plan: ResolvedPlan, width: int, heads: int) -> nn.ModuleDict:
@@ -41,6 +43,25 @@ def take_over_learned(new: nn.ModuleDict, old: nn.ModuleDict) -> None:
             shapes = {name: tensor.shape for name, tensor in state.items()}
             if shapes == {name: tensor.shape for name, tensor in module.state_dict().items()}:
                 module.load_state_dict(state)
+
+
+def frozen_plan(plan: Plan, model: nn.Module) -> Plan:
+    """A plan with what its parts have learned written down as plain numbers, where it can be.
+
+    Args:
+        plan: the model's plan.
+        model: the model, as it was trained.
+    """
+    steps = []
+    for number, step in enumerate(plan.steps):
+        parts = step.parts
+        if step.learns:
+            layers = resolve_layers(step.layers, model.plan.depth, f"plan.steps[{number}].layers")
+            for role, part in parts.items():
+                modules = [model.learned[str(layer)][role] for layer in layers if part.learns]
+                parts[role] = part.frozen(modules)
+        steps.append(replace(step, **parts))
+    return replace(plan, steps=tuple(steps))
 
 
 class Spending:

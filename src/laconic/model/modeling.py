@@ -250,7 +250,9 @@ class LaconicForSequenceClassification(PreTrainedModel):
             done = carry_out(step, stream, seen, dict(learned))
         stream, importance = done.stream, done.importance
         hidden = self._checkpointed(lambda x: backbone.transform(layer, x), stream.hidden)
-        stream = replace(stream, hidden=hidden)
+        if stream.fading is not None:
+            hidden = hidden * stream.fading
+        stream = replace(stream, hidden=hidden, fading=None)
         prices = self._prices(layer, packing, steps)
         if spending is not None:
             # The channel of the weights is computed in training alone, so it is not counted.

@@ -50,6 +50,7 @@ def score_request(steps: list[Step], stream: Stream) -> ScoreRequest | None:
         rows=getattr(scorer, "rows", 32),
         diagonal=getattr(scorer, "diagonal", True),
         values=scorer.values,
+        differentiable=scorer.gradients,
     )
 
 
@@ -96,23 +97,23 @@ def carry_out(
         stream.layout,
         stream.lengths,
         modules.get("select"),
-        seen.learning,
+        seen.learning or step.act.soft,
         stream.expected,
     )
     choice = step.select.choose(candidates)
     softened = stream if choice.mask is None else step.act.soften(stream, choice.mask)
-    after = _expect(stream, step.act.apply(softened, choice.losers, importance), choice)
+    after = step.act.apply(softened, choice.losers, importance)
+    after = _expect(stream, after, choice, step.act.soft)
     lesson = step.score.lesson(seen, importance) if seen.learning else None
     return Outcome(after, importance, choice.mask, lesson)
 
 
-def _expect(before: Stream, after: Stream, choice: Choice | None) -> Stream:
+def _expect(before: Stream, after: Stream, choice: Choice | None, soft: bool = False) -> Stream:
     """The stream after a step, with the tokens that count as left."""
     if before.expected is None:
         return after
     if choice is not None and choice.left is not None:
         return replace(after, expected=choice.left)
     mask = None if choice is None else choice.mask
-    return replace(
-        after, expected=expected_left(before.expected, before.layout, after.layout, mask)
-    )
+    expected = expected_left(before.expected, before.layout, after.layout, mask, soft)
+    return replace(after, expected=expected)

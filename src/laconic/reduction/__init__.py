@@ -1,6 +1,6 @@
 """Token reduction as data: scorers, selectors and actions, the plan, and the presets."""
 
-from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens, Skip
+from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens, Fade, Skip
 from laconic.reduction.combiner import Combiner
 from laconic.reduction.layers import resolve_layer, resolve_layers
 from laconic.reduction.learned import Choice, Learned, Spent
@@ -40,6 +40,7 @@ __all__ = [
     "Combiner",
     "DropKeys",
     "DropTokens",
+    "Fade",
     "FirstRow",
     "Fuse",
     "FuzzyRatio",

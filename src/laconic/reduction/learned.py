@@ -71,7 +71,9 @@ def straight_through(mask: Tensor) -> Tensor:
     return 1 + (mask - mask.detach())
 
 
-def expected_left(before: Tensor, entered: Layout, left: Layout, mask: Tensor | None) -> Tensor:
+def expected_left(
+    before: Tensor, entered: Layout, left: Layout, mask: Tensor | None, soft: bool = False
+) -> Tensor:
     """Tokens left of each document, `(documents,)`, with the gradients of a mask.
 
     Args:
@@ -79,10 +81,12 @@ def expected_left(before: Tensor, entered: Layout, left: Layout, mask: Tensor | 
         entered: the layout before anything left.
         left: the layout after it.
         mask: `(tokens, 1)` of those that entered, None for no gradients.
+        soft: count tokens by their masks, and not those that are there.
     """
     stayed = left.lengths.to(before.dtype)
     if mask is not None:
-        stayed = stayed + Ragged(mask - mask.detach(), entered).sum()[:, 0]
+        sums = Ragged(mask, entered).sum()[:, 0]
+        stayed = sums if soft else stayed + (sums - sums.detach())
     return before * (stayed / entered.lengths.clamp(min=1))
 
 

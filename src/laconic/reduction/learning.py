@@ -15,7 +15,7 @@ from torch import Tensor
 
 from laconic.reduction.learned import Choice, Learned, Spent, ThresholdParameter
 from laconic.reduction.parts import check_number, register
-from laconic.reduction.selectors import Selector, Threshold, mark_below
+from laconic.reduction.selectors import MOST, Selector, Threshold, mark_below
 from laconic.reduction.stream import Candidates
 
 __all__ = ["LearnedSelector", "LearnedThreshold"]
@@ -79,7 +79,7 @@ class LearnedThreshold(LearnedSelector):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number("threshold", self.threshold, 0, 1000)
+        check_number("threshold", self.threshold, 0, MOST)
         check_number("temperature", self.temperature, 0, 1000, open_low=True)
         check_number("regularizer", self.regularizer, 0, 1000)
 
@@ -90,6 +90,15 @@ class LearnedThreshold(LearnedSelector):
     def module(self, width: int, heads: int) -> ThresholdParameter:
         """The block's threshold."""
         return ThresholdParameter(self.threshold)
+
+    @property
+    def is_adjustable(self) -> bool:
+        """Whether `loosened` changes how many tokens stay."""
+        return True
+
+    def loosened(self, factor: float) -> Self:
+        """The same, starting from its threshold divided by a factor."""
+        return replace(self, threshold=self.threshold / factor)
 
     def losers(self, candidates: Candidates) -> Tensor:
         """The tokens that go, `(tokens, 1)` bool; each document keeps its best one."""

@@ -7,6 +7,7 @@ an encoder's depth when a model is built.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,14 @@ class Step:
             raise PlanError(
                 f"act must be one that a learned selector can teach ('drop-tokens') for "
                 f"{self.select.kind!r}, got {self.act.kind!r}"
+            )
+        if needs and self.act.soft and not self.select.learns:
+            raise PlanError(
+                f"select must be one that learns for {self.act.kind!r}, got {self.select.kind!r}"
+            )
+        if needs and getattr(self.score, "gradients", False) and not self.select.learns:
+            raise PlanError(
+                f"score.gradients must be false for {self.select.kind!r}, which learns nothing"
             )
 
     @property
@@ -151,6 +160,39 @@ class Plan:
     def learns(self) -> bool:
         """Whether any part learns."""
         return any(step.learns for step in self.steps)
+
+    @property
+    def is_soft(self) -> bool:
+        """Whether some step only fades tokens, so that a stage that drops them has to follow."""
+        return any(step.act.soft for step in self.steps)
+
+    @property
+    def is_adjustable(self) -> bool:
+        """Whether `loosened` changes how many tokens stay."""
+        return any(step.select is not None and step.select.is_adjustable for step in self.steps)
+
+    @property
+    def target(self) -> float | None:
+        """The multiply-adds over the dense model's that its learned selectors aim at, if any do."""
+        aims = [getattr(step.select, "target", None) for step in self.steps]
+        return next((aim for aim in aims if aim is not None), None)
+
+    def aimed(self, target: float) -> Plan:
+        """The same plan with its learned selectors aiming at a target."""
+        return self._with_selectors(
+            lambda select: select.aimed(target) if hasattr(select, "aimed") else select
+        )
+
+    def loosened(self, factor: float) -> Plan:
+        """The same plan with more tokens that stay for a factor above 1, fewer for one below."""
+        return self._with_selectors(lambda select: select.loosened(factor))
+
+    def _with_selectors(self, change: Callable[[Selector], Selector]) -> Plan:
+        steps = [
+            step if step.select is None else replace(step, select=change(step.select))
+            for step in self.steps
+        ]
+        return replace(self, steps=tuple(steps))
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON writes it, with its version."""

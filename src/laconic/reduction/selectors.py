@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -12,6 +12,9 @@ from laconic.ragged import lowest, quantile_of_sorted, sorted_values
 from laconic.reduction.learned import Choice, Spent
 from laconic.reduction.parts import Part, check, check_number, register
 from laconic.reduction.stream import Candidates
+
+# Of a threshold: above any score, so that a search for one can go so far.
+MOST = 1e6
 
 __all__ = ["FuzzyRatio", "LinearRatio", "Ratio", "Selector", "Threshold"]
 
@@ -39,6 +42,15 @@ class Selector(Part):
     def choose(self, candidates: Candidates) -> Choice:
         """Who goes, and where something is learned how near each token was to going."""
         return Choice(self.losers(candidates))
+
+    @property
+    def is_adjustable(self) -> bool:
+        """Whether `loosened` changes how many tokens stay."""
+        return False
+
+    def loosened(self, factor: float) -> Self:
+        """The same with more tokens that stay for a factor above 1, fewer for one below."""
+        return self
 
     def penalty(self, spent: Spent) -> Tensor | None:
         """What is added to the loss in training, a scalar; None for nothing."""
@@ -182,7 +194,7 @@ class Threshold(Selector):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number("threshold", self.threshold, 0, 1000)
+        check_number("threshold", self.threshold, 0, MOST)
         if self.thresholds is not None:
             object.__setattr__(self, "thresholds", check_numbers("thresholds", self.thresholds))
 
@@ -197,14 +209,19 @@ class Threshold(Selector):
         """The tokens that go, `(tokens, heads or 1)` bool; each document keeps its best one."""
         return mark_below(candidates, self.threshold)
 
+    @property
+    def is_adjustable(self) -> bool:
+        """Whether `loosened` changes how many tokens stay."""
+        return True
+
     def loosened(self, factor: float) -> Threshold:
-        """The same with thresholds divided by a factor: above 1, more tokens stay."""
+        """The same with its thresholds divided by a factor."""
         if self.thresholds is None:
             return replace(self, threshold=self.threshold / factor)
         return replace(self, thresholds=[one / factor for one in self.thresholds])
 
 
-def check_numbers(field: str, values: object, high: float = 1e6) -> list[float]:
+def check_numbers(field: str, values: object, high: float = MOST) -> list[float]:
     """The numbers of a field as a list, or a `PlanError` for others."""
     check(isinstance(values, list | tuple) and len(values) > 0, field, "a list of numbers", values)
     for value in values:

@@ -32,6 +32,7 @@ class Stream:
             was merged into; None where nothing was merged.
         expected: `(documents,)`, how many tokens of each document count as left, with the gradients
             of learned selectors; None where nothing learns.
+        fading: `(tokens, 1)`, what the block's output is multiplied by; None for nothing.
     """
 
     hidden: Tensor
@@ -42,6 +43,7 @@ class Stream:
     weights: Tensor | None = None
     groups: Tensor | None = None
     expected: Tensor | None = None
+    fading: Tensor | None = None
 
     @property
     def places(self) -> Tensor:

@@ -109,6 +109,12 @@ class LaconicTrainer(Trainer):
             optimizer.add_param_group({"params": free, "lr": rate, "weight_decay": 0.0})
         return optimizer
 
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The Trainer's schedule; where there is one step, it is not spent on warming up."""
+        if num_training_steps < 2:
+            self.args.warmup_steps = 0
+        return super().create_scheduler(num_training_steps, optimizer)
+
     def get_eval_dataloader(self, eval_dataset: Dataset | None = None) -> DataLoader:
         """Packed batches, the longest documents first."""
         documents = self.eval_dataset if eval_dataset is None else eval_dataset
