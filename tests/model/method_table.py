@@ -17,6 +17,8 @@ from laconic.reduction import (
     DropTokens,
     FirstRow,
     FuzzyRatio,
+    LearnedShares,
+    LinearRatio,
     Merge,
     Plan,
     Ratio,
@@ -59,6 +61,17 @@ METHODS: dict[str, Plan] = {
         "ltp",
         (Step(DropTokens(), [0, 2], ColumnMean(), Threshold(thresholds=[0.7, 0.9], pin="first")),),
     ),
+    "power-bert, soft": preset("power-bert", bins=10),
+    "power-bert, straight": Plan(
+        "power-bert",
+        (Step(DropTokens(), {"start": 0}, ColumnMean(), LearnedShares(bins=10, target=0.5)),),
+    ),
+    "power-bert, frozen": Plan(
+        "power-bert",
+        (Step(DropTokens(), [0, 2], ColumnMean(diagonal=False), LinearRatio(keeps=[0.8, 0.5])),),
+    ),
+    "transkimmer": preset("transkimmer", start=0.3),
+    "adapler": preset("adapler", threshold=0.999),
     "random": preset("random", keep=0.5),
     "truncate": preset("truncate", keep=0.5),
     "fewer layers": preset("fewer-layers"),
@@ -98,6 +111,8 @@ def _with_nothing_to_remove(plan: dict) -> dict:
                     part[name] = value
             if part.get("thresholds"):
                 part["thresholds"] = [0.0] * len(part["thresholds"])
+            if part.get("keeps"):
+                part["keeps"] = [1.0] * len(part["keeps"])
     return plan
 
 
@@ -105,7 +120,11 @@ def _with_nothing_to_remove(plan: dict) -> dict:
 NO_OPS: dict[str, Plan] = {
     name: Plan.from_dict(_with_nothing_to_remove(plan.to_dict()))
     for name, plan in METHODS.items()
-    if plan.combine is None and not plan.is_dense and not plan.is_soft
+    if plan.combine is None
+    and not plan.is_dense
+    and not plan.is_soft
+    # Their networks have no such setting.
+    and name not in ("power-bert, straight", "transkimmer")
 }
 
 

@@ -186,6 +186,8 @@ def test_the_trace_tells_which_tokens_live(method):
             fullest = torch.tensor(layer.keys) / torch.tensor(layer.queries)
             # All scores are 0 where only what a token pays to others counts, and there is one.
             scored = means > 0
+            if not all(step.score.is_scaled for step in model.plan.at(layer.layer)):
+                continue
             torch.testing.assert_close(means[scored], fullest[:, None].expand_as(means)[scored])
         if layer.alive_keys is not None:
             assert len(layer.alive_keys) == layer.alive.layout.tokens

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from laconic.model.trace import Prices
-from laconic.reduction import Plan, ResolvedPlan, Spent, resolve_layers
+from laconic.reduction import Learned, Plan, ResolvedPlan, Spent, resolve_layers
 
-__all__ = ["Spending", "frozen_plan", "learned_modules", "take_over_learned"]
+__all__ = ["Spending", "frozen_plan", "learned_modules", "spread", "take_over_learned"]
 
 
 def learned_modules(plan: ResolvedPlan, width: int, heads: int) -> nn.ModuleDict:
@@ -23,9 +23,8 @@ def learned_modules(plan: ResolvedPlan, width: int, heads: int) -> nn.ModuleDict
     blocks = nn.ModuleDict()
     for layer in range(plan.depth):
         for step in plan.at(layer):
-            modules = {
-                role: part.module(width, heads) for role, part in step.parts.items() if part.learns
-            }
+            made = {role: part.module(width, heads) for role, part in step.parts.items()}
+            modules = {role: module for role, module in made.items() if module is not None}
             if modules:
                 blocks[str(layer)] = nn.ModuleDict(modules)
     return blocks
@@ -36,13 +35,18 @@ def take_over_learned(new: nn.ModuleDict, old: nn.ModuleDict) -> None:
     """Copy what parts have learned where the same is learned at the same block; else start anew."""
     for layer, roles in new.items():
         for role, module in roles.items():
-            known = old[layer][role] if layer in old and role in old[layer] else None
+            known = _find(old, layer, role)
             if type(known) is not type(module):
                 continue
             state = known.state_dict()
             shapes = {name: tensor.shape for name, tensor in state.items()}
             if shapes == {name: tensor.shape for name, tensor in module.state_dict().items()}:
                 module.load_state_dict(state)
+
+
+def _find(learned: nn.ModuleDict, layer: int | str, role: str) -> Learned | None:
+    block = learned[str(layer)] if str(layer) in learned else ()
+    return block[role] if role in block else None
 
 
 def frozen_plan(plan: Plan, model: nn.Module) -> Plan:
@@ -58,10 +62,16 @@ def frozen_plan(plan: Plan, model: nn.Module) -> Plan:
         if step.learns:
             layers = resolve_layers(step.layers, model.plan.depth, f"plan.steps[{number}].layers")
             for role, part in parts.items():
-                modules = [model.learned[str(layer)][role] for layer in layers if part.learns]
-                parts[role] = part.frozen(modules)
+                parts[role] = part.frozen([_find(model.learned, i, role) for i in layers])
         steps.append(replace(step, **parts))
     return replace(plan, steps=tuple(steps))
+
+
+def spread(own: Tensor, embedded: Tensor) -> Tensor:
+    """Values of the documents' own tokens on a row with others among them, 0 for those."""
+    row = own.new_zeros(len(embedded))
+    row[embedded] = own
+    return row
 
 
 class Spending:

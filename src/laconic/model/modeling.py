@@ -24,7 +24,7 @@ from laconic.errors import LaconicWarning, ModelError
 from laconic.model.configuration import LaconicConfig
 from laconic.model.heads import build_encoder_and_head
 from laconic.model.inputs import PackedInputs, pack_inputs
-from laconic.model.learned import Spending, learned_modules
+from laconic.model.learned import Spending, learned_modules, spread
 from laconic.model.steps import Outcome, carry_out, score_request, scores_on_row
 from laconic.model.trace import LayerTrace, Prices, Trace, count_pairs, group_trace
 from laconic.ragged import Layout, Ragged
@@ -143,6 +143,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
         labels: Tensor | None = None,
         cu_seq_lens_q: Tensor | None = None,
         document_windows: Tensor | None = None,
+        saliency: Tensor | None = None,
         output_trace: bool | Literal["sizes"] = False,
         **kwargs: Any,
     ) -> LaconicOutput:
@@ -157,6 +158,8 @@ class LaconicForSequenceClassification(PreTrainedModel):
             cu_seq_lens_q: `(documents + 1,)`, the boundaries of a packed row.
             document_windows: `(documents,)`, how many neighbouring windows of the row belong to
                 each document; their logits are averaged. None for one each.
+            saliency: `(1, tokens)` of a packed row, how much each token matters to the dense model:
+                what a predictor learns from. Not read in evaluation.
             output_trace: whether the output carries a `Trace`: True for one with alive tokens and
                 importances, `"sizes"` for counts and multiply-adds only.
             **kwargs: passed on to the loss function.
@@ -174,6 +177,8 @@ class LaconicForSequenceClassification(PreTrainedModel):
         if self.training and self.plan.learns:
             spending = Spending(inputs.layout.lengths, self._dense_prices)
             stream = replace(stream, expected=stream.layout.lengths.float())
+            if saliency is not None:
+                stream = replace(stream, saliency=spread(saliency[0], stream.embedded))
         detailed = output_trace is True
         for layer in range(self.plan.depth):
             if layer in self.plan.skipped:

@@ -4,10 +4,16 @@ from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens, Fad
 from laconic.reduction.combiner import Combiner
 from laconic.reduction.layers import resolve_layer, resolve_layers
 from laconic.reduction.learned import Choice, Learned, Spent
-from laconic.reduction.learning import LearnedSelector, LearnedThreshold
+from laconic.reduction.learning import (
+    LearnedSelector,
+    LearnedShares,
+    LearnedSkim,
+    LearnedThreshold,
+)
 from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.parts import Part, register
 from laconic.reduction.plan import PLAN_VERSION, Plan, ResolvedPlan, Step
+from laconic.reduction.predictor import Predictor
 from laconic.reduction.presets import (
     budget_option,
     preset,
@@ -47,6 +53,8 @@ __all__ = [
     "HiddenChange",
     "Learned",
     "LearnedSelector",
+    "LearnedShares",
+    "LearnedSkim",
     "LearnedThreshold",
     "LinearRatio",
     "Merge",
@@ -55,6 +63,7 @@ __all__ = [
     "Plan",
     "Pool",
     "Position",
+    "Predictor",
     "RandomScore",
     "Ratio",
     "ResolvedPlan",

@@ -90,6 +90,33 @@ def expected_left(
     return before * (stayed / entered.lengths.clamp(min=1))
 
 
+class Retention(Learned):
+    """The retention parameters of one block, between 0 and 1; all tokens stay at the start.
+
+    Args:
+        bins: how many.
+    """
+
+    # They have to come down from 1 within a stage of training.
+    learning_rate: ClassVar[float] = 0.02
+
+    def __init__(self, bins: int) -> None:
+        super().__init__()
+        self.retention = nn.Parameter(torch.empty(bins))
+        self.start()
+
+    def start(self) -> None:
+        """Set them to 1."""
+        nn.init.ones_(self.retention)
+
+    def values(self) -> Tensor:
+        """The parameters, `(bins,)`, back inside of their bounds."""
+        if self.training:
+            with torch.no_grad():
+                self.retention.clamp_(0, 1)
+        return self.retention.clamp(0, 1)
+
+
 class ThresholdParameter(Learned):
     """One threshold, at one block.
 

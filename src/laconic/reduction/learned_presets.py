@@ -7,11 +7,12 @@ what `--target-flops` says otherwise.
 from __future__ import annotations
 
 from laconic.reduction.actions import DropTokens, Fade
-from laconic.reduction.learning import LearnedThreshold
+from laconic.reduction.learning import LearnedShares, LearnedSkim, LearnedThreshold
 from laconic.reduction.plan import Plan, Step
+from laconic.reduction.predictor import Predictor
 from laconic.reduction.scorers import ColumnMean
 
-__all__ = ["ltp", "ltp_paper"]
+__all__ = ["adapler", "ltp", "ltp_paper", "power_bert", "transkimmer"]
 
 _ALL = {"start": 0}
 
@@ -54,3 +55,58 @@ def ltp_paper(
         regularizer=regularizer,
     )
     return Plan("ltp-paper", (Step(Fade(), _ALL, ColumnMean(gradients=True), select),))
+
+
+def power_bert(
+    target: float = 0.5,
+    strength: float = 10.0,
+    bins: int = 100,
+    regularizer: float = 0.0,
+    pin: str = "first",
+) -> Plan:
+    """Learn the share of tokens that every block keeps (PoWER-BERT, arXiv 2001.08950)."""
+    select = LearnedShares(
+        pin=pin, target=target, strength=strength, bins=bins, regularizer=regularizer
+    )
+    score = ColumnMean(diagonal=False)
+    return Plan("power-bert", (Step(Fade(after="attention"), _ALL, score, select),))
+
+
+def transkimmer(
+    target: float = 0.5,
+    strength: float = 10.0,
+    hidden: int = 32,
+    regularizer: float = 0.0,
+    temperature: float = 1.0,
+    noise: bool = True,
+    start: float = 2.0,
+    pin: str = "first",
+) -> Plan:
+    """Predict at every block which tokens go, end to end (Transkimmer, arXiv 2205.07324)."""
+    select = LearnedSkim(
+        pin=pin,
+        target=target,
+        strength=strength,
+        regularizer=regularizer,
+        temperature=temperature,
+        noise=noise,
+    )
+    score = Predictor(hidden=hidden, output="probability", start=start)
+    return Plan("transkimmer", (Step(DropTokens(), _ALL, score, select),))
+
+
+def adapler(
+    target: float = 0.5,
+    strength: float = 10.0,
+    hidden: int = 32,
+    saliency: float = 0.1,
+    threshold: float = 0.5,
+    temperature: float = 0.1,
+    pin: str = "first",
+) -> Plan:
+    """Predict what the dense model's gradients find important (AdapLeR, arXiv 2203.08991)."""
+    select = LearnedThreshold(
+        pin=pin, target=target, strength=strength, threshold=threshold, temperature=temperature
+    )
+    score = Predictor(hidden=hidden, saliency=saliency)
+    return Plan("adapler", (Step(DropTokens(), _ALL, score, select),))

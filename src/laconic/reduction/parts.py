@@ -25,22 +25,22 @@ class Part:
     """One setting of a plan, of a role (`"score"`, `"select"`, `"act"`) and a kind.
 
     Attributes:
-        learns: whether it brings a module for each block.
+        learns: whether it learns anything in training.
     """
 
     role: ClassVar[str]
     kind: ClassVar[str]
     learns: ClassVar[bool] = False
 
-    def module(self, width: int, heads: int) -> Learned:
+    def module(self, width: int, heads: int) -> Learned | None:
         """What it learns at one block of an encoder of this width and number of heads."""
-        raise TypeError(f"{type(self).__name__} learns nothing")
+        return None
 
     def at_block(self, number: int, count: int) -> Self:
         """The part at the `number`-th, from 1, of a step's `count` blocks."""
         return self
 
-    def frozen(self, modules: Sequence[Learned]) -> Part:
+    def frozen(self, modules: Sequence[Learned | None]) -> Part:
         """The part that does the same with what it learned written down as plain numbers.
 
         Args:

@@ -59,19 +59,8 @@ class Step:
                 f"score.heads must be 'mean' for {self.act.kind!r}, which takes a token from all "
                 "heads at once, got 'each'"
             )
-        if needs and self.select.learns and not self.act.takes_masks:
-            raise PlanError(
-                f"act must be one that a learned selector can teach ('drop-tokens') for "
-                f"{self.select.kind!r}, got {self.act.kind!r}"
-            )
-        if needs and self.act.soft and not self.select.learns:
-            raise PlanError(
-                f"select must be one that learns for {self.act.kind!r}, got {self.select.kind!r}"
-            )
-        if needs and getattr(self.score, "gradients", False) and not self.select.learns:
-            raise PlanError(
-                f"score.gradients must be false for {self.select.kind!r}, which learns nothing"
-            )
+        if needs:
+            _check_learning(self)
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -283,6 +272,27 @@ class Plan:
         _check_skipped(skipped, {*steps, *replaced})
         return ResolvedPlan(
             depth, steps, combining, self.combine, frozenset(skipped), tuple(inputs), self.steps
+        )
+
+
+def _check_learning(step: Step) -> None:
+    """What learns needs a way for its gradients, and who gives them needs something that learns."""
+    act, score, select = step.act, step.score, step.select
+    if select.learns and not act.takes_masks:
+        raise PlanError(
+            f"act must be one that a learned selector can teach ('drop-tokens') for "
+            f"{select.kind!r}, got {act.kind!r}"
+        )
+    if select.learns:
+        return
+    if act.soft:
+        raise PlanError(f"select must be one that learns for {act.kind!r}, got {select.kind!r}")
+    if getattr(score, "gradients", False):
+        raise PlanError(f"score.gradients must be false for {select.kind!r}, which learns nothing")
+    if score.needs_teaching:
+        raise PlanError(
+            f"select must be one that learns for {score.kind!r}, which learns from nothing else, "
+            f"got {select.kind!r}"
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from laconic.errors import PlanError
 from laconic.reduction.actions import Combine, DropKeys, DropTokens, Skip
-from laconic.reduction.learned_presets import ltp, ltp_paper
+from laconic.reduction.learned_presets import adapler, ltp, ltp_paper, power_bert, transkimmer
 from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.plan import Plan, Step
 from laconic.reduction.scorers import ColumnMean, Position, RandomScore, Scorer
@@ -161,6 +161,9 @@ _PRESETS: dict[str, Callable[..., Plan]] = {
     "threshold": threshold,
     "ltp": ltp,
     "ltp-paper": ltp_paper,
+    "power-bert": power_bert,
+    "transkimmer": transkimmer,
+    "adapler": adapler,
     "tome": tome,
     "fca": fca,
     "pool": pool,
@@ -181,6 +184,9 @@ _BUDGETS: dict[str, tuple[str, tuple[float, float] | str]] = {
     "threshold": ("threshold", (0.0, 10.0)),
     "ltp": ("target", (0.0, 1.0)),
     "ltp-paper": ("target", (0.0, 1.0)),
+    "power-bert": ("target", (0.0, 1.0)),
+    "transkimmer": ("target", (0.0, 1.0)),
+    "adapler": ("target", (0.0, 1.0)),
     "tome": ("ratio", (0.0, 0.5)),
     "fca": ("keep", (0.01, 1.0)),
     "pool": ("keep", (0.01, 1.0)),

@@ -46,6 +46,16 @@ class Scorer(Part):
         """Whether each head has a score of its own."""
         return False
 
+    @property
+    def is_scaled(self) -> bool:
+        """Whether scores have mean 1 in each document."""
+        return True
+
+    @property
+    def needs_teaching(self) -> bool:
+        """Whether it learns from nothing but a selector's masks."""
+        return False
+
     def score(self, seen: Observed) -> Tensor:
         """Importance of each token, `(tokens, heads or 1)`, with mean 1 in each document."""
         raise TypeError(f"{type(self).__name__} does not score tokens")

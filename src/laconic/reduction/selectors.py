@@ -159,13 +159,37 @@ class LinearRatio(Ratio):
 
     At the k-th of the step's K blocks, `1 − (1 − keep)·k/K` of the document's first tokens are
     left, so that `keep` of them leave the last one.
+
+    Attributes:
+        keeps: a share for each of the step's blocks, in place of those; learned ones, for example.
     """
 
     kind: ClassVar[str] = "linear-ratio"
 
-    def at_block(self, number: int, count: int) -> Selector:
+    keeps: list[float] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.keeps is not None:
+            object.__setattr__(self, "keeps", check_numbers("keeps", self.keeps, 1.0))
+
+    def at_block(self, number: int, count: int) -> LinearRatio:
         """The same with the share that is left at this block."""
-        return replace(self, keep=1 - (1 - self.keep) * number / count)
+        if self.keeps is None:
+            return replace(self, keep=1 - (1 - self.keep) * number / count)
+        check_one_each("keeps", self.keeps, count)
+        return replace(self, keep=self.keeps[number - 1], keeps=None)
+
+    @property
+    def is_adjustable(self) -> bool:
+        """Whether `loosened` changes how many tokens stay."""
+        return self.keeps is not None
+
+    def loosened(self, factor: float) -> LinearRatio:
+        """The same with its shares multiplied by a factor, 1 at most."""
+        if self.keeps is None:
+            return self
+        return replace(self, keeps=[min(1.0, keep * factor) for keep in self.keeps])
 
     def losers(self, candidates: Candidates) -> Tensor:
         """The tokens that go, `(tokens, heads or 1)` bool."""
@@ -234,12 +258,12 @@ def check_one_each(field: str, values: list[float], blocks: int) -> None:
     check(len(values) == blocks, field, f"one for each of the step's {blocks} blocks", values)
 
 
-def floor_share(counts: Tensor, keep: float) -> Tensor:
+def floor_share(counts: Tensor, keep: float | Tensor) -> Tensor:
     """`floor(keep · counts)`, forgiving what a float's rounding takes off a whole number."""
     return (counts.double() * keep + 1e-9).floor().long()
 
 
-def keep_count(counts: Tensor, keep: float) -> Tensor:
+def keep_count(counts: Tensor, keep: float | Tensor) -> Tensor:
     """How many of `counts` tokens stay: `floor(keep · counts)`, at least one."""
     return floor_share(counts, keep).clamp(min=1)
 

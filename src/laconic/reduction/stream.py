@@ -33,6 +33,7 @@ class Stream:
         expected: `(documents,)`, how many tokens of each document count as left, with the gradients
             of learned selectors; None where nothing learns.
         fading: `(tokens, 1)`, what the block's output is multiplied by; None for nothing.
+        saliency: `(tokens,)`, how much each token matters to the dense model; None where unknown.
     """
 
     hidden: Tensor
@@ -44,6 +45,7 @@ class Stream:
     groups: Tensor | None = None
     expected: Tensor | None = None
     fading: Tensor | None = None
+    saliency: Tensor | None = None
 
     @property
     def places(self) -> Tensor:
@@ -86,6 +88,7 @@ class Stream:
             origins=self.origins[keep],
             key_mask=None if self.key_mask is None else self.key_mask[keep],
             weights=None if self.weights is None else self.weights[keep],
+            saliency=None if self.saliency is None else self.saliency[keep],
         )
 
 
