@@ -1,11 +1,19 @@
 """Token reduction as data: scorers, selectors and actions, the plan, and the presets."""
 
-from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens, Skip
+from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens, Fade, Skip
 from laconic.reduction.combiner import Combiner
 from laconic.reduction.layers import resolve_layer, resolve_layers
+from laconic.reduction.learned import Choice, Learned, Spent
+from laconic.reduction.learning import (
+    LearnedSelector,
+    LearnedShares,
+    LearnedSkim,
+    LearnedThreshold,
+)
 from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.parts import Part, register
 from laconic.reduction.plan import PLAN_VERSION, Plan, ResolvedPlan, Step
+from laconic.reduction.predictor import Predictor
 from laconic.reduction.presets import (
     budget_option,
     preset,
@@ -32,15 +40,22 @@ __all__ = [
     "Action",
     "AttentionScorer",
     "Candidates",
+    "Choice",
     "ColumnMean",
     "Combine",
     "Combiner",
     "DropKeys",
     "DropTokens",
+    "Fade",
     "FirstRow",
     "Fuse",
     "FuzzyRatio",
     "HiddenChange",
+    "Learned",
+    "LearnedSelector",
+    "LearnedShares",
+    "LearnedSkim",
+    "LearnedThreshold",
     "LinearRatio",
     "Merge",
     "Observed",
@@ -48,6 +63,7 @@ __all__ = [
     "Plan",
     "Pool",
     "Position",
+    "Predictor",
     "RandomScore",
     "Ratio",
     "ResolvedPlan",
@@ -56,6 +72,7 @@ __all__ = [
     "Scorer",
     "Selector",
     "Skip",
+    "Spent",
     "Step",
     "Stream",
     "Threshold",
