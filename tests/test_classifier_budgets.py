@@ -71,13 +71,26 @@ def test_each_budget_is_what_its_plan_says(lat):
 
 
 def test_what_was_not_trained_for_is_warned_about(lat, encoder):
-    with pytest.warns(LaconicWarning, match=r"trained down to keep=0\.6 and runs with 0\.3"):
+    with pytest.warns(LaconicWarning, match=r"trained down to keep=0\.6 and runs with keep=0\.3"):
         lower = lat.with_options(keep=0.3)
-    with pytest.warns(LaconicWarning, match=r"down to keep=0\.6 and runs with 0\.4"):
+    with pytest.warns(LaconicWarning, match=r"down to keep=0\.6 and runs with keep=0\.4"):
         lower.with_options(keep=0.4)  # still against what was trained
-    with pytest.warns(LaconicWarning, match=r"with ratio=0\.2 and runs with 0\.1.*method lat"):
+    with pytest.warns(LaconicWarning, match=r"with ratio=0\.2 and runs with ratio=0\.1.*method lat"):
         tome = trained(encoder, "tome").with_options(ratio=0.1)
     assert plan_share(tome.plan, 4)[1] == 0.1
+
+
+def test_thresholds_that_were_learned_are_moved_together(encoder):
+    classifier = trained(encoder, "ltp", target=0.7)
+    texts, _ = long_documents(30, seed=9)
+    whole = trained(encoder, "dense")
+    with pytest.warns(LaconicWarning, match=r"trained with numbers of its own .*\(ltp\)"):
+        set_to = classifier.with_budget(0.5, texts)
+    assert cost(set_to, texts) / cost(whole, texts) == pytest.approx(0.5, rel=0.05)
+    mine, other = (c.plan.steps[0].select.thresholds for c in (classifier, set_to))
+    assert np.ptp(np.array(other) / np.array(mine)) < 1e-6
+    with pytest.raises(PlanError, match="threshold is not a share of the plan 'ltp'"):
+        classifier.with_options(threshold=0.5)
 
 
 def test_budgets_that_cannot_be_are_refused(lat, encoder):

@@ -26,7 +26,7 @@ from laconic.inference import Forward, run_model
 from laconic.metrics import evaluate_logits, predict_from_logits
 from laconic.model import LaconicForSequenceClassification, from_encoder
 from laconic.model.loading import load_classifier, load_tokenizer
-from laconic.reduction import Plan, plan_share, preset, with_share
+from laconic.reduction import Plan, has_share, plan_share, preset, with_share
 from laconic.training import TrainingDocuments, TrainingSettings
 from laconic.training.budget import plan_for_budget
 from laconic.training.stages import StagedTraining
@@ -340,14 +340,14 @@ class Classifier:
         twin = copy.copy(self)
         twin.plan, twin.model = plan, self._fitted().under_plan(plan)
         depth = twin.model.plan.depth
-        (name, trained, _), (_, value, _) = (plan_share(p, depth) for p in (self._trained, plan))
+        trained, now = _spell_share(self._trained, depth), _spell_share(plan, depth)
         ranged = any(s.select is not None and s.select.randomised for s in plan.steps)
-        if value < trained if ranged else value != trained:
+        if now[1] < trained[1] if ranged else plan != self._trained:
             what = "down to" if ranged else "with"
             advice = "" if ranged else ", or train for a range of budgets with the method lat"
             warnings.warn(
-                f"the model was trained {what} {name}={trained:.3g} and runs with {value:.3g}, so "
-                f"it may be less accurate; compare with laconic evaluate{advice}",
+                f"the model was trained {what} {trained[0]} and runs with {now[0]}, so it may be "
+                f"less accurate; compare with laconic evaluate{advice}",
                 LaconicWarning,
                 stacklevel=3,
             )
@@ -488,6 +488,14 @@ class Classifier:
         if config.problem_type is not None:
             return config.problem_type
         return "regression" if config.num_labels == 1 else "single_label_classification"
+
+
+def _spell_share(plan: Plan, depth: int) -> tuple[str, float]:
+    """A plan's share in words, and its value; other numbers where a method learned them."""
+    if not has_share(plan):
+        return f"numbers of its own at each block ({plan.name})", 0.0
+    name, value, _ = plan_share(plan, depth)
+    return f"{name}={value:.3g}", value
 
 
 def _set_apart(documents: Documents, share: float, seed: int) -> tuple[list[int], list[int] | None]:

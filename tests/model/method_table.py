@@ -17,11 +17,14 @@ from laconic.reduction import (
     DropTokens,
     FirstRow,
     FuzzyRatio,
+    LearnedShares,
+    LinearRatio,
     Merge,
     Plan,
     Ratio,
     SampledRows,
     Step,
+    Threshold,
 )
 from tiny import tiny_config
 
@@ -54,6 +57,24 @@ METHODS: dict[str, Plan] = {
     "token drop": preset("token-drop"),
     "lat": preset("lat", keep=0.6),
     "lat, start 2": preset("lat", keep=0.5, start=2, pin="ends", score="first-row"),
+    "ltp": preset("ltp", threshold=0.9),
+    "ltp, gradients": preset("ltp", threshold=0.9, gradients=True),
+    "ltp, soft": preset("ltp-paper", threshold=0.9),
+    "ltp, frozen": Plan(
+        "ltp",
+        (Step(DropTokens(), [0, 2], ColumnMean(), Threshold(thresholds=[0.7, 0.9], pin="first")),),
+    ),
+    "power-bert, soft": preset("power-bert", bins=10),
+    "power-bert, straight": Plan(
+        "power-bert",
+        (Step(DropTokens(), {"start": 0}, ColumnMean(), LearnedShares(bins=10, target=0.5)),),
+    ),
+    "power-bert, frozen": Plan(
+        "power-bert",
+        (Step(DropTokens(), [0, 2], ColumnMean(diagonal=False), LinearRatio(keeps=[0.8, 0.5])),),
+    ),
+    "transkimmer": preset("transkimmer", start=0.3),
+    "adapler": preset("adapler", threshold=0.999),
     "random": preset("random", keep=0.5),
     "truncate": preset("truncate", keep=0.5),
     "fewer layers": preset("fewer-layers"),
@@ -91,6 +112,10 @@ def _with_nothing_to_remove(plan: dict) -> dict:
             for name, value in {"keep": 1.0, "ratio": 0.0, "threshold": 0.0}.items():
                 if name in part:
                     part[name] = value
+            if part.get("thresholds"):
+                part["thresholds"] = [0.0] * len(part["thresholds"])
+            if part.get("keeps"):
+                part["keeps"] = [1.0] * len(part["keeps"])
     return plan
 
 
@@ -98,7 +123,11 @@ def _with_nothing_to_remove(plan: dict) -> dict:
 NO_OPS: dict[str, Plan] = {
     name: Plan.from_dict(_with_nothing_to_remove(plan.to_dict()))
     for name, plan in METHODS.items()
-    if plan.combine is None and not plan.is_dense
+    if plan.combine is None
+    and not plan.is_dense
+    and not plan.is_soft
+    # Their networks have no such setting.
+    and name not in ("power-bert, straight", "transkimmer")
 }
 
 

@@ -17,7 +17,11 @@ from tiny import tiny_ids
 
 DOCUMENTS = tiny_ids([11, 30, 4, 23])
 OTHERS = ("fewer layers", "token drop")
-SHARED = [n for n, plan in METHODS.items() if plan.combine is None and n not in OTHERS]
+SHARED = [
+    name
+    for name, plan in METHODS.items()
+    if plan.combine is None and not plan.learns and name not in OTHERS
+]
 
 
 @torch.no_grad()
@@ -56,6 +60,8 @@ def test_blocks_may_be_left_out_but_not_put_back():
         ("focus-c", preset("dense"), PlanError, "needs every block.*built for 'focus-c'"),
         ("focus-c", preset("focus-c", combine_at=1, tokens=4), PlanError, "at block 1"),
         ("focus-c", preset("focus-c", combine_at=0.75), PlanError, "needs 8 combination tokens"),
+        ("dense", preset("ltp"), PlanError, "needs what its 'select' part learns at block 0"),
+        ("dense", preset("transkimmer"), PlanError, "needs what its 'score' part learns"),
         ("dense", preset("token-drop"), PlanError, "needs the running importance of words"),
         ("dense", preset("topk", at=7), PlanError, "must be a block of this encoder, 0 to 3"),
     ],

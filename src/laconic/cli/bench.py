@@ -19,7 +19,7 @@ from laconic.cli.reading import describe, read
 from laconic.cli.trained import loading_options
 from laconic.data import Documents
 from laconic.errors import DataError, ModelError, PlanError
-from laconic.reduction import plan_share
+from laconic.reduction import has_share, plan_share
 
 if TYPE_CHECKING:
     from laconic.bench import PackedContender, StockContender
@@ -172,7 +172,7 @@ def _at_budgets(
 ) -> list[PackedContender]:
     """Each model that removes tokens by a share once more for every budget, with its weights."""
     settings = [("keep", each) for each in keeps or ()] + [("budget", b) for b in budgets or ()]
-    models = [pair for pair in zip(contenders, classifiers, strict=True) if _has_share(pair[1])]
+    models = [pair for pair in zip(contenders, classifiers, strict=True) if has_share(pair[1].plan)]
     if settings and not models:
         raise PlanError(
             "--keep and --budget need a model that removes tokens by a share among --models, and "
@@ -192,14 +192,6 @@ def _at_budgets(
                 )
             )
     return more
-
-
-def _has_share(classifier: Classifier) -> bool:
-    try:
-        plan_share(classifier.plan, classifier.model.plan.depth)
-    except PlanError:
-        return False
-    return True
 
 
 def _stock(

@@ -9,7 +9,7 @@ import typer
 from laconic.classifier import Classifier
 from laconic.cli.messages import say
 from laconic.data import Documents
-from laconic.reduction import plan_share
+from laconic.reduction import has_share, plan_share
 
 __all__ = ["at_budget", "check_budget", "load_trained", "loading_options"]
 
@@ -45,6 +45,7 @@ def at_budget(ctx: typer.Context, classifier: Classifier, documents: Documents) 
     if budget is None:
         return classifier
     set_to = classifier.with_budget(budget, documents.texts, documents.pairs)
-    name, value, _ = plan_share(set_to.plan, set_to.model.plan.depth)
-    say(f"{classifier.plan.name} runs with {name}={value:.3g} for a budget of {budget:g}")
+    if has_share(set_to.plan):
+        name, value, _ = plan_share(set_to.plan, set_to.model.plan.depth)
+        say(f"{classifier.plan.name} runs with {name}={value:.3g} for a budget of {budget:g}")
     return set_to

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import MethodType
 from typing import Any, Literal, Self
@@ -25,10 +26,20 @@ from laconic.errors import LaconicWarning, ModelError, PlanError
 from laconic.model.configuration import LaconicConfig
 from laconic.model.heads import build_encoder_and_head
 from laconic.model.inputs import PackedInputs, pack_inputs
-from laconic.model.steps import carry_out, follow_detour, score_request, scores_on_row
-from laconic.model.trace import LayerTrace, Trace, attention_cost, group_trace, score_cost
+from laconic.model.learned import Spending, lacking_modules, learned_modules, spread
+from laconic.model.steps import Outcome, carry_out, follow_detour, score_request, scores_on_row
+from laconic.model.trace import LayerTrace, Prices, Trace, count_pairs, group_trace
 from laconic.ragged import Layout, Ragged
-from laconic.reduction import Combiner, Observed, Plan, ResolvedPlan, Step, Stream, WordImportance
+from laconic.reduction import (
+    Combiner,
+    Learned,
+    Observed,
+    Plan,
+    ResolvedPlan,
+    Step,
+    Stream,
+    WordImportance,
+)
 
 __all__ = ["LaconicForSequenceClassification", "LaconicOutput"]
 
@@ -38,10 +49,12 @@ class LaconicOutput(SequenceClassifierOutput):
     """Loss, logits `(documents, labels)`, and what was asked for besides.
 
     Attributes:
+        penalty: what learned parts of the plan have added to the loss in training, a scalar.
         trace: where `output_trace` asked for it.
         final: the tokens that reach the head, where `output_final` asked for them.
     """
 
+    penalty: Tensor | None = None
     trace: Trace | None = None
     final: Stream | None = None
 
@@ -84,6 +97,9 @@ class LaconicForSequenceClassification(PreTrainedModel):
         self.encoder, self.head = build_encoder_and_head(config)
         self.plan = config.reduction_plan().resolve(config.encoder_config.num_hidden_layers)
         self.backbone = backbone_for(self.encoder)
+        self.learned = learned_modules(self.plan, self.backbone.width, self.backbone.heads)
+        # Of all blocks, before some are replaced or left out.
+        self._dense_prices = [self._prices(layer) for layer in range(self.plan.depth)]
         self.combiner = None
         if self.plan.combining is not None:
             combine = self.plan.combine
@@ -173,6 +189,12 @@ class LaconicForSequenceClassification(PreTrainedModel):
                 f"the plan {plan.name!r} needs block {lacking[0]}, which this model was built "
                 f"without ({self.config.plan['name']!r}); train a model under that plan"
             )
+        for layer, role in lacking_modules(resolved, self):
+            raise PlanError(
+                f"the plan {plan.name!r} needs what its {role!r} part learns at block {layer}, and "
+                f"this model was built for {self.config.plan['name']!r}; train a model under that "
+                "plan"
+            )
         if resolved.detour and resolved.detour.step.score.by_word and self.words is None:
             raise PlanError(
                 f"the plan {plan.name!r} needs the running importance of words, and this model was "
@@ -184,6 +206,8 @@ class LaconicForSequenceClassification(PreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, Combiner):
             nn.init.normal_(module.tokens)
+        elif isinstance(module, Learned):
+            module.start()
 
     # ---- the forward pass ----------------------------------------------------------------------
 
@@ -196,6 +220,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
         labels: Tensor | None = None,
         cu_seq_lens_q: Tensor | None = None,
         document_windows: Tensor | None = None,
+        saliency: Tensor | None = None,
         output_trace: bool | Literal["sizes"] = False,
         output_final: bool = False,
         **kwargs: Any,
@@ -211,6 +236,8 @@ class LaconicForSequenceClassification(PreTrainedModel):
             cu_seq_lens_q: `(documents + 1,)`, the boundaries of a packed row.
             document_windows: `(documents,)`, how many neighbouring windows of the row belong to
                 each document; their logits are averaged. None for one each.
+            saliency: `(1, tokens)` of a packed row, how much each token matters to the dense model:
+                what a predictor learns from. Not read in evaluation.
             output_trace: whether the output carries a `Trace`: True for one with alive tokens and
                 importances, `"sizes"` for counts and multiply-adds only.
             output_final: whether the output carries the tokens that reach the head.
@@ -225,6 +252,12 @@ class LaconicForSequenceClassification(PreTrainedModel):
         )
         trace = Trace(documents=len(inputs.layout))
         stream = self._embed(inputs, trace)
+        spending = None
+        if self.training and self.plan.learns:
+            spending = Spending(inputs.layout.lengths, self._dense_prices)
+            stream = replace(stream, expected=stream.layout.lengths.float())
+            if saliency is not None:
+                stream = replace(stream, saliency=spread(saliency[0], stream.embedded))
         detailed = output_trace is True
         detour = self.plan.detour if self.training else None
         words = None
@@ -236,12 +269,14 @@ class LaconicForSequenceClassification(PreTrainedModel):
             if detour is not None:
                 stream = follow_detour(detour, layer, stream, words)
             step = self._combine if layer == self.plan.combining else self._block
-            stream = step(layer, stream, trace, detailed)
+            stream = step(layer, stream, trace, detailed, spending)
         stream = replace(stream, hidden=self.backbone.finish(stream.hidden))
         logits = self._classify(Ragged(stream.hidden, stream.layout), stream.weights, trace)
         if document_windows is not None:
             logits = Ragged(logits, Layout.from_lengths(document_windows)).mean()
-        loss = None
+        loss = penalty = None
+        if spending is not None:
+            penalty = spending.penalty(self.plan, trace.other_multiply_adds)
         if labels is not None:
             self.config.problem_type = self.config.problem_type or _guess_problem_type(
                 labels, self.num_labels
@@ -249,9 +284,11 @@ class LaconicForSequenceClassification(PreTrainedModel):
             loss = self.loss_function(
                 labels=labels, pooled_logits=logits, config=self.config, **kwargs
             )
+            loss = loss if penalty is None else loss + penalty
         return LaconicOutput(
             loss=loss,
             logits=logits,
+            penalty=penalty,
             trace=trace if output_trace else None,
             final=stream if output_final else None,
         )
@@ -263,7 +300,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
         if self.combiner is None:
             stream = Stream(hidden, layout, layout.places, lengths=layout.lengths)
             for step in self.plan.inputs:
-                stream = carry_out(step, stream, Observed(stream, hidden))[0]
+                stream = carry_out(step, stream, Observed(stream, hidden)).stream
             return stream
         tokens = self.combiner.tokens
         row = Ragged(hidden, layout).append(tokens)
@@ -272,9 +309,16 @@ class LaconicForSequenceClassification(PreTrainedModel):
         )
         return Stream(row.values, row.layout, origins.values, lengths=layout.lengths)
 
-    def _block(self, layer: int, stream: Stream, trace: Trace, detailed: bool) -> Stream:
+    def _block(
+        self,
+        layer: int,
+        stream: Stream,
+        trace: Trace,
+        detailed: bool,
+        spending: Spending | None = None,
+    ) -> Stream:
         backbone, steps = self.backbone, self.plan.at(layer)
-        entered = stream.layout
+        entered, expected = stream.layout, stream.expected
         keys = None if stream.key_mask is None else KeySet.from_mask(stream.key_mask, entered)
         packing = Packing(
             entered,
@@ -293,13 +337,25 @@ class LaconicForSequenceClassification(PreTrainedModel):
         before = stream.hidden
         hidden, raw = self._checkpointed(attend, before)
         stream = replace(stream, hidden=hidden, groups=None)
-        importance = None
+        done = Outcome(stream)
+        learned = self.learned[str(layer)].items() if str(layer) in self.learned else ()
         for step in steps:
-            seen = None if raw is None else scores_on_row(raw, packing, keys)
-            stream, importance = carry_out(step, stream, Observed(stream, before, seen))
+            scores = None if raw is None else scores_on_row(raw, packing, keys)
+            seen = Observed(stream, before, scores, learning=spending is not None)
+            done = carry_out(step, stream, seen, dict(learned))
+        stream, importance = done.stream, done.importance
         hidden = self._checkpointed(lambda x: backbone.transform(layer, x), stream.hidden)
-        stream = replace(stream, hidden=hidden)
-        record = self._record(layer, packing, stream, steps)
+        if stream.fading is not None:
+            hidden = hidden * stream.fading
+        stream = replace(stream, hidden=hidden, fading=None)
+        prices = self._prices(layer, packing, steps)
+        if spending is not None:
+            # The channel of the weights is computed in training alone, so it is not counted.
+            bare = self._prices(layer, replace(packing, weights=None), steps)
+            keys_left = packing.key_layout.lengths * (expected / entered.lengths)
+            spending.add(bare, expected, keys_left, stream.expected)
+            spending.note(done.mask, done.lesson)
+        record = _record(layer, prices, packing, stream)
         if detailed:
             record = replace(
                 record,
@@ -311,7 +367,14 @@ class LaconicForSequenceClassification(PreTrainedModel):
         trace.layers.append(record)
         return stream
 
-    def _combine(self, layer: int, stream: Stream, trace: Trace, detailed: bool) -> Stream:
+    def _combine(
+        self,
+        layer: int,
+        stream: Stream,
+        trace: Trace,
+        detailed: bool,
+        spending: Spending | None = None,
+    ) -> Stream:
         own = stream.embedded
         embedded = Ragged(stream.hidden, stream.layout).select(own)
         documents = len(stream.layout)
@@ -321,6 +384,11 @@ class LaconicForSequenceClassification(PreTrainedModel):
         layout = Layout.from_lengths([m] * documents, stream.hidden.device)
         origins = torch.full((layout.tokens,), -1, device=stream.hidden.device)
         after = Stream(combined.flatten(0, 1), layout, origins, lengths=stream.lengths)
+        if spending is not None:
+            fixed = self.combiner.cost(0, documents)
+            price = Prices(self.combiner.cost(1, 0), fixed=fixed)
+            spending.add(price, stream.expected - m)
+            after = replace(after, expected=layout.lengths.float())
         trace.layers.append(
             LayerTrace(
                 layer=layer,
@@ -347,20 +415,21 @@ class LaconicForSequenceClassification(PreTrainedModel):
         trace.other_multiply_adds += len(hidden) * costs
         return self.backbone.classify(self.head, hidden)
 
-    def _record(
-        self, layer: int, packing: Packing, stream: Stream, steps: list[Step]
-    ) -> LayerTrace:
+    def _prices(
+        self, layer: int, packing: Packing | None = None, steps: Sequence[Step] = ()
+    ) -> Prices:
+        """What a block's multiply-adds are paid for; of the dense model's without a packing."""
         attention, feed_forward = self.backbone.cost_of_block(layer)
-        layout, keys = packing.layout, packing.key_layout
         heads, width = self.backbone.heads, self.backbone.width
-        cost = layout.tokens * attention + stream.layout.tokens * feed_forward
+        if packing is None:
+            return Prices(attention, 2 * width, feed_forward)
         # Weights of keys ride on one more channel of each head's products.
         channels = 2 * (width + (0 if packing.weights is None else heads))
-        cost += attention_cost(layout, keys, channels)
         if packing.scores is not None and packing.scores.kind not in ("max", "keys"):
-            cost += score_cost(layout, keys, heads)
-        cost += sum(step.act.cost(layout.sizes, width // heads) for step in steps)
-        return LayerTrace(layer, "block", layout.sizes, keys.sizes, stream.layout.sizes, cost)
+            channels += heads  # a weighted column sum of the attention matrix of each head
+        predicting = sum(step.score.cost_of_token(width) for step in steps if step.score)
+        acting = sum(step.act.cost(packing.layout.sizes, width // heads) for step in steps)
+        return Prices(attention + predicting, channels, feed_forward, acting)
 
     def _checkpointed(self, function: Any, hidden: Tensor) -> Any:
         if self.gradient_checkpointing and self.training:
@@ -372,6 +441,12 @@ class LaconicForSequenceClassification(PreTrainedModel):
         if self.encoder.config._attn_implementation != NAME:
             _refuse_attention(self.encoder.config._attn_implementation)
             self.encoder.config._attn_implementation = NAME
+
+
+def _record(layer: int, prices: Prices, packing: Packing, stream: Stream) -> LayerTrace:
+    layout, keys, left = packing.layout, packing.key_layout, stream.layout
+    cost = prices.total(layout.tokens, count_pairs(layout, keys), left.tokens)
+    return LayerTrace(layer, "block", layout.sizes, keys.sizes, left.sizes, cost)
 
 
 def _refuse_attention(chosen: Any) -> None:

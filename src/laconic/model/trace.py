@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from laconic.ragged import Layout, Ragged
 
-__all__ = ["LayerTrace", "Trace"]
+__all__ = ["LayerTrace", "Prices", "Trace"]
+
+Number = TypeVar("Number", int, Tensor)
 
 
 @dataclass(frozen=True)
@@ -77,14 +80,30 @@ class Trace:
         return [layer.transformed for layer in self.layers]
 
 
-def attention_cost(layout: Layout, keys: Layout, channels: int) -> int:
-    """Multiply-adds of the attention products, which have so many channels in all."""
-    return channels * sum(q * k for q, k in zip(layout.sizes, keys.sizes, strict=True))
+@dataclass(frozen=True)
+class Prices:
+    """Multiply-adds of a block for each thing that it computes.
+
+    Attributes:
+        entering: for each token that enters.
+        pair: for each query with each of its keys.
+        leaving: for each token that goes through the feed-forward.
+        fixed: whatever the tokens.
+    """
+
+    entering: int = 0
+    pair: int = 0
+    leaving: int = 0
+    fixed: int = 0
+
+    def total(self, entered: Number, pairs: Number, left: Number) -> Number:
+        """Multiply-adds for so many tokens and pairs, whole numbers or tensors."""
+        return self.entering * entered + self.pair * pairs + self.leaving * left + self.fixed
 
 
-def score_cost(layout: Layout, keys: Layout, heads: int) -> int:
-    """Multiply-adds of a weighted column sum of the attention matrix, all heads together."""
-    return heads * sum(q * k for q, k in zip(layout.sizes, keys.sizes, strict=True))
+def count_pairs(queries: Layout, keys: Layout) -> int:
+    """Queries with each of their document's keys, all documents together."""
+    return sum(q * k for q, k in zip(queries.sizes, keys.sizes, strict=True))
 
 
 def group_trace(groups: Tensor, layout: Layout) -> Ragged:

@@ -1,11 +1,19 @@
 """Token reduction as data: scorers, selectors and actions, the plan, and the presets."""
 
-from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens, SetAside, Skip
+from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens, Fade, SetAside, Skip
 from laconic.reduction.combiner import Combiner
 from laconic.reduction.layers import resolve_layer, resolve_layers
+from laconic.reduction.learned import Choice, Learned, Spent
+from laconic.reduction.learning import (
+    LearnedSelector,
+    LearnedShares,
+    LearnedSkim,
+    LearnedThreshold,
+)
 from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.parts import Part, register
 from laconic.reduction.plan import PLAN_VERSION, Plan, ResolvedPlan, Step
+from laconic.reduction.predictor import Predictor
 from laconic.reduction.presets import (
     budget_option,
     preset,
@@ -33,7 +41,7 @@ from laconic.reduction.selectors import (
     Selector,
     Threshold,
 )
-from laconic.reduction.shares import plan_share, with_share
+from laconic.reduction.shares import has_share, plan_share, with_share
 from laconic.reduction.stream import Candidates, Observed, Stream
 from laconic.reduction.vocabulary import WordImportance
 
@@ -43,15 +51,22 @@ __all__ = [
     "AttentionScorer",
     "ByWord",
     "Candidates",
+    "Choice",
     "ColumnMean",
     "Combine",
     "Combiner",
     "DropKeys",
     "DropTokens",
+    "Fade",
     "FirstRow",
     "Fuse",
     "FuzzyRatio",
     "HiddenChange",
+    "Learned",
+    "LearnedSelector",
+    "LearnedShares",
+    "LearnedSkim",
+    "LearnedThreshold",
     "LengthDrop",
     "LinearRatio",
     "Merge",
@@ -60,6 +75,7 @@ __all__ = [
     "Plan",
     "Pool",
     "Position",
+    "Predictor",
     "RandomScore",
     "Ratio",
     "ResolvedPlan",
@@ -69,11 +85,13 @@ __all__ = [
     "Selector",
     "SetAside",
     "Skip",
+    "Spent",
     "Step",
     "Stream",
     "Threshold",
     "WordImportance",
     "budget_option",
+    "has_share",
     "plan_share",
     "preset",
     "preset_options",

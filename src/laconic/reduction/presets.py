@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from laconic.errors import PlanError
 from laconic.reduction.actions import Combine, DropKeys, DropTokens, SetAside, Skip
+from laconic.reduction.learned_presets import adapler, ltp, ltp_paper, power_bert, transkimmer
 from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.plan import Plan, Step
 from laconic.reduction.scorers import ColumnMean, Position, RandomScore, Scorer
@@ -193,6 +194,11 @@ _PRESETS: dict[str, Callable[..., Plan]] = {
     "focus-pfc": focus_pfc,
     "topk": topk,
     "threshold": threshold,
+    "ltp": ltp,
+    "ltp-paper": ltp_paper,
+    "power-bert": power_bert,
+    "transkimmer": transkimmer,
+    "adapler": adapler,
     "lat": lat,
     "token-drop": token_drop,
     "tome": tome,
@@ -205,7 +211,7 @@ _PRESETS: dict[str, Callable[..., Plan]] = {
 
 
 # The option of each preset that moves its cost: the ends of a range, or "blocks" for every block
-# that can combine, or "shares" for every number of blocks.
+# that can combine, or "shares" for every number of blocks. Methods that learn aim at a target.
 _BUDGETS: dict[str, tuple[str, tuple[float, float] | str]] = {
     "focus-p": ("keep", (0.01, 1.0)),
     "focus-pf": ("keep", (0.01, 1.0)),
@@ -213,6 +219,11 @@ _BUDGETS: dict[str, tuple[str, tuple[float, float] | str]] = {
     "focus-pfc": ("combine_at", "blocks"),
     "topk": ("keep", (0.01, 1.0)),
     "threshold": ("threshold", (0.0, 10.0)),
+    "ltp": ("target", (0.0, 1.0)),
+    "ltp-paper": ("target", (0.0, 1.0)),
+    "power-bert": ("target", (0.0, 1.0)),
+    "transkimmer": ("target", (0.0, 1.0)),
+    "adapler": ("target", (0.0, 1.0)),
     "lat": ("keep", (0.01, 1.0)),
     "tome": ("ratio", (0.0, 0.5)),
     "fca": ("keep", (0.01, 1.0)),
@@ -251,7 +262,9 @@ def budget_option(name: str, depth: int) -> tuple[str, tuple[float, ...]]:
 
 def budget_ranges() -> dict[str, tuple[float, float]]:
     """The shares that move the cost of some preset, and the ends of their ranges."""
-    return {option: ends for option, ends in _BUDGETS.values() if not isinstance(ends, str)}
+    shares = {option: ends for option, ends in _BUDGETS.values() if not isinstance(ends, str)}
+    shares.pop("target")  # an aim of training, of no meaning to a trained model
+    return shares
 
 
 def presets() -> tuple[str, ...]:

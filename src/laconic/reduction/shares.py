@@ -12,10 +12,11 @@ from dataclasses import replace
 
 from laconic.errors import PlanError
 from laconic.reduction.layers import INPUT, resolve_layers
+from laconic.reduction.parts import Part
 from laconic.reduction.plan import Plan, Step
 from laconic.reduction.presets import budget_ranges
 
-__all__ = ["plan_share", "with_share"]
+__all__ = ["has_share", "plan_share", "with_share"]
 
 
 def plan_share(plan: Plan, depth: int) -> tuple[str, float, tuple[float, ...]]:
@@ -53,6 +54,16 @@ def plan_share(plan: Plan, depth: int) -> tuple[str, float, tuple[float, ...]]:
     )
 
 
+def has_share(plan: Plan) -> bool:
+    """Whether `plan_share` finds one."""
+    return any(
+        _step_has(step, name)
+        for step in plan.steps
+        for name in budget_ranges()
+        if not step.act.training_only
+    )
+
+
 def with_share(plan: Plan, **shares: float) -> Plan:
     """The plan with another share, in every step that has one of this name.
 
@@ -75,8 +86,11 @@ def with_share(plan: Plan, **shares: float) -> Plan:
     return plan
 
 
-def _has(part: object, name: str) -> bool:
-    return part is not None and any(field.name == name for field in dataclasses.fields(part))
+def _has(part: Part | None, name: str) -> bool:
+    """Whether a part has the field, and neither learns it nor has one for each block instead."""
+    if part is None or part.learns or getattr(part, f"{name}s", None) is not None:
+        return False
+    return any(field.name == name for field in dataclasses.fields(part))
 
 
 def _step_has(step: Step, name: str) -> bool:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from laconic.ragged import Layout, Ragged
+from laconic.reduction.learned import Learned
 
 __all__ = ["Candidates", "Observed", "Stream"]
 
@@ -30,6 +31,10 @@ class Stream:
         groups: for each token that entered the last action, the row number of the token that it
             was merged into; None where nothing was merged.
         aside: tokens that are away and come back; None where there are none.
+        expected: `(documents,)`, how many tokens of each document count as left, with the gradients
+            of learned selectors; None where nothing learns.
+        fading: `(tokens, 1)`, what the block's output is multiplied by; None for nothing.
+        saliency: `(tokens,)`, how much each token matters to the dense model; None where unknown.
     """
 
     hidden: Tensor
@@ -40,6 +45,9 @@ class Stream:
     weights: Tensor | None = None
     groups: Tensor | None = None
     aside: Stream | None = None
+    expected: Tensor | None = None
+    fading: Tensor | None = None
+    saliency: Tensor | None = None
 
     @property
     def places(self) -> Tensor:
@@ -101,6 +109,7 @@ class Stream:
             origins=self.origins[keep],
             key_mask=None if self.key_mask is None else self.key_mask[keep],
             weights=None if self.weights is None else self.weights[keep],
+            saliency=None if self.saliency is None else self.saliency[keep],
         )
 
 
@@ -114,12 +123,16 @@ class Observed:
         attention: what the scorer asked the block's attention for, on the row and scaled by the
             number of keys: `(tokens, heads or 1)`; None where it asked for nothing.
         words: running importance of each token's word, `(tokens,)`; None where no score asks.
+        module: what the scorer has learned at this block; None where it learns nothing.
+        learning: whether this is a pass that something is learned from.
     """
 
     stream: Stream
     before: Tensor
     attention: Tensor | None = None
     words: Tensor | None = None
+    module: Learned | None = None
+    learning: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,6 +145,9 @@ class Candidates:
         pinned: `(tokens,)` bool, tokens that must stay.
         layout: the documents' boundaries.
         lengths: tokens that each document had before anything left, `(documents,)` int64.
+        module: what the selector has learned at this block; None where it learns nothing.
+        learning: whether this is a pass that something is learned from.
+        expected: as in `Stream`.
     """
 
     scores: Tensor
@@ -139,6 +155,9 @@ class Candidates:
     pinned: Tensor
     layout: Layout
     lengths: Tensor | None = None
+    module: Learned | None = None
+    learning: bool = False
+    expected: Tensor | None = None
 
     @cached_property
     def counts(self) -> Tensor:

@@ -3,8 +3,10 @@
 A target is multiply-adds over those of the dense model without padding, on the same documents. What
 a setting costs is counted by running it on some of them, so that it holds for every method, whether
 its counts follow from lengths alone or from scores. Each preset has one option that moves its cost
-(`budget_option`): a share, searched by bisection, or a block, of which the nearest is taken. A
-trained model is put to another budget in the same way, with its own weights.
+(`budget_option`): a share, searched by bisection, or a block, of which the nearest is taken.
+A method that learns aims at its target in training; one common factor on what it starts from, and
+another on what it learned, land on it. A trained model is put to another budget in the same way,
+with its own weights.
 """
 
 from __future__ import annotations
@@ -17,13 +19,15 @@ from laconic.encoding import EncodedDocuments
 from laconic.errors import PlanError
 from laconic.inference import run_model
 from laconic.model import LaconicForSequenceClassification, with_plan
-from laconic.reduction import Plan, budget_option, plan_share, preset, with_share
+from laconic.reduction import Plan, budget_option, has_share, plan_share, preset, with_share
 
-__all__ = ["plan_for_budget", "plan_for_target"]
+__all__ = ["landed", "plan_for_budget", "plan_for_target"]
 
 # How near a share has to bring the cost, relative to the target.
 _NEAR = 0.01
 _STEPS = 12
+# Most doublings of a factor.
+_DOUBLINGS = 16
 
 
 def plan_for_target(
@@ -49,7 +53,7 @@ def plan_for_target(
 
     Returns:
         The plan: within 1 % of the target where tokens leave by shares, the nearest one where whole
-        blocks are moved.
+        blocks are moved; one that aims at the target where it learns, see `landed`.
 
     Raises:
         PlanError: if the method has no such option, it is given in `options` too, or no setting
@@ -61,6 +65,8 @@ def plan_for_target(
         raise PlanError(
             f"{name} must be left out where target_flops sets it, got {options[name]!r}"
         )
+    if name == "target":
+        return preset(method, **options).aimed(target)
     whole = dense_multiply_adds or run_model(model, encoded, batch_tokens).multiply_adds
 
     def planned(value: float) -> Plan:
@@ -80,8 +86,11 @@ def plan_for_budget(
 ) -> Plan:
     """Find the share at which a trained model reaches a budget, without training it again.
 
+    Where a method has learned a number for each block, one common factor changes them all.
+
     Args:
-        model: the trained model; its plan has a share (see `laconic.reduction.plan_share`).
+        model: the trained model; its plan has a share (see `laconic.reduction.plan_share`), or is
+            adjustable.
         budget: multiply-adds over those of its own blocks without any removal, between 0 and 1.
         encoded: documents to count on.
         batch_tokens: tokens of a packed batch.
@@ -96,9 +105,19 @@ def plan_for_budget(
     """
     _check(budget, "budget")
     plan = model.config.reduction_plan()
+    if not has_share(plan) and plan.is_adjustable:
+        whole = run_model(model.under_plan(preset("dense")), encoded, batch_tokens).multiply_adds
+        return landed(
+            model,
+            plan,
+            budget,
+            encoded,
+            dense_multiply_adds=whole,
+            batch_tokens=batch_tokens,
+            field="budget",
+        )
     name, _, values = plan_share(plan, model.plan.depth)
-    dense = model.under_plan(preset("dense"))
-    whole = run_model(dense, encoded, batch_tokens).multiply_adds
+    whole = run_model(model.under_plan(preset("dense")), encoded, batch_tokens).multiply_adds
 
     def cost(value: float) -> float:
         shared = model.under_plan(with_share(plan, **{name: value}))
@@ -137,6 +156,58 @@ def _reach(
             f"documents, got {target:g}"
         )
     return value
+
+
+def landed(
+    model: LaconicForSequenceClassification,
+    plan: Plan,
+    target: float,
+    encoded: EncodedDocuments,
+    *,
+    dense_multiply_adds: float,
+    batch_tokens: int = 4096,
+    field: str = "target_flops",
+) -> Plan:
+    """Loosen or tighten a plan by one common factor until it takes the target.
+
+    Args:
+        model: the model for whose scores it is right, with what its plan has learned.
+        plan: a plan that is adjustable.
+        target: multiply-adds over the dense model's.
+        encoded: documents to count on.
+        dense_multiply_adds: what the dense model takes for them.
+        batch_tokens: tokens of a packed batch.
+        field: what the target is called in messages.
+
+    Returns:
+        The plan, within 1 % of the target unless scores are too coarse for that; itself if it is
+        there already.
+
+    Raises:
+        PlanError: if no factor reaches the target; the message says which can be reached.
+    """
+
+    def cost(doublings: float) -> float:
+        planned = _put(model, plan.loosened(2.0**doublings))
+        return run_model(planned, encoded, batch_tokens).multiply_adds / dense_multiply_adds
+
+    reached = cost(0)
+    if abs(reached - target) <= _NEAR * target:
+        return plan
+    # Away from no change, since what was learned is near as a rule.
+    step = 1.0 if reached < target else -1.0
+    near, far = 0.0, step
+    while (cost(far) < target) == (step > 0):
+        if abs(far) >= _DOUBLINGS:
+            end = cost(far)
+            word = "most" if step > 0 else "least"
+            raise PlanError(
+                f"{field} must be at {word} {end:.2f} for {plan.name!r} on these documents, "
+                f"got {target:g}"
+            )
+        near, far = far, 2 * far
+    found = _bisect(cost, *sorted((near, far)), target)
+    return plan.loosened(2.0 ** (near if found is None else found))
 
 
 def _bisect(cost: Callable[[float], float], low: float, high: float, target: float) -> float | None:

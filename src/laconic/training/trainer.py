@@ -22,6 +22,7 @@ from laconic.batching import TokenBudgetSampler, fill_batches, pack
 from laconic.encoding import EncodedDocuments
 from laconic.errors import TrainingError
 from laconic.model import LaconicForSequenceClassification
+from laconic.reduction import Learned
 from laconic.training.distillation import distillation_loss, hidden_distillation_loss
 from laconic.training.sandwich import Sandwich
 from laconic.training.settings import TrainingSettings
@@ -102,6 +103,26 @@ class LaconicTrainer(Trainer):
         )
         return self.accelerator.prepare(loader)
 
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        """The Trainer's optimiser, with learning rates of their own for what plans learn."""
+        optimizer = super().create_optimizer(model)
+        own = _rates(self.model if model is None else model)
+        if not own:
+            return optimizer
+        taken = set().union(*own.values())
+        for group in optimizer.param_groups:
+            group["params"] = [p for p in group["params"] if p not in taken]
+        for rate, parameters in own.items():
+            free = [p for p in parameters if p.requires_grad]
+            optimizer.add_param_group({"params": free, "lr": rate, "weight_decay": 0.0})
+        return optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The Trainer's schedule; where there is one step, it is not spent on warming up."""
+        if num_training_steps < 2:
+            self.args.warmup_steps = 0
+        return super().create_scheduler(num_training_steps, optimizer)
+
     def get_eval_dataloader(self, eval_dataset: Dataset | None = None) -> DataLoader:
         """Packed batches, the longest documents first."""
         documents = self.eval_dataset if eval_dataset is None else eval_dataset
@@ -122,19 +143,12 @@ class LaconicTrainer(Trainer):
         student = self.model if sandwich is None else sandwich.full()
         guided = self.teacher is not None and model.training
         outputs = (model if sandwich is None else student)(**inputs, output_final=guided)
-        loss, problem = outputs.loss, student.config.problem_type
+        loss, penalty = outputs.loss, outputs.penalty
+        problem = student.config.problem_type
         if model.training:
-            if teacher is not None:
-                weight = self.settings.distillation_weight
-                distance = distillation_loss(
-                    outputs.logits, teacher, problem, self.settings.temperature
-                )
-                loss = (1 - weight) * loss + weight * distance
-            if guided:
-                with torch.no_grad():
-                    target = self.teacher(**inputs, output_final=True).final
-                distance = hidden_distillation_loss(outputs.final, target)
-                loss = loss + self.settings.hidden_distillation * distance
+            if penalty is not None:
+                loss = loss - penalty
+            loss = self._taught(loss, outputs, teacher, inputs, problem)
             if sandwich is not None:
                 shorter = sandwich.loss(inputs, outputs.logits, problem, self.state.global_step)
                 loss = (loss + shorter) / (2 + sandwich.samples)
@@ -144,7 +158,39 @@ class LaconicTrainer(Trainer):
                     "the learning rate (--learning-rate), or look for labels out of range"
                 )
             loss = loss * (len(outputs.logits) / self.documents_per_step)
+            if penalty is not None:
+                # On what a batch takes, which no teacher knows of, and which no document adds to.
+                loss = loss + penalty
         return (loss, outputs) if return_outputs else loss
+
+    def _taught(
+        self,
+        loss: Tensor,
+        outputs: Any,
+        logits: Tensor | None,
+        inputs: dict[str, Any],
+        problem_type: str,
+    ) -> Tensor:
+        """The loss with what a teacher says of its logits and of the surviving tokens' states."""
+        if logits is not None:
+            weight, temperature = self.settings.distillation_weight, self.settings.temperature
+            distance = distillation_loss(outputs.logits, logits, problem_type, temperature)
+            loss = (1 - weight) * loss + weight * distance
+        if self.teacher is not None:
+            with torch.no_grad():
+                target = self.teacher(**inputs, output_final=True).final
+            distance = hidden_distillation_loss(outputs.final, target)
+            loss = loss + self.settings.hidden_distillation * distance
+        return loss
+
+
+def _rates(model: torch.nn.Module) -> dict[float, list[torch.nn.Parameter]]:
+    """Parameters with learning rates of their own, by the rate."""
+    found: dict[float, list[torch.nn.Parameter]] = {}
+    for module in model.modules():
+        if isinstance(module, Learned) and module.learning_rate is not None:
+            found.setdefault(module.learning_rate, []).extend(module.parameters())
+    return found
 
 
 class _SaveByClock(TrainerCallback):

@@ -1,0 +1,112 @@
+"""Presets of methods that learn how many tokens stay.
+
+They aim at a target for the multiply-adds, over those of the dense model: a half by default, and
+what `--target-flops` says otherwise.
+"""
+
+from __future__ import annotations
+
+from laconic.reduction.actions import DropTokens, Fade
+from laconic.reduction.learning import LearnedShares, LearnedSkim, LearnedThreshold
+from laconic.reduction.plan import Plan, Step
+from laconic.reduction.predictor import Predictor
+from laconic.reduction.scorers import ColumnMean
+
+__all__ = ["adapler", "ltp", "ltp_paper", "power_bert", "transkimmer"]
+
+_ALL = {"start": 0}
+
+
+def ltp(
+    target: float = 0.5,
+    strength: float = 10.0,
+    threshold: float = 0.5,
+    temperature: float = 0.1,
+    gradients: bool = False,
+    pin: str = "first",
+) -> Plan:
+    """Learn a threshold at every block (Learned Token Pruning, arXiv 2107.00910).
+
+    Losers are gone in training too, with straight-through gradients, and the penalty is on the
+    distance from a target; `ltp-paper` is the paper's own recipe.
+    """
+    select = LearnedThreshold(
+        pin=pin, target=target, strength=strength, threshold=threshold, temperature=temperature
+    )
+    return Plan("ltp", (Step(DropTokens(), _ALL, ColumnMean(gradients=gradients), select),))
+
+
+def ltp_paper(
+    threshold: float = 1.0,
+    temperature: float = 0.128,
+    regularizer: float = 0.1,
+    pin: str = "first",
+) -> Plan:
+    """Learn thresholds by soft masks first, then train with them hard (arXiv 2107.00910).
+
+    The temperature is the paper's 0.001 on its code's scale for 128 tokens, as is the threshold its
+    0.01 or so.
+    """
+    select = LearnedThreshold(
+        pin=pin,
+        strength=0.0,
+        threshold=threshold,
+        temperature=temperature,
+        regularizer=regularizer,
+    )
+    return Plan("ltp-paper", (Step(Fade(), _ALL, ColumnMean(gradients=True), select),))
+
+
+def power_bert(
+    target: float = 0.5,
+    strength: float = 10.0,
+    bins: int = 100,
+    regularizer: float = 0.0,
+    pin: str = "first",
+) -> Plan:
+    """Learn the share of tokens that every block keeps (PoWER-BERT, arXiv 2001.08950)."""
+    select = LearnedShares(
+        pin=pin, target=target, strength=strength, bins=bins, regularizer=regularizer
+    )
+    score = ColumnMean(diagonal=False)
+    return Plan("power-bert", (Step(Fade(after="attention"), _ALL, score, select),))
+
+
+def transkimmer(
+    target: float = 0.5,
+    strength: float = 10.0,
+    hidden: int = 32,
+    regularizer: float = 0.0,
+    temperature: float = 1.0,
+    noise: bool = True,
+    start: float = 2.0,
+    pin: str = "first",
+) -> Plan:
+    """Predict at every block which tokens go, end to end (Transkimmer, arXiv 2205.07324)."""
+    select = LearnedSkim(
+        pin=pin,
+        target=target,
+        strength=strength,
+        regularizer=regularizer,
+        temperature=temperature,
+        noise=noise,
+    )
+    score = Predictor(hidden=hidden, output="probability", start=start)
+    return Plan("transkimmer", (Step(DropTokens(), _ALL, score, select),))
+
+
+def adapler(
+    target: float = 0.5,
+    strength: float = 10.0,
+    hidden: int = 32,
+    saliency: float = 0.1,
+    threshold: float = 0.5,
+    temperature: float = 0.1,
+    pin: str = "first",
+) -> Plan:
+    """Predict what the dense model's gradients find important (AdapLeR, arXiv 2203.08991)."""
+    select = LearnedThreshold(
+        pin=pin, target=target, strength=strength, threshold=threshold, temperature=temperature
+    )
+    score = Predictor(hidden=hidden, saliency=saliency)
+    return Plan("adapler", (Step(DropTokens(), _ALL, score, select),))
