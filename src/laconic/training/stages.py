@@ -2,8 +2,9 @@
 
 A plan is learned from a dense model that tells the labels apart already; trained from the encoder
 itself it needs many more steps. The dense model of the first stage is the teacher of the second.
-What a plan learns is frozen at the end; after a soft stage, which only fades tokens, training goes
-on under the frozen plan, which drops them.
+A predictor first learns what matters to the dense model. What a plan learns is frozen at the end;
+after a soft stage, which only fades tokens, training goes on under the frozen plan, which drops
+them.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from laconic.encoding import EncodedDocuments
+from laconic.errors import TrainingError
 from laconic.inference import run_model
 from laconic.model import LaconicForSequenceClassification, with_plan
 from laconic.model.learned import frozen_plan
 from laconic.reduction import Plan, preset
 from laconic.training.budget import landed, plan_for_target
+from laconic.training.lessons import document_saliency, pupil
 from laconic.training.run import train_model
 from laconic.training.settings import TrainingSettings
 from laconic.training.trainer import TrainingDocuments
@@ -77,13 +80,22 @@ class StagedTraining:
         staged = model.head_is_new and self.settings.dense_share > 0 and not self.plan.is_dense
         target = self.plan.target if self.target is None else self.target
         settings, records = self.settings, {}
-        if staged or target is not None:
+        learns_first = self.plan.needs_saliency
+        if learns_first and model.head_is_new and not staged:
+            raise TrainingError(
+                f"{self.plan.name!r} learns from a dense model of these labels, got a new head and "
+                f"a dense_share of {self.settings.dense_share:g}; raise it, or start from a dense "
+                "model that was trained on them"
+            )
+        if staged or learns_first or target is not None:
             model = self.make(preset("dense"), model.config.head)
         width = model.backbone.width
         if staged:
             records["dense"] = self._train_dense(model, train, held_out)
             settings = settings.plan_stage(width)
         goal = None if target is None else self._set_goal(model, train, target)
+        if learns_first:
+            records["saliency"], model = self._teach_predictor(model, train, settings)
         if goal is not None:
             self.plan = self._aim(model, goal)
         if model.config.reduction_plan() != self.plan:
@@ -123,6 +135,19 @@ class StagedTraining:
         if train.teacher_logits is None:
             train.teacher_logits = run_model(model, train.encoded, self.batch_tokens).logits
         return record
+
+    def _teach_predictor(
+        self,
+        dense: LaconicForSequenceClassification,
+        train: TrainingDocuments,
+        settings: TrainingSettings,
+    ) -> tuple[dict[str, Any], LaconicForSequenceClassification]:
+        """Let predictors learn the dense model's saliency, and nothing else learn anything."""
+        train.saliency = document_saliency(dense, train, self.batch_tokens)
+        model = pupil(dense, self.plan)
+        # The loss on labels stays as it is, and so no checkpoint is better than the last.
+        passes = replace(settings, epochs=max(1.0, settings.epochs))
+        return self._train("saliency", model, train, None, passes), model
 
     def _set_goal(
         self, model: LaconicForSequenceClassification, train: TrainingDocuments, target: float
