@@ -117,7 +117,7 @@ def test_the_plan_is_in_the_saved_model(encoder, tmp_path):
     assert plan.steps[0].score.kind == "hidden-change"
 
 
-LEARNED = ("ltp", "ltp-paper")
+LEARNED = ("ltp", "ltp-paper", "power-bert", "transkimmer", "adapler")
 
 
 @pytest.mark.parametrize("method", LEARNED)
@@ -131,6 +131,7 @@ def test_methods_that_learn_land_on_their_target_and_end_as_plain_plans(
     assert not classifier.plan.is_soft
     assert not classifier.plan.steps[0].select.learns
     assert ("soft_stage" in classifier.training) == preset(method).is_soft
+    assert ("saliency_stage" in classifier.training) == preset(method).needs_saliency
     classifier.save(tmp_path)
     texts = long_documents(5, seed=3)[0]
     loaded = Classifier.from_pretrained(tmp_path)

@@ -168,6 +168,11 @@ class Plan:
         aims = [getattr(step.select, "target", None) for step in self.steps]
         return next((aim for aim in aims if aim is not None), None)
 
+    @property
+    def needs_saliency(self) -> bool:
+        """Whether a scorer learns from the dense model's saliency."""
+        return any(getattr(step.score, "saliency", 0) for step in self.steps)
+
     def aimed(self, target: float) -> Plan:
         """The same plan with its learned selectors aiming at a target."""
         return self._with_selectors(

@@ -3,8 +3,8 @@
 A plan is learned from a dense model that tells the labels apart already; trained from the encoder
 itself it needs many more steps. The dense model is also the teacher of what it becomes under the
 plan: the one of the first stage, or the one to start from, if it was fine-tuned for these labels.
-What a plan learns is frozen at the end; after a soft stage, which only fades tokens, training goes
-on under the frozen plan, which drops them.
+A predictor first learns what matters to it. What a plan learns is frozen at the end; after a soft
+stage, which only fades tokens, training goes on under the frozen plan, which drops them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 
 from laconic.encoding import EncodedDocuments
+from laconic.errors import TrainingError
 from laconic.inference import run_model
 from laconic.model import LaconicForSequenceClassification, with_plan
 from laconic.model.learned import frozen_plan
 from laconic.reduction import Plan, preset
 from laconic.training.budget import landed, plan_for_target
 from laconic.training.distillation import check_hidden_teacher
+from laconic.training.lessons import document_saliency, pupil
 from laconic.training.run import train_model
 from laconic.training.settings import TrainingSettings
 from laconic.training.trainer import TrainingDocuments
@@ -85,7 +87,14 @@ class StagedTraining:
         staged = removes and model.head_is_new and settings.dense_share > 0
         taught = removes and lacking and (staged or not model.head_is_new)
         target = self.plan.target if self.target is None else self.target
-        if staged or taught or target is not None:
+        learns_first = self.plan.needs_saliency
+        if learns_first and model.head_is_new and not staged:
+            raise TrainingError(
+                f"{self.plan.name!r} learns from a dense model of these labels, got a new head and "
+                f"a dense_share of {settings.dense_share:g}; raise it, or start from a dense "
+                "model that was trained on them"
+            )
+        if staged or taught or learns_first or target is not None:
             model = self.make(preset("dense"), model.config.head)
         width = model.backbone.width
         if staged:
@@ -96,6 +105,8 @@ class StagedTraining:
             self._let_teach(model, train)
             teacher = teacher or model
         goal = None if target is None else self._set_goal(model, train, target)
+        if learns_first:
+            records["saliency"], model = self._teach_predictor(model, train, settings)
         if goal is not None:
             self.plan = self._aim(model, goal)
         if model.config.reduction_plan() != self.plan:
@@ -145,6 +156,19 @@ class StagedTraining:
         """Take a dense model's logits, before the plan is switched on."""
         if self.settings.distillation_weight > 0 and train.teacher_logits is None:
             train.teacher_logits = run_model(dense, train.encoded, self.batch_tokens).logits
+
+    def _teach_predictor(
+        self,
+        dense: LaconicForSequenceClassification,
+        train: TrainingDocuments,
+        settings: TrainingSettings,
+    ) -> tuple[dict[str, Any], LaconicForSequenceClassification]:
+        """Let predictors learn the dense model's saliency, and nothing else learn anything."""
+        train.saliency = document_saliency(dense, train, self.batch_tokens)
+        model = pupil(dense, self.plan)
+        # The loss on labels stays as it is, and so no checkpoint is better than the last.
+        passes = replace(settings, epochs=max(1.0, settings.epochs))
+        return self._train("saliency", model, train, None, passes), model
 
     def _set_goal(
         self, model: LaconicForSequenceClassification, train: TrainingDocuments, target: float

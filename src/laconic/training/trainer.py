@@ -38,11 +38,14 @@ class TrainingDocuments(Dataset):
         encoded: the documents.
         labels: `(documents,)` class numbers or floats, or `(documents, labels)` multi-hot.
         teacher_logits: `(documents, labels)`.
+        saliency: how much each token matters to the dense model, `(tokens,)` for each window; what
+            a predictor learns from.
     """
 
     encoded: EncodedDocuments
     labels: np.ndarray
     teacher_logits: np.ndarray | None = None
+    saliency: list[np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -55,6 +58,11 @@ class TrainingDocuments(Dataset):
         inputs = {"labels": torch.from_numpy(self.labels[numbers])}
         if self.teacher_logits is not None:
             inputs["teacher_logits"] = torch.from_numpy(self.teacher_logits[numbers])
+        if self.saliency is not None:
+            starts, counts = self.encoded.starts, self.encoded.counts
+            picked = [starts[number] + i for number in numbers for i in range(counts[number])]
+            row = np.concatenate([self.saliency[window] for window in picked])
+            inputs["saliency"] = torch.from_numpy(row)[None]
         return inputs | pack(self.encoded, numbers)
 
 
