@@ -16,7 +16,7 @@ from torch import Tensor
 
 from laconic.attention.inplace import Workspace
 from laconic.attention.packing import Packing
-from laconic.attention.scores import column_weights, explicit_attention, window_mask
+from laconic.attention.scores import column_weights, explicit_attention
 
 __all__ = ["attend"]
 
@@ -123,9 +123,9 @@ def _mask(
         mask = filled.transpose(1, 2)[:, :, None, :]
         if bool(mask.all()):
             mask = None
-    if window is not None:
-        q_places = packing.places()[queries].view(count, length)
-        k_places = packing.key_places()[keys].unflatten(0, (count, key_length))
-        seen = window_mask(q_places, k_places, window)
+    if window is not None or packing.connections is not None:
+        rows = torch.arange(queries.start, queries.stop, device=packing.layout.device)
+        k_rows = packing.key_rows()[keys].unflatten(0, (count, key_length))
+        seen = packing.seen(rows.view(count, length), k_rows, window)
         mask = seen if mask is None else mask & seen
     return mask

@@ -209,6 +209,7 @@ def with_plan(
         if pooler is not None:
             model.encoder.pooler.load_state_dict(pooler.state_dict())
     model.head_is_new = not keep
+    model.knowledge = dense.knowledge
     return model.to(device=dense.device, dtype=dense.dtype).eval()
 
 

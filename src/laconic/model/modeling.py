@@ -24,9 +24,16 @@ from laconic.model.configuration import LaconicConfig
 from laconic.model.heads import build_encoder_and_head
 from laconic.model.inputs import PackedInputs, pack_inputs
 from laconic.model.steps import carry_out, score_request, scores_on_row
-from laconic.model.trace import LayerTrace, Trace, attention_cost, group_trace, score_cost
+from laconic.model.trace import (
+    LayerTrace,
+    Trace,
+    connected_pairs,
+    group_trace,
+    pairs_of,
+    score_cost,
+)
 from laconic.ragged import Layout, Ragged
-from laconic.reduction import Combiner, Observed, Step, Stream
+from laconic.reduction import Combiner, Knowledge, Observed, Step, Stream, words_of
 
 __all__ = ["LaconicForSequenceClassification", "LaconicOutput"]
 
@@ -76,6 +83,9 @@ class LaconicForSequenceClassification(PreTrainedModel):
         self.encoder, self.head = build_encoder_and_head(config)
         self.plan = config.reduction_plan().resolve(config.encoder_config.num_hidden_layers)
         self.backbone = backbone_for(self.encoder)
+        self.knowledge = Knowledge()
+        for pattern in self.plan.patterns.values():
+            pattern.check_heads(self.backbone.heads)
         self.combiner = None
         if self.plan.combining is not None:
             combine = self.plan.combine
@@ -183,8 +193,13 @@ class LaconicForSequenceClassification(PreTrainedModel):
         layout = inputs.layout
         hidden = self.backbone.embed(inputs.input_ids, layout.places, inputs.token_type_ids)
         trace.other_multiply_adds += layout.tokens * self.backbone.cost_of_embedding()
+        words = None
+        if self.plan.patterns:
+            needs = frozenset().union(*(p.needs for p in self.plan.patterns.values()))
+            table = self.encoder.get_input_embeddings().weight
+            words = words_of(inputs.input_ids, layout, table, self.knowledge, needs)
         if self.combiner is None:
-            stream = Stream(hidden, layout, layout.places, lengths=layout.lengths)
+            stream = Stream(hidden, layout, layout.places, lengths=layout.lengths, words=words)
             for step in self.plan.inputs:
                 stream = carry_out(step, stream, Observed(stream, hidden))[0]
             return stream
@@ -193,19 +208,22 @@ class LaconicForSequenceClassification(PreTrainedModel):
         origins = Ragged(layout.places, layout).append(
             torch.full((len(tokens),), -1, device=hidden.device)
         )
-        return Stream(row.values, row.layout, origins.values, lengths=layout.lengths)
+        words = None if words is None else words.with_combination_tokens(layout, len(tokens))
+        return Stream(row.values, row.layout, origins.values, lengths=layout.lengths, words=words)
 
     def _block(self, layer: int, stream: Stream, trace: Trace, detailed: bool) -> Stream:
         backbone, steps = self.backbone, self.plan.at(layer)
         entered = stream.layout
         keys = None if stream.key_mask is None else KeySet.from_mask(stream.key_mask, entered)
+        pattern = self.plan.patterns.get(layer)
         packing = Packing(
             entered,
             keys,
             scores=score_request(steps, stream),
-            positions=stream.origins,
+            positions=None if stream.origins is entered.places else stream.origins,
             weights=stream.weights,
             dropout=self.config.attention_dropout,
+            connections=None if pattern is None else pattern.connect(stream),
         )
         extras = backbone.extras(stream.hidden, stream.places)
 
@@ -223,6 +241,10 @@ class LaconicForSequenceClassification(PreTrainedModel):
         hidden = self._checkpointed(lambda x: backbone.transform(layer, x), stream.hidden)
         stream = replace(stream, hidden=hidden)
         record = self._record(layer, packing, stream, steps)
+        if pattern is not None:
+            width = self.encoder.get_input_embeddings().embedding_dim
+            work = pattern.work(entered.sizes, width)
+            record = replace(record, multiply_adds=record.multiply_adds + work)
         if detailed:
             record = replace(
                 record,
@@ -230,6 +252,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
                 alive_keys=stream.key_mask,
                 importance=None if importance is None else Ragged(importance.detach(), entered),
                 groups=None if stream.groups is None else Ragged(stream.groups, entered),
+                connected=None if pattern is None else connected_pairs(packing),
             )
         trace.layers.append(record)
         return stream
@@ -279,11 +302,13 @@ class LaconicForSequenceClassification(PreTrainedModel):
         cost = layout.tokens * attention + stream.layout.tokens * feed_forward
         # Weights of keys ride on one more channel of each head's products.
         channels = 2 * (width + (0 if packing.weights is None else heads))
-        cost += attention_cost(layout, keys, channels)
+        pairs = pairs_of(packing)
+        cost += channels * sum(pairs)
         if packing.scores is not None and packing.scores.kind not in ("max", "keys"):
             cost += score_cost(layout, keys, heads)
         cost += sum(step.act.cost(layout.sizes, width // heads) for step in steps)
-        return LayerTrace(layer, "block", layout.sizes, keys.sizes, stream.layout.sizes, cost)
+        sizes = (layout.sizes, keys.sizes, stream.layout.sizes)
+        return LayerTrace(layer, "block", *sizes, cost, pairs)
 
     def _checkpointed(self, function: Any, hidden: Tensor) -> Any:
         if self.gradient_checkpointing and self.training:

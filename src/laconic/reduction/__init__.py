@@ -3,8 +3,10 @@
 from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens, Skip
 from laconic.reduction.combiner import Combiner
 from laconic.reduction.layers import resolve_layer, resolve_layers
+from laconic.reduction.likeness import Lexical, Syntax
 from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.parts import Part, register
+from laconic.reduction.patterns import GlobalTokens, Neighbours, Pattern, RandomPairs, Union
 from laconic.reduction.plan import PLAN_VERSION, Plan, ResolvedPlan, Step
 from laconic.reduction.presets import (
     budget_option,
@@ -26,6 +28,7 @@ from laconic.reduction.scorers import (
 )
 from laconic.reduction.selectors import FuzzyRatio, LinearRatio, Ratio, Selector, Threshold
 from laconic.reduction.stream import Candidates, Observed, Stream
+from laconic.reduction.words import Knowledge, Words, words_of
 
 __all__ = [
     "PLAN_VERSION",
@@ -40,14 +43,20 @@ __all__ = [
     "FirstRow",
     "Fuse",
     "FuzzyRatio",
+    "GlobalTokens",
+    "Knowledge",
+    "Lexical",
     "HiddenChange",
     "LinearRatio",
     "Merge",
+    "Neighbours",
     "Observed",
     "Part",
+    "Pattern",
     "Plan",
     "Pool",
     "Position",
+    "RandomPairs",
     "RandomScore",
     "Ratio",
     "ResolvedPlan",
@@ -58,7 +67,10 @@ __all__ = [
     "Skip",
     "Step",
     "Stream",
+    "Syntax",
     "Threshold",
+    "Union",
+    "Words",
     "budget_option",
     "preset",
     "preset_options",
@@ -67,4 +79,5 @@ __all__ = [
     "register",
     "resolve_layer",
     "resolve_layers",
+    "words_of",
 ]

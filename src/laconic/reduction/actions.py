@@ -23,6 +23,7 @@ class Action(Part):
         replaces: whether the step stands in the place of a block.
         keys_only: whether tokens leave the keys alone, so that each head may lose others.
         skips: whether the blocks are left out.
+        connects: whether it says who sees whom, and can stand beside a step that chooses tokens.
         attention: what it asks the block's attention for in place of scores, if it selects nothing.
     """
 
@@ -31,6 +32,7 @@ class Action(Part):
     replaces: ClassVar[bool] = False
     keys_only: ClassVar[bool] = False
     skips: ClassVar[bool] = False
+    connects: ClassVar[bool] = False
     attention: ClassVar[str | None] = None
 
     def apply(self, stream: Stream, losers: Tensor | None, seen: Tensor | None) -> Stream:

@@ -7,13 +7,14 @@ an encoder's depth when a model is built.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from laconic.errors import PlanError
 from laconic.reduction.actions import Action, Combine, DropTokens
 from laconic.reduction.layers import INPUT, check_layers, resolve_layers
+from laconic.reduction.patterns import Pattern
 from laconic.reduction.scorers import Scorer
 from laconic.reduction.selectors import Selector
 
@@ -185,22 +186,8 @@ class Plan:
             PlanError: for a block that the encoder does not have, or a step at or after the
                 combining one.
         """
-        steps: dict[int, list[Step]] = {}
-        replaced: dict[int, Action] = {}
-        skipped: set[int] = set()
-        inputs = [step.at_block(1, 1) for step in self.steps if step.layers == INPUT]
-        for number, step in enumerate(self.steps):
-            if step.layers == INPUT:
-                continue
-            layers = resolve_layers(step.layers, depth, f"plan.steps[{number}].layers")
-            if step.act.skips:
-                skipped |= set(layers[step.act.kept(len(layers)) :])
-                continue
-            for place, layer in enumerate(layers, start=1):
-                if step.act.replaces:
-                    replaced[layer] = step.act
-                else:
-                    steps.setdefault(layer, []).append(step.at_block(place, len(layers)))
+        steps, patterns, replaced, skipped = self._by_block(depth)
+        inputs = tuple(step.at_block(1, 1) for step in self.steps if step.layers == INPUT)
         if len(replaced) > 1:
             raise PlanError(f"a 'combine' step must name one block, got {sorted(replaced)}")
         combining = next(iter(replaced), None)
@@ -211,16 +198,43 @@ class Plan:
                     f"{layer}"
                 )
         _check_heads(steps)
-        late = [layer for layer in steps if combining is not None and layer >= combining]
+        _check_rows(steps, patterns)
+        late = [
+            layer for layer in {*steps, *patterns} if combining is not None and layer >= combining
+        ]
         if late:
             raise PlanError(
                 f"steps must come before the combining block {combining}, after which only "
                 f"combination tokens are left, got a step at block {min(late)}"
             )
-        _check_skipped(skipped, {*steps, *replaced})
+        _check_skipped(skipped, used | {*replaced})
         return ResolvedPlan(
-            depth, steps, combining, self.combine, frozenset(skipped), tuple(inputs)
+            depth, steps, combining, self.combine, frozenset(skipped), inputs, patterns
         )
+
+    def _by_block(
+        self, depth: int
+    ) -> tuple[dict[int, list[Step]], dict[int, Pattern], dict[int, Action], set[int]]:
+        """The steps at each block, its pattern, the action in its place, and skipped blocks."""
+        steps: dict[int, list[Step]] = {}
+        patterns: dict[int, Pattern] = {}
+        replaced: dict[int, Action] = {}
+        skipped: set[int] = set()
+        for number, step in enumerate(self.steps):
+            if step.layers == INPUT:
+                continue
+            layers = resolve_layers(step.layers, depth, f"plan.steps[{number}].layers")
+            if step.act.skips:
+                skipped |= set(layers[step.act.kept(len(layers)) :])
+                continue
+            for place, layer in enumerate(layers, start=1):
+                if step.act.replaces:
+                    replaced[layer] = step.act
+                elif step.act.connects:
+                    _check_pattern(patterns.setdefault(layer, step.act), step.act, layer)
+                else:
+                    steps.setdefault(layer, []).append(step.at_block(place, len(layers)))
+        return steps, patterns, replaced, skipped
 
 
 def _check_input(step: Step) -> None:
@@ -239,6 +253,26 @@ def _check_skipped(skipped: set[int], used: set[int]) -> None:
     both = sorted(skipped & used)
     if both:
         raise PlanError(f"steps exclude each other at block {both[0]}: it is skipped")
+
+
+def _check_pattern(one: Action, other: Action, layer: int) -> None:
+    """One block has one pattern."""
+    if one is not other:
+        raise PlanError(
+            f"steps may hold one pattern for each block, got {one.kind!r} and {other.kind!r} at "
+            f"block {layer}; put them into one 'union'"
+        )
+
+
+def _check_rows(steps: dict[int, list[Step]], patterns: dict[int, Pattern]) -> None:
+    """What [CLS] pays to a token says nothing where it does not see all of them."""
+    for layer in sorted({*steps} & {*patterns}):
+        score = steps[layer][0].score
+        if score is not None and score.attention == "first" and not patterns[layer].cls:
+            raise PlanError(
+                f"steps exclude each other at block {layer}: {score.kind!r} scores by what [CLS] "
+                f"pays, and under {patterns[layer].kind!r} with cls=false it does not see all"
+            )
 
 
 def _check_heads(steps: dict[int, list[Step]]) -> None:
@@ -268,6 +302,7 @@ class ResolvedPlan:
         combine: the action in its place.
         skipped: the blocks that are left out.
         inputs: the steps right after the embedding.
+        patterns: the pattern of each block that has one.
     """
 
     depth: int
@@ -276,6 +311,7 @@ class ResolvedPlan:
     combine: Combine | None
     skipped: frozenset[int] = frozenset()
     inputs: tuple[Step, ...] = ()
+    patterns: dict[int, Pattern] = field(default_factory=dict)
 
     def at(self, layer: int) -> list[Step]:
         """The steps at a block that can still change something.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from laconic.ragged import Layout, Ragged
+from laconic.reduction.words import Words
 
 __all__ = ["Candidates", "Observed", "Stream"]
 
@@ -29,6 +30,7 @@ class Stream:
             each is one.
         groups: for each token that entered the last action, the row number of the token that it
             was merged into; None where nothing was merged.
+        words: what patterns may know of the tokens; None under a plan without patterns.
     """
 
     hidden: Tensor
@@ -38,6 +40,7 @@ class Stream:
     lengths: Tensor | None = None
     weights: Tensor | None = None
     groups: Tensor | None = None
+    words: Words | None = None
 
     @property
     def places(self) -> Tensor:
@@ -80,6 +83,7 @@ class Stream:
             origins=self.origins[keep],
             key_mask=None if self.key_mask is None else self.key_mask[keep],
             weights=None if self.weights is None else self.weights[keep],
+            words=None if self.words is None else self.words.select(keep),
         )
 
 
