@@ -199,9 +199,8 @@ class Plan:
                 )
         _check_heads(steps)
         _check_rows(steps, patterns)
-        late = [
-            layer for layer in {*steps, *patterns} if combining is not None and layer >= combining
-        ]
+        used = {*steps, *patterns}
+        late = [layer for layer in used if combining is not None and layer >= combining]
         if late:
             raise PlanError(
                 f"steps must come before the combining block {combining}, after which only "
