@@ -47,6 +47,9 @@ OTHER = {
     "rule": "norm",
     "weighted": False,
     "seed": 7,
+    "width": 5,
+    "cls": False,
+    "random": 0.2,
 }
 
 
