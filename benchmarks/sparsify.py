@@ -5,7 +5,8 @@
 The first experiment of Breaking BERT (arXiv 2210.03841), on any data set and any fine-tuned dense
 model: every pattern at every range of layers at several shares of the pairs, one JSON a cell, a
 table and a plot. With `--train` each cell is fine-tuned first, else the dense weights are evaluated
-as they are. A cell whose JSON is there is skipped. The sparsity of a cell is counted, not computed:
+as they are. A cell whose JSON is there is skipped; one that was made with other settings is an
+error, not a cell. The sparsity of a cell is counted, not computed:
 pairs that the pattern leaves out of the blocks that it stands at. `--part test` with `--test` a
 folder of data takes one of the fixed parts of `make_parts.py`.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -156,11 +158,22 @@ def run_cell(
         "pattern": name,
         "layers": where,
         "share": share,
-        "trained": args.train is not None,
-        "epochs": args.epochs if args.train is not None else 0,
-        "max_length": classifier.limit,
+        "settings": settings_of(args),
         **result,
         "plan": plan.to_dict(),
+    }
+
+
+def settings_of(args: argparse.Namespace) -> dict:
+    """What all cells of a folder must have in common."""
+    trained = args.train is not None
+    return {
+        "model": Path(args.model).name,
+        "data": args.part or args.test.name,
+        "documents": args.documents,
+        "max_length": args.max_length,
+        "epochs": args.epochs if trained else 0,
+        "learning_rate": args.learning_rate if trained else None,
     }
 
 
@@ -246,8 +259,11 @@ def main() -> None:
             result = run_cell(args, dense, cell)
             target.write_text(json.dumps(result, indent=1) + "\n")
             accuracy = 100 * result["metrics"]["accuracy"]
-            print(f"{name}: {100 * result['sparsity']:.1f} % sparse, accuracy {accuracy:.1f}")
+            sparsity = 100 * result["sparsity"]
+            print(f"{name}: {sparsity:.1f} % sparse, accuracy {accuracy:.1f}", flush=True)
         results.append(json.loads(target.read_text()))
+        if results[-1]["settings"] != settings_of(args):
+            sys.exit(f"{target} was made with other settings; give another --out")
     (args.out / "table.md").write_text(table(results) + "\n")
     plot(results, args.out / "plot.png")
 

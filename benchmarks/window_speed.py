@@ -118,18 +118,22 @@ def take_turns(contenders: dict[str, Contender], rounds: int) -> dict[str, dict]
     for run in contenders.values():
         run()
     seconds: dict[str, list[float]] = {name: [] for name in names}
+    processor: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
         for turn in range(len(names)):
             name = names[(number + turn) % len(names)]
-            started = time.perf_counter()
+            started, worked = time.perf_counter(), time.process_time()
             contenders[name]()
             seconds[name].append(time.perf_counter() - started)
+            processor[name].append(time.process_time() - worked)
     base = statistics.median(seconds["dense"])
     return {
         name: {
             "median_ms": round(1000 * statistics.median(own), 2),
             "fastest_ms": round(1000 * min(own), 2),
             "slowest_ms": round(1000 * max(own), 2),
+            # Of all threads together; it hardly counts what else the machine was doing.
+            "processor_ms": round(1000 * statistics.median(processor[name]), 2),
             "times_dense": round(base / statistics.median(own), 2),
         }
         for name, own in seconds.items()
