@@ -29,6 +29,7 @@ from laconic.reduction import (
     SampledRows,
     Step,
     Syntax,
+    Threshold,
     Union,
 )
 from tiny import tiny_config
@@ -75,6 +76,13 @@ METHODS: dict[str, Plan] = {
     "topk": preset("topk", keep=0.5),
     "topk, linear": preset("topk", keep=0.3, linear=True),
     "threshold": preset("threshold", threshold=0.9),
+    "ltp": preset("ltp", threshold=0.9),
+    "ltp, gradients": preset("ltp", threshold=0.9, gradients=True),
+    "ltp, soft": preset("ltp-paper", threshold=0.9),
+    "ltp, frozen": Plan(
+        "ltp",
+        (Step(DropTokens(), [0, 2], ColumnMean(), Threshold(thresholds=[0.7, 0.9], pin="first")),),
+    ),
     "random": preset("random", keep=0.5),
     "truncate": preset("truncate", keep=0.5),
     "fewer layers": preset("fewer-layers"),
@@ -150,6 +158,8 @@ def _with_nothing_to_remove(plan: dict) -> dict:
             for name, value in _NOTHING.items():
                 if part.get(name) is not None:
                     part[name] = [value] * 4 if isinstance(part[name], list) else value
+            if part.get("thresholds"):
+                part["thresholds"] = [0.0] * len(part["thresholds"])
     return plan
 
 
@@ -160,7 +170,7 @@ _FIXED = ("syntax", "lexical", "lexical, stems")
 NO_OPS: dict[str, Plan] = {
     name: Plan.from_dict(_with_nothing_to_remove(plan.to_dict()))
     for name, plan in METHODS.items()
-    if plan.combine is None and not plan.is_dense and name not in _FIXED
+    if plan.combine is None and not plan.is_dense and not plan.is_soft and name not in _FIXED
 }
 
 

@@ -27,6 +27,15 @@ OPTIONS = {
     "focus-pfc": PRUNING | {"reading": "layer"} | COMBINING,
     "topk": {"keep": 0.25, "at": 1 / 3, "score": "column-mean", "linear": False, "pin": "first"},
     "threshold": {"threshold": 0.5, "score": "column-mean", "pin": "first"},
+    "ltp": {
+        "target": 0.5,
+        "strength": 10.0,
+        "threshold": 0.5,
+        "temperature": 0.1,
+        "gradients": False,
+        "pin": "first",
+    },
+    "ltp-paper": {"threshold": 1.0, "temperature": 0.128, "regularizer": 0.1, "pin": "first"},
     "tome": {"ratio": 0.2, "start": 0, "rule": "mean"},
     "fca": {"keep": 0.25, "at": 1 / 3, "tokens": 1, "weighted": True},
     "pool": {"keep": 0.25, "at": 1 / 3},
@@ -68,7 +77,11 @@ def test_dense_removes_nothing():
 @pytest.mark.parametrize(
     ("name", "options", "fragment"),
     [
-        ("focus-x", {}, "focus-p, focus-pf, focus-pfc, pool, random, threshold, tome, topk, trunc"),
+        (
+            "focus-x",
+            {},
+            "the method must be one of dense, fca, fewer-layers, focus-c, focus-p, focus-pf",
+        ),
         ("topk", {"score": "best"}, "score.kind must be one of column-mean, first-row, "),
         ("tome", {"ratio": 0.6}, "ratio must be a number in [0, 0.5], got 0.6"),
         ("tome", {"rule": "x"}, "rule must be 'mean', 'norm' or 'prune', got 'x'"),

@@ -132,3 +132,37 @@ def test_the_plan_is_in_the_saved_model(encoder, tmp_path):
     plan = Plan.from_dict(json.loads((tmp_path / "config.json").read_text())["plan"])
     assert plan == classifier.plan
     assert plan.steps[0].score.kind == "hidden-change"
+
+
+LEARNED = ("ltp", "ltp-paper")
+
+
+@pytest.mark.parametrize("method", LEARNED)
+def test_methods_that_learn_land_on_their_target_and_end_as_plain_plans(
+    encoder, dense, method, tmp_path
+):
+    settings = TrainingSettings(epochs=2, learning_rate=1e-3, batch_tokens=512, seed=1)
+    classifier = Classifier(encoder, method=method, target_flops=0.6)
+    classifier.fit(*long_documents(), settings=settings)
+    assert share(classifier, dense, long_documents(30, seed=9)[0]) == pytest.approx(0.6, rel=0.05)
+    assert not classifier.plan.is_soft
+    assert not classifier.plan.steps[0].select.learns
+    assert ("soft_stage" in classifier.training) == preset(method).is_soft
+    classifier.save(tmp_path)
+    texts = long_documents(5, seed=3)[0]
+    loaded = Classifier.from_pretrained(tmp_path)
+    assert loaded.plan == classifier.plan
+    assert (loaded.logits(texts) == classifier.logits(texts)).all()
+
+
+def test_a_method_that_learns_aims_at_a_half_where_nothing_is_said(encoder, dense):
+    classifier = Classifier(encoder, method="ltp").fit(*long_documents(), settings=QUICK)
+    assert share(classifier, dense, long_documents(30, seed=9)[0]) == pytest.approx(0.5, rel=0.05)
+
+
+def test_thresholds_are_learned_and_not_only_set(encoder):
+    settings = TrainingSettings(epochs=6, learning_rate=1e-3, batch_tokens=256, seed=1)
+    classifier = Classifier(encoder, method="ltp").fit(*long_documents(), settings=settings)
+    learned = classifier.plan.steps[0].select.thresholds
+    line = [learned[-1] * number / 4 for number in (1, 2, 3, 4)]
+    assert learned != pytest.approx(line, rel=0.02), "as they started, up to a factor"

@@ -10,9 +10,11 @@ import pytest
 import torch
 from transformers import Trainer, TrainerCallback
 
-from laconic import Classifier, TrainingSettings
+from laconic import Classifier, Plan, TrainingSettings
 from laconic.data import Documents
 from laconic.errors import TrainingError
+from laconic.model import with_plan
+from laconic.reduction import ColumnMean, DropTokens, LearnedThreshold, Step
 from laconic.training import LaconicTrainer, TrainingDocuments, distillation_loss
 from words import LABELS, labelled, save_encoder
 
@@ -102,6 +104,35 @@ def test_a_teacher_takes_part_in_the_loss(encoder, tmp_path):
     divergence = (teacher * (teacher.log() - student)).sum(-1).mean() * t * t
     expected = (0.5 * output.loss + 0.5 * divergence) * 3 / trainer.documents_per_step
     assert trainer.compute_loss(model, batch).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_what_learns_has_a_rate_of_its_own_and_a_penalty_that_no_teacher_shrinks(encoder, tmp_path):
+    logits = np.zeros((60, 3), dtype=np.float32)
+    trainer, train = a_trainer(encoder, tmp_path, teacher_logits=logits)
+    select = LearnedThreshold(threshold=0.9, target=0.1)
+    plan = Plan("learned", (Step(DropTokens(), {"start": 0}, ColumnMean(), select),))
+    model = trainer.model = with_plan(trainer.model, plan).train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    inputs = {name: value for name, value in train.collate([0, 5]).items() if "teacher" not in name}
+    output = model(**inputs)
+    scale = 2 / trainer.documents_per_step
+    task = (output.loss - output.penalty).item()
+    distance = distillation_loss(
+        output.logits, torch.zeros(2, 3), "single_label_classification", QUICK.temperature
+    ).item()
+    expected = scale * (0.5 * task + 0.5 * distance) + output.penalty.item()
+    got = trainer.compute_loss(model, train.collate([0, 5])).item()
+    assert output.penalty > 0.1
+    assert got == pytest.approx(expected, rel=1e-5)
+
+    groups = trainer.create_optimizer().param_groups
+    thresholds = {p for p in model.learned.parameters()}
+    rates = {group["lr"] for group in groups if thresholds & set(group["params"])}
+    assert rates == {0.01} != {QUICK.learning_rate}
+    every = [p for group in groups for p in group["params"]]
+    assert len(every) == len(set(every)) == len(list(model.parameters()))
 
 
 def test_distillation_of_several_labels_is_of_their_two_outcomes():

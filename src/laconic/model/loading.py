@@ -26,6 +26,7 @@ from laconic.backbones.families import backbone_class
 from laconic.errors import LaconicError, ModelError
 from laconic.model.configuration import LaconicConfig
 from laconic.model.heads import family_head
+from laconic.model.learned import take_over_learned
 from laconic.model.modeling import LaconicForSequenceClassification
 from laconic.model.starting import start_combiner
 from laconic.reduction import Plan, preset
@@ -180,7 +181,8 @@ def with_plan(
     """The same encoder under a plan, with copies of a dense model's weights.
 
     Args:
-        dense: a model whose plan removes nothing.
+        dense: a model with all of its blocks. What its plan has learned is taken over where the new
+            plan learns the same at the same block.
         plan: the plan of the new one.
         labels: the configuration's fields about labels, None for the model's own. The head is kept
             for the same labels, unless it is the family's and the plan combines tokens.
@@ -208,6 +210,7 @@ def with_plan(
         pooler = getattr(dense.encoder, "pooler", None)
         if pooler is not None:
             model.encoder.pooler.load_state_dict(pooler.state_dict())
+    take_over_learned(model.learned, dense.learned)
     model.head_is_new = not keep
     model.knowledge = dense.knowledge
     return model.to(device=dense.device, dtype=dense.dtype).eval()

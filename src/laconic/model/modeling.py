@@ -7,6 +7,7 @@ documents of a batch lie in one row, and a token that a step removes is gone fro
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -23,25 +24,23 @@ from laconic.errors import LaconicWarning, ModelError
 from laconic.model.configuration import LaconicConfig
 from laconic.model.heads import build_encoder_and_head
 from laconic.model.inputs import PackedInputs, pack_inputs
-from laconic.model.steps import carry_out, score_request, scores_on_row
-from laconic.model.trace import (
-    LayerTrace,
-    Trace,
-    connected_pairs,
-    group_trace,
-    pairs_of,
-    score_cost,
-)
+from laconic.model.learned import Spending, learned_modules
+from laconic.model.steps import Outcome, carry_out, score_request, scores_on_row
+from laconic.model.trace import LayerTrace, Prices, Trace, connected_pairs, group_trace, pairs_of
 from laconic.ragged import Layout, Ragged
-from laconic.reduction import Combiner, Knowledge, Observed, Step, Stream, words_of
+from laconic.reduction import Combiner, Knowledge, Learned, Observed, Step, Stream, words_of
 
 __all__ = ["LaconicForSequenceClassification", "LaconicOutput"]
 
 
 @dataclass
 class LaconicOutput(SequenceClassifierOutput):
-    """Loss, logits `(documents, labels)`, and the trace where `output_trace=True` asked for it."""
+    """Loss, logits `(documents, labels)`, and the trace where `output_trace=True` asked for it.
 
+    `penalty` is what learned parts of the plan have added to the loss in training, a scalar.
+    """
+
+    penalty: Tensor | None = None
     trace: Trace | None = None
 
 
@@ -86,6 +85,9 @@ class LaconicForSequenceClassification(PreTrainedModel):
         self.knowledge = Knowledge()
         for pattern in self.plan.patterns.values():
             pattern.check_heads(self.backbone.heads)
+        self.learned = learned_modules(self.plan, self.backbone.width, self.backbone.heads)
+        # Of all blocks, before some are replaced or left out.
+        self._dense_prices = [self._prices(layer) for layer in range(self.plan.depth)]
         self.combiner = None
         if self.plan.combining is not None:
             combine = self.plan.combine
@@ -130,6 +132,8 @@ class LaconicForSequenceClassification(PreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, Combiner):
             nn.init.normal_(module.tokens)
+        elif isinstance(module, Learned):
+            module.start()
 
     # ---- the forward pass ----------------------------------------------------------------------
 
@@ -169,17 +173,23 @@ class LaconicForSequenceClassification(PreTrainedModel):
         )
         trace = Trace(documents=len(inputs.layout))
         stream = self._embed(inputs, trace)
+        spending = None
+        if self.training and self.plan.learns:
+            spending = Spending(inputs.layout.lengths, self._dense_prices)
+            stream = replace(stream, expected=stream.layout.lengths.float())
         detailed = output_trace is True
         for layer in range(self.plan.depth):
             if layer in self.plan.skipped:
                 continue
             step = self._combine if layer == self.plan.combining else self._block
-            stream = step(layer, stream, trace, detailed)
+            stream = step(layer, stream, trace, detailed, spending)
         hidden = Ragged(self.backbone.finish(stream.hidden), stream.layout)
         logits = self._classify(hidden, stream.weights, trace)
         if document_windows is not None:
             logits = Ragged(logits, Layout.from_lengths(document_windows)).mean()
-        loss = None
+        loss = penalty = None
+        if spending is not None:
+            penalty = spending.penalty(self.plan, trace.other_multiply_adds)
         if labels is not None:
             self.config.problem_type = self.config.problem_type or _guess_problem_type(
                 labels, self.num_labels
@@ -187,7 +197,9 @@ class LaconicForSequenceClassification(PreTrainedModel):
             loss = self.loss_function(
                 labels=labels, pooled_logits=logits, config=self.config, **kwargs
             )
-        return LaconicOutput(loss=loss, logits=logits, trace=trace if output_trace else None)
+            loss = loss if penalty is None else loss + penalty
+        trace = trace if output_trace else None
+        return LaconicOutput(loss=loss, logits=logits, penalty=penalty, trace=trace)
 
     def _embed(self, inputs: PackedInputs, trace: Trace) -> Stream:
         layout = inputs.layout
@@ -201,7 +213,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
         if self.combiner is None:
             stream = Stream(hidden, layout, layout.places, lengths=layout.lengths, words=words)
             for step in self.plan.inputs:
-                stream = carry_out(step, stream, Observed(stream, hidden))[0]
+                stream = carry_out(step, stream, Observed(stream, hidden)).stream
             return stream
         tokens = self.combiner.tokens
         row = Ragged(hidden, layout).append(tokens)
@@ -211,9 +223,16 @@ class LaconicForSequenceClassification(PreTrainedModel):
         words = None if words is None else words.with_combination_tokens(layout, len(tokens))
         return Stream(row.values, row.layout, origins.values, lengths=layout.lengths, words=words)
 
-    def _block(self, layer: int, stream: Stream, trace: Trace, detailed: bool) -> Stream:
+    def _block(
+        self,
+        layer: int,
+        stream: Stream,
+        trace: Trace,
+        detailed: bool,
+        spending: Spending | None = None,
+    ) -> Stream:
         backbone, steps = self.backbone, self.plan.at(layer)
-        entered = stream.layout
+        entered, expected = stream.layout, stream.expected
         keys = None if stream.key_mask is None else KeySet.from_mask(stream.key_mask, entered)
         pattern = self.plan.patterns.get(layer)
         packing = Packing(
@@ -234,17 +253,26 @@ class LaconicForSequenceClassification(PreTrainedModel):
         before = stream.hidden
         hidden, raw = self._checkpointed(attend, before)
         stream = replace(stream, hidden=hidden, groups=None)
-        importance = None
+        done = Outcome(stream)
+        learned = self.learned[str(layer)].items() if str(layer) in self.learned else ()
         for step in steps:
-            seen = None if raw is None else scores_on_row(raw, packing, keys)
-            stream, importance = carry_out(step, stream, Observed(stream, before, seen))
+            scores = None if raw is None else scores_on_row(raw, packing, keys)
+            seen = Observed(stream, before, scores, learning=spending is not None)
+            done = carry_out(step, stream, seen, dict(learned))
+        stream, importance = done.stream, done.importance
         hidden = self._checkpointed(lambda x: backbone.transform(layer, x), stream.hidden)
-        stream = replace(stream, hidden=hidden)
-        record = self._record(layer, packing, stream, steps)
-        if pattern is not None:
-            width = self.encoder.get_input_embeddings().embedding_dim
-            work = pattern.work(entered.sizes, width)
-            record = replace(record, multiply_adds=record.multiply_adds + work)
+        if stream.fading is not None:
+            hidden = hidden * stream.fading
+        stream = replace(stream, hidden=hidden, fading=None)
+        prices = self._prices(layer, packing, steps)
+        if spending is not None:
+            # The channel of the weights is computed in training alone, so it is not counted.
+            bare = self._prices(layer, replace(packing, weights=None), steps)
+            pairs = torch.tensor(pairs_of(packing), device=entered.device)
+            keys_left = pairs / entered.lengths * (expected / entered.lengths)
+            spending.add(bare, expected, keys_left, stream.expected)
+            spending.note(done.mask, done.lesson)
+        record = _record(layer, prices, packing, stream)
         if detailed:
             record = replace(
                 record,
@@ -257,7 +285,14 @@ class LaconicForSequenceClassification(PreTrainedModel):
         trace.layers.append(record)
         return stream
 
-    def _combine(self, layer: int, stream: Stream, trace: Trace, detailed: bool) -> Stream:
+    def _combine(
+        self,
+        layer: int,
+        stream: Stream,
+        trace: Trace,
+        detailed: bool,
+        spending: Spending | None = None,
+    ) -> Stream:
         own = stream.embedded
         embedded = Ragged(stream.hidden, stream.layout).select(own)
         documents = len(stream.layout)
@@ -267,6 +302,11 @@ class LaconicForSequenceClassification(PreTrainedModel):
         layout = Layout.from_lengths([m] * documents, stream.hidden.device)
         origins = torch.full((layout.tokens,), -1, device=stream.hidden.device)
         after = Stream(combined.flatten(0, 1), layout, origins, lengths=stream.lengths)
+        if spending is not None:
+            fixed = self.combiner.cost(0, documents)
+            price = Prices(self.combiner.cost(1, 0), fixed=fixed)
+            spending.add(price, stream.expected - m)
+            after = replace(after, expected=layout.lengths.float())
         trace.layers.append(
             LayerTrace(
                 layer=layer,
@@ -293,22 +333,24 @@ class LaconicForSequenceClassification(PreTrainedModel):
         trace.other_multiply_adds += len(hidden) * costs
         return self.backbone.classify(self.head, hidden)
 
-    def _record(
-        self, layer: int, packing: Packing, stream: Stream, steps: list[Step]
-    ) -> LayerTrace:
+    def _prices(
+        self, layer: int, packing: Packing | None = None, steps: Sequence[Step] = ()
+    ) -> Prices:
+        """What a block's multiply-adds are paid for; of the dense model's without a packing."""
         attention, feed_forward = self.backbone.cost_of_block(layer)
-        layout, keys = packing.layout, packing.key_layout
         heads, width = self.backbone.heads, self.backbone.width
-        cost = layout.tokens * attention + stream.layout.tokens * feed_forward
+        if packing is None:
+            return Prices(attention, 2 * width, feed_forward)
         # Weights of keys ride on one more channel of each head's products.
         channels = 2 * (width + (0 if packing.weights is None else heads))
-        pairs = pairs_of(packing)
-        cost += channels * sum(pairs)
         if packing.scores is not None and packing.scores.kind not in ("max", "keys"):
-            cost += score_cost(layout, keys, heads)
-        cost += sum(step.act.cost(layout.sizes, width // heads) for step in steps)
-        sizes = (layout.sizes, keys.sizes, stream.layout.sizes)
-        return LayerTrace(layer, "block", *sizes, cost, pairs)
+            channels += heads  # a weighted column sum of the attention matrix of each head
+        predicting = sum(step.score.cost_of_token(width) for step in steps if step.score)
+        acting = sum(step.act.cost(packing.layout.sizes, width // heads) for step in steps)
+        if layer in self.plan.patterns:
+            embedded = self.encoder.get_input_embeddings().embedding_dim
+            acting += self.plan.patterns[layer].work(packing.layout.sizes, embedded)
+        return Prices(attention + predicting, channels, feed_forward, acting)
 
     def _checkpointed(self, function: Any, hidden: Tensor) -> Any:
         if self.gradient_checkpointing and self.training:
@@ -320,6 +362,13 @@ class LaconicForSequenceClassification(PreTrainedModel):
         if self.encoder.config._attn_implementation != NAME:
             _refuse_attention(self.encoder.config._attn_implementation)
             self.encoder.config._attn_implementation = NAME
+
+
+def _record(layer: int, prices: Prices, packing: Packing, stream: Stream) -> LayerTrace:
+    layout, keys, left = packing.layout, packing.key_layout, stream.layout
+    pairs = pairs_of(packing)
+    cost = prices.total(layout.tokens, sum(pairs), left.tokens)
+    return LayerTrace(layer, "block", layout.sizes, keys.sizes, left.sizes, cost, pairs)
 
 
 def _refuse_attention(chosen: Any) -> None:

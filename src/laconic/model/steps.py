@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor
 
 from laconic.attention import KeySet, Packing, ScoreRequest
-from laconic.reduction import Candidates, Observed, Step, Stream
+from laconic.reduction import Candidates, Choice, Learned, Observed, Step, Stream
+from laconic.reduction.learned import expected_left
 
-__all__ = ["carry_out", "score_request", "scores_on_row"]
+__all__ = ["Outcome", "carry_out", "score_request", "scores_on_row"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step did.
+
+    Attributes:
+        stream: the stream after it.
+        importance: the scores it chose by, `(tokens, heads or 1)`, None if by none.
+        mask: what its selector has learned of each token that entered, `(tokens, 1)`, or None.
+        lesson: what its scorer adds to the loss, a scalar, or None.
+    """
+
+    stream: Stream
+    importance: Tensor | None = None
+    mask: Tensor | None = None
+    lesson: Tensor | None = None
 
 
 def score_request(steps: list[Step], stream: Stream) -> ScoreRequest | None:
@@ -29,6 +50,7 @@ def score_request(steps: list[Step], stream: Stream) -> ScoreRequest | None:
         rows=getattr(scorer, "rows", 32),
         diagonal=getattr(scorer, "diagonal", True),
         values=scorer.values,
+        differentiable=scorer.gradients,
     )
 
 
@@ -47,16 +69,51 @@ def scores_on_row(raw: Tensor, packing: Packing, keys: KeySet | None) -> Tensor:
     return keys.scatter(raw, layout.tokens) * keys.layout.lengths[layout.owners][:, None]
 
 
-def carry_out(step: Step, stream: Stream, seen: Observed) -> tuple[Stream, Tensor | None]:
-    """The stream after a step, and the scores `(tokens, heads or 1)` if it chose by any."""
+def carry_out(
+    step: Step, stream: Stream, seen: Observed, modules: Mapping[str, Learned] | None = None
+) -> Outcome:
+    """Carry a step out.
+
+    Args:
+        step: the step.
+        stream: the tokens after the block's attention.
+        seen: what its scorer gets to see.
+        modules: what its parts have learned at this block, by role.
+    """
+    modules = modules or {}
     if not step.act.selects:
-        return step.act.apply(stream, None, seen.attention), None
+        return Outcome(_expect(stream, step.act.apply(stream, None, seen.attention), None))
+    seen = replace(seen, module=modules.get("score"))
     importance = step.score.score(seen)
     alive = stream.embedded[:, None].expand_as(importance)
     if stream.key_mask is not None:
         alive = alive & stream.key_mask.view(len(alive), -1)
     ends = {"ends": stream.ends, "first": lambda: stream.origins == 0}
     pin = ends.get(step.select.pin, lambda: torch.zeros_like(stream.embedded))
-    candidates = Candidates(importance, alive, pin(), stream.layout, stream.lengths)
-    losers = step.select.losers(candidates)
-    return step.act.apply(stream, losers, importance), importance
+    candidates = Candidates(
+        importance,
+        alive,
+        pin(),
+        stream.layout,
+        stream.lengths,
+        modules.get("select"),
+        seen.learning or step.act.soft,
+        stream.expected,
+    )
+    choice = step.select.choose(candidates)
+    softened = stream if choice.mask is None else step.act.soften(stream, choice.mask)
+    after = step.act.apply(softened, choice.losers, importance)
+    after = _expect(stream, after, choice, step.act.soft)
+    lesson = step.score.lesson(seen, importance) if seen.learning else None
+    return Outcome(after, importance, choice.mask, lesson)
+
+
+def _expect(before: Stream, after: Stream, choice: Choice | None, soft: bool = False) -> Stream:
+    """The stream after a step, with the tokens that count as left."""
+    if before.expected is None:
+        return after
+    if choice is not None and choice.left is not None:
+        return replace(after, expected=choice.left)
+    mask = None if choice is None else choice.mask
+    expected = expected_left(before.expected, before.layout, after.layout, mask, soft)
+    return replace(after, expected=expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -10,7 +11,9 @@ from torch import Tensor
 from laconic.attention import Packing
 from laconic.ragged import Layout, Ragged
 
-__all__ = ["LayerTrace", "Trace"]
+__all__ = ["LayerTrace", "Prices", "Trace"]
+
+Number = TypeVar("Number", int, Tensor)
 
 
 @dataclass(frozen=True)
@@ -117,9 +120,25 @@ def connected_pairs(packing: Packing) -> list[float]:
     return counts
 
 
-def score_cost(layout: Layout, keys: Layout, heads: int) -> int:
-    """Multiply-adds of a weighted column sum of the attention matrix, all heads together."""
-    return heads * sum(q * k for q, k in zip(layout.sizes, keys.sizes, strict=True))
+@dataclass(frozen=True)
+class Prices:
+    """Multiply-adds of a block for each thing that it computes.
+
+    Attributes:
+        entering: for each token that enters.
+        pair: for each query with each of its keys.
+        leaving: for each token that goes through the feed-forward.
+        fixed: whatever the tokens.
+    """
+
+    entering: int = 0
+    pair: int = 0
+    leaving: int = 0
+    fixed: int = 0
+
+    def total(self, entered: Number, pairs: Number, left: Number) -> Number:
+        """Multiply-adds for so many tokens and pairs, whole numbers or tensors."""
+        return self.entering * entered + self.pair * pairs + self.leaving * left + self.fixed
 
 
 def group_trace(groups: Tensor, layout: Layout) -> Ragged:

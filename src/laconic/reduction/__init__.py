@@ -1,8 +1,10 @@
 """Token reduction as data: scorers, selectors and actions, the plan, and the presets."""
 
-from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens, Skip
+from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens, Fade, Skip
 from laconic.reduction.combiner import Combiner
 from laconic.reduction.layers import resolve_layer, resolve_layers
+from laconic.reduction.learned import Choice, Learned, Spent
+from laconic.reduction.learning import LearnedSelector, LearnedThreshold
 from laconic.reduction.likeness import Lexical, Syntax
 from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.parts import Part, register
@@ -35,11 +37,13 @@ __all__ = [
     "Action",
     "AttentionScorer",
     "Candidates",
+    "Choice",
     "ColumnMean",
     "Combine",
     "Combiner",
     "DropKeys",
     "DropTokens",
+    "Fade",
     "FirstRow",
     "Fuse",
     "FuzzyRatio",
@@ -47,6 +51,9 @@ __all__ = [
     "Knowledge",
     "Lexical",
     "HiddenChange",
+    "Learned",
+    "LearnedSelector",
+    "LearnedThreshold",
     "LinearRatio",
     "Merge",
     "Neighbours",
@@ -65,6 +72,7 @@ __all__ = [
     "Scorer",
     "Selector",
     "Skip",
+    "Spent",
     "Step",
     "Stream",
     "Syntax",

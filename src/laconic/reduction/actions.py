@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from torch import Tensor
 
+from laconic.reduction.learned import Learned, straight_through
 from laconic.reduction.parts import Part, check, check_number, register
 from laconic.reduction.stream import Stream
 
-__all__ = ["Action", "Combine", "DropKeys", "DropTokens", "Skip"]
+__all__ = ["Action", "Combine", "DropKeys", "DropTokens", "Fade", "Skip"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Action(Part):
         skips: whether the blocks are left out.
         connects: whether it says who sees whom, and can stand beside a step that chooses tokens.
         attention: what it asks the block's attention for in place of scores, if it selects nothing.
+        takes_masks: whether it can be given the mask of a selector that learns.
+        soft: whether it only multiplies by the mask, so that a stage without it has to follow.
     """
 
     role: ClassVar[str] = "act"
@@ -34,6 +38,12 @@ class Action(Part):
     skips: ClassVar[bool] = False
     connects: ClassVar[bool] = False
     attention: ClassVar[str | None] = None
+    takes_masks: ClassVar[bool] = False
+    soft: ClassVar[bool] = False
+
+    def soften(self, stream: Stream, mask: Tensor) -> Stream:
+        """The stream with a learned mask `(tokens, 1)` on its tokens, before `apply`."""
+        raise TypeError(f"{type(self).__name__} takes no masks")
 
     def apply(self, stream: Stream, losers: Tensor | None, seen: Tensor | None) -> Stream:
         """The stream after the action.
@@ -73,13 +83,62 @@ class DropTokens(Action):
 
     As in PoWER-BERT (arXiv 2001.08950) and Learned Token Pruning (arXiv 2107.00910); ours are gone
     from the tensors at every batch size.
+
+    Of a selector that learns, the tokens that stay carry the mask's gradients on a weight of
+    exactly 1: the one that merged tokens have, on the logits of following attention and in the
+    classifier's mean. So attention is masked hard, with straight-through gradients.
     """
 
     kind: ClassVar[str] = "drop-tokens"
+    takes_masks: ClassVar[bool] = True
+
+    def soften(self, stream: Stream, mask: Tensor) -> Stream:
+        """The stream with the mask's gradients on the tokens' weights."""
+        gate = straight_through(mask[:, 0])
+        weights = gate if stream.weights is None else stream.weights * gate
+        return replace(stream, weights=weights.to(stream.hidden.dtype))
 
     def apply(self, stream: Stream, losers: Tensor, seen: Tensor | None) -> Stream:
         """The stream with fewer tokens."""
         return stream.drop_tokens(losers)
+
+
+@register
+@dataclass(frozen=True)
+class Fade(Action):
+    """The soft stage of Learned Token Pruning (arXiv 2107.00910) and PoWER-BERT (arXiv 2001.08950).
+
+    Nothing is removed: states are multiplied by the selector's mask, and attention stays as it is.
+    What was learned so is frozen to a plan that drops tokens, under which training goes on.
+
+    Attributes:
+        after: `"block"` multiplies the block's output, as Learned Token Pruning does, `"attention"`
+            what goes into the feed-forward, as PoWER-BERT does.
+    """
+
+    kind: ClassVar[str] = "fade"
+    takes_masks: ClassVar[bool] = True
+    soft: ClassVar[bool] = True
+
+    after: str = "block"
+
+    def __post_init__(self) -> None:
+        check(self.after in ("block", "attention"), "after", "'block' or 'attention'", self.after)
+
+    def soften(self, stream: Stream, mask: Tensor) -> Stream:
+        """The stream with its states faded, or the mask kept until the block's end."""
+        mask = mask.to(stream.hidden.dtype)
+        if self.after == "block":
+            return replace(stream, fading=mask)
+        return replace(stream, hidden=stream.hidden * mask)
+
+    def apply(self, stream: Stream, losers: Tensor, seen: Tensor | None) -> Stream:
+        """The stream as it is."""
+        return stream
+
+    def frozen(self, modules: Sequence[Learned]) -> DropTokens:
+        """What it stands for."""
+        return DropTokens()
 
 
 @register

@@ -7,9 +7,11 @@ settings. Registering makes it known to `Plan.from_dict`; nothing else has to ch
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
 from laconic.errors import PlanError
+from laconic.reduction.learned import Learned
 
 __all__ = ["Part", "check", "register"]
 
@@ -20,10 +22,32 @@ PartType = TypeVar("PartType", bound="type[Part]")
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One setting of a plan, of a role (`"score"`, `"select"`, `"act"`) and a kind."""
+    """One setting of a plan, of a role (`"score"`, `"select"`, `"act"`) and a kind.
+
+    Attributes:
+        learns: whether it brings a module for each block.
+    """
 
     role: ClassVar[str]
     kind: ClassVar[str]
+    learns: ClassVar[bool] = False
+
+    def module(self, width: int, heads: int) -> Learned:
+        """What it learns at one block of an encoder of this width and number of heads."""
+        raise TypeError(f"{type(self).__name__} learns nothing")
+
+    def at_block(self, number: int, count: int) -> Self:
+        """The part at the `number`-th, from 1, of a step's `count` blocks."""
+        return self
+
+    def frozen(self, modules: Sequence[Learned]) -> Part:
+        """The part that does the same with what it learned written down as plain numbers.
+
+        Args:
+            modules: what it learned, at each of the step's blocks. A part of which this cannot be
+                written down returns itself.
+        """
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """The part as JSON writes it: its kind and all of its fields."""

@@ -7,6 +7,7 @@ an encoder's depth when a model is built.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from laconic.errors import PlanError
 from laconic.reduction.actions import Action, Combine, DropTokens
 from laconic.reduction.layers import INPUT, check_layers, resolve_layers
+from laconic.reduction.parts import Part
 from laconic.reduction.patterns import Pattern
 from laconic.reduction.scorers import Scorer
 from laconic.reduction.selectors import Selector
@@ -58,12 +60,35 @@ class Step:
                 f"score.heads must be 'mean' for {self.act.kind!r}, which takes a token from all "
                 "heads at once, got 'each'"
             )
+        if needs and self.select.learns and not self.act.takes_masks:
+            raise PlanError(
+                f"act must be one that a learned selector can teach ('drop-tokens') for "
+                f"{self.select.kind!r}, got {self.act.kind!r}"
+            )
+        if needs and self.act.soft and not self.select.learns:
+            raise PlanError(
+                f"select must be one that learns for {self.act.kind!r}, got {self.select.kind!r}"
+            )
+        if needs and getattr(self.score, "gradients", False) and not self.select.learns:
+            raise PlanError(
+                f"score.gradients must be false for {self.select.kind!r}, which learns nothing"
+            )
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The step's parts by role."""
+        parts = {"score": self.score, "select": self.select, "act": self.act}
+        return {role: part for role, part in parts.items() if part is not None}
+
+    @property
+    def learns(self) -> bool:
+        """Whether any of its parts does."""
+        return any(part.learns for part in self.parts.values())
 
     def at_block(self, number: int, count: int) -> Step:
         """The step at the `number`-th (from 1) of its `count` blocks."""
-        if self.select is None:
-            return self
-        return replace(self, select=self.select.at_block(number, count))
+        parts = {role: part.at_block(number, count) for role, part in self.parts.items()}
+        return replace(self, **parts)
 
     def to_dict(self) -> dict[str, Any]:
         """The step as JSON writes it."""
@@ -131,6 +156,44 @@ class Plan:
     def is_dense(self) -> bool:
         """Whether nothing is removed at all."""
         return not self.steps
+
+    @property
+    def learns(self) -> bool:
+        """Whether any part learns."""
+        return any(step.learns for step in self.steps)
+
+    @property
+    def is_soft(self) -> bool:
+        """Whether some step only fades tokens, so that a stage that drops them has to follow."""
+        return any(step.act.soft for step in self.steps)
+
+    @property
+    def is_adjustable(self) -> bool:
+        """Whether `loosened` changes how many tokens stay."""
+        return any(step.select is not None and step.select.is_adjustable for step in self.steps)
+
+    @property
+    def target(self) -> float | None:
+        """The multiply-adds over the dense model's that its learned selectors aim at, if any do."""
+        aims = [getattr(step.select, "target", None) for step in self.steps]
+        return next((aim for aim in aims if aim is not None), None)
+
+    def aimed(self, target: float) -> Plan:
+        """The same plan with its learned selectors aiming at a target."""
+        return self._with_selectors(
+            lambda select: select.aimed(target) if hasattr(select, "aimed") else select
+        )
+
+    def loosened(self, factor: float) -> Plan:
+        """The same plan with more tokens that stay for a factor above 1, fewer for one below."""
+        return self._with_selectors(lambda select: select.loosened(factor))
+
+    def _with_selectors(self, change: Callable[[Selector], Selector]) -> Plan:
+        steps = [
+            step if step.select is None else replace(step, select=change(step.select))
+            for step in self.steps
+        ]
+        return replace(self, steps=tuple(steps))
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON writes it, with its version."""
@@ -208,7 +271,14 @@ class Plan:
             )
         _check_skipped(skipped, used | {*replaced})
         return ResolvedPlan(
-            depth, steps, combining, self.combine, frozenset(skipped), inputs, patterns
+            depth,
+            steps,
+            combining,
+            self.combine,
+            frozenset(skipped),
+            inputs,
+            self.steps,
+            patterns,
         )
 
     def _by_block(
@@ -240,6 +310,8 @@ def _check_input(step: Step) -> None:
     """Before the first block there is no attention to ask, and tokens can only leave for good."""
     if not isinstance(step.act, DropTokens):
         raise PlanError(f"act must be 'drop-tokens' at layers 'input', got {step.act.kind!r}")
+    if step.learns:
+        raise PlanError("parts at layers 'input' must not learn, got one that does")
     if step.score is not None and step.score.attention is not None:
         raise PlanError(
             "score must be one that needs no attention ('position', 'random') at layers 'input', "
@@ -301,6 +373,7 @@ class ResolvedPlan:
         combine: the action in its place.
         skipped: the blocks that are left out.
         inputs: the steps right after the embedding.
+        whole: the plan's steps as they were before they were fitted.
         patterns: the pattern of each block that has one.
     """
 
@@ -310,6 +383,13 @@ class ResolvedPlan:
     combine: Combine | None
     skipped: frozenset[int] = frozenset()
     inputs: tuple[Step, ...] = ()
+    whole: tuple[Step, ...] = ()
+
+    @property
+    def learns(self) -> bool:
+        """Whether any part learns."""
+        return any(step.learns for step in self.whole)
+
     patterns: dict[int, Pattern] = field(default_factory=dict)
 
     def at(self, layer: int) -> list[Step]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from laconic.errors import PlanError
 from laconic.reduction.actions import Combine, DropKeys, DropTokens, Skip
+from laconic.reduction.learned_presets import ltp, ltp_paper
 from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.patterns import GlobalTokens, Neighbours, RandomPairs, Union
 from laconic.reduction.plan import Plan, Step
@@ -184,6 +185,8 @@ _PRESETS: dict[str, Callable[..., Plan]] = {
     "focus-pfc": focus_pfc,
     "topk": topk,
     "threshold": threshold,
+    "ltp": ltp,
+    "ltp-paper": ltp_paper,
     "tome": tome,
     "fca": fca,
     "pool": pool,
@@ -198,7 +201,8 @@ _WIDTHS = tuple(2**power for power in range(3, 13))
 
 
 # The option of each preset that moves its cost: the ends of a range, or "blocks" for every block
-# that can combine, "shares" for every number of blocks, or "widths" for the powers of two.
+# that can combine, "shares" for every number of blocks, or "widths" for the powers of two. Methods
+# that learn aim at a target.
 _BUDGETS: dict[str, tuple[str, tuple[float, float] | str]] = {
     "focus-p": ("keep", (0.01, 1.0)),
     "focus-pf": ("keep", (0.01, 1.0)),
@@ -206,6 +210,8 @@ _BUDGETS: dict[str, tuple[str, tuple[float, float] | str]] = {
     "focus-pfc": ("combine_at", "blocks"),
     "topk": ("keep", (0.01, 1.0)),
     "threshold": ("threshold", (0.0, 10.0)),
+    "ltp": ("target", (0.0, 1.0)),
+    "ltp-paper": ("target", (0.0, 1.0)),
     "tome": ("ratio", (0.0, 0.5)),
     "fca": ("keep", (0.01, 1.0)),
     "pool": ("keep", (0.01, 1.0)),

@@ -5,13 +5,15 @@ The scaling makes a threshold mean the same at 50 and at 5,000 tokens.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from laconic.ragged import Layout, Ragged
+from laconic.reduction.learned import Learned
 from laconic.reduction.parts import Part, check, register
 from laconic.reduction.stream import Observed
 from laconic.reduction.words import hashed
@@ -49,6 +51,14 @@ class Scorer(Part):
         """Importance of each token, `(tokens, heads or 1)`, with mean 1 in each document."""
         raise TypeError(f"{type(self).__name__} does not score tokens")
 
+    def lesson(self, seen: Observed, importance: Tensor) -> Tensor | None:
+        """What is added to the loss in training for the scores it gave; None for nothing."""
+        return None
+
+    def cost_of_token(self, width: int) -> int:
+        """Multiply-adds for each token of its own matrix products, beside the attention's."""
+        return 0
+
 
 @dataclass(frozen=True)
 class AttentionScorer(Scorer):
@@ -60,15 +70,17 @@ class AttentionScorer(Scorer):
         count_combination_tokens: whether the queries of combination tokens count.
         values: multiply what a head pays by the norm of the key's value in it, as in ATS
             (arXiv 2111.15667).
+        gradients: let gradients flow through the scores, for a selector that learns.
     """
 
     heads: str = "mean"
     count_combination_tokens: bool = True
     values: bool = False
+    gradients: bool = False
 
     def __post_init__(self) -> None:
         check(self.heads in ("each", "mean"), "heads", "'each' or 'mean'", self.heads)
-        for name in ("count_combination_tokens", "values"):
+        for name in ("count_combination_tokens", "values", "gradients"):
             flag = getattr(self, name)
             check(isinstance(flag, bool), name, "true or false", flag)
 
@@ -81,6 +93,10 @@ class AttentionScorer(Scorer):
     def is_distribution(self) -> bool:
         """Whether what attention returns sums to 1 already, and so has mean 1 when scaled."""
         return not self.values
+
+    def frozen(self, modules: Sequence[Learned]) -> AttentionScorer:
+        """The same without gradients."""
+        return replace(self, gradients=False)
 
     def score(self, seen: Observed) -> Tensor:
         """What attention returned, `(tokens, heads or 1)`, with mean 1 in each document."""

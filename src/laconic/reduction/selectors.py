@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from laconic.ragged import lowest, quantile_of_sorted, sorted_values
+from laconic.reduction.learned import Choice, Spent
 from laconic.reduction.parts import Part, check, check_number, register
 from laconic.reduction.stream import Candidates
+
+# Of a threshold: above any score, so that a search for one can go so far.
+MOST = 1e6
 
 __all__ = ["FuzzyRatio", "LinearRatio", "Ratio", "Selector", "Threshold"]
 
@@ -31,13 +35,26 @@ class Selector(Part):
     def __post_init__(self) -> None:
         check(self.pin in ("ends", "first", "none"), "pin", "'ends', 'first' or 'none'", self.pin)
 
-    def at_block(self, number: int, count: int) -> Selector:
-        """The selector at the `number`-th, from 1, of a step's `count` blocks."""
-        return self
-
     def losers(self, candidates: Candidates) -> Tensor:
         """The tokens that go, `(tokens, heads or 1)` bool."""
         raise TypeError(f"{type(self).__name__} does not choose tokens")
+
+    def choose(self, candidates: Candidates) -> Choice:
+        """Who goes, and where something is learned how near each token was to going."""
+        return Choice(self.losers(candidates))
+
+    @property
+    def is_adjustable(self) -> bool:
+        """Whether `loosened` changes how many tokens stay."""
+        return False
+
+    def loosened(self, factor: float) -> Self:
+        """The same with more tokens that stay for a factor above 1, fewer for one below."""
+        return self
+
+    def penalty(self, spent: Spent) -> Tensor | None:
+        """What is added to the loss in training, a scalar; None for nothing."""
+        return None
 
 
 @register
@@ -167,27 +184,54 @@ class Threshold(Selector):
 
     Attributes:
         threshold: at the last of the step's blocks, in mean scores.
+        thresholds: one for each of the step's blocks, in place of those; learned ones, for example.
     """
 
     kind: ClassVar[str] = "threshold"
 
     threshold: float = 0.5
+    thresholds: list[float] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number("threshold", self.threshold, 0, 1000)
+        check_number("threshold", self.threshold, 0, MOST)
+        if self.thresholds is not None:
+            object.__setattr__(self, "thresholds", check_numbers("thresholds", self.thresholds))
 
-    def at_block(self, number: int, count: int) -> Selector:
+    def at_block(self, number: int, count: int) -> Threshold:
         """The same with this block's threshold."""
-        return replace(self, threshold=self.threshold * number / count)
+        if self.thresholds is None:
+            return replace(self, threshold=self.threshold * number / count)
+        check_one_each("thresholds", self.thresholds, count)
+        return replace(self, threshold=self.thresholds[number - 1], thresholds=None)
 
     def losers(self, candidates: Candidates) -> Tensor:
         """The tokens that go, `(tokens, heads or 1)` bool; each document keeps its best one."""
-        free = candidates.alive & ~candidates.pinned[:, None]
-        low = free & (candidates.scores < self.threshold)
-        counts, layout = candidates.counts, candidates.layout
-        wanted = torch.minimum(layout.count(low), counts - 1)
-        return mark_lowest(candidates, wanted)
+        return mark_below(candidates, self.threshold)
+
+    @property
+    def is_adjustable(self) -> bool:
+        """Whether `loosened` changes how many tokens stay."""
+        return True
+
+    def loosened(self, factor: float) -> Threshold:
+        """The same with its thresholds divided by a factor."""
+        if self.thresholds is None:
+            return replace(self, threshold=self.threshold / factor)
+        return replace(self, thresholds=[one / factor for one in self.thresholds])
+
+
+def check_numbers(field: str, values: object, high: float = MOST) -> list[float]:
+    """The numbers of a field as a list, or a `PlanError` for others."""
+    check(isinstance(values, list | tuple) and len(values) > 0, field, "a list of numbers", values)
+    for value in values:
+        check_number(field, value, 0, high)
+    return list(values)
+
+
+def check_one_each(field: str, values: list[float], blocks: int) -> None:
+    """Raise a `PlanError` unless there is one value for each block."""
+    check(len(values) == blocks, field, f"one for each of the step's {blocks} blocks", values)
 
 
 def floor_share(counts: Tensor, keep: float) -> Tensor:
@@ -198,6 +242,18 @@ def floor_share(counts: Tensor, keep: float) -> Tensor:
 def keep_count(counts: Tensor, keep: float) -> Tensor:
     """How many of `counts` tokens stay: `floor(keep · counts)`, at least one."""
     return floor_share(counts, keep).clamp(min=1)
+
+
+def mark_below(candidates: Candidates, threshold: float | Tensor) -> Tensor:
+    """Mark the living tokens scored below a threshold that are not pinned, but never all.
+
+    Returns:
+        `(tokens, heads or 1)` bool.
+    """
+    free = candidates.alive & ~candidates.pinned[:, None]
+    low = free & (candidates.scores.detach() < threshold)
+    wanted = torch.minimum(candidates.layout.count(low), candidates.counts - 1)
+    return mark_lowest(candidates, wanted)
 
 
 def mark_lowest(candidates: Candidates, wanted: Tensor) -> Tensor:
@@ -217,6 +273,6 @@ def mark_lowest(candidates: Candidates, wanted: Tensor) -> Tensor:
     head = torch.arange(heads, device=free.device)
     segments = layout.owners[:, None] * heads + head
     starts = layout.offsets[:-1, None] * heads + layout.lengths[:, None] * head
-    scores = candidates.scores.masked_fill(~free, torch.inf)
+    scores = candidates.scores.detach().masked_fill(~free, torch.inf)
     marked = lowest(scores.flatten(), segments.flatten(), starts.flatten(), wanted.flatten())
     return marked.view(-1, heads)

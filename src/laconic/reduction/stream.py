@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from laconic.ragged import Layout, Ragged
+from laconic.reduction.learned import Learned
 from laconic.reduction.words import Words
 
 __all__ = ["Candidates", "Observed", "Stream"]
@@ -30,6 +31,9 @@ class Stream:
             each is one.
         groups: for each token that entered the last action, the row number of the token that it
             was merged into; None where nothing was merged.
+        expected: `(documents,)`, how many tokens of each document count as left, with the gradients
+            of learned selectors; None where nothing learns.
+        fading: `(tokens, 1)`, what the block's output is multiplied by; None for nothing.
         words: what patterns may know of the tokens; None under a plan without patterns.
     """
 
@@ -40,6 +44,8 @@ class Stream:
     lengths: Tensor | None = None
     weights: Tensor | None = None
     groups: Tensor | None = None
+    expected: Tensor | None = None
+    fading: Tensor | None = None
     words: Words | None = None
 
     @property
@@ -96,11 +102,15 @@ class Observed:
         before: their hidden states before it, `(tokens, hidden)`.
         attention: what the scorer asked the block's attention for, on the row and scaled by the
             number of keys: `(tokens, heads or 1)`; None where it asked for nothing.
+        module: what the scorer has learned at this block; None where it learns nothing.
+        learning: whether this is a pass that something is learned from.
     """
 
     stream: Stream
     before: Tensor
     attention: Tensor | None = None
+    module: Learned | None = None
+    learning: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,6 +123,9 @@ class Candidates:
         pinned: `(tokens,)` bool, tokens that must stay.
         layout: the documents' boundaries.
         lengths: tokens that each document had before anything left, `(documents,)` int64.
+        module: what the selector has learned at this block; None where it learns nothing.
+        learning: whether this is a pass that something is learned from.
+        expected: as in `Stream`.
     """
 
     scores: Tensor
@@ -120,6 +133,9 @@ class Candidates:
     pinned: Tensor
     layout: Layout
     lengths: Tensor | None = None
+    module: Learned | None = None
+    learning: bool = False
+    expected: Tensor | None = None
 
     @cached_property
     def counts(self) -> Tensor:

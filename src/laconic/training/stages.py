@@ -2,6 +2,8 @@
 
 A plan is learned from a dense model that tells the labels apart already; trained from the encoder
 itself it needs many more steps. The dense model of the first stage is the teacher of the second.
+What a plan learns is frozen at the end; after a soft stage, which only fades tokens, training goes
+on under the frozen plan, which drops them.
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from laconic.encoding import EncodedDocuments
 from laconic.inference import run_model
 from laconic.model import LaconicForSequenceClassification, with_plan
-from laconic.reduction import Plan, Threshold, preset
-from laconic.training.budget import plan_for_target
+from laconic.model.learned import frozen_plan
+from laconic.reduction import Plan, preset
+from laconic.training.budget import landed, plan_for_target
 from laconic.training.run import train_model
 from laconic.training.settings import TrainingSettings
 from laconic.training.trainer import TrainingDocuments
@@ -25,6 +29,8 @@ __all__ = ["StagedTraining"]
 
 # Training documents on which the multiply-adds of a target are counted.
 _COUNTED = 128
+# Of the steps under a plan with a soft stage, the share of that stage.
+_SOFT_SHARE = 0.5
 
 
 @dataclass
@@ -35,7 +41,8 @@ class StagedTraining:
         make: makes a new model for a plan and a kind of head, on the device to train on.
         plan: what to train under; for a target, a preset's plan of which one option is to be set.
         options: the preset's options, for a target.
-        target: multiply-adds to reach, over those of the dense model; None to take the plan as is.
+        target: multiply-adds to reach, over those of the dense model; None for what the plan aims
+            at, if it does.
         settings: how to train.
         batch_tokens: tokens of a batch where the model runs without gradients.
         checkpoints: folder for the stages' checkpoints; None for temporary ones.
@@ -68,24 +75,39 @@ class StagedTraining:
             The trained model, and the record of the run; `plan` is then the one that was trained.
         """
         staged = model.head_is_new and self.settings.dense_share > 0 and not self.plan.is_dense
-        settings, first, whole = self.settings, None, None
-        if staged or self.target is not None:
+        target = self.plan.target if self.target is None else self.target
+        settings, records = self.settings, {}
+        if staged or target is not None:
             model = self.make(preset("dense"), model.config.head)
+        width = model.backbone.width
         if staged:
-            first = self._train_dense(model, train, held_out)
-            settings = settings.plan_stage(model.backbone.width)
-        if self.target is not None:
-            whole = self._reach_target(model, train)
+            records["dense"] = self._train_dense(model, train, held_out)
+            settings = settings.plan_stage(width)
+        goal = None if target is None else self._set_goal(model, train, target)
+        if goal is not None:
+            self.plan = self._aim(model, goal)
         if model.config.reduction_plan() != self.plan:
             model = with_plan(model, self.plan)
-        record = train_model(
-            model, train, held_out, settings, checkpoints=self._folder("plan"), **self.flow
-        )
-        if whole is not None and any(isinstance(s.select, Threshold) for s in self.plan.steps):
-            # Scores move in training, and with them how many fall below a threshold.
-            self._reach_target(model, train, whole)
-            model = with_plan(model, self.plan)
-        return model, record if first is None else self._joined(first, record)
+        if self.plan.is_soft:
+            parts = replace(settings, dense_share=_SOFT_SHARE)
+            soft = parts.dense_stage(width)
+            records["soft"] = self._train("soft", model, train, held_out, soft)
+            model = self._settle(model, goal)
+            settings = parts.plan_stage(width)
+        records["plan"] = self._train("plan", model, train, held_out, settings)
+        model = self._settle(model, goal)
+        return model, self._joined(records)
+
+    def _train(
+        self,
+        stage: str,
+        model: LaconicForSequenceClassification,
+        train: TrainingDocuments,
+        held_out: TrainingDocuments | None,
+        settings: TrainingSettings,
+    ) -> dict[str, Any]:
+        folder = None if self.checkpoints is None else self.checkpoints / stage
+        return train_model(model, train, held_out, settings, checkpoints=folder, **self.flow)
 
     def _train_dense(
         self,
@@ -94,52 +116,90 @@ class StagedTraining:
         held_out: TrainingDocuments | None,
     ) -> dict[str, Any]:
         """Train the dense model, and let it teach if nobody else does."""
-        record = train_model(
-            model,
-            replace(train, teacher_logits=None),
-            held_out,
-            self.settings.dense_stage(model.backbone.width),
-            checkpoints=self._folder("dense"),
-            **self.flow,
+        settings = self.settings.dense_stage(model.backbone.width)
+        record = self._train(
+            "dense", model, replace(train, teacher_logits=None), held_out, settings
         )
         if train.teacher_logits is None:
             train.teacher_logits = run_model(model, train.encoded, self.batch_tokens).logits
         return record
 
-    def _reach_target(
-        self,
-        model: LaconicForSequenceClassification,
-        train: TrainingDocuments,
-        dense_multiply_adds: float | None = None,
-    ) -> float:
-        """Set the plan that reaches the target, and say what the dense model takes."""
+    def _set_goal(
+        self, model: LaconicForSequenceClassification, train: TrainingDocuments, target: float
+    ) -> _Goal:
         count = min(_COUNTED, len(train))
         numbers = np.linspace(0, len(train) - 1, count).astype(int).tolist()
         sample = train.encoded.select(numbers)
-        if dense_multiply_adds is None:
-            dense_multiply_adds = run_model(model, sample, self.batch_tokens).multiply_adds
-        self.plan = plan_for_target(
+        whole = run_model(model, sample, self.batch_tokens).multiply_adds
+        return _Goal(target, sample, whole)
+
+    def _aim(self, model: LaconicForSequenceClassification, goal: _Goal) -> Plan:
+        """The plan to train under, for a target: one that starts there, where it can."""
+        plan = self.plan
+        if self.target is not None:
+            plan = plan_for_target(
+                model,
+                plan.name,
+                self.options,
+                self.target,
+                goal.sample,
+                dense_multiply_adds=goal.whole,
+                batch_tokens=self.batch_tokens,
+            )
+        starts = plan.learns and plan.is_adjustable and not plan.is_soft
+        return self._land(model, plan, goal) if starts else plan
+
+    def _land(self, model: LaconicForSequenceClassification, plan: Plan, goal: _Goal) -> Plan:
+        return landed(
             model,
-            self.plan.name,
-            self.options,
-            self.target,
-            sample,
-            dense_multiply_adds=dense_multiply_adds,
+            plan,
+            goal.target,
+            goal.sample,
+            dense_multiply_adds=goal.whole,
             batch_tokens=self.batch_tokens,
         )
-        return dense_multiply_adds
 
-    def _joined(self, first: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
-        """One record of both stages."""
+    def _settle(
+        self, model: LaconicForSequenceClassification, goal: _Goal | None
+    ) -> LaconicForSequenceClassification:
+        """Freeze what was learned, and land on the target once more.
+
+        Scores move in training, and with them how many fall below a threshold.
+        """
+        plan = frozen_plan(self.plan, model)
+        if goal is not None and plan.is_adjustable:
+            plan = self._land(model, plan, goal)
+        if plan == self.plan:
+            return model
+        self.plan = plan
+        return with_plan(model, plan)
+
+    def _joined(self, records: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """One record of all stages: the last one's, with the others inside."""
+        if len(records) == 1:
+            return records["plan"]
+        first, *_, last = records.values()
         asked = {"epochs": self.settings.epochs, "seed": self.settings.seed}
         asked["learning_rate"] = first["settings"]["learning_rate"]
-        return record | {
-            "dense_stage": first,
-            "settings": record["settings"] | asked,
-            "steps": first["steps"] + record["steps"],
-            "seconds": first["seconds"] + record["seconds"],
-            "resumed": first["resumed"] or record["resumed"],
-        }
+        return (
+            last
+            | {f"{name}_stage": record for name, record in records.items() if name != "plan"}
+            | {name: sum(r[name] for r in records.values()) for name in ("steps", "seconds")}
+            | {"settings": last["settings"] | asked}
+            | {"resumed": any(record["resumed"] for record in records.values())}
+        )
 
-    def _folder(self, stage: str) -> Path | None:
-        return None if self.checkpoints is None else self.checkpoints / stage
+
+@dataclass(frozen=True)
+class _Goal:
+    """A target for the multiply-adds, and how it is counted.
+
+    Attributes:
+        target: over the dense model's.
+        sample: the documents to count on.
+        whole: what the dense model takes for them.
+    """
+
+    target: float
+    sample: EncodedDocuments
+    whole: float

@@ -21,6 +21,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 from laconic.batching import TokenBudgetSampler, fill_batches, pack
 from laconic.encoding import EncodedDocuments
 from laconic.errors import TrainingError
+from laconic.reduction import Learned
 from laconic.training.distillation import distillation_loss
 from laconic.training.settings import TrainingSettings
 
@@ -94,6 +95,26 @@ class LaconicTrainer(Trainer):
         )
         return self.accelerator.prepare(loader)
 
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        """The Trainer's optimiser, with learning rates of their own for what plans learn."""
+        optimizer = super().create_optimizer(model)
+        own = _rates(self.model if model is None else model)
+        if not own:
+            return optimizer
+        taken = set().union(*own.values())
+        for group in optimizer.param_groups:
+            group["params"] = [p for p in group["params"] if p not in taken]
+        for rate, parameters in own.items():
+            free = [p for p in parameters if p.requires_grad]
+            optimizer.add_param_group({"params": free, "lr": rate, "weight_decay": 0.0})
+        return optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The Trainer's schedule; where there is one step, it is not spent on warming up."""
+        if num_training_steps < 2:
+            self.args.warmup_steps = 0
+        return super().create_scheduler(num_training_steps, optimizer)
+
     def get_eval_dataloader(self, eval_dataset: Dataset | None = None) -> DataLoader:
         """Packed batches, the longest documents first."""
         documents = self.eval_dataset if eval_dataset is None else eval_dataset
@@ -111,8 +132,10 @@ class LaconicTrainer(Trainer):
         """The documents' summed loss over the mean number of documents a step."""
         teacher = inputs.pop("teacher_logits", None)
         outputs = model(**inputs)
-        loss = outputs.loss
+        loss, penalty = outputs.loss, outputs.penalty
         if model.training:
+            if penalty is not None:
+                loss = loss - penalty
             if teacher is not None:
                 weight = self.settings.distillation_weight
                 problem = self.model.config.problem_type
@@ -126,7 +149,19 @@ class LaconicTrainer(Trainer):
                     "the learning rate (--learning-rate), or look for labels out of range"
                 )
             loss = loss * (len(outputs.logits) / self.documents_per_step)
+            if penalty is not None:
+                # On what a batch takes, which no teacher knows of, and which no document adds to.
+                loss = loss + penalty
         return (loss, outputs) if return_outputs else loss
+
+
+def _rates(model: torch.nn.Module) -> dict[float, list[torch.nn.Parameter]]:
+    """Parameters with learning rates of their own, by the rate."""
+    found: dict[float, list[torch.nn.Parameter]] = {}
+    for module in model.modules():
+        if isinstance(module, Learned) and module.learning_rate is not None:
+            found.setdefault(module.learning_rate, []).extend(module.parameters())
+    return found
 
 
 class _SaveByClock(TrainerCallback):

@@ -1,0 +1,112 @@
+"""What a plan's parts learn, inside the model: their modules, and the penalty on what they spend.
+
+The penalty compares multiply-adds with those of the dense model. They are counted as the trace
+counts them, with the tokens that count as left in place of those that are: the figures agree, and
+these carry gradients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from laconic.model.trace import Prices
+from laconic.reduction import Plan, ResolvedPlan, Spent, resolve_layers
+
+__all__ = ["Spending", "frozen_plan", "learned_modules", "take_over_learned"]
+
+
+def learned_modules(plan: ResolvedPlan, width: int, heads: int) -> nn.ModuleDict:
+    """The modules of a plan's parts, by block and by role."""
+    blocks = nn.ModuleDict()
+    for layer in range(plan.depth):
+        for step in plan.at(layer):
+            modules = {
+                role: part.module(width, heads) for role, part in step.parts.items() if part.learns
+            }
+            if modules:
+                blocks[str(layer)] = nn.ModuleDict(modules)
+    return blocks
+
+
+@torch.no_grad()
+def take_over_learned(new: nn.ModuleDict, old: nn.ModuleDict) -> None:
+    """Copy what parts have learned where the same is learned at the same block; else start anew."""
+    for layer, roles in new.items():
+        for role, module in roles.items():
+            known = old[layer][role] if layer in old and role in old[layer] else None
+            if type(known) is not type(module):
+                continue
+            state = known.state_dict()
+            shapes = {name: tensor.shape for name, tensor in state.items()}
+            if shapes == {name: tensor.shape for name, tensor in module.state_dict().items()}:
+                module.load_state_dict(state)
+
+
+def frozen_plan(plan: Plan, model: nn.Module) -> Plan:
+    """A plan with what its parts have learned written down as plain numbers, where it can be.
+
+    Args:
+        plan: the model's plan.
+        model: the model, as it was trained.
+    """
+    steps = []
+    for number, step in enumerate(plan.steps):
+        parts = step.parts
+        if step.learns:
+            layers = resolve_layers(step.layers, model.plan.depth, f"plan.steps[{number}].layers")
+            for role, part in parts.items():
+                modules = [model.learned[str(layer)][role] for layer in layers if part.learns]
+                parts[role] = part.frozen(modules)
+        steps.append(replace(step, **parts))
+    return replace(plan, steps=tuple(steps))
+
+
+class Spending:
+    """Counts what a forward pass takes, differentiable in what selectors learn.
+
+    Args:
+        lengths: `(documents,)`, tokens of each document before anything left.
+        dense: the prices of the dense model's blocks.
+    """
+
+    def __init__(self, lengths: Tensor, dense: list[Prices]) -> None:
+        tokens = lengths.float()
+        pairs = tokens.square().sum()
+        self.dense = sum(price.total(tokens.sum(), pairs, tokens.sum()) for price in dense)
+        self.taken = tokens.new_zeros(())
+        self.masks: list[Tensor] = []
+        self.lessons: list[Tensor] = []
+
+    def add(
+        self,
+        prices: Prices,
+        entered: Tensor,
+        keys: Tensor | float = 0.0,
+        left: Tensor | float = 0.0,
+    ) -> None:
+        """Count a block: tokens that entered, the keys of each, tokens left; `(documents,)`."""
+        pairs, left = (entered * keys).sum(), torch.as_tensor(left).sum()
+        self.taken = self.taken + prices.total(entered.sum(), pairs, left)
+
+    def note(self, mask: Tensor | None, lesson: Tensor | None) -> None:
+        """Keep what a block's step gave for the penalty: a mask `(tokens, 1)`, a loss."""
+        if mask is not None:
+            self.masks.append(mask.mean())
+        if lesson is not None:
+            self.lessons.append(lesson)
+
+    def penalty(self, plan: ResolvedPlan, others: int) -> Tensor | None:
+        """What the plan's parts add to the loss, a scalar; None for nothing.
+
+        Args:
+            plan: the plan.
+            others: multiply-adds beside the blocks, the same for the dense model.
+        """
+        spent = Spent((self.taken + others) / (self.dense + others), self.masks)
+        selectors = [step.select for step in plan.whole if step.select is not None]
+        terms = [term for select in selectors if (term := select.penalty(spent)) is not None]
+        terms.extend(self.lessons)
+        return torch.stack(terms).sum() if terms else None

@@ -1,0 +1,56 @@
+"""Presets of methods that learn how many tokens stay.
+
+They aim at a target for the multiply-adds, over those of the dense model: a half by default, and
+what `--target-flops` says otherwise.
+"""
+
+from __future__ import annotations
+
+from laconic.reduction.actions import DropTokens, Fade
+from laconic.reduction.learning import LearnedThreshold
+from laconic.reduction.plan import Plan, Step
+from laconic.reduction.scorers import ColumnMean
+
+__all__ = ["ltp", "ltp_paper"]
+
+_ALL = {"start": 0}
+
+
+def ltp(
+    target: float = 0.5,
+    strength: float = 10.0,
+    threshold: float = 0.5,
+    temperature: float = 0.1,
+    gradients: bool = False,
+    pin: str = "first",
+) -> Plan:
+    """Learn a threshold at every block (Learned Token Pruning, arXiv 2107.00910).
+
+    Losers are gone in training too, with straight-through gradients, and the penalty is on the
+    distance from a target; `ltp-paper` is the paper's own recipe.
+    """
+    select = LearnedThreshold(
+        pin=pin, target=target, strength=strength, threshold=threshold, temperature=temperature
+    )
+    return Plan("ltp", (Step(DropTokens(), _ALL, ColumnMean(gradients=gradients), select),))
+
+
+def ltp_paper(
+    threshold: float = 1.0,
+    temperature: float = 0.128,
+    regularizer: float = 0.1,
+    pin: str = "first",
+) -> Plan:
+    """Learn thresholds by soft masks first, then train with them hard (arXiv 2107.00910).
+
+    The temperature is the paper's 0.001 on its code's scale for 128 tokens, as is the threshold its
+    0.01 or so.
+    """
+    select = LearnedThreshold(
+        pin=pin,
+        strength=0.0,
+        threshold=threshold,
+        temperature=temperature,
+        regularizer=regularizer,
+    )
+    return Plan("ltp-paper", (Step(Fade(), _ALL, ColumnMean(gradients=True), select),))
