@@ -212,7 +212,8 @@ def plot(results: list[dict], target: Path) -> None:
                 color=f"C{number}",
                 label=name,
             )
-        panel.set_title(f"{where.replace('-', ' ')} of the layers" if where != "all" else "all")
+        spelt = where.replace("-", " ")
+        panel.set_title("all layers" if where == "all" else f"the {spelt} of the layers")
         panel.set_xlabel("sparsity of their attention, %")
         panel.grid(alpha=0.3)
     panels[0][0].set_ylabel("accuracy, %")

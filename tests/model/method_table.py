@@ -19,6 +19,7 @@ from laconic.reduction import (
     FuzzyRatio,
     GlobalTokens,
     Knowledge,
+    LearnedNeighbours,
     Lexical,
     Merge,
     Neighbours,
@@ -129,6 +130,18 @@ METHODS: dict[str, Plan] = {
         Neighbours(width=3),
         Step(DropTokens(), [0, 2], ColumnMean(), Ratio(keep=0.6)),
     ),
+    "breaking-bert": preset("breaking-bert", most=8, start=0),
+    "breaking-bert, ramp": _pattern(
+        "breaking-bert, ramp", LearnedNeighbours(by="ramp", heads="each", most=6, ramp=4)
+    ),
+    "breaking-bert, heads, dropped": _pattern(
+        "breaking-bert, heads, dropped",
+        LearnedNeighbours(heads="each", most=11, cls=False),
+        Step(DropKeys(), [0, 1], ColumnMean(heads="each"), Ratio(keep=0.6)),
+    ),
+    "neighbours, of each block": _pattern(
+        "neighbours, of each block", Neighbours(widths=[3, [1, 2, 0, 4], 1, 2])
+    ),
     "neighbours, merged": _pattern("neighbours, merged", Neighbours(width=3), _MERGING),
     "union, keys dropped, combined": Plan(
         "union, keys dropped, combined",
@@ -158,6 +171,8 @@ def _with_nothing_to_remove(plan: dict) -> dict:
             for name, value in _NOTHING.items():
                 if part.get(name) is not None:
                     part[name] = [value] * 4 if isinstance(part[name], list) else value
+            if part.get("widths"):
+                part["widths"] = [1000] * 4
             if part.get("thresholds"):
                 part["thresholds"] = [0.0] * len(part["thresholds"])
     return plan

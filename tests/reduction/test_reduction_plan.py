@@ -50,6 +50,10 @@ OTHER = {
     "width": 5,
     "cls": False,
     "random": 0.2,
+    "by": "ramp",
+    "most": 64,
+    "target": 0.4,
+    "strength": 3.0,
 }
 
 

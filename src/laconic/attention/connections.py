@@ -44,11 +44,14 @@ class Connections:
             about pairs of one document; what it says of others is not used.
         band: the band that holds them, None where they may lie anywhere.
         name: what to call the pattern in messages.
+        logs: likewise the logarithms of weights of pairs, −inf where a pair is not connected, while
+            a pattern is being learned; None where a pair is connected or not.
     """
 
     sees: Sees
     band: Band | None = None
     name: str = "a pattern"
+    logs: Sees | None = None
 
 
 def seen_pairs(

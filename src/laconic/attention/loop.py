@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from laconic.attention import banded
+from laconic.attention import banded, weighted
 from laconic.attention.inplace import Workspace
 from laconic.attention.packing import Packing
 from laconic.attention.scores import column_weights, explicit_attention
@@ -68,6 +68,11 @@ def attend(
             masks = _masks(run, packing, window, band)
             out = banded.attend(q, k, v, band, masks, scaling, workspace, out)
             _report(run, packing, band)
+        elif packing.connections is not None and packing.connections.logs is not None:
+            settings = (rows, packing.scores, scaling, dropout)
+            logs = packing.connections.logs(*_pairs(packing, run))
+            done, score = weighted.attend(q, k, v, logs, _mask(packing, run, window), *settings)
+            out = done if out is None else out.copy_(done)
         elif context is not None:
             mask = _mask(packing, run, window)
             score = workspace.attend(q, k, v, mask, rows, packing.scores, scaling, out)
@@ -142,7 +147,8 @@ def _band(run: _Run, packing: Packing, window: int | None) -> banded.Reach | Non
 
     Scores need the whole matrix, and keys that were gathered are no longer in the queries' places.
     """
-    if packing.scores is not None or packing.keys is not None:
+    soft = packing.connections is not None and packing.connections.logs is not None
+    if packing.scores is not None or packing.keys is not None or soft:
         return None
     reach = banded.reach_of(packing, window, run.numbers, run.tokens)
     return reach if reach is not None and banded.worthwhile(run.length, reach) else None
@@ -170,6 +176,14 @@ def _masks(
         return packing.seen(rows[:, piece.queries], keys[:, :, None], window)
 
     return seen
+
+
+def _pairs(packing: Packing, run: _Run) -> tuple[Tensor, Tensor]:
+    """Row numbers of a run's queries and keys, as functions of pairs take them."""
+    rows = torch.arange(run.token, run.tokens.stop, device=packing.layout.device)
+    rows = rows.view(run.documents, 1, run.length, 1)
+    keys = packing.key_rows()[run.places].unflatten(0, (run.documents, run.key_length))
+    return rows, keys.transpose(1, 2)[:, :, None, :]
 
 
 def _mask(packing: Packing, run: _Run, window: int | None) -> Tensor | None:

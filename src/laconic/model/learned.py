@@ -22,12 +22,15 @@ def learned_modules(plan: ResolvedPlan, width: int, heads: int) -> nn.ModuleDict
     """The modules of a plan's parts, by block and by role."""
     blocks = nn.ModuleDict()
     for layer in range(plan.depth):
+        pattern = plan.patterns.get(layer)
+        learns = pattern is not None and pattern.learns
+        modules = {"pattern": pattern.module(width, heads)} if learns else {}
         for step in plan.at(layer):
-            modules = {
+            modules |= {
                 role: part.module(width, heads) for role, part in step.parts.items() if part.learns
             }
-            if modules:
-                blocks[str(layer)] = nn.ModuleDict(modules)
+        if modules:
+            blocks[str(layer)] = nn.ModuleDict(modules)
     return blocks
 
 
@@ -58,7 +61,8 @@ def frozen_plan(plan: Plan, model: nn.Module) -> Plan:
         if step.learns:
             layers = resolve_layers(step.layers, model.plan.depth, f"plan.steps[{number}].layers")
             for role, part in parts.items():
-                modules = [model.learned[str(layer)][role] for layer in layers if part.learns]
+                name = "pattern" if role == "act" and step.act.connects else role
+                modules = [model.learned[str(layer)][name] for layer in layers if part.learns]
                 parts[role] = part.frozen(modules)
         steps.append(replace(step, **parts))
     return replace(plan, steps=tuple(steps))
@@ -79,6 +83,7 @@ class Spending:
         self.taken = tokens.new_zeros(())
         self.masks: list[Tensor] = []
         self.lessons: list[Tensor] = []
+        self.shares: list[Tensor] = []
 
     def add(
         self,
@@ -105,8 +110,10 @@ class Spending:
             plan: the plan.
             others: multiply-adds beside the blocks, the same for the dense model.
         """
-        spent = Spent((self.taken + others) / (self.dense + others), self.masks)
-        selectors = [step.select for step in plan.whole if step.select is not None]
-        terms = [term for select in selectors if (term := select.penalty(spent)) is not None]
+        spent = Spent((self.taken + others) / (self.dense + others), self.masks, self.shares)
+        parts = [
+            part for step in plan.whole for part in (step.select, step.act) if part is not None
+        ]
+        terms = [term for part in parts if (term := part.penalty(spent)) is not None]
         terms.extend(self.lessons)
         return torch.stack(terms).sum() if terms else None

@@ -235,6 +235,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
         entered, expected = stream.layout, stream.expected
         keys = None if stream.key_mask is None else KeySet.from_mask(stream.key_mask, entered)
         pattern = self.plan.patterns.get(layer)
+        learned = dict(self.learned[str(layer)].items()) if str(layer) in self.learned else {}
         packing = Packing(
             entered,
             keys,
@@ -242,7 +243,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
             positions=None if stream.origins is entered.places else stream.origins,
             weights=stream.weights,
             dropout=self.config.attention_dropout,
-            connections=None if pattern is None else pattern.connect(stream),
+            connections=pattern and pattern.connect(stream, learned.get("pattern")),
         )
         extras = backbone.extras(stream.hidden, stream.places)
 
@@ -254,11 +255,10 @@ class LaconicForSequenceClassification(PreTrainedModel):
         hidden, raw = self._checkpointed(attend, before)
         stream = replace(stream, hidden=hidden, groups=None)
         done = Outcome(stream)
-        learned = self.learned[str(layer)].items() if str(layer) in self.learned else ()
         for step in steps:
             scores = None if raw is None else scores_on_row(raw, packing, keys)
             seen = Observed(stream, before, scores, learning=spending is not None)
-            done = carry_out(step, stream, seen, dict(learned))
+            done = carry_out(step, stream, seen, learned)
         stream, importance = done.stream, done.importance
         hidden = self._checkpointed(lambda x: backbone.transform(layer, x), stream.hidden)
         if stream.fading is not None:
@@ -272,6 +272,8 @@ class LaconicForSequenceClassification(PreTrainedModel):
             keys_left = pairs / entered.lengths * (expected / entered.lengths)
             spending.add(bare, expected, keys_left, stream.expected)
             spending.note(done.mask, done.lesson)
+            if "pattern" in learned:
+                spending.shares.append(pattern.share(learned["pattern"], stream.lengths))
         record = _record(layer, prices, packing, stream)
         if detailed:
             record = replace(

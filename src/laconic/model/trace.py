@@ -41,7 +41,8 @@ class LayerTrace:
             the place among the tokens that left it in which each token that entered is now,
             `(tokens that entered,)`. None elsewhere.
         connected: the pairs that the plan's pattern lets through, a figure a document, the mean of
-            the heads; None where there is no pattern. An encoder's own windows are not counted.
+            the heads, or the sum of their weights while it is being learned; None where there is no
+            pattern. An encoder's own windows are not counted.
     """
 
     layer: int
@@ -113,9 +114,11 @@ def connected_pairs(packing: Packing) -> list[float]:
         filled = packing.keys.filled.split(packing.key_layout.sizes)
     counts = []
     for own, places, mask in zip(queries, keys, filled, strict=True):
-        seen = packing.connections.sees(own[None, None, :, None], places.t()[None, :, None, :])
+        pairs = (own[None, None, :, None], places.t()[None, :, None, :])
+        logs = packing.connections.logs
+        seen = packing.connections.sees(*pairs) if logs is None else logs(*pairs).exp()
         if mask is not None:
-            seen = seen & mask.t()[None, :, None, :]
+            seen = seen * mask.t()[None, :, None, :]
         counts.append(float(seen.sum((2, 3)).double().mean()))
     return counts
 

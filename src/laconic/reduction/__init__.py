@@ -2,6 +2,7 @@
 
 from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens, Fade, Skip
 from laconic.reduction.combiner import Combiner
+from laconic.reduction.degrees import LearnedNeighbours
 from laconic.reduction.layers import resolve_layer, resolve_layers
 from laconic.reduction.learned import Choice, Learned, Spent
 from laconic.reduction.learning import LearnedSelector, LearnedThreshold
@@ -52,6 +53,7 @@ __all__ = [
     "Lexical",
     "HiddenChange",
     "Learned",
+    "LearnedNeighbours",
     "LearnedSelector",
     "LearnedThreshold",
     "LinearRatio",

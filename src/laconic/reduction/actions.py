@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from laconic.reduction.learned import Learned, straight_through
+from laconic.reduction.learned import Learned, Spent, straight_through
 from laconic.reduction.parts import Part, check, check_number, register
 from laconic.reduction.stream import Stream
 
@@ -54,6 +54,10 @@ class Action(Part):
             seen: their scores, `(tokens, heads or 1)`, or what `attention` asked for.
         """
         raise TypeError(f"{type(self).__name__} does not act on tokens")
+
+    def penalty(self, spent: Spent) -> Tensor | None:
+        """What it adds to the loss for what a forward pass took, where it learns."""
+        return None
 
     def cost(self, sizes: list[int], head_size: int) -> int:
         """Multiply-adds of its matrix products, for documents of these sizes."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 from laconic.attention.connections import Band, Connections
 from laconic.errors import PlanError
 from laconic.reduction.actions import Action
+from laconic.reduction.learned import Learned
 from laconic.reduction.parts import check, check_number, register
 from laconic.reduction.stream import Stream
 from laconic.reduction.words import hashed
@@ -62,8 +63,8 @@ class Pattern(Action):
         """The band that holds all pairs but those of [CLS]; None where they lie anywhere."""
         return None
 
-    def connect(self, stream: Stream) -> Connections:
-        """The connections between the tokens of a stream."""
+    def connect(self, stream: Stream, module: Learned | None = None) -> Connections:
+        """The connections between the tokens of a stream; `module` is what was learned."""
         return self._with_first(stream, self.pairs(stream), self.band(stream))
 
     def _with_first(self, stream: Stream, own: Pairs, band: Band | None) -> Connections:
@@ -93,25 +94,45 @@ class Neighbours(Pattern):
     blocks.
 
     Attributes:
-        width: positions on each side, one number or one for each head; None where `share` is given.
+        width: positions on each side, one number or one for each head; None where another is given.
         share: the share of a document's pairs to reach, by the smallest width that does, [CLS] not
-            counted; None where `width` is given.
+            counted.
+        widths: a width as above for each of the step's blocks, in their order.
     """
 
     kind: ClassVar[str] = "neighbours"
 
     width: int | list[int] | None = None
     share: float | None = None
+    widths: list[int | list[int]] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.width, tuple):
             object.__setattr__(self, "width", list(self.width))
-        check_one(self, "width", "share")
-        if self.width is not None:
-            many = self.width if isinstance(self.width, list) else [self.width]
-            right = bool(many) and all(is_whole(width) for width in many)
-            check(right, "width", "whole numbers of 0 or more", self.width)
+        if self.widths is None:
+            check_one(self, "width", "share")
+        else:
+            alone = self.width is None and self.share is None
+            check(alone, "widths", "given without width and share", self.widths)
+            check(isinstance(self.widths, list | tuple), "widths", "a list", self.widths)
+            object.__setattr__(self, "widths", list(self.widths))
+        for width in [self.width] if self.widths is None else self.widths:
+            many = width if isinstance(width, list) else [width]
+            right = bool(many) and all(is_whole(number) for number in many)
+            name = "width" if self.widths is None else "widths"
+            check(right or self.share is not None, name, "whole numbers of 0 or more", width)
+
+    def at_block(self, number: int, count: int) -> Neighbours:
+        """The pattern with the width of this block."""
+        if self.widths is None:
+            return self
+        if len(self.widths) != count:
+            raise PlanError(
+                f"widths must hold one width for each of the step's {count} blocks, got "
+                f"{len(self.widths)}"
+            )
+        return replace(self, width=self.widths[number - 1], widths=None)
 
     def check_heads(self, heads: int) -> None:
         """One width for each head, if there are several."""
@@ -250,8 +271,8 @@ class Union(Pattern):
             part if isinstance(part, Pattern) else Action.from_dict(part, f"of[{number}]")
             for number, part in enumerate(self.of)
         )
-        wrong = next((part.kind for part in parts if not part.connects), None)
-        check(wrong is None, "of", "a list of patterns", wrong)
+        wrong = next((part.kind for part in parts if not part.connects or part.learns), None)
+        check(wrong is None, "of", "a list of patterns that do not learn", wrong)
         object.__setattr__(self, "of", parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -268,7 +289,7 @@ class Union(Pattern):
         for part in self.of:
             part.check_heads(heads)
 
-    def connect(self, stream: Stream) -> Connections:
+    def connect(self, stream: Stream, module: Learned | None = None) -> Connections:
         """Pairs of any of them; the widest band and the most first tokens, if all have one."""
         parts = [part.connect(stream) for part in self.of]
 

@@ -146,6 +146,9 @@ class Plan:
         combining = [step for step in self.steps if isinstance(step.act, Combine)]
         if len(combining) > 1:
             raise PlanError(f"steps may hold one 'combine' at most, got {len(combining)}")
+        learning = [step for step in self.steps if step.act.connects and step.act.learns]
+        if len(learning) > 1:
+            raise PlanError(f"steps may hold one learned pattern at most, got {len(learning)}")
 
     @property
     def combine(self) -> Combine | None:
@@ -300,7 +303,8 @@ class Plan:
                 if step.act.replaces:
                     replaced[layer] = step.act
                 elif step.act.connects:
-                    _check_pattern(patterns.setdefault(layer, step.act), step.act, layer)
+                    _check_pattern(patterns.get(layer), step.act, layer)
+                    patterns[layer] = step.act.at_block(place, len(layers))
                 else:
                     steps.setdefault(layer, []).append(step.at_block(place, len(layers)))
         return steps, patterns, replaced, skipped
@@ -326,9 +330,9 @@ def _check_skipped(skipped: set[int], used: set[int]) -> None:
         raise PlanError(f"steps exclude each other at block {both[0]}: it is skipped")
 
 
-def _check_pattern(one: Action, other: Action, layer: int) -> None:
+def _check_pattern(one: Action | None, other: Action, layer: int) -> None:
     """One block has one pattern."""
-    if one is not other:
+    if one is not None:
         raise PlanError(
             f"steps may hold one pattern for each block, got {one.kind!r} and {other.kind!r} at "
             f"block {layer}; put them into one 'union'"

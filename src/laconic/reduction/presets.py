@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from laconic.errors import PlanError
 from laconic.reduction.actions import Combine, DropKeys, DropTokens, Skip
-from laconic.reduction.learned_presets import ltp, ltp_paper
+from laconic.reduction.learned_presets import breaking_bert, ltp, ltp_paper
 from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.patterns import GlobalTokens, Neighbours, RandomPairs, Union
 from laconic.reduction.plan import Plan, Step
@@ -195,6 +195,7 @@ _PRESETS: dict[str, Callable[..., Plan]] = {
     "fewer-layers": fewer_layers,
     "neighbours": neighbours,
     "bigbird": bigbird,
+    "breaking-bert": breaking_bert,
 }
 
 _WIDTHS = tuple(2**power for power in range(3, 13))
