@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pattern_tables import sparsity_table, window_table
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 SETS = ("bbc", "r8", "20ng")
@@ -177,6 +179,8 @@ def main() -> int:
         "targets": reached(forward, training),
         "machine": _machine(forward),
         "verdict": verdict(),
+        "windows": window_table(load(HERE / "results" / "window.json")),
+        "sparsity": sparsity_table(HERE / "results" / "sparsify"),
     }
     stale = []
     for path in (ROOT / "docs" / "results.md", ROOT / "README.md"):

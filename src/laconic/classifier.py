@@ -26,7 +26,14 @@ from laconic.inference import Forward, run_model
 from laconic.metrics import evaluate_logits, predict_from_logits
 from laconic.model import LaconicForSequenceClassification, from_encoder
 from laconic.model.loading import load_classifier, load_tokenizer
-from laconic.reduction import Plan, has_share, plan_share, preset, with_share
+from laconic.reduction import (
+    Knowledge,
+    Plan,
+    has_share,
+    plan_share,
+    preset,
+    with_share,
+)
 from laconic.training import TrainingDocuments, TrainingSettings
 from laconic.training.budget import plan_for_budget
 from laconic.training.stages import StagedTraining
@@ -58,6 +65,8 @@ class Classifier:
         device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:0"`, ….
         batch_tokens: tokens of a packed batch at inference. 4,096 keeps the largest temporary of a
             base encoder in the cache's reach; more gains nothing on CPUs.
+        knowledge: what patterns by syntax or by stems need; see `laconic.syntax`. It is not saved
+            with the model.
         **loading: `revision`, `token`, `cache_dir`, `local_files_only`, `dtype`, as in
             transformers.
 
@@ -82,9 +91,11 @@ class Classifier:
         problem_type: str | None = None,
         device: str = "auto",
         batch_tokens: int = 4096,
+        knowledge: Knowledge | None = None,
         **loading: Any,
     ) -> None:
         self.source = str(model)
+        self.knowledge = knowledge or Knowledge()
         self.method_options = dict(method_options or {})
         if isinstance(method, Plan) and (self.method_options or target_flops is not None):
             raise PlanError(
@@ -117,6 +128,7 @@ class Classifier:
         max_length: int | None = None,
         long: str | None = None,
         method_options: Mapping[str, float] | None = None,
+        knowledge: Knowledge | None = None,
         **loading: Any,
     ) -> Self:
         """Load a trained classifier: a laconic model, or a fine-tuned one of transformers (dense).
@@ -128,13 +140,17 @@ class Classifier:
             max_length: another limit than the model's own.
             long: another policy for long documents than the model's own.
             method_options: another share than the one it was trained with; see `with_options`.
+            knowledge: see the class.
             **loading: as in transformers.
 
         Raises:
             ModelError: if it is not a classifier, or cannot be read.
         """
-        classifier = cls(source, method="dense", device=device, batch_tokens=batch_tokens)
+        classifier = cls(
+            source, method="dense", device=device, batch_tokens=batch_tokens, knowledge=knowledge
+        )
         model = load_classifier(str(source), **loading)
+        model.knowledge = classifier.knowledge
         config = model.config
         config.max_length = max_length or config.max_length
         config.long = long or config.long
@@ -262,7 +278,7 @@ class Classifier:
     def _new_model(
         self, space: LabelSpace, plan: Plan, head: str
     ) -> LaconicForSequenceClassification:
-        return from_encoder(
+        model = from_encoder(
             self.source,
             plan=plan,
             head=head,
@@ -272,6 +288,8 @@ class Classifier:
             long=self.long,
             **self.loading,
         )
+        model.knowledge = self.knowledge
+        return model
 
     def _training_documents(
         self, documents: Documents, space: LabelSpace, teacher: Classifier | None

@@ -48,6 +48,13 @@ OTHER = {
     "rule": "norm",
     "weighted": False,
     "seed": 7,
+    "width": 5,
+    "cls": False,
+    "random": 0.2,
+    "by": "ramp",
+    "most": 64,
+    "target": 0.4,
+    "strength": 3.0,
 }
 
 

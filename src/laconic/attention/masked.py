@@ -6,6 +6,7 @@ it is the back end that exports, and an obvious second opinion for the others.
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -43,8 +44,6 @@ def _block_diagonal(packing: Packing, window: int | None) -> Tensor:
     mask = (packing.layout.owners[:, None] == packing.key_layout.owners[None, :])[None]
     if packing.keys is not None and packing.keys.filled is not None:
         mask = mask & packing.keys.filled.transpose(0, 1)[:, None, :]
-    if window is not None:
-        q = packing.places()[None, :, None]
-        k = packing.key_places().transpose(0, 1)[:, None, :]
-        mask = mask & (((q - k).abs() < window) | (q < 0) | (k < 0))
-    return mask
+    rows = torch.arange(packing.layout.tokens, device=mask.device)
+    seen = packing.seen(rows[None], packing.key_rows()[None], window)
+    return mask if seen is None else mask & seen[0]

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from laconic.attention.connections import Connections, seen_pairs
 from laconic.ragged import Layout
 
 __all__ = ["BACKENDS", "KeySet", "Packing", "ScoreRequest", "full_keys"]
@@ -137,6 +138,10 @@ class Packing:
         weights: `(tokens,)`, how many tokens each one stands for; their logarithm is added to the
             logits of the keys (ToMe's proportional attention, arXiv 2210.09461). None for one each.
         dropout: probability of dropping an attention weight in training; None for the encoder's.
+        connections: who sees whom, where a pattern thins the attention; None for all.
+        pairs: what the back end reports: the pairs of a query and a key place whose product was
+            computed for each head, a figure a document; empty where it was all of them. Copies made
+            with `replace` share the list.
         calls: how often attention was really computed with this packing; a caller checks it, so
             that an encoder which bypasses the packed function cannot go unnoticed.
     """
@@ -148,6 +153,8 @@ class Packing:
     backend: Backend = "auto"
     weights: Tensor | None = None
     dropout: float | None = None
+    connections: Connections | None = None
+    pairs: list[int] = field(default_factory=list, compare=False)
     calls: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
@@ -178,5 +185,17 @@ class Packing:
 
     def key_places(self) -> Tensor:
         """Positions of the keys, `(keys, 1)` or `(keys, heads)`."""
-        places = self.places() if self.keys is None else self.places()[self.keys.index]
-        return places if places.dim() == 2 else places[:, None]
+        return self.places()[self.key_rows()]
+
+    def key_rows(self) -> Tensor:
+        """Row number of the token in each key place, `(keys, 1)` or `(keys, heads)`."""
+        if self.keys is None:
+            return torch.arange(self.layout.tokens, device=self.layout.device)[:, None]
+        index = self.keys.index
+        return index if index.dim() == 2 else index[:, None]
+
+    def seen(self, queries: Tensor, keys: Tensor, window: int | None) -> Tensor | None:
+        """The pairs of a document that a window and the pattern leave; see `seen_pairs`."""
+        if window is None and self.connections is None:
+            return None
+        return seen_pairs(queries, keys, self.places(), window, self.connections)

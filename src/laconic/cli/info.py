@@ -54,7 +54,10 @@ def _blocks(classifier: Classifier) -> dict[str, str]:
     plan = classifier.model.plan
     stretches: list[tuple[int, int, str]] = []
     for layer in range(plan.depth):
-        what = "; ".join(map(_spell, plan.at(layer))) or "all of the encoder's work"
+        said = [_spell(step) for step in plan.at(layer)]
+        if layer in plan.patterns:
+            said.insert(0, _part(plan.patterns[layer].to_dict()))
+        what = "; ".join(said) or "all of the encoder's work"
         if plan.detour is not None and plan.detour.start <= layer < plan.detour.stop:
             what = f"in training only: {_spell(plan.detour.step)}"
         if layer == plan.combining:
@@ -71,9 +74,18 @@ def _blocks(classifier: Classifier) -> dict[str, str]:
 
 
 def _spell(step: Step) -> str:
-    return ", ".join(_part(part.to_dict()) for part in (step.act, step.score, step.select))
+    parts = (part for part in (step.act, step.score, step.select) if part is not None)
+    return ", ".join(_part(part.to_dict()) for part in parts)
 
 
 def _part(fields: dict[str, Any]) -> str:
-    settings = [f"{name}={value}" for name, value in fields.items() if name != "kind"]
+    spelt = {name: _value(value) for name, value in fields.items() if name != "kind"}
+    settings = [f"{name}={value}" for name, value in spelt.items() if value is not None]
     return fields["kind"] + (f" ({', '.join(settings)})" if settings else "")
+
+
+def _value(value: Any) -> Any:
+    """A setting; the parts of a union are spelt as parts."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return " + ".join(map(_part, value))
+    return value

@@ -30,11 +30,14 @@ def learned_modules(plan: ResolvedPlan, width: int, heads: int) -> nn.ModuleDict
     """The modules of a plan's parts, by block and by role."""
     blocks = nn.ModuleDict()
     for layer in range(plan.depth):
+        pattern = plan.patterns.get(layer)
+        learns = pattern is not None and pattern.learns
+        modules = {"pattern": pattern.module(width, heads)} if learns else {}
         for step in plan.at(layer):
             made = {role: part.module(width, heads) for role, part in step.parts.items()}
-            modules = {role: module for role, module in made.items() if module is not None}
-            if modules:
-                blocks[str(layer)] = nn.ModuleDict(modules)
+            modules |= {role: module for role, module in made.items() if module is not None}
+        if modules:
+            blocks[str(layer)] = nn.ModuleDict(modules)
     return blocks
 
 
@@ -85,7 +88,8 @@ def frozen_plan(plan: Plan, model: nn.Module) -> Plan:
         if step.learns:
             layers = resolve_layers(step.layers, model.plan.depth, f"plan.steps[{number}].layers")
             for role, part in parts.items():
-                parts[role] = part.frozen([_find(model.learned, i, role) for i in layers])
+                name = "pattern" if role == "act" and step.act.connects else role
+                parts[role] = part.frozen([_find(model.learned, i, name) for i in layers])
         steps.append(replace(step, **parts))
     return replace(plan, steps=tuple(steps))
 
@@ -112,6 +116,7 @@ class Spending:
         self.taken = tokens.new_zeros(())
         self.masks: list[Tensor] = []
         self.lessons: list[Tensor] = []
+        self.shares: list[Tensor] = []
 
     def add(
         self,
@@ -138,8 +143,10 @@ class Spending:
             plan: the plan.
             others: multiply-adds beside the blocks, the same for the dense model.
         """
-        spent = Spent((self.taken + others) / (self.dense + others), self.masks)
-        selectors = [step.select for step in plan.whole if step.select is not None]
-        terms = [term for select in selectors if (term := select.penalty(spent)) is not None]
+        spent = Spent((self.taken + others) / (self.dense + others), self.masks, self.shares)
+        parts = [
+            part for step in plan.whole for part in (step.select, step.act) if part is not None
+        ]
+        terms = [term for part in parts if (term := part.penalty(spent)) is not None]
         terms.extend(self.lessons)
         return torch.stack(terms).sum() if terms else None

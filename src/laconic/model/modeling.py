@@ -28,10 +28,11 @@ from laconic.model.heads import build_encoder_and_head
 from laconic.model.inputs import PackedInputs, pack_inputs
 from laconic.model.learned import Spending, lacking_modules, learned_modules, spread
 from laconic.model.steps import Outcome, carry_out, follow_detour, score_request, scores_on_row
-from laconic.model.trace import LayerTrace, Prices, Trace, count_pairs, group_trace
+from laconic.model.trace import LayerTrace, Prices, Trace, connected_pairs, group_trace, pairs_of
 from laconic.ragged import Layout, Ragged
 from laconic.reduction import (
     Combiner,
+    Knowledge,
     Learned,
     Observed,
     Plan,
@@ -39,6 +40,7 @@ from laconic.reduction import (
     Step,
     Stream,
     WordImportance,
+    words_of,
 )
 
 __all__ = ["LaconicForSequenceClassification", "LaconicOutput"]
@@ -97,6 +99,9 @@ class LaconicForSequenceClassification(PreTrainedModel):
         self.encoder, self.head = build_encoder_and_head(config)
         self.plan = config.reduction_plan().resolve(config.encoder_config.num_hidden_layers)
         self.backbone = backbone_for(self.encoder)
+        self.knowledge = Knowledge()
+        for pattern in self.plan.patterns.values():
+            pattern.check_heads(self.backbone.heads)
         self.learned = learned_modules(self.plan, self.backbone.width, self.backbone.heads)
         # Of all blocks, before some are replaced or left out.
         self._dense_prices = [self._prices(layer) for layer in range(self.plan.depth)]
@@ -297,8 +302,13 @@ class LaconicForSequenceClassification(PreTrainedModel):
         layout = inputs.layout
         hidden = self.backbone.embed(inputs.input_ids, layout.places, inputs.token_type_ids)
         trace.other_multiply_adds += layout.tokens * self.backbone.cost_of_embedding()
+        words = None
+        if self.plan.patterns:
+            needs = frozenset().union(*(p.needs for p in self.plan.patterns.values()))
+            table = self.encoder.get_input_embeddings().weight
+            words = words_of(inputs.input_ids, layout, table, self.knowledge, needs)
         if self.combiner is None:
-            stream = Stream(hidden, layout, layout.places, lengths=layout.lengths)
+            stream = Stream(hidden, layout, layout.places, lengths=layout.lengths, words=words)
             for step in self.plan.inputs:
                 stream = carry_out(step, stream, Observed(stream, hidden)).stream
             return stream
@@ -307,7 +317,8 @@ class LaconicForSequenceClassification(PreTrainedModel):
         origins = Ragged(layout.places, layout).append(
             torch.full((len(tokens),), -1, device=hidden.device)
         )
-        return Stream(row.values, row.layout, origins.values, lengths=layout.lengths)
+        words = None if words is None else words.with_combination_tokens(layout, len(tokens))
+        return Stream(row.values, row.layout, origins.values, lengths=layout.lengths, words=words)
 
     def _block(
         self,
@@ -320,13 +331,16 @@ class LaconicForSequenceClassification(PreTrainedModel):
         backbone, steps = self.backbone, self.plan.at(layer)
         entered, expected = stream.layout, stream.expected
         keys = None if stream.key_mask is None else KeySet.from_mask(stream.key_mask, entered)
+        pattern = self.plan.patterns.get(layer)
+        learned = dict(self.learned[str(layer)].items()) if str(layer) in self.learned else {}
         packing = Packing(
             entered,
             keys,
             scores=score_request(steps, stream),
-            positions=stream.origins,
+            positions=None if stream.origins is entered.places else stream.origins,
             weights=stream.weights,
             dropout=self.config.attention_dropout,
+            connections=pattern and pattern.connect(stream, learned.get("pattern")),
         )
         extras = backbone.extras(stream.hidden, stream.places)
 
@@ -338,11 +352,10 @@ class LaconicForSequenceClassification(PreTrainedModel):
         hidden, raw = self._checkpointed(attend, before)
         stream = replace(stream, hidden=hidden, groups=None)
         done = Outcome(stream)
-        learned = self.learned[str(layer)].items() if str(layer) in self.learned else ()
         for step in steps:
             scores = None if raw is None else scores_on_row(raw, packing, keys)
             seen = Observed(stream, before, scores, learning=spending is not None)
-            done = carry_out(step, stream, seen, dict(learned))
+            done = carry_out(step, stream, seen, learned)
         stream, importance = done.stream, done.importance
         hidden = self._checkpointed(lambda x: backbone.transform(layer, x), stream.hidden)
         if stream.fading is not None:
@@ -352,9 +365,12 @@ class LaconicForSequenceClassification(PreTrainedModel):
         if spending is not None:
             # The channel of the weights is computed in training alone, so it is not counted.
             bare = self._prices(layer, replace(packing, weights=None), steps)
-            keys_left = packing.key_layout.lengths * (expected / entered.lengths)
+            pairs = torch.tensor(pairs_of(packing), device=entered.device)
+            keys_left = pairs / entered.lengths * (expected / entered.lengths)
             spending.add(bare, expected, keys_left, stream.expected)
             spending.note(done.mask, done.lesson)
+            if "pattern" in learned:
+                spending.shares.append(pattern.share(learned["pattern"], stream.lengths))
         record = _record(layer, prices, packing, stream)
         if detailed:
             record = replace(
@@ -363,6 +379,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
                 alive_keys=stream.key_mask,
                 importance=None if importance is None else Ragged(importance.detach(), entered),
                 groups=None if stream.groups is None else Ragged(stream.groups, entered),
+                connected=None if pattern is None else connected_pairs(packing),
             )
         trace.layers.append(record)
         return stream
@@ -429,6 +446,9 @@ class LaconicForSequenceClassification(PreTrainedModel):
             channels += heads  # a weighted column sum of the attention matrix of each head
         predicting = sum(step.score.cost_of_token(width) for step in steps if step.score)
         acting = sum(step.act.cost(packing.layout.sizes, width // heads) for step in steps)
+        if layer in self.plan.patterns:
+            embedded = self.encoder.get_input_embeddings().embedding_dim
+            acting += self.plan.patterns[layer].work(packing.layout.sizes, embedded)
         return Prices(attention + predicting, channels, feed_forward, acting)
 
     def _checkpointed(self, function: Any, hidden: Tensor) -> Any:
@@ -445,8 +465,9 @@ class LaconicForSequenceClassification(PreTrainedModel):
 
 def _record(layer: int, prices: Prices, packing: Packing, stream: Stream) -> LayerTrace:
     layout, keys, left = packing.layout, packing.key_layout, stream.layout
-    cost = prices.total(layout.tokens, count_pairs(layout, keys), left.tokens)
-    return LayerTrace(layer, "block", layout.sizes, keys.sizes, left.sizes, cost)
+    pairs = pairs_of(packing)
+    cost = prices.total(layout.tokens, sum(pairs), left.tokens)
+    return LayerTrace(layer, "block", layout.sizes, keys.sizes, left.sizes, cost, pairs)
 
 
 def _refuse_attention(chosen: Any) -> None:

@@ -2,6 +2,7 @@
 
 from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens, Fade, SetAside, Skip
 from laconic.reduction.combiner import Combiner
+from laconic.reduction.degrees import LearnedNeighbours
 from laconic.reduction.layers import resolve_layer, resolve_layers
 from laconic.reduction.learned import Choice, Learned, Spent
 from laconic.reduction.learning import (
@@ -10,8 +11,10 @@ from laconic.reduction.learning import (
     LearnedSkim,
     LearnedThreshold,
 )
+from laconic.reduction.likeness import Lexical, Syntax
 from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.parts import Part, register
+from laconic.reduction.patterns import GlobalTokens, Neighbours, Pattern, RandomPairs, Union
 from laconic.reduction.plan import PLAN_VERSION, Plan, ResolvedPlan, Step
 from laconic.reduction.predictor import Predictor
 from laconic.reduction.presets import (
@@ -44,6 +47,7 @@ from laconic.reduction.selectors import (
 from laconic.reduction.shares import has_share, plan_share, with_share
 from laconic.reduction.stream import Candidates, Observed, Stream
 from laconic.reduction.vocabulary import WordImportance
+from laconic.reduction.words import Knowledge, Words, words_of
 
 __all__ = [
     "PLAN_VERSION",
@@ -61,8 +65,12 @@ __all__ = [
     "FirstRow",
     "Fuse",
     "FuzzyRatio",
+    "GlobalTokens",
+    "Knowledge",
+    "Lexical",
     "HiddenChange",
     "Learned",
+    "LearnedNeighbours",
     "LearnedSelector",
     "LearnedShares",
     "LearnedSkim",
@@ -70,12 +78,15 @@ __all__ = [
     "LengthDrop",
     "LinearRatio",
     "Merge",
+    "Neighbours",
     "Observed",
     "Part",
+    "Pattern",
     "Plan",
     "Pool",
     "Position",
     "Predictor",
+    "RandomPairs",
     "RandomScore",
     "Ratio",
     "ResolvedPlan",
@@ -88,8 +99,11 @@ __all__ = [
     "Spent",
     "Step",
     "Stream",
+    "Syntax",
     "Threshold",
     "WordImportance",
+    "Union",
+    "Words",
     "budget_option",
     "has_share",
     "plan_share",
@@ -101,4 +115,5 @@ __all__ = [
     "resolve_layer",
     "resolve_layers",
     "with_share",
+    "words_of",
 ]

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from laconic.reduction.learned import Learned, straight_through
+from laconic.reduction.learned import Learned, Spent, straight_through
 from laconic.reduction.parts import Part, check, check_number, register
 from laconic.reduction.stream import Stream
 
@@ -27,6 +27,7 @@ class Action(Part):
         skips: whether the blocks are left out.
         training_only: whether it acts in training alone, before the first of the step's blocks and
             after the last of them.
+        connects: whether it says who sees whom, and can stand beside a step that chooses tokens.
         attention: what it asks the block's attention for in place of scores, if it selects nothing.
         takes_masks: whether it can be given the mask of a selector that learns.
         soft: whether it only multiplies by the mask, so that a stage without it has to follow.
@@ -38,6 +39,7 @@ class Action(Part):
     keys_only: ClassVar[bool] = False
     skips: ClassVar[bool] = False
     training_only: ClassVar[bool] = False
+    connects: ClassVar[bool] = False
     attention: ClassVar[str | None] = None
     takes_masks: ClassVar[bool] = False
     soft: ClassVar[bool] = False
@@ -55,6 +57,10 @@ class Action(Part):
             seen: their scores, `(tokens, heads or 1)`, or what `attention` asked for.
         """
         raise TypeError(f"{type(self).__name__} does not act on tokens")
+
+    def penalty(self, spent: Spent) -> Tensor | None:
+        """What it adds to the loss for what a forward pass took, where it learns."""
+        return None
 
     def cost(self, sizes: list[int], head_size: int) -> int:
         """Multiply-adds of its matrix products, for documents of these sizes."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from laconic.errors import PlanError
 from laconic.reduction.actions import Action, Combine, DropTokens
 from laconic.reduction.layers import INPUT, check_layers, resolve_layers
 from laconic.reduction.parts import Part
+from laconic.reduction.patterns import Pattern
 from laconic.reduction.scorers import Scorer
 from laconic.reduction.selectors import Selector
 
@@ -136,6 +137,9 @@ class Plan:
         combining = [step for step in self.steps if isinstance(step.act, Combine)]
         if len(combining) > 1:
             raise PlanError(f"steps may hold one 'combine' at most, got {len(combining)}")
+        learning = [step for step in self.steps if step.act.connects and step.act.learns]
+        if len(learning) > 1:
+            raise PlanError(f"steps may hold one learned pattern at most, got {len(learning)}")
 
     @property
     def combine(self) -> Combine | None:
@@ -244,12 +248,43 @@ class Plan:
             PlanError: for a block that the encoder does not have, or a step at or after the
                 combining one.
         """
-        steps: dict[int, list[Step]] = {}
-        replaced: dict[int, Action] = {}
-        skipped: set[int] = set()
-        inputs = [step.at_block(1, 1) for step in self.steps if step.layers == INPUT]
         if any(step.act.training_only for step in self.steps):
             return ResolvedPlan(depth, {}, None, None, detour=_detour(self.steps, depth))
+        steps, patterns, replaced, skipped = self._by_block(depth)
+        inputs = tuple(step.at_block(1, 1) for step in self.steps if step.layers == INPUT)
+        if len(replaced) > 1:
+            raise PlanError(f"a 'combine' step must name one block, got {sorted(replaced)}")
+        combining = next(iter(replaced), None)
+        _check_single(steps)
+        _check_heads(steps)
+        _check_rows(steps, patterns)
+        used = {*steps, *patterns}
+        late = [layer for layer in used if combining is not None and layer >= combining]
+        if late:
+            raise PlanError(
+                f"steps must come before the combining block {combining}, after which only "
+                f"combination tokens are left, got a step at block {min(late)}"
+            )
+        _check_skipped(skipped, used | {*replaced})
+        return ResolvedPlan(
+            depth,
+            steps,
+            combining,
+            self.combine,
+            frozenset(skipped),
+            inputs,
+            self.steps,
+            patterns=patterns,
+        )
+
+    def _by_block(
+        self, depth: int
+    ) -> tuple[dict[int, list[Step]], dict[int, Pattern], dict[int, Action], set[int]]:
+        """The steps at each block, its pattern, the action in its place, and skipped blocks."""
+        steps: dict[int, list[Step]] = {}
+        patterns: dict[int, Pattern] = {}
+        replaced: dict[int, Action] = {}
+        skipped: set[int] = set()
         for number, step in enumerate(self.steps):
             if step.layers == INPUT:
                 continue
@@ -260,23 +295,12 @@ class Plan:
             for place, layer in enumerate(layers, start=1):
                 if step.act.replaces:
                     replaced[layer] = step.act
+                elif step.act.connects:
+                    _check_pattern(patterns.get(layer), step.act, layer)
+                    patterns[layer] = step.act.at_block(place, len(layers))
                 else:
                     steps.setdefault(layer, []).append(step.at_block(place, len(layers)))
-        if len(replaced) > 1:
-            raise PlanError(f"a 'combine' step must name one block, got {sorted(replaced)}")
-        combining = next(iter(replaced), None)
-        _check_single(steps)
-        _check_heads(steps)
-        late = [layer for layer in steps if combining is not None and layer >= combining]
-        if late:
-            raise PlanError(
-                f"steps must come before the combining block {combining}, after which only "
-                f"combination tokens are left, got a step at block {min(late)}"
-            )
-        _check_skipped(skipped, {*steps, *replaced})
-        return ResolvedPlan(
-            depth, steps, combining, self.combine, frozenset(skipped), tuple(inputs), self.steps
-        )
+        return steps, patterns, replaced, skipped
 
 
 def _check_learning(step: Step) -> None:
@@ -358,6 +382,26 @@ def _check_single(steps: dict[int, list[Step]]) -> None:
             )
 
 
+def _check_pattern(one: Action | None, other: Action, layer: int) -> None:
+    """One block has one pattern."""
+    if one is not None:
+        raise PlanError(
+            f"steps may hold one pattern for each block, got {one.kind!r} and {other.kind!r} at "
+            f"block {layer}; put them into one 'union'"
+        )
+
+
+def _check_rows(steps: dict[int, list[Step]], patterns: dict[int, Pattern]) -> None:
+    """What [CLS] pays to a token says nothing where it does not see all of them."""
+    for layer in sorted({*steps} & {*patterns}):
+        score = steps[layer][0].score
+        if score is not None and score.attention == "first" and not patterns[layer].cls:
+            raise PlanError(
+                f"steps exclude each other at block {layer}: {score.kind!r} scores by what [CLS] "
+                f"pays, and under {patterns[layer].kind!r} with cls=false it does not see all"
+            )
+
+
 def _check_heads(steps: dict[int, list[Step]]) -> None:
     """Once each head has keys of its own, tokens can no longer be scored for all heads at once."""
     own_keys = None
@@ -396,6 +440,7 @@ class ResolvedPlan:
         inputs: the steps right after the embedding.
         whole: the plan's steps as they were before they were fitted.
         detour: what tokens miss in training, or None.
+        patterns: the pattern of each block that has one.
     """
 
     depth: int
@@ -406,6 +451,7 @@ class ResolvedPlan:
     inputs: tuple[Step, ...] = ()
     whole: tuple[Step, ...] = ()
     detour: Detour | None = None
+    patterns: dict[int, Pattern] = field(default_factory=dict)
 
     @property
     def learns(self) -> bool:

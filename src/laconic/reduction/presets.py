@@ -7,8 +7,16 @@ from collections.abc import Callable
 
 from laconic.errors import PlanError
 from laconic.reduction.actions import Combine, DropKeys, DropTokens, SetAside, Skip
-from laconic.reduction.learned_presets import adapler, ltp, ltp_paper, power_bert, transkimmer
+from laconic.reduction.learned_presets import (
+    adapler,
+    breaking_bert,
+    ltp,
+    ltp_paper,
+    power_bert,
+    transkimmer,
+)
 from laconic.reduction.merging import Fuse, Merge, Pool
+from laconic.reduction.patterns import GlobalTokens, Neighbours, RandomPairs, Union
 from laconic.reduction.plan import Plan, Step
 from laconic.reduction.scorers import ColumnMean, Position, RandomScore, Scorer
 from laconic.reduction.selectors import FuzzyRatio, LengthDrop, LinearRatio, Ratio, Threshold
@@ -163,6 +171,31 @@ def fca(
     return Plan("fca", (Step(action, at, ColumnMean(diagonal=False), select),))
 
 
+def neighbours(width: int = 64, start: int | float = 0, cls: bool = True) -> Plan:
+    """Tokens see their neighbours and [CLS] only (Breaking BERT, arXiv 2210.03841)."""
+    return Plan("neighbours", (Step(Neighbours(width=width, cls=cls), {"start": start}),))
+
+
+def bigbird(
+    width: int = 96,
+    random: float = 0.05,
+    tokens: int = 64,
+    start: int | float = 0,
+    seed: int = 0,
+) -> Plan:
+    """Neighbours, random pairs and global first tokens together (BigBird, arXiv 2007.14062).
+
+    The defaults are near BigBird's own on 4,096 tokens: three blocks of 64 keys in the window,
+    three of them at random, and global tokens; ours are first tokens only, and go by single tokens.
+    """
+    parts = (
+        Neighbours(width=width),
+        RandomPairs(share=random, seed=seed),
+        GlobalTokens(tokens=tokens),
+    )
+    return Plan("bigbird", (Step(Union(of=parts), {"start": start}),))
+
+
 def _scorer(kind: str) -> Scorer:
     """A scorer by its kind; "column-mean-values" and the like weight by the value's norm."""
     name, weighted, rest = kind.partition("-values")
@@ -207,11 +240,17 @@ _PRESETS: dict[str, Callable[..., Plan]] = {
     "random": random,
     "truncate": truncate,
     "fewer-layers": fewer_layers,
+    "neighbours": neighbours,
+    "bigbird": bigbird,
+    "breaking-bert": breaking_bert,
 }
+
+_WIDTHS = tuple(2**power for power in range(3, 13))
 
 
 # The option of each preset that moves its cost: the ends of a range, or "blocks" for every block
-# that can combine, or "shares" for every number of blocks. Methods that learn aim at a target.
+# that can combine, "shares" for every number of blocks, or "widths" for the powers of two. Methods
+# that learn aim at a target.
 _BUDGETS: dict[str, tuple[str, tuple[float, float] | str]] = {
     "focus-p": ("keep", (0.01, 1.0)),
     "focus-pf": ("keep", (0.01, 1.0)),
@@ -231,6 +270,8 @@ _BUDGETS: dict[str, tuple[str, tuple[float, float] | str]] = {
     "random": ("keep", (0.01, 1.0)),
     "truncate": ("keep", (0.01, 1.0)),
     "fewer-layers": ("keep", "shares"),
+    "neighbours": ("width", "widths"),
+    "bigbird": ("width", "widths"),
 }
 
 
@@ -255,6 +296,8 @@ def budget_option(name: str, depth: int) -> tuple[str, tuple[float, ...]]:
     option, values = _BUDGETS[name]
     if values == "blocks":
         return option, tuple(range(depth - 1))
+    if values == "widths":
+        return option, _WIDTHS
     if values == "shares":
         return option, tuple(blocks / depth for blocks in range(1, depth + 1))
     return option, values

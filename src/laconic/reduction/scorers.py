@@ -16,6 +16,7 @@ from laconic.ragged import Layout, Ragged
 from laconic.reduction.learned import Learned
 from laconic.reduction.parts import Part, check, check_number, register
 from laconic.reduction.stream import Observed
+from laconic.reduction.words import hashed
 
 __all__ = [
     "AttentionScorer",
@@ -250,10 +251,7 @@ class RandomScore(Scorer):
         """Importance of each token, `(tokens, 1)`, with mean 1 in each document."""
         stream = seen.stream
         mixed = stream.origins + 1_000_003 * stream.lengths[stream.layout.owners]
-        # Three rounds of multiply and shift on 31 bits, which int64 holds without overflow.
-        for factor in (1_540_483_477, 1_779_033_703, 668_265_263):
-            mixed = (mixed + self.seed + 1) * factor & 0x7FFFFFFF
-            mixed = mixed ^ (mixed >> 15)
+        mixed = hashed(mixed, self.seed)
         return to_mean_one(1 + mixed.float()[:, None], stream.layout)
 
 

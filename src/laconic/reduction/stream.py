@@ -10,6 +10,7 @@ from torch import Tensor
 
 from laconic.ragged import Layout, Ragged
 from laconic.reduction.learned import Learned
+from laconic.reduction.words import Words
 
 __all__ = ["Candidates", "Observed", "Stream"]
 
@@ -35,6 +36,7 @@ class Stream:
             of learned selectors; None where nothing learns.
         fading: `(tokens, 1)`, what the block's output is multiplied by; None for nothing.
         saliency: `(tokens,)`, how much each token matters to the dense model; None where unknown.
+        words: what patterns may know of the tokens; None under a plan without patterns.
     """
 
     hidden: Tensor
@@ -48,6 +50,7 @@ class Stream:
     expected: Tensor | None = None
     fading: Tensor | None = None
     saliency: Tensor | None = None
+    words: Words | None = None
 
     @property
     def places(self) -> Tensor:
@@ -110,6 +113,7 @@ class Stream:
             key_mask=None if self.key_mask is None else self.key_mask[keep],
             weights=None if self.weights is None else self.weights[keep],
             saliency=None if self.saliency is None else self.saliency[keep],
+            words=None if self.words is None else self.words.select(keep),
         )
 
 
