@@ -55,6 +55,20 @@ OTHER = {
     "most": 64,
     "target": 0.4,
     "strength": 3.0,
+    "hidden": 16,
+    "saliency": 0.2,
+    "temperature": 0.3,
+    "gradients": True,
+    "regularizer": 0.2,
+    "bins": 7,
+    "noise": False,
+}
+# Where that is the default, or cannot be had.
+OTHER_OF = {
+    # What acts in training alone takes no score from attention.
+    ("token-drop", "score"): "random",
+    ("breaking-bert", "heads"): "each",
+    ("transkimmer", "start"): 3.0,
 }
 
 
@@ -74,8 +88,7 @@ def test_presets_survive_json(name):
     ("name", "option"), [(name, option) for name in presets() for option in preset_options(name)]
 )
 def test_every_option_of_a_preset_survives_json_and_changes_the_plan(name, option):
-    # What acts in training alone takes no score from attention.
-    value = "random" if (name, option) == ("token-drop", "score") else OTHER[option]
+    value = OTHER_OF.get((name, option), OTHER[option])
     plan = preset(name, **{option: value})
     assert through_json(plan) == plan
     assert plan != preset(name)
