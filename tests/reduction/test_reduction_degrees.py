@@ -167,3 +167,24 @@ def test_the_preset_is_soft_and_learns_at_the_later_blocks():
     assert plan.is_soft and plan.learns
     assert Plan.from_dict(plan.to_dict()) == plan
     assert sorted(plan.resolve(12).patterns) == [5, 6, 7, 8, 9, 10, 11]
+
+
+@pytest.mark.parametrize("pattern", CASES[:2], ids=str)
+def test_what_was_learned_half_way_lands_on_the_target_and_keeps_its_order(pattern):
+    pattern = type(pattern)(**{**vars(pattern), "most": 200, "target": 0.8})
+    modules = [pattern.module(8, 3) for _ in range(2)]
+    with torch.no_grad():
+        modules[1].logits[:, :8] += 6.0  # the second block has learned to look less far
+    for module in modules:
+        module.length.fill_(100.0)
+    frozen = pattern.frozen(modules)
+    stream, rows, sparsity = stream_of([100]), torch.arange(100), []
+    for number in (1, 2):
+        seen = (
+            frozen.at_block(number, 2)
+            .connect(stream)
+            .sees(rows[None, None, :, None], rows[None, None, None, :])
+        )
+        sparsity.append(1 - seen.float().mean().item())
+    assert sum(sparsity) / 2 == pytest.approx(0.8, abs=0.02)
+    assert sparsity[1] > sparsity[0] + 0.05

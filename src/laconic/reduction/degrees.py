@@ -39,12 +39,12 @@ class _Reach(Learned):
     def __init__(self, most: int) -> None:
         super().__init__()
         self.most = most
-        # The length that a width is frozen for: a running mean, since the last batches count most.
+        # The length that a width is frozen for, a running mean; 0 before any training.
         self.register_buffer("length", torch.empty(()))
 
     def start(self) -> None:
         """Set the weights to what training starts from."""
-        nn.init.constant_(self.length, float(self.most))
+        nn.init.zeros_(self.length)
 
     def tails(self) -> Tensor:
         """The weight at each distance, `(heads or 1, most + 2)`; the last stands for all beyond."""
@@ -57,7 +57,8 @@ class _Reach(Learned):
     @torch.no_grad()
     def note(self, lengths: Tensor) -> None:
         """Keep the mean length of the documents that it is trained on."""
-        self.length.lerp_(lengths.to(self.length.dtype).mean(), 0.1)
+        mean = lengths.to(self.length.dtype).mean()
+        self.length.copy_(torch.where(self.length > 0, self.length.lerp(mean, 0.1), mean))
 
 
 class Degrees(_Reach):
@@ -72,7 +73,8 @@ class Degrees(_Reach):
         heads: distributions, one or as many as there are heads.
     """
 
-    learning_rate: ClassVar[float] = 0.05
+    # A soft stage may be as short as some dozen steps.
+    learning_rate: ClassVar[float] = 0.3
 
     def __init__(self, most: int, heads: int) -> None:
         super().__init__(most)
@@ -113,7 +115,7 @@ class Span(_Reach):
         ramp: R, over how many positions the weight falls to 0.
     """
 
-    learning_rate: ClassVar[float] = 0.02
+    learning_rate: ClassVar[float] = 0.05
 
     def __init__(self, most: int, heads: int, ramp: int) -> None:
         super().__init__(most)
@@ -157,13 +159,14 @@ class LearnedNeighbours(Pattern):
     In the soft stage each connection has a weight that depends on its distance, added to the logits
     as a logarithm, and a penalty drives the share of the pairs that is left out, the mean of the
     step's blocks, to a target. Then each layer or head is frozen to the whole number of neighbours
-    that connects as many pairs, in documents as long as the last ones, and training goes on.
+    that connects as many pairs, in documents as long as the last ones, times one common factor with
+    which all of them land on the target, and training goes on.
 
     Attributes:
         by: `"degrees"`, a distribution over degrees; `"ramp"`, an adaptive span.
         heads: `"mean"` for one degree for all heads of a layer, `"each"` for one each.
         target: the sparsity to reach, [CLS]'s row and column counted as connected.
-        strength: the penalty is `strength · (sparsity − target)²`.
+        strength: the penalty is `strength · (sparsity − target)²`; with 0 there is no target.
         most: the largest degree; who is farther away is not seen even at the start.
         ramp: with `"ramp"`: over how many positions the weight falls to 0.
     """
@@ -239,13 +242,26 @@ class LearnedNeighbours(Pattern):
     @torch.no_grad()
     def frozen(self, modules: Sequence[Learned]) -> Neighbours:
         """The whole numbers of neighbours on each side that connect as many pairs."""
-        widths = []
-        for module in modules:
-            length = module.length.round().long().clamp(min=1)[None]
-            wanted = self._shares(module.tails(), length)  # (heads, 1)
-            distances = torch.arange(self.most + 2, device=length.device)
-            bands = (distances <= distances[: self.most + 1, None]).to(wanted.dtype)
-            reached = self._shares(bands, length).t()  # (1, widths)
-            own = (reached - wanted).abs().argmin(1).tolist()
-            widths.append(own if self.heads == "each" else own[0])
-        return Neighbours(widths=widths, cls=self.cls)
+        length = torch.stack([module.length for module in modules]).mean().round().long()[None]
+        length = torch.where(length > 0, length, self.most)
+        wanted = torch.stack([self._shares(own.tails(), length)[:, 0] for own in modules])
+        if self.strength:
+            wanted = _landed(wanted, 1 - self.target)
+        distances = torch.arange(self.most + 2, device=length.device)
+        bands = (distances <= distances[: self.most + 1, None]).to(wanted.dtype)
+        reached = self._shares(bands, length)[:, 0]
+        widths = (wanted[..., None] - reached).abs().argmin(2).tolist()  # (blocks, heads)
+        each = self.heads == "each"
+        return Neighbours(widths=[own if each else own[0] for own in widths], cls=self.cls)
+
+
+def _landed(shares: Tensor, mean: float) -> Tensor:
+    """Shares times one common factor, 1 at most each, with the mean that is given."""
+    low, high = 0.0, 1 / max(shares.min().item(), 1e-6)
+    for _ in range(50):
+        middle = (low + high) / 2
+        if (shares * middle).clamp(max=1).mean().item() < mean:
+            low = middle
+        else:
+            high = middle
+    return (shares * high).clamp(max=1)
