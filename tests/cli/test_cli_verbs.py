@@ -178,7 +178,9 @@ def test_predict_and_evaluate_at_a_budget(run, lat_model, model, reviews):
     kept = run("predict", lat_model, reviews, "--keep", 0.8)
     assert kept.stdout == plain.stdout, "the default of the preset"
     lower = run("evaluate", lat_model, reviews, "--keep", 0.5, "--json")
-    assert lower.exit_code == 0 and "trained down to keep=0.8 and runs with keep=0.5" in lower.stderr
+    assert (
+        lower.exit_code == 0 and "trained down to keep=0.8 and runs with keep=0.5" in lower.stderr
+    )
     assert run("evaluate", lat_model, reviews, "--budget", 0.9).exit_code == 0
     assert run("predict", lat_model, reviews, "--keep", 0.8, "--budget", 0.5).exit_code == 2
     refused = run("predict", model, reviews, "--budget", 0.5)
