@@ -194,7 +194,7 @@ def test_a_classifier_teaches_by_its_hidden_states_too(encoder, dense, seen, tmp
     assert teacher is dense.model
     record = json.loads((tmp_path / "training.json").read_text())
     assert record["settings"]["hidden_distillation"] == 0.5
-    assert record["teacher"] == "encoder0"
+    assert record["teacher"] == encoder.name
 
 
 def test_token_dropping_trains_from_the_first_step(encoder, tmp_path):
