@@ -167,7 +167,7 @@ def test_bench(run, model, dense_model, reviews, spelling):
     if spelling == "together":
         table = run(*command, "--stock")
         assert table.exit_code == 0, table.stderr
-        assert "dense-model" in table.stdout and "stock" in table.stdout
+        assert all(name in table.stdout for name in ("dense-model", "pipeline", "sorted"))
 
 
 def test_methods_and_info(run, model):

@@ -41,6 +41,7 @@ class PackedContender:
         self._encoded: EncodedDocuments | None = None
         self._alone: dict[int, EncodedDocuments] = {}
         self._multiply_adds: float | None = None
+        self.tokens_by_block: tuple[int, ...] = ()
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Tokenise the documents."""
@@ -52,6 +53,7 @@ class PackedContender:
         """Pack and run all documents; logits `(documents, labels)` in the order of the texts."""
         forward = self._classifier.forward(self._encoded)
         self._multiply_adds = float(forward.encoder_multiply_adds)
+        self.tokens_by_block = forward.tokens_by_block
         return forward.logits
 
     def run_one(self, index: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from laconic.model.configuration import LaconicConfig
 from laconic.model.loading import dense_checkpoint, from_encoder, with_plan
 from laconic.model.modeling import LaconicForSequenceClassification, LaconicOutput
+from laconic.model.padded import padded_model
 from laconic.model.trace import LayerTrace, Trace
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "Trace",
     "dense_checkpoint",
     "from_encoder",
+    "padded_model",
     "with_plan",
 ]
