@@ -102,7 +102,7 @@ def bench(
     report: o.ReportFile = None,
     plots: o.PlotsDirectory = None,
     json: o.Json = False,
-    batch_tokens: o.BatchTokens = 4096,
+    batch_tokens: o.BatchTokens = None,
     device: o.Device = "auto",
     config: o.Config = None,
     debug: o.Debug = False,

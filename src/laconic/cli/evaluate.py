@@ -25,7 +25,7 @@ def evaluate(
     max_length: o.ModelMaxLength = None,
     long: o.ModelLongPolicy = None,
     json: o.Json = False,
-    batch_tokens: o.BatchTokens = 4096,
+    batch_tokens: o.BatchTokens = None,
     device: o.Device = "auto",
     config: o.Config = None,
     debug: o.Debug = False,

@@ -391,7 +391,15 @@ JsonLines = Annotated[
     bool, _flag("--json", "JSON Lines on standard output, whatever the input.", OUTPUT)
 ]
 BatchTokens = Annotated[
-    int, _option("--batch-tokens", "Tokens of a packed batch.", OUTPUT, metavar="N", min=16)
+    int | None,
+    _option(
+        "--batch-tokens",
+        "Tokens of a packed batch.",
+        OUTPUT,
+        metavar="N",
+        min=16,
+        show_default="the model's own, or 4096",
+    ),
 ]
 Device = Annotated[str, _option("--device", "auto, cpu, cuda or cuda:N.", OUTPUT, metavar="NAME")]
 Config = Annotated[
