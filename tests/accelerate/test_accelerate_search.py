@@ -71,17 +71,17 @@ def test_a_faster_choice_is_proven_saved_and_loads_as_it_was_measured(
     dense, texts, clock, tmp_path
 ):
     clock[search.PACKED] = 0.5
-    clock["packed, 16384 tokens a batch"] = 0.4
+    clock["packed, 8192 tokens a batch"] = 0.4
     evidence, chosen = accelerate(dense, texts, limit=0.08)
     assert evidence.answer == "faster"
-    assert evidence.chosen == "packed, 16384 tokens a batch"
+    assert evidence.chosen == "packed, 8192 tokens a batch"
     assert evidence.speed[search.WAYS[0]].median == pytest.approx(2.5)
     assert evidence.proof.documents == 40 and evidence.proof.failures == 0
     assert evidence.proof.bound == upper_bound(0, 40)
     assert evidence.texts == {"given": 80, "choose": 40, "prove": 40}
     folder = chosen.save(tmp_path / "faster")
     again = Classifier.from_pretrained(folder)
-    assert again.batch_tokens == 16384 and again.execution == Execution(16384)
+    assert again.batch_tokens == 8192 and again.execution == Execution(8192)
     wanted = Classifier.from_pretrained(dense).predict(texts)
     assert again.predict(texts) == wanted
     content = json.loads(evidence.write(tmp_path / "evidence.json").read_text())
@@ -178,9 +178,8 @@ def test_lower_precision_is_near_and_is_not_saved(dense, texts, precision, tmp_p
 def test_plans_fit_their_encoders():
     for depth in (2, 3, 6, 12):
         for head in ("mean", "family"):
-            for plans in (untrained_plans(depth, head), trainable_plans(depth, head)):
-                for _, plan in plans:
-                    plan.resolve(depth)
+            chains = [*untrained_plans(depth, head), list(trainable_plans(depth, head))]
+            assert all(plan.resolve(depth) for chain in chains for _, plan in chain)
 
 
 def test_what_cannot_be_accelerated_is_refused(dense, texts, tmp_path):

@@ -106,7 +106,7 @@ def test_what_is_trained_is_kept_with_its_time(shop):
     again = make_contender("truncate:keep=0.5", shop)
     assert again.training_seconds == first.training_seconds
     np.testing.assert_array_equal(run(again), run(first))
-    assert len(shop.told) == 1
+    assert len(shop.tell.__self__) == 1
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from laconic.reduction import Plan, preset
 
 __all__ = ["Candidate", "thread_counts", "trainable_plans", "untrained_plans"]
 
-TOKEN_BUDGETS = (2048, 8192, 16384)
+TOKEN_BUDGETS = (2048, 8192)
 """Beside the usual 4,096."""
 
 
@@ -59,20 +59,27 @@ class Candidate:
         return PackedContender(self.build(original), self.name)
 
 
-def untrained_plans(depth: int, head: str) -> Iterator[tuple[str, Plan]]:
-    """Plans with their names, for an encoder of so many blocks and a head of this kind."""
-    for ratio in (0.03, 0.06, 0.1, 0.15):
-        yield f"tome ratio={ratio:g}", preset("tome", ratio=ratio)
-        if depth > 2:
-            late = preset("tome", ratio=2 * ratio, start=0.5)
-            yield f"tome ratio={2 * ratio:g} start=1/2", late
+def untrained_plans(depth: int, head: str) -> Iterator[list[tuple[str, Plan]]]:
+    """Chains of plans with their names, each from the boldest to the most careful.
+
+    Args:
+        depth: blocks of the encoder.
+        head: the kind of head; the family's own reads [CLS], which pooling would blur.
+    """
+    ratios = (0.15, 0.1, 0.06)
+    yield [(f"tome ratio={ratio:g}", preset("tome", ratio=ratio)) for ratio in ratios]
+    if depth > 2:
+        yield [
+            (f"tome ratio={ratio:g} start=1/2", preset("tome", ratio=ratio, start=0.5))
+            for ratio in (0.3, 0.2, 0.12, 0.06)
+        ]
+    methods = ("topk", "fca", "pool") if head == "mean" else ("topk", "fca")
     for place in _late_blocks(depth):
-        for keep in (0.75, 0.5, 0.25):
-            at = f"keep={keep:g} at={place}"
-            yield f"topk {at}", preset("topk", keep=keep, at=place)
-            yield f"fca {at}", preset("fca", keep=keep, at=place)
-            if head == "mean":
-                yield f"pool {at}", preset("pool", keep=keep, at=place)
+        for method in methods:
+            yield [
+                (f"{method} keep={keep:g} at={place}", preset(method, keep=keep, at=place))
+                for keep in (0.25, 0.5, 0.75)
+            ]
 
 
 def trainable_plans(depth: int, head: str) -> Iterator[tuple[str, Plan]]:

@@ -1,8 +1,9 @@
 """The search: try what needs no training, choose on one half of the texts, prove on the other.
 
 A candidate is looked at on a few texts first, and on all that are for choosing only if those do not
-speak against it. The bound that the proof asks for is asked of the choosing half already: a choice
-that just passes there would often fail the proof, and there is only one.
+speak against it; a more careful one of its kind only if it failed. The bound that the proof asks
+for is asked of the choosing half already: a choice that just passes there would often fail the
+proof, and there is only one.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ __all__ = ["GAIN", "accelerate"]
 GAIN = 1.05
 """The least speed-up, at the lower end of its interval, that is worth another model."""
 
-SCREENED = 128
+SCREENED = 96
 """Texts on which a candidate is looked at first."""
 
-TIMED = 96
+TIMED = 64
 """Texts that the clock runs."""
 
 ADMITTED = 2
@@ -50,6 +51,7 @@ ADMITTED = 2
 
 WAYS = ("the original, padded in arrival order", "the original, padded and sorted by length")
 PACKED = "packed"
+_PROMISING = "looked at on a few texts only: others are faster"
 
 
 @dataclass
@@ -72,14 +74,14 @@ class _Search:
         if candidate.name == PACKED:
             self.dense_seconds, self.dense_cost = seconds, cost
         failures = self.judge.failures(logits, numbers)
-        verdict = "looked at on a few texts only: others are faster"
+        verdict = _PROMISING
         test = require("scipy.stats", "bench").binom
         if test.sf(failures - 1, len(numbers), self.limit) < 1 - CONFIDENCE:
             verdict = "too many failures"
         elif candidate.name != PACKED and seconds >= self.dense_seconds:
             verdict = "not faster than packed"
         self._note(candidate, len(numbers), failures, cost, seconds, verdict)
-        return verdict.startswith("looked at")
+        return verdict == _PROMISING
 
     def admit(self, candidate: Candidate) -> bool:
         """Judge a candidate on all texts for choosing, by the bound that the proof will ask for."""
@@ -100,12 +102,10 @@ class _Search:
     def _run(self, candidate: Candidate, numbers: np.ndarray) -> tuple[float, float, np.ndarray]:
         classifier = candidate.build(self.original)
         encoded = classifier.encode([self.texts[number] for number in numbers])
-        best = float("inf")
-        for _ in range(2):
-            started = time.perf_counter()
-            forward = classifier.forward(encoded)
-            best = min(best, time.perf_counter() - started)
-        return best, float(forward.encoder_multiply_adds), forward.logits
+        started = time.perf_counter()
+        forward = classifier.forward(encoded)
+        seconds = time.perf_counter() - started
+        return seconds, float(forward.encoder_multiply_adds), forward.logits
 
     def _note(
         self,
@@ -128,7 +128,8 @@ class _Search:
             verdict=verdict,
             trained=candidate.classifier is not None,
         )
-        self.tell(f"{candidate.name}: {failures} of {documents} differ, {verdict}")
+        kept = verdict == _PROMISING
+        self.tell(f"{candidate.name}: {failures} of {documents}, {'goes on' if kept else verdict}")
 
 
 def accelerate(
@@ -257,28 +258,36 @@ def _best_plan(search: _Search) -> Candidate:
     search.screen(packed)
     search.admit(packed)
     depth = original.model.config.encoder_config.num_hidden_layers
-    plans = untrained_plans(depth, original.model.config.head)
-    candidates = [Candidate(name, plan) for name, plan in plans]
-    left = [candidate for candidate in candidates if search.screen(candidate)]
-    return _fastest(search, [packed, *_admitted(search, left)])
+    chains = [
+        [Candidate(name, plan) for name, plan in chain]
+        for chain in untrained_plans(depth, original.model.config.head)
+    ]
+    return _fastest(search, [packed, *_admitted(search, chains)])
 
 
-def _admitted(search: _Search, candidates: list[Candidate]) -> list[Candidate]:
-    """The fastest candidates that keep the limit on all texts for choosing."""
+def _admitted(search: _Search, chains: list[list[Candidate]]) -> list[Candidate]:
+    """The fastest candidates that keep the limit on all texts for choosing.
+
+    A chain goes from the boldest to the most careful; its next one is looked at when one fails.
+    """
+    rest = [iter(chain) for chain in chains]
+    heads = [next(filter(search.screen, chain), None) for chain in rest]
     good: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda c: search.tried[c.name].seconds_ratio):
-        if len(good) == ADMITTED:
-            break
-        if search.admit(candidate):
-            good.append(candidate)
+    while len(good) < ADMITTED and any(heads):
+        waiting = [place for place, head in enumerate(heads) if head is not None]
+        place = min(waiting, key=lambda place: search.tried[heads[place].name].seconds_ratio)
+        if search.admit(heads[place]):
+            good.append(heads[place])
+            heads[place] = None
+        else:
+            heads[place] = next(filter(search.screen, rest[place]), None)
     return good
 
 
 def _best_trained(search: _Search, best: Candidate, texts: Sequence[str]) -> Candidate:
     """The fastest with those that were fine-tuned briefly, the original teaching."""
     made = trained_candidates(search.original, texts, search.tell)
-    left = [candidate for candidate in made if search.screen(candidate)]
-    return _fastest(search, [best, *_admitted(search, left)])
+    return _fastest(search, [best, *_admitted(search, [[candidate] for candidate in made])])
 
 
 def _fastest(search: _Search, candidates: list[Candidate]) -> Candidate:
