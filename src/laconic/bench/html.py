@@ -134,8 +134,13 @@ def _columns(report: BenchReport) -> list[dict[str, Any]]:
     def add(head: str, about: str, cell: Any) -> None:
         columns.append({"head": head, "about": about, "cells": [cell(each) for each in results]})
 
+    # Micro F1 of single labels is their accuracy once more; the JSON has it.
+    micro = any((each.quality or {}).get("micro_f1") != (each.quality or {}).get("accuracy")
+                for each in results)  # fmt: skip
     for name, head in (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("micro_f1", "micro F1"),
                        ("mse", "mean squared error"), ("spearman", "Spearman")):  # fmt: skip
+        if name == "micro_f1" and not micro:
+            continue
         add(head, "with its 95 % bootstrap interval", lambda each, name=name: _quality(each, name))
     add(
         f"against {report.baseline}",

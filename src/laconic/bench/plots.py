@@ -53,10 +53,13 @@ def _look(report: BenchReport, result: ContenderResult) -> dict[str, str]:
 
 
 def _legend(figure: Any, axes: Any) -> None:
-    """Names below the plot, where they never hide a point."""
-    handles, _ = axes.get_legend_handles_labels()
+    """Names below the plot, where they never hide a point; the figure grows by their rows."""
+    handles, labels = axes.get_legend_handles_labels()
+    columns = 2 if max(map(len, labels)) > 20 else 3
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.19 * -(-len(handles) // columns))
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize="small"
+        handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize="small"
     )
 
 
@@ -136,7 +139,7 @@ def speedup_against_saving(report: BenchReport) -> Any:
     axes.annotate(
         "all of the saving",
         (most, most),
-        xytext=(-4, -12),
+        xytext=(0, -22),
         textcoords="offset points",
         ha="right",
         fontsize="small",
