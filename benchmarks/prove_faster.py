@@ -1,6 +1,6 @@
 """`laconic accelerate` on the dense models of train_focus.py; writes the evidence, no texts.
 
-    python benchmarks/accelerate.py --data $DATA --models DIRECTORY [--only bbc r8 20ng]
+    python benchmarks/prove_faster.py --data $DATA --models DIRECTORY [--only bbc r8 20ng]
 
 The texts are the test documents, which no model was trained on. BBC News has too few of them for
 0.5 %, so its limit is what they can prove; 20 Newsgroups, whose models are right in two of three
