@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from laconic.classifier import Classifier
 from laconic.data import Documents, LabelSpace
 from laconic.errors import DataError, LaconicWarning, ModelError
 from laconic.metrics import evaluate_logits
+from laconic.reduction import presets
 from laconic.training import TrainingSettings
 
 __all__ = ["Field", "further_seeds", "gather"]
@@ -111,8 +114,6 @@ def further_seeds(
     report: BenchReport, found: Field, seeds: int, texts: Sequence[str], labels: Any
 ) -> BenchReport:
     """Train what is trained with further seeds, and judge it on the same documents."""
-    import warnings
-
     qualities: dict[str, dict[str, dict[str, float]]] = {}
     first = found.shop.settings.seed
     for seed in range(first + 1, first + seeds):
@@ -121,7 +122,9 @@ def further_seeds(
         settings = replace(found.shop.settings, seed=seed)
         shop = replace(found.shop, settings=settings, dense=given)
         for text in found.names:
-            if text in found.skipped or getattr(_of(found, text), "training_seconds", None) is None:
+            # The linear contenders have no chance in them: another seed would be the same.
+            drawn = text.partition(":")[0] in presets() and text not in found.skipped
+            if not drawn or getattr(_of(found, text), "training_seconds", None) is None:
                 continue
             contender = make_contender(text, shop)
             with warnings.catch_warnings():
@@ -168,7 +171,5 @@ def _encoder(
 
 def _training_seconds(folder: Path) -> float | None:
     """What training took, as the model's own record says."""
-    import json
-
     record = folder / "training.json"
     return json.loads(record.read_text())["seconds"] if record.is_file() else None
