@@ -80,7 +80,7 @@ def main() -> None:
     space = LabelSpace.infer(documents.labels)
     dense = from_encoder(args.encoder, id2label=space.id2label, max_length=LENGTH, head="mean")
     reader = Classifier(args.encoder, method="dense", max_length=LENGTH)
-    reader._adopt(dense, load_tokenizer(args.encoder, {}))
+    reader.adopt(dense, load_tokenizer(args.encoder, {}))
     train = TrainingDocuments(reader.encode(documents.texts), space.encode(documents.labels))
     with tempfile.TemporaryDirectory() as folder:
         models = {name: with_plan(dense, PLANS[name]) for name in args.plans}

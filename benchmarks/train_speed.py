@@ -107,7 +107,7 @@ def train_packed(encoder: str, documents: Documents, clock: Clock, folder: str) 
     tokenizer = transformers.AutoTokenizer.from_pretrained(encoder)
     torch.manual_seed(0)
     model = classifier._new_model(space, classifier.plan, classifier.head)
-    classifier._adopt(model, tokenizer)
+    classifier.adopt(model, tokenizer)
     train = classifier._training_documents(documents, space, None)
     steps = round(len(documents) / DOCUMENTS_PER_STEP)
     budget = train.encoded.tokens // steps

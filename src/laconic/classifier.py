@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,12 +20,12 @@ import torch
 from safetensors import SafetensorError
 
 from laconic.data import Documents, LabelSpace, split_numbers
-from laconic.devices import resolve_device
+from laconic.devices import resolve_device, torch_threads
 from laconic.encoding import EncodedDocuments, encode
 from laconic.errors import DataError, LaconicWarning, ModelError, OutputError, PlanError
 from laconic.inference import Forward, run_model
 from laconic.metrics import evaluate_logits, predict_from_logits
-from laconic.model import LaconicForSequenceClassification, from_encoder
+from laconic.model import Execution, LaconicForSequenceClassification, from_encoder
 from laconic.model.loading import load_classifier, load_tokenizer
 from laconic.reduction import (
     Knowledge,
@@ -113,6 +114,7 @@ class Classifier:
         self.model: LaconicForSequenceClassification | None = None
         self.tokenizer: Any = None
         self.training: dict[str, Any] | None = None
+        self.execution = Execution(batch_tokens)
         self._checkpoints: Path | None = None
         self._trained = self.plan
 
@@ -124,7 +126,7 @@ class Classifier:
         source: str | Path,
         *,
         device: str = "auto",
-        batch_tokens: int = 4096,
+        batch_tokens: int | None = None,
         max_length: int | None = None,
         long: str | None = None,
         method_options: Mapping[str, float] | None = None,
@@ -136,7 +138,7 @@ class Classifier:
         Args:
             source: a directory or a Hub name.
             device: see the class.
-            batch_tokens: see the class.
+            batch_tokens: see the class; None for the model's own, or else the class's default.
             max_length: another limit than the model's own.
             long: another policy for long documents than the model's own.
             method_options: another share than the one it was trained with; see `with_options`.
@@ -146,16 +148,23 @@ class Classifier:
         Raises:
             ModelError: if it is not a classifier, or cannot be read.
         """
-        classifier = cls(
-            source, method="dense", device=device, batch_tokens=batch_tokens, knowledge=knowledge
-        )
         model = load_classifier(str(source), **loading)
-        model.knowledge = classifier.knowledge
         config = model.config
+        execution = Execution.from_dict(config.execution)
+        if batch_tokens is not None:
+            execution = replace(execution, batch_tokens=batch_tokens)
+        classifier = cls(
+            source,
+            method="dense",
+            device=device,
+            batch_tokens=execution.batch_tokens,
+            knowledge=knowledge,
+        )
+        model.knowledge = classifier.knowledge
         config.max_length = max_length or config.max_length
         config.long = long or config.long
         classifier.plan = config.reduction_plan()
-        classifier._adopt(model, load_tokenizer(str(source), loading))
+        classifier.adopt(model, load_tokenizer(str(source), loading), execution)
         return classifier.with_options(**method_options) if method_options else classifier
 
     def save(self, directory: str | Path) -> Path:
@@ -169,6 +178,12 @@ class Classifier:
         """
         folder = Path(directory)
         model = self._fitted()
+        if self.execution.precision != "float32":
+            raise ModelError(
+                f"a model that runs in {self.execution.precision} is not saved, since its weights "
+                "are rounded; save the one that it was made from, with the execution in its "
+                "configuration"
+            )
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as part:
@@ -243,7 +258,7 @@ class Classifier:
             documents = documents.select(rows)
         self._checkpoints = None if out is None else Path(out) / "checkpoints"
         torch.manual_seed(settings.seed)
-        self._adopt(
+        self.adopt(
             self._new_model(space, self.plan, self.head), load_tokenizer(self.source, self.loading)
         )
         train = self._training_documents(documents, space, teacher)
@@ -265,7 +280,7 @@ class Classifier:
         guide = None if teacher is None else teacher._fitted().to(self.device)
         model, record = training.run(self.model, train, held_out, guide)
         self.plan = training.plan
-        self._adopt(model, self.tokenizer)
+        self.adopt(model, self.tokenizer)
         record["lengths"] = vars(train.encoded.report)
         record["source"] = Path(self.source).name
         if teacher is not None:
@@ -436,7 +451,8 @@ class Classifier:
         self, encoded: EncodedDocuments, progress: Callable[[int], None] | None = None
     ) -> Forward:
         """Run the model over encoded documents: logits, and what they cost."""
-        return run_model(self._fitted(), encoded, self.batch_tokens, progress)
+        with torch_threads(self.execution.threads):
+            return run_model(self._fitted(), encoded, self.batch_tokens, progress)
 
     def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
         """Probabilities `(documents, labels)`: softmax, or a sigmoid each where several may hold.
@@ -489,8 +505,22 @@ class Classifier:
 
     # ---- inside --------------------------------------------------------------------------------
 
-    def _adopt(self, model: LaconicForSequenceClassification, tokenizer: Any) -> None:
-        self.model = model.to(self.device).eval()
+    def adopt(
+        self,
+        model: LaconicForSequenceClassification,
+        tokenizer: Any,
+        execution: Execution | None = None,
+    ) -> None:
+        """Take over a model with its tokenizer, and run it as `execution` says.
+
+        Args:
+            model: the model; it is moved to this classifier's device.
+            tokenizer: its tokenizer.
+            execution: how to run it; None for this classifier's token budget alone.
+        """
+        self.execution = (execution or Execution(self.batch_tokens)).on(self.device)
+        self.batch_tokens = self.execution.batch_tokens
+        self.model = self.execution.convert(model.to(self.device).eval())
         self.tokenizer = tokenizer
         self._trained = model.config.reduction_plan()
 

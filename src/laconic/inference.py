@@ -24,11 +24,13 @@ class Forward:
         logits: `(documents, labels)` float32, in the documents' order.
         encoder_multiply_adds: of the encoder's blocks, all documents together.
         multiply_adds: of all matrix products, the head's included.
+        tokens_by_block: tokens that went through each block's feed-forward, all documents together.
     """
 
     logits: np.ndarray
     encoder_multiply_adds: int
     multiply_adds: int
+    tokens_by_block: tuple[int, ...] = ()
 
 
 def batches(
@@ -56,6 +58,7 @@ def run_model(
     """
     logits = np.zeros((len(encoded), model.num_labels), dtype=np.float32)
     encoder = everything = 0
+    alive: list[int] = []
     with torch.inference_mode():
         for numbers, inputs in batches(encoded, budget, model.device):
             output = model(**inputs, output_trace="sizes")
@@ -63,6 +66,8 @@ def run_model(
             trace: Trace = output.trace
             encoder += trace.encoder_multiply_adds
             everything += trace.multiply_adds
+            blocks = [sum(block) for block in trace.tokens_alive()]
+            alive = [a + b for a, b in zip(alive or [0] * len(blocks), blocks, strict=True)]
             if progress is not None:
                 progress(len(numbers))
-    return Forward(logits, encoder, everything)
+    return Forward(logits, encoder, everything, tuple(alive))

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from laconic.allocator import keep_freed_memory
+from laconic.cli.accelerate import accelerate
 from laconic.cli.bench import BenchCommand, bench
 from laconic.cli.demo import demo
 from laconic.cli.evaluate import evaluate
@@ -76,8 +77,18 @@ app.command(
 )(predict)
 app.command(
     cls=BenchCommand,
-    epilog=_example("laconic bench test.csv --models model/ dense-model/"),
+    epilog=_example(
+        "laconic bench test.csv --models model/ dense-model/",
+        "laconic bench test.csv --train train.csv --contenders dense focus-pfc pipeline sorted "
+        "onnx tfidf --report report.html",
+    ),
 )(bench)
+app.command(
+    epilog=_example(
+        "laconic accelerate my-classifier/ texts.csv --out faster/",
+        "laconic accelerate my-classifier/ texts.csv --out faster/ --max-disagreement 1%",
+    )
+)(accelerate)
 app.command(epilog=_example("laconic demo --out laconic-demo"))(demo)
 app.command(epilog=_example("laconic methods"))(methods)
 app.command(epilog=_example("laconic info model/"))(info)

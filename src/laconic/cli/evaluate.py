@@ -27,7 +27,7 @@ def evaluate(
     keep: o.Keep = None,
     budget: o.Budget = None,
     json: o.Json = False,
-    batch_tokens: o.BatchTokens = 4096,
+    batch_tokens: o.BatchTokens = None,
     device: o.Device = "auto",
     config: o.Config = None,
     debug: o.Debug = False,

@@ -347,11 +347,64 @@ Stock = Annotated[
     bool,
     _flag(
         "--stock",
-        "Also run the first dense model as plain transformers do, on padded batches.",
+        "The contenders pipeline and sorted: the dense model as transformers run it.",
         MEASUREMENT,
     ),
 ]
 NoMemory = Annotated[bool, _flag("--no-memory", "Do not measure memory.", MEASUREMENT)]
+BenchTraining = Annotated[
+    str | None,
+    _option(
+        "--train",
+        "Documents to train contenders on, as DATA.",
+        DATA,
+        metavar="DATA",
+        show_default="nothing is trained",
+    ),
+]
+BenchEncoder = Annotated[
+    str | None,
+    _option(
+        "--encoder",
+        "Encoder that contenders are trained from: a Hub name or a directory.",
+        MODEL,
+        metavar="NAME",
+        show_default="as in train",
+    ),
+]
+Seeds = Annotated[
+    int,
+    _option("--seeds", "Train so many times, for quality.", TRAINING, metavar="N", min=1),
+]
+Cache = Annotated[
+    Path | None,
+    _option(
+        "--cache",
+        "Where trained contenders are kept.",
+        TRAINING,
+        metavar="DIR",
+        show_default="the user's cache",
+    ),
+]
+Timed = Annotated[
+    int | None,
+    _option(
+        "--timed",
+        "Documents in a round of the clock; quality is judged on all.",
+        MEASUREMENT,
+        metavar="N",
+        min=1,
+        show_default="all",
+    ),
+]
+ReportFile = Annotated[
+    Path | None,
+    _option("--report", "Write a report as one HTML file.", OUTPUT, metavar="FILE.html"),
+]
+PlotsDirectory = Annotated[
+    Path | None,
+    _option("--plots", "Write the report's plots as PNG files.", OUTPUT, metavar="DIR"),
+]
 Limit = Annotated[
     int | None,
     _option("--limit", "Use the first N documents.", DATA, metavar="N", min=1, show_default="all"),
@@ -361,7 +414,7 @@ Threads = Annotated[
     _option("--threads", "Threads of torch.", MEASUREMENT, metavar="N", min=1, show_default="all"),
 ]
 SampleSeed = Annotated[
-    int, _option("--seed", "Of the choice of documents run alone.", MEASUREMENT, metavar="N")
+    int, _option("--seed", "Of training, and of the choice of documents.", MEASUREMENT, metavar="N")
 ]
 
 # Where it goes, and on what it runs.
@@ -385,7 +438,15 @@ JsonLines = Annotated[
     bool, _flag("--json", "JSON Lines on standard output, whatever the input.", OUTPUT)
 ]
 BatchTokens = Annotated[
-    int, _option("--batch-tokens", "Tokens of a packed batch.", OUTPUT, metavar="N", min=16)
+    int | None,
+    _option(
+        "--batch-tokens",
+        "Tokens of a packed batch.",
+        OUTPUT,
+        metavar="N",
+        min=16,
+        show_default="the model's own, or 4096",
+    ),
 ]
 Device = Annotated[str, _option("--device", "auto, cpu, cuda or cuda:N.", OUTPUT, metavar="NAME")]
 Config = Annotated[

@@ -37,7 +37,7 @@ def predict(
     probabilities: o.Probabilities = False,
     overwrite: o.Overwrite = False,
     json: o.JsonLines = False,
-    batch_tokens: o.BatchTokens = 4096,
+    batch_tokens: o.BatchTokens = None,
     device: o.Device = "auto",
     config: o.Config = None,
     debug: o.Debug = False,

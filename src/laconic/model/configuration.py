@@ -35,6 +35,7 @@ class LaconicConfig(PreTrainedConfig):
         long: what happens to longer documents: `"truncate"`, `"head-tail"` or `"windows"`.
         window_overlap: tokens that neighbouring windows share.
         separator_id: the token that ends a text ([SEP]); combination tokens start from it.
+        execution: how to run the model, as `Execution.to_dict` gives it; None for the defaults.
 
     Raises:
         PlanError: if the plan is wrong or does not fit the encoder.
@@ -60,6 +61,7 @@ class LaconicConfig(PreTrainedConfig):
     long: str = "truncate"
     window_overlap: int = 64
     separator_id: int | None = None
+    execution: dict | None = None
     pad_token_id: int | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
