@@ -8,7 +8,7 @@ import pytest
 import torch
 from method_table import METHODS, build, pad
 
-from laconic import Plan
+from laconic import LaconicForSequenceClassification, Plan, preset
 from laconic.errors import PlanError
 from laconic.model import with_plan
 from laconic.reduction import (
@@ -112,6 +112,18 @@ def test_what_was_learned_is_taken_over_by_the_same_part_at_the_same_block():
     assert new.learned["1"]["select"].threshold.item() == pytest.approx(0.123)
     assert new.learned["2"]["select"].threshold.item() == pytest.approx(0.8)
     assert len(with_plan(old, Plan("dense")).learned) == 0
+
+
+def test_a_module_starts_as_it_says_and_is_loaded_as_it_was(tmp_path):
+    model = with_plan(build(METHODS["dense"]), preset("transkimmer", start=1.5))
+    network = model.learned["2"]["score"]
+    assert network.output.bias.item() == 1.5
+    with torch.no_grad():
+        network.output.bias.fill_(-0.25)
+    model.save_pretrained(tmp_path)
+    loaded = LaconicForSequenceClassification.from_pretrained(tmp_path)
+    assert loaded.learned["2"]["score"].output.bias.item() == -0.25
+    assert loaded.learned["1"]["score"].output.bias.item() == 1.5
 
 
 def test_thresholds_are_frozen_to_plain_numbers():

@@ -19,6 +19,7 @@ from laconic.reduction import (
 
 PRUNING = {"keep": 0.9, "heads": "auto", "drop": "keys", "pin": "ends"}
 COMBINING = {"combine_at": 7 / 12, "tokens": 8}
+AIMING = {"target": 0.5, "strength": 10.0, "pin": "first"}
 OPTIONS = {
     "dense": {},
     "focus-p": PRUNING,
@@ -35,15 +36,12 @@ OPTIONS = {
         "score": "by-word",
         "pin": "ends",
     },
-    "ltp": {
-        "target": 0.5,
-        "strength": 10.0,
-        "threshold": 0.5,
-        "temperature": 0.1,
-        "gradients": False,
-        "pin": "first",
-    },
+    "ltp": AIMING | {"threshold": 0.5, "temperature": 0.1, "gradients": False},
     "ltp-paper": {"threshold": 1.0, "temperature": 0.128, "regularizer": 0.1, "pin": "first"},
+    "power-bert": AIMING | {"bins": 100, "regularizer": 0.0},
+    "transkimmer": AIMING
+    | {"hidden": 32, "regularizer": 0.0, "temperature": 1.0, "noise": True, "start": 2.0},
+    "adapler": AIMING | {"hidden": 32, "saliency": 0.1, "threshold": 0.5, "temperature": 0.1},
     "tome": {"ratio": 0.2, "start": 0, "rule": "mean"},
     "fca": {"keep": 0.25, "at": 1 / 3, "tokens": 1, "weighted": True},
     "pool": {"keep": 0.25, "at": 1 / 3},
@@ -89,10 +87,15 @@ def test_dense_removes_nothing():
         (
             "focus-x",
             {},
-            "focus-p, focus-pf, focus-pfc, lat, ltp, ltp-paper, pool, power-bert, random, thr",
+            "focus-c, focus-p, focus-pf, focus-pfc, ",
         ),
         ("topk", {"score": "best"}, "score.kind must be one of by-word, column-mean, first-row, "),
         ("tome", {"ratio": 0.6}, "ratio must be a number in [0, 0.5], got 0.6"),
+        ("topk", {"score": "predictor"}, "select must be one that learns for 'predictor', "),
+        ("ltp", {"target": 0}, "target must be a number in (0, 1], got 0"),
+        ("power-bert", {"bins": 0}, "bins must be a whole number above 0, got 0"),
+        ("adapler", {"hidden": 0}, "hidden must be a whole number above 0, got 0"),
+        ("transkimmer", {"noise": 1}, "noise must be true or false, got 1"),
         ("tome", {"rule": "x"}, "rule must be 'mean', 'norm' or 'prune', got 'x'"),
         ("fca", {"tokens": 0}, "tokens must be a whole number above 0, got 0"),
         ("dense", {"keep": 1}, "'keep' is not an option of 'dense'; its options are none"),

@@ -141,7 +141,9 @@ LEARNED = ("ltp", "ltp-paper", "power-bert", "transkimmer", "adapler")
 def test_methods_that_learn_land_on_their_target_and_end_as_plain_plans(
     encoder, dense, method, tmp_path
 ):
-    settings = TrainingSettings(epochs=2, learning_rate=1e-3, batch_tokens=512, seed=1)
+    # A predictor that has hardly learned finds one word as important as another.
+    epochs = 8 if method == "transkimmer" else 2
+    settings = TrainingSettings(epochs=epochs, learning_rate=1e-3, batch_tokens=512, seed=1)
     classifier = Classifier(encoder, method=method, target_flops=0.6)
     classifier.fit(*long_documents(), settings=settings)
     assert share(classifier, dense, long_documents(30, seed=9)[0]) == pytest.approx(0.6, rel=0.05)

@@ -167,10 +167,19 @@ class _KillAfter(TrainerCallback):
         self.left -= 1
 
 
-# A run under a plan has a dense stage first: the kill comes in one and in the other.
+# A run under a plan has a dense stage first, and some a soft one then: the kill comes in each.
 @pytest.mark.parametrize(
     ("method", "share"),
-    [("dense", 0.6), ("focus-pf", 0.4), ("focus-pf", 0.9), ("lat", 0.9), ("token-drop", 0.6)],
+    [
+        ("dense", 0.6),
+        ("focus-pf", 0.4),
+        ("focus-pf", 0.9),
+        ("lat", 0.9),
+        ("token-drop", 0.6),
+        ("ltp", 0.9),
+        ("ltp-paper", 0.8),
+        ("ltp-paper", 0.95),
+    ],
 )
 def test_a_killed_run_goes_on_where_it_was(encoder, tmp_path, monkeypatch, method, share):
     settings = replace(QUICK, epochs=4)
@@ -191,6 +200,17 @@ def test_a_killed_run_goes_on_where_it_was(encoder, tmp_path, monkeypatch, metho
     assert resumed.training["resumed"]
     assert resumed.training["steps"] == steps
     assert same_weights(whole, resumed)
+
+
+def test_a_finished_stage_of_part_of_an_epoch_is_not_trained_further(encoder, tmp_path):
+    settings = replace(QUICK, epochs=2.5)
+    whole = trained(encoder, settings=settings, out=tmp_path)
+    again = trained(encoder, settings=settings, out=tmp_path, resume=True)
+    assert again.training["resumed"]
+    assert again.training["steps"] == whole.training["steps"]
+    # All but the summary, which the Trainer writes when the last checkpoint is there.
+    assert again.training["history"] == whole.training["history"][:-1]
+    assert same_weights(whole, again)
 
 
 def test_a_plan_begins_after_a_dense_stage_of_the_same_steps(encoder):

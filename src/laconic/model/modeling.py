@@ -118,6 +118,10 @@ class LaconicForSequenceClassification(PreTrainedModel):
         for layer in self.plan.skipped:
             self.backbone.blocks[layer] = nn.Identity()
         self.post_init()
+        # transformers has set the weights of the layers that they are made of.
+        for module in self.learned.modules():
+            if isinstance(module, Learned):
+                module.start()
 
     @classmethod
     def from_encoder(cls, source: str, **options: Any) -> LaconicForSequenceClassification:
@@ -211,8 +215,6 @@ class LaconicForSequenceClassification(PreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, Combiner):
             nn.init.normal_(module.tokens)
-        elif isinstance(module, Learned):
-            module.start()
 
     # ---- the forward pass ----------------------------------------------------------------------
 

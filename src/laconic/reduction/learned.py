@@ -29,10 +29,7 @@ class Learned(nn.Module):
     learning_rate: ClassVar[float | None] = None
 
     def start(self) -> None:
-        """Set the weights to what training starts from, with `torch.nn.init` alone.
-
-        Loading replaces those functions, so that they leave weights alone that were loaded.
-        """
+        """Set the weights to what training starts from."""
         raise TypeError(f"{type(self).__name__} does not say what its weights start from")
 
 

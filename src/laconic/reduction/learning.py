@@ -36,8 +36,8 @@ class LearnedSelector(Selector):
 
     Attributes:
         target: multiply-adds to reach, over the dense model's; None for no target.
-        strength: the penalty is `strength · (reached − target)²`, as in LTMP (TMLR 2023), whose 10
-            is the default.
+        strength: the penalty is `strength · (reached − target)²`, as in LTMP (arXiv 2307.10780),
+            whose 10 is the default.
         regularizer: the penalty has this times the mean mask of all blocks as well, the λ of the
             papers on Learned Token Pruning and Transkimmer.
     """

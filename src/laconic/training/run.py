@@ -17,7 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.torch import load_file
+from transformers import TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from laconic.errors import OutputError, TrainingError
 from laconic.model import LaconicForSequenceClassification
@@ -92,7 +96,12 @@ def train_model(
         )
         set_progress(trainer, progress, model.config.reduction_plan().name)
         started = time.perf_counter()
-        trainer.train(resume_from_checkpoint=last)
+        done = None if last is None else _finished(Path(last))
+        if done is None:
+            trainer.train(resume_from_checkpoint=last)
+        else:
+            trainer.state = done
+            model.load_state_dict(load_file(_chosen(done, Path(last)) / SAFE_WEIGHTS_NAME))
         seconds = time.perf_counter() - started
         model.eval()
     return {
@@ -106,6 +115,18 @@ def train_model(
         "best_validation_loss": trainer.state.best_metric,
         "history": trainer.state.log_history,
     }
+
+
+def _finished(last: Path) -> TrainerState | None:
+    """The state of a run whose last checkpoint is its end: the Trainer would go a step further."""
+    state = TrainerState.load_from_json(str(last / TRAINER_STATE_NAME))
+    return state if state.global_step >= state.max_steps else None
+
+
+def _chosen(state: TrainerState, last: Path) -> Path:
+    """The checkpoint that a finished run ends with: the best one, where one was looked for."""
+    best = state.best_model_checkpoint
+    return last if best is None else last.parent / Path(best).name
 
 
 def _callbacks(
@@ -149,7 +170,7 @@ def _remove_unfinished(checkpoints: Path) -> None:
     The Trainer writes its state last, so that one without it is not whole.
     """
     for folder in checkpoints.glob("checkpoint-*"):
-        if not (folder / "trainer_state.json").is_file():
+        if not (folder / TRAINER_STATE_NAME).is_file():
             shutil.rmtree(folder)
 
 
