@@ -23,7 +23,7 @@ from laconic.encoding import EncodedDocuments, encode
 from laconic.errors import DataError, LaconicWarning, ModelError, OutputError, PlanError
 from laconic.inference import Forward, run_model
 from laconic.metrics import evaluate_logits, predict_from_logits
-from laconic.model import LaconicForSequenceClassification, from_encoder
+from laconic.model import LaconicConfig, LaconicForSequenceClassification, from_encoder
 from laconic.model.loading import load_classifier, load_tokenizer
 from laconic.reduction import Plan, preset
 from laconic.training import TrainingDocuments, TrainingSettings
@@ -278,10 +278,19 @@ class Classifier:
         """The labels with the type of the problem."""
         return LabelSpace(tuple(self.classes_), self._problem())
 
-    def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> EncodedDocuments:
-        """Tokenise documents as this model reads them; says once how many were too long."""
+    def encode(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, tell: bool = True
+    ) -> EncodedDocuments:
+        """Tokenise documents as this model reads them; says once how many were too long.
+
+        Args:
+            texts: the documents.
+            pairs: their second texts.
+            tell: whether to warn; the report of what was too long is in the result all the same.
+        """
         encoded = self._encode(texts, pairs)
-        self._tell(encoded)
+        if tell:
+            self._tell(encoded)
         return encoded
 
     def _encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> EncodedDocuments:
@@ -308,6 +317,16 @@ class Classifier:
                 LaconicWarning,
                 stacklevel=3,
             )
+
+    @property
+    def model_config(self) -> LaconicConfig:
+        """The configuration of the trained model."""
+        return self._fitted().config
+
+    @property
+    def dtype_name(self) -> str:
+        """The type of the weights, such as `"float32"`."""
+        return str(self._fitted().dtype).removeprefix("torch.")
 
     @property
     def limit(self) -> int:

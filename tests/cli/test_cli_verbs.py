@@ -179,7 +179,9 @@ def test_methods_and_info(run, model):
     assert "focus-pfc" in run("info", model).stdout
 
 
-@pytest.mark.parametrize("verb", ["", *"train evaluate predict bench demo methods info".split()])
+@pytest.mark.parametrize(
+    "verb", ["", *"train evaluate predict bench serve export demo methods info".split()]
+)
 def test_help_fits_the_terminal(run, verb):
     result = run(*verb.split(), "--help")
     assert result.exit_code == 0 and result.stderr == ""

@@ -17,6 +17,7 @@ from laconic.cli.group import LaconicGroup
 from laconic.cli.info import info
 from laconic.cli.methods import methods
 from laconic.cli.predict import predict
+from laconic.cli.serve import serve
 from laconic.cli.train import train
 
 __all__ = ["app", "main"]
@@ -78,6 +79,7 @@ app.command(
     cls=BenchCommand,
     epilog=_example("laconic bench test.csv --models model/ dense-model/"),
 )(bench)
+app.command(epilog=_example("laconic serve model/ --port 3000"))(serve)
 app.command(epilog=_example("laconic demo --out laconic-demo"))(demo)
 app.command(epilog=_example("laconic methods"))(methods)
 app.command(epilog=_example("laconic info model/"))(info)
