@@ -120,7 +120,7 @@ def _finish(scores: Tensor, values: Tensor, request: ScoreRequest) -> Tensor:
 def _choose(query: Tensor, packing: Packing, dropout: float, window: int | None) -> str:
     if packing.backend != "auto":
         return packing.backend
-    if torch.compiler.is_exporting():
+    if packing.layout.symbolic:
         return "masked"
     if query.device.type == "cpu":
         return "loop"

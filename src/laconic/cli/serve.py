@@ -92,24 +92,25 @@ def serve(
         request_timeout=request_timeout,
         auto_truncate=not no_auto_truncate,
     )
-    bound = listen(host, port)
-    if threads is not None:
-        import torch
+    # The port first: an address that is taken should not cost the time of loading.
+    with listen(host, port) as bound:
+        if threads is not None:
+            import torch
 
-        torch.set_num_threads(threads)
-    classifier = Classifier.from_pretrained(
-        model,
-        device=device,
-        batch_tokens=batch_tokens,
-        max_length=max_length,
-        long=None if long is None else str(long),
-    )
-    name = Path(model).resolve().name if Path(model).exists() else model
-    app = make_app(Service(classifier, limits), name=name, api_key=api_key)
-    serve_app(
-        app,
-        bound,
-        patience=2 * request_timeout,
-        ready=lambda address: say(f"serving {name} at {address}; {address}/docs describes it"),
-    )
+            torch.set_num_threads(threads)
+        classifier = Classifier.from_pretrained(
+            model,
+            device=device,
+            batch_tokens=batch_tokens,
+            max_length=max_length,
+            long=None if long is None else str(long),
+        )
+        name = Path(model).resolve().name if Path(model).exists() else model
+        app = make_app(Service(classifier, limits), name=name, api_key=api_key)
+        serve_app(
+            app,
+            bound,
+            patience=2 * request_timeout,
+            ready=lambda address: say(f"serving {name} at {address}; {address}/docs describes it"),
+        )
     say("stopped; all accepted requests were answered")

@@ -157,16 +157,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
         inputs = pack_inputs(
             input_ids, attention_mask, token_type_ids, cu_seq_lens_q, self.backbone
         )
-        trace = Trace(documents=len(inputs.layout))
-        stream = self._embed(inputs, trace)
-        detailed = output_trace is True
-        for layer in range(self.plan.depth):
-            if layer in self.plan.skipped:
-                continue
-            step = self._combine if layer == self.plan.combining else self._block
-            stream = step(layer, stream, trace, detailed)
-        hidden = Ragged(self.backbone.finish(stream.hidden), stream.layout)
-        logits = self._classify(hidden, stream.weights, trace)
+        logits, trace = self.walk(inputs, detailed=output_trace is True)
         if document_windows is not None:
             logits = Ragged(logits, Layout.from_lengths(document_windows)).mean()
         loss = None
@@ -178,6 +169,23 @@ class LaconicForSequenceClassification(PreTrainedModel):
                 labels=labels, pooled_logits=logits, config=self.config, **kwargs
             )
         return LaconicOutput(loss=loss, logits=logits, trace=trace if output_trace else None)
+
+    def walk(self, inputs: PackedInputs, *, detailed: bool = False) -> tuple[Tensor, Trace]:
+        """Logits `(windows, labels)` of a packed row, and what it took to get them.
+
+        Args:
+            inputs: the row, checked already.
+            detailed: whether the trace carries alive tokens and importances.
+        """
+        trace = Trace(documents=len(inputs.layout))
+        stream = self._embed(inputs, trace)
+        for layer in range(self.plan.depth):
+            if layer in self.plan.skipped:
+                continue
+            step = self._combine if layer == self.plan.combining else self._block
+            stream = step(layer, stream, trace, detailed)
+        hidden = Ragged(self.backbone.finish(stream.hidden), stream.layout)
+        return self._classify(hidden, stream.weights, trace), trace
 
     def _embed(self, inputs: PackedInputs, trace: Trace) -> Stream:
         layout = inputs.layout
@@ -235,13 +243,13 @@ class LaconicForSequenceClassification(PreTrainedModel):
         return stream
 
     def _combine(self, layer: int, stream: Stream, trace: Trace, detailed: bool) -> Stream:
-        own = stream.embedded
-        embedded = Ragged(stream.hidden, stream.layout).select(own)
-        documents = len(stream.layout)
-        combination = stream.hidden[~own].view(documents, -1, self.backbone.width)
+        embedded = Ragged(stream.hidden, stream.layout).select(stream.embedded)
+        documents, m = len(stream.layout), len(self.combiner.tokens)
+        # They stand at the end of each document.
+        last = torch.arange(-m, 0, device=stream.hidden.device)
+        combination = stream.hidden[stream.layout.offsets[1:, None] + last]
         combined, groups = self.combiner(embedded.values, embedded.layout, combination)
-        m = combined.shape[1]
-        layout = Layout.from_lengths([m] * documents, stream.hidden.device)
+        layout = stream.layout.of_equal(m)
         origins = torch.full((layout.tokens,), -1, device=stream.hidden.device)
         after = Stream(combined.flatten(0, 1), layout, origins, lengths=stream.lengths)
         trace.layers.append(

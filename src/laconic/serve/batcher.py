@@ -64,6 +64,7 @@ class Batcher:
         >>> batcher.submit([("a", 1), ("b", 1)])[1].result().value
         'B'
         >>> batcher.close()
+        True
     """
 
     def __init__(

@@ -66,7 +66,6 @@ def serve_app(
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-        bound.close()
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
