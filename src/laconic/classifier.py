@@ -20,8 +20,16 @@ from safetensors import SafetensorError
 from laconic.data import Documents, LabelSpace, split_validation
 from laconic.devices import resolve_device
 from laconic.encoding import EncodedDocuments, encode
-from laconic.errors import DataError, LaconicWarning, ModelError, OutputError, PlanError
-from laconic.inference import Forward, run_model
+from laconic.errors import (
+    DataError,
+    DeviceError,
+    LaconicWarning,
+    ModelError,
+    OutputError,
+    PlanError,
+)
+from laconic.export import is_export, load_export
+from laconic.inference import Forward, Runner, TorchRunner
 from laconic.metrics import evaluate_logits, predict_from_logits
 from laconic.model import LaconicConfig, LaconicForSequenceClassification, from_encoder
 from laconic.model.loading import load_classifier, load_tokenizer
@@ -33,6 +41,7 @@ from laconic.unknown import count_unknown
 __all__ = ["Classifier"]
 
 DEFAULT_MODEL = "bert-base-uncased"
+BACKENDS = ("auto", "torch", "onnx")
 
 
 class Classifier:
@@ -95,6 +104,7 @@ class Classifier:
         self.batch_tokens = batch_tokens
         self.loading = loading
         self.model: LaconicForSequenceClassification | None = None
+        self._runner: Runner | None = None
         self.tokenizer: Any = None
         self.training: dict[str, Any] | None = None
         self._checkpoints: Path | None = None
@@ -110,6 +120,7 @@ class Classifier:
         batch_tokens: int = 4096,
         max_length: int | None = None,
         long: str | None = None,
+        backend: str = "auto",
         **loading: Any,
     ) -> Self:
         """Load a trained classifier: a laconic model, or a fine-tuned one of transformers (dense).
@@ -120,18 +131,34 @@ class Classifier:
             batch_tokens: see the class.
             max_length: another limit than the model's own.
             long: another policy for long documents than the model's own.
+            backend: `"torch"`, `"onnx"` for what `laconic export` wrote, or `"auto"` to tell by the
+                directory.
             **loading: as in transformers.
 
         Raises:
             ModelError: if it is not a classifier, or cannot be read.
         """
+        if backend not in BACKENDS:
+            raise ModelError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+        exported = is_export(source)
+        if exported and backend == "torch":
+            raise ModelError(
+                f"{source} holds an export, which torch cannot run; use backend='onnx', or the "
+                "model that it was made from"
+            )
+        onnx = exported or backend == "onnx"
+        device = _device_of_export(device) if onnx else device
         classifier = cls(source, method="dense", device=device, batch_tokens=batch_tokens)
-        model = load_classifier(str(source), **loading)
-        config = model.config
+        if onnx:
+            runner = load_export(source)
+            classifier._runner, classifier.tokenizer = runner, load_tokenizer(str(source), {})
+        else:
+            model = load_classifier(str(source), **loading)
+            classifier._adopt(model, load_tokenizer(str(source), loading))
+        config = classifier.model_config
         config.max_length = max_length or config.max_length
         config.long = long or config.long
         classifier.plan = config.reduction_plan()
-        classifier._adopt(model, load_tokenizer(str(source), loading))
         return classifier
 
     def save(self, directory: str | Path) -> Path:
@@ -144,7 +171,7 @@ class Classifier:
             OutputError: if the directory cannot be written, or the disk is full.
         """
         folder = Path(directory)
-        model = self._fitted()
+        model = self.torch_model()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as part:
@@ -270,7 +297,7 @@ class Classifier:
     @property
     def classes_(self) -> list[str]:
         """The labels' names, in the order of the logits."""
-        names = self._fitted().config.id2label
+        names = self.model_config.id2label
         return [names[number] for number in range(len(names))]
 
     @property
@@ -294,7 +321,7 @@ class Classifier:
         return encoded
 
     def _encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> EncodedDocuments:
-        config = self._fitted().config
+        config = self.model_config
         return encode(
             self.tokenizer,
             texts,
@@ -321,19 +348,19 @@ class Classifier:
     @property
     def model_config(self) -> LaconicConfig:
         """The configuration of the trained model."""
-        return self._fitted().config
+        return self._ready().config
 
     @property
     def dtype_name(self) -> str:
         """The type of the weights, such as `"float32"`."""
-        return str(self._fitted().dtype).removeprefix("torch.")
+        return self._ready().dtype_name
 
     @property
     def limit(self) -> int:
         """Most tokens of a document or window, special tokens included."""
-        model = self._fitted()
-        most = model.backbone.longest_document or 512
-        return min(model.config.max_length or min(512, most), most)
+        runner = self._ready()
+        most = runner.longest_document or 512
+        return min(runner.config.max_length or min(512, most), most)
 
     def logits(
         self,
@@ -349,7 +376,7 @@ class Classifier:
         self, encoded: EncodedDocuments, progress: Callable[[int], None] | None = None
     ) -> Forward:
         """Run the model over encoded documents: logits, and what they cost."""
-        return run_model(self._fitted(), encoded, self.batch_tokens, progress)
+        return self._ready().run(encoded, self.batch_tokens, progress)
 
     def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
         """Probabilities `(documents, labels)`: softmax, or a sigmoid each where several may hold.
@@ -404,20 +431,42 @@ class Classifier:
 
     def _adopt(self, model: LaconicForSequenceClassification, tokenizer: Any) -> None:
         self.model = model.to(self.device).eval()
+        self._runner = TorchRunner(self.model)
         self.tokenizer = tokenizer
 
-    def _fitted(self) -> LaconicForSequenceClassification:
-        if self.model is None:
+    def _ready(self) -> Runner:
+        if self._runner is None:
             raise ModelError(
                 "this classifier is not trained yet; call fit, or use Classifier.from_pretrained"
+            )
+        return self._runner
+
+    def torch_model(self) -> LaconicForSequenceClassification:
+        """The trained model.
+
+        Raises:
+            ModelError: if there is none yet, or if an export runs in its place.
+        """
+        self._ready()
+        if self.model is None:
+            raise ModelError(
+                f"{self.source} is an export, which holds no model of torch; use the model that it "
+                "was made from"
             )
         return self.model
 
     def _problem(self) -> str:
-        config = self._fitted().config
+        config = self.model_config
         if config.problem_type is not None:
             return config.problem_type
         return "regression" if config.num_labels == 1 else "single_label_classification"
+
+
+def _device_of_export(device: str) -> str:
+    """Exports run on the CPU, whatever else the machine has."""
+    if str(device) not in ("auto", "cpu"):
+        raise DeviceError(f"exports run on the CPU, got --device {device}; leave it out")
+    return "cpu"
 
 
 def _set_apart(documents: Documents, share: float, seed: int) -> tuple[Documents, Documents | None]:

@@ -13,6 +13,7 @@ from laconic.allocator import keep_freed_memory
 from laconic.cli.bench import BenchCommand, bench
 from laconic.cli.demo import demo
 from laconic.cli.evaluate import evaluate
+from laconic.cli.export import export
 from laconic.cli.group import LaconicGroup
 from laconic.cli.info import info
 from laconic.cli.methods import methods
@@ -79,6 +80,12 @@ app.command(
     cls=BenchCommand,
     epilog=_example("laconic bench test.csv --models model/ dense-model/"),
 )(bench)
+app.command(
+    epilog=_example(
+        "laconic export model/ --out onnx-model/ --check documents.csv",
+        "laconic export model/ --out int8-model/ --int8 --check documents.csv",
+    )
+)(export)
 app.command(epilog=_example("laconic serve model/ --port 3000"))(serve)
 app.command(epilog=_example("laconic demo --out laconic-demo"))(demo)
 app.command(epilog=_example("laconic methods"))(methods)

@@ -172,7 +172,10 @@ def _stock(
     from laconic.model.loading import dense_checkpoint
 
     for name, classifier in zip(names, classifiers, strict=True):
-        if not classifier.plan.is_dense or classifier.model.config.head != "family":
+        # An export has no weights to make a stock model of.
+        if classifier.model is None or not classifier.plan.is_dense:
+            continue
+        if classifier.model_config.head != "family":
             continue
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="laconic-"))
         dense_checkpoint(classifier.model).save_pretrained(folder)

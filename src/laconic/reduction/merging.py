@@ -153,7 +153,7 @@ class Pool(Action):
         place = layout.places - 1
         group = (place * left).div(count.clamp(min=1), rounding_mode="floor")
         # The first place of a group g of m in n is ⌈g·n/m⌉.
-        first = -((-group * count).div(left, rounding_mode="floor"))
+        first = (group * count + left - 1).div(left, rounding_mode="floor")
         leaders = layout.offsets[:-1][layout.owners] + 1 + first
         return merge_into(stream, torch.where(own & (place >= 0), leaders, rows))
 
@@ -191,7 +191,7 @@ class Fuse(Action):
         rank = running - 1 - before  # among the document's tail
         count = counts[layout.owners].clamp(min=1)
         group = (rank * self.tokens).div(count, rounding_mode="floor")
-        first = -((-group * count).div(self.tokens, rounding_mode="floor"))
+        first = (group * count + self.tokens - 1).div(self.tokens, rounding_mode="floor")
         rows = torch.arange(layout.tokens, device=tail.device)
         # The row of each of the tail by its number; what is not of it goes to the last place.
         members = torch.zeros_like(running).scatter(
