@@ -95,6 +95,9 @@ CASES = [
     ("serve {}/full --port 0", 1, "cannot be read"),
     ("serve {model} --port 99999", 1, "choose another with --port"),
     ("serve {model} --port 0 --max-client-batch-size 600", 1, "max_concurrent_requests"),
+    ("export {model} --out {}/full", 1, "--overwrite"),
+    ("export {model} --out {}/out --format openvino", 2, "onnx"),
+    ("export {model} --out {}/out --min-agreement 2", 2, "min-agreement"),
     ("demo --out {}/full", 1, "--overwrite"),
     ("shorten", 2, "shorten"),
 ]
@@ -137,7 +140,9 @@ def test_bugs_are_not_hidden(run, model, reviews, monkeypatch):
         run("evaluate", model, reviews)
 
 
-@pytest.mark.parametrize(("verb", "module", "extra"), [("serve", "fastapi", "serve")])
+@pytest.mark.parametrize(
+    ("verb", "module", "extra"), [("serve", "fastapi", "serve"), ("export", "onnxruntime", "onnx")]
+)
 def test_a_missing_extra_gives_the_command(run, model, tmp_path, monkeypatch, verb, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
     result = run(verb, model, *(["--out", tmp_path / "out"] if verb == "export" else []))

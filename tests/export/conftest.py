@@ -1,16 +1,11 @@
-"""The command line in this process, and the server's helpers."""
+"""The command line in this process."""
 
 from __future__ import annotations
-
-import sys
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from laconic.cli import app
-
-sys.path.append(str(Path(__file__).parents[1] / "serve"))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from torch import Tensor
 from laconic.ragged import lowest_of_columns
 from laconic.reduction.actions import Action
 from laconic.reduction.parts import check, check_number, register
+from laconic.reduction.selectors import floor_share
 from laconic.reduction.stream import Stream
 
 __all__ = ["Fuse", "Merge", "Pool", "merge_into"]
@@ -149,7 +150,8 @@ class Pool(Action):
         rows = torch.arange(layout.tokens, device=own.device)
         # Own tokens stand in front of combination tokens; the first of them is [CLS].
         count = layout.count(own[:, None])[:, 0][layout.owners] - 1
-        left = (self.keep * count.double() - 1e-9).ceil().long().clamp(min=1)
+        # ⌈keep·n⌉ is n less the floor of the rest.
+        left = (count - floor_share(count, 1 - self.keep)).clamp(min=1)
         place = layout.places - 1
         group = (place * left).div(count.clamp(min=1), rounding_mode="floor")
         # The first place of a group g of m in n is ⌈g·n/m⌉.

@@ -191,7 +191,9 @@ class Threshold(Selector):
 
 def floor_share(counts: Tensor, keep: float) -> Tensor:
     """`floor(keep · counts)`, forgiving what a float's rounding takes off a whole number."""
-    return (counts.double() * keep + 1e-9).floor().long()
+    # A tensor, since exporters write a Python number as a float of 32 bits.
+    share = torch.tensor(keep, dtype=torch.float64, device=counts.device)
+    return (counts.double() * share + 1e-9).floor().long()
 
 
 def keep_count(counts: Tensor, keep: float) -> Tensor:
