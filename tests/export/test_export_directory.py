@@ -32,6 +32,7 @@ def exported(model, tmp_path_factory):
     return folder
 
 
+@pytest.mark.filterwarnings("ignore::laconic.errors.LaconicWarning")  # one is read in windows
 def test_the_same_document_gets_the_same_label_everywhere(model, exported):
     """Alone, in any batch, in torch, in ONNX, and from the server."""
     texts = [*TEXTS, " ".join(TEXTS[:9])]  # the last is read in windows
@@ -58,7 +59,7 @@ def test_the_same_document_gets_the_same_label_everywhere(model, exported):
             for row, probabilities in zip(rows, wanted, strict=True):
                 largest = max(largest, abs(row[0]["score"] - float(probabilities.max())))
     # docs/export.md states it.
-    assert largest < 1e-5
+    assert largest < 1e-5, f"probabilities differ by {largest:.1e}"
 
 
 def test_pairs(model, exported):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +46,7 @@ class OnnxRunner:
         self.dtype_name = "int8" if int8 else "float32"
         self._graph = graph
         self._threads = torch.get_num_threads()
+        self._sessions: dict[int, Any] = {}
 
     def run(
         self,
@@ -62,12 +62,15 @@ class OnnxRunner:
             progress: called with 1 after each document.
         """
         many = len(encoded.windows) > 1 and self._threads > 1
-        run = self._one_thread if many else self._all_threads
+        session = self._session(1 if many else self._threads)
+        # Families without token types leave them out of the graph.
+        wanted = {each.name for each in session.get_inputs()}
         starts, counts = encoded.starts, encoded.counts
 
         def document(number: int) -> tuple[np.ndarray, int, int]:
             windows = range(starts[number], starts[number] + counts[number])
-            results = [run(self._feeds(encoded, window)) for window in windows]
+            feeds = [_feeds(encoded, window, wanted) for window in windows]
+            results = [session.run(None, each) for each in feeds]
             logits, encoder, everything = zip(*results, strict=True)
             return np.concatenate(logits).mean(0), sum(map(int, encoder)), sum(map(int, everything))
 
@@ -84,33 +87,13 @@ class OnnxRunner:
                     progress(1)
         return Forward(logits, encoder, everything)
 
-    def _feeds(self, encoded: EncodedDocuments, window: int) -> dict[str, np.ndarray]:
-        ids = encoded.windows[window].astype(np.int64)
-        types = np.zeros_like(ids) if encoded.types is None else encoded.types[window]
-        feeds = {"input_ids": ids, "token_type_ids": types.astype(np.int64)}
-        return {name: values for name, values in feeds.items() if name in self._inputs}
-
-    @cached_property
-    def _inputs(self) -> frozenset[str]:
-        """What the graph reads; families without token types leave them out."""
-        session = self.__dict__.get("_one_session") or self._all_session
-        return frozenset(each.name for each in session.get_inputs())
-
-    @cached_property
-    def _one_session(self) -> Any:
-        return self._session(1)
-
-    @cached_property
-    def _all_session(self) -> Any:
-        return self._session(self._threads)
-
-    def _one_thread(self, feeds: dict[str, np.ndarray]) -> list[Any]:
-        return self._one_session.run(None, feeds)
-
-    def _all_threads(self, feeds: dict[str, np.ndarray]) -> list[Any]:
-        return self._all_session.run(None, feeds)
-
     def _session(self, threads: int) -> Any:
+        """The graph, ready to run on so many threads; made once for each number of them."""
+        if threads not in self._sessions:
+            self._sessions[threads] = self._open(threads)
+        return self._sessions[threads]
+
+    def _open(self, threads: int) -> Any:
         runtime = require("onnxruntime", "onnx")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -125,3 +108,10 @@ class OnnxRunner:
         except Exception as error:  # its exceptions have no common base but this one
             reason = str(error).strip().splitlines()[0]
             raise ModelError(f"the graph {self._graph} cannot be loaded: {reason}") from None
+
+
+def _feeds(encoded: EncodedDocuments, window: int, wanted: set[str]) -> dict[str, np.ndarray]:
+    ids = encoded.windows[window].astype(np.int64)
+    types = np.zeros_like(ids) if encoded.types is None else encoded.types[window]
+    feeds = {"input_ids": ids, "token_type_ids": types.astype(np.int64)}
+    return {name: values for name, values in feeds.items() if name in wanted}
