@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import operator
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -33,7 +34,15 @@ def attend(
     mask = _block_diagonal(packing, window)
     q, k, v = (tensor.transpose(0, 1) for tensor in (query, key, value))  # (heads, tokens, size)
     logits = (q * scaling) @ k.transpose(1, 2)
-    weights = logits.softmax(-1) if mask is None else masked_softmax(logits, mask)
+    if mask is None:
+        weights = logits.softmax(-1)
+    elif packing.layout.symbolic and window is None:
+        # Each head has a key left, so no row is empty. Adding is what runtimes do fastest:
+        # choosing took a fifth of a document's time in ONNX Runtime (2026-11-22).
+        hidden = torch.zeros_like(mask, dtype=logits.dtype)
+        weights = (logits + hidden.masked_fill(~mask, torch.finfo(logits.dtype).min)).softmax(-1)
+    else:
+        weights = masked_softmax(logits, mask)
     scores = None
     if packing.scores is not None:
         rows = column_weights(packing.layout, packing.scores)
