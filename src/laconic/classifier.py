@@ -22,10 +22,23 @@ from safetensors import SafetensorError
 from laconic.data import Documents, LabelSpace, split_numbers
 from laconic.devices import resolve_device, torch_threads
 from laconic.encoding import EncodedDocuments, encode
-from laconic.errors import DataError, LaconicWarning, ModelError, OutputError, PlanError
-from laconic.inference import Forward, run_model
+from laconic.errors import (
+    DataError,
+    DeviceError,
+    LaconicWarning,
+    ModelError,
+    OutputError,
+    PlanError,
+)
+from laconic.export import is_export, load_export
+from laconic.inference import Forward, Runner, TorchRunner
 from laconic.metrics import evaluate_logits, predict_from_logits
-from laconic.model import Execution, LaconicForSequenceClassification, from_encoder
+from laconic.model import (
+    Execution,
+    LaconicConfig,
+    LaconicForSequenceClassification,
+    from_encoder,
+)
 from laconic.model.loading import load_classifier, load_tokenizer
 from laconic.reduction import (
     Knowledge,
@@ -43,6 +56,7 @@ from laconic.unknown import count_unknown
 __all__ = ["Classifier"]
 
 DEFAULT_MODEL = "bert-base-uncased"
+BACKENDS = ("auto", "torch", "onnx")
 
 # Documents on which a budget is counted.
 _COUNTED = 64
@@ -112,6 +126,7 @@ class Classifier:
         self.batch_tokens = batch_tokens
         self.loading = loading
         self.model: LaconicForSequenceClassification | None = None
+        self._runner: Runner | None = None
         self.tokenizer: Any = None
         self.training: dict[str, Any] | None = None
         self.execution = Execution(batch_tokens)
@@ -131,6 +146,7 @@ class Classifier:
         long: str | None = None,
         method_options: Mapping[str, float] | None = None,
         knowledge: Knowledge | None = None,
+        backend: str = "auto",
         **loading: Any,
     ) -> Self:
         """Load a trained classifier: a laconic model, or a fine-tuned one of transformers (dense).
@@ -143,28 +159,43 @@ class Classifier:
             long: another policy for long documents than the model's own.
             method_options: another share than the one it was trained with; see `with_options`.
             knowledge: see the class.
+            backend: `"torch"`, `"onnx"` for what `laconic export` wrote, or `"auto"` to tell by the
+                directory.
             **loading: as in transformers.
 
         Raises:
             ModelError: if it is not a classifier, or cannot be read.
         """
-        model = load_classifier(str(source), **loading)
-        config = model.config
+        if backend not in BACKENDS:
+            raise ModelError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+        exported = is_export(source)
+        if exported and backend == "torch":
+            raise ModelError(
+                f"{source} holds an export, which torch cannot run; use backend='onnx', or the "
+                "model that it was made from"
+            )
+        onnx = exported or backend == "onnx"
+        runner = load_export(source) if onnx else None
+        model = None if onnx else load_classifier(str(source), **loading)
+        config = (runner if onnx else model).config
         execution = Execution.from_dict(config.execution)
         if batch_tokens is not None:
             execution = replace(execution, batch_tokens=batch_tokens)
         classifier = cls(
             source,
             method="dense",
-            device=device,
+            device=_device_of_export(device) if onnx else device,
             batch_tokens=execution.batch_tokens,
             knowledge=knowledge,
         )
-        model.knowledge = classifier.knowledge
         config.max_length = max_length or config.max_length
         config.long = long or config.long
         classifier.plan = config.reduction_plan()
-        classifier.adopt(model, load_tokenizer(str(source), loading), execution)
+        if onnx:
+            classifier._runner, classifier.tokenizer = runner, load_tokenizer(str(source), {})
+        else:
+            model.knowledge = classifier.knowledge
+            classifier.adopt(model, load_tokenizer(str(source), loading), execution)
         return classifier.with_options(**method_options) if method_options else classifier
 
     def save(self, directory: str | Path) -> Path:
@@ -177,7 +208,7 @@ class Classifier:
             OutputError: if the directory cannot be written, or the disk is full.
         """
         folder = Path(directory)
-        model = self._fitted()
+        model = self.torch_model()
         if self.execution.precision != "float32":
             raise ModelError(
                 f"a model that runs in {self.execution.precision} is not saved, since its weights "
@@ -277,7 +308,7 @@ class Classifier:
             checkpoints=self._checkpoints,
             flow={"resume": resume, "progress": progress},
         )
-        guide = None if teacher is None else teacher._fitted().to(self.device)
+        guide = None if teacher is None else teacher.torch_model().to(self.device)
         model, record = training.run(self.model, train, held_out, guide)
         self.plan = training.plan
         self.adopt(model, self.tokenizer)
@@ -338,7 +369,7 @@ class Classifier:
         Example:
             >>> classifier.with_options(keep=0.9).predict(["a text"])  # doctest: +SKIP
         """
-        return self._at(with_share(self._fitted().config.reduction_plan(), **shares))
+        return self._at(with_share(self.torch_model().config.reduction_plan(), **shares))
 
     def with_budget(
         self,
@@ -367,11 +398,12 @@ class Classifier:
         else:
             second = None if pairs is None else [pairs[number] for number in numbers]
             sample = self._encode([documents[number] for number in numbers], second)
-        return self._at(plan_for_budget(self._fitted(), budget, sample, self.batch_tokens))
+        return self._at(plan_for_budget(self.torch_model(), budget, sample, self.batch_tokens))
 
     def _at(self, plan: Plan) -> Self:
         twin = copy.copy(self)
-        twin.plan, twin.model = plan, self._fitted().under_plan(plan)
+        twin.plan, twin.model = plan, self.torch_model().under_plan(plan)
+        twin._runner = TorchRunner(twin.model)
         depth = twin.model.plan.depth
         trained, now = _spell_share(self._trained, depth), _spell_share(plan, depth)
         ranged = any(s.select is not None and s.select.randomised for s in plan.steps)
@@ -391,7 +423,7 @@ class Classifier:
     @property
     def classes_(self) -> list[str]:
         """The labels' names, in the order of the logits."""
-        names = self._fitted().config.id2label
+        names = self.model_config.id2label
         return [names[number] for number in range(len(names))]
 
     @property
@@ -399,14 +431,23 @@ class Classifier:
         """The labels with the type of the problem."""
         return LabelSpace(tuple(self.classes_), self._problem())
 
-    def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> EncodedDocuments:
-        """Tokenise documents as this model reads them; says once how many were too long."""
+    def encode(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, tell: bool = True
+    ) -> EncodedDocuments:
+        """Tokenise documents as this model reads them; says once how many were too long.
+
+        Args:
+            texts: the documents.
+            pairs: their second texts.
+            tell: whether to warn; the report of what was too long is in the result all the same.
+        """
         encoded = self._encode(texts, pairs)
-        self._tell(encoded)
+        if tell:
+            self._tell(encoded)
         return encoded
 
     def _encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> EncodedDocuments:
-        config = self._fitted().config
+        config = self.model_config
         return encode(
             self.tokenizer,
             texts,
@@ -431,11 +472,21 @@ class Classifier:
             )
 
     @property
+    def model_config(self) -> LaconicConfig:
+        """The configuration of the trained model."""
+        return self._ready().config
+
+    @property
+    def dtype_name(self) -> str:
+        """The type of the weights, such as `"float32"`."""
+        return self._ready().dtype_name
+
+    @property
     def limit(self) -> int:
         """Most tokens of a document or window, special tokens included."""
-        model = self._fitted()
-        most = model.backbone.longest_document or 512
-        return min(model.config.max_length or min(512, most), most)
+        runner = self._ready()
+        most = runner.longest_document or 512
+        return min(runner.config.max_length or min(512, most), most)
 
     def logits(
         self,
@@ -452,7 +503,7 @@ class Classifier:
     ) -> Forward:
         """Run the model over encoded documents: logits, and what they cost."""
         with torch_threads(self.execution.threads):
-            return run_model(self._fitted(), encoded, self.batch_tokens, progress)
+            return self._ready().run(encoded, self.batch_tokens, progress)
 
     def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
         """Probabilities `(documents, labels)`: softmax, or a sigmoid each where several may hold.
@@ -521,18 +572,33 @@ class Classifier:
         self.execution = (execution or Execution(self.batch_tokens)).on(self.device)
         self.batch_tokens = self.execution.batch_tokens
         self.model = self.execution.convert(model.to(self.device).eval())
+        self._runner = TorchRunner(self.model)
         self.tokenizer = tokenizer
         self._trained = model.config.reduction_plan()
 
-    def _fitted(self) -> LaconicForSequenceClassification:
-        if self.model is None:
+    def _ready(self) -> Runner:
+        if self._runner is None:
             raise ModelError(
                 "this classifier is not trained yet; call fit, or use Classifier.from_pretrained"
+            )
+        return self._runner
+
+    def torch_model(self) -> LaconicForSequenceClassification:
+        """The trained model.
+
+        Raises:
+            ModelError: if there is none yet, or if an export runs in its place.
+        """
+        self._ready()
+        if self.model is None:
+            raise ModelError(
+                f"{self.source} is an export, which holds no model of torch; use the model that it "
+                "was made from"
             )
         return self.model
 
     def _problem(self) -> str:
-        config = self._fitted().config
+        config = self.model_config
         if config.problem_type is not None:
             return config.problem_type
         return "regression" if config.num_labels == 1 else "single_label_classification"
@@ -544,6 +610,13 @@ def _spell_share(plan: Plan, depth: int) -> tuple[str, float]:
         return f"numbers of its own at each block ({plan.name})", 0.0
     name, value, _ = plan_share(plan, depth)
     return f"{name}={value:.3g}", value
+
+
+def _device_of_export(device: str) -> str:
+    """Exports run on the CPU, whatever else the machine has."""
+    if str(device) not in ("auto", "cpu"):
+        raise DeviceError(f"exports run on the CPU, got --device {device}; leave it out")
+    return "cpu"
 
 
 def _set_apart(documents: Documents, share: float, seed: int) -> tuple[list[int], list[int] | None]:

@@ -12,7 +12,13 @@ import numpy as np
 
 from .errors import DataError, require
 
-__all__ = ["PROBLEM_TYPES", "calibration_error", "evaluate_logits", "predict_from_logits"]
+__all__ = [
+    "PROBLEM_TYPES",
+    "calibration_error",
+    "evaluate_logits",
+    "predict_from_logits",
+    "scores_from_logits",
+]
 
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 """The values of a transformers configuration's `problem_type`."""
@@ -54,6 +60,32 @@ def predict_from_logits(
     if problem_type == "multi_label_classification":
         return (logits > 0).astype(np.int64)
     return logits
+
+
+def scores_from_logits(logits: np.ndarray, problem_type: str | None) -> np.ndarray:
+    """What transformers' text classification pipeline makes of logits.
+
+    Args:
+        logits: `(documents, labels)`.
+        problem_type: of the configuration, None where it does not say.
+
+    Returns:
+        `(documents, labels)`: the logits for a regression; a sigmoid each where several labels may
+        hold or there is but one; softmax otherwise.
+
+    Example:
+        >>> scores_from_logits(np.array([[0.0, 0.0]]), None).tolist()
+        [[0.5, 0.5]]
+    """
+    if problem_type == "regression":
+        return logits
+    wide = logits.astype(np.float64)
+    if problem_type == "multi_label_classification" or logits.shape[1] == 1:
+        # exp of a number that is not positive cannot overflow.
+        small = np.exp(-np.abs(wide))
+        return (np.where(wide >= 0, 1.0, small) / (1.0 + small)).astype(logits.dtype)
+    shares = np.exp(wide - wide.max(axis=1, keepdims=True))
+    return (shares / shares.sum(axis=1, keepdims=True)).astype(logits.dtype)
 
 
 def evaluate_logits(

@@ -277,7 +277,8 @@ def test_methods_and_info(run, model):
 
 
 @pytest.mark.parametrize(
-    "verb", ["", *"train evaluate predict bench accelerate demo methods info".split()]
+    "verb",
+    ["", *"train evaluate predict bench accelerate serve export demo methods info".split()],
 )
 def test_help_fits_the_terminal(run, verb):
     result = run(*verb.split(), "--help")

@@ -42,6 +42,16 @@ OPTIONS = {
     "transkimmer": AIMING
     | {"hidden": 32, "regularizer": 0.0, "temperature": 1.0, "noise": True, "start": 2.0},
     "adapler": AIMING | {"hidden": 32, "saliency": 0.1, "threshold": 0.5, "temperature": 0.1},
+    "neighbours": {"width": 64, "start": 0, "cls": True},
+    "bigbird": {"width": 96, "random": 0.05, "tokens": 64, "start": 0, "seed": 0},
+    "breaking-bert": {
+        "target": 0.78,
+        "by": "degrees",
+        "heads": "mean",
+        "most": 512,
+        "strength": 10.0,
+        "start": 0.5,
+    },
     "tome": {"ratio": 0.2, "start": 0, "rule": "mean"},
     "fca": {"keep": 0.25, "at": 1 / 3, "tokens": 1, "weighted": True},
     "pool": {"keep": 0.25, "at": 1 / 3},

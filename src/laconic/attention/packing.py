@@ -51,7 +51,10 @@ class KeySet:
             layout: the row's documents.
         """
         if mask.dim() == 1:
-            return cls(layout.keep(mask), mask.nonzero()[:, 0])
+            index = mask.nonzero()[:, 0]
+            return cls(layout.keep(mask, index), index)
+        if layout.symbolic:
+            return cls(*_keys_of_one(mask, layout))
         # Head by head, since that is how the kept tokens come in order.
         heads, counts = mask.shape[1], layout.count(mask).t()  # (heads, documents)
         token = mask.t().contiguous().nonzero()[:, 1].contiguous()
@@ -90,6 +93,27 @@ class KeySet:
         flat = self.index * heads + torch.arange(heads, device=scores.device)
         row = scores.new_zeros(tokens * heads).scatter_add(0, flat.flatten(), scores.flatten())
         return row.view(tokens, heads)
+
+
+def _keys_of_one(mask: Tensor, layout: Layout) -> tuple[Layout, Tensor, Tensor]:
+    """A key set of each head of one document, without a branch on how many keys each has.
+
+    Args:
+        mask: `(tokens, heads)` bool.
+        layout: that of the document.
+
+    Returns:
+        Layout, index and filled places of a `KeySet`.
+    """
+    counts = mask.long().sum(0, keepdim=True)  # (1, heads)
+    # Row numbers of as many places as the head with most keys has; their number is a symbol.
+    some_head = (torch.arange(layout.tokens, device=mask.device) < counts.max()).nonzero()[:, 0]
+    places = layout.keep(mask, some_head)
+    # What is no key goes to one place behind all others, which is then left out.
+    rows = torch.arange(layout.tokens, device=mask.device)[:, None].expand_as(mask)
+    target = torch.where(mask, mask.long().cumsum(0) - 1, torch.full_like(rows, layout.tokens))
+    index = rows.new_zeros(layout.tokens + 1, mask.shape[1]).scatter(0, target, rows)
+    return places, index.index_select(0, some_head), some_head[:, None] < counts
 
 
 def full_keys(layout: Layout) -> KeySet:

@@ -128,7 +128,7 @@ def _choose(query: Tensor, packing: Packing, dropout: float, window: int | None)
         return packing.backend
     if soft:
         return "loop"
-    if torch.compiler.is_exporting():
+    if packing.layout.symbolic:
         return "masked"
     if query.device.type == "cpu":
         return "loop"

@@ -174,7 +174,8 @@ def masked_softmax(logits: Tensor, mask: Tensor | None) -> Tensor:
 
     Without gradients the logits are overwritten.
     """
-    overwrite = not torch.is_grad_enabled()
+    # A graph that is exported has no memory of its own to overwrite.
+    overwrite = not torch.is_grad_enabled() and not torch.compiler.is_exporting()
     if mask is not None:
         hidden = ~mask
         # The lowest finite number, not −inf: a row without any key would be NaN.

@@ -14,10 +14,12 @@ from laconic.cli.accelerate import accelerate
 from laconic.cli.bench import BenchCommand, bench
 from laconic.cli.demo import demo
 from laconic.cli.evaluate import evaluate
+from laconic.cli.export import export
 from laconic.cli.group import LaconicGroup
 from laconic.cli.info import info
 from laconic.cli.methods import methods
 from laconic.cli.predict import predict
+from laconic.cli.serve import serve
 from laconic.cli.train import train
 
 __all__ = ["app", "main"]
@@ -89,6 +91,13 @@ app.command(
         "laconic accelerate my-classifier/ texts.csv --out faster/ --max-disagreement 1%",
     )
 )(accelerate)
+app.command(
+    epilog=_example(
+        "laconic export model/ --out onnx-model/ --check documents.csv",
+        "laconic export model/ --out int8-model/ --int8 --check documents.csv",
+    )
+)(export)
+app.command(epilog=_example("laconic serve model/ --port 3000"))(serve)
 app.command(epilog=_example("laconic demo --out laconic-demo"))(demo)
 app.command(epilog=_example("laconic methods"))(methods)
 app.command(epilog=_example("laconic info model/"))(info)

@@ -33,25 +33,30 @@ def info(model: o.TrainedModel, json: o.Json = False, debug: o.Debug = False) ->
 
 
 def _facts(classifier: Classifier) -> dict[str, Any]:
-    network = classifier.model
-    encoder = network.config.encoder_config
-    return {
-        "encoder": f"{encoder.model_type}, {network.plan.depth} blocks, "
-        f"width {network.backbone.width}",
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+    config = classifier.model_config
+    encoder = config.encoder_config
+    facts = {
+        "encoder": f"{encoder.model_type}, {encoder.num_hidden_layers} blocks, "
+        f"width {encoder.hidden_size}",
+    }
+    if classifier.model is None:
+        facts["export"] = f"ONNX, {classifier.dtype_name}"
+    else:
+        facts["parameters"] = sum(part.numel() for part in classifier.model.parameters())
+    return facts | {
         "method": classifier.plan.name,
         "blocks": _blocks(classifier),
-        "head": network.config.head,
+        "head": config.head,
         "problem_type": classifier.label_space.problem_type,
         "labels": classifier.classes_,
         "max_length": classifier.limit,
-        "long": network.config.long,
+        "long": config.long,
     }
 
 
 def _blocks(classifier: Classifier) -> dict[str, str]:
     """What each stretch of blocks does; neighbours that do the same are one stretch."""
-    plan = classifier.model.plan
+    plan = classifier.plan.resolve(classifier.model_config.encoder_config.num_hidden_layers)
     stretches: list[tuple[int, int, str]] = []
     for layer in range(plan.depth):
         said = [_spell(step) for step in plan.at(layer)]

@@ -61,6 +61,23 @@ class LaconicOutput(SequenceClassifierOutput):
     final: Stream | None = None
 
 
+@dataclass(frozen=True)
+class Walked:
+    """What became of a packed row.
+
+    Attributes:
+        logits: `(windows, labels)`.
+        trace: what it took.
+        final: the tokens that reach the head.
+        penalty: what learned parts add to the loss in training, a scalar; None for nothing.
+    """
+
+    logits: Tensor
+    trace: Trace
+    final: Stream
+    penalty: Tensor | None = None
+
+
 class LaconicForSequenceClassification(PreTrainedModel):
     """A document classifier on packed batches: an encoder, a plan that removes tokens, and a head.
 
@@ -257,6 +274,37 @@ class LaconicForSequenceClassification(PreTrainedModel):
         inputs = pack_inputs(
             input_ids, attention_mask, token_type_ids, cu_seq_lens_q, self.backbone
         )
+        walked = self.walk(inputs, detailed=output_trace is True, saliency=saliency)
+        logits, penalty = walked.logits, walked.penalty
+        if document_windows is not None:
+            logits = Ragged(logits, Layout.from_lengths(document_windows)).mean()
+        loss = None
+        if labels is not None:
+            self.config.problem_type = self.config.problem_type or _guess_problem_type(
+                labels, self.num_labels
+            )
+            loss = self.loss_function(
+                labels=labels, pooled_logits=logits, config=self.config, **kwargs
+            )
+            loss = loss if penalty is None else loss + penalty
+        return LaconicOutput(
+            loss=loss,
+            logits=logits,
+            penalty=penalty,
+            trace=walked.trace if output_trace else None,
+            final=walked.final if output_final else None,
+        )
+
+    def walk(
+        self, inputs: PackedInputs, *, detailed: bool = False, saliency: Tensor | None = None
+    ) -> Walked:
+        """Take a packed row through all blocks.
+
+        Args:
+            inputs: the row, checked already.
+            detailed: whether the trace carries alive tokens and importances.
+            saliency: see `forward`.
+        """
         trace = Trace(documents=len(inputs.layout))
         stream = self._embed(inputs, trace)
         spending = None
@@ -265,7 +313,6 @@ class LaconicForSequenceClassification(PreTrainedModel):
             stream = replace(stream, expected=stream.layout.lengths.float())
             if saliency is not None:
                 stream = replace(stream, saliency=spread(saliency[0], stream.embedded))
-        detailed = output_trace is True
         detour = self.plan.detour if self.training else None
         words = None
         if detour is not None and self.words is not None:
@@ -279,26 +326,10 @@ class LaconicForSequenceClassification(PreTrainedModel):
             stream = step(layer, stream, trace, detailed, spending)
         stream = replace(stream, hidden=self.backbone.finish(stream.hidden))
         logits = self._classify(Ragged(stream.hidden, stream.layout), stream.weights, trace)
-        if document_windows is not None:
-            logits = Ragged(logits, Layout.from_lengths(document_windows)).mean()
-        loss = penalty = None
+        penalty = None
         if spending is not None:
             penalty = spending.penalty(self.plan, trace.other_multiply_adds)
-        if labels is not None:
-            self.config.problem_type = self.config.problem_type or _guess_problem_type(
-                labels, self.num_labels
-            )
-            loss = self.loss_function(
-                labels=labels, pooled_logits=logits, config=self.config, **kwargs
-            )
-            loss = loss if penalty is None else loss + penalty
-        return LaconicOutput(
-            loss=loss,
-            logits=logits,
-            penalty=penalty,
-            trace=trace if output_trace else None,
-            final=stream if output_final else None,
-        )
+        return Walked(logits, trace, stream, penalty)
 
     def _embed(self, inputs: PackedInputs, trace: Trace) -> Stream:
         layout = inputs.layout
@@ -394,13 +425,13 @@ class LaconicForSequenceClassification(PreTrainedModel):
         detailed: bool,
         spending: Spending | None = None,
     ) -> Stream:
-        own = stream.embedded
-        embedded = Ragged(stream.hidden, stream.layout).select(own)
-        documents = len(stream.layout)
-        combination = stream.hidden[~own].view(documents, -1, self.backbone.width)
+        embedded = Ragged(stream.hidden, stream.layout).select(stream.embedded)
+        documents, m = len(stream.layout), len(self.combiner.tokens)
+        # They stand at the end of each document.
+        last = torch.arange(-m, 0, device=stream.hidden.device)
+        combination = stream.hidden[stream.layout.offsets[1:, None] + last]
         combined, groups = self.combiner(embedded.values, embedded.layout, combination)
-        m = combined.shape[1]
-        layout = Layout.from_lengths([m] * documents, stream.hidden.device)
+        layout = stream.layout.of_equal(m)
         origins = torch.full((layout.tokens,), -1, device=stream.hidden.device)
         after = Stream(combined.flatten(0, 1), layout, origins, lengths=stream.lengths)
         if spending is not None:

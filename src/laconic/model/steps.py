@@ -96,7 +96,7 @@ def carry_out(
     importance = step.score.score(seen)
     alive = stream.embedded[:, None].expand_as(importance)
     if stream.key_mask is not None:
-        alive = alive & stream.key_mask.view(len(alive), -1)
+        alive = alive & stream.key_mask.view(alive.shape[0], -1)
     ends = {"ends": stream.ends, "first": lambda: stream.origins == 0}
     pin = ends.get(step.select.pin, lambda: torch.zeros_like(stream.embedded))
     candidates = Candidates(

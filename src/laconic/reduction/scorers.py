@@ -293,6 +293,6 @@ def to_mean_one(scores: Tensor, layout: Layout, keys: Tensor | None = None) -> T
     """
     counts = layout.lengths
     if keys is not None:
-        counts = layout.count(keys.view(len(keys), -1)).amax(1)
+        counts = layout.count(keys.view(keys.shape[0], -1)).amax(1)
     sums = Ragged(scores, layout).sum().clamp(min=torch.finfo(scores.dtype).tiny)
     return scores * (counts[:, None] / sums)[layout.owners]

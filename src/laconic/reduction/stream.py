@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from laconic.ragged import Layout, Ragged
+from laconic.ragged import Layout
 from laconic.reduction.learned import Learned
 from laconic.reduction.words import Words
 
@@ -76,7 +76,7 @@ class Stream:
             return replace(self, key_mask=~losers)
         mask = self.key_mask
         if mask.dim() != losers.dim():
-            mask, losers = mask.view(len(mask), -1), losers.view(len(losers), -1)
+            mask, losers = mask.view(mask.shape[0], -1), losers.view(losers.shape[0], -1)
         return replace(self, key_mask=mask & ~losers)
 
     def drop_tokens(self, losers: Tensor) -> Stream:
@@ -104,15 +104,20 @@ class Stream:
 
     def select(self, keep: Tensor) -> Stream:
         """The tokens where `keep`, `(tokens,)` bool, is true."""
-        kept = Ragged(self.hidden, self.layout).select(keep)
+        index = keep.nonzero()[:, 0]
+        layout = self.layout.keep(keep, index)
+
+        def take(values: Tensor | None) -> Tensor | None:
+            return None if values is None else values.index_select(0, index)
+
         return replace(
             self,
-            hidden=kept.values,
-            layout=kept.layout,
-            origins=self.origins[keep],
-            key_mask=None if self.key_mask is None else self.key_mask[keep],
-            weights=None if self.weights is None else self.weights[keep],
-            saliency=None if self.saliency is None else self.saliency[keep],
+            hidden=take(self.hidden),
+            layout=layout,
+            origins=take(self.origins),
+            key_mask=take(self.key_mask),
+            weights=take(self.weights),
+            saliency=take(self.saliency),
             words=None if self.words is None else self.words.select(keep),
         )
 
