@@ -287,7 +287,7 @@ def check_one_each(field: str, values: list[float], blocks: int) -> None:
 def floor_share(counts: Tensor, keep: float | Tensor) -> Tensor:
     """`floor(keep · counts)`, forgiving what a float's rounding takes off a whole number."""
     # A tensor, since exporters write a Python number as a float of 32 bits.
-    share = torch.tensor(keep, dtype=torch.float64, device=counts.device)
+    share = torch.as_tensor(keep, dtype=torch.float64, device=counts.device)
     return (counts.double() * share + 1e-9).floor().long()
 
 
