@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,7 +195,7 @@ def test_a_classifier_teaches_by_its_hidden_states_too(encoder, dense, seen, tmp
     assert teacher is dense.model
     record = json.loads((tmp_path / "training.json").read_text())
     assert record["settings"]["hidden_distillation"] == 0.5
-    assert record["teacher"] == encoder.name
+    assert record["teacher"] == Path(dense.source).name
 
 
 def test_token_dropping_trains_from_the_first_step(encoder, tmp_path):
