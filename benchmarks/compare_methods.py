@@ -23,7 +23,6 @@ import statistics
 import time
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +34,7 @@ from laconic.errors import LaconicWarning, PlanError
 from laconic.inference import run_model
 from laconic.metrics import evaluate_logits
 from laconic.reduction import preset_options
+from method_tables import METHODS
 from train_focus import BATCH_TOKENS, LENGTH, SETS, documents
 
 HERE = Path(__file__).parent
@@ -43,22 +43,6 @@ TARGETS = (0.5, 0.25)
 # Below this target, methods that act at one block do so at the first: by default they act at the
 # second of six, and what comes before it takes 0.23 of the multiply-adds already.
 EARLY = 0.3
-
-# The name of a run, the preset and its options. Those of the second group compare scorers.
-SCORES = (
-    "column-mean-values",
-    "first-row",
-    "first-row-values",
-    "row-max",
-    "sampled-rows",
-    "hidden-change",
-)
-METHODS: dict[str, tuple[str, dict[str, Any]]] = {
-    name: (name, {})
-    for name in ("focus-pfc", "ltp", "topk", "tome", "fca", "pool", "random", "truncate")
-} | {f"topk-{score}": ("topk", {"score": score}) for score in SCORES}
-OTHERS = ("threshold", "fewer-layers", "power-bert", "transkimmer", "adapler", "lat")
-METHODS |= {name: (name, {}) for name in OTHERS}
 
 log = logging.getLogger("compare_methods")
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import method_tables
 from pattern_tables import sparsity_table, window_table
 
 HERE = Path(__file__).parent
@@ -255,6 +256,7 @@ def main() -> int:
     """Write the files, or check them."""
     forward = load(HERE / "results" / "forward.json")
     training = load(HERE / "results" / "training.json")
+    cells, speeds = method_tables.load_cells(), method_tables.load_speeds()
     parts = {
         "training-table": training_table(),
         "forward-table": forward_table(forward) if forward else "Not measured yet.",
@@ -267,6 +269,10 @@ def main() -> int:
         "bench-bbc": bench_table("bbc"),
         "bench-20ng": bench_table("20ng"),
         "growth": growth_table(),
+        "methods-counts": method_tables.counts(cells),
+        "methods-dense": method_tables.dense_table(cells),
+        "methods-half": method_tables.table(cells, speeds, 0.5),
+        "methods-quarter": method_tables.table(cells, speeds, 0.25),
     }
     stale = []
     for path in (ROOT / "docs" / "results.md", ROOT / "docs" / "bench.md", ROOT / "README.md"):
