@@ -47,6 +47,16 @@ OTHER = {
     "rule": "norm",
     "weighted": False,
     "seed": 7,
+    "target": 0.4,
+    "strength": 1.0,
+    "temperature": 0.5,
+    "gradients": True,
+    "regularizer": 0.2,
+    "bins": 7,
+    "hidden": 16,
+    "noise": False,
+    "bias": 1.0,
+    "saliency": 0.4,
 }
 
 

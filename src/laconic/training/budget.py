@@ -11,6 +11,7 @@ another on what it learned, land on it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from laconic.encoding import EncodedDocuments
@@ -68,6 +69,7 @@ def plan_for_target(
         return preset(method, **options).aimed(target)
     whole = dense_multiply_adds or run_model(model, encoded, batch_tokens).multiply_adds
 
+    @cache
     def cost(value: float) -> float:
         planned = with_plan(model, preset(method, **options, **{name: value}))
         return run_model(planned, encoded, batch_tokens).multiply_adds / whole
@@ -109,6 +111,7 @@ def landed(
         PlanError: if no factor reaches the target; the message says which can be reached.
     """
 
+    @cache
     def cost(doublings: float) -> float:
         planned = with_plan(model, plan.loosened(2.0**doublings))
         return run_model(planned, encoded, batch_tokens).multiply_adds / dense_multiply_adds
