@@ -98,7 +98,7 @@ METHODS: dict[str, Plan] = {
         "power-bert",
         (Step(DropTokens(), [0, 2], ColumnMean(diagonal=False), LinearRatio(keeps=[0.8, 0.5])),),
     ),
-    "transkimmer": preset("transkimmer", start=0.3),
+    "transkimmer": preset("transkimmer", bias=0.3),
     "adapler": preset("adapler", threshold=0.999),
     "random": preset("random", keep=0.5),
     "truncate": preset("truncate", keep=0.5),

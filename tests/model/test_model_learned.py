@@ -115,7 +115,7 @@ def test_what_was_learned_is_taken_over_by_the_same_part_at_the_same_block():
 
 
 def test_a_module_starts_as_it_says_and_is_loaded_as_it_was(tmp_path):
-    model = with_plan(build(METHODS["dense"]), preset("transkimmer", start=1.5))
+    model = with_plan(build(METHODS["dense"]), preset("transkimmer", bias=1.5))
     network = model.learned["2"]["score"]
     assert network.output.bias.item() == 1.5
     with torch.no_grad():

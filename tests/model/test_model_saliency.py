@@ -84,7 +84,7 @@ def test_a_predictor_learns_its_lesson():
 
 
 def test_noise_is_drawn_in_training_alone():
-    model = build(preset("transkimmer", start=0.0))
+    model = build(preset("transkimmer", bias=0.0))
     batch = pad(tiny_ids([30, 30]))
     with torch.no_grad():
         model.eval()

@@ -62,13 +62,13 @@ OTHER = {
     "regularizer": 0.2,
     "bins": 7,
     "noise": False,
+    "bias": 1.0,
 }
 # Where that is the default, or cannot be had.
 OTHER_OF = {
     # What acts in training alone takes no score from attention.
     ("token-drop", "score"): "random",
     ("breaking-bert", "heads"): "each",
-    ("transkimmer", "start"): 3.0,
 }
 
 

@@ -40,7 +40,7 @@ OPTIONS = {
     "ltp-paper": {"threshold": 1.0, "temperature": 0.128, "regularizer": 0.1, "pin": "first"},
     "power-bert": AIMING | {"bins": 100, "regularizer": 0.0},
     "transkimmer": AIMING
-    | {"hidden": 32, "regularizer": 0.0, "temperature": 1.0, "noise": True, "start": 2.0},
+    | {"hidden": 32, "regularizer": 0.0, "temperature": 1.0, "noise": True, "bias": 2.0},
     "adapler": AIMING | {"hidden": 32, "saliency": 0.1, "threshold": 0.5, "temperature": 0.1},
     "neighbours": {"width": 64, "start": 0, "cls": True},
     "bigbird": {"width": 96, "random": 0.05, "tokens": 64, "start": 0, "seed": 0},

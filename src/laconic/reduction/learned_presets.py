@@ -80,7 +80,7 @@ def transkimmer(
     regularizer: float = 0.0,
     temperature: float = 1.0,
     noise: bool = True,
-    start: float = 2.0,
+    bias: float = 2.0,
     pin: str = "first",
 ) -> Plan:
     """Predict at every block which tokens go, end to end (Transkimmer, arXiv 2205.07324)."""
@@ -92,7 +92,7 @@ def transkimmer(
         temperature=temperature,
         noise=noise,
     )
-    score = Predictor(hidden=hidden, output="probability", start=start)
+    score = Predictor(hidden=hidden, output="probability", bias=bias)
     return Plan("transkimmer", (Step(DropTokens(), _ALL, score, select),))
 
 

@@ -72,7 +72,7 @@ class Predictor(Scorer):
         hidden: size of the inner layer.
         output: `"share"`, a softmax over the document's tokens, scaled to mean 1 (AdapLeR), or
             `"probability"`, the probability that a token stays (Transkimmer).
-        start: logit of that probability before anything is learned. The paper's 5 takes many steps
+        bias: logit of that probability before anything is learned. The paper's 5 takes many steps
             to come down.
         saliency: weight in the loss of how far the shares are from the saliency of the dense model,
             the γ of AdapLeR; 0 to learn from the loss alone. Falls linearly over the blocks.
@@ -84,7 +84,7 @@ class Predictor(Scorer):
 
     hidden: int = 32
     output: str = "share"
-    start: float = 2.0
+    bias: float = 2.0
     saliency: float = 0.0
     trained: bool = False
 
@@ -93,7 +93,7 @@ class Predictor(Scorer):
         whole = isinstance(hidden, int) and not isinstance(hidden, bool) and hidden > 0
         check(whole, "hidden", "a whole number above 0", hidden)
         check(self.output in OUTPUTS, "output", "'share' or 'probability'", self.output)
-        check_number("start", self.start, -20, 20)
+        check_number("bias", self.bias, -20, 20)
         check_number("saliency", self.saliency, 0, 1000)
         check(isinstance(self.trained, bool), "trained", "true or false", self.trained)
         shares = self.output == "share" or not self.saliency
@@ -115,7 +115,7 @@ class Predictor(Scorer):
 
     def module(self, width: int, heads: int) -> PredictorNetwork:
         """The network of one block."""
-        return PredictorNetwork(width, self.hidden, None if self.is_scaled else self.start)
+        return PredictorNetwork(width, self.hidden, None if self.is_scaled else self.bias)
 
     def frozen(self, modules: Sequence[Learned | None]) -> Predictor:
         """The same, marked as trained; the networks stay."""

@@ -72,6 +72,7 @@ def plan_for_target(
     def planned(value: float) -> Plan:
         return preset(method, **options, **{name: value})
 
+    @functools.cache
     def cost(value: float) -> float:
         return run_model(_put(model, planned(value)), encoded, batch_tokens).multiply_adds / whole
 
@@ -187,6 +188,7 @@ def landed(
         PlanError: if no factor reaches the target; the message says which can be reached.
     """
 
+    @functools.cache
     def cost(doublings: float) -> float:
         planned = _put(model, plan.loosened(2.0**doublings))
         return run_model(planned, encoded, batch_tokens).multiply_adds / dense_multiply_adds
