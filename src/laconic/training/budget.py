@@ -72,7 +72,6 @@ def plan_for_target(
     def planned(value: float) -> Plan:
         return preset(method, **options, **{name: value})
 
-    @functools.cache
     def cost(value: float) -> float:
         return run_model(_put(model, planned(value)), encoded, batch_tokens).multiply_adds / whole
 
