@@ -46,6 +46,6 @@ $(COMPLETE): pyproject.toml constraints.txt
 	  && $(INSTALL) --constraint constraints.txt "$$torch"
 	@echo "venv: installing laconic with its extras and the development tools"
 	@$(INSTALL) --constraint constraints.txt --build-constraint constraints.txt \
-	  --editable '.[demo,hub]' --group dev
+	  --editable '.[demo,hub,serve,onnx]' --group dev
 	@touch $@
 	@echo "venv: complete"

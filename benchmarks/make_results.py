@@ -1,4 +1,4 @@
-"""Generate docs/results.md and the README's figures from the committed JSON.
+"""Generate the figures of docs/results.md, docs/bench.md and the README from the committed JSON.
 
     python benchmarks/make_results.py [--check]
 
@@ -15,6 +15,9 @@ import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import method_tables
+from pattern_tables import sparsity_table, window_table
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -167,19 +170,112 @@ def verdict() -> str:
     return "\n".join(lines) or "Nothing fell behind dense in these runs."
 
 
+def accelerate_table() -> str:
+    """What `laconic accelerate` answered for each data set, and what the answer rests on."""
+    found = {name: load(HERE / "results" / "accelerate" / f"{name}.json") for name in SETS}
+    lines = [
+        "| model | limit | answer | times as fast as padded, arrival order / sorted | "
+        "texts that prove: differing, bound at 95 % |",
+        "|---|---|---|---|---|",
+    ]
+    for name, evidence in found.items():
+        if evidence is None:
+            lines.append(f"| {name} | | not run yet | | |")
+            continue
+        speed = " / ".join(
+            f"×{ratio['median']:.2f} ({ratio['interval'][0]:.2f}–{ratio['interval'][1]:.2f})"
+            for ratio in evidence["speed"].values()
+        )
+        proof = evidence["proof"]
+        proven = "–"
+        if proof is not None:
+            proven = f"{proof['failures']} of {proof['documents']:,}, {proof['bound']:.2%}"
+        answer = f"{evidence['answer']}: {evidence['chosen']}"
+        limit = f"{evidence['limit']:.2%}"
+        lines.append(f"| {name}-dense-0 | {limit} | {answer} | {speed} | {proven} |")
+    return "\n".join(lines)
+
+
+def bench_table(name: str) -> str:
+    """Accuracy and speed of every contender of a report."""
+    record = load(HERE / "results" / "bench" / f"{name}.json")
+    if record is None:
+        return "Not measured yet."
+    lines = [
+        "| contender | accuracy (95 %) | against the baseline, points (95 %), p | "
+        "times as fast (95 %) | with tokenising | multiply-adds | peak MiB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for result in record["results"]:
+        low, high = result["quality_intervals"]["accuracy"]
+        found = result["comparison"]
+        speed, whole = result["speedup"], result["speedup_with_tokenising"]
+        ratio, memory = result["multiply_adds_ratio"], result["memory"]
+        lines.append(
+            f"| `{result['name']}` | {100 * result['quality']['accuracy']:.1f} "
+            f"({100 * low:.1f}–{100 * high:.1f}) | {100 * found['difference']:+.1f} "
+            f"({100 * found['interval'][0]:+.1f} to {100 * found['interval'][1]:+.1f}), "
+            f"{found['p_value']:.2g} | ×{speed['median']:.2f} ({speed['interval'][0]:.2f}–"
+            f"{speed['interval'][1]:.2f}) | ×{whole['median']:.2f} | "
+            f"{'–' if ratio is None else f'×{ratio:.2f}'} | "
+            f"{'–' if memory is None else format(memory['peak_bytes'] / 2**20, '.0f')} |"
+        )
+    lines += ["", f"{record['judged']} documents judged, {record['documents']} timed, "
+              f"{record['rounds']} rounds; {_cpu(record)}."]  # fmt: skip
+    if record["unsteady"]:
+        named = ", ".join(f"{each} {spread:.0%}" for each, spread in record["unsteady"].items())
+        lines.append(f"Rounds that disagree too much to conclude: {named}.")
+    return "\n".join(lines)
+
+
+def growth_table() -> str:
+    """The exponents of the growth run."""
+    record = load(HERE / "results" / "growth.json")
+    if record is None:
+        return "Not measured yet."
+    lengths = [point["length"] for point in record["length"]["points"]]
+    lines = [
+        f"| contender | a document's time over its length, {lengths[0]:,}–{lengths[-1]:,} tokens | "
+        "the upper half of the lengths | time over the number of documents |",
+        "|---|---|---|---|",
+    ]
+    for name, fit in record["length"]["fits"].items():
+        count = record["count"]["fits"][name]
+        lines.append(
+            f"| {name} | n^{fit['exponent']:.2f} | n^{fit['exponent_upper_half']:.2f} | "
+            f"n^{count['exponent']:.2f} |"
+        )
+    return "\n".join([*lines, "", f"{record['encoder']}; {_cpu(record)}."])
+
+
+def _cpu(record: dict[str, Any]) -> str:
+    return f"{record['machine']['cpu']}, {record['machine']['threads']} threads"
+
+
 def main() -> int:
     """Write the files, or check them."""
     forward = load(HERE / "results" / "forward.json")
     training = load(HERE / "results" / "training.json")
+    cells, speeds = method_tables.load_cells(), method_tables.load_speeds()
     parts = {
         "training-table": training_table(),
         "forward-table": forward_table(forward) if forward else "Not measured yet.",
         "targets": reached(forward, training),
         "machine": _machine(forward),
         "verdict": verdict(),
+        "windows": window_table(load(HERE / "results" / "window.json")),
+        "sparsity": sparsity_table(HERE / "results" / "sparsify"),
+        "accelerate": accelerate_table(),
+        "bench-bbc": bench_table("bbc"),
+        "bench-20ng": bench_table("20ng"),
+        "growth": growth_table(),
+        "methods-counts": method_tables.counts(cells),
+        "methods-dense": method_tables.dense_table(cells),
+        "methods-half": method_tables.table(cells, speeds, 0.5),
+        "methods-quarter": method_tables.table(cells, speeds, 0.25),
     }
     stale = []
-    for path in (ROOT / "docs" / "results.md", ROOT / "README.md"):
+    for path in (ROOT / "docs" / "results.md", ROOT / "docs" / "bench.md", ROOT / "README.md"):
         text = path.read_text(encoding="utf-8")
         filled = fill(text, parts)
         if filled != text:

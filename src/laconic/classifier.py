@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import operator
@@ -10,6 +11,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,22 +19,47 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from laconic.data import Documents, LabelSpace, split_validation
-from laconic.devices import resolve_device
+from laconic.data import Documents, LabelSpace, split_numbers
+from laconic.devices import resolve_device, torch_threads
 from laconic.encoding import EncodedDocuments, encode
-from laconic.errors import DataError, LaconicWarning, ModelError, OutputError, PlanError
-from laconic.inference import Forward, run_model
+from laconic.errors import (
+    DataError,
+    DeviceError,
+    LaconicWarning,
+    ModelError,
+    OutputError,
+    PlanError,
+)
+from laconic.export import is_export, load_export
+from laconic.inference import Forward, Runner, TorchRunner
 from laconic.metrics import evaluate_logits, predict_from_logits
-from laconic.model import LaconicForSequenceClassification, from_encoder
+from laconic.model import (
+    Execution,
+    LaconicConfig,
+    LaconicForSequenceClassification,
+    from_encoder,
+)
 from laconic.model.loading import load_classifier, load_tokenizer
-from laconic.reduction import Plan, preset
+from laconic.reduction import (
+    Knowledge,
+    Plan,
+    has_share,
+    plan_share,
+    preset,
+    with_share,
+)
 from laconic.training import TrainingDocuments, TrainingSettings
+from laconic.training.budget import plan_for_budget
 from laconic.training.stages import StagedTraining
 from laconic.unknown import count_unknown
 
 __all__ = ["Classifier"]
 
 DEFAULT_MODEL = "bert-base-uncased"
+BACKENDS = ("auto", "torch", "onnx")
+
+# Documents on which a budget is counted.
+_COUNTED = 64
 
 
 class Classifier:
@@ -53,6 +80,8 @@ class Classifier:
         device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:0"`, ….
         batch_tokens: tokens of a packed batch at inference. 4,096 keeps the largest temporary of a
             base encoder in the cache's reach; more gains nothing on CPUs.
+        knowledge: what patterns by syntax or by stems need; see `laconic.syntax`. It is not saved
+            with the model.
         **loading: `revision`, `token`, `cache_dir`, `local_files_only`, `dtype`, as in
             transformers.
 
@@ -77,9 +106,11 @@ class Classifier:
         problem_type: str | None = None,
         device: str = "auto",
         batch_tokens: int = 4096,
+        knowledge: Knowledge | None = None,
         **loading: Any,
     ) -> None:
         self.source = str(model)
+        self.knowledge = knowledge or Knowledge()
         self.method_options = dict(method_options or {})
         if isinstance(method, Plan) and (self.method_options or target_flops is not None):
             raise PlanError(
@@ -95,9 +126,12 @@ class Classifier:
         self.batch_tokens = batch_tokens
         self.loading = loading
         self.model: LaconicForSequenceClassification | None = None
+        self._runner: Runner | None = None
         self.tokenizer: Any = None
         self.training: dict[str, Any] | None = None
+        self.execution = Execution(batch_tokens)
         self._checkpoints: Path | None = None
+        self._trained = self.plan
 
     # ---- loading and saving --------------------------------------------------------------------
 
@@ -107,9 +141,12 @@ class Classifier:
         source: str | Path,
         *,
         device: str = "auto",
-        batch_tokens: int = 4096,
+        batch_tokens: int | None = None,
         max_length: int | None = None,
         long: str | None = None,
+        method_options: Mapping[str, float] | None = None,
+        knowledge: Knowledge | None = None,
+        backend: str = "auto",
         **loading: Any,
     ) -> Self:
         """Load a trained classifier: a laconic model, or a fine-tuned one of transformers (dense).
@@ -117,22 +154,49 @@ class Classifier:
         Args:
             source: a directory or a Hub name.
             device: see the class.
-            batch_tokens: see the class.
+            batch_tokens: see the class; None for the model's own, or else the class's default.
             max_length: another limit than the model's own.
             long: another policy for long documents than the model's own.
+            method_options: another share than the one it was trained with; see `with_options`.
+            knowledge: see the class.
+            backend: `"torch"`, `"onnx"` for what `laconic export` wrote, or `"auto"` to tell by the
+                directory.
             **loading: as in transformers.
 
         Raises:
             ModelError: if it is not a classifier, or cannot be read.
         """
-        classifier = cls(source, method="dense", device=device, batch_tokens=batch_tokens)
-        model = load_classifier(str(source), **loading)
-        config = model.config
+        if backend not in BACKENDS:
+            raise ModelError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+        exported = is_export(source)
+        if exported and backend == "torch":
+            raise ModelError(
+                f"{source} holds an export, which torch cannot run; use backend='onnx', or the "
+                "model that it was made from"
+            )
+        onnx = exported or backend == "onnx"
+        runner = load_export(source) if onnx else None
+        model = None if onnx else load_classifier(str(source), **loading)
+        config = (runner if onnx else model).config
+        execution = Execution.from_dict(config.execution)
+        if batch_tokens is not None:
+            execution = replace(execution, batch_tokens=batch_tokens)
+        classifier = cls(
+            source,
+            method="dense",
+            device=_device_of_export(device) if onnx else device,
+            batch_tokens=execution.batch_tokens,
+            knowledge=knowledge,
+        )
         config.max_length = max_length or config.max_length
         config.long = long or config.long
         classifier.plan = config.reduction_plan()
-        classifier._adopt(model, load_tokenizer(str(source), loading))
-        return classifier
+        if onnx:
+            classifier._runner, classifier.tokenizer = runner, load_tokenizer(str(source), {})
+        else:
+            model.knowledge = classifier.knowledge
+            classifier.adopt(model, load_tokenizer(str(source), loading), execution)
+        return classifier.with_options(**method_options) if method_options else classifier
 
     def save(self, directory: str | Path) -> Path:
         """Write model, configuration and tokenizer: a directory of transformers, no pickles.
@@ -144,7 +208,13 @@ class Classifier:
             OutputError: if the directory cannot be written, or the disk is full.
         """
         folder = Path(directory)
-        model = self._fitted()
+        model = self.torch_model()
+        if self.execution.precision != "float32":
+            raise ModelError(
+                f"a model that runs in {self.execution.precision} is not saved, since its weights "
+                "are rounded; save the one that it was made from, with the execution in its "
+                "configuration"
+            )
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as part:
@@ -174,7 +244,7 @@ class Classifier:
         pairs: Sequence[str] | None = None,
         validation: Documents | float = 0.1,
         settings: TrainingSettings | None = None,
-        teacher: Classifier | None = None,
+        teacher: Classifier | np.ndarray | None = None,
         out: str | Path | None = None,
         resume: bool = False,
         progress: bool = False,
@@ -188,7 +258,10 @@ class Classifier:
             validation: documents to choose the best epoch by, or the share of the training
                 documents to set apart for it (stratified); 0 for none, which keeps the last epoch.
             settings: how to train.
-            teacher: a trained classifier whose logits to learn from as well.
+            teacher: a trained classifier whose logits to learn from as well, or the logits
+                themselves, `(documents, labels)` for these documents with the labels in the order
+                of their names. None for the dense model that the plan is trained from; nobody
+                teaches with `TrainingSettings(distillation_weight=0)`.
             out: folder for the checkpoints, so that a killed run can be resumed.
             resume: go on from the newest checkpoint in `out`.
             progress: draw progress bars on standard error.
@@ -205,15 +278,22 @@ class Classifier:
         if documents.labels is None:
             raise DataError(f"{documents.source} has no labels to train on; name their column")
         settings = settings or TrainingSettings()
-        if isinstance(validation, float | int):
-            documents, validation = _set_apart(documents, float(validation), settings.seed)
         space = LabelSpace.infer(documents.labels, self.problem_type)
+        logits = None
+        if isinstance(teacher, np.ndarray):
+            logits, teacher = _check_logits(teacher, len(documents), space), None
+        if isinstance(validation, float | int):
+            rows, held = _set_apart(documents, float(validation), settings.seed)
+            logits = None if logits is None else logits[rows]
+            validation = None if held is None else documents.select(held)
+            documents = documents.select(rows)
         self._checkpoints = None if out is None else Path(out) / "checkpoints"
         torch.manual_seed(settings.seed)
-        self._adopt(
+        self.adopt(
             self._new_model(space, self.plan, self.head), load_tokenizer(self.source, self.loading)
         )
         train = self._training_documents(documents, space, teacher)
+        train.teacher_logits = train.teacher_logits if logits is None else logits
         held_out = None
         if validation is not None:
             held_out = self._training_documents(validation, space, None)
@@ -228,19 +308,23 @@ class Classifier:
             checkpoints=self._checkpoints,
             flow={"resume": resume, "progress": progress},
         )
-        model, record = training.run(self.model, train, held_out)
+        guide = None if teacher is None else teacher.torch_model().to(self.device)
+        model, record = training.run(self.model, train, held_out, guide)
         self.plan = training.plan
-        self._adopt(model, self.tokenizer)
+        self.adopt(model, self.tokenizer)
         record["lengths"] = vars(train.encoded.report)
         record["source"] = Path(self.source).name
-        record["teacher"] = None if teacher is None else Path(teacher.source).name
+        if teacher is not None:
+            record["teacher"] = Path(teacher.source).name
+        elif logits is not None:
+            record["teacher"] = "given logits"
         self.training = record
         return self
 
     def _new_model(
         self, space: LabelSpace, plan: Plan, head: str
     ) -> LaconicForSequenceClassification:
-        return from_encoder(
+        model = from_encoder(
             self.source,
             plan=plan,
             head=head,
@@ -250,6 +334,8 @@ class Classifier:
             long=self.long,
             **self.loading,
         )
+        model.knowledge = self.knowledge
+        return model
 
     def _training_documents(
         self, documents: Documents, space: LabelSpace, teacher: Classifier | None
@@ -265,12 +351,79 @@ class Classifier:
             logits = teacher.logits(documents.texts, documents.pairs)
         return TrainingDocuments(encoded, space.encode(documents.labels), logits)
 
+    # ---- other budgets -------------------------------------------------------------------------
+
+    def with_options(self, **shares: float) -> Self:
+        """This trained classifier at another share of its plan, such as `keep=0.5`.
+
+        The weights are shared and this one stays as it is, so that threads may each use a budget of
+        their own. A model of the method `lat` is trained for it; others lose accuracy away from the
+        share that they were trained with, which is warned about.
+
+        Args:
+            **shares: `keep`, `ratio` or `threshold`, whichever the plan has.
+
+        Raises:
+            PlanError: if the plan has no such share, or the value is out of range.
+
+        Example:
+            >>> classifier.with_options(keep=0.9).predict(["a text"])  # doctest: +SKIP
+        """
+        return self._at(with_share(self.torch_model().config.reduction_plan(), **shares))
+
+    def with_budget(
+        self,
+        budget: float,
+        documents: Sequence[str] | EncodedDocuments,
+        pairs: Sequence[str] | None = None,
+    ) -> Self:
+        """This trained classifier at the share of its plan that reaches a budget.
+
+        Args:
+            budget: multiply-adds over those without any removal, between 0 and 1.
+            documents: texts such as it is meant for; the multiply-adds are counted on 64 of them.
+            pairs: second texts of text pairs.
+
+        Raises:
+            PlanError: if the plan has no share, or none reaches the budget; the message says which
+                budgets can be reached.
+
+        Example:
+            >>> classifier.with_budget(0.5, texts).predict(texts)  # doctest: +SKIP
+        """
+        count = min(_COUNTED, len(documents))
+        numbers = np.linspace(0, len(documents) - 1, count).astype(int).tolist()
+        if isinstance(documents, EncodedDocuments):
+            sample = documents.select(numbers)
+        else:
+            second = None if pairs is None else [pairs[number] for number in numbers]
+            sample = self._encode([documents[number] for number in numbers], second)
+        return self._at(plan_for_budget(self.torch_model(), budget, sample, self.batch_tokens))
+
+    def _at(self, plan: Plan) -> Self:
+        twin = copy.copy(self)
+        twin.plan, twin.model = plan, self.torch_model().under_plan(plan)
+        twin._runner = TorchRunner(twin.model)
+        depth = twin.model.plan.depth
+        trained, now = _spell_share(self._trained, depth), _spell_share(plan, depth)
+        ranged = any(s.select is not None and s.select.randomised for s in plan.steps)
+        if now[1] < trained[1] if ranged else plan != self._trained:
+            what = "down to" if ranged else "with"
+            advice = "" if ranged else ", or train for a range of budgets with the method lat"
+            warnings.warn(
+                f"the model was trained {what} {trained[0]} and runs with {now[0]}, so it may be "
+                f"less accurate; compare with laconic evaluate{advice}",
+                LaconicWarning,
+                stacklevel=3,
+            )
+        return twin
+
     # ---- predicting ----------------------------------------------------------------------------
 
     @property
     def classes_(self) -> list[str]:
         """The labels' names, in the order of the logits."""
-        names = self._fitted().config.id2label
+        names = self.model_config.id2label
         return [names[number] for number in range(len(names))]
 
     @property
@@ -278,14 +431,23 @@ class Classifier:
         """The labels with the type of the problem."""
         return LabelSpace(tuple(self.classes_), self._problem())
 
-    def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> EncodedDocuments:
-        """Tokenise documents as this model reads them; says once how many were too long."""
+    def encode(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, tell: bool = True
+    ) -> EncodedDocuments:
+        """Tokenise documents as this model reads them; says once how many were too long.
+
+        Args:
+            texts: the documents.
+            pairs: their second texts.
+            tell: whether to warn; the report of what was too long is in the result all the same.
+        """
         encoded = self._encode(texts, pairs)
-        self._tell(encoded)
+        if tell:
+            self._tell(encoded)
         return encoded
 
     def _encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> EncodedDocuments:
-        config = self._fitted().config
+        config = self.model_config
         return encode(
             self.tokenizer,
             texts,
@@ -310,11 +472,21 @@ class Classifier:
             )
 
     @property
+    def model_config(self) -> LaconicConfig:
+        """The configuration of the trained model."""
+        return self._ready().config
+
+    @property
+    def dtype_name(self) -> str:
+        """The type of the weights, such as `"float32"`."""
+        return self._ready().dtype_name
+
+    @property
     def limit(self) -> int:
         """Most tokens of a document or window, special tokens included."""
-        model = self._fitted()
-        most = model.backbone.longest_document or 512
-        return min(model.config.max_length or min(512, most), most)
+        runner = self._ready()
+        most = runner.longest_document or 512
+        return min(runner.config.max_length or min(512, most), most)
 
     def logits(
         self,
@@ -330,7 +502,8 @@ class Classifier:
         self, encoded: EncodedDocuments, progress: Callable[[int], None] | None = None
     ) -> Forward:
         """Run the model over encoded documents: logits, and what they cost."""
-        return run_model(self._fitted(), encoded, self.batch_tokens, progress)
+        with torch_threads(self.execution.threads):
+            return self._ready().run(encoded, self.batch_tokens, progress)
 
     def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
         """Probabilities `(documents, labels)`: softmax, or a sigmoid each where several may hold.
@@ -383,27 +556,86 @@ class Classifier:
 
     # ---- inside --------------------------------------------------------------------------------
 
-    def _adopt(self, model: LaconicForSequenceClassification, tokenizer: Any) -> None:
-        self.model = model.to(self.device).eval()
-        self.tokenizer = tokenizer
+    def adopt(
+        self,
+        model: LaconicForSequenceClassification,
+        tokenizer: Any,
+        execution: Execution | None = None,
+    ) -> None:
+        """Take over a model with its tokenizer, and run it as `execution` says.
 
-    def _fitted(self) -> LaconicForSequenceClassification:
-        if self.model is None:
+        Args:
+            model: the model; it is moved to this classifier's device.
+            tokenizer: its tokenizer.
+            execution: how to run it; None for this classifier's token budget alone.
+        """
+        self.execution = (execution or Execution(self.batch_tokens)).on(self.device)
+        self.batch_tokens = self.execution.batch_tokens
+        self.model = self.execution.convert(model.to(self.device).eval())
+        self._runner = TorchRunner(self.model)
+        self.tokenizer = tokenizer
+        self._trained = model.config.reduction_plan()
+
+    def _ready(self) -> Runner:
+        if self._runner is None:
             raise ModelError(
                 "this classifier is not trained yet; call fit, or use Classifier.from_pretrained"
+            )
+        return self._runner
+
+    def torch_model(self) -> LaconicForSequenceClassification:
+        """The trained model.
+
+        Raises:
+            ModelError: if there is none yet, or if an export runs in its place.
+        """
+        self._ready()
+        if self.model is None:
+            raise ModelError(
+                f"{self.source} is an export, which holds no model of torch; use the model that it "
+                "was made from"
             )
         return self.model
 
     def _problem(self) -> str:
-        config = self._fitted().config
+        config = self.model_config
         if config.problem_type is not None:
             return config.problem_type
         return "regression" if config.num_labels == 1 else "single_label_classification"
 
 
-def _set_apart(documents: Documents, share: float, seed: int) -> tuple[Documents, Documents | None]:
+def _spell_share(plan: Plan, depth: int) -> tuple[str, float]:
+    """A plan's share in words, and its value; other numbers where a method learned them."""
+    if not has_share(plan):
+        return f"numbers of its own at each block ({plan.name})", 0.0
+    name, value, _ = plan_share(plan, depth)
+    return f"{name}={value:.3g}", value
+
+
+def _device_of_export(device: str) -> str:
+    """Exports run on the CPU, whatever else the machine has."""
+    if str(device) not in ("auto", "cpu"):
+        raise DeviceError(f"exports run on the CPU, got --device {device}; leave it out")
+    return "cpu"
+
+
+def _set_apart(documents: Documents, share: float, seed: int) -> tuple[list[int], list[int] | None]:
+    """The numbers of the documents to train on, and of those to validate on."""
     if not 0 <= share < 1:
         raise DataError(f"the validation share must be in [0, 1), got {share}")
     if share == 0:
-        return documents, None
-    return split_validation(documents, fraction=share, seed=seed)
+        return list(range(len(documents))), None
+    return split_numbers(documents, fraction=share, seed=seed)
+
+
+def _check_logits(logits: np.ndarray, documents: int, space: LabelSpace) -> np.ndarray:
+    """A teacher's logits as float32, if they are those of these documents and labels."""
+    expected = (documents, len(space.id2label))
+    if logits.shape != expected:
+        raise DataError(
+            f"the teacher's logits must be {expected[0]:,} documents by {expected[1]} labels, got "
+            f"an array of shape {logits.shape}"
+        )
+    if not np.isfinite(logits).all():
+        raise DataError("the teacher's logits must be finite numbers, got NaN or infinity")
+    return logits.astype(np.float32)

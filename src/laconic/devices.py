@@ -1,12 +1,35 @@
-"""Which device to run on, with an error in plain words when it is not there."""
+"""Which device to run on, with an error in plain words when it is not there; how many threads."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from laconic.errors import DeviceError
 
-__all__ = ["resolve_device"]
+__all__ = ["resolve_device", "torch_threads"]
+
+
+@contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Let torch use that many threads, and give the process its own number back afterwards.
+
+    Example:
+        >>> with torch_threads(1):
+        ...     torch.get_num_threads()
+        1
+    """
+    if count is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:

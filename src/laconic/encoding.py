@@ -7,6 +7,8 @@ logits the model pools.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +17,7 @@ import numpy as np
 
 from laconic.errors import DataError
 
-__all__ = ["EncodedDocuments", "LengthReport", "encode"]
+__all__ = ["EncodedDocuments", "LengthReport", "encode", "join_encoded"]
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,24 @@ class EncodedDocuments:
         types = None if self.types is None else [self.types[i] for i in chosen]
         counts = self.counts[numbers]
         return EncodedDocuments([self.windows[i] for i in chosen], types, counts, self.report)
+
+
+def join_encoded(parts: Sequence[EncodedDocuments]) -> EncodedDocuments:
+    """The documents of several parts, one or more, in their order.
+
+    Where some have token types and others none, the others are of type 0 throughout.
+    """
+    windows = [window for part in parts for window in part.windows]
+    types = None
+    if any(part.types is not None for part in parts):
+        types = [
+            kind
+            for part in parts
+            for kind in (part.types or [np.zeros_like(window) for window in part.windows])
+        ]
+    counts = np.concatenate([part.counts for part in parts])
+    report = functools.reduce(operator.add, (part.report for part in parts))
+    return EncodedDocuments(windows, types, counts, report)
 
 
 def encode(

@@ -10,6 +10,8 @@ one sentence that says what was expected, what was got, and what to do.
     ├── ModelError          a checkpoint or a model directory that cannot be used
     ├── DeviceError         a device that is not there
     ├── TrainingError       a training run that cannot start or go on
+    ├── ExportError         a model that cannot be exported, or an export that differs from it
+    ├── ServeError          a server that cannot start
     └── MissingExtraError   an optional dependency that is not installed
 
     LaconicWarning          something was changed, ignored or left out; said once, with counts
@@ -23,12 +25,14 @@ from types import ModuleType
 __all__ = [
     "DataError",
     "DeviceError",
+    "ExportError",
     "LaconicError",
     "LaconicWarning",
     "MissingExtraError",
     "ModelError",
     "OutputError",
     "PlanError",
+    "ServeError",
     "TrainingError",
     "require",
 ]
@@ -60,6 +64,14 @@ class DeviceError(LaconicError, RuntimeError):
 
 class TrainingError(LaconicError, RuntimeError):
     """A training run that cannot start, or that cannot go on."""
+
+
+class ExportError(LaconicError, RuntimeError):
+    """A model that cannot be exported, or an export that does not agree with it."""
+
+
+class ServeError(LaconicError, RuntimeError):
+    """A server that cannot start: a port that is taken, or limits that exclude each other."""
 
 
 class MissingExtraError(LaconicError, ImportError):

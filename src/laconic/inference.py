@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,9 +12,9 @@ from torch import Tensor
 
 from laconic.batching import fill_batches, pack
 from laconic.encoding import EncodedDocuments
-from laconic.model import LaconicForSequenceClassification, Trace
+from laconic.model import LaconicConfig, LaconicForSequenceClassification, Trace
 
-__all__ = ["Forward", "batches", "run_model"]
+__all__ = ["Forward", "Runner", "TorchRunner", "batches", "run_model"]
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,59 @@ class Forward:
         logits: `(documents, labels)` float32, in the documents' order.
         encoder_multiply_adds: of the encoder's blocks, all documents together.
         multiply_adds: of all matrix products, the head's included.
+        tokens_by_block: tokens that went through each block's feed-forward, all documents together.
     """
 
     logits: np.ndarray
     encoder_multiply_adds: int
     multiply_adds: int
+    tokens_by_block: tuple[int, ...] = ()
+
+
+class Runner(Protocol):
+    """What a classifier asks of what runs its model.
+
+    Attributes:
+        config: the model's configuration.
+        longest_document: most tokens of a document or window; None for no limit.
+        dtype_name: the type of the weights, such as `"float32"`.
+    """
+
+    config: LaconicConfig
+    longest_document: int | None
+    dtype_name: str
+
+    def run(
+        self,
+        encoded: EncodedDocuments,
+        budget: int,
+        progress: Callable[[int], None] | None = None,
+    ) -> Forward:
+        """Logits in the documents' order, and what they cost; see `run_model`."""
+        ...
+
+
+class TorchRunner:
+    """Runs a model with torch, on packed batches.
+
+    Args:
+        model: the model, in evaluation mode.
+    """
+
+    def __init__(self, model: LaconicForSequenceClassification) -> None:
+        self._model = model
+        self.config: LaconicConfig = model.config
+        self.longest_document = model.backbone.longest_document
+        self.dtype_name = str(model.dtype).removeprefix("torch.")
+
+    def run(
+        self,
+        encoded: EncodedDocuments,
+        budget: int,
+        progress: Callable[[int], None] | None = None,
+    ) -> Forward:
+        """Logits in the documents' order, and what they cost; see `run_model`."""
+        return run_model(self._model, encoded, budget, progress)
 
 
 def batches(
@@ -56,6 +105,7 @@ def run_model(
     """
     logits = np.zeros((len(encoded), model.num_labels), dtype=np.float32)
     encoder = everything = 0
+    alive: list[int] = []
     with torch.inference_mode():
         for numbers, inputs in batches(encoded, budget, model.device):
             output = model(**inputs, output_trace="sizes")
@@ -63,6 +113,8 @@ def run_model(
             trace: Trace = output.trace
             encoder += trace.encoder_multiply_adds
             everything += trace.multiply_adds
+            blocks = [sum(block) for block in trace.tokens_alive()]
+            alive = [a + b for a, b in zip(alive or [0] * len(blocks), blocks, strict=True)]
             if progress is not None:
                 progress(len(numbers))
-    return Forward(logits, encoder, everything)
+    return Forward(logits, encoder, everything, tuple(alive))

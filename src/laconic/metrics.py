@@ -12,7 +12,13 @@ import numpy as np
 
 from .errors import DataError, require
 
-__all__ = ["PROBLEM_TYPES", "evaluate_logits", "predict_from_logits"]
+__all__ = [
+    "PROBLEM_TYPES",
+    "calibration_error",
+    "evaluate_logits",
+    "predict_from_logits",
+    "scores_from_logits",
+]
 
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 """The values of a transformers configuration's `problem_type`."""
@@ -56,6 +62,32 @@ def predict_from_logits(
     return logits
 
 
+def scores_from_logits(logits: np.ndarray, problem_type: str | None) -> np.ndarray:
+    """What transformers' text classification pipeline makes of logits.
+
+    Args:
+        logits: `(documents, labels)`.
+        problem_type: of the configuration, None where it does not say.
+
+    Returns:
+        `(documents, labels)`: the logits for a regression; a sigmoid each where several labels may
+        hold or there is but one; softmax otherwise.
+
+    Example:
+        >>> scores_from_logits(np.array([[0.0, 0.0]]), None).tolist()
+        [[0.5, 0.5]]
+    """
+    if problem_type == "regression":
+        return logits
+    wide = logits.astype(np.float64)
+    if problem_type == "multi_label_classification" or logits.shape[1] == 1:
+        # exp of a number that is not positive cannot overflow.
+        small = np.exp(-np.abs(wide))
+        return (np.where(wide >= 0, 1.0, small) / (1.0 + small)).astype(logits.dtype)
+    shares = np.exp(wide - wide.max(axis=1, keepdims=True))
+    return (shares / shares.sum(axis=1, keepdims=True)).astype(logits.dtype)
+
+
 def evaluate_logits(
     logits: np.ndarray,
     labels: np.ndarray | Sequence[int] | Sequence[Sequence[float]] | Sequence[float],
@@ -96,6 +128,47 @@ def evaluate_logits(
     if problem_type == "regression":
         return _regression(predicted.astype(np.float64), wanted.astype(np.float64))
     return _classification(predicted, _whole_numbers(wanted))
+
+
+def calibration_error(
+    logits: np.ndarray,
+    labels: np.ndarray | Sequence[int] | Sequence[Sequence[float]],
+    problem_type: str = "single_label_classification",
+    bins: int = 15,
+) -> float | None:
+    """Expected calibration error (Guo et al., arXiv 1706.04599): confidence against being right.
+
+    Predictions are sorted into bins of equal width by their confidence; the error is the mean
+    distance between confidence and share of right ones, weighted by the bins' sizes. Where several
+    labels may hold, each decision about a label counts as a prediction.
+
+    Args:
+        logits: `(documents, labels)`.
+        labels: as `evaluate_logits` takes them.
+        problem_type: one of `PROBLEM_TYPES`.
+        bins: how many.
+
+    Returns:
+        A share, 0 for perfectly calibrated; None for a regression.
+
+    Example:
+        >>> calibration_error(np.array([[9.0, 0.0], [9.0, 0.0]]), [0, 1])
+        0.499...
+    """
+    if problem_type == "regression":
+        return None
+    scores, wanted = np.asarray(logits, dtype=np.float64), np.asarray(labels)
+    if problem_type == "multi_label_classification":
+        share = 1 / (1 + np.exp(-scores))
+        confidence = np.maximum(share, 1 - share).ravel()
+        right = ((scores > 0) == wanted.astype(bool)).ravel()
+    else:
+        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+        confidence = (shares / shares.sum(axis=1, keepdims=True)).max(axis=1)
+        right = scores.argmax(axis=1) == wanted
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    surplus = np.bincount(place, weights=confidence - right, minlength=bins)
+    return float(np.abs(surplus).sum() / len(confidence))
 
 
 def _whole_numbers(labels: np.ndarray) -> np.ndarray:

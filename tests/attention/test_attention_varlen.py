@@ -16,12 +16,18 @@ from hypothesis import given
 from torch.nn.attention import varlen as torch_varlen
 
 from laconic.attention import KeySet, Packing, ScoreRequest, packed_attention
+from laconic.attention.connections import Band, Connections
 from laconic.attention.varlen import fits
 from laconic.ragged import Layout
 
 LAYOUT = Layout.from_lengths([2, 1])
 KEYS = KeySet.from_mask(torch.tensor([True, False, True]), LAYOUT)
 POSITIONS = torch.tensor([0, 5, 0])
+
+
+def banded(reach: int, **fields) -> Connections:
+    """A pattern that is said to be a band, of one reach in both documents."""
+    return Connections(lambda q, k: q >= 0, Band([reach, reach], **{"exact": True} | fields))
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +56,23 @@ def test_layout_for_the_kernel(kernel, case):
 def test_windows_reach_as_far_as_elsewhere(kernel, window):
     case = make_case([6, 0, 3, 6], window=window)
     close(run(case, "varlen")[0], case.expected()[0])
+
+
+@pytest.mark.parametrize(("window", "reach"), [(None, 1), (4, 1), (2, 3)])
+def test_a_pattern_that_is_a_band_is_a_window(kernel, window, reach):
+    case = make_case([6, 3])
+    query, key, value = (states.transpose(0, 1)[None] for states in case.states)
+    packing = Packing(case.layout, connections=banded(reach), backend="varlen")
+    context, _ = packed_attention(None, query, key, value, sliding_window=window, packing=packing)
+    narrower = replace(case, window=min(reach + 1, window or 99))
+    close(context[0], narrower.expected()[0])
+
+
+def test_a_pattern_with_global_tokens_is_refused_with_what_would_do(kernel):
+    query = torch.randn(1, 2, 3, 4)
+    packing = Packing(LAYOUT, connections=banded(1, first=1), backend="varlen")
+    with pytest.raises(ValueError, match="use the back end 'padded' or 'auto', or neighbours with"):
+        packed_attention(None, query, query, query, packing=packing)
 
 
 @given(case=cases())
@@ -116,13 +139,21 @@ def test_what_the_kernel_cannot_do_is_refused(kernel, fields, dropout, match):
         (True, {"window": 4}),
         (False, {"window": 4, "keys": KEYS}),
         (False, {"window": 4, "positions": POSITIONS}),
+        (True, {"connections": banded(2)}),
+        (True, {"connections": banded(2), "window": 4}),
+        (False, {"connections": banded(2), "positions": POSITIONS}),
+        (False, {"connections": banded(2, first=1)}),
+        (False, {"connections": banded(2, exact=False)}),
+        (False, {"connections": Connections(lambda q, k: q >= 0)}),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else None,
 )
 def test_fits(expected, changes):
     made = {"dtype": torch.bfloat16, "device": "cuda", "dropout": 0.0, "window": None} | changes
     query = SimpleNamespace(dtype=made["dtype"], device=SimpleNamespace(type=made["device"]))
-    fields = {name: made[name] for name in ("keys", "scores", "positions") if name in made}
+    fields = {
+        name: made[name] for name in ("keys", "scores", "positions", "connections") if name in made
+    }
     packing = Packing(LAYOUT, **fields)
     assert fits(query, packing, made["dropout"], made["window"]) is expected
 

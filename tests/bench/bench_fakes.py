@@ -52,6 +52,9 @@ class FakeProbe:
         self.log.append("probe")
         return self.peak
 
+    def bandwidth(self):
+        return 1e9
+
 
 class AllocatingContender(FakeContender):
     """Holds one array when prepared, and takes another while it runs."""

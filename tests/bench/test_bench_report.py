@@ -121,7 +121,7 @@ def with_memory(report):
 def test_json_is_read_back_equal(report):
     report = with_memory(report)
     assert BenchReport.from_json(report.to_json()) == report
-    assert json.loads(report.to_json())["version"] == 1
+    assert json.loads(report.to_json())["version"] == 2
 
 
 def test_an_undefined_metric_is_null_in_json_and_nan_again(report):
@@ -137,8 +137,8 @@ def test_an_undefined_metric_is_null_in_json_and_nan_again(report):
         ("not json", "something else"),
         ("[]", "something else"),
         ('{"documents": 3}', "something else"),
-        ('{"version": 1, "results": []}', "something else"),
-        ('{"version": 2}', "got version 2"),
+        ('{"version": 2, "results": []}', "something else"),
+        ('{"version": 1}', "got version 1"),
     ],
 )
 def test_other_json_is_refused(text, message):

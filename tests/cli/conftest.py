@@ -73,6 +73,13 @@ def dense_model(encoder, tmp_path_factory) -> Path:
     return train_tiny(encoder, folder, "dense", labels, head="family")
 
 
+@pytest.fixture(scope="session")
+def lat_model(encoder, tmp_path_factory) -> Path:
+    """One that runs at any budget."""
+    labels = [label for _, label in rows(40)]
+    return train_tiny(encoder, tmp_path_factory.mktemp("models") / "lat", "lat", labels)
+
+
 @pytest.fixture
 def run():
     """Run the command line in this process: `run("predict", model, data)`."""

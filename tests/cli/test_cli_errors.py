@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from cli_documents import rows, write_csv
@@ -91,6 +92,12 @@ CASES = [
     ("bench {reviews} --models {model} --baseline x", 1, "baseline"),
     ("bench {reviews} --models {model} --stock", 1, "--head family"),
     ("bench --models {model} {reviews}", 2, "DATA"),
+    ("serve {}/full --port 0", 1, "cannot be read"),
+    ("serve {model} --port 99999", 1, "choose another with --port"),
+    ("serve {model} --port 0 --max-client-batch-size 600", 1, "max_concurrent_requests"),
+    ("export {model} --out {}/full", 1, "--overwrite"),
+    ("export {model} --out {}/out --format openvino", 2, "onnx"),
+    ("export {model} --out {}/out --min-agreement 2", 2, "min-agreement"),
     ("demo --out {}/full", 1, "--overwrite"),
     ("shorten", 2, "shorten"),
 ]
@@ -131,3 +138,13 @@ def test_bugs_are_not_hidden(run, model, reviews, monkeypatch):
     monkeypatch.setattr(Classifier, "evaluate", fail)
     with pytest.raises(KeyError, match="a bug"):
         run("evaluate", model, reviews)
+
+
+@pytest.mark.parametrize(
+    ("verb", "module", "extra"), [("serve", "fastapi", "serve"), ("export", "onnxruntime", "onnx")]
+)
+def test_a_missing_extra_gives_the_command(run, model, tmp_path, monkeypatch, verb, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    result = run(verb, model, *(["--out", tmp_path / "out"] if verb == "export" else []))
+    assert result.exit_code == 1
+    assert f"pip install 'laconic[{extra}]'" in result.stderr

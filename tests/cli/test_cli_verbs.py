@@ -167,7 +167,104 @@ def test_bench(run, model, dense_model, reviews, spelling):
     if spelling == "together":
         table = run(*command, "--stock")
         assert table.exit_code == 0, table.stderr
-        assert "dense-model" in table.stdout and "stock" in table.stdout
+        assert all(name in table.stdout for name in ("dense-model", "pipeline", "sorted"))
+
+
+def test_bench_takes_a_contender_of_ones_own_into_its_report(
+    run, dense_model, reviews, tmp_path, monkeypatch
+):
+    (tmp_path / "their_service.py").write_text(
+        "import numpy as np\n"
+        "from laconic.bench import TextContender\n"
+        "class Service(TextContender):\n"
+        "    name, about = 'service', 'looks for a word'\n"
+        "    def fit(self, texts, labels):\n"
+        "        self.fitted = len(texts)\n"
+        "    def scores(self, texts):\n"
+        "        good = np.array(['good' in t or 'great' in t for t in texts], float)\n"
+        "        return np.stack([1 - good, good], axis=1)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    report, cache = tmp_path / "report.html", tmp_path / "cache"
+    result = run(
+        *("bench", reviews, "--train", reviews, "--models", dense_model, "--encoder", dense_model),
+        *("--contenders", "their_service:Service", "tfidf", "half", "--timed", 12, "--rounds", 2),
+        *("--no-memory", "--latency-documents", 6, "--report", report, "--cache", cache, "--json"),
+        *("--device", "cpu"),
+    )
+    assert result.exit_code == 0, result.stderr
+    (record,) = records(result.stdout)
+    found = {each["name"]: each for each in record["results"]}
+    assert list(found) == ["dense-model", "service", "tfidf"] and "half" in record["skipped"]
+    assert found["service"]["quality"]["accuracy"] == 1.0
+    assert (record["documents"], record["judged"]) == (12, 40)
+    assert found["dense-model"]["tokenising"] > 0 and found["service"]["tokenising"] is None
+    page = report.read_text()
+    assert "looks for a word" in page and "half</b> is left out" in page
+    assert "it was a very" not in page
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        ((), 2, "--models or --contenders"),
+        (("--contenders", "dense"), 1, "nothing tells the labels"),
+        (("--contenders", "dense", "--report", "nowhere/report.html"), 2, "not a directory"),
+    ],
+)
+def test_bench_refuses_what_it_cannot_compare(run, reviews, options, code, message):
+    result = run("bench", reviews, *options)
+    assert result.exit_code == code and message in " ".join(result.stderr.split())
+
+
+def test_accelerate_says_how_many_texts_are_needed_and_decides(run, dense_model, tmp_path):
+    texts = [(f"it was a very {w} film" + " film" * n,) for n in range(12) for w in ("good", "bad")]
+    data = write_csv(tmp_path / "texts.csv", texts, header=("text",))
+    few = run("accelerate", dense_model, data, "--out", tmp_path / "faster")
+    assert few.exit_code == 1 and "598 texts" in few.stderr and "1,195" in few.stderr
+    assert not (tmp_path / "faster").exists()
+    out = tmp_path / "out"
+    command = ("accelerate", dense_model, data, "--out", out, "--max-disagreement", "25%")
+    done = run(*command, "--rounds", 2, "--json", "--device", "cpu")
+    assert done.exit_code == 0, done.stderr
+    (record,) = records(done.stdout)
+    evidence = json.loads((out / "evidence.json").read_text())
+    assert record["answer"] == evidence["answer"] in ("faster", "keep")
+    assert (out / "model.safetensors").exists() == (evidence["answer"] == "faster")
+    assert evidence["texts"] == {"given": 24, "choose": 12, "prove": 12}
+    wrong = run("accelerate", dense_model, data, "--out", out, "--max-disagreement", "most")
+    assert wrong.exit_code == 2
+
+
+def test_predict_and_evaluate_at_a_budget(run, lat_model, model, reviews):
+    plain = run("predict", lat_model, reviews)
+    at = run("predict", lat_model, reviews, "--budget", 0.9)
+    assert at.exit_code == 0 and at.stdout != plain.stdout
+    assert "lat runs with keep=0." in at.stderr and "for a budget of 0.9" in at.stderr
+    kept = run("predict", lat_model, reviews, "--keep", 0.8)
+    assert kept.stdout == plain.stdout, "the default of the preset"
+    lower = run("evaluate", lat_model, reviews, "--keep", 0.5, "--json")
+    assert lower.exit_code == 0
+    assert "trained down to keep=0.8 and runs with keep=0.5" in lower.stderr
+    assert run("evaluate", lat_model, reviews, "--budget", 0.9).exit_code == 0
+    assert run("predict", lat_model, reviews, "--keep", 0.8, "--budget", 0.5).exit_code == 2
+    refused = run("predict", model, reviews, "--budget", 0.5)
+    assert refused.exit_code == 1 and "needs every block" in refused.stderr
+
+
+def test_bench_adds_models_at_budgets(run, lat_model, dense_model, reviews):
+    options = (
+        "--rounds 1 --latency-documents 0 --limit 6 --budget 0.8 --keep 0.9 --json --no-memory"
+    )
+    found = run("bench", reviews, "--models", dense_model, lat_model, *options.split())
+    assert found.exit_code == 0, found.stderr
+    (report,) = records(found.stdout)
+    names = [each["name"] for each in report["results"]]
+    assert names == ["dense-model", "lat", "lat, keep 0.9", "lat, budget 0.8"]
+    dense, whole, kept, budget = (each["multiply_adds"] for each in report["results"])
+    assert whole < kept < dense and budget < dense
+    refused = run("bench", reviews, "--models", dense_model, "--budget", 0.5)
+    assert refused.exit_code == 1 and "--method lat" in refused.stderr
 
 
 def test_methods_and_info(run, model):
@@ -179,7 +276,10 @@ def test_methods_and_info(run, model):
     assert "focus-pfc" in run("info", model).stdout
 
 
-@pytest.mark.parametrize("verb", ["", *"train evaluate predict bench demo methods info".split()])
+@pytest.mark.parametrize(
+    "verb",
+    ["", *"train evaluate predict bench accelerate serve export demo methods info".split()],
+)
 def test_help_fits_the_terminal(run, verb):
     result = run(*verb.split(), "--help")
     assert result.exit_code == 0 and result.stderr == ""

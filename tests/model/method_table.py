@@ -17,18 +17,27 @@ from laconic.reduction import (
     DropTokens,
     FirstRow,
     FuzzyRatio,
+    GlobalTokens,
+    Knowledge,
+    LearnedNeighbours,
     LearnedShares,
+    Lexical,
     LinearRatio,
     Merge,
+    Neighbours,
+    Pattern,
     Plan,
+    RandomPairs,
     Ratio,
     SampledRows,
     Step,
+    Syntax,
     Threshold,
+    Union,
 )
 from tiny import tiny_config
 
-__all__ = ["LABELS", "METHODS", "NO_OPS", "build", "checkpointing", "pack", "pad"]
+__all__ = ["KNOWLEDGE", "LABELS", "METHODS", "NO_OPS", "build", "checkpointing", "pack", "pad"]
 
 LABELS = 3
 
@@ -37,6 +46,22 @@ LABELS = 3
 _PRUNING = {"keep": 0.5}
 _COMBINING = {"combine_at": 0.75, "tokens": 4}
 _SAMPLED = SampledRows(rows=4, heads="each", count_combination_tokens=False)
+
+
+def _pattern(name: str, pattern: Pattern, *steps: Step) -> Plan:
+    return Plan(name, (Step(pattern, {"start": 0}), *steps))
+
+
+def odd_and_even(ids: list[int]) -> tuple[list[int], list[int]]:
+    """A parse: words of up to two tokens, each governed by the word three before it."""
+    words = [number // 2 for number in range(len(ids))]
+    heads = [max(0, word - 3) for word in range(words[-1] + 1)]
+    return [-1, *words[1:]], heads
+
+
+KNOWLEDGE = Knowledge(parser=odd_and_even, stems=torch.arange(100) // 10)
+
+_MERGING = Step(Merge(ratio=0.3), {"start": 0})
 
 METHODS: dict[str, Plan] = {
     "dense": preset("dense"),
@@ -54,6 +79,9 @@ METHODS: dict[str, Plan] = {
     "topk": preset("topk", keep=0.5),
     "topk, linear": preset("topk", keep=0.3, linear=True),
     "threshold": preset("threshold", threshold=0.9),
+    "token drop": preset("token-drop"),
+    "lat": preset("lat", keep=0.6),
+    "lat, start 2": preset("lat", keep=0.5, start=2, pin="ends", score="first-row"),
     "ltp": preset("ltp", threshold=0.9),
     "ltp, gradients": preset("ltp", threshold=0.9, gradients=True),
     "ltp, soft": preset("ltp-paper", threshold=0.9),
@@ -100,21 +128,76 @@ METHODS: dict[str, Plan] = {
             Step(Combine(tokens=4), 3),
         ),
     ),
+    "neighbours": _pattern("neighbours", Neighbours(width=2)),
+    "neighbours, without [CLS]": _pattern("neighbours", Neighbours(width=1, cls=False)),
+    "neighbours, a share": _pattern("neighbours", Neighbours(share=0.2)),
+    "neighbours, heads": _pattern("neighbours", Neighbours(width=[0, 3, 1, 2])),
+    "global": _pattern("global", GlobalTokens(tokens=3)),
+    "random pairs": _pattern("random pairs", RandomPairs(share=0.3, seed=5)),
+    "lexical": _pattern("lexical", Lexical()),
+    "lexical, stems": _pattern("lexical, stems", Lexical(by="stem")),
+    "lexical, embedding": _pattern("lexical, embedding", Lexical(by="embedding", share=0.2)),
+    "syntax": _pattern("syntax", Syntax()),
+    "union": _pattern(
+        "union", Union(of=[Neighbours(width=1), RandomPairs(share=0.1), GlobalTokens(tokens=2)])
+    ),
+    "neighbours, tokens dropped": _pattern(
+        "neighbours, tokens dropped",
+        Neighbours(width=3),
+        Step(DropTokens(), [0, 2], ColumnMean(), Ratio(keep=0.6)),
+    ),
+    "breaking-bert": preset("breaking-bert", most=8, start=0),
+    "breaking-bert, ramp": _pattern(
+        "breaking-bert, ramp", LearnedNeighbours(by="ramp", heads="each", most=6, ramp=4)
+    ),
+    "breaking-bert, heads, dropped": _pattern(
+        "breaking-bert, heads, dropped",
+        LearnedNeighbours(heads="each", most=11, cls=False),
+        Step(DropKeys(), [0, 1], ColumnMean(heads="each"), Ratio(keep=0.6)),
+    ),
+    "neighbours, of each block": _pattern(
+        "neighbours, of each block", Neighbours(widths=[3, [1, 2, 0, 4], 1, 2])
+    ),
+    "neighbours, merged": _pattern("neighbours, merged", Neighbours(width=3), _MERGING),
+    "union, keys dropped, combined": Plan(
+        "union, keys dropped, combined",
+        (
+            Step(Union(of=[Neighbours(width=3), Lexical(by="embedding")]), {"stop": 3}),
+            Step(DropKeys(), {"stop": 3}, ColumnMean(heads="each"), FuzzyRatio(keep=0.5)),
+            Step(Combine(tokens=4), 3),
+        ),
+    ),
+}
+
+
+_NOTHING = {
+    "keep": 1.0,
+    "ratio": 0.0,
+    "threshold": 0.0,
+    "width": 1000,
+    "tokens": 1000,
+    "share": 1.0,
 }
 
 
 def _with_nothing_to_remove(plan: dict) -> dict:
     for step in plan["steps"]:
-        for part in (step["act"], step.get("select", {})):
-            for name, value in {"keep": 1.0, "ratio": 0.0, "threshold": 0.0}.items():
-                if name in part:
-                    part[name] = value
+        parts = [step["act"], step.get("select", {}), *step["act"].get("of", [])]
+        for part in parts:
+            for name, value in _NOTHING.items():
+                if part.get(name) is not None:
+                    part[name] = [value] * 4 if isinstance(part[name], list) else value
+            if part.get("widths"):
+                part["widths"] = [1000] * 4
             if part.get("thresholds"):
                 part["thresholds"] = [0.0] * len(part["thresholds"])
             if part.get("keeps"):
                 part["keeps"] = [1.0] * len(part["keeps"])
     return plan
 
+
+# What follows from the words alone leaves something out at any setting.
+_FIXED = ("syntax", "lexical", "lexical, stems")
 
 # The methods that have a setting at which they remove nothing.
 NO_OPS: dict[str, Plan] = {
@@ -123,6 +206,7 @@ NO_OPS: dict[str, Plan] = {
     if plan.combine is None
     and not plan.is_dense
     and not plan.is_soft
+    and name not in _FIXED
     # Their networks have no such setting.
     and name not in ("power-bert, straight", "transkimmer")
 }
@@ -146,6 +230,7 @@ def build(
         for name, parameter in model.named_parameters():
             if parameter.dim() == 1 or name.startswith("head."):
                 parameter.data.add_(torch.randn_like(parameter), alpha=0.3)
+    model.knowledge = KNOWLEDGE
     return model
 
 

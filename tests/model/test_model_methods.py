@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForSequenceClassification
 
-from laconic.attention import loop
+from laconic.attention import banded, loop
 from laconic.reduction import FuzzyRatio, Ratio
 from tiny import tiny_ids
 
@@ -19,6 +19,13 @@ LENGTHS = [11, 30, 4, 4, 23, 1]
 EXACT = {"rtol": 1e-5, "atol": 1e-5}
 
 every_method = pytest.mark.parametrize("method", METHODS)
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Blocks of a band as small as these documents, or there would be one for each of them."""
+    monkeypatch.setattr(banded, "_SMALLEST", 3)
+    monkeypatch.setattr(banded, "_LARGEST", 3)
 
 
 def documents() -> list[torch.Tensor]:
@@ -84,6 +91,7 @@ def test_a_saved_model_gives_the_same_logits(method, tmp_path):
     assert type(loaded) is type(model)
     assert loaded.config.reduction_plan() == METHODS[method]
     assert loaded.config.id2label == {0: "left", 1: "middle", 2: "right"}
+    loaded.knowledge = model.knowledge  # given in Python, and not saved
     batch = pad(documents())
     assert torch.equal(logits(loaded, **batch), logits(model, **batch))
 
@@ -246,3 +254,18 @@ def count_calls(monkeypatch, owner, name, calls) -> None:
         return function(*args, **kwargs)
 
     monkeypatch.setattr(owner, name, counted)
+
+
+@torch.no_grad()
+def test_a_band_is_computed_and_not_just_masked():
+    """The table's documents are long enough for a band: else the tests above would miss it."""
+    trace = build(METHODS["neighbours"]).eval()(**pad(documents()), output_trace=True).trace
+    for layer in trace.layers:
+        whole = [length * length for length in LENGTHS]
+        assert sum(layer.pairs) < 0.6 * sum(whole)
+        assert all(own >= seen for own, seen in zip(layer.pairs, layer.connected, strict=True))
+        # Itself, two on each side where there are, and the row and the column of [CLS].
+        assert layer.connected[1] == sum(
+            abs(q - k) <= 2 or 0 in (q, k) for q in range(30) for k in range(30)
+        )
+        assert layer.sparsity[1] == 1 - layer.connected[1] / 900

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from method_table import build, pad
+from slow_lengths import slow_lengths
 from slow_model import Settings, slow_logits
 
 from laconic.reduction import ColumnMean, Combine, DropKeys, FuzzyRatio, Plan, Step, preset
@@ -71,6 +72,19 @@ def test_the_model_agrees_with_the_slow_one(plan, settings):
     if settings.combining is not None:
         groups = output.trace.layers[settings.combining].groups.values.tolist()
         assert groups == [group for one in seen for group in one.groups]
+
+
+@pytest.mark.parametrize("keep", [0.8, 0.5, 0.65])
+@torch.no_grad()
+def test_length_drop_agrees_with_the_slow_one(keep):
+    model = build(preset("lat", keep=keep), num_hidden_layers=5).eval()
+    documents = tiny_ids(LENGTHS)
+    output = model(**pad(documents), output_trace=True)
+    slow = [slow_lengths(model, document, keep) for document in documents]
+    expected = torch.stack([logits for logits, _ in slow])
+    torch.testing.assert_close(output.logits, expected, rtol=1e-5, atol=1e-5)
+    for number, layer in enumerate(output.trace.layers):
+        assert [part.tolist() for part in layer.alive.to_list()] == [one[number] for _, one in slow]
 
 
 def test_the_cases_tell_heads_apart():

@@ -76,7 +76,14 @@ def test_metadata_keeps_ranges_and_names_the_extras(distributions):
         metadata = Parser().parsestr(wheel.read(f"{METADATA}/METADATA").decode())
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra")) == {"all", "demo", "hub", "train"}
+    assert set(metadata.get_all("Provides-Extra")) == {
+        "all",
+        "demo",
+        "hub",
+        "onnx",
+        "serve",
+        "train",
+    }
     # Pins belong in constraints.txt: in the metadata they would quarrel with everybody else's.
     assert not [line for line in metadata.get_all("Requires-Dist") if "==" in line.split(";")[0]]
 

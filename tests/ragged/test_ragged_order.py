@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.ragged import Layout, lowest, quantile_of_sorted, sorted_values
+from laconic.ragged import Layout, OneDocument, lowest, quantile_of_sorted, sorted_values
 
 # Everything but NaN: both zeros, both infinities, subnormals.
 FLOATS = st.floats(width=32, allow_nan=False)
@@ -106,3 +106,15 @@ def test_quantiles_of_the_first_values_of_each_segment(segments, q):
             continue
         expected = torch.tensor(part, dtype=torch.float32).quantile(q)
         torch.testing.assert_close(figure, expected, rtol=1e-5, atol=1e-6)
+
+
+@given(
+    st.lists(st.lists(st.integers(-3, 3), min_size=3, max_size=3), min_size=1, max_size=12),
+    st.lists(st.integers(0, 12), min_size=3, max_size=3),
+)
+def test_the_lowest_of_columns_are_those_of_segments(rows, counts):
+    values = torch.tensor(rows, dtype=torch.float32)
+    wanted = torch.tensor([counts]).clamp(max=len(rows))
+    packed, one = Layout.from_lengths([len(rows)]), OneDocument(len(rows))
+    assert torch.equal(one.lowest(values, wanted), packed.lowest(values, wanted))
+    assert torch.equal(one.sorted(values), packed.sorted(values))

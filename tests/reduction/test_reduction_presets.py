@@ -28,12 +28,30 @@ OPTIONS = {
     "focus-pfc": PRUNING | {"reading": "layer"} | COMBINING,
     "topk": {"keep": 0.25, "at": 1 / 3, "score": "column-mean", "linear": False, "pin": "first"},
     "threshold": {"threshold": 0.5, "score": "column-mean", "pin": "first"},
+    "lat": {"keep": 0.8, "start": 0, "score": "column-mean", "pin": "first"},
+    "token-drop": {
+        "keep": 0.5,
+        "start": 7 / 12,
+        "stop": -1,
+        "score": "by-word",
+        "pin": "ends",
+    },
     "ltp": AIMING | {"threshold": 0.5, "temperature": 0.1, "gradients": False},
     "ltp-paper": {"threshold": 1.0, "temperature": 0.128, "regularizer": 0.1, "pin": "first"},
     "power-bert": AIMING | {"bins": 100, "regularizer": 0.0},
     "transkimmer": AIMING
     | {"hidden": 32, "regularizer": 0.0, "temperature": 1.0, "noise": True, "bias": 2.0},
     "adapler": AIMING | {"hidden": 32, "saliency": 0.1, "threshold": 0.5, "temperature": 0.1},
+    "neighbours": {"width": 64, "start": 0, "cls": True},
+    "bigbird": {"width": 96, "random": 0.05, "tokens": 64, "start": 0, "seed": 0},
+    "breaking-bert": {
+        "target": 0.78,
+        "by": "degrees",
+        "heads": "mean",
+        "most": 512,
+        "strength": 10.0,
+        "start": 0.5,
+    },
     "tome": {"ratio": 0.2, "start": 0, "rule": "mean"},
     "fca": {"keep": 0.25, "at": 1 / 3, "tokens": 1, "weighted": True},
     "pool": {"keep": 0.25, "at": 1 / 3},
@@ -70,6 +88,7 @@ def test_tokens_that_leave_for_good_are_scored_for_all_heads_together():
 def test_dense_removes_nothing():
     assert preset("dense").is_dense
     assert not preset("focus-c").is_dense
+    assert preset("token-drop").is_dense, "in use"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +99,7 @@ def test_dense_removes_nothing():
             {},
             "focus-c, focus-p, focus-pf, focus-pfc, ",
         ),
-        ("topk", {"score": "best"}, "score.kind must be one of column-mean, first-row, "),
+        ("topk", {"score": "best"}, "score.kind must be one of by-word, column-mean, first-row, "),
         ("tome", {"ratio": 0.6}, "ratio must be a number in [0, 0.5], got 0.6"),
         ("topk", {"score": "predictor"}, "select must be one that learns for 'predictor', "),
         ("ltp", {"target": 0}, "target must be a number in (0, 1], got 0"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from laconic import Classifier, Plan, TrainingSettings, preset
+from laconic.attention import banded
 from laconic.data import Documents
 from laconic.errors import PlanError
 from laconic.reduction import budget_option, presets
@@ -14,7 +16,7 @@ from laconic.training.budget import plan_for_target
 from words import labelled, save_encoder
 
 QUICK = TrainingSettings(epochs=1, learning_rate=1e-3, batch_tokens=512, seed=1)
-BY_SHARES = ("topk", "threshold", "tome", "fca", "pool", "random", "truncate")
+BY_SHARES = ("topk", "threshold", "lat", "tome", "fca", "pool", "random", "truncate")
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +75,9 @@ def test_methods_that_move_blocks_take_the_nearest(dense, method, target, near):
 
 
 def test_every_method_but_dense_has_an_option_that_moves_its_cost():
-    assert {name for name in presets() if name != "dense"} == {
-        name for name in presets() if name != "dense" and budget_option(name, 6)
-    }
+    # Breaking BERT aims at a sparsity of attention, by an option of its own.
+    removing = {name for name in presets() if not preset(name).is_dense} - {"breaking-bert"}
+    assert removing == {name for name in removing if budget_option(name, 6)}
     with pytest.raises(PlanError, match="for a target, got 'dense'"):
         budget_option("dense", 6)
 
@@ -93,6 +95,8 @@ def test_every_method_but_dense_has_an_option_that_moves_its_cost():
         ("fewer-layers", {}, 0.1, r"between 0\.2\d and 1\.00 for 'fewer-layers'"),
         ("topk", {"keep": 0.5}, 0.5, "keep must be left out where target_flops sets it, got 0.5"),
         ("topk", {}, 1.5, "target_flops must be a number between 0 and 1, got 1.5"),
+        ("neighbours", {}, 0.1, r"between 1\.00 and 1\.00 for 'neighbours' on these documents"),
+        ("bigbird", {}, 0.9, r"between 1\.00 and 1\.00 for 'bigbird' on these documents"),
         ("dense", {}, 0.5, "the method must be one of .* for a target, got 'dense'"),
     ],
 )
@@ -100,6 +104,18 @@ def test_targets_that_no_setting_reaches_are_refused(dense, method, options, tar
     encoded = dense.encode(long_documents()[0])
     with pytest.raises(PlanError, match=message):
         plan_for_target(dense.model, method, options, target, encoded)
+
+
+def test_windows_are_set_where_documents_are_long_for_them(dense, monkeypatch):
+    # As if these documents were long: a band is computed in blocks of four tokens.
+    monkeypatch.setattr(banded, "_SMALLEST", 4)
+    monkeypatch.setattr(banded, "_LARGEST", 4)
+    encoded = dense.encode(long_documents()[0])
+    with pytest.raises(PlanError, match="between") as refused:
+        plan_for_target(dense.model, "neighbours", {}, 0.05, encoded)
+    lowest = float(re.search(r"between (0\.\d\d) and 1\.00", str(refused.value))[1])
+    plan = plan_for_target(dense.model, "neighbours", {}, lowest + 0.01, encoded)
+    assert plan == preset("neighbours", width=8)
 
 
 def test_a_plan_of_ones_own_has_no_option_to_set(encoder):

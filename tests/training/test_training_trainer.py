@@ -174,6 +174,8 @@ class _KillAfter(TrainerCallback):
         ("dense", 0.6),
         ("focus-pf", 0.4),
         ("focus-pf", 0.9),
+        ("lat", 0.9),
+        ("token-drop", 0.6),
         ("ltp", 0.9),
         ("ltp-paper", 0.8),
         ("ltp-paper", 0.95),
@@ -284,6 +286,8 @@ def test_the_stock_trainer_trains_a_laconic_model(encoder, tmp_path):
         {"patience": 0},
         {"temperature": 0},
         {"dense_share": 1.0},
+        {"random_lengths": -1},
+        {"hidden_distillation": -0.5},
     ],
 )
 def test_settings_out_of_range_are_refused(wrong):

@@ -105,6 +105,17 @@ class Workspace:
                 scores.append(score)
         return torch.cat(scores, dim=1) if scores else None
 
+    def weights(self, query: Tensor, key: Tensor, mask: Tensor | None, scaling: float) -> Tensor:
+        """The normalised matrix of one document, `(1, heads, queries, keys)`, in the buffer.
+
+        Args:
+            query: `(1, heads, queries, size)`.
+            key: `(heads, keys, size)`.
+            mask: as for `attend`.
+            scaling: factor on the dot products.
+        """
+        return self._weights(query, key, mask, _blind(mask), scaling)
+
     def _weights(
         self, query: Tensor, key: Tensor, mask: Tensor | None, blind: Tensor | None, scaling: float
     ) -> Tensor:

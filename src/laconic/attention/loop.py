@@ -3,20 +3,23 @@
 On CPUs a loop over the documents beats masks, FlexAttention and nested tensors, and neighbours of
 equal length go in one call, as a view: so it pays to sort a batch by length. With gradients each
 run is one `scaled_dot_product_attention`, which keeps no matrix, or an explicit one where scores
-are wanted; without, the matrix is made in one buffer (see `inplace`).
+are wanted; without, the matrix is made in one buffer (see `inplace`). Where a window or a pattern
+leaves no more than a band, what lies outside is skipped (see `banded`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from laconic.attention import banded, weighted
 from laconic.attention.inplace import Workspace
 from laconic.attention.packing import Packing
-from laconic.attention.scores import column_weights, explicit_attention, window_mask
+from laconic.attention.scores import column_weights, explicit_attention
 
 __all__ = ["attend"]
 
@@ -48,21 +51,36 @@ def attend(
         `(tokens, heads, size)`, and the scores of each head, `(keys, heads)`, if any are wanted.
     """
     weights = None if packing.scores is None else column_weights(packing.layout, packing.scores)
+    exact = query.dtype in _EXACT and not dropout
     # Nothing to keep for a backward pass, and a type whose sums need no wider one.
-    in_place = not torch.is_grad_enabled() and not dropout and query.dtype in _EXACT
+    in_place = not torch.is_grad_enabled() and exact
     context = torch.empty_like(query, memory_format=torch.contiguous_format) if in_place else None
-    workspace = Workspace(query.dtype) if in_place else None
+    workspace = Workspace(query.dtype) if exact else None
     outputs: list[Tensor] = []
     scores: list[Tensor] = []
-    for q, k, v, mask, part in _rectangles(query, key, value, packing, window):
-        rows = None if weights is None else weights[part].view(q.shape[0], -1)
-        score = None
-        if workspace is not None:
-            out = context[part].unflatten(0, (q.shape[0], -1)).transpose(1, 2)
+    for run, q, k, v in _rectangles(query, key, value, packing):
+        rows = None if weights is None else weights[run.tokens].view(run.documents, -1)
+        out = score = None
+        if context is not None:
+            out = context[run.tokens].unflatten(0, (run.documents, -1)).transpose(1, 2)
+        band = _band(run, packing, window) if exact else None
+        if band is not None:
+            masks = _masks(run, packing, window, band)
+            out = banded.attend(q, k, v, band, masks, scaling, workspace, out)
+            _report(run, packing, band)
+        elif packing.connections is not None and packing.connections.logs is not None:
+            settings = (rows, packing.scores, scaling, dropout)
+            logs = packing.connections.logs(*_pairs(packing, run))
+            done, score = weighted.attend(q, k, v, logs, _mask(packing, run, window), *settings)
+            out = done if out is None else out.copy_(done)
+        elif context is not None:
+            mask = _mask(packing, run, window)
             score = workspace.attend(q, k, v, mask, rows, packing.scores, scaling, out)
         elif rows is not None:
+            mask = _mask(packing, run, window)
             out, score = explicit_attention(q, k, v, mask, rows, packing.scores, scaling, dropout)
         else:
+            mask = _mask(packing, run, window)
             out = F.scaled_dot_product_attention(
                 q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling
             )
@@ -72,60 +90,113 @@ def attend(
     return torch.cat(outputs) if context is None else context, torch.cat(scores) if scores else None
 
 
+@dataclass
+class _Run:
+    """Neighbouring documents that agree in queries and in keys."""
+
+    numbers: list[int]
+    length: int
+    key_length: int
+    token: int
+    place: int
+
+    @property
+    def documents(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def tokens(self) -> slice:
+        return slice(self.token, self.token + self.documents * self.length)
+
+    @property
+    def places(self) -> slice:
+        return slice(self.place, self.place + self.documents * self.key_length)
+
+
+def _runs(packing: Packing) -> list[_Run]:
+    runs: list[_Run] = []
+    token = place = 0
+    pairs = zip(packing.layout.sizes, packing.key_layout.sizes, strict=True)
+    for number, (length, keys) in enumerate(pairs):
+        if runs and (runs[-1].length, runs[-1].key_length) == (length, keys):
+            runs[-1].numbers.append(number)
+        elif length:
+            runs.append(_Run([number], length, keys, token, place))
+        token, place = token + length, place + keys
+    return runs
+
+
 def _rectangles(
-    query: Tensor, key: Tensor, value: Tensor, packing: Packing, window: int | None
-) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None, slice]]:
-    """Each run's queries, keys, values, mask, and its place among the queries.
+    query: Tensor, key: Tensor, value: Tensor, packing: Packing
+) -> Iterator[tuple[_Run, Tensor, Tensor, Tensor]]:
+    """Each run with its queries, keys and values.
 
     The states are views `(documents, heads, length, size)`, since neighbours of equal length form a
     rectangle of the row.
     """
-    pieces = _pieces(packing)
-    sizes = [count * keys for count, _, keys in pieces]
-    queries = query.split([count * length for count, length, _ in pieces])
-    parts = zip(pieces, queries, key.split(sizes), value.split(sizes), strict=True)
-    token = place = 0
-    for (count, length, keys), own_query, own_key, own_value in parts:
-        q_part = slice(token, token + count * length)
-        k_part = slice(place, place + count * keys)
-        mask = _mask(packing, q_part, k_part, (count, length, keys), window)
-        q = own_query.unflatten(0, (count, length)).transpose(1, 2)
-        k = own_key.unflatten(0, (count, keys)).transpose(1, 2)
-        v = own_value.unflatten(0, (count, keys)).transpose(1, 2)
-        yield q, k, v, mask, q_part
-        token, place = q_part.stop, k_part.stop
+    runs = _runs(packing)
+    # One `split` each: its gradient is one concatenation, that of slices a row for each.
+    queries = query.split([run.documents * run.length for run in runs])
+    sizes = [run.documents * run.key_length for run in runs]
+    for run, *states in zip(runs, queries, key.split(sizes), value.split(sizes), strict=True):
+        yield run, *(part.unflatten(0, (run.documents, -1)).transpose(1, 2) for part in states)
 
 
-def _pieces(packing: Packing) -> list[tuple[int, int, int]]:
-    """Runs of documents that agree in queries and in keys: (documents, queries, keys) of each."""
-    pieces: list[tuple[int, int, int]] = []
-    pairs = zip(packing.layout.sizes, packing.key_layout.sizes, strict=True)
-    for length, keys in pairs:
-        if pieces and pieces[-1][1:] == (length, keys):
-            pieces[-1] = (pieces[-1][0] + 1, length, keys)
-        elif length:
-            pieces.append((1, length, keys))
-    return pieces
+def _band(run: _Run, packing: Packing, window: int | None) -> banded.Reach | None:
+    """The band to compute in the place of all pairs, where there is one and that pays.
+
+    Scores need the whole matrix, and keys that were gathered are no longer in the queries' places.
+    """
+    soft = packing.connections is not None and packing.connections.logs is not None
+    if packing.scores is not None or packing.keys is not None or soft:
+        return None
+    reach = banded.reach_of(packing, window, run.numbers, run.tokens)
+    return reach if reach is not None and banded.worthwhile(run.length, reach) else None
 
 
-def _mask(
-    packing: Packing,
-    queries: slice,
-    keys: slice,
-    shape: tuple[int, int, int],
-    window: int | None,
-) -> Tensor | None:
+def _report(run: _Run, packing: Packing, reach: banded.Reach) -> None:
+    if not packing.pairs:
+        sizes = zip(packing.layout.sizes, packing.key_layout.sizes, strict=True)
+        packing.pairs.extend(queries * keys for queries, keys in sizes)
+    for number in run.numbers:
+        packing.pairs[number] = banded.pairs(run.length, reach)
+
+
+def _masks(
+    run: _Run, packing: Packing, window: int | None, reach: banded.Reach
+) -> Callable[[banded.Piece], Tensor | None]:
+    """Who sees whom in a piece of a run."""
+    if reach.plain:
+        return lambda piece: banded.shape_mask(piece, reach, packing.layout.device)
+    rows = torch.arange(run.token, run.tokens.stop, device=packing.layout.device)
+    rows = rows.view(run.documents, run.length)
+
+    def seen(piece: banded.Piece) -> Tensor | None:
+        keys = torch.cat([rows[:, part] for part in piece.keys], dim=1)
+        return packing.seen(rows[:, piece.queries], keys[:, :, None], window)
+
+    return seen
+
+
+def _pairs(packing: Packing, run: _Run) -> tuple[Tensor, Tensor]:
+    """Row numbers of a run's queries and keys, as functions of pairs take them."""
+    rows = torch.arange(run.token, run.tokens.stop, device=packing.layout.device)
+    rows = rows.view(run.documents, 1, run.length, 1)
+    keys = packing.key_rows()[run.places].unflatten(0, (run.documents, run.key_length))
+    return rows, keys.transpose(1, 2)[:, :, None, :]
+
+
+def _mask(packing: Packing, run: _Run, window: int | None) -> Tensor | None:
     """What a run's queries may see, `(documents, 1 or heads, queries, keys)` bool; None for all."""
-    count, length, key_length = shape
-    mask = None
+    count, mask = run.documents, None
     if packing.keys is not None and packing.keys.filled is not None:
-        filled = packing.keys.filled[keys].unflatten(0, (count, key_length))
+        filled = packing.keys.filled[run.places].unflatten(0, (count, run.key_length))
         mask = filled.transpose(1, 2)[:, :, None, :]
         if bool(mask.all()):
             mask = None
-    if window is not None:
-        q_places = packing.places()[queries].view(count, length)
-        k_places = packing.key_places()[keys].unflatten(0, (count, key_length))
-        seen = window_mask(q_places, k_places, window)
+    if window is not None or packing.connections is not None:
+        rows = torch.arange(run.token, run.tokens.stop, device=packing.layout.device)
+        k_rows = packing.key_rows()[run.places].unflatten(0, (count, run.key_length))
+        seen = packing.seen(rows.view(count, run.length), k_rows, window)
         mask = seen if mask is None else mask & seen
     return mask

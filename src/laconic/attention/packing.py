@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from laconic.attention.connections import Connections, seen_pairs
 from laconic.ragged import Layout
 
 __all__ = ["BACKENDS", "KeySet", "Packing", "ScoreRequest", "full_keys"]
@@ -50,7 +51,10 @@ class KeySet:
             layout: the row's documents.
         """
         if mask.dim() == 1:
-            return cls(layout.keep(mask), mask.nonzero()[:, 0])
+            index = mask.nonzero()[:, 0]
+            return cls(layout.keep(mask, index), index)
+        if layout.symbolic:
+            return cls(*_keys_of_one(mask, layout))
         # Head by head, since that is how the kept tokens come in order.
         heads, counts = mask.shape[1], layout.count(mask).t()  # (heads, documents)
         token = mask.t().contiguous().nonzero()[:, 1].contiguous()
@@ -89,6 +93,27 @@ class KeySet:
         flat = self.index * heads + torch.arange(heads, device=scores.device)
         row = scores.new_zeros(tokens * heads).scatter_add(0, flat.flatten(), scores.flatten())
         return row.view(tokens, heads)
+
+
+def _keys_of_one(mask: Tensor, layout: Layout) -> tuple[Layout, Tensor, Tensor]:
+    """A key set of each head of one document, without a branch on how many keys each has.
+
+    Args:
+        mask: `(tokens, heads)` bool.
+        layout: that of the document.
+
+    Returns:
+        Layout, index and filled places of a `KeySet`.
+    """
+    counts = mask.long().sum(0, keepdim=True)  # (1, heads)
+    # Row numbers of as many places as the head with most keys has; their number is a symbol.
+    some_head = (torch.arange(layout.tokens, device=mask.device) < counts.max()).nonzero()[:, 0]
+    places = layout.keep(mask, some_head)
+    # What is no key goes to one place behind all others, which is then left out.
+    rows = torch.arange(layout.tokens, device=mask.device)[:, None].expand_as(mask)
+    target = torch.where(mask, mask.long().cumsum(0) - 1, torch.full_like(rows, layout.tokens))
+    index = rows.new_zeros(layout.tokens + 1, mask.shape[1]).scatter(0, target, rows)
+    return places, index.index_select(0, some_head), some_head[:, None] < counts
 
 
 def full_keys(layout: Layout) -> KeySet:
@@ -137,6 +162,10 @@ class Packing:
         weights: `(tokens,)`, how many tokens each one stands for; their logarithm is added to the
             logits of the keys (ToMe's proportional attention, arXiv 2210.09461). None for one each.
         dropout: probability of dropping an attention weight in training; None for the encoder's.
+        connections: who sees whom, where a pattern thins the attention; None for all.
+        pairs: what the back end reports: the pairs of a query and a key place whose product was
+            computed for each head, a figure a document; empty where it was all of them. Copies made
+            with `replace` share the list.
         calls: how often attention was really computed with this packing; a caller checks it, so
             that an encoder which bypasses the packed function cannot go unnoticed.
     """
@@ -148,6 +177,8 @@ class Packing:
     backend: Backend = "auto"
     weights: Tensor | None = None
     dropout: float | None = None
+    connections: Connections | None = None
+    pairs: list[int] = field(default_factory=list, compare=False)
     calls: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
@@ -178,5 +209,17 @@ class Packing:
 
     def key_places(self) -> Tensor:
         """Positions of the keys, `(keys, 1)` or `(keys, heads)`."""
-        places = self.places() if self.keys is None else self.places()[self.keys.index]
-        return places if places.dim() == 2 else places[:, None]
+        return self.places()[self.key_rows()]
+
+    def key_rows(self) -> Tensor:
+        """Row number of the token in each key place, `(keys, 1)` or `(keys, heads)`."""
+        if self.keys is None:
+            return torch.arange(self.layout.tokens, device=self.layout.device)[:, None]
+        index = self.keys.index
+        return index if index.dim() == 2 else index[:, None]
+
+    def seen(self, queries: Tensor, keys: Tensor, window: int | None) -> Tensor | None:
+        """The pairs of a document that a window and the pattern leave; see `seen_pairs`."""
+        if window is None and self.connections is None:
+            return None
+        return seen_pairs(queries, keys, self.places(), window, self.connections)

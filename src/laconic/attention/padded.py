@@ -7,11 +7,12 @@ for every document.
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from laconic.attention.packing import Packing
-from laconic.attention.scores import column_weights, explicit_attention, window_mask
+from laconic.attention.scores import column_weights, explicit_attention
 from laconic.ragged import Ragged
 
 __all__ = ["attend"]
@@ -36,11 +37,11 @@ def attend(
     if packing.keys is not None and packing.keys.filled is not None:
         filled, _ = Ragged(packing.keys.filled, packing.key_layout).to_padded(False)
         mask = mask & filled.transpose(1, 2)[:, :, None, :]
-    if window is not None:
-        q_places, _ = Ragged(packing.places(), packing.layout).to_padded(-1)
-        k_places, _ = Ragged(packing.key_places(), packing.key_layout).to_padded(-1)
-        # A padded query is global here, so that no row of the softmax is empty.
-        mask = mask & window_mask(q_places, k_places, window)
+    if window is not None or packing.connections is not None:
+        rows = torch.arange(packing.layout.tokens, device=query.device)
+        q_rows, _ = Ragged(rows, packing.layout).to_padded(-1)
+        k_rows, _ = Ragged(packing.key_rows(), packing.key_layout).to_padded(-1)
+        mask = mask & packing.seen(q_rows, k_rows, window)
     if packing.scores is None:
         context = F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling

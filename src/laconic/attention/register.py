@@ -118,9 +118,17 @@ def _finish(scores: Tensor, values: Tensor, request: ScoreRequest) -> Tensor:
 
 
 def _choose(query: Tensor, packing: Packing, dropout: float, window: int | None) -> str:
+    soft = packing.connections is not None and packing.connections.logs is not None
+    if soft and packing.backend not in ("auto", "loop"):
+        raise ValueError(
+            f"the back end {packing.backend!r} cannot weigh the connections of "
+            f"{packing.connections.name!r}; use 'loop' or 'auto' until it is frozen"
+        )
     if packing.backend != "auto":
         return packing.backend
-    if torch.compiler.is_exporting():
+    if soft:
+        return "loop"
+    if packing.layout.symbolic:
         return "masked"
     if query.device.type == "cpu":
         return "loop"

@@ -1,4 +1,4 @@
-"""Attention with its explicit matrix, for the importance scores, and the masks of windows."""
+"""Attention with its explicit matrix, for the importance scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ __all__ = [
     "explicit_attention",
     "join_scores",
     "masked_softmax",
-    "window_mask",
 ]
 
 # Entries of the attention matrix that are made at a time: 1 Mi floats (4 MiB) stay in the cache of
@@ -175,7 +174,8 @@ def masked_softmax(logits: Tensor, mask: Tensor | None) -> Tensor:
 
     Without gradients the logits are overwritten.
     """
-    overwrite = not torch.is_grad_enabled()
+    # A graph that is exported has no memory of its own to overwrite.
+    overwrite = not torch.is_grad_enabled() and not torch.compiler.is_exporting()
     if mask is not None:
         hidden = ~mask
         # The lowest finite number, not −inf: a row without any key would be NaN.
@@ -187,19 +187,3 @@ def masked_softmax(logits: Tensor, mask: Tensor | None) -> Tensor:
         return weights
     # Only a query that sees no key at all is left with weight on hidden ones.
     return weights.masked_fill(~mask.any(-1, keepdim=True), 0)
-
-
-def window_mask(queries: Tensor, keys: Tensor, window: int) -> Tensor:
-    """Which keys lie within a window of original positions.
-
-    Args:
-        queries: `(documents, queries)` positions, −1 for a global token.
-        keys: `(documents, keys, 1 or heads)` positions, −1 for a global token.
-        window: a key is seen at a distance below this.
-
-    Returns:
-        `(documents, 1 or heads, queries, keys)` bool.
-    """
-    q = queries[:, None, :, None]
-    k = keys.permute(0, 2, 1)[:, :, None, :]
-    return ((q - k).abs() < window) | (q < 0) | (k < 0)

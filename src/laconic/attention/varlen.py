@@ -21,7 +21,19 @@ def fits(query: Tensor, packing: Packing, dropout: float, window: int | None) ->
         return False
     if packing.scores is not None or dropout:
         return False
-    return window is None or (packing.keys is None and packing.positions is None)
+    window, fitting = _window(packing, window)
+    return fitting and (window is None or (packing.keys is None and packing.positions is None))
+
+
+def _window(packing: Packing, window: int | None) -> tuple[int | None, bool]:
+    """The window that says all of an encoder's and a pattern's, and whether there is one."""
+    if packing.connections is None:
+        return window, True
+    band = packing.connections.band
+    if band is None or band.first or not band.exact or len(set(band.reaches)) != 1:
+        return window, False
+    own = band.reaches[0] + 1
+    return (own if window is None else min(own, window)), True
 
 
 def attend(
@@ -39,6 +51,13 @@ def attend(
 
     if packing.scores is not None or dropout:
         raise ValueError("the variable-length kernel returns no scores and drops nothing")
+    window, fitting = _window(packing, window)
+    if not fitting:
+        raise ValueError(
+            "the variable-length kernel knows windows of one width without global tokens, got the "
+            f"pattern {packing.connections.name!r}; use the back end 'padded' or 'auto', or "
+            "neighbours with cls=False"
+        )
     if window is not None and (packing.keys is not None or packing.positions is not None):
         raise ValueError(
             "the variable-length kernel measures a window on places in the row, got keys or "

@@ -1,7 +1,7 @@
 """What can take part in a comparison: the protocol, and how one is built again elsewhere.
 
-The clock, the memory measurement and the report know contenders by this protocol only, so a remote
-service or a linear model is one more class with these five members.
+The clock, the memory measurement and the report know contenders by this protocol only. A remote
+service or a linear model is a `TextContender` with one method.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import DataError
 
-__all__ = ["KINDS", "Contender", "Rebuildable", "build_contender"]
+__all__ = ["KINDS", "Contender", "Rebuildable", "TextContender", "build_contender"]
 
 
 class Contender(Protocol):
@@ -44,9 +44,49 @@ class Contender(Protocol):
         ...
 
     @property
-    def tokens(self) -> int:
-        """Tokens of the prepared documents, after truncation and without padding."""
+    def tokens(self) -> int | None:
+        """Tokens of the prepared documents, after truncation, without padding; None: none."""
         ...
+
+
+class TextContender:
+    """A contender that takes texts and gives scores, all of it inside the clock.
+
+    A class of one's own needs a `name` and `scores`; with `fit` it is fitted on the documents of
+    `laconic bench --train`, and with a class attribute `about` the report says what it is.
+
+    Example:
+        >>> class Length(TextContender):
+        ...     name = "longer than ten words"
+        ...     def scores(self, texts):
+        ...         longer = np.array([len(text.split()) > 10 for text in texts])
+        ...         return np.stack([~longer, longer], axis=1).astype(np.float32)
+        >>> contender = Length()
+        >>> contender.prepare(["short", "a b c d e f g h i j k"])
+        >>> contender.run().argmax(1).tolist()
+        [0, 1]
+    """
+
+    name = "texts"
+    tokenises_in_run = True
+    multiply_adds: float | None = None
+    tokens: int | None = None
+
+    def scores(self, texts: Sequence[str]) -> np.ndarray:
+        """Logits `(documents, labels)` in the order of the texts; logarithms of shares will do."""
+        raise NotImplementedError
+
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Keep the texts; nothing is done outside the clock."""
+        self._texts = list(texts)
+
+    def run(self) -> np.ndarray:
+        """Score all documents."""
+        return self.scores(self._texts)
+
+    def run_one(self, index: int) -> np.ndarray:
+        """Score one document alone."""
+        return self.scores(self._texts[index : index + 1])
 
 
 @runtime_checkable
@@ -62,7 +102,10 @@ class Rebuildable(Protocol):
 
 
 KINDS = {
+    "linear": "laconic.bench.linear:LinearContender",
+    "onnx": "laconic.bench.onnx_runtime:OnnxContender",
     "packed": "laconic.bench.packed:PackedContender",
+    "static": "laconic.bench.static:StaticContender",
     "stock": "laconic.bench.stock:StockContender",
 }
 """Short names of contenders, by where they live: none is imported before it is asked for."""

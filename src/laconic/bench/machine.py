@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["SHAPES", "MatrixProbe", "describe_machine", "synchronise"]
+__all__ = ["SHAPES", "MatrixProbe", "describe_machine", "memory_bandwidth", "synchronise"]
 
 SHAPES = ((4096, 384, 1536), (4096, 1536, 384), (2048, 2048, 2048))
 """Products `(rows, inner, columns)`: the two of a small encoder's feed-forward, and a square."""
@@ -85,9 +85,30 @@ class MatrixProbe:
                 now = max(now, rate)
         return now
 
+    def bandwidth(self) -> float:
+        """Bytes a second that copying moves on the CPU; see `memory_bandwidth`."""
+        return memory_bandwidth()
+
     def _matrix(self, rows: int, columns: int) -> torch.Tensor:
         """Numbers that differ: a GPU multiplies equal ones faster. Random state is left alone."""
         return torch.linspace(-1, 1, rows * columns, **self._options).view(rows, columns)
+
+
+def memory_bandwidth(megabytes: int = 256, repeats: int = 3) -> float:
+    """Bytes a second that copying moves, read and written together, the best of a few times.
+
+    Args:
+        megabytes: size of what is copied: much more than a cache holds.
+        repeats: times.
+    """
+    source = torch.ones(megabytes * 2**18)
+    target = torch.empty_like(source)
+    best = 0.0
+    for _ in range(repeats + 1):  # the first one only brings the pages in
+        started = time.perf_counter()
+        target.copy_(source)
+        best = max(best, 2 * source.nbytes / (time.perf_counter() - started))
+    return best
 
 
 def describe_machine() -> dict[str, Any]:
@@ -104,7 +125,7 @@ def describe_machine() -> dict[str, Any]:
         True
     """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    libraries = ("laconic", "torch", "transformers")
+    libraries = ("laconic", "torch", "transformers", "numpy", "onnxruntime", "scikit-learn")
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),

@@ -35,23 +35,30 @@ class PackedContender:
         source: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = name
-        self._classifier = classifier
+        self.classifier = classifier
         self._source = source
         self._texts: list[str] = []
         self._encoded: EncodedDocuments | None = None
         self._alone: dict[int, EncodedDocuments] = {}
         self._multiply_adds: float | None = None
+        self.tokens_by_block: tuple[int, ...] = ()
+
+    def like(self, classifier: Classifier, name: str, **source: Any) -> PackedContender:
+        """Another setting of the same model, which `source` tells `Classifier.from_pretrained`."""
+        known = None if self._source is None else {**self._source, **source}
+        return PackedContender(classifier, name, source=known)
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Tokenise the documents."""
         self._texts = list(texts)
-        self._encoded = self._classifier.encode(texts)
+        self._encoded = self.classifier.encode(texts)
         self._alone = {}
 
     def run(self) -> np.ndarray:
         """Pack and run all documents; logits `(documents, labels)` in the order of the texts."""
-        forward = self._classifier.forward(self._encoded)
+        forward = self.classifier.forward(self._encoded)
         self._multiply_adds = float(forward.encoder_multiply_adds)
+        self.tokens_by_block = forward.tokens_by_block
         return forward.logits
 
     def run_one(self, index: int) -> np.ndarray:
@@ -60,8 +67,8 @@ class PackedContender:
             with warnings.catch_warnings():
                 # `prepare` said already how many documents are too long.
                 warnings.simplefilter("ignore", LaconicWarning)
-                self._alone[index] = self._classifier.encode([self._texts[index]])
-        return self._classifier.forward(self._alone[index]).logits
+                self._alone[index] = self.classifier.encode([self._texts[index]])
+        return self.classifier.forward(self._alone[index]).logits
 
     @property
     def multiply_adds(self) -> float | None:

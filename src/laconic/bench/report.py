@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..errors import DataError
 from .memory import PeakMemory
 from .statistics import Spread, summarise
+from .uncertainty import Comparison, Interval
 
 __all__ = ["VERSION", "BenchReport", "ContenderResult"]
 
-VERSION = 1
+VERSION = 2
 """Of the JSON; a reader refuses any other."""
 
 
@@ -36,6 +37,20 @@ class ContenderResult:
         memory: peak memory, alone in a process.
         quality: metrics by name, see `laconic.metrics.evaluate_logits`.
         agreement: share of documents with the same prediction as the baseline.
+        about: what the contender is, in a line.
+        tokenising: seconds to tokenise and batch all documents, median over rounds; None where
+            `seconds` holds it already.
+        speedup_with_tokenising: as `speedup`, tokenising included on both sides.
+        latency: words and milliseconds of each document run alone, `(words, milliseconds)`.
+        latency_from_text_p50: milliseconds of a document alone, tokenising included, median.
+        latency_from_text_p95: the same, 95th percentile.
+        quality_intervals: 95 % bootstrap intervals of `quality`.
+        comparison: with the baseline, document by document.
+        calibration_error: see `laconic.metrics.calibration_error`.
+        tokens_by_block: tokens that went through each block, all documents together.
+        joules: of all documents, median over the rounds; None where the machine does not tell.
+        training_seconds: what training or fitting took; None where nobody knows.
+        seeds: the same metrics of the same contender trained with further seeds.
     """
 
     name: str
@@ -50,6 +65,19 @@ class ContenderResult:
     memory: PeakMemory | None = None
     quality: Mapping[str, float] | None = None
     agreement: float | None = None
+    about: str | None = None
+    tokenising: float | None = None
+    speedup_with_tokenising: Spread | None = None
+    latency: tuple[tuple[int, float], ...] = ()
+    latency_from_text_p50: float | None = None
+    latency_from_text_p95: float | None = None
+    quality_intervals: Mapping[str, Interval] | None = None
+    comparison: Comparison | None = None
+    calibration_error: float | None = None
+    tokens_by_block: tuple[int, ...] = ()
+    joules: float | None = None
+    training_seconds: float | None = None
+    seeds: Mapping[str, Mapping[str, float]] | None = None
 
     @property
     def spread(self) -> Spread:
@@ -64,11 +92,17 @@ class BenchReport:
     Attributes:
         machine: see `laconic.bench.describe_machine`.
         documents: how many documents every contender ran in every round.
+        judged: how many documents quality was judged on.
         latency_documents: how many of them were also run alone.
         rounds: how often each contender ran them.
         baseline: the name of the contender that ratios refer to.
         matrix_peak: multiply-adds per second of the fastest matrix product in the same run.
         results: one per contender, in the order given.
+        memory_bandwidth: bytes a second that a copy moves.
+        unsteady: contenders whose rounds disagree too much, with the distance between the
+            quartiles as a share of the median.
+        command: the command line that made the report, as far as known.
+        skipped: contenders that could not take part, and why.
     """
 
     machine: Mapping[str, Any]
@@ -78,6 +112,11 @@ class BenchReport:
     baseline: str
     matrix_peak: float
     results: tuple[ContenderResult, ...]
+    judged: int | None = None
+    memory_bandwidth: float | None = None
+    unsteady: Mapping[str, float] = field(default_factory=dict)
+    command: str | None = None
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The report as JSON, every round included; metrics that are not defined become null."""
@@ -108,14 +147,30 @@ class BenchReport:
 
 
 def _result(content: dict[str, Any]) -> ContenderResult:
-    content["seconds"] = tuple(content["seconds"])
-    content["speedup"] = Spread(**content["speedup"])
+    for name in ("seconds", "tokens_by_block"):
+        content[name] = tuple(content[name])
+    content["latency"] = tuple(tuple(pair) for pair in content["latency"])
+    for name in ("speedup", "speedup_with_tokenising"):
+        content[name] = _spread(content[name])
     if content["memory"] is not None:
         content["memory"] = PeakMemory(**content["memory"])
     if content["quality"] is not None:
         quality = content["quality"].items()
         content["quality"] = {name: math.nan if x is None else x for name, x in quality}
+    if content["quality_intervals"] is not None:
+        intervals = content["quality_intervals"].items()
+        content["quality_intervals"] = {name: tuple(ends) for name, ends in intervals}
+    if content["comparison"] is not None:
+        ends = tuple(content["comparison"]["interval"])
+        content["comparison"] = Comparison(**(content["comparison"] | {"interval": ends}))
     return ContenderResult(**content)
+
+
+def _spread(content: dict[str, Any] | None) -> Spread | None:
+    if content is None:
+        return None
+    ends = content["interval"]
+    return Spread(**(content | {"interval": None if ends is None else tuple(ends)}))
 
 
 def _without_nan(value: Any) -> Any:

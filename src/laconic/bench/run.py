@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import DataError, LaconicWarning
-from ..metrics import evaluate_logits, predict_from_logits
-from .clock import Progress, Timing, take_turns
+from .clock import Progress, Timing, take_turns, time_tokenising
 from .contenders import Contender
+from .energy import EnergyMeter
 from .machine import MatrixProbe, describe_machine
 from .memory import PeakMemory, measure_memory
-from .report import BenchReport, ContenderResult
-from .statistics import paired_ratio, summarise
+from .report import BenchReport
+from .results import Judge, Measured, result_of
+from .statistics import summarise
 
 __all__ = ["UNSTEADY", "bench"]
 
@@ -32,6 +34,7 @@ def bench(
     rounds: int = 5,
     warmup: int = 1,
     baseline: str | None = None,
+    timed: int | None = None,
     latency_documents: int = 64,
     memory: bool = True,
     seed: int = 0,
@@ -48,9 +51,11 @@ def bench(
         rounds: turns of each contender.
         warmup: untimed turns of each before.
         baseline: the name of the contender that ratios refer to; the first by default.
-        latency_documents: how many documents, drawn once for all, are also run alone.
+        timed: how many documents, drawn once for all, are run in every round; all by default.
+            Quality is judged on all in any case.
+        latency_documents: how many of those are also run alone.
         memory: whether to measure peak memory, in one fresh process per contender.
-        seed: of the draw of the documents that are run alone.
+        seed: of the draw of the documents that are timed and run alone.
         probe: the matrix products to compare with; `MatrixProbe()` by default, on the CPU.
         progress: called after every step.
 
@@ -64,33 +69,45 @@ def bench(
     names = [contender.name for contender in contenders]
     baseline = _check(names, texts, baseline)
     probe = probe or MatrixProbe()
-    for contender in contenders:
-        contender.prepare(texts)
-    alone = _sample(len(texts), latency_documents, seed)
-    timings = take_turns(contenders, rounds, warmup, alone, probe=probe, progress=progress)
-    _warn_if_unsteady(timings)
-    peaks = _memory(contenders, texts, progress) if memory else [None] * len(contenders)
-    place = names.index(baseline)
-    results = [
-        _result(
-            contender,
-            timing,
-            peak,
-            base=timings[place],
-            base_multiply_adds=contenders[place].multiply_adds,
-            labels=labels,
-            problem_type=problem_type,
-        )
-        for contender, timing, peak in zip(contenders, timings, peaks, strict=True)
+    whole = None
+    ran = list(texts)
+    if timed is not None and timed < len(texts):
+        whole = _logits(contenders, texts, progress)
+        ran = [texts[index] for index in sorted(_sample(len(texts), timed, seed))]
+    with warnings.catch_warnings():
+        if whole is not None:
+            # How many documents are too long was said of all of them.
+            warnings.simplefilter("ignore", LaconicWarning)
+        for contender in contenders:
+            contender.prepare(ran)
+    alone = _sample(len(ran), latency_documents, seed)
+    timings = take_turns(
+        contenders, rounds, warmup, alone, probe=probe, energy=EnergyMeter(), progress=progress
+    )
+    measured = [Measured.of(*pair) for pair in zip(contenders, timings, strict=True)]
+    tokenising = time_tokenising(contenders, ran, min(rounds, 3), alone)
+    unsteady = _unsteady(timings)
+    peaks = _memory(contenders, ran, progress) if memory else [None] * len(contenders)
+    measured = [
+        replace(each, tokenising=before, memory=peak)
+        for each, before, peak in zip(measured, tokenising, peaks, strict=True)
     ]
+    whole = whole or {timing.name: timing.logits for timing in timings}
+    judge = Judge(whole[baseline], labels, problem_type, seed)
+    base = measured[names.index(baseline)]
     return BenchReport(
         machine=describe_machine(),
-        documents=len(texts),
+        documents=len(ran),
+        judged=len(texts),
         latency_documents=len(alone),
         rounds=rounds,
         baseline=baseline,
         matrix_peak=probe.peak,
-        results=tuple(results),
+        memory_bandwidth=probe.bandwidth(),
+        unsteady=unsteady,
+        results=tuple(
+            result_of(each, base, judge.of(whole[each.timing.name]), ran) for each in measured
+        ),
     )
 
 
@@ -113,21 +130,37 @@ def _check(names: Sequence[str], texts: Sequence[str], baseline: str | None) -> 
 
 
 def _sample(documents: int, wanted: int, seed: int) -> list[int]:
-    """Indices of documents to run alone, in random order, so that rounds get like shares."""
+    """Indices of documents in random order, so that rounds get like shares."""
     order = np.random.default_rng(seed).permutation(documents)
     return order[:wanted].tolist()
 
 
-def _warn_if_unsteady(timings: Sequence[Timing]) -> None:
+def _logits(
+    contenders: Sequence[Contender], texts: Sequence[str], progress: Progress | None
+) -> dict[str, np.ndarray]:
+    """The logits of every contender on all documents, outside the clock."""
+    found = {}
+    for done, contender in enumerate(contenders, start=1):
+        contender.prepare(texts)
+        found[contender.name] = contender.run()
+        if progress:
+            progress(f"quality: {contender.name}", done, len(contenders))
+    return found
+
+
+def _unsteady(timings: Sequence[Timing]) -> dict[str, float]:
+    """Contenders whose rounds disagree too much to conclude, with a warning that names them."""
     spreads = {timing.name: summarise(timing.seconds).relative for timing in timings}
-    unsteady = [f"{name} {spread:.0%}" for name, spread in spreads.items() if spread > UNSTEADY]
+    unsteady = {name: spread for name, spread in spreads.items() if spread > UNSTEADY}
     if unsteady:
+        named = ", ".join(f"{name} {spread:.0%}" for name, spread in unsteady.items())
         warnings.warn(
-            f"the rounds disagree by more than {UNSTEADY:.0%} ({', '.join(unsteady)} between the "
-            "quartiles), so the figures are not conclusive; quieten the machine or add rounds",
+            f"the rounds disagree by more than {UNSTEADY:.0%} ({named} between the quartiles), so "
+            "the figures are not conclusive; quieten the machine or add rounds",
             LaconicWarning,
             stacklevel=3,
         )
+    return unsteady
 
 
 def _memory(
@@ -139,49 +172,3 @@ def _memory(
         if progress:
             progress(f"memory: {contender.name}", done, len(contenders))
     return peaks
-
-
-def _result(
-    contender: Contender,
-    timing: Timing,
-    memory: PeakMemory | None,
-    *,
-    base: Timing,
-    base_multiply_adds: float | None,
-    labels: Sequence[Any] | np.ndarray | None,
-    problem_type: str,
-) -> ContenderResult:
-    """Put together what was measured of one contender, and set it against the baseline."""
-    count = contender.multiply_adds
-    ratio = share = p50 = p95 = quality = None
-    if count is not None:
-        rates = zip(timing.seconds, timing.peaks, strict=True)
-        share = summarise([count / seconds / peak for seconds, peak in rates]).median
-        ratio = count / base_multiply_adds if base_multiply_adds else None
-    if timing.latencies:
-        p50, p95 = np.percentile(timing.latencies, [50, 95]).tolist()
-    if labels is not None:
-        quality = evaluate_logits(timing.logits, labels, problem_type)
-    return ContenderResult(
-        name=contender.name,
-        tokens=contender.tokens,
-        seconds=timing.seconds,
-        speedup=paired_ratio(timing.seconds, base.seconds),
-        latency_p50=p50,
-        latency_p95=p95,
-        multiply_adds=count,
-        multiply_adds_ratio=ratio,
-        peak_share=share,
-        memory=memory,
-        quality=quality,
-        agreement=_agreement(timing.logits, base.logits, problem_type),
-    )
-
-
-def _agreement(logits: np.ndarray, base: np.ndarray, problem_type: str) -> float | None:
-    """Share of documents with the same prediction; None where predictions are numbers."""
-    if problem_type == "regression" or logits.shape != base.shape:
-        return None
-    mine, theirs = (predict_from_logits(each, problem_type) for each in (logits, base))
-    same = (mine == theirs).reshape(len(mine), -1).all(axis=1)
-    return float(same.mean())

@@ -1,30 +1,29 @@
 """The contender to beat: a sequence classifier run the way transformers' own examples run it.
 
-Padded batches in order of arrival, or sorted by length, which is what careful users do by hand.
+Padded batches in order of arrival, or sorted by length, which is what careful users do by hand. A
+dense laconic model takes part in its padded form (`laconic.model.padded_model`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from transformers import (
-    AutoModelForSequenceClassification,
     AutoTokenizer,
     DataCollatorWithPadding,
     PreTrainedModel,
 )
 
+from ..devices import torch_threads
 from ..errors import DataError
+from ..model import padded_model
 from .multiply_adds import padded_multiply_adds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["StockContender"]
@@ -47,6 +46,7 @@ class StockContender:
         threads: threads of torch for this contender; the process's by default.
         device: where a model from a directory is put, `"cpu"` by default.
         dtype: the weights' type of a model from a directory, `"float32"` by default.
+        compiled: whether to run it through `torch.compile`, for any length and number of rows.
 
     Raises:
         DataError: if `order` is unknown, or a model comes without a tokenizer.
@@ -64,6 +64,7 @@ class StockContender:
         threads: int | None = None,
         device: str = "cpu",
         dtype: str = "float32",
+        compiled: bool = False,
     ) -> None:
         if order not in ORDERS:
             raise DataError(f"expected order {' or '.join(ORDERS)}, got {order!r}; choose one")
@@ -77,12 +78,15 @@ class StockContender:
             "threads": threads,
             "device": device,
             "dtype": dtype,
+            "compiled": compiled,
         }
         self._sources = (model, model if tokenizer is None else tokenizer)
-        self._model = _load_model(model, device, dtype).eval()
+        self._model = padded_model(model, device=device, dtype=dtype).eval()
+        self._run = torch.compile(self._model, dynamic=True) if compiled else self._model
         self._tokenizer = _load_tokenizer(self._sources[1])
         self._batches: list[tuple[dict[str, torch.Tensor], np.ndarray]] = []
-        self._alone: list[dict[str, torch.Tensor]] = []
+        self._documents: list[dict[str, list[int]]] = []
+        self._alone: dict[int, dict[str, torch.Tensor]] = {}
         self._tokens = 0
 
     def prepare(self, texts: Sequence[str]) -> None:
@@ -101,13 +105,13 @@ class StockContender:
         size = self.options["batch_size"]
         parts = [order[start : start + size] for start in range(0, len(order), size)]
         self._batches = [(self._pad([documents[index] for index in part]), part) for part in parts]
-        self._alone = [self._pad([document]) for document in documents]
+        self._documents, self._alone = documents, {}
         self._tokens = int(lengths.sum())
 
     def run(self) -> np.ndarray:
         """Run all padded batches; logits `(documents, labels)` in the order of the texts."""
-        with _threads(self.options["threads"]), torch.inference_mode():
-            outputs = [self._model(**inputs).logits for inputs, _ in self._batches]
+        with torch_threads(self.options["threads"]), torch.inference_mode():
+            outputs = [self._run(**inputs).logits for inputs, _ in self._batches]
             logits = torch.cat(outputs).float().cpu().numpy()
         restored = np.empty_like(logits)
         restored[np.concatenate([indices for _, indices in self._batches])] = logits
@@ -115,8 +119,10 @@ class StockContender:
 
     def run_one(self, index: int) -> np.ndarray:
         """Run one document alone, hence without padding; logits `(1, labels)`."""
-        with _threads(self.options["threads"]), torch.inference_mode():
-            return self._model(**self._alone[index]).logits.float().cpu().numpy()
+        if index not in self._alone:
+            self._alone[index] = self._pad([self._documents[index]])
+        with torch_threads(self.options["threads"]), torch.inference_mode():
+            return self._run(**self._alone[index]).logits.float().cpu().numpy()
 
     @property
     def multiply_adds(self) -> float | None:
@@ -145,29 +151,6 @@ class StockContender:
     def _pad(self, documents: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
         batch = DataCollatorWithPadding(self._tokenizer)(documents)
         return dict(batch.to(self._model.device))
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Let torch use that many threads, and give the process its own number back afterwards."""
-    if count is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _load_model(model: str | Path | PreTrainedModel, device: str, dtype: str) -> PreTrainedModel:
-    if isinstance(model, PreTrainedModel):
-        return model
-    loaded = AutoModelForSequenceClassification.from_pretrained(
-        model, dtype=getattr(torch, dtype), use_safetensors=True
-    )
-    return loaded.to(device)
 
 
 def _load_tokenizer(tokenizer: str | Path | PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:

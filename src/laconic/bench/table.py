@@ -11,7 +11,7 @@ from rich.text import Text
 from .memory import PeakMemory
 from .report import BenchReport, ContenderResult
 
-__all__ = ["render"]
+__all__ = ["render", "significant"]
 
 Cell = Callable[[ContenderResult], tuple[str | None, ...]]
 """What stands in a cell: the figure and, below it where the column has one, its ratio."""
@@ -71,16 +71,16 @@ def _columns(report: BenchReport) -> dict[str, Cell]:
         **{_HEADINGS.get(name, name): _metric(name) for name in shown},
         "same\nlabel": lambda each: (_percent(each.agreement, 1),),
         "docs\n/s": lambda each: (
-            _significant(report.documents / each.spread.median),
-            _significant(each.speedup.median),
+            significant(report.documents / each.spread.median),
+            significant(each.speedup.median),
         ),
         "±": lambda each: (_percent(each.spread.relative),),
-        "ms\np50": lambda each: (_significant(each.latency_p50),),
-        "ms\np95": lambda each: (_significant(each.latency_p95),),
+        "ms\np50": lambda each: (significant(each.latency_p50),),
+        "ms\np95": lambda each: (significant(each.latency_p95),),
         "peak\nMiB": lambda each: _memory_cell(each.memory, base),
         "GMA\n/doc": lambda each: (
-            _significant(each.multiply_adds, 1e-9 / report.documents),
-            _significant(each.multiply_adds_ratio),
+            significant(each.multiply_adds, 1e-9 / report.documents),
+            significant(each.multiply_adds_ratio),
         ),
         "of\npeak": lambda each: (_percent(each.peak_share),),
     }
@@ -97,14 +97,14 @@ def _memory_cell(memory: PeakMemory | None, base: PeakMemory | None) -> tuple[st
     if memory is None:
         return (None,)
     ratio = memory.peak_bytes / base.peak_bytes if base else None
-    return f"{memory.peak_bytes / 2**20:.0f}", _significant(ratio)
+    return f"{memory.peak_bytes / 2**20:.0f}", significant(ratio)
 
 
 def _percent(share: float | None, digits: int = 0) -> str | None:
     return None if share is None else f"{100 * share:.{digits}f}%"
 
 
-def _significant(value: float | None, scale: float = 1.0) -> str | None:
+def significant(value: float | None, scale: float = 1.0) -> str | None:
     """Three significant digits, never in scientific notation; None stays None."""
     if value is None:
         return None

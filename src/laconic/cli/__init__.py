@@ -10,13 +10,16 @@ from typing import Annotated
 import typer
 
 from laconic.allocator import keep_freed_memory
+from laconic.cli.accelerate import accelerate
 from laconic.cli.bench import BenchCommand, bench
 from laconic.cli.demo import demo
 from laconic.cli.evaluate import evaluate
+from laconic.cli.export import export
 from laconic.cli.group import LaconicGroup
 from laconic.cli.info import info
 from laconic.cli.methods import methods
 from laconic.cli.predict import predict
+from laconic.cli.serve import serve
 from laconic.cli.train import train
 
 __all__ = ["app", "main"]
@@ -76,8 +79,25 @@ app.command(
 )(predict)
 app.command(
     cls=BenchCommand,
-    epilog=_example("laconic bench test.csv --models model/ dense-model/"),
+    epilog=_example(
+        "laconic bench test.csv --models model/ dense-model/",
+        "laconic bench test.csv --train train.csv --contenders dense focus-pfc pipeline sorted "
+        "onnx tfidf --report report.html",
+    ),
 )(bench)
+app.command(
+    epilog=_example(
+        "laconic accelerate my-classifier/ texts.csv --out faster/",
+        "laconic accelerate my-classifier/ texts.csv --out faster/ --max-disagreement 1%",
+    )
+)(accelerate)
+app.command(
+    epilog=_example(
+        "laconic export model/ --out onnx-model/ --check documents.csv",
+        "laconic export model/ --out int8-model/ --int8 --check documents.csv",
+    )
+)(export)
+app.command(epilog=_example("laconic serve model/ --port 3000"))(serve)
 app.command(epilog=_example("laconic demo --out laconic-demo"))(demo)
 app.command(epilog=_example("laconic methods"))(methods)
 app.command(epilog=_example("laconic info model/"))(info)

@@ -1,51 +1,55 @@
-"""`laconic bench`: models on the same documents, in one process, taking turns."""
+"""`laconic bench`: contenders on the same documents, in one process, taking turns."""
 
 from __future__ import annotations
 
-import contextlib
 import json as json_library
-import tempfile
+import shlex
+import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from laconic.classifier import Classifier
 from laconic.cli import options as o
-from laconic.cli.messages import print_json, print_table, say, stage_bar
+from laconic.cli.messages import count, print_json, print_table, say, stage_bar
 from laconic.cli.reading import describe, read
-from laconic.data import Documents
-from laconic.errors import DataError, ModelError
+from laconic.data import Documents, LabelSpace
+from laconic.errors import DataError, PlanError
+from laconic.reduction import has_share, plan_share
+from laconic.training import TrainingSettings
 
 if TYPE_CHECKING:
-    from laconic.bench import StockContender
+    from laconic.bench import BenchReport, PackedContender
 
 __all__ = ["BenchCommand", "bench"]
 
-_MODELS = "--models"
+_SETTINGS = TrainingSettings()
+_SEVERAL = ("--models", "--contenders")
 
 
 class BenchCommand(TyperCommand):
-    """Lets `--models` take all values up to the next option, as argparse's `nargs="+"` does."""
+    """Lets options take all values up to the next option, as argparse's `nargs="+"` does."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
-        """Repeat `--models` before each of its values, which is what click understands."""
+        """Repeat the option before each of its values, which is what click understands."""
         return super().parse_args(ctx, list(_repeated(args)))
 
 
 def _repeated(args: Sequence[str]) -> Iterator[str]:
     place = 0
     while place < len(args):
-        yield args[place]
+        option = args[place]
+        yield option
         place += 1
-        if args[place - 1] != _MODELS:
+        if option not in _SEVERAL:
             continue
         first = True
         while place < len(args) and not args[place].startswith("-"):
             if not first:
-                yield _MODELS
+                yield option
             yield args[place]
             first = False
             place += 1
@@ -55,100 +59,109 @@ def bench(
     ctx: typer.Context,
     data: o.LabelledData,
     *,
+    train: o.BenchTraining = None,
     text_column: o.TextColumn = None,
     label_column: o.LabelColumn = None,
     label_separator: o.LabelSeparator = None,
+    problem_type: o.Problem = None,
     split: o.Split = None,
     limit: o.Limit = None,
     models: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
-            _MODELS,
+            "--models",
             help="Trained models, one or more; DATA goes before them.",
             metavar="MODEL ...",
             rich_help_panel=o.MODEL,
         ),
-    ],
+    ] = None,
+    contenders: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--contenders",
+            help="What else to compare: pipeline, sorted, onnx, onnx-int8, tfidf, static, half, "
+            "compiled, varlen, a method, or module:Class; options behind a colon.",
+            metavar="NAME ...",
+            rich_help_panel=o.MODEL,
+        ),
+    ] = None,
+    encoder: o.BenchEncoder = None,
     max_length: o.ModelMaxLength = None,
     long: o.ModelLongPolicy = None,
+    keep: o.Keeps = None,
+    budget: o.Budgets = None,
+    epochs: o.Epochs = _SETTINGS.epochs,
+    learning_rate: o.LearningRate = None,
+    seeds: o.Seeds = 1,
+    cache: o.Cache = None,
     rounds: o.Rounds = 5,
+    timed: o.Timed = None,
     latency_documents: o.LatencyDocuments = 64,
     baseline: o.Baseline = None,
     stock: o.Stock = False,
     no_memory: o.NoMemory = False,
     threads: o.Threads = None,
     seed: o.SampleSeed = 0,
+    report: o.ReportFile = None,
+    plots: o.PlotsDirectory = None,
     json: o.Json = False,
-    batch_tokens: o.BatchTokens = 4096,
+    batch_tokens: o.BatchTokens = None,
     device: o.Device = "auto",
     config: o.Config = None,
     debug: o.Debug = False,
 ) -> None:
-    """Compare models on the same documents: quality, speed, latency, memory, multiply-adds."""
+    """Compare contenders: quality, speed, latency, memory, multiply-adds.
+
+    With --train, contenders that have to be trained or fitted are, on the
+    same documents, and kept for the next time.
+    """
     from laconic import bench as room
+    from laconic.cli.competitors import further_seeds, gather
 
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
-    names = _names(models)
-    loading = {
-        "device": device,
-        "batch_tokens": batch_tokens,
-        "max_length": max_length,
-        "long": None if long is None else str(long),
-    }
-    sources = [{"source": model, **loading} for model in models]
-    classifiers = [Classifier.from_pretrained(**source) for source in sources]
-    _check_labels(names, classifiers)
-    space = classifiers[0].label_space
-    documents = _documents(ctx, data, space.problem_type, limit)
-    labels = documents.labels
-    contenders: list[Any] = [
-        room.PackedContender(*pair, source=source)
-        for *pair, source in zip(classifiers, names, sources, strict=True)
-    ]
-    with contextlib.ExitStack() as stack:
-        if stock:
-            contenders += _stock(names, classifiers, stack)
-        progress = stack.enter_context(stage_bar())
-        report = room.bench(
-            contenders,
+    wanted = [*(contenders or []), *(["pipeline", "sorted"] if stock else [])]
+    if not wanted and not models:
+        raise typer.BadParameter("name contenders with --models or --contenders, or both")
+    for out in (report, plots):
+        _check_place(out)
+    training = None
+    if train is not None:
+        training = read(ctx, train, labels="required", problem_type=problem_type)
+        say(f"training documents: {describe(training)}")
+    found = gather(ctx.params, models or [], wanted, training, say)
+    documents = _documents(ctx, data, found.space.problem_type, limit)
+    found.contenders += _at_budgets(found.contenders, documents, keep, budget)
+    labels = _labels(documents, found.space)
+    with stage_bar() as progress:
+        result = room.bench(
+            found.contenders,
             documents.texts,
-            None if labels is None else space.encode(labels, unseen="skip"),
-            problem_type=space.problem_type,
+            labels,
+            problem_type=found.space.problem_type,
             rounds=rounds,
-            baseline=_baseline(baseline, models, names),
+            timed=timed,
+            baseline=found.named(baseline),
             latency_documents=latency_documents,
             memory=not no_memory,
             seed=seed,
             progress=progress,
         )
+    result = replace(result, command=_command(), skipped=found.skipped)
+    if seeds > 1 and labels is not None:
+        result = further_seeds(result, found, seeds, documents.texts, labels)
+    _write(result, report, plots)
     if json:
-        print_json(json_library.loads(report.to_json()))
+        print_json(json_library.loads(result.to_json()))
     else:
-        print_table(room.render(report))
+        print_table(room.render(result))
 
 
-def _names(models: Sequence[str]) -> list[str]:
-    """Directory names; whole paths where those are not unique."""
-    names = [Path(model).resolve().name for model in models]
-    return names if len(set(names)) == len(names) else list(models)
-
-
-def _baseline(baseline: str | None, models: Sequence[str], names: Sequence[str]) -> str | None:
-    """The baseline's name, which may also be given as its path."""
-    return dict(zip(models, names, strict=True)).get(baseline, baseline)
-
-
-def _check_labels(names: Sequence[str], classifiers: Sequence[Classifier]) -> None:
-    first = classifiers[0].label_space
-    for name, classifier in zip(names, classifiers, strict=True):
-        if classifier.label_space != first:
-            raise ModelError(
-                f"models must tell the same labels apart to be compared, and {name} differs from "
-                f"{names[0]}; train both on the same data"
-            )
+def _labels(documents: Documents, space: LabelSpace) -> Any:
+    labels = documents.labels
+    return None if labels is None else space.encode(labels, unseen="skip")
 
 
 def _documents(ctx: typer.Context, data: str, problem_type: str, limit: int | None) -> Documents:
@@ -164,25 +177,55 @@ def _documents(ctx: typer.Context, data: str, problem_type: str, limit: int | No
     return documents
 
 
-def _stock(
-    names: Sequence[str], classifiers: Sequence[Classifier], stack: contextlib.ExitStack
-) -> list[StockContender]:
-    """The first dense model as plain transformers run it, in both of the usual orders."""
-    from laconic.bench import StockContender
-    from laconic.model.loading import dense_checkpoint
+def _at_budgets(
+    contenders: Sequence[Any],
+    documents: Documents,
+    keeps: Sequence[float] | None,
+    budgets: Sequence[float] | None,
+) -> list[PackedContender]:
+    """Each model that removes tokens by a share once more for every budget, with its weights."""
+    from laconic.bench import PackedContender
 
-    for name, classifier in zip(names, classifiers, strict=True):
-        if not classifier.plan.is_dense or classifier.model.config.head != "family":
-            continue
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="laconic-"))
-        dense_checkpoint(classifier.model).save_pretrained(folder)
-        classifier.tokenizer.save_pretrained(folder)
-        options = {"max_length": classifier.limit, "device": str(classifier.device)}
-        return [
-            StockContender(folder, name=f"stock {name}, {order}", order=order, **options)
-            for order in ("arrival", "sorted")
-        ]
-    raise ModelError(
-        "--stock needs a dense model with its family's head among --models, and there is none; "
-        "train one with --method dense --head family"
-    )
+    settings = [("keep", each) for each in keeps or ()] + [("budget", b) for b in budgets or ()]
+    packed = [each for each in contenders if isinstance(each, PackedContender)]
+    models = [each for each in packed if has_share(each.classifier.plan)]
+    if settings and not models:
+        raise PlanError(
+            "--keep and --budget need a model that removes tokens by a share among --models, and "
+            "there is none; train one with --method lat"
+        )
+    more = []
+    for contender in models:
+        for name, value in settings:
+            if name == "keep":
+                other = contender.classifier.with_options(keep=value)
+            else:
+                other = contender.classifier.with_budget(value, documents.texts)
+            share, reached, _ = plan_share(other.plan, other.model.plan.depth)
+            more.append(
+                contender.like(
+                    other, f"{contender.name}, {name} {value:g}", method_options={share: reached}
+                )
+            )
+    return more
+
+
+def _command() -> str:
+    return shlex.join(["laconic", *sys.argv[1:]])
+
+
+def _check_place(out: Path | None) -> None:
+    """Say before long work that a report has no place to go."""
+    if out is not None and not out.absolute().parent.is_dir():
+        raise typer.BadParameter(f"{out.parent} is not a directory; make it first")
+
+
+def _write(result: BenchReport, report: Path | None, plots: Path | None) -> None:
+    if report is None and plots is None:
+        return
+    from laconic.bench.html import write_plots, write_report
+
+    if report is not None:
+        say(f"{write_report(result, report)} holds the report")
+    if plots is not None:
+        say(f"{plots} holds {count(len(write_plots(result, plots)), 'plot')}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import typer
 from rich.table import Table
 
-from laconic.classifier import Classifier
 from laconic.cli import options as o
 from laconic.cli.messages import print_json, print_table, progress_bar, say
 from laconic.cli.reading import describe, read
+from laconic.cli.trained import at_budget, load_trained
 
 __all__ = ["evaluate"]
 
@@ -24,23 +24,20 @@ def evaluate(
     split: o.Split = None,
     max_length: o.ModelMaxLength = None,
     long: o.ModelLongPolicy = None,
+    keep: o.Keep = None,
+    budget: o.Budget = None,
     json: o.Json = False,
-    batch_tokens: o.BatchTokens = 4096,
+    batch_tokens: o.BatchTokens = None,
     device: o.Device = "auto",
     config: o.Config = None,
     debug: o.Debug = False,
 ) -> None:
     """Measure a trained model on labelled documents."""
-    classifier = Classifier.from_pretrained(
-        model,
-        device=device,
-        batch_tokens=batch_tokens,
-        max_length=max_length,
-        long=None if long is None else str(long),
-    )
+    classifier = load_trained(ctx)
     problem_type = classifier.label_space.problem_type
     documents = read(ctx, data, labels="required", problem_type=problem_type)
     say(describe(documents))
+    classifier = at_budget(ctx, classifier, documents)
     with progress_bar("evaluating", len(documents)) as progress:
         metrics = classifier.evaluate(documents, progress=progress)
     if json:

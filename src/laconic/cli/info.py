@@ -33,28 +33,38 @@ def info(model: o.TrainedModel, json: o.Json = False, debug: o.Debug = False) ->
 
 
 def _facts(classifier: Classifier) -> dict[str, Any]:
-    network = classifier.model
-    encoder = network.config.encoder_config
-    return {
-        "encoder": f"{encoder.model_type}, {network.plan.depth} blocks, "
-        f"width {network.backbone.width}",
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+    config = classifier.model_config
+    encoder = config.encoder_config
+    facts = {
+        "encoder": f"{encoder.model_type}, {encoder.num_hidden_layers} blocks, "
+        f"width {encoder.hidden_size}",
+    }
+    if classifier.model is None:
+        facts["export"] = f"ONNX, {classifier.dtype_name}"
+    else:
+        facts["parameters"] = sum(part.numel() for part in classifier.model.parameters())
+    return facts | {
         "method": classifier.plan.name,
         "blocks": _blocks(classifier),
-        "head": network.config.head,
+        "head": config.head,
         "problem_type": classifier.label_space.problem_type,
         "labels": classifier.classes_,
         "max_length": classifier.limit,
-        "long": network.config.long,
+        "long": config.long,
     }
 
 
 def _blocks(classifier: Classifier) -> dict[str, str]:
     """What each stretch of blocks does; neighbours that do the same are one stretch."""
-    plan = classifier.model.plan
+    plan = classifier.plan.resolve(classifier.model_config.encoder_config.num_hidden_layers)
     stretches: list[tuple[int, int, str]] = []
     for layer in range(plan.depth):
-        what = "; ".join(map(_spell, plan.at(layer))) or "all of the encoder's work"
+        said = [_spell(step) for step in plan.at(layer)]
+        if layer in plan.patterns:
+            said.insert(0, _part(plan.patterns[layer].to_dict()))
+        what = "; ".join(said) or "all of the encoder's work"
+        if plan.detour is not None and plan.detour.start <= layer < plan.detour.stop:
+            what = f"in training only: {_spell(plan.detour.step)}"
         if layer == plan.combining:
             what = f"replaced: {_part(plan.combine.to_dict())}"
         elif plan.combining is not None and layer > plan.combining:
@@ -69,9 +79,18 @@ def _blocks(classifier: Classifier) -> dict[str, str]:
 
 
 def _spell(step: Step) -> str:
-    return ", ".join(_part(part.to_dict()) for part in (step.act, step.score, step.select))
+    parts = (part for part in (step.act, step.score, step.select) if part is not None)
+    return ", ".join(_part(part.to_dict()) for part in parts)
 
 
 def _part(fields: dict[str, Any]) -> str:
-    settings = [f"{name}={value}" for name, value in fields.items() if name != "kind"]
+    spelt = {name: _value(value) for name, value in fields.items() if name != "kind"}
+    settings = [f"{name}={value}" for name, value in spelt.items() if value is not None]
     return fields["kind"] + (f" ({', '.join(settings)})" if settings else "")
+
+
+def _value(value: Any) -> Any:
+    """A setting; the parts of a union are spelt as parts."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return " + ".join(map(_part, value))
+    return value

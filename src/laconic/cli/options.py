@@ -217,6 +217,44 @@ TargetFlops = Annotated[
         metavar="R",
     ),
 ]
+Keep = Annotated[
+    float | None,
+    _option(
+        "--keep",
+        "Another share of tokens to keep than the model was trained with.",
+        METHOD,
+        metavar="X",
+        show_default="the model's own",
+    ),
+]
+Budget = Annotated[
+    float | None,
+    _option(
+        "--budget",
+        "Multiply-adds to reach on DATA, over those without any removal; sets the share.",
+        METHOD,
+        metavar="R",
+        show_default="the model's own",
+    ),
+]
+Keeps = Annotated[
+    list[float] | None,
+    _option(
+        "--keep",
+        "Also run models at this share of tokens to keep; repeatable.",
+        METHOD,
+        metavar="X",
+    ),
+]
+Budgets = Annotated[
+    list[float] | None,
+    _option(
+        "--budget",
+        "Also run models at this share of the multiply-adds without any removal; repeatable.",
+        METHOD,
+        metavar="R",
+    ),
+]
 DenseShare = Annotated[
     float,
     _option(
@@ -229,6 +267,15 @@ DenseShare = Annotated[
 DistillationWeight = Annotated[
     float,
     _option("--distillation-weight", "Share of the teacher in the loss.", METHOD, metavar="X"),
+]
+HiddenDistillation = Annotated[
+    float,
+    _option(
+        "--hidden-distillation",
+        "Weight of the distance to a dense teacher's last hidden states.",
+        METHOD,
+        metavar="X",
+    ),
 ]
 Temperature = Annotated[
     float, _option("--temperature", "Of the distillation.", METHOD, metavar="X")
@@ -300,11 +347,64 @@ Stock = Annotated[
     bool,
     _flag(
         "--stock",
-        "Also run the first dense model as plain transformers do, on padded batches.",
+        "The contenders pipeline and sorted: the dense model as transformers run it.",
         MEASUREMENT,
     ),
 ]
 NoMemory = Annotated[bool, _flag("--no-memory", "Do not measure memory.", MEASUREMENT)]
+BenchTraining = Annotated[
+    str | None,
+    _option(
+        "--train",
+        "Documents to train contenders on, as DATA.",
+        DATA,
+        metavar="DATA",
+        show_default="nothing is trained",
+    ),
+]
+BenchEncoder = Annotated[
+    str | None,
+    _option(
+        "--encoder",
+        "Encoder that contenders are trained from: a Hub name or a directory.",
+        MODEL,
+        metavar="NAME",
+        show_default="as in train",
+    ),
+]
+Seeds = Annotated[
+    int,
+    _option("--seeds", "Train so many times, for quality.", TRAINING, metavar="N", min=1),
+]
+Cache = Annotated[
+    Path | None,
+    _option(
+        "--cache",
+        "Where trained contenders are kept.",
+        TRAINING,
+        metavar="DIR",
+        show_default="the user's cache",
+    ),
+]
+Timed = Annotated[
+    int | None,
+    _option(
+        "--timed",
+        "Documents in a round of the clock; quality is judged on all.",
+        MEASUREMENT,
+        metavar="N",
+        min=1,
+        show_default="all",
+    ),
+]
+ReportFile = Annotated[
+    Path | None,
+    _option("--report", "Write a report as one HTML file.", OUTPUT, metavar="FILE.html"),
+]
+PlotsDirectory = Annotated[
+    Path | None,
+    _option("--plots", "Write the report's plots as PNG files.", OUTPUT, metavar="DIR"),
+]
 Limit = Annotated[
     int | None,
     _option("--limit", "Use the first N documents.", DATA, metavar="N", min=1, show_default="all"),
@@ -314,7 +414,7 @@ Threads = Annotated[
     _option("--threads", "Threads of torch.", MEASUREMENT, metavar="N", min=1, show_default="all"),
 ]
 SampleSeed = Annotated[
-    int, _option("--seed", "Of the choice of documents run alone.", MEASUREMENT, metavar="N")
+    int, _option("--seed", "Of training, and of the choice of documents.", MEASUREMENT, metavar="N")
 ]
 
 # Where it goes, and on what it runs.
@@ -338,7 +438,15 @@ JsonLines = Annotated[
     bool, _flag("--json", "JSON Lines on standard output, whatever the input.", OUTPUT)
 ]
 BatchTokens = Annotated[
-    int, _option("--batch-tokens", "Tokens of a packed batch.", OUTPUT, metavar="N", min=16)
+    int | None,
+    _option(
+        "--batch-tokens",
+        "Tokens of a packed batch.",
+        OUTPUT,
+        metavar="N",
+        min=16,
+        show_default="the model's own, or 4096",
+    ),
 ]
 Device = Annotated[str, _option("--device", "auto, cpu, cuda or cuda:N.", OUTPUT, metavar="NAME")]
 Config = Annotated[

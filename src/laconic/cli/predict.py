@@ -14,6 +14,7 @@ from laconic.cli import options as o
 from laconic.cli.messages import count, print_json, progress_bar, say
 from laconic.cli.outputs import write_standard_output
 from laconic.cli.reading import read
+from laconic.cli.trained import at_budget, load_trained
 from laconic.data import Documents, check_output, write_table
 
 __all__ = ["predict"]
@@ -30,11 +31,13 @@ def predict(
     split: o.Split = None,
     max_length: o.ModelMaxLength = None,
     long: o.ModelLongPolicy = None,
+    keep: o.Keep = None,
+    budget: o.Budget = None,
     out: o.OutFile = None,
     probabilities: o.Probabilities = False,
     overwrite: o.Overwrite = False,
     json: o.JsonLines = False,
-    batch_tokens: o.BatchTokens = 4096,
+    batch_tokens: o.BatchTokens = None,
     device: o.Device = "auto",
     config: o.Config = None,
     debug: o.Debug = False,
@@ -47,16 +50,11 @@ def predict(
     """
     if out is not None:
         check_output(out, overwrite=overwrite)
-    classifier = Classifier.from_pretrained(
-        model,
-        device=device,
-        batch_tokens=batch_tokens,
-        max_length=max_length,
-        long=None if long is None else str(long),
-    )
+    classifier = load_trained(ctx)
     if data == "-" and sys.stdin.isatty():
         say("reading one document from standard input; end it with Ctrl-D")
     documents = read(ctx, data, labels="ignore")
+    classifier = at_budget(ctx, classifier, documents)
     with progress_bar("predicting", len(documents)) as progress:
         logits = classifier.logits(documents.texts, documents.pairs, progress)
     if data == "-" and out is None:

@@ -50,6 +50,7 @@ def train(
     dense_share: o.DenseShare = _SETTINGS.dense_share,
     distillation_weight: o.DistillationWeight = _SETTINGS.distillation_weight,
     temperature: o.Temperature = _SETTINGS.temperature,
+    hidden_distillation: o.HiddenDistillation = _SETTINGS.hidden_distillation,
     epochs: o.Epochs = _SETTINGS.epochs,
     learning_rate: o.LearningRate = None,
     batch_tokens: o.StepTokens = _SETTINGS.batch_tokens,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from laconic.data.documents import Documents
 from laconic.data.labels import PROBLEM_TYPES, LabelSpace
 from laconic.data.readers import read_documents
-from laconic.data.splits import split_validation
+from laconic.data.splits import split_numbers, split_validation
 from laconic.data.targets import LABEL_SEPARATOR
 from laconic.data.writers import check_output, write_table
 
@@ -19,6 +19,7 @@ __all__ = [
     "LabelSpace",
     "check_output",
     "read_documents",
+    "split_numbers",
     "split_validation",
     "write_table",
 ]

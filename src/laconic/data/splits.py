@@ -13,7 +13,7 @@ from laconic.data.documents import Documents
 from laconic.data.messages import name_all
 from laconic.errors import DataError, LaconicWarning, require
 
-__all__ = ["split_validation"]
+__all__ = ["split_numbers", "split_validation"]
 
 
 def split_validation(
@@ -43,6 +43,14 @@ def split_validation(
         >>> len(training), sorted(validation.labels)
         (6, ['x', 'y'])
     """
+    training, validation = split_numbers(documents, fraction=fraction, seed=seed)
+    return documents.select(training), documents.select(validation)
+
+
+def split_numbers(
+    documents: Documents, *, fraction: float = 0.1, seed: int = 0
+) -> tuple[list[int], list[int]]:
+    """The numbers of the documents that `split_validation` puts in each part, ascending."""
     if not 0 < fraction < 1:
         raise DataError(f"the validation fraction must be between 0 and 1, not {fraction}")
     labels = documents.labels
@@ -63,7 +71,7 @@ def split_validation(
     )
     chosen = set(validation)
     training = [index for index in range(len(documents)) if index not in chosen]
-    return documents.select(training), documents.select(sorted(validation))
+    return training, sorted(validation)
 
 
 def _without_rare_classes(documents: Documents) -> list[int]:

@@ -35,6 +35,7 @@ class LaconicConfig(PreTrainedConfig):
         long: what happens to longer documents: `"truncate"`, `"head-tail"` or `"windows"`.
         window_overlap: tokens that neighbouring windows share.
         separator_id: the token that ends a text ([SEP]); combination tokens start from it.
+        execution: how to run the model, as `Execution.to_dict` gives it; None for the defaults.
 
     Raises:
         PlanError: if the plan is wrong or does not fit the encoder.
@@ -60,6 +61,7 @@ class LaconicConfig(PreTrainedConfig):
     long: str = "truncate"
     window_overlap: int = 64
     separator_id: int | None = None
+    execution: dict | None = None
     pad_token_id: int | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -100,6 +102,17 @@ class LaconicConfig(PreTrainedConfig):
                 "pin must be 'ends' or 'first' for a plan that drops tokens under the family's "
                 "head, which reads [CLS], got 'none'"
             )
+
+    def with_plan(self, plan: Plan) -> LaconicConfig:
+        """The same configuration with another plan; the encoder's own is shared, not copied.
+
+        Raises:
+            PlanError, ModelError: if it does not fit the encoder or the head.
+        """
+        config = copy.copy(self)
+        config.plan = plan.to_dict()
+        config._check()
+        return config
 
     def reduction_plan(self) -> Plan:
         """The plan as an object."""

@@ -11,7 +11,7 @@ from laconic.attention import NAME
 from laconic.model.configuration import LaconicConfig
 from laconic.ragged import Ragged
 
-__all__ = ["MeanHead", "build_encoder_and_head", "family_head"]
+__all__ = ["MeanHead", "build_encoder_and_head", "family_head", "has_pooler"]
 
 
 class MeanHead(nn.Module):
@@ -36,7 +36,7 @@ def build_encoder_and_head(config: LaconicConfig) -> tuple[PreTrainedModel, nn.M
     """The encoder, and either a mean head or the modules of the family's own head."""
     encoder_config = config.encoder_config
     if config.head == "mean":
-        pooler = {"add_pooling_layer": False} if _has_pooler(encoder_config) else {}
+        pooler = {"add_pooling_layer": False} if has_pooler(encoder_config) else {}
         encoder = AutoModel.from_config(encoder_config, attn_implementation=NAME, **pooler)
         head = MeanHead(encoder_config.hidden_size, config.num_labels, config.classifier_dropout)
         return encoder, head
@@ -45,7 +45,8 @@ def build_encoder_and_head(config: LaconicConfig) -> tuple[PreTrainedModel, nn.M
     return stock.base_model, family_head(stock)
 
 
-def _has_pooler(config: Any) -> bool:
+def has_pooler(config: Any) -> bool:
+    """Whether transformers gives the bare encoder a pooler unless told not to."""
     return config.model_type in ("bert", "roberta", "xlm-roberta", "camembert")
 
 

@@ -7,6 +7,7 @@ these carry gradients.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -15,18 +16,28 @@ from torch import Tensor, nn
 from laconic.model.trace import Prices
 from laconic.reduction import Learned, Plan, ResolvedPlan, Spent, resolve_layers
 
-__all__ = ["Spending", "frozen_plan", "learned_modules", "spread", "take_over_learned"]
+__all__ = [
+    "Spending",
+    "frozen_plan",
+    "lacking_modules",
+    "learned_modules",
+    "spread",
+    "take_over_learned",
+]
 
 
 def learned_modules(plan: ResolvedPlan, width: int, heads: int) -> nn.ModuleDict:
     """The modules of a plan's parts, by block and by role."""
     blocks = nn.ModuleDict()
     for layer in range(plan.depth):
+        pattern = plan.patterns.get(layer)
+        learns = pattern is not None and pattern.learns
+        modules = {"pattern": pattern.module(width, heads)} if learns else {}
         for step in plan.at(layer):
             made = {role: part.module(width, heads) for role, part in step.parts.items()}
-            modules = {role: module for role, module in made.items() if module is not None}
-            if modules:
-                blocks[str(layer)] = nn.ModuleDict(modules)
+            modules |= {role: module for role, module in made.items() if module is not None}
+        if modules:
+            blocks[str(layer)] = nn.ModuleDict(modules)
     return blocks
 
 
@@ -36,12 +47,27 @@ def take_over_learned(new: nn.ModuleDict, old: nn.ModuleDict) -> None:
     for layer, roles in new.items():
         for role, module in roles.items():
             known = _find(old, layer, role)
-            if type(known) is not type(module):
-                continue
-            state = known.state_dict()
-            shapes = {name: tensor.shape for name, tensor in state.items()}
-            if shapes == {name: tensor.shape for name, tensor in module.state_dict().items()}:
-                module.load_state_dict(state)
+            if _alike(known, module):
+                module.load_state_dict(known.state_dict())
+
+
+def lacking_modules(plan: ResolvedPlan, model: nn.Module) -> Iterator[tuple[str, str]]:
+    """Blocks and roles at which a plan's parts would use what a model has not learned."""
+    if not plan.learns:
+        return
+    for layer, roles in learned_modules(plan, model.backbone.width, model.backbone.heads).items():
+        for role, module in roles.items():
+            if not _alike(_find(model.learned, layer, role), module):
+                yield layer, role
+
+
+def _alike(known: Learned | None, module: Learned) -> bool:
+    """Whether two modules learn the same, in the same shapes."""
+    if type(known) is not type(module):
+        return False
+    mine, other = known.state_dict(), module.state_dict()
+    shapes = {name: tensor.shape for name, tensor in mine.items()}
+    return shapes == {name: tensor.shape for name, tensor in other.items()}
 
 
 def _find(learned: nn.ModuleDict, layer: int | str, role: str) -> Learned | None:
@@ -62,7 +88,8 @@ def frozen_plan(plan: Plan, model: nn.Module) -> Plan:
         if step.learns:
             layers = resolve_layers(step.layers, model.plan.depth, f"plan.steps[{number}].layers")
             for role, part in parts.items():
-                parts[role] = part.frozen([_find(model.learned, i, role) for i in layers])
+                name = "pattern" if role == "act" and step.act.connects else role
+                parts[role] = part.frozen([_find(model.learned, i, name) for i in layers])
         steps.append(replace(step, **parts))
     return replace(plan, steps=tuple(steps))
 
@@ -89,6 +116,7 @@ class Spending:
         self.taken = tokens.new_zeros(())
         self.masks: list[Tensor] = []
         self.lessons: list[Tensor] = []
+        self.shares: list[Tensor] = []
 
     def add(
         self,
@@ -115,8 +143,10 @@ class Spending:
             plan: the plan.
             others: multiply-adds beside the blocks, the same for the dense model.
         """
-        spent = Spent((self.taken + others) / (self.dense + others), self.masks)
-        selectors = [step.select for step in plan.whole if step.select is not None]
-        terms = [term for select in selectors if (term := select.penalty(spent)) is not None]
+        spent = Spent((self.taken + others) / (self.dense + others), self.masks, self.shares)
+        parts = [
+            part for step in plan.whole for part in (step.select, step.act) if part is not None
+        ]
+        terms = [term for part in parts if (term := part.penalty(spent)) is not None]
         terms.extend(self.lessons)
         return torch.stack(terms).sum() if terms else None

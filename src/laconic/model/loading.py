@@ -212,6 +212,7 @@ def with_plan(
             model.encoder.pooler.load_state_dict(pooler.state_dict())
     take_over_learned(model.learned, dense.learned)
     model.head_is_new = not keep
+    model.knowledge = dense.knowledge
     return model.to(device=dense.device, dtype=dense.dtype).eval()
 
 

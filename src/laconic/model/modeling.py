@@ -6,10 +6,12 @@ documents of a batch lie in one row, and a token that a step removes is gone fro
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from types import MethodType
+from typing import Any, Literal, Self
 
 import torch
 from safetensors import SafetensorError
@@ -20,28 +22,60 @@ from transformers.utils.generic import can_return_tuple
 
 from laconic.attention import NAME, KeySet, Packing
 from laconic.backbones import backbone_for
-from laconic.errors import LaconicWarning, ModelError
+from laconic.errors import LaconicWarning, ModelError, PlanError
 from laconic.model.configuration import LaconicConfig
 from laconic.model.heads import build_encoder_and_head
 from laconic.model.inputs import PackedInputs, pack_inputs
-from laconic.model.learned import Spending, learned_modules, spread
-from laconic.model.steps import Outcome, carry_out, score_request, scores_on_row
-from laconic.model.trace import LayerTrace, Prices, Trace, count_pairs, group_trace
+from laconic.model.learned import Spending, lacking_modules, learned_modules, spread
+from laconic.model.steps import Outcome, carry_out, follow_detour, score_request, scores_on_row
+from laconic.model.trace import LayerTrace, Prices, Trace, connected_pairs, group_trace, pairs_of
 from laconic.ragged import Layout, Ragged
-from laconic.reduction import Combiner, Learned, Observed, Step, Stream
+from laconic.reduction import (
+    Combiner,
+    Knowledge,
+    Learned,
+    Observed,
+    Plan,
+    ResolvedPlan,
+    Step,
+    Stream,
+    WordImportance,
+    words_of,
+)
 
 __all__ = ["LaconicForSequenceClassification", "LaconicOutput"]
 
 
 @dataclass
 class LaconicOutput(SequenceClassifierOutput):
-    """Loss, logits `(documents, labels)`, and the trace where `output_trace=True` asked for it.
+    """Loss, logits `(documents, labels)`, and what was asked for besides.
 
-    `penalty` is what learned parts of the plan have added to the loss in training, a scalar.
+    Attributes:
+        penalty: what learned parts of the plan have added to the loss in training, a scalar.
+        trace: where `output_trace` asked for it.
+        final: the tokens that reach the head, where `output_final` asked for them.
     """
 
     penalty: Tensor | None = None
     trace: Trace | None = None
+    final: Stream | None = None
+
+
+@dataclass(frozen=True)
+class Walked:
+    """What became of a packed row.
+
+    Attributes:
+        logits: `(windows, labels)`.
+        trace: what it took.
+        final: the tokens that reach the head.
+        penalty: what learned parts add to the loss in training, a scalar; None for nothing.
+    """
+
+    logits: Tensor
+    trace: Trace
+    final: Stream
+    penalty: Tensor | None = None
 
 
 class LaconicForSequenceClassification(PreTrainedModel):
@@ -82,6 +116,9 @@ class LaconicForSequenceClassification(PreTrainedModel):
         self.encoder, self.head = build_encoder_and_head(config)
         self.plan = config.reduction_plan().resolve(config.encoder_config.num_hidden_layers)
         self.backbone = backbone_for(self.encoder)
+        self.knowledge = Knowledge()
+        for pattern in self.plan.patterns.values():
+            pattern.check_heads(self.backbone.heads)
         self.learned = learned_modules(self.plan, self.backbone.width, self.backbone.heads)
         # Of all blocks, before some are replaced or left out.
         self._dense_prices = [self._prices(layer) for layer in range(self.plan.depth)]
@@ -91,6 +128,10 @@ class LaconicForSequenceClassification(PreTrainedModel):
             self.combiner = Combiner(self.backbone.width, combine.tokens, combine.temperature)
             # The block is replaced, feed-forward and all; the loop never asks for it.
             self.backbone.blocks[self.plan.combining] = nn.Identity()
+        detour = self.plan.detour
+        self.words = None
+        if detour is not None and detour.step.score.by_word:
+            self.words = WordImportance(config.encoder_config.vocab_size)
         for layer in self.plan.skipped:
             self.backbone.blocks[layer] = nn.Identity()
         self.post_init()
@@ -128,6 +169,64 @@ class LaconicForSequenceClassification(PreTrainedModel):
             )
         return (model, info) if wanted else model
 
+    def under_plan(self, plan: Plan) -> Self:
+        """The same weights, not copied, under another plan; this model stays as it is.
+
+        Both may run at the same time, in threads of their own; training one trains the other.
+
+        Raises:
+            PlanError: if the plan needs blocks or modules that this model was built without.
+
+        Example:
+            >>> from laconic import preset
+            >>> from transformers import BertConfig
+            >>> bert = BertConfig(num_hidden_layers=2, hidden_size=32, num_attention_heads=2)
+            >>> model = LaconicForSequenceClassification(LaconicConfig(encoder_config=bert))
+            >>> shorter = model.under_plan(preset("topk", keep=0.5, at=0))
+            >>> shorter.encoder is model.encoder, model.plan.steps
+            (True, {})
+        """
+        config = self.config.with_plan(plan)
+        resolved = plan.resolve(self.plan.depth)
+        self._check_modules(plan, resolved)
+        twin = copy.copy(self)
+        twin.config, twin.plan = config, resolved
+        # Under mixed precision, accelerate hangs a `forward` on the object, bound to the first one.
+        own = vars(self).get("forward")
+        if isinstance(own, MethodType):
+            twin.forward = MethodType(own.__func__, twin)
+        return twin
+
+    def _check_modules(self, plan: Plan, resolved: ResolvedPlan) -> None:
+        """Refuse a plan for which this model lacks something."""
+        mine, wanted = ((p.combining, p.combine) for p in (self.plan, resolved))
+        if mine != wanted:
+            block, combine = wanted
+            needs = "every block" if combine is None else f"{combine.tokens} combination tokens"
+            at = "" if combine is None else f" at block {block}"
+            raise PlanError(
+                f"the plan {plan.name!r} needs {needs}{at}, and this model was built for "
+                f"{self.config.plan['name']!r}; train a model under that plan"
+            )
+        empty = {i for i, b in enumerate(self.backbone.blocks) if isinstance(b, nn.Identity)}
+        lacking = sorted(empty - {resolved.combining} - resolved.skipped)
+        if lacking:
+            raise PlanError(
+                f"the plan {plan.name!r} needs block {lacking[0]}, which this model was built "
+                f"without ({self.config.plan['name']!r}); train a model under that plan"
+            )
+        for layer, role in lacking_modules(resolved, self):
+            raise PlanError(
+                f"the plan {plan.name!r} needs what its {role!r} part learns at block {layer}, and "
+                f"this model was built for {self.config.plan['name']!r}; train a model under that "
+                "plan"
+            )
+        if resolved.detour and resolved.detour.step.score.by_word and self.words is None:
+            raise PlanError(
+                f"the plan {plan.name!r} needs the running importance of words, and this model was "
+                f"built for {self.config.plan['name']!r}; make a model for that plan"
+            )
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
@@ -147,6 +246,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
         document_windows: Tensor | None = None,
         saliency: Tensor | None = None,
         output_trace: bool | Literal["sizes"] = False,
+        output_final: bool = False,
         **kwargs: Any,
     ) -> LaconicOutput:
         """Classify documents.
@@ -164,6 +264,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
                 what a predictor learns from. Not read in evaluation.
             output_trace: whether the output carries a `Trace`: True for one with alive tokens and
                 importances, `"sizes"` for counts and multiply-adds only.
+            output_final: whether the output carries the tokens that reach the head.
             **kwargs: passed on to the loss function.
 
         Raises:
@@ -173,27 +274,11 @@ class LaconicForSequenceClassification(PreTrainedModel):
         inputs = pack_inputs(
             input_ids, attention_mask, token_type_ids, cu_seq_lens_q, self.backbone
         )
-        trace = Trace(documents=len(inputs.layout))
-        stream = self._embed(inputs, trace)
-        spending = None
-        if self.training and self.plan.learns:
-            spending = Spending(inputs.layout.lengths, self._dense_prices)
-            stream = replace(stream, expected=stream.layout.lengths.float())
-            if saliency is not None:
-                stream = replace(stream, saliency=spread(saliency[0], stream.embedded))
-        detailed = output_trace is True
-        for layer in range(self.plan.depth):
-            if layer in self.plan.skipped:
-                continue
-            step = self._combine if layer == self.plan.combining else self._block
-            stream = step(layer, stream, trace, detailed, spending)
-        hidden = Ragged(self.backbone.finish(stream.hidden), stream.layout)
-        logits = self._classify(hidden, stream.weights, trace)
+        walked = self.walk(inputs, detailed=output_trace is True, saliency=saliency)
+        logits, penalty = walked.logits, walked.penalty
         if document_windows is not None:
             logits = Ragged(logits, Layout.from_lengths(document_windows)).mean()
-        loss = penalty = None
-        if spending is not None:
-            penalty = spending.penalty(self.plan, trace.other_multiply_adds)
+        loss = None
         if labels is not None:
             self.config.problem_type = self.config.problem_type or _guess_problem_type(
                 labels, self.num_labels
@@ -202,15 +287,61 @@ class LaconicForSequenceClassification(PreTrainedModel):
                 labels=labels, pooled_logits=logits, config=self.config, **kwargs
             )
             loss = loss if penalty is None else loss + penalty
-        trace = trace if output_trace else None
-        return LaconicOutput(loss=loss, logits=logits, penalty=penalty, trace=trace)
+        return LaconicOutput(
+            loss=loss,
+            logits=logits,
+            penalty=penalty,
+            trace=walked.trace if output_trace else None,
+            final=walked.final if output_final else None,
+        )
+
+    def walk(
+        self, inputs: PackedInputs, *, detailed: bool = False, saliency: Tensor | None = None
+    ) -> Walked:
+        """Take a packed row through all blocks.
+
+        Args:
+            inputs: the row, checked already.
+            detailed: whether the trace carries alive tokens and importances.
+            saliency: see `forward`.
+        """
+        trace = Trace(documents=len(inputs.layout))
+        stream = self._embed(inputs, trace)
+        spending = None
+        if self.training and self.plan.learns:
+            spending = Spending(inputs.layout.lengths, self._dense_prices)
+            stream = replace(stream, expected=stream.layout.lengths.float())
+            if saliency is not None:
+                stream = replace(stream, saliency=spread(saliency[0], stream.embedded))
+        detour = self.plan.detour if self.training else None
+        words = None
+        if detour is not None and self.words is not None:
+            words = self.words(inputs.input_ids, inputs.layout, stream.hidden)
+        for layer in range(self.plan.depth):
+            if layer in self.plan.skipped:
+                continue
+            if detour is not None:
+                stream = follow_detour(detour, layer, stream, words)
+            step = self._combine if layer == self.plan.combining else self._block
+            stream = step(layer, stream, trace, detailed, spending)
+        stream = replace(stream, hidden=self.backbone.finish(stream.hidden))
+        logits = self._classify(Ragged(stream.hidden, stream.layout), stream.weights, trace)
+        penalty = None
+        if spending is not None:
+            penalty = spending.penalty(self.plan, trace.other_multiply_adds)
+        return Walked(logits, trace, stream, penalty)
 
     def _embed(self, inputs: PackedInputs, trace: Trace) -> Stream:
         layout = inputs.layout
         hidden = self.backbone.embed(inputs.input_ids, layout.places, inputs.token_type_ids)
         trace.other_multiply_adds += layout.tokens * self.backbone.cost_of_embedding()
+        words = None
+        if self.plan.patterns:
+            needs = frozenset().union(*(p.needs for p in self.plan.patterns.values()))
+            table = self.encoder.get_input_embeddings().weight
+            words = words_of(inputs.input_ids, layout, table, self.knowledge, needs)
         if self.combiner is None:
-            stream = Stream(hidden, layout, layout.places, lengths=layout.lengths)
+            stream = Stream(hidden, layout, layout.places, lengths=layout.lengths, words=words)
             for step in self.plan.inputs:
                 stream = carry_out(step, stream, Observed(stream, hidden)).stream
             return stream
@@ -219,7 +350,8 @@ class LaconicForSequenceClassification(PreTrainedModel):
         origins = Ragged(layout.places, layout).append(
             torch.full((len(tokens),), -1, device=hidden.device)
         )
-        return Stream(row.values, row.layout, origins.values, lengths=layout.lengths)
+        words = None if words is None else words.with_combination_tokens(layout, len(tokens))
+        return Stream(row.values, row.layout, origins.values, lengths=layout.lengths, words=words)
 
     def _block(
         self,
@@ -232,13 +364,16 @@ class LaconicForSequenceClassification(PreTrainedModel):
         backbone, steps = self.backbone, self.plan.at(layer)
         entered, expected = stream.layout, stream.expected
         keys = None if stream.key_mask is None else KeySet.from_mask(stream.key_mask, entered)
+        pattern = self.plan.patterns.get(layer)
+        learned = dict(self.learned[str(layer)].items()) if str(layer) in self.learned else {}
         packing = Packing(
             entered,
             keys,
             scores=score_request(steps, stream),
-            positions=stream.origins,
+            positions=None if stream.origins is entered.places else stream.origins,
             weights=stream.weights,
             dropout=self.config.attention_dropout,
+            connections=pattern and pattern.connect(stream, learned.get("pattern")),
         )
         extras = backbone.extras(stream.hidden, stream.places)
 
@@ -250,11 +385,10 @@ class LaconicForSequenceClassification(PreTrainedModel):
         hidden, raw = self._checkpointed(attend, before)
         stream = replace(stream, hidden=hidden, groups=None)
         done = Outcome(stream)
-        learned = self.learned[str(layer)].items() if str(layer) in self.learned else ()
         for step in steps:
             scores = None if raw is None else scores_on_row(raw, packing, keys)
             seen = Observed(stream, before, scores, learning=spending is not None)
-            done = carry_out(step, stream, seen, dict(learned))
+            done = carry_out(step, stream, seen, learned)
         stream, importance = done.stream, done.importance
         hidden = self._checkpointed(lambda x: backbone.transform(layer, x), stream.hidden)
         if stream.fading is not None:
@@ -264,9 +398,12 @@ class LaconicForSequenceClassification(PreTrainedModel):
         if spending is not None:
             # The channel of the weights is computed in training alone, so it is not counted.
             bare = self._prices(layer, replace(packing, weights=None), steps)
-            keys_left = packing.key_layout.lengths * (expected / entered.lengths)
+            pairs = torch.tensor(pairs_of(packing), device=entered.device)
+            keys_left = pairs / entered.lengths * (expected / entered.lengths)
             spending.add(bare, expected, keys_left, stream.expected)
             spending.note(done.mask, done.lesson)
+            if "pattern" in learned:
+                spending.shares.append(pattern.share(learned["pattern"], stream.lengths))
         record = _record(layer, prices, packing, stream)
         if detailed:
             record = replace(
@@ -275,6 +412,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
                 alive_keys=stream.key_mask,
                 importance=None if importance is None else Ragged(importance.detach(), entered),
                 groups=None if stream.groups is None else Ragged(stream.groups, entered),
+                connected=None if pattern is None else connected_pairs(packing),
             )
         trace.layers.append(record)
         return stream
@@ -287,13 +425,13 @@ class LaconicForSequenceClassification(PreTrainedModel):
         detailed: bool,
         spending: Spending | None = None,
     ) -> Stream:
-        own = stream.embedded
-        embedded = Ragged(stream.hidden, stream.layout).select(own)
-        documents = len(stream.layout)
-        combination = stream.hidden[~own].view(documents, -1, self.backbone.width)
+        embedded = Ragged(stream.hidden, stream.layout).select(stream.embedded)
+        documents, m = len(stream.layout), len(self.combiner.tokens)
+        # They stand at the end of each document.
+        last = torch.arange(-m, 0, device=stream.hidden.device)
+        combination = stream.hidden[stream.layout.offsets[1:, None] + last]
         combined, groups = self.combiner(embedded.values, embedded.layout, combination)
-        m = combined.shape[1]
-        layout = Layout.from_lengths([m] * documents, stream.hidden.device)
+        layout = stream.layout.of_equal(m)
         origins = torch.full((layout.tokens,), -1, device=stream.hidden.device)
         after = Stream(combined.flatten(0, 1), layout, origins, lengths=stream.lengths)
         if spending is not None:
@@ -341,6 +479,9 @@ class LaconicForSequenceClassification(PreTrainedModel):
             channels += heads  # a weighted column sum of the attention matrix of each head
         predicting = sum(step.score.cost_of_token(width) for step in steps if step.score)
         acting = sum(step.act.cost(packing.layout.sizes, width // heads) for step in steps)
+        if layer in self.plan.patterns:
+            embedded = self.encoder.get_input_embeddings().embedding_dim
+            acting += self.plan.patterns[layer].work(packing.layout.sizes, embedded)
         return Prices(attention + predicting, channels, feed_forward, acting)
 
     def _checkpointed(self, function: Any, hidden: Tensor) -> Any:
@@ -357,8 +498,9 @@ class LaconicForSequenceClassification(PreTrainedModel):
 
 def _record(layer: int, prices: Prices, packing: Packing, stream: Stream) -> LayerTrace:
     layout, keys, left = packing.layout, packing.key_layout, stream.layout
-    cost = prices.total(layout.tokens, count_pairs(layout, keys), left.tokens)
-    return LayerTrace(layer, "block", layout.sizes, keys.sizes, left.sizes, cost)
+    pairs = pairs_of(packing)
+    cost = prices.total(layout.tokens, sum(pairs), left.tokens)
+    return LayerTrace(layer, "block", layout.sizes, keys.sizes, left.sizes, cost, pairs)
 
 
 def _refuse_attention(chosen: Any) -> None:

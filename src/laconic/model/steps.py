@@ -11,8 +11,9 @@ from torch import Tensor
 from laconic.attention import KeySet, Packing, ScoreRequest
 from laconic.reduction import Candidates, Choice, Learned, Observed, Step, Stream
 from laconic.reduction.learned import expected_left
+from laconic.reduction.plan import Detour
 
-__all__ = ["Outcome", "carry_out", "score_request", "scores_on_row"]
+__all__ = ["Outcome", "carry_out", "follow_detour", "score_request", "scores_on_row"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,14 @@ def scores_on_row(raw: Tensor, packing: Packing, keys: KeySet | None) -> Tensor:
     return keys.scatter(raw, layout.tokens) * keys.layout.lengths[layout.owners][:, None]
 
 
+def follow_detour(detour: Detour, layer: int, stream: Stream, words: Tensor | None) -> Stream:
+    """The stream as it enters a block: without tokens that miss it, with those that are back."""
+    if layer == detour.start:
+        seen = Observed(stream, stream.hidden, words=words)
+        return carry_out(detour.step, stream, seen).stream
+    return stream.bring_back() if layer == detour.stop else stream
+
+
 def carry_out(
     step: Step, stream: Stream, seen: Observed, modules: Mapping[str, Learned] | None = None
 ) -> Outcome:
@@ -87,7 +96,7 @@ def carry_out(
     importance = step.score.score(seen)
     alive = stream.embedded[:, None].expand_as(importance)
     if stream.key_mask is not None:
-        alive = alive & stream.key_mask.view(len(alive), -1)
+        alive = alive & stream.key_mask.view(alive.shape[0], -1)
     ends = {"ends": stream.ends, "first": lambda: stream.origins == 0}
     pin = ends.get(step.select.pin, lambda: torch.zeros_like(stream.embedded))
     candidates = Candidates(

@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from laconic.attention import Packing
 from laconic.ragged import Layout, Ragged
 
 __all__ = ["LayerTrace", "Prices", "Trace"]
@@ -27,6 +28,8 @@ class LayerTrace:
             largest of its heads, since that many places are computed).
         transformed: tokens that went through the feed-forward, a figure a document.
         multiply_adds: of the block, all documents together.
+        pairs: of a query and a key, whose product each head computed, a figure a document: fewer
+            than `queries · keys` where a kernel skips what a band leaves out.
         alive: tokens that left the block: their places in the original document, −1 for
             combination tokens; `(tokens,)`.
         alive_keys: of those, the ones that are still keys of the next block: `(tokens,)` or
@@ -37,6 +40,9 @@ class LayerTrace:
             embedded token in, `(tokens that entered and were embedded,)`; for a block that merges,
             the place among the tokens that left it in which each token that entered is now,
             `(tokens that entered,)`. None elsewhere.
+        connected: the pairs that the plan's pattern lets through, a figure a document, the mean of
+            the heads, or the sum of their weights while it is being learned; None where there is no
+            pattern. An encoder's own windows are not counted.
     """
 
     layer: int
@@ -45,10 +51,20 @@ class LayerTrace:
     keys: list[int]
     transformed: list[int]
     multiply_adds: int
+    pairs: list[int] = field(default_factory=list)
     alive: Ragged | None = None
     alive_keys: Tensor | None = None
     importance: Ragged | None = None
     groups: Ragged | None = None
+    connected: list[float] | None = None
+
+    @property
+    def sparsity(self) -> list[float] | None:
+        """The share of all pairs that the pattern leaves out, a figure a document."""
+        if self.connected is None:
+            return None
+        whole = (q * k for q, k in zip(self.queries, self.keys, strict=True))
+        return [1 - own / all_of_it for own, all_of_it in zip(self.connected, whole, strict=True)]
 
 
 @dataclass
@@ -80,6 +96,33 @@ class Trace:
         return [layer.transformed for layer in self.layers]
 
 
+def pairs_of(packing: Packing) -> list[int]:
+    """The pairs of a query and a key place that each head computed, a figure a document."""
+    if packing.pairs:
+        return list(packing.pairs)
+    return [q * k for q, k in zip(packing.layout.sizes, packing.key_layout.sizes, strict=True)]
+
+
+@torch.no_grad()
+def connected_pairs(packing: Packing) -> list[float]:
+    """The pairs that a pattern lets through, a figure a document, the mean of the heads."""
+    rows = torch.arange(packing.layout.tokens, device=packing.layout.device)
+    queries = rows.split(packing.layout.sizes)
+    keys = packing.key_rows().split(packing.key_layout.sizes)
+    filled = [None] * len(keys)
+    if packing.keys is not None and packing.keys.filled is not None:
+        filled = packing.keys.filled.split(packing.key_layout.sizes)
+    counts = []
+    for own, places, mask in zip(queries, keys, filled, strict=True):
+        pairs = (own[None, None, :, None], places.t()[None, :, None, :])
+        logs = packing.connections.logs
+        seen = packing.connections.sees(*pairs) if logs is None else logs(*pairs).exp()
+        if mask is not None:
+            seen = seen * mask.t()[None, :, None, :]
+        counts.append(float(seen.sum((2, 3)).double().mean()))
+    return counts
+
+
 @dataclass(frozen=True)
 class Prices:
     """Multiply-adds of a block for each thing that it computes.
@@ -99,11 +142,6 @@ class Prices:
     def total(self, entered: Number, pairs: Number, left: Number) -> Number:
         """Multiply-adds for so many tokens and pairs, whole numbers or tensors."""
         return self.entering * entered + self.pair * pairs + self.leaving * left + self.fixed
-
-
-def count_pairs(queries: Layout, keys: Layout) -> int:
-    """Queries with each of their document's keys, all documents together."""
-    return sum(q * k for q, k in zip(queries.sizes, keys.sizes, strict=True))
 
 
 def group_trace(groups: Tensor, layout: Layout) -> Ragged:

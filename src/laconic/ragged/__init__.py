@@ -2,6 +2,16 @@
 
 from laconic.ragged.batch import Ragged
 from laconic.ragged.layout import Layout, Run
-from laconic.ragged.order import lowest, quantile_of_sorted, sorted_values
+from laconic.ragged.one import OneDocument
+from laconic.ragged.order import lowest, lowest_of_columns, quantile_of_sorted, sorted_values
 
-__all__ = ["Layout", "Ragged", "Run", "lowest", "quantile_of_sorted", "sorted_values"]
+__all__ = [
+    "Layout",
+    "OneDocument",
+    "Ragged",
+    "Run",
+    "lowest",
+    "lowest_of_columns",
+    "quantile_of_sorted",
+    "sorted_values",
+]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["lowest", "quantile_of_sorted", "sorted_values"]
+__all__ = ["lowest", "lowest_of_columns", "quantile_of_sorted", "sorted_values"]
 
 
 def sorted_values(values: Tensor, segments: Tensor) -> Tensor:
@@ -54,6 +54,28 @@ def lowest(values: Tensor, segments: Tensor, starts: Tensor, counts: Tensor) -> 
     surplus = torch.bincount(segments[marked], minlength=counts.numel()) - counts
     marked[tied[_rank(segments[tied]) < surplus[segments[tied]]]] = False
     return marked
+
+
+def lowest_of_columns(values: Tensor, counts: Tensor) -> Tensor:
+    """Mark the lowest `counts` of each column; among equals the later ones are marked.
+
+    The same as `lowest` with each column as a segment, in operations that a graph can hold.
+
+    Args:
+        values: `(n, columns)` floats without NaN.
+        counts: `(columns,)` int64, how many to mark, at most n.
+
+    Returns:
+        `(n, columns)` bool.
+    """
+    values = values.detach().float()
+    last = (counts - 1).clamp(min=0)[None]
+    limit = values.sort(dim=0).values.gather(0, last)
+    below, tied = values < limit, values == limit
+    # Equals after this one, in the order of the column.
+    behind = tied.long().sum(0, keepdim=True) - tied.long().cumsum(0)
+    marked = below | (tied & (behind < counts - below.long().sum(0)))
+    return marked & (counts > 0)
 
 
 def quantile_of_sorted(ordered: Tensor, starts: Tensor, lengths: Tensor, q: float) -> Tensor:

@@ -1,7 +1,8 @@
 """Token reduction as data: scorers, selectors and actions, the plan, and the presets."""
 
-from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens, Fade, Skip
+from laconic.reduction.actions import Action, Combine, DropKeys, DropTokens, Fade, SetAside, Skip
 from laconic.reduction.combiner import Combiner
+from laconic.reduction.degrees import LearnedNeighbours
 from laconic.reduction.layers import resolve_layer, resolve_layers
 from laconic.reduction.learned import Choice, Learned, Spent
 from laconic.reduction.learning import (
@@ -10,8 +11,10 @@ from laconic.reduction.learning import (
     LearnedSkim,
     LearnedThreshold,
 )
+from laconic.reduction.likeness import Lexical, Syntax
 from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.parts import Part, register
+from laconic.reduction.patterns import GlobalTokens, Neighbours, Pattern, RandomPairs, Union
 from laconic.reduction.plan import PLAN_VERSION, Plan, ResolvedPlan, Step
 from laconic.reduction.predictor import Predictor
 from laconic.reduction.presets import (
@@ -23,6 +26,7 @@ from laconic.reduction.presets import (
 )
 from laconic.reduction.scorers import (
     AttentionScorer,
+    ByWord,
     ColumnMean,
     FirstRow,
     HiddenChange,
@@ -32,13 +36,24 @@ from laconic.reduction.scorers import (
     SampledRows,
     Scorer,
 )
-from laconic.reduction.selectors import FuzzyRatio, LinearRatio, Ratio, Selector, Threshold
+from laconic.reduction.selectors import (
+    FuzzyRatio,
+    LengthDrop,
+    LinearRatio,
+    Ratio,
+    Selector,
+    Threshold,
+)
+from laconic.reduction.shares import has_share, plan_share, with_share
 from laconic.reduction.stream import Candidates, Observed, Stream
+from laconic.reduction.vocabulary import WordImportance
+from laconic.reduction.words import Knowledge, Words, words_of
 
 __all__ = [
     "PLAN_VERSION",
     "Action",
     "AttentionScorer",
+    "ByWord",
     "Candidates",
     "Choice",
     "ColumnMean",
@@ -50,20 +65,28 @@ __all__ = [
     "FirstRow",
     "Fuse",
     "FuzzyRatio",
+    "GlobalTokens",
+    "Knowledge",
+    "Lexical",
     "HiddenChange",
     "Learned",
+    "LearnedNeighbours",
     "LearnedSelector",
     "LearnedShares",
     "LearnedSkim",
     "LearnedThreshold",
+    "LengthDrop",
     "LinearRatio",
     "Merge",
+    "Neighbours",
     "Observed",
     "Part",
+    "Pattern",
     "Plan",
     "Pool",
     "Position",
     "Predictor",
+    "RandomPairs",
     "RandomScore",
     "Ratio",
     "ResolvedPlan",
@@ -71,12 +94,19 @@ __all__ = [
     "SampledRows",
     "Scorer",
     "Selector",
+    "SetAside",
     "Skip",
     "Spent",
     "Step",
     "Stream",
+    "Syntax",
     "Threshold",
+    "WordImportance",
+    "Union",
+    "Words",
     "budget_option",
+    "has_share",
+    "plan_share",
     "preset",
     "preset_options",
     "preset_summary",
@@ -84,4 +114,6 @@ __all__ = [
     "register",
     "resolve_layer",
     "resolve_layers",
+    "with_share",
+    "words_of",
 ]

@@ -9,11 +9,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from laconic.reduction.learned import Learned, straight_through
+from laconic.reduction.learned import Learned, Spent, straight_through
 from laconic.reduction.parts import Part, check, check_number, register
 from laconic.reduction.stream import Stream
 
-__all__ = ["Action", "Combine", "DropKeys", "DropTokens", "Fade", "Skip"]
+__all__ = ["Action", "Combine", "DropKeys", "DropTokens", "Fade", "SetAside", "Skip"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,9 @@ class Action(Part):
         replaces: whether the step stands in the place of a block.
         keys_only: whether tokens leave the keys alone, so that each head may lose others.
         skips: whether the blocks are left out.
+        training_only: whether it acts in training alone, before the first of the step's blocks and
+            after the last of them.
+        connects: whether it says who sees whom, and can stand beside a step that chooses tokens.
         attention: what it asks the block's attention for in place of scores, if it selects nothing.
         takes_masks: whether it can be given the mask of a selector that learns.
         soft: whether it only multiplies by the mask, so that a stage without it has to follow.
@@ -35,6 +38,8 @@ class Action(Part):
     replaces: ClassVar[bool] = False
     keys_only: ClassVar[bool] = False
     skips: ClassVar[bool] = False
+    training_only: ClassVar[bool] = False
+    connects: ClassVar[bool] = False
     attention: ClassVar[str | None] = None
     takes_masks: ClassVar[bool] = False
     soft: ClassVar[bool] = False
@@ -52,6 +57,10 @@ class Action(Part):
             seen: their scores, `(tokens, heads or 1)`, or what `attention` asked for.
         """
         raise TypeError(f"{type(self).__name__} does not act on tokens")
+
+    def penalty(self, spent: Spent) -> Tensor | None:
+        """What it adds to the loss for what a forward pass took, where it learns."""
+        return None
 
     def cost(self, sizes: list[int], head_size: int) -> int:
         """Multiply-adds of its matrix products, for documents of these sizes."""
@@ -99,6 +108,23 @@ class DropTokens(Action):
     def apply(self, stream: Stream, losers: Tensor, seen: Tensor | None) -> Stream:
         """The stream with fewer tokens."""
         return stream.drop_tokens(losers)
+
+
+@register
+@dataclass(frozen=True)
+class SetAside(Action):
+    """Token dropping (Hou et al., ACL 2022, arXiv 2203.13240): the losers miss the step's blocks.
+
+    In training only: they leave before the first of the blocks and come back, as they were, after
+    the last one. A model in use is dense; what is saved is time to train.
+    """
+
+    kind: ClassVar[str] = "set-aside"
+    training_only: ClassVar[bool] = True
+
+    def apply(self, stream: Stream, losers: Tensor, seen: Tensor | None) -> Stream:
+        """The stream with the losers put aside."""
+        return stream.set_aside(losers)
 
 
 @register

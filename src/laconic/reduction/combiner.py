@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from laconic.ragged import Layout
 
@@ -86,7 +85,8 @@ class Combiner(nn.Module):
             uniform = torch.rand_like(logits).clamp_(torch.finfo(logits.dtype).tiny, 1 - 1e-7)
             logits = logits - (-uniform.log()).log()
         groups = logits.argmax(-1)
-        hard = one_hot(groups, logits.shape[-1]).to(logits.dtype)
+        hard = groups[..., None] == torch.arange(logits.shape[-1], device=logits.device)
+        hard = hard.to(logits.dtype)
         if not (torch.is_grad_enabled() and logits.requires_grad):
             return hard, groups
         soft = (logits / self.temperature).softmax(-1)

@@ -57,10 +57,12 @@ class Spent:
     Attributes:
         ratio: multiply-adds over those of the dense model on the same documents, a scalar.
         masks: the mean mask of each block that has one, scalars, first block first.
+        shares: of each block whose pattern is learned the share of the pairs that is connected.
     """
 
     ratio: Tensor
     masks: list[Tensor] = field(default_factory=list)
+    shares: list[Tensor] = field(default_factory=list)
 
 
 def straight_through(mask: Tensor) -> Tensor:

@@ -7,12 +7,13 @@ what `--target-flops` says otherwise.
 from __future__ import annotations
 
 from laconic.reduction.actions import DropTokens, Fade
+from laconic.reduction.degrees import LearnedNeighbours
 from laconic.reduction.learning import LearnedShares, LearnedSkim, LearnedThreshold
 from laconic.reduction.plan import Plan, Step
 from laconic.reduction.predictor import Predictor
 from laconic.reduction.scorers import ColumnMean
 
-__all__ = ["adapler", "ltp", "ltp_paper", "power_bert", "transkimmer"]
+__all__ = ["adapler", "breaking_bert", "ltp", "ltp_paper", "power_bert", "transkimmer"]
 
 _ALL = {"start": 0}
 
@@ -110,3 +111,20 @@ def adapler(
     )
     score = Predictor(hidden=hidden, saliency=saliency)
     return Plan("adapler", (Step(DropTokens(), _ALL, score, select),))
+
+
+def breaking_bert(
+    target: float = 0.78,
+    by: str = "degrees",
+    heads: str = "mean",
+    most: int = 512,
+    strength: float = 10.0,
+    start: int | float = 0.5,
+) -> Plan:
+    """Learn how far layers look, then freeze it (after Breaking BERT, arXiv 2210.03841; ours).
+
+    The paper's algorithm is not known to us beyond its abstract; see `laconic.reduction.degrees`.
+    The target is a sparsity of attention here, the abstract's 78 % at the later layers.
+    """
+    pattern = LearnedNeighbours(by=by, heads=heads, target=target, most=most, strength=strength)
+    return Plan("breaking-bert", (Step(pattern, {"start": start}),))

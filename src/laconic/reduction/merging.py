@@ -13,9 +13,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from laconic.ragged import Layout, Ragged
+from laconic.ragged import lowest_of_columns
 from laconic.reduction.actions import Action
 from laconic.reduction.parts import check, check_number, register
+from laconic.reduction.selectors import floor_share
 from laconic.reduction.stream import Stream
 
 __all__ = ["Fuse", "Merge", "Pool", "merge_into"]
@@ -33,17 +34,15 @@ def merge_into(stream: Stream, leaders: Tensor, shares: Tensor | None = None) ->
     Returns:
         The leaders, in their order, with `weights` and `groups`.
     """
-    rows = torch.arange(len(leaders), device=leaders.device)
+    rows = torch.arange(leaders.shape[0], device=leaders.device)
     stays = leaders == rows
     places = stays.cumsum(0) - 1
     groups = places[leaders]
-    sizes = stream.hidden.new_ones(len(leaders)) if stream.weights is None else stream.weights
+    sizes = stream.hidden.new_ones(leaders.shape[0]) if stream.weights is None else stream.weights
     weights = sizes if shares is None else sizes * shares.to(sizes.dtype)
-    order = groups.argsort(stable=True)
-    members = Layout.from_lengths(torch.bincount(groups))
-    weighted = torch.cat([stream.hidden * weights[:, None], weights[:, None], sizes[:, None]], 1)
-    sums = Ragged(weighted[order], members).sum()
     kept = stream.select(stays)
+    weighted = torch.cat([stream.hidden * weights[:, None], weights[:, None], sizes[:, None]], 1)
+    sums = stream.layout.sum_groups(weighted, groups, kept.layout.tokens)
     hidden = sums[:, :-2] / sums[:, -2:-1]
     return replace(kept, hidden=hidden, weights=sums[:, -1], groups=groups)
 
@@ -81,7 +80,7 @@ class Merge(Action):
         shares = None
         if self.rule == "prune":
             # Next to nothing of those that go, so that the mean is the leader.
-            goes = leaders != torch.arange(len(leaders), device=leaders.device)
+            goes = leaders != torch.arange(leaders.shape[0], device=leaders.device)
             shares = torch.where(goes, 0.0, 1.0)
         merged = merge_into(stream, leaders, shares)
         if self.rule != "norm":
@@ -102,21 +101,22 @@ class Merge(Action):
             metric = units[part].view(*shape, -1)
             mine = own[part].view(shape)
             even, odd = metric[:, ::2], metric[:, 1::2]
-            if odd.shape[1] == 0:
+            if not layout.symbolic and odd.shape[1] == 0:
                 continue
             likeness = even @ odd.transpose(1, 2)
             free = mine[:, ::2].clone()
             free[:, 0] = False  # [CLS] goes into nothing
             likeness = likeness.masked_fill(~(free[:, :, None] & mine[:, None, 1::2]), -torch.inf)
             best, match = likeness.max(2)
-            order = best.argsort(dim=1, descending=True, stable=True)
-            counts = (self.ratio * mine.sum(1) + 1e-9).floor()
-            chosen = torch.arange(order.shape[1], device=keys.device) < counts[:, None]
-            chosen &= best.gather(1, order) > -torch.inf
-            document, rank = chosen.nonzero().unbind(1)
-            source = order[document, rank]
-            first = run.start + document * run.length
-            leaders[first + 2 * source] = first + 2 * match[document, source] + 1
+            counts = (self.ratio * mine.sum(1) + 1e-9).floor().long()
+            # The closest pairs are those that are not among the lowest of the others.
+            others = lowest_of_columns(best.t(), best.shape[1] - counts).t()
+            chosen = ~others & (best > -torch.inf)
+            documents = torch.arange(run.documents, device=keys.device)[:, None]
+            first = run.start + documents * run.length
+            source = first + 2 * torch.arange(best.shape[1], device=keys.device)
+            into = torch.where(chosen, first + 2 * match + 1, source)
+            leaders = leaders.index_copy(0, source.flatten(), into.flatten())
         return leaders
 
     def cost(self, sizes: list[int], head_size: int) -> int:
@@ -150,11 +150,12 @@ class Pool(Action):
         rows = torch.arange(layout.tokens, device=own.device)
         # Own tokens stand in front of combination tokens; the first of them is [CLS].
         count = layout.count(own[:, None])[:, 0][layout.owners] - 1
-        left = (self.keep * count.double() - 1e-9).ceil().long().clamp(min=1)
+        # ⌈keep·n⌉ is n less the floor of the rest.
+        left = (count - floor_share(count, 1 - self.keep)).clamp(min=1)
         place = layout.places - 1
         group = (place * left).div(count.clamp(min=1), rounding_mode="floor")
         # The first place of a group g of m in n is ⌈g·n/m⌉.
-        first = -((-group * count).div(left, rounding_mode="floor"))
+        first = (group * count + left - 1).div(left, rounding_mode="floor")
         leaders = layout.offsets[:-1][layout.owners] + 1 + first
         return merge_into(stream, torch.where(own & (place >= 0), leaders, rows))
 
@@ -192,10 +193,13 @@ class Fuse(Action):
         rank = running - 1 - before  # among the document's tail
         count = counts[layout.owners].clamp(min=1)
         group = (rank * self.tokens).div(count, rounding_mode="floor")
-        first = -((-group * count).div(self.tokens, rounding_mode="floor"))
-        members = tail.nonzero()[:, 0]
-        leaders = torch.arange(layout.tokens, device=tail.device)
-        leaders[members] = members[(before + first)[members]]
+        first = (group * count + self.tokens - 1).div(self.tokens, rounding_mode="floor")
+        rows = torch.arange(layout.tokens, device=tail.device)
+        # The row of each of the tail by its number; what is not of it goes to the last place.
+        members = torch.zeros_like(running).scatter(
+            0, torch.where(tail, running - 1, layout.tokens - 1), rows
+        )
+        leaders = torch.where(tail, members[(before + first).clamp(max=layout.tokens - 1)], rows)
         shares = None
         if self.weighted:
             shares = seen[:, 0].detach().clamp(min=1e-6)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from laconic.errors import PlanError
 from laconic.reduction.actions import Action, Combine, DropTokens
 from laconic.reduction.layers import INPUT, check_layers, resolve_layers
 from laconic.reduction.parts import Part
+from laconic.reduction.patterns import Pattern
 from laconic.reduction.scorers import Scorer
 from laconic.reduction.selectors import Selector
 
@@ -54,6 +55,8 @@ class Step:
                 raise PlanError(f"{name} must be given for {self.act.kind!r}, got nothing")
             if not needs and part is not None:
                 raise PlanError(f"{name} must be left out for {self.act.kind!r}, got {part.kind!r}")
+        if needs:
+            _check_outside(self)
         if needs and self.score.per_head and not self.act.keys_only:
             raise PlanError(
                 f"score.heads must be 'mean' for {self.act.kind!r}, which takes a token from all "
@@ -134,6 +137,9 @@ class Plan:
         combining = [step for step in self.steps if isinstance(step.act, Combine)]
         if len(combining) > 1:
             raise PlanError(f"steps may hold one 'combine' at most, got {len(combining)}")
+        learning = [step for step in self.steps if step.act.connects and step.act.learns]
+        if len(learning) > 1:
+            raise PlanError(f"steps may hold one learned pattern at most, got {len(learning)}")
 
     @property
     def combine(self) -> Combine | None:
@@ -142,8 +148,8 @@ class Plan:
 
     @property
     def is_dense(self) -> bool:
-        """Whether nothing is removed at all."""
-        return not self.steps
+        """Whether nothing is removed where the model is used, whatever happens in training."""
+        return all(step.act.training_only for step in self.steps)
 
     @property
     def learns(self) -> bool:
@@ -242,10 +248,43 @@ class Plan:
             PlanError: for a block that the encoder does not have, or a step at or after the
                 combining one.
         """
+        if any(step.act.training_only for step in self.steps):
+            return ResolvedPlan(depth, {}, None, None, detour=_detour(self.steps, depth))
+        steps, patterns, replaced, skipped = self._by_block(depth)
+        inputs = tuple(step.at_block(1, 1) for step in self.steps if step.layers == INPUT)
+        if len(replaced) > 1:
+            raise PlanError(f"a 'combine' step must name one block, got {sorted(replaced)}")
+        combining = next(iter(replaced), None)
+        _check_single(steps)
+        _check_heads(steps)
+        _check_rows(steps, patterns)
+        used = {*steps, *patterns}
+        late = [layer for layer in used if combining is not None and layer >= combining]
+        if late:
+            raise PlanError(
+                f"steps must come before the combining block {combining}, after which only "
+                f"combination tokens are left, got a step at block {min(late)}"
+            )
+        _check_skipped(skipped, used | {*replaced})
+        return ResolvedPlan(
+            depth,
+            steps,
+            combining,
+            self.combine,
+            frozenset(skipped),
+            inputs,
+            self.steps,
+            patterns=patterns,
+        )
+
+    def _by_block(
+        self, depth: int
+    ) -> tuple[dict[int, list[Step]], dict[int, Pattern], dict[int, Action], set[int]]:
+        """The steps at each block, its pattern, the action in its place, and skipped blocks."""
         steps: dict[int, list[Step]] = {}
+        patterns: dict[int, Pattern] = {}
         replaced: dict[int, Action] = {}
         skipped: set[int] = set()
-        inputs = [step.at_block(1, 1) for step in self.steps if step.layers == INPUT]
         for number, step in enumerate(self.steps):
             if step.layers == INPUT:
                 continue
@@ -256,28 +295,12 @@ class Plan:
             for place, layer in enumerate(layers, start=1):
                 if step.act.replaces:
                     replaced[layer] = step.act
+                elif step.act.connects:
+                    _check_pattern(patterns.get(layer), step.act, layer)
+                    patterns[layer] = step.act.at_block(place, len(layers))
                 else:
                     steps.setdefault(layer, []).append(step.at_block(place, len(layers)))
-        if len(replaced) > 1:
-            raise PlanError(f"a 'combine' step must name one block, got {sorted(replaced)}")
-        combining = next(iter(replaced), None)
-        for layer, chosen in steps.items():
-            if len(chosen) > 1:
-                raise PlanError(
-                    f"steps may choose tokens once at each block, got {len(chosen)} steps at block "
-                    f"{layer}"
-                )
-        _check_heads(steps)
-        late = [layer for layer in steps if combining is not None and layer >= combining]
-        if late:
-            raise PlanError(
-                f"steps must come before the combining block {combining}, after which only "
-                f"combination tokens are left, got a step at block {min(late)}"
-            )
-        _check_skipped(skipped, {*steps, *replaced})
-        return ResolvedPlan(
-            depth, steps, combining, self.combine, frozenset(skipped), tuple(inputs), self.steps
-        )
+        return steps, patterns, replaced, skipped
 
 
 def _check_learning(step: Step) -> None:
@@ -301,17 +324,45 @@ def _check_learning(step: Step) -> None:
         )
 
 
+def _check_outside(step: Step) -> None:
+    """Outside of a block there is no attention to ask; words count in training alone."""
+    if step.act.training_only and step.score.needs_block:
+        raise PlanError(
+            "score must be one that needs no attention ('by-word', 'random', 'position') for "
+            f"{step.act.kind!r}, got {step.score.kind!r}"
+        )
+    if step.score.by_word and not step.act.training_only:
+        raise PlanError(
+            "score must not be 'by-word' for an action of a model in use, since words are counted "
+            f"in training, got {step.act.kind!r}"
+        )
+
+
 def _check_input(step: Step) -> None:
     """Before the first block there is no attention to ask, and tokens can only leave for good."""
     if not isinstance(step.act, DropTokens):
         raise PlanError(f"act must be 'drop-tokens' at layers 'input', got {step.act.kind!r}")
     if step.learns:
         raise PlanError("parts at layers 'input' must not learn, got one that does")
-    if step.score is not None and step.score.attention is not None:
+    if step.score is not None and step.score.needs_block:
         raise PlanError(
             "score must be one that needs no attention ('position', 'random') at layers 'input', "
             f"got {step.score.kind!r}"
         )
+
+
+def _detour(steps: tuple[Step, ...], depth: int) -> Detour:
+    """The blocks that tokens miss in training, and come back after."""
+    if len(steps) > 1:
+        raise PlanError(f"steps must be one alone with 'set-aside', got {len(steps)}")
+    (step,) = steps
+    layers = resolve_layers(step.layers, depth, "plan.steps[0].layers")
+    if not layers or layers != list(range(layers[0], layers[-1] + 1)) or layers[-1] == depth - 1:
+        raise PlanError(
+            "plan.steps[0].layers must be neighbouring blocks before the last one, where tokens "
+            f"are back, got {layers} of {depth}"
+        )
+    return Detour(step, layers[0], layers[-1] + 1)
 
 
 def _check_skipped(skipped: set[int], used: set[int]) -> None:
@@ -319,6 +370,36 @@ def _check_skipped(skipped: set[int], used: set[int]) -> None:
     both = sorted(skipped & used)
     if both:
         raise PlanError(f"steps exclude each other at block {both[0]}: it is skipped")
+
+
+def _check_single(steps: dict[int, list[Step]]) -> None:
+    """Two choices in one block would have to be made in some order."""
+    for layer, chosen in steps.items():
+        if len(chosen) > 1:
+            raise PlanError(
+                f"steps may choose tokens once at each block, got {len(chosen)} steps at block "
+                f"{layer}"
+            )
+
+
+def _check_pattern(one: Action | None, other: Action, layer: int) -> None:
+    """One block has one pattern."""
+    if one is not None:
+        raise PlanError(
+            f"steps may hold one pattern for each block, got {one.kind!r} and {other.kind!r} at "
+            f"block {layer}; put them into one 'union'"
+        )
+
+
+def _check_rows(steps: dict[int, list[Step]], patterns: dict[int, Pattern]) -> None:
+    """What [CLS] pays to a token says nothing where it does not see all of them."""
+    for layer in sorted({*steps} & {*patterns}):
+        score = steps[layer][0].score
+        if score is not None and score.attention == "first" and not patterns[layer].cls:
+            raise PlanError(
+                f"steps exclude each other at block {layer}: {score.kind!r} scores by what [CLS] "
+                f"pays, and under {patterns[layer].kind!r} with cls=false it does not see all"
+            )
 
 
 def _check_heads(steps: dict[int, list[Step]]) -> None:
@@ -338,6 +419,15 @@ def _check_heads(steps: dict[int, list[Step]]) -> None:
 
 
 @dataclass(frozen=True)
+class Detour:
+    """A step of training only: its losers miss the blocks from `start` to before `stop`."""
+
+    step: Step
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
 class ResolvedPlan:
     """A plan fitted to an encoder's depth.
 
@@ -349,6 +439,8 @@ class ResolvedPlan:
         skipped: the blocks that are left out.
         inputs: the steps right after the embedding.
         whole: the plan's steps as they were before they were fitted.
+        detour: what tokens miss in training, or None.
+        patterns: the pattern of each block that has one.
     """
 
     depth: int
@@ -358,6 +450,8 @@ class ResolvedPlan:
     skipped: frozenset[int] = frozenset()
     inputs: tuple[Step, ...] = ()
     whole: tuple[Step, ...] = ()
+    detour: Detour | None = None
+    patterns: dict[int, Pattern] = field(default_factory=dict)
 
     @property
     def learns(self) -> bool:

@@ -6,14 +6,29 @@ import inspect
 from collections.abc import Callable
 
 from laconic.errors import PlanError
-from laconic.reduction.actions import Combine, DropKeys, DropTokens, Skip
-from laconic.reduction.learned_presets import adapler, ltp, ltp_paper, power_bert, transkimmer
+from laconic.reduction.actions import Combine, DropKeys, DropTokens, SetAside, Skip
+from laconic.reduction.learned_presets import (
+    adapler,
+    breaking_bert,
+    ltp,
+    ltp_paper,
+    power_bert,
+    transkimmer,
+)
 from laconic.reduction.merging import Fuse, Merge, Pool
+from laconic.reduction.patterns import GlobalTokens, Neighbours, RandomPairs, Union
 from laconic.reduction.plan import Plan, Step
 from laconic.reduction.scorers import ColumnMean, Position, RandomScore, Scorer
-from laconic.reduction.selectors import FuzzyRatio, LinearRatio, Ratio, Threshold
+from laconic.reduction.selectors import FuzzyRatio, LengthDrop, LinearRatio, Ratio, Threshold
 
-__all__ = ["budget_option", "preset", "preset_options", "preset_summary", "presets"]
+__all__ = [
+    "budget_option",
+    "budget_ranges",
+    "preset",
+    "preset_options",
+    "preset_summary",
+    "presets",
+]
 
 
 def dense() -> Plan:
@@ -111,6 +126,34 @@ def pool(keep: float = 0.25, at: int | float = 1 / 3) -> Plan:
     return Plan("pool", (Step(Pool(keep=keep), at),))
 
 
+def lat(
+    keep: float = 0.8, start: int | float = 0, score: str = "column-mean", pin: str = "first"
+) -> Plan:
+    """Drop a share of the tokens at every block, trained for all shares (LAT, arXiv 2010.07003).
+
+    One checkpoint serves every budget from that of `keep` to the dense model's.
+    """
+    step = Step(DropTokens(), {"start": start}, _scorer(score), LengthDrop(keep=keep, pin=pin))
+    return Plan("lat", (step,))
+
+
+def token_drop(
+    keep: float = 0.5,
+    start: int | float = 7 / 12,
+    stop: int | float = -1,
+    score: str = "by-word",
+    pin: str = "ends",
+) -> Plan:
+    """Half of the tokens miss the later blocks, in training only (Hou et al., arXiv 2203.13240).
+
+    They come back before the block `stop`, the last one; the trained model is dense.
+    """
+    step = Step(
+        SetAside(), {"start": start, "stop": stop}, _scorer(score), Ratio(keep=keep, pin=pin)
+    )
+    return Plan("token-drop", (step,))
+
+
 def tome(ratio: float = 0.2, start: int | float = 0, rule: str = "mean") -> Plan:
     """Merge the most similar tokens at every block (ToMe, arXiv 2210.09461)."""
     return Plan("tome", (Step(Merge(ratio=ratio, rule=rule), {"start": start}),))
@@ -126,6 +169,31 @@ def fca(
     action = Fuse(tokens=tokens, weighted=weighted)
     select = Ratio(keep=keep, pin="first")
     return Plan("fca", (Step(action, at, ColumnMean(diagonal=False), select),))
+
+
+def neighbours(width: int = 64, start: int | float = 0, cls: bool = True) -> Plan:
+    """Tokens see their neighbours and [CLS] only (Breaking BERT, arXiv 2210.03841)."""
+    return Plan("neighbours", (Step(Neighbours(width=width, cls=cls), {"start": start}),))
+
+
+def bigbird(
+    width: int = 96,
+    random: float = 0.05,
+    tokens: int = 64,
+    start: int | float = 0,
+    seed: int = 0,
+) -> Plan:
+    """Neighbours, random pairs and global first tokens together (BigBird, arXiv 2007.14062).
+
+    The defaults are near BigBird's own on 4,096 tokens: three blocks of 64 keys in the window,
+    three of them at random, and global tokens; ours are first tokens only, and go by single tokens.
+    """
+    parts = (
+        Neighbours(width=width),
+        RandomPairs(share=random, seed=seed),
+        GlobalTokens(tokens=tokens),
+    )
+    return Plan("bigbird", (Step(Union(of=parts), {"start": start}),))
 
 
 def _scorer(kind: str) -> Scorer:
@@ -164,17 +232,25 @@ _PRESETS: dict[str, Callable[..., Plan]] = {
     "power-bert": power_bert,
     "transkimmer": transkimmer,
     "adapler": adapler,
+    "lat": lat,
+    "token-drop": token_drop,
     "tome": tome,
     "fca": fca,
     "pool": pool,
     "random": random,
     "truncate": truncate,
     "fewer-layers": fewer_layers,
+    "neighbours": neighbours,
+    "bigbird": bigbird,
+    "breaking-bert": breaking_bert,
 }
+
+_WIDTHS = tuple(2**power for power in range(3, 13))
 
 
 # The option of each preset that moves its cost: the ends of a range, or "blocks" for every block
-# that can combine, or "shares" for every number of blocks. Methods that learn aim at a target.
+# that can combine, "shares" for every number of blocks, or "widths" for the powers of two. Methods
+# that learn aim at a target.
 _BUDGETS: dict[str, tuple[str, tuple[float, float] | str]] = {
     "focus-p": ("keep", (0.01, 1.0)),
     "focus-pf": ("keep", (0.01, 1.0)),
@@ -187,12 +263,15 @@ _BUDGETS: dict[str, tuple[str, tuple[float, float] | str]] = {
     "power-bert": ("target", (0.0, 1.0)),
     "transkimmer": ("target", (0.0, 1.0)),
     "adapler": ("target", (0.0, 1.0)),
+    "lat": ("keep", (0.01, 1.0)),
     "tome": ("ratio", (0.0, 0.5)),
     "fca": ("keep", (0.01, 1.0)),
     "pool": ("keep", (0.01, 1.0)),
     "random": ("keep", (0.01, 1.0)),
     "truncate": ("keep", (0.01, 1.0)),
     "fewer-layers": ("keep", "shares"),
+    "neighbours": ("width", "widths"),
+    "bigbird": ("width", "widths"),
 }
 
 
@@ -217,9 +296,18 @@ def budget_option(name: str, depth: int) -> tuple[str, tuple[float, ...]]:
     option, values = _BUDGETS[name]
     if values == "blocks":
         return option, tuple(range(depth - 1))
+    if values == "widths":
+        return option, _WIDTHS
     if values == "shares":
         return option, tuple(blocks / depth for blocks in range(1, depth + 1))
     return option, values
+
+
+def budget_ranges() -> dict[str, tuple[float, float]]:
+    """The shares that move the cost of some preset, and the ends of their ranges."""
+    shares = {option: ends for option, ends in _BUDGETS.values() if not isinstance(ends, str)}
+    shares.pop("target")  # an aim of training, of no meaning to a trained model
+    return shares
 
 
 def presets() -> tuple[str, ...]:

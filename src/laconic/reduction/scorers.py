@@ -14,11 +14,13 @@ from torch import Tensor
 
 from laconic.ragged import Layout, Ragged
 from laconic.reduction.learned import Learned
-from laconic.reduction.parts import Part, check, register
+from laconic.reduction.parts import Part, check, check_number, register
 from laconic.reduction.stream import Observed
+from laconic.reduction.words import hashed
 
 __all__ = [
     "AttentionScorer",
+    "ByWord",
     "ColumnMean",
     "FirstRow",
     "HiddenChange",
@@ -36,15 +38,22 @@ class Scorer(Part):
 
     Attributes:
         attention: what the block's attention should return for it, None for nothing.
+        by_word: whether the model should keep the running importance of words for it.
     """
 
     role: ClassVar[str] = "score"
     attention: ClassVar[str | None] = None
+    by_word: ClassVar[bool] = False
 
     @property
     def per_head(self) -> bool:
         """Whether each head has a score of its own."""
         return False
+
+    @property
+    def needs_block(self) -> bool:
+        """Whether it looks at what a block's attention did, and so has no place outside of one."""
+        return self.attention is not None
 
     @property
     def is_scaled(self) -> bool:
@@ -192,6 +201,11 @@ class HiddenChange(Scorer):
 
     kind: ClassVar[str] = "hidden-change"
 
+    @property
+    def needs_block(self) -> bool:
+        """Outside of a block nothing has moved."""
+        return True
+
     def score(self, seen: Observed) -> Tensor:
         """Importance of each token, `(tokens, 1)`, with mean 1 in each document."""
         before = seen.before.detach().float()
@@ -237,11 +251,35 @@ class RandomScore(Scorer):
         """Importance of each token, `(tokens, 1)`, with mean 1 in each document."""
         stream = seen.stream
         mixed = stream.origins + 1_000_003 * stream.lengths[stream.layout.owners]
-        # Three rounds of multiply and shift on 31 bits, which int64 holds without overflow.
-        for factor in (1_540_483_477, 1_779_033_703, 668_265_263):
-            mixed = (mixed + self.seed + 1) * factor & 0x7FFFFFFF
-            mixed = mixed ^ (mixed >> 15)
+        mixed = hashed(mixed, self.seed)
         return to_mean_one(1 + mixed.float()[:, None], stream.layout)
+
+
+@register
+@dataclass(frozen=True)
+class ByWord(Scorer):
+    """Token dropping (arXiv 2203.13240): the running importance of the token's word in training.
+
+    The paper's is the masked language model's loss, ours the length of the loss's gradient; see
+    `laconic.reduction.vocabulary`. As there, a little noise decides between equals: words that were
+    never seen, and several of one word.
+
+    Attributes:
+        noise: up to which share of the importance it adds.
+    """
+
+    kind: ClassVar[str] = "by-word"
+    by_word: ClassVar[bool] = True
+
+    noise: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_number("noise", self.noise, 0, 1)
+
+    def score(self, seen: Observed) -> Tensor:
+        """Importance of each token, `(tokens, 1)`, with mean 1 in each document."""
+        noisy = seen.words * (1 + self.noise * torch.rand_like(seen.words))
+        return to_mean_one(noisy[:, None], seen.stream.layout)
 
 
 def to_mean_one(scores: Tensor, layout: Layout, keys: Tensor | None = None) -> Tensor:
@@ -255,6 +293,6 @@ def to_mean_one(scores: Tensor, layout: Layout, keys: Tensor | None = None) -> T
     """
     counts = layout.lengths
     if keys is not None:
-        counts = layout.count(keys.view(len(keys), -1)).amax(1)
+        counts = layout.count(keys.view(keys.shape[0], -1)).amax(1)
     sums = Ragged(scores, layout).sum().clamp(min=torch.finfo(scores.dtype).tiny)
     return scores * (counts[:, None] / sums)[layout.owners]

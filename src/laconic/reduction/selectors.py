@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from laconic.ragged import lowest, quantile_of_sorted, sorted_values
+from laconic.ragged import quantile_of_sorted
 from laconic.reduction.learned import Choice, Spent
 from laconic.reduction.parts import Part, check, check_number, register
 from laconic.reduction.stream import Candidates
@@ -16,7 +16,7 @@ from laconic.reduction.stream import Candidates
 # Of a threshold: above any score, so that a search for one can go so far.
 MOST = 1e6
 
-__all__ = ["FuzzyRatio", "LinearRatio", "Ratio", "Selector", "Threshold"]
+__all__ = ["FuzzyRatio", "LengthDrop", "LinearRatio", "Ratio", "Selector", "Threshold"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Selector(Part):
     """
 
     role: ClassVar[str] = "select"
+    # Whether training draws other shares at each step, between this one and 1.
+    randomised: ClassVar[bool] = False
 
     pin: str = "ends"
 
@@ -146,8 +148,7 @@ class FuzzyRatio(Ratio):
         """Quantiles a and b of the living tokens' scores in all heads, `(documents,)` each."""
         heads, layout = candidates.scores.shape[1], candidates.layout
         scores = candidates.scores.float().masked_fill(~candidates.alive, torch.inf)
-        owners = layout.owners[:, None].expand(-1, heads)
-        ordered = sorted_values(scores.flatten(), owners.flatten())
+        ordered = layout.sorted(scores)
         starts, lengths = layout.offsets[:-1] * heads, candidates.counts.sum(1)
         return [quantile_of_sorted(ordered, starts, lengths, q) for q in (self.lower, self.upper)]
 
@@ -195,6 +196,31 @@ class LinearRatio(Ratio):
         """The tokens that go, `(tokens, heads or 1)` bool."""
         stay = keep_count(candidates.lengths, self.keep)[:, None]
         return mark_lowest(candidates, candidates.counts - stay)
+
+
+@register
+@dataclass(frozen=True)
+class LengthDrop(Ratio):
+    """Length-Adaptive Transformer (arXiv 2010.07003): `⌈keep · t⌉` of the block's t tokens stay.
+
+    At each of the step's blocks anew, so that lengths fall geometrically; training draws the shares
+    of its blocks at random between `keep` and 1 (`laconic.training.sandwich`). The paper's lengths
+    start from the longest document's; ours are shares of each document's own.
+
+    Attributes:
+        keep: what stays at a block at least; 1 − p with the paper's p of 0.2.
+    """
+
+    kind: ClassVar[str] = "length-drop"
+    randomised: ClassVar[bool] = True
+
+    keep: float = 0.8
+
+    def losers(self, candidates: Candidates) -> Tensor:
+        """The tokens that go, `(tokens, heads or 1)` bool."""
+        counts = candidates.counts
+        stay = (counts.double() * self.keep - 1e-9).ceil().long()
+        return mark_lowest(candidates, counts - stay)
 
 
 @register
@@ -260,7 +286,9 @@ def check_one_each(field: str, values: list[float], blocks: int) -> None:
 
 def floor_share(counts: Tensor, keep: float | Tensor) -> Tensor:
     """`floor(keep · counts)`, forgiving what a float's rounding takes off a whole number."""
-    return (counts.double() * keep + 1e-9).floor().long()
+    # A tensor, since exporters write a Python number as a float of 32 bits.
+    share = torch.as_tensor(keep, dtype=torch.float64, device=counts.device)
+    return (counts.double() * share + 1e-9).floor().long()
 
 
 def keep_count(counts: Tensor, keep: float | Tensor) -> Tensor:
@@ -292,11 +320,5 @@ def mark_lowest(candidates: Candidates, wanted: Tensor) -> Tensor:
     """
     free = candidates.alive & ~candidates.pinned[:, None]
     wanted = torch.minimum(wanted.clamp(min=0), candidates.layout.count(free))
-    # Each head of a document is a segment, and the segments are interleaved.
-    heads, layout = free.shape[1], candidates.layout
-    head = torch.arange(heads, device=free.device)
-    segments = layout.owners[:, None] * heads + head
-    starts = layout.offsets[:-1, None] * heads + layout.lengths[:, None] * head
     scores = candidates.scores.detach().masked_fill(~free, torch.inf)
-    marked = lowest(scores.flatten(), segments.flatten(), starts.flatten(), wanted.flatten())
-    return marked.view(-1, heads)
+    return candidates.layout.lowest(scores, wanted)

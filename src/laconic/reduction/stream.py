@@ -8,8 +8,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from laconic.ragged import Layout, Ragged
+from laconic.ragged import Layout
 from laconic.reduction.learned import Learned
+from laconic.reduction.words import Words
 
 __all__ = ["Candidates", "Observed", "Stream"]
 
@@ -30,10 +31,12 @@ class Stream:
             each is one.
         groups: for each token that entered the last action, the row number of the token that it
             was merged into; None where nothing was merged.
+        aside: tokens that are away and come back; None where there are none.
         expected: `(documents,)`, how many tokens of each document count as left, with the gradients
             of learned selectors; None where nothing learns.
         fading: `(tokens, 1)`, what the block's output is multiplied by; None for nothing.
         saliency: `(tokens,)`, how much each token matters to the dense model; None where unknown.
+        words: what patterns may know of the tokens; None under a plan without patterns.
     """
 
     hidden: Tensor
@@ -43,9 +46,11 @@ class Stream:
     lengths: Tensor | None = None
     weights: Tensor | None = None
     groups: Tensor | None = None
+    aside: Stream | None = None
     expected: Tensor | None = None
     fading: Tensor | None = None
     saliency: Tensor | None = None
+    words: Words | None = None
 
     @property
     def places(self) -> Tensor:
@@ -71,24 +76,49 @@ class Stream:
             return replace(self, key_mask=~losers)
         mask = self.key_mask
         if mask.dim() != losers.dim():
-            mask, losers = mask.view(len(mask), -1), losers.view(len(losers), -1)
+            mask, losers = mask.view(mask.shape[0], -1), losers.view(losers.shape[0], -1)
         return replace(self, key_mask=mask & ~losers)
 
     def drop_tokens(self, losers: Tensor) -> Stream:
         """Take `losers`, `(tokens, 1)` bool, out of the stream: they are gone from here on."""
         return self.select(~losers[:, 0])
 
-    def select(self, keep: Tensor) -> Stream:
-        """The tokens where `keep`, `(tokens,)` bool, is true."""
-        kept = Ragged(self.hidden, self.layout).select(keep)
+    def set_aside(self, losers: Tensor) -> Stream:
+        """Put `losers`, `(tokens, 1)` bool, aside as they are, until `bring_back`."""
+        goes = losers[:, 0]
+        return replace(self.select(~goes), aside=self.select(goes))
+
+    def bring_back(self) -> Stream:
+        """The stream with the tokens that were put aside, each at its place in its document."""
+        parts = (self, self.aside)
+        owners = torch.cat([part.layout.owners for part in parts])
+        origins = torch.cat([part.origins for part in parts])
+        order = (owners * (self.lengths.max() + 1) + origins).argsort()
         return replace(
             self,
-            hidden=kept.values,
-            layout=kept.layout,
-            origins=self.origins[keep],
-            key_mask=None if self.key_mask is None else self.key_mask[keep],
-            weights=None if self.weights is None else self.weights[keep],
-            saliency=None if self.saliency is None else self.saliency[keep],
+            hidden=torch.cat([part.hidden for part in parts])[order],
+            layout=Layout.from_lengths(self.layout.lengths + self.aside.layout.lengths),
+            origins=origins[order],
+            aside=None,
+        )
+
+    def select(self, keep: Tensor) -> Stream:
+        """The tokens where `keep`, `(tokens,)` bool, is true."""
+        index = keep.nonzero()[:, 0]
+        layout = self.layout.keep(keep, index)
+
+        def take(values: Tensor | None) -> Tensor | None:
+            return None if values is None else values.index_select(0, index)
+
+        return replace(
+            self,
+            hidden=take(self.hidden),
+            layout=layout,
+            origins=take(self.origins),
+            key_mask=take(self.key_mask),
+            weights=take(self.weights),
+            saliency=take(self.saliency),
+            words=None if self.words is None else self.words.select(keep),
         )
 
 
@@ -101,6 +131,7 @@ class Observed:
         before: their hidden states before it, `(tokens, hidden)`.
         attention: what the scorer asked the block's attention for, on the row and scaled by the
             number of keys: `(tokens, heads or 1)`; None where it asked for nothing.
+        words: running importance of each token's word, `(tokens,)`; None where no score asks.
         module: what the scorer has learned at this block; None where it learns nothing.
         learning: whether this is a pass that something is learned from.
     """
@@ -108,6 +139,7 @@ class Observed:
     stream: Stream
     before: Tensor
     attention: Tensor | None = None
+    words: Tensor | None = None
     module: Learned | None = None
     learning: bool = False
 

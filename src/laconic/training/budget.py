@@ -5,22 +5,23 @@ a setting costs is counted by running it on some of them, so that it holds for e
 its counts follow from lengths alone or from scores. Each preset has one option that moves its cost
 (`budget_option`): a share, searched by bisection, or a block, of which the nearest is taken.
 A method that learns aims at its target in training; one common factor on what it starts from, and
-another on what it learned, land on it.
+another on what it learned, land on it. A trained model is put to another budget in the same way,
+with its own weights.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any
 
 from laconic.encoding import EncodedDocuments
 from laconic.errors import PlanError
 from laconic.inference import run_model
 from laconic.model import LaconicForSequenceClassification, with_plan
-from laconic.reduction import Plan, budget_option, preset
+from laconic.reduction import Plan, budget_option, has_share, plan_share, preset, with_share
 
-__all__ = ["landed", "plan_for_target"]
+__all__ = ["landed", "plan_for_budget", "plan_for_target"]
 
 # How near a share has to bring the cost, relative to the target.
 _NEAR = 0.01
@@ -58,8 +59,7 @@ def plan_for_target(
         PlanError: if the method has no such option, it is given in `options` too, or no setting
             reaches the target; the message says which can be reached.
     """
-    if not 0 < target < 1:
-        raise PlanError(f"target_flops must be a number between 0 and 1, got {target!r}")
+    _check(target, "target_flops")
     name, values = budget_option(method, model.config.encoder_config.num_hidden_layers)
     if name in options:
         raise PlanError(
@@ -69,19 +69,93 @@ def plan_for_target(
         return preset(method, **options).aimed(target)
     whole = dense_multiply_adds or run_model(model, encoded, batch_tokens).multiply_adds
 
-    @cache
-    def cost(value: float) -> float:
-        planned = with_plan(model, preset(method, **options, **{name: value}))
-        return run_model(planned, encoded, batch_tokens).multiply_adds / whole
+    def planned(value: float) -> Plan:
+        return preset(method, **options, **{name: value})
 
-    value = _nearest(cost, values, target) if len(values) > 2 else _bisect(cost, *values, target)
+    def cost(value: float) -> float:
+        return run_model(_put(model, planned(value)), encoded, batch_tokens).multiply_adds / whole
+
+    return planned(_reach(cost, values, target, "target_flops", method))
+
+
+def plan_for_budget(
+    model: LaconicForSequenceClassification,
+    budget: float,
+    encoded: EncodedDocuments,
+    batch_tokens: int = 4096,
+) -> Plan:
+    """Find the share at which a trained model reaches a budget, without training it again.
+
+    Where a method has learned a number for each block, one common factor changes them all.
+
+    Args:
+        model: the trained model; its plan has a share (see `laconic.reduction.plan_share`), or is
+            adjustable.
+        budget: multiply-adds over those of its own blocks without any removal, between 0 and 1.
+        encoded: documents to count on.
+        batch_tokens: tokens of a packed batch.
+
+    Returns:
+        The model's plan with the share that comes within 1 % of the budget on these documents, or
+        nearest where they are too short for that.
+
+    Raises:
+        PlanError: if the plan has no share, the model cannot run dense to count the whole, or no
+            share reaches the budget; the message says which can be reached.
+    """
+    _check(budget, "budget")
+    plan = model.config.reduction_plan()
+    if not has_share(plan) and plan.is_adjustable:
+        whole = run_model(model.under_plan(preset("dense")), encoded, batch_tokens).multiply_adds
+        return landed(
+            model,
+            plan,
+            budget,
+            encoded,
+            dense_multiply_adds=whole,
+            batch_tokens=batch_tokens,
+            field="budget",
+        )
+    name, _, values = plan_share(plan, model.plan.depth)
+    whole = run_model(model.under_plan(preset("dense")), encoded, batch_tokens).multiply_adds
+
+    def cost(value: float) -> float:
+        shared = model.under_plan(with_share(plan, **{name: value}))
+        return run_model(shared, encoded, batch_tokens).multiply_adds / whole
+
+    return with_share(plan, **{name: _reach(cost, values, budget, "budget", plan.name)})
+
+
+def _check(target: float, field: str) -> None:
+    if not 0 < target < 1:
+        raise PlanError(f"{field} must be a number between 0 and 1, got {target!r}")
+
+
+def _put(model: LaconicForSequenceClassification, plan: Plan) -> LaconicForSequenceClassification:
+    """The model under the plan: with its own weights, or copies where it lacks a module."""
+    try:
+        return model.under_plan(plan)
+    except PlanError:
+        return with_plan(model, plan)
+
+
+def _reach(
+    cost: Callable[[float], float],
+    values: tuple[float, ...],
+    target: float,
+    field: str,
+    method: str,
+) -> float:
+    """The value whose cost is the target; an error says what can be reached."""
+    costs = functools.cache(cost)
+    value = _nearest(costs, values, target) if len(values) > 2 else _bisect(costs, *values, target)
     if value is None:
-        ends = sorted(cost(end) for end in (values[0], values[-1]))
+        ends = sorted(costs(end) for end in (values[0], values[-1]))
         raise PlanError(
-            f"target_flops must be between {ends[0]:.2f} and {ends[1]:.2f} for {method!r} on these "
+            f"{field} must be between {ends[0]:.2f} and {ends[1]:.2f} for {method!r} on these "
             f"documents, got {target:g}"
         )
-    return preset(method, **options, **{name: value})
+    return value
 
 
 def landed(
@@ -92,6 +166,7 @@ def landed(
     *,
     dense_multiply_adds: float,
     batch_tokens: int = 4096,
+    field: str = "target_flops",
 ) -> Plan:
     """Loosen or tighten a plan by one common factor until it takes the target.
 
@@ -102,6 +177,7 @@ def landed(
         encoded: documents to count on.
         dense_multiply_adds: what the dense model takes for them.
         batch_tokens: tokens of a packed batch.
+        field: what the target is called in messages.
 
     Returns:
         The plan, within 1 % of the target unless scores are too coarse for that; itself if it is
@@ -111,9 +187,9 @@ def landed(
         PlanError: if no factor reaches the target; the message says which can be reached.
     """
 
-    @cache
+    @functools.cache
     def cost(doublings: float) -> float:
-        planned = with_plan(model, plan.loosened(2.0**doublings))
+        planned = _put(model, plan.loosened(2.0**doublings))
         return run_model(planned, encoded, batch_tokens).multiply_adds / dense_multiply_adds
 
     reached = cost(0)
@@ -127,7 +203,7 @@ def landed(
             end = cost(far)
             word = "most" if step > 0 else "least"
             raise PlanError(
-                f"target_flops must be at {word} {end:.2f} for {plan.name!r} on these documents, "
+                f"{field} must be at {word} {end:.2f} for {plan.name!r} on these documents, "
                 f"got {target:g}"
             )
         near, far = far, 2 * far
@@ -141,16 +217,19 @@ def _bisect(cost: Callable[[float], float], low: float, high: float, target: flo
     ends = (cost(low), cost(high))
     if not min(ends) * (1 - _NEAR) <= target <= max(ends) * (1 + _NEAR):
         return None
+    best = min((low, high), key=lambda value: abs(cost(value) - target))
     for _ in range(_STEPS):
         middle = (low + high) / 2
         reached = cost(middle)
+        # Counts are whole numbers: in short documents, the last step is not always the nearest.
+        best = min((best, middle), key=lambda value: abs(cost(value) - target))
         if abs(reached - target) <= _NEAR * target:
             break
         if (reached < target) == rises:
             low = middle
         else:
             high = middle
-    return middle
+    return best
 
 
 def _nearest(

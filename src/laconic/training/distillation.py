@@ -1,4 +1,4 @@
-"""Learning from a teacher's logits."""
+"""Learning from a teacher: from its logits, and from its last hidden states."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["distillation_loss"]
+from laconic.errors import TrainingError
+from laconic.model import LaconicForSequenceClassification
+from laconic.ragged import Ragged
+from laconic.reduction import Plan, Stream
+
+__all__ = ["check_hidden_teacher", "distillation_loss", "hidden_distillation_loss"]
 
 
 def distillation_loss(
@@ -32,6 +37,56 @@ def distillation_loss(
     log_teacher = (teacher / temperature).log_softmax(-1)
     divergence = F.kl_div(log_student, log_teacher, reduction="none", log_target=True)
     return divergence.flatten(1).sum(1).mean() * temperature**2
+
+
+def hidden_distillation_loss(student: Stream, teacher: Stream) -> Tensor:
+    """How far the surviving tokens' last states are from the teacher's of the same tokens.
+
+    After DynamicViT (Rao et al., NeurIPS 2021, arXiv 2106.02034), whose weight is 0.5. The mean of
+    the squared differences over channels and a document's survivors, then over documents, so that
+    each counts the same however many of its tokens survive.
+
+    Args:
+        student: the tokens that reach the student's head, none of them a combination token.
+        teacher: those of a dense teacher, which are all of the same documents' tokens.
+    """
+    places = teacher.layout.offsets[student.layout.owners] + student.origins
+    squared = (student.hidden.float() - teacher.hidden[places].float()).square().mean(1)
+    return Ragged(squared, student.layout).mean().mean()
+
+
+def check_hidden_teacher(
+    plan: Plan,
+    student: LaconicForSequenceClassification,
+    teacher: LaconicForSequenceClassification | None,
+) -> None:
+    """Refuse a plan or a teacher whose hidden states cannot be compared.
+
+    Raises:
+        TrainingError: if no token survives the plan, or the teacher's tokens are others.
+    """
+    if plan.combine is not None:
+        raise TrainingError(
+            "hidden_distillation must be 0 for a plan that combines tokens, since none of a "
+            f"document's own tokens survives {plan.name!r}"
+        )
+    if teacher is None:
+        return
+    if not teacher.config.reduction_plan().is_dense:
+        raise TrainingError(
+            "hidden_distillation needs a dense teacher, which has all tokens, got one under "
+            f"{teacher.config.plan['name']!r}"
+        )
+    sizes = {
+        "width": (teacher.backbone.width, student.backbone.width),
+        "vocabulary": tuple(m.config.encoder_config.vocab_size for m in (teacher, student)),
+    }
+    for what, (theirs, ours) in sizes.items():
+        if theirs != ours:
+            raise TrainingError(
+                f"hidden_distillation needs a teacher of the same {what}, {ours}, got one of "
+                f"{theirs}; take another teacher, or set it to 0"
+            )
 
 
 def _two_outcomes(logits: Tensor) -> Tensor:

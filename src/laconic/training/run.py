@@ -25,6 +25,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from laconic.errors import OutputError, TrainingError
 from laconic.model import LaconicForSequenceClassification
+from laconic.training.distillation import check_hidden_teacher
 from laconic.training.progress import set_progress
 from laconic.training.settings import TrainingSettings
 from laconic.training.trainer import LaconicTrainer, TrainingDocuments
@@ -44,6 +45,7 @@ def train_model(
     resume: bool = False,
     progress: bool = True,
     callbacks: list[Any] | None = None,
+    teacher: LaconicForSequenceClassification | None = None,
 ) -> dict[str, Any]:
     """Train a model in place; the best checkpoint by validation loss is what it ends with.
 
@@ -56,6 +58,7 @@ def train_model(
         resume: go on from the newest of the checkpoints.
         progress: whether to draw progress bars on standard error.
         callbacks: further callbacks of the Trainer.
+        teacher: a dense model for `hidden_distillation`, on the same device.
 
     Returns:
         The record: settings, steps, seconds, documents and tokens, the history of the losses.
@@ -63,6 +66,13 @@ def train_model(
     Raises:
         TrainingError: if the loss is not a number, or the folder holds another run's checkpoints.
     """
+    if settings.hidden_distillation > 0:
+        if teacher is None:
+            raise TrainingError(
+                "hidden_distillation needs a teacher model that runs alongside, got none; name a "
+                "teacher, or start from an encoder under a plan, so that a dense stage makes one"
+            )
+        check_hidden_teacher(model.config.reduction_plan(), model, teacher)
     with tempfile.TemporaryDirectory(prefix="laconic-") as temporary:
         checkpoints = checkpoints or Path(temporary) / "checkpoints"
         last = _prepare(checkpoints, _fingerprint(model, train, settings), resume)
@@ -80,6 +90,7 @@ def train_model(
             settings,
             train,
             validation,
+            teacher,
             args=arguments,
             callbacks=_callbacks(settings, validation, callbacks),
         )

@@ -35,6 +35,11 @@ class TrainingSettings:
         patience: stop after this many evaluations without a lower validation loss; None for never.
         distillation_weight: share of the teacher's KL in the loss, if there is a teacher.
         temperature: of the distillation.
+        hidden_distillation: weight of the squared distance between the last hidden states of the
+            tokens that survive and a dense teacher's, which runs alongside; 0 for none. DynamicViT
+            takes 0.5. The teacher is the dense stage's model, or the one that is given.
+        random_lengths: random configurations a step for a plan that is trained for all its shares
+            (`lat`), besides the full and the smallest one; the paper's 2.
         gradient_checkpointing: save memory by computing each block twice.
         mixed_precision: bfloat16 where the device has it.
         save_minutes: also save a checkpoint after about this many minutes, so that a long epoch can
@@ -54,6 +59,8 @@ class TrainingSettings:
     patience: int | None = None
     distillation_weight: float = 0.5
     temperature: float = 2.0
+    hidden_distillation: float = 0.0
+    random_lengths: int = 2
     gradient_checkpointing: bool = False
     mixed_precision: bool = True
     save_minutes: float = 10.0
@@ -70,6 +77,8 @@ class TrainingSettings:
             "dense_share": 0 <= self.dense_share < 1,
             "distillation_weight": 0 <= self.distillation_weight <= 1,
             "temperature": self.temperature > 0,
+            "hidden_distillation": self.hidden_distillation >= 0,
+            "random_lengths": self.random_lengths >= 0,
             "patience": self.patience is None or self.patience >= 1,
         }
         for name, good in checks.items():
@@ -79,7 +88,7 @@ class TrainingSettings:
     def dense_stage(self, width: int) -> TrainingSettings:
         """The settings of the dense steps, in which the learning rate falls part of its way."""
         if "lr_scheduler_type" in self.extra:
-            return replace(self, epochs=self.epochs * self.dense_share)
+            return replace(self, epochs=self.epochs * self.dense_share, hidden_distillation=0.0)
         line = {
             "lr_scheduler_type": "polynomial",
             "lr_scheduler_kwargs": {"lr_end": self._rate_left(width), "power": 1.0},
@@ -88,15 +97,15 @@ class TrainingSettings:
             self,
             epochs=self.epochs * self.dense_share,
             warmup=min(0.5, self.warmup / self.dense_share),
+            hidden_distillation=0.0,
             extra=line | self.extra,
         )
 
     def plan_stage(self, width: int) -> TrainingSettings:
         """The settings of the steps after them; another seed, for other shuffles.
 
-        The learning rate goes on from where the dense steps left it. Starting at the full rate
-        again undoes what they found: `focus-pfc` then lost 6.9 points on 2,000 documents of 20
-        Newsgroups, where a finished dense model put under the plan untrained lost 2 (2026-11-22).
+        The learning rate goes on from where the dense steps left it, so that both stages are one
+        schedule, and the dense one is how a dense run begins.
         """
         return replace(
             self,

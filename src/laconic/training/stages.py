@@ -1,10 +1,10 @@
 """The stages of a training run: dense first where the head is new, a target to reach, the plan.
 
 A plan is learned from a dense model that tells the labels apart already; trained from the encoder
-itself it needs many more steps. The dense model of the first stage is the teacher of the second.
-A predictor first learns what matters to the dense model. What a plan learns is frozen at the end;
-after a soft stage, which only fades tokens, training goes on under the frozen plan, which drops
-them.
+itself it needs many more steps. The dense model is also the teacher of what it becomes under the
+plan: the one of the first stage, or the one to start from, if it was fine-tuned for these labels.
+A predictor first learns what matters to it. What a plan learns is frozen at the end; after a soft
+stage, which only fades tokens, training goes on under the frozen plan, which drops them.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from laconic.model import LaconicForSequenceClassification, with_plan
 from laconic.model.learned import frozen_plan
 from laconic.reduction import Plan, preset
 from laconic.training.budget import landed, plan_for_target
+from laconic.training.distillation import check_hidden_teacher
 from laconic.training.lessons import document_saliency, pupil
 from laconic.training.run import train_model
 from laconic.training.settings import TrainingSettings
@@ -66,6 +67,7 @@ class StagedTraining:
         model: LaconicForSequenceClassification,
         train: TrainingDocuments,
         held_out: TrainingDocuments | None,
+        teacher: LaconicForSequenceClassification | None = None,
     ) -> tuple[LaconicForSequenceClassification, dict[str, Any]]:
         """Train.
 
@@ -73,26 +75,35 @@ class StagedTraining:
             model: the model under the plan, as it starts.
             train: what to train on; gets the dense model's logits if it has none of a teacher.
             held_out: what to choose the best checkpoint by, or None.
+            teacher: another model to compare hidden states with, if that is asked for.
 
         Returns:
             The trained model, and the record of the run; `plan` is then the one that was trained.
         """
-        staged = model.head_is_new and self.settings.dense_share > 0 and not self.plan.is_dense
+        settings, records, taught_by = self.settings, {}, None
+        if settings.hidden_distillation > 0:
+            check_hidden_teacher(self.plan, model, teacher)
+        removes, lacking = not self.plan.is_dense, self._lacks_teacher(train, teacher)
+        staged = removes and model.head_is_new and settings.dense_share > 0
+        taught = removes and lacking and (staged or not model.head_is_new)
         target = self.plan.target if self.target is None else self.target
-        settings, records = self.settings, {}
         learns_first = self.plan.needs_saliency
         if learns_first and model.head_is_new and not staged:
             raise TrainingError(
                 f"{self.plan.name!r} learns from a dense model of these labels, got a new head and "
-                f"a dense_share of {self.settings.dense_share:g}; raise it, or start from a dense "
+                f"a dense_share of {settings.dense_share:g}; raise it, or start from a dense "
                 "model that was trained on them"
             )
-        if staged or learns_first or target is not None:
+        if staged or taught or learns_first or target is not None:
             model = self.make(preset("dense"), model.config.head)
         width = model.backbone.width
         if staged:
             records["dense"] = self._train_dense(model, train, held_out)
             settings = settings.plan_stage(width)
+        if taught:
+            taught_by = "the dense stage" if staged else "the model to start from"
+            self._let_teach(model, train)
+            teacher = teacher or model
         goal = None if target is None else self._set_goal(model, train, target)
         if learns_first:
             records["saliency"], model = self._teach_predictor(model, train, settings)
@@ -106,9 +117,9 @@ class StagedTraining:
             records["soft"] = self._train("soft", model, train, held_out, soft)
             model = self._settle(model, goal)
             settings = parts.plan_stage(width)
-        records["plan"] = self._train("plan", model, train, held_out, settings)
+        records["plan"] = self._train("plan", model, train, held_out, settings, teacher)
         model = self._settle(model, goal)
-        return model, self._joined(records)
+        return model, self._joined(records) | {"teacher": taught_by}
 
     def _train(
         self,
@@ -117,9 +128,11 @@ class StagedTraining:
         train: TrainingDocuments,
         held_out: TrainingDocuments | None,
         settings: TrainingSettings,
+        teacher: LaconicForSequenceClassification | None = None,
     ) -> dict[str, Any]:
         folder = None if self.checkpoints is None else self.checkpoints / stage
-        return train_model(model, train, held_out, settings, checkpoints=folder, **self.flow)
+        flow = {"teacher": teacher, "checkpoints": folder, **self.flow}
+        return train_model(model, train, held_out, settings, **flow)
 
     def _train_dense(
         self,
@@ -127,14 +140,22 @@ class StagedTraining:
         train: TrainingDocuments,
         held_out: TrainingDocuments | None,
     ) -> dict[str, Any]:
-        """Train the dense model, and let it teach if nobody else does."""
+        """Train the dense model, without a teacher."""
         settings = self.settings.dense_stage(model.backbone.width)
-        record = self._train(
-            "dense", model, replace(train, teacher_logits=None), held_out, settings
-        )
-        if train.teacher_logits is None:
-            train.teacher_logits = run_model(model, train.encoded, self.batch_tokens).logits
-        return record
+        untaught = replace(train, teacher_logits=None)
+        return self._train("dense", model, untaught, held_out, settings)
+
+    def _lacks_teacher(
+        self, train: TrainingDocuments, teacher: LaconicForSequenceClassification | None
+    ) -> bool:
+        """Whether the settings ask for a teacher and nobody was named."""
+        by_logits = self.settings.distillation_weight > 0 and train.teacher_logits is None
+        return by_logits or (self.settings.hidden_distillation > 0 and teacher is None)
+
+    def _let_teach(self, dense: LaconicForSequenceClassification, train: TrainingDocuments) -> None:
+        """Take a dense model's logits, before the plan is switched on."""
+        if self.settings.distillation_weight > 0 and train.teacher_logits is None:
+            train.teacher_logits = run_model(dense, train.encoded, self.batch_tokens).logits
 
     def _teach_predictor(
         self,

@@ -21,8 +21,10 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 from laconic.batching import TokenBudgetSampler, fill_batches, pack
 from laconic.encoding import EncodedDocuments
 from laconic.errors import TrainingError
+from laconic.model import LaconicForSequenceClassification
 from laconic.reduction import Learned
-from laconic.training.distillation import distillation_loss
+from laconic.training.distillation import distillation_loss, hidden_distillation_loss
+from laconic.training.sandwich import Sandwich
 from laconic.training.settings import TrainingSettings
 
 __all__ = ["LaconicTrainer", "TrainingDocuments"]
@@ -72,6 +74,7 @@ class LaconicTrainer(Trainer):
         settings: the settings of the run.
         train_documents: what to train on.
         validation: what to choose the best checkpoint by, or None.
+        teacher: a dense model for `hidden_distillation`, or None.
         **options: passed on to the Trainer; `args` among them.
     """
 
@@ -81,9 +84,11 @@ class LaconicTrainer(Trainer):
         settings: TrainingSettings,
         train_documents: TrainingDocuments,
         validation: TrainingDocuments | None = None,
+        teacher: LaconicForSequenceClassification | None = None,
         **options: Any,
     ) -> None:
         self.settings = settings
+        self.teacher = teacher if settings.hidden_distillation > 0 else None
         self.sampler = TokenBudgetSampler(
             train_documents.encoded.sizes,
             settings.batch_tokens,
@@ -91,6 +96,9 @@ class LaconicTrainer(Trainer):
             epochs=int(np.ceil(settings.epochs)),
         )
         self.documents_per_step = len(train_documents) / len(self.sampler)
+        self.sandwich = None
+        if Sandwich.is_asked_for(model.config.reduction_plan()):
+            self.sandwich = Sandwich(model, settings.random_lengths, settings.seed)
         super().__init__(
             model=model, train_dataset=train_documents, eval_dataset=validation, **options
         )
@@ -139,18 +147,19 @@ class LaconicTrainer(Trainer):
     ) -> Any:
         """The documents' summed loss over the mean number of documents a step."""
         teacher = inputs.pop("teacher_logits", None)
-        outputs = model(**inputs)
+        sandwich = self.sandwich if model.training else None
+        student = self.model if sandwich is None else sandwich.full()
+        guided = self.teacher is not None and model.training
+        outputs = (model if sandwich is None else student)(**inputs, output_final=guided)
         loss, penalty = outputs.loss, outputs.penalty
+        problem = student.config.problem_type
         if model.training:
             if penalty is not None:
                 loss = loss - penalty
-            if teacher is not None:
-                weight = self.settings.distillation_weight
-                problem = self.model.config.problem_type
-                distance = distillation_loss(
-                    outputs.logits, teacher, problem, self.settings.temperature
-                )
-                loss = (1 - weight) * loss + weight * distance
+            loss = self._taught(loss, outputs, teacher, inputs, problem)
+            if sandwich is not None:
+                shorter = sandwich.loss(inputs, outputs.logits, problem, self.state.global_step)
+                loss = (loss + shorter) / (2 + sandwich.samples)
             if not torch.isfinite(loss):
                 raise TrainingError(
                     f"the loss became {loss.item()} at step {self.state.global_step + 1}; lower "
@@ -161,6 +170,26 @@ class LaconicTrainer(Trainer):
                 # On what a batch takes, which no teacher knows of, and which no document adds to.
                 loss = loss + penalty
         return (loss, outputs) if return_outputs else loss
+
+    def _taught(
+        self,
+        loss: Tensor,
+        outputs: Any,
+        logits: Tensor | None,
+        inputs: dict[str, Any],
+        problem_type: str,
+    ) -> Tensor:
+        """The loss with what a teacher says of its logits and of the surviving tokens' states."""
+        if logits is not None:
+            weight, temperature = self.settings.distillation_weight, self.settings.temperature
+            distance = distillation_loss(outputs.logits, logits, problem_type, temperature)
+            loss = (1 - weight) * loss + weight * distance
+        if self.teacher is not None:
+            with torch.no_grad():
+                target = self.teacher(**inputs, output_final=True).final
+            distance = hidden_distillation_loss(outputs.final, target)
+            loss = loss + self.settings.hidden_distillation * distance
+        return loss
 
 
 def _rates(model: torch.nn.Module) -> dict[float, list[torch.nn.Parameter]]:

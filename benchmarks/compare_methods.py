@@ -1,0 +1,230 @@
+"""Train methods at targets, every one from the same dense model; one JSON file a run, resumable.
+
+    python benchmarks/train_focus.py --data $DATA --encoder DIRECTORY --methods dense --keep dense/
+    python benchmarks/compare_methods.py --data $DATA --dense dense/ [--only bbc] [--seeds 0 1]
+
+Every run of a data set and a seed starts from the same dense model, which is the teacher too, and
+trains one epoch more under its plan, on the fixed parts of make_parts.py at 256 tokens; `dense` is
+that model with one epoch more and no plan. A target is multiply-adds over the dense model's. A run
+whose JSON is there is skipped; a method that cannot reach a target leaves a JSON that says so.
+`--time` then measures the speed of the trained models that `--keep` kept, taking turns with the
+dense one, on a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import logging
+import platform
+import shutil
+import statistics
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+
+import laconic
+from laconic import Classifier, TrainingSettings
+from laconic.errors import LaconicWarning, PlanError
+from laconic.inference import run_model
+from laconic.metrics import evaluate_logits
+from laconic.reduction import preset_options
+from method_tables import METHODS
+from train_focus import BATCH_TOKENS, LENGTH, SETS, documents
+
+HERE = Path(__file__).parent
+LEARNING_RATE = 1e-4
+TARGETS = (0.5, 0.25)
+# Below this target, methods that act at one block do so at the first: by default they act at the
+# second of six, and what comes before it takes 0.23 of the multiply-adds already.
+EARLY = 0.3
+
+log = logging.getLogger("compare_methods")
+
+
+class Starting:
+    """The dense model of a data set and a seed, with what every run takes from it.
+
+    Args:
+        args: the command line.
+        name: the data set.
+        seed: of the dense model and of the runs.
+    """
+
+    def __init__(self, args: argparse.Namespace, name: str, seed: int) -> None:
+        self.name, self.seed = name, seed
+        self.folder = args.dense / f"{name}-dense-{seed}"
+        self.train, self.test = (documents(args.data, name, part) for part in ("train", "test"))
+        self.classifier = Classifier.from_pretrained(self.folder)
+        encoded = self.classifier.encode(self.test.texts)
+        self.labels = self.classifier.label_space.encode(self.test.labels)
+        forward = self.classifier.forward(encoded)
+        self.multiply_adds = forward.multiply_adds
+        self.metrics = evaluate_logits(forward.logits, self.labels)
+        self.teacher = self.classifier.logits(self.train.texts)
+
+    def fit(self, classifier: Classifier, settings: TrainingSettings, work: Path) -> None:
+        """One epoch more under the classifier's plan."""
+        classifier.fit(
+            self.train,
+            validation=0,
+            settings=settings,
+            teacher=self.teacher,
+            out=work,
+            resume=True,
+        )
+
+
+def run(args: argparse.Namespace, start: Starting, key: str, target: float | None) -> dict:
+    """Train and evaluate one cell."""
+    method, options = METHODS.get(key, (key, {}))
+    if target is not None and target < EARLY and "at" in preset_options(method):
+        options = {"at": 0} | options
+    settings = TrainingSettings(
+        epochs=1, learning_rate=LEARNING_RATE, batch_tokens=BATCH_TOKENS, seed=start.seed
+    )
+    classifier = Classifier(
+        start.folder,
+        method=method,
+        method_options=options,
+        target_flops=target,
+        max_length=LENGTH,
+    )
+    work = args.work / cell_name(start.name, key, target, start.seed)
+    start.fit(classifier, settings, work)
+    forward = classifier.forward(classifier.encode(start.test.texts))
+    if args.keep is not None:
+        classifier.save(args.keep / work.name)
+    shutil.rmtree(work, ignore_errors=True)
+    record = classifier.training
+    return {
+        "metrics": evaluate_logits(forward.logits, start.labels),
+        "multiply_adds_ratio": forward.multiply_adds / start.multiply_adds,
+        "steps": record["steps"],
+        "seconds_training": record["seconds"],
+        "resumed": record["resumed"],
+        "settings": record["settings"],
+        "plan": classifier.plan.to_dict(),
+    }
+
+
+def cell_name(name: str, key: str, target: float | None, seed: int) -> str:
+    """The name of a cell's files."""
+    return f"{name}-{key}-{'all' if target is None else f'{target:g}'}-{seed}"
+
+
+def cells(args: argparse.Namespace) -> list[tuple[str, float | None]]:
+    """What to run for a data set and a seed: dense, then target by target."""
+    chosen: list[tuple[str, float | None]] = [("dense", None)]
+    return chosen + [(key, target) for target in args.targets for key in args.methods]
+
+
+def train_all(args: argparse.Namespace) -> None:
+    """Go through the cells, seed by seed and data set by data set."""
+    for seed, name in itertools.product(args.seeds, args.only):
+        start = None
+        for key, target in cells(args):
+            path = args.results / f"{cell_name(name, key, target, seed)}.json"
+            if path.exists():
+                continue
+            start = start or Starting(args, name, seed)
+            about = {
+                "data": name,
+                "method": key,
+                "target": target,
+                "seed": seed,
+                "max_length": LENGTH,
+                "test_documents": len(start.labels),
+                "dense_metrics": start.metrics,
+                "versions": versions(),
+            }
+            try:
+                result = about | run(args, start, key, target)
+            except PlanError as error:
+                result = about | {"unreachable": str(error)}
+            path.write_text(json.dumps(result, indent=1) + "\n")
+            log.info("%s %s", path.stem, result.get("metrics", result.get("unreachable")))
+
+
+def versions() -> dict[str, str]:
+    """What the runs were made with."""
+    return {
+        "laconic": laconic.__version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def time_all(args: argparse.Namespace) -> None:
+    """Measure the kept models of each data set, in turns with the dense one; one JSON a data set.
+
+    Every model runs the same batches once a round; the ratio of a round is dense over the model.
+    """
+    seed = args.seeds[0]
+    for name in args.only:
+        dense = Classifier.from_pretrained(args.dense / f"{name}-dense-{seed}")
+        texts = documents(args.data, name, "test").texts[: args.documents]
+        encoded = dense.encode(texts)
+        models = {"dense": dense}
+        for key, target in cells(args)[1:]:
+            folder = args.keep / cell_name(name, key, target, seed)
+            if folder.is_dir():
+                models[folder.name] = Classifier.from_pretrained(folder)
+        seconds: dict[str, list[float]] = {key: [] for key in models}
+        for turn in range(args.rounds + 1):
+            for key, classifier in models.items():
+                started = time.perf_counter()
+                run_model(classifier.model, encoded, classifier.batch_tokens)
+                if turn:  # the first one warms up
+                    seconds[key].append(time.perf_counter() - started)
+        record = {
+            "data": name,
+            "documents": len(texts),
+            "tokens": encoded.tokens,
+            "rounds": args.rounds,
+            "threads": torch.get_num_threads(),
+            "versions": versions(),
+            "speedup": {key: _ratios(seconds["dense"], own) for key, own in seconds.items()},
+        }
+        (args.results / f"speed-{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+        log.info("speed-%s: %d models", name, len(models))
+
+
+def _ratios(dense: list[float], own: list[float]) -> dict[str, float]:
+    ratios = [base / value for base, value in zip(dense, own, strict=True)]
+    low, high = np.quantile(ratios, [0.25, 0.75])
+    return {"median": statistics.median(ratios), "low": float(low), "high": float(high)}
+
+
+def main() -> None:
+    """Read the command line, and train or measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--dense", type=Path, required=True, help="folder of the dense models")
+    parser.add_argument("--work", type=Path, default=Path(".cache/compare_methods"))
+    parser.add_argument("--keep", type=Path, help="save the trained models here, to be timed")
+    parser.add_argument("--results", type=Path, default=HERE / "results" / "methods")
+    parser.add_argument("--only", nargs="*", default=SETS, choices=SETS)
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--targets", nargs="*", type=float, default=TARGETS)
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1])
+    parser.add_argument("--time", action="store_true", help="measure speed instead of training")
+    parser.add_argument("--documents", type=int, default=96, help="to measure on")
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    warnings.simplefilter("ignore", LaconicWarning)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    args.results.mkdir(parents=True, exist_ok=True)
+    time_all(args) if args.time else train_all(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""The server under load: latency at what it can take, and at ten times as much.
+
+    python benchmarks/serve_load.py --model DIRECTORY
+
+`laconic serve` runs in a process of its own, with a queue of 64 documents. What it can take is
+measured first: a few clients, each asking again as soon as it has its answer. Then requests are
+sent at a fixed rate, whatever becomes of the earlier ones, at 0.7, 1 and 10 times that rate.
+Every request must end in an answer or in a 429; p50 and p99 are those of the answers. Client and
+server share the machine.
+
+Texts are random words of the model's vocabulary, 10 to 200 of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx2
+import numpy as np
+
+from laconic.bench.machine import describe_machine
+from laconic.model.loading import load_tokenizer
+
+HERE = Path(__file__).parent
+QUEUE = 64
+
+
+def texts_of(model: str, count: int = 200) -> list[str]:
+    """Random words, 10 to 200 a text."""
+    words = sorted(word for word in load_tokenizer(model, {}).get_vocab() if word.isalpha())
+    chance = random.Random(0)
+    return [" ".join(chance.choices(words, k=chance.randint(10, 200))) for _ in range(count)]
+
+
+async def ask(client: httpx2.AsyncClient, text: str, seen: list[tuple[int | str, float]]) -> None:
+    """One request; its status, or what went wrong, and its seconds."""
+    begun = time.monotonic()
+    try:
+        status: int | str = (await client.post("/predict", json={"inputs": text})).status_code
+    except httpx2.HTTPError as error:
+        status = type(error).__name__
+    seen.append((status, time.monotonic() - begun))
+
+
+async def saturate(client: httpx2.AsyncClient, texts: list[str], seconds: float) -> float:
+    """Documents a second that 16 clients get answered."""
+    seen: list[tuple[int | str, float]] = []
+    end = time.monotonic() + seconds
+
+    async def keep_asking(first: int) -> None:
+        number = first
+        while time.monotonic() < end:
+            await ask(client, texts[number % len(texts)], seen)
+            number += 16
+
+    begun = time.monotonic()
+    await asyncio.gather(*(keep_asking(number) for number in range(16)))
+    assert {status for status, _ in seen} == {200}, Counter(status for status, _ in seen)
+    return len(seen) / (time.monotonic() - begun)
+
+
+async def load(client: httpx2.AsyncClient, texts: list[str], rate: float, seconds: float) -> dict:
+    """Send at a rate, evenly, and wait for all answers."""
+    seen: list[tuple[int | str, float]] = []
+    begun = time.monotonic()
+    tasks = []
+    for number in range(max(1, round(rate * seconds))):
+        delay = begun + number / rate - time.monotonic()
+        if delay > 0:
+            await asyncio.sleep(delay)
+        tasks.append(asyncio.create_task(ask(client, texts[number % len(texts)], seen)))
+    sent = time.monotonic() - begun
+    await asyncio.gather(*tasks)
+    answered = [took * 1000 for status, took in seen if status == 200]
+    return {
+        "rate_asked": rate,
+        "rate_sent": len(tasks) / sent,
+        "requests": len(tasks),
+        "statuses": {str(k): n for k, n in sorted(Counter(s for s, _ in seen).items(), key=str)},
+        "lost": len(tasks) - len(seen),
+        "answers_per_second": len(answered) / (time.monotonic() - begun),
+        "p50_ms": float(np.percentile(answered, 50)),
+        "p99_ms": float(np.percentile(answered, 99)),
+    }
+
+
+async def measure(address: str, texts: list[str], seconds: float) -> dict:
+    """The capacity, and the three loads."""
+    limits = httpx2.Limits(max_connections=400, max_keepalive_connections=400)
+    async with httpx2.AsyncClient(base_url=address, timeout=120, limits=limits) as client:
+        while True:
+            try:
+                if (await client.get("/health")).status_code == 200:
+                    break
+            except httpx2.TransportError:
+                pass
+            await asyncio.sleep(0.1)
+        capacity = await saturate(client, texts, seconds)
+        loads = {}
+        for times in (0.7, 1.0, 10.0):
+            loads[f"{times:g}x"] = await load(client, texts, capacity * times, seconds)
+    return {"capacity_documents_per_second": capacity, "loads": loads}
+
+
+def main() -> None:
+    """Start the server, measure, stop it, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "serve.json")
+    args = parser.parse_args()
+    texts = texts_of(args.model)
+    options = ["--port", "0", "--device", "cpu", "--max-concurrent-requests", str(QUEUE)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "laconic", "serve", args.model, *options],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        address = re.search(r"http://[\d.:]+", process.stderr.readline()).group()
+        record = asyncio.run(measure(address, texts, args.seconds))
+    finally:
+        process.terminate()
+        process.wait(60)
+    assert process.returncode == 0
+    record["queue"] = QUEUE
+    record["machine"] = describe_machine()
+    record["load_average_after"] = os.getloadavg()[0]
+    print(json.dumps(record, indent=1))
+    args.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""`laconic accelerate`: a fine-tuned classifier made faster, with proof, or left as it is."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from laconic.cli import options as o
+from laconic.cli.messages import count, print_json, print_table, say
+from laconic.cli.outputs import check_directory
+from laconic.cli.reading import describe, read
+from laconic.errors import DataError
+
+if TYPE_CHECKING:
+    from laconic.accelerate import Evidence
+
+__all__ = ["accelerate", "read_share"]
+
+
+def read_share(text: str) -> float:
+    """A share written as 0.005 or as 0.5%.
+
+    Example:
+        >>> read_share("0.5%"), read_share("0.01")
+        (0.005, 0.01)
+    """
+    try:
+        value = float(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        raise typer.BadParameter(f"expected a share such as 0.5%, got {text!r}") from None
+    if not 0 < value < 1:
+        raise typer.BadParameter(f"expected a share between 0 and 100 %, got {text!r}")
+    return value
+
+
+def accelerate(
+    ctx: typer.Context,
+    model: o.TrainedModel,
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="TEXTS", help="Documents like those that it will read, as in train."
+        ),
+    ],
+    *,
+    text_column: o.TextColumn = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option(
+            "--label-column",
+            help="Column of labels: the limit is then on accuracy.",
+            metavar="COLUMN",
+            rich_help_panel=o.DATA,
+            show_default="labels are not used",
+        ),
+    ] = None,
+    label_separator: o.LabelSeparator = None,
+    split: o.Split = None,
+    limit: o.Limit = None,
+    max_disagreement: Annotated[
+        str,
+        typer.Option(
+            "--max-disagreement",
+            help="Share of texts that may get another label (or, with labels, a wrong one where "
+            "it was right).",
+            metavar="SHARE",
+            rich_help_panel=o.MEASUREMENT,
+        ),
+    ] = "0.5%",
+    train: Annotated[
+        str | None,
+        typer.Option(
+            "--train",
+            help="Texts to fine-tune candidates on briefly, the original teaching; no labels.",
+            metavar="DATA",
+            rich_help_panel=o.TRAINING,
+            show_default="no training",
+        ),
+    ] = None,
+    rounds: o.Rounds = 5,
+    threads: o.Threads = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed",
+            help="Of the draw of the two halves.",
+            metavar="N",
+            rich_help_panel=o.MEASUREMENT,
+        ),
+    ] = 0,
+    out: o.OutDirectory,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+    device: o.Device = "auto",
+    config: o.Config = None,
+    debug: o.Debug = False,
+) -> None:
+    """Make a fine-tuned classifier faster, and prove that it decides as before.
+
+    What needs no training is tried on your texts and this machine. Half of
+    the texts chooses, the other half proves the one choice (exact binomial
+    bound, 95 %). 'Keep the original' is one of the answers.
+    """
+    from laconic.accelerate import accelerate as run
+
+    allowed = read_share(max_disagreement)
+    check_directory(out, overwrite=overwrite)
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    documents = read(ctx, data, labels="ignore" if label_column is None else "required")
+    if documents.pairs is not None:
+        raise DataError(
+            f"accelerate runs on single texts, and {documents.source} holds text pairs; name one "
+            "of the columns with --text-column"
+        )
+    if limit is not None:
+        documents = documents.select(range(min(limit, len(documents))))
+    say(describe(documents))
+    further = None if train is None else _further(ctx, train, documents.text_column)
+    evidence, chosen = run(
+        model,
+        documents.texts,
+        documents.labels if label_column is not None else None,
+        limit=allowed,
+        train=further,
+        device=device,
+        rounds=rounds,
+        seed=seed,
+        tell=say,
+    )
+    evidence = replace(evidence, command=shlex.join(["laconic", *sys.argv[1:]]))
+    out.mkdir(parents=True, exist_ok=True)
+    if chosen is not None:
+        chosen.save(out)
+    evidence.write(out / "evidence.json")
+    if json:
+        print_json(evidence.to_dict())
+        return
+    print_table(_table(evidence))
+    for line in evidence.sentences():
+        typer.echo(line)
+    what = "the model and its evidence" if chosen is not None else "the evidence"
+    say(f"{out} holds {what}")
+
+
+def _further(ctx: typer.Context, source: str, column: str) -> list[str]:
+    from laconic.data import read_documents
+
+    given = ctx.params["text_column"]
+    texts = read_documents(source, labels="ignore", text_column=given or column).texts
+    say(f"{count(len(texts), 'text')} to train on from {source}")
+    return list(texts)
+
+
+def _table(evidence: Evidence) -> Table:
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+    table.add_column("candidate")
+    for name in ("texts", "differ", "bound", "multiply-\nadds", "time"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for each in evidence.tried:
+        table.add_row(
+            each.name,
+            f"{each.documents:,}",
+            str(each.failures),
+            f"{each.bound:.2%}",
+            f"×{each.multiply_adds_ratio:.2f}",
+            f"×{each.seconds_ratio:.2f}",
+            each.verdict,
+        )
+    return table

@@ -1,0 +1,17 @@
+"""Models as ONNX graphs in which tokens are really removed, and what runs them."""
+
+from laconic.export.check import Check, compare_logits, made_up_texts
+from laconic.export.directory import EXPORT_FILE, Original, export_model, is_export, load_export
+from laconic.export.runner import OnnxRunner
+
+__all__ = [
+    "EXPORT_FILE",
+    "Check",
+    "OnnxRunner",
+    "Original",
+    "compare_logits",
+    "export_model",
+    "is_export",
+    "load_export",
+    "made_up_texts",
+]

@@ -1,0 +1,72 @@
+"""The bound is scipy's and the textbook's, and the halves have nothing in common."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import beta, binom
+
+from laconic.accelerate import documents_needed, least_limit, split_halves, upper_bound
+from laconic.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("limit", "needed"), [(0.005, 598), (0.01, 299), (0.05, 59), (0.001, 2995)]
+)
+def test_the_known_numbers_of_documents(limit, needed):
+    assert documents_needed(limit) == needed
+    assert upper_bound(0, needed) <= limit < upper_bound(0, needed - 1)
+
+
+@given(st.integers(1, 5000), st.floats(0, 1))
+def test_the_bound_is_that_of_the_beta_distribution(documents, share):
+    failures = math.floor(share * documents)
+    wanted = 1.0 if failures == documents else beta.ppf(0.95, failures + 1, documents - failures)
+    assert upper_bound(failures, documents) == pytest.approx(wanted, abs=1e-9)
+
+
+@given(st.integers(1, 2000), st.integers(0, 20))
+def test_at_the_bound_so_few_failures_are_seen_in_one_of_twenty_samples(documents, failures):
+    failures = min(failures, documents - 1)
+    bound = upper_bound(failures, documents)
+    assert binom.cdf(failures, documents, bound) == pytest.approx(0.05, abs=1e-6)
+
+
+@given(st.integers(1, 5000))
+def test_the_least_limit_is_what_no_failure_proves(documents):
+    limit = least_limit(documents)
+    assert abs(documents_needed(limit) - documents) <= 1
+
+
+@pytest.mark.parametrize("arguments", [(0, 0), (3, 2), (-1, 5)])
+def test_counts_that_cannot_be_are_refused(arguments):
+    with pytest.raises(DataError, match="failures out of at least one document"):
+        upper_bound(*arguments)
+
+
+@pytest.mark.parametrize("limit", [0, 1, -0.1, 2])
+def test_a_limit_that_is_no_share_is_refused(limit):
+    with pytest.raises(DataError, match="between 0 and 1"):
+        documents_needed(limit)
+
+
+@given(st.lists(st.sampled_from("abcdefghij"), max_size=40), st.integers(0, 5))
+def test_choice_and_proof_have_no_text_in_common(letters, seed):
+    texts = letters + [f"other {number}" for number in range(20)]
+    halves = split_halves(texts, 0.3, seed)
+    chosen, proven = ({texts[i] for i in part} for part in (halves.choose, halves.prove))
+    assert not chosen & proven
+    assert chosen | proven == set(texts)
+    assert len(halves.choose) + len(halves.prove) == len(set(texts))
+    assert len(halves.prove) >= documents_needed(0.3)
+
+
+def test_too_few_texts_are_refused_with_the_number_needed():
+    with pytest.raises(DataError, match=r"598 texts .* 1,195 different texts in all, got 100"):
+        split_halves([f"text {number}" for number in range(100)] * 20, 0.005)
+    with pytest.raises(DataError, match=r"at least 5\.82%"):
+        split_halves([f"text {number}" for number in range(100)], 0.005)
+    assert least_limit(50) <= 0.0582
+    with pytest.raises(DataError, match="got 0"):
+        split_halves([], 0.005)

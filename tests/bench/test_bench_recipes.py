@@ -1,0 +1,178 @@
+"""Contenders by name: what a name says, what is fitted once and kept, who is left out and why."""
+
+import numpy as np
+import pytest
+import torch
+from bench_fakes import WORDS
+
+from laconic.bench import Workshop, make_contender, measure_memory
+from laconic.bench.recipes import RECIPES, Skipped
+from laconic.data import Documents, LabelSpace
+from laconic.errors import DataError, PlanError
+from laconic.model import LaconicForSequenceClassification, padded_model
+
+TEXTS = [f"{WORDS[number % 2]} {WORDS[number % 7]} {WORDS[number % 5]}" for number in range(60)]
+LABELS = [("even", "odd")[number % 2] for number in range(60)]
+
+
+@pytest.fixture(scope="module")
+def encoder(model, tokenizer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("encoder")
+    model.bert.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dense(encoder, tokenizer, tmp_path_factory):
+    """A dense laconic model with a mean head."""
+    folder = tmp_path_factory.mktemp("dense")
+    torch.manual_seed(0)
+    made = LaconicForSequenceClassification.from_encoder(
+        str(encoder), id2label={0: "even", 1: "odd"}
+    )
+    torch.nn.init.normal_(made.head.classifier.weight)
+    made.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def shop(dense, encoder, tmp_path):
+    told = []
+    made = Workshop(
+        space=LabelSpace(("even", "odd"), "single_label_classification"),
+        train=Documents.from_lists(TEXTS, LABELS),
+        encoder=str(encoder),
+        dense=str(dense),
+        options={"device": "cpu", "max_length": 16},
+        cache=tmp_path,
+        tell=told.append,
+    )
+    made.told = told
+    return made
+
+
+def run(contender):
+    contender.prepare(TEXTS)
+    return contender.run()
+
+
+def test_the_padded_form_gives_the_packed_models_logits(shop):
+    wanted = run(make_contender("dense", shop))
+    for name in ("pipeline", "sorted:batch_size=7"):
+        contender = make_contender(name, shop)
+        np.testing.assert_allclose(run(contender), wanted, atol=1e-5)
+        assert contender.name == name
+        assert contender.spec()["kind"] == "stock"
+    assert np.ptp(wanted, axis=0).min() > 1e-3
+
+
+def test_a_plan_is_put_on_the_dense_model_as_it_is(shop):
+    dense = run(make_contender("dense", shop))
+    whole = make_contender("topk:keep=1.0,trained=no", shop)
+    np.testing.assert_allclose(run(whole), dense, atol=1e-5)
+    reduced = make_contender("random:keep=0.25,at=1/2,trained=no", shop)
+    assert np.abs(run(reduced) - dense).max() > 1e-3
+    assert reduced.tokens_by_block[-1] < reduced.tokens
+    short = make_contender("dense:max_length=3,trained=no", shop)
+    with pytest.warns(UserWarning, match="longer than 3"):
+        short.prepare(TEXTS)
+    assert short.tokens == 3 * len(TEXTS)
+
+
+def test_a_linear_model_is_fitted_once_and_kept(shop):
+    contender = make_contender("tfidf", shop)
+    logits = run(contender)
+    labels = shop.space.encode(LABELS)
+    assert (logits.argmax(1) == labels).mean() > 0.9
+    assert contender.training_seconds > 0 and len(shop.told) == 1
+    np.testing.assert_array_equal(run(make_contender("tfidf", shop)), logits)
+    assert len(shop.told) == 1
+    np.testing.assert_array_equal(contender.run_one(3), logits[3:4])
+    shop.train = Documents.from_lists(TEXTS[:50], LABELS[:50])
+    make_contender("tfidf", shop)
+    assert len(shop.told) == 2
+
+
+def test_what_is_trained_is_kept_with_its_time(shop):
+    from dataclasses import replace
+
+    from laconic import TrainingSettings
+
+    shop = replace(shop, settings=TrainingSettings(epochs=2, learning_rate=1e-3), dense=None)
+    first = make_contender("truncate:keep=0.5", shop)
+    assert first.training_seconds > 0
+    again = make_contender("truncate:keep=0.5", shop)
+    assert again.training_seconds == first.training_seconds
+    np.testing.assert_array_equal(run(again), run(first))
+    assert len(shop.tell.__self__) == 1
+
+
+@pytest.mark.slow
+def test_memory_of_a_linear_model_is_its_own(shop):
+    found = measure_memory(make_contender("tfidf", shop), TEXTS)
+    assert found is not None and found.peak_bytes > found.loaded_bytes // 2
+
+
+@pytest.mark.slow
+def test_onnx_gives_the_models_logits(shop):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    wanted = run(make_contender("dense", shop))
+    plain = make_contender("onnx", shop)
+    np.testing.assert_allclose(run(plain), wanted, atol=1e-4)
+    np.testing.assert_allclose(plain.run_one(5), wanted[5:6], atol=1e-4)
+    eight = make_contender("onnx-int8:batch_size=4", shop)
+    assert 0 < np.abs(run(eight) - wanted).max() < 0.5
+    assert plain.multiply_adds == eight.multiply_adds or plain.multiply_adds > 0
+
+
+@pytest.mark.parametrize("name", ["half", "compiled", "varlen"])
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_it_is_said_who_is_left_out(shop, name):
+    with pytest.raises(Skipped, match="for a GPU"):
+        make_contender(name, shop)
+
+
+def test_what_an_optional_library_brings_is_left_out_without_it(shop, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "model2vec", None)
+    with pytest.raises(Skipped, match=r"pip install 'laconic\[bench\]'"):
+        make_contender("static", shop)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("unheard-of", DataError, "contender out of pipeline"),
+        ("pipeline:speed=9", DataError, "'speed' is not an option"),
+        ("topk:kept=0.5", PlanError, "'kept' is not an option"),
+        ("topk:keep=0.5,often", DataError, "KEY=VALUE"),
+        ("no_such_module:Thing", DataError, "a module and a class"),
+        ("topk:target=0.5,trained=no", DataError, "target needs training"),
+    ],
+)
+def test_names_that_mean_nothing_are_refused(shop, name, error, message):
+    with pytest.raises(error, match=message):
+        make_contender(name, shop)
+
+
+def test_training_needs_documents(shop):
+    shop.train = None
+    for name in ("tfidf", "focus-pfc"):
+        with pytest.raises(DataError, match="--train"):
+            make_contender(name, shop)
+
+
+def test_every_recipe_is_in_the_page():
+    from pathlib import Path
+
+    page = (Path(__file__).parents[2] / "docs" / "bench.md").read_text("utf-8")
+    for name in RECIPES:
+        assert f"`{name}`" in page
+
+
+def test_padded_refuses_a_model_that_removes_tokens(shop):
+    folder = make_contender("topk:trained=no", shop).spec()["source"]["source"]
+    with pytest.raises(ValueError, match="only a dense model has a padded form"):
+        padded_model(folder)

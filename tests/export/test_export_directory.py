@@ -1,0 +1,197 @@
+"""An export on disk: what is checked, what is refused, and that every verb can use it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from exports import export_of, original_of, save_model
+
+from laconic import Classifier, preset
+from laconic.errors import DeviceError, ExportError, ModelError
+from laconic.export import compare_logits, export_model, is_export, made_up_texts
+from laconic.reduction import Ratio
+from serving import serving
+from words import labelled, tokenizer
+
+TEXTS, LABELS = labelled(24, words=40, seed=1)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("original"), preset("topk", keep=0.5), long="windows")
+
+
+@pytest.fixture(scope="module")
+def exported(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported") / "onnx"
+    export_of(model, folder, TEXTS)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::laconic.errors.LaconicWarning")  # one is read in windows
+def test_the_same_document_gets_the_same_label_everywhere(model, exported):
+    """Alone, in any batch, in torch, in ONNX, and from the server."""
+    texts = [*TEXTS, " ".join(TEXTS[:9])]  # the last is read in windows
+    # Limits of memory make batches of other sizes; the smallest holds one document.
+    readers = [
+        Classifier.from_pretrained(model, device="cpu", batch_tokens=tokens)
+        for tokens in (16, 100, 4096)
+    ]
+    readers.append(Classifier.from_pretrained(exported))
+    wanted = readers[0].predict_proba(texts)
+    labels = readers[0].predict(texts)
+    largest = 0.0
+    for reader in readers:
+        found = reader.predict_proba(texts)
+        largest = max(largest, float(np.abs(found - wanted).max()))
+        assert reader.predict(texts) == labels
+        assert [reader.predict([text])[0] for text in texts] == labels
+    for folder in (model, exported):
+        with serving(folder) as (client, _, _):
+            rows = client.post("/predict", json={"inputs": [[text] for text in texts]}).json()
+            assert [row[0]["label"] for row in rows] == labels
+            alone = client.post("/predict", json={"inputs": texts[-1]}).json()
+            assert alone[0]["label"] == labels[-1]
+            for row, probabilities in zip(rows, wanted, strict=True):
+                largest = max(largest, abs(row[0]["score"] - float(probabilities.max())))
+    # docs/export.md states it.
+    assert largest < 1e-5, f"probabilities differ by {largest:.1e}"
+
+
+def test_pairs(model, exported):
+    firsts, seconds = ([text[:90] for text in part] for part in (TEXTS[:6], TEXTS[6:12]))
+    one, other = (Classifier.from_pretrained(each, long="truncate") for each in (model, exported))
+    np.testing.assert_allclose(
+        other.logits(firsts, seconds), one.logits(firsts, seconds), atol=1e-4
+    )
+
+
+def test_evaluate_and_bench_take_an_export(run, exported, model, tmp_path):
+    data = tmp_path / "data.jsonl"
+    lines = [{"text": t, "label": label} for t, label in zip(TEXTS, LABELS, strict=True)]
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    figures = [
+        json.loads(run("evaluate", each, data, "--json").stdout) for each in (model, exported)
+    ]
+    assert figures[0]["metrics"] == figures[1]["metrics"]
+    bench = run(
+        *("bench", data, "--models", model, exported, "--rounds", 1),
+        *("--latency-documents", 1, "--no-memory", "--json"),
+    )
+    results = json.loads(bench.stdout)["results"]
+    assert results[0]["multiply_adds"] == results[1]["multiply_adds"]
+    assert results[1]["agreement"] == 1
+    assert "ONNX, float32" in run("info", exported).stdout
+    assert run("predict", exported, data).exit_code == 0
+
+
+def test_an_export_is_not_a_model_of_torch(exported, tmp_path):
+    classifier = Classifier.from_pretrained(exported)
+    for use in (lambda: classifier.save(tmp_path), classifier.torch_model):
+        with pytest.raises(ModelError, match="is an export"):
+            use()
+    with pytest.raises(ModelError, match="backend='onnx'"):
+        Classifier.from_pretrained(exported, backend="torch")
+    with pytest.raises(ModelError, match="backend must be one of"):
+        Classifier.from_pretrained(exported, backend="tensorflow")
+    with pytest.raises(DeviceError, match="run on the CPU"):
+        Classifier.from_pretrained(exported, device="cuda")
+
+
+def test_directories_that_are_no_export_are_refused(model, exported, tmp_path):
+    assert is_export(exported) and not is_export(model)
+    with pytest.raises(ModelError, match=r"holds no export\.json"):
+        Classifier.from_pretrained(model, backend="onnx")
+    broken = shutil.copytree(exported, tmp_path / "broken")
+    (broken / "model.onnx").write_bytes(b"not a graph")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        Classifier.from_pretrained(broken).predict(["cat"])
+    (broken / "model.onnx").unlink()
+    with pytest.raises(ModelError, match="export again"):
+        Classifier.from_pretrained(broken)
+    for content, message in (("{", "cannot be read"), ('{"version": 9}', "cannot be read")):
+        (broken / "export.json").write_text(content)
+        with pytest.raises(ModelError, match=message):
+            Classifier.from_pretrained(broken)
+    record = json.loads((exported / "export.json").read_text()) | {"version": 9}
+    (broken / "export.json").write_text(json.dumps(record))
+    with pytest.raises(ModelError, match="newer laconic"):
+        Classifier.from_pretrained(broken)
+
+
+def test_an_export_that_differs_is_refused_with_the_figure(model, tmp_path, monkeypatch):
+    classifier = Classifier.from_pretrained(model, device="cpu")
+    original = original_of(classifier, TEXTS)
+    original.logits[:6] = -original.logits[:6]
+    # The graph is beside the point here, and takes seconds.
+    monkeypatch.setattr("laconic.export.directory.write_graph", lambda *_: None)
+    monkeypatch.setattr("laconic.export.directory.OnnxRunner", _Torch(classifier))
+    for options, limit in (({}, "100.0%"), ({"minimum": 0.9}, "90.0%")):
+        with pytest.raises(ExportError, match=f"75.0% of 24 documents.*at least {limit}"):
+            export_model(original, tmp_path / "out", **options)
+    assert list((tmp_path / "out").iterdir()) == []
+    assert export_model(original, tmp_path / "out", minimum=0.7).agreement == 0.75
+
+
+class _Torch:
+    """Stands in for the runner: the model itself."""
+
+    def __init__(self, classifier):
+        self.classifier = classifier
+
+    def __call__(self, *_):
+        return self
+
+    def run(self, encoded):
+        return self.classifier.forward(encoded)
+
+
+def test_a_plan_that_cannot_be_exported_is_named(tmp_path, monkeypatch):
+    def branches(self, candidates):
+        if bool(candidates.scores.sum() > 1e9):  # on what no graph can know
+            raise AssertionError
+        return torch.zeros_like(candidates.alive)
+
+    model = save_model(tmp_path, preset("topk"))
+    monkeypatch.setattr(Ratio, "losers", branches)
+    with pytest.raises(ExportError, match="the plan 'topk' cannot be exported to ONNX"):
+        export_of(model, tmp_path / "onnx", TEXTS)
+    assert list((tmp_path / "onnx").iterdir()) == []
+
+
+def test_made_up_texts_are_of_all_lengths_and_always_the_same():
+    texts = made_up_texts(tokenizer(), 64)
+    assert texts == made_up_texts(tokenizer(), 64)
+    lengths = [len(text.split()) for text in texts]
+    assert lengths == sorted(lengths) and lengths[0] == 1 and lengths[-1] == 62
+
+
+@pytest.mark.parametrize(
+    ("problem", "original", "exported", "agreement"),
+    [
+        ("single_label_classification", [[0, 1], [1, 0]], [[0, 2], [0, 1]], 0.5),
+        ("multi_label_classification", [[1, -1], [1, 1]], [[2, -3], [1, -1]], 0.5),
+        ("regression", [[10.0], [1.0]], [[10.1], [1.2]], 0.5),
+    ],
+)
+def test_what_agrees(problem, original, exported, agreement):
+    check = compare_logits(np.array(original, float), np.array(exported, float), problem)
+    assert check.agreement == agreement
+
+
+@pytest.mark.slow
+def test_int8(model, tmp_path):
+    check = export_of(model, tmp_path / "int8", TEXTS, int8=True, minimum=0.5)
+    assert 0 < check.largest_difference
+    small = Classifier.from_pretrained(tmp_path / "int8")
+    assert small.dtype_name == "int8" and len(small.predict(TEXTS)) == len(TEXTS)
+    import onnx
+
+    graph = onnx.load(tmp_path / "int8" / "model.onnx").graph
+    kinds = [node.op_type for node in graph.node]
+    # Four blocks with six matrices each, and the head.
+    assert sum(kind in ("MatMulInteger", "DynamicQuantizeMatMul") for kind in kinds) >= 24

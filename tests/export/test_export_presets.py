@@ -1,0 +1,71 @@
+"""Every preset as a graph: the same labels, logits and multiply-adds as the model, at any length.
+
+A graph takes seconds to make, so each is made once, and what is asked of it is asked at once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from exports import export_of, save_model
+
+from laconic import Classifier, preset, presets
+from laconic.reduction import Plan
+from words import labelled
+
+# Half of the tokens go, where documents here are short; four blocks, and few combination tokens.
+OPTIONS = {
+    "focus-p": {"keep": 0.6},
+    "focus-pf": {"keep": 0.6},
+    "focus-c": {"combine_at": 0.75, "tokens": 4},
+    "focus-pfc": {"keep": 0.6, "combine_at": 0.75, "tokens": 4},
+    "threshold": {"threshold": 0.9},
+    "pool": {"keep": 0.4},
+    "tome": {"ratio": 0.3},
+    "fca": {"keep": 0.3, "tokens": 3},
+}
+QUICK = ("topk",)
+# The default suite makes the graph of one; the others are the slow suite's.
+NAMES = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in presets()]
+LARGEST_DRIFT = 1e-4  # of a logit; the tiny models' logits are of the order of 10
+
+
+def documents() -> list[str]:
+    """Texts from no word at all to the longest that is read, and beyond."""
+    texts, _ = labelled(10, words=40, seed=3)
+    return ["", "cat", "cat word1", *texts, " ".join(texts)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_as_a_graph(tmp_path, name):
+    plan = preset(name, **OPTIONS.get(name, {}))
+    agrees(tmp_path, plan)
+
+
+def agrees(folder, plan: Plan, **fields) -> Classifier:
+    """Export a plan and hold the graph against the model, document by document."""
+    model, texts = save_model(folder, plan, **fields), documents()
+    check = export_of(model, folder / "onnx", texts)
+    assert check.agreement == 1 and check.largest_difference < LARGEST_DRIFT
+    torch_model = Classifier.from_pretrained(model, device="cpu")
+    onnx_model = Classifier.from_pretrained(folder / "onnx", backend="onnx")
+    assert onnx_model.plan == torch_model.plan and onnx_model.classes_ == torch_model.classes_
+    encoded = torch_model.encode(texts, tell=False)
+    for number in range(len(texts)):
+        one = encoded.select(np.array([number]))
+        wanted, found = torch_model.forward(one), onnx_model.forward(one)
+        np.testing.assert_allclose(found.logits, wanted.logits, atol=LARGEST_DRIFT)
+        # Counted in the graph itself: tokens that the model removed are gone from it too.
+        assert found.multiply_adds == wanted.multiply_adds
+        assert found.encoder_multiply_adds == wanted.encoder_multiply_adds
+    if not plan.is_dense:
+        assert found.encoder_multiply_adds < dense_cost(torch_model, encoded, len(texts) - 1)
+    return onnx_model
+
+
+def dense_cost(classifier: Classifier, encoded, number: int) -> int:
+    """Multiply-adds of the same document without any reduction."""
+    config = classifier.model_config.encoder_config
+    width, tokens = config.hidden_size, int(encoded.sizes[number])
+    token = 4 * width * width + 2 * width * config.intermediate_size
+    return config.num_hidden_layers * (tokens * token + 2 * tokens * tokens * width)

@@ -1,0 +1,33 @@
+"""How a model is run is kept with it, and holds where it was found."""
+
+import pytest
+import torch
+
+from laconic.errors import LaconicWarning, ModelError
+from laconic.model import Execution, LaconicConfig
+from tiny import tiny_config
+
+
+def test_it_is_saved_and_read_back(tmp_path):
+    execution = Execution(batch_tokens=8192, threads=2, precision="int8")
+    LaconicConfig(
+        encoder_config=tiny_config("bert"), execution=execution.to_dict()
+    ).save_pretrained(tmp_path)
+    assert Execution.from_dict(LaconicConfig.from_pretrained(tmp_path).execution) == execution
+    assert Execution.from_dict(None) == Execution()
+
+
+def test_what_was_found_on_a_cpu_holds_there_alone():
+    execution = Execution(8192, 2, "int8")
+    assert execution.on(torch.device("cpu")) is execution
+    with pytest.warns(LaconicWarning, match="found on a CPU"):
+        assert execution.on(torch.device("cuda")) == Execution(8192)
+    assert Execution(8192).on(torch.device("cuda")) == Execution(8192)
+
+
+@pytest.mark.parametrize(
+    "data", [{"batch_tokens": 1}, {"threads": 0}, {"precision": "int4"}, {"speed": 9}]
+)
+def test_what_cannot_be_is_refused(data):
+    with pytest.raises(ModelError, match="execution"):
+        Execution.from_dict(data)

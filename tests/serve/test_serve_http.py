@@ -1,0 +1,398 @@
+"""The server through a real socket: answers, errors, limits, clients that go away, the end."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from transformers import pipeline
+
+from laconic import Classifier
+from laconic.errors import ServeError
+from laconic.serve import Limits
+from laconic.serve.run import listen
+from serving import save_stock, save_trained, serving, wait_until
+from words import LABELS, labelled
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_trained(tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="module")
+def server(model):
+    with serving(model, payload_limit=20_000, max_client_batch_size=4) as (client, service, _):
+        yield client, service
+
+
+def figures(client: httpx2.Client) -> dict[str, float]:
+    """All samples of /metrics by name and labels."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {
+        s.name + "".join(sorted(s.labels.values())): s.value for f in families for s in f.samples
+    }
+
+
+def slow_down(service, seconds: float) -> threading.Event:
+    """Make every batch take that long; the event is set while one runs."""
+    run, running = service._batcher._run, threading.Event()
+
+    def slow(items):
+        running.set()
+        time.sleep(seconds)
+        return run(items)
+
+    service._batcher._run = slow
+    return running
+
+
+# ---- answers -----------------------------------------------------------------------------------
+
+
+def test_the_shapes_are_those_of_tei(server):
+    client, _ = server
+    single = client.post("/predict", json={"inputs": "the cat word3"})
+    assert single.status_code == 200 and len(single.json()) == 3
+    assert {each["label"] for each in single.json()} == set(LABELS)
+    scores = [each["score"] for each in single.json()]
+    assert scores == sorted(scores, reverse=True) and sum(scores) == pytest.approx(1, abs=1e-5)
+    pair = client.post("/predict", json={"inputs": ["the cat", "a dog"]}).json()
+    batch = client.post(
+        "/predict", json={"inputs": [["the cat word3"], ["the cat", "a dog"]]}
+    ).json()
+    assert [len(row) for row in batch] == [3, 3]
+    for alone, together in ((single.json(), batch[0]), (pair, batch[1])):
+        assert [each["label"] for each in alone] == [each["label"] for each in together]
+        for one, other in zip(alone, together, strict=True):
+            assert one["score"] == pytest.approx(other["score"], abs=1e-5)
+    assert client.post("/predict", json={"inputs": ["the cat word3"]}).json() == single.json()
+    assert client.post("/", json={"inputs": "the cat word3"}).json() == single.json()
+    headers = single.headers
+    assert int(headers["x-compute-tokens"]) == 5 and int(headers["x-compute-characters"]) == 13
+    assert headers["x-compute-type"] == "cpu" and headers["x-inference-time"].isdigit()
+
+
+def test_scores_are_those_of_the_classifier(server, model):
+    client, _ = server
+    classifier = Classifier.from_pretrained(model, device="cpu")
+    texts, _ = labelled(12, words=40)
+    wanted = classifier.predict_proba(texts)
+    for text, row in zip(texts, wanted, strict=True):
+        answer = client.post("/predict", json={"inputs": text}).json()
+        assert answer[0]["label"] == classifier.classes_[row.argmax()]
+        found = {each["label"]: each["score"] for each in answer}
+        assert [found[name] for name in classifier.classes_] == pytest.approx(row, abs=1e-5)
+    raw = client.post("/predict", json={"inputs": texts[0], "raw_scores": True}).json()
+    logits = dict(zip(classifier.classes_, classifier.logits(texts[:1])[0].tolist(), strict=True))
+    assert {each["label"]: each["score"] for each in raw} == pytest.approx(logits, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"problem_type": None},
+        {"problem_type": "single_label_classification"},
+        {"problem_type": "multi_label_classification"},
+        {"problem_type": "regression", "id2label": {0: "grade"}},
+        {"problem_type": None, "id2label": {0: "yes"}},
+    ],
+    ids=lambda fields: f"{fields['problem_type']}-{len(fields.get('id2label', LABELS))}",
+)
+def test_answers_are_those_of_the_pipeline(tmp_path, fields):
+    folder = save_stock(tmp_path, **fields)
+    texts, _ = labelled(6, words=30)
+    golden = pipeline("text-classification", model=str(folder), top_k=None, device="cpu")(texts)
+    with serving(folder) as (client, _, _):
+        found = client.post("/predict", json={"inputs": [[text] for text in texts]}).json()
+    for wanted, got in zip(golden, found, strict=True):
+        assert [each["label"] for each in wanted] == [each["label"] for each in got]
+        scores = [each["score"] for each in wanted]
+        assert [each["score"] for each in got] == pytest.approx(scores, rel=5e-6, abs=2e-6)
+
+
+def test_pairs_are_those_of_the_pipeline(tmp_path):
+    folder = save_stock(tmp_path)
+    pair = {"text": "the cat word1", "text_pair": "a dog word2 word3"}
+    golden = pipeline("text-classification", model=str(folder), top_k=None, device="cpu")(pair)
+    with serving(folder) as (client, _, _):
+        found = client.post("/predict", json={"inputs": list(pair.values())}).json()
+    assert [each["label"] for each in found] == [each["label"] for each in golden]
+    wanted = [each["score"] for each in golden]
+    assert [each["score"] for each in found] == pytest.approx(wanted, rel=5e-6, abs=2e-6)
+
+
+def test_long_documents_are_cut_and_counted_or_refused(server):
+    client, service = server
+    limit = service.classifier.limit
+    text = "word1 " * (limit + 10)
+    before = figures(client)
+    cut = client.post("/predict", json={"inputs": text})
+    assert cut.status_code == 200 and int(cut.headers["x-compute-tokens"]) == limit
+    assert int(cut.headers["x-unread-tokens"]) == 12
+    after = figures(client)
+    assert after["laconic_shortened_documents_total"] == 1 + before.get(
+        "laconic_shortened_documents_total", 0
+    )
+    refused = client.post("/predict", json={"inputs": text, "truncate": False})
+    assert refused.status_code == 422 and refused.json()["error_type"] == "Validation"
+    assert f"at most {limit} tokens" in refused.json()["error"]
+    left = {"inputs": text, "truncation_direction": "Left"}
+    assert "right" in client.post("/predict", json=left).json()["error"]
+    left["inputs"] = "short"
+    assert client.post("/predict", json=left).status_code == 200
+
+
+# ---- errors and limits -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"inputs": 3},
+        {"inputs": []},
+        {"inputs": ["a", "b", "c"]},
+        {"inputs": [["a", "b", "c"]]},
+        {"inputs": [[]]},
+        {"inputs": [["a"], "b"]},
+        {"inputs": "a", "raw_scores": "maybe"},
+        {"inputs": "a", "truncation_direction": "up"},
+        [],
+    ],
+    ids=str,
+)
+def test_what_is_not_valid_is_422(server, body):
+    client, _ = server
+    answer = client.post("/predict", json=body)
+    assert answer.status_code == 422
+    assert set(answer.json()) == {"error", "error_type"}
+    assert answer.json()["error_type"] == "Validation"
+
+
+def test_other_errors_have_tei_s_bodies(server):
+    client, _ = server
+    many = client.post("/predict", json={"inputs": [["a"]] * 5})
+    assert many.status_code == 422
+    assert many.json()["error"] == "batch size 5 > maximum allowed batch size 4"
+    broken = client.post(
+        "/predict", content=b'{"inputs": ', headers={"content-type": "application/json"}
+    )
+    assert broken.status_code == 422 and broken.json()["error_type"] == "Validation"
+    surrogate = client.post(
+        "/predict",
+        content=b'{"inputs": "\\ud800"}',
+        headers={"content-type": "application/json"},
+    )
+    assert surrogate.status_code == 422
+    large = client.post("/predict", json={"inputs": "a" * 30_000})
+    assert large.status_code == 413 and "20000 bytes" in large.json()["error"]
+    streamed = client.post(
+        "/predict", content=(b"a" * 1000 for _ in range(30)), headers={"x": "chunked"}
+    )
+    assert streamed.status_code == 413
+    assert client.get("/nothing").status_code == 404
+    assert client.get("/predict").status_code == 405
+
+
+def test_the_key_opens_what_it_should(model):
+    with serving(model, api_key="secret") as (client, _, _):
+        body = {"inputs": "the cat"}
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "secret"}):
+            answer = client.post("/predict", json=body, headers=headers)
+            assert answer.status_code == 401 and answer.json()["error_type"] == "Unauthorized"
+        assert client.post("/", json=body).status_code == 401
+        assert client.get("/info").status_code == 401
+        right = {"authorization": "Bearer secret"}
+        assert client.post("/predict", json=body, headers=right).status_code == 200
+        for path in ("/health", "/ping", "/metrics", "/docs", "/openapi.json"):
+            assert client.get(path).status_code == 200
+        assert figures(client)["te_request_failureunauthorized"] == 5
+
+
+def test_too_many_documents_are_429_and_the_others_are_answered(model):
+    with serving(model, max_concurrent_requests=6, max_client_batch_size=4) as (client, service, _):
+        slow_down(service, 0.2)
+        body = {"inputs": [["the cat"], ["a dog"]]}
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(lambda _: client.post("/predict", json=body), range(20)))
+        codes = [answer.status_code for answer in answers]
+        assert set(codes) == {200, 429} and codes.count(200) >= 3
+        refused = next(answer for answer in answers if answer.status_code == 429)
+        assert refused.json() == {"error": "Model is overloaded", "error_type": "Overloaded"}
+        assert refused.headers["retry-after"]
+        assert client.post("/predict", json=body).status_code == 200
+        assert service._under_way == 0
+        assert figures(client)["te_request_failureoverloaded"] == codes.count(429)
+
+
+def test_an_answer_that_is_late_is_504_and_its_work_is_dropped(model):
+    with serving(model, request_timeout=0.3) as (client, service, _):
+        running = slow_down(service, 1.0)
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(client.post, "/predict", json={"inputs": "one"})
+            assert running.wait(10)
+            second = client.post("/predict", json={"inputs": "two"})
+            assert second.status_code == first.result().status_code == 504
+        assert second.json()["error_type"] == "Timeout"
+        assert len(service._batcher) == 0 and service._under_way == 0
+
+
+def test_a_model_that_fails_is_424_for_that_document_alone(model):
+    with serving(model) as (client, service, _):
+        run = service._batcher._run
+
+        def fails_on_long(items):
+            if any(item.tokens > 20 for item in items):
+                raise RuntimeError("no memory")
+            return run(items)
+
+        service._batcher._run = fails_on_long
+        bad = client.post("/predict", json={"inputs": "word1 " * 30})
+        assert bad.status_code == 424 and bad.json()["error_type"] == "Backend"
+        assert client.post("/predict", json={"inputs": "the cat"}).status_code == 200
+        service._batcher._run = lambda items: np.full((len(items), 3), np.nan, np.float32)
+        assert client.post("/predict", json={"inputs": "a"}).json()["error"] == "score is NaN"
+
+
+def test_a_body_that_never_ends_is_408(model):
+    with serving(model, request_timeout=0.3) as (client, _, _):
+        with socket.create_connection((client.base_url.host, client.base_url.port)) as raw:
+            raw.sendall(b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+            raw.settimeout(10)
+            assert b" 408 " in raw.recv(4096)
+
+
+# ---- probes ------------------------------------------------------------------------------------
+
+
+def test_it_is_healthy_once_it_is_warm(model):
+    classifier = Classifier.from_pretrained(model, device="cpu", batch_tokens=256)
+    forward, go = classifier.forward, threading.Event()
+    classifier.forward = lambda *args: (go.wait(10), forward(*args))[1]
+    with serving(classifier, wait=False) as (client, service, _):
+        for path in ("/health", "/ping", "/"):
+            cold = client.get(path)
+            assert cold.status_code == 503 and cold.json()["error_type"] == "Unhealthy"
+        assert client.post("/predict", json={"inputs": "a"}).status_code == 503
+        go.set()
+        wait_until(lambda: client.get("/health").status_code == 200)
+        assert client.post("/predict", json={"inputs": "a"}).status_code == 200
+
+
+def test_a_model_that_cannot_warm_up_says_so(model):
+    classifier = Classifier.from_pretrained(model, device="cpu", batch_tokens=256)
+
+    def fails(*_):
+        raise RuntimeError("no such kernel")
+
+    classifier.forward = fails
+    with pytest.warns(match="failed on its first batch"):
+        with serving(classifier, wait=False) as (client, service, _):
+            wait_until(lambda: "no such kernel" in service.trouble)
+            assert "no such kernel" in client.get("/health").json()["error"]
+
+
+def test_info_and_metrics(server):
+    client, service = server
+    info = client.get("/info").json()
+    assert info["model_id"] == "tiny" and info["max_client_batch_size"] == 4
+    assert info["model_type"]["classifier"]["id2label"] == dict(
+        zip("012", service.classifier.classes_, strict=True)
+    )
+    assert info["max_input_length"] == service.classifier.limit
+    assert info["method"] == "focus-pfc" and info["model_dtype"] == "float32"
+    before = figures(client)
+    client.post("/predict", json={"inputs": [["the cat"], ["a dog"]]})
+    after = figures(client)
+    grown = {name for name in after if after[name] > before.get(name, 0)}
+    assert {"te_request_countbatch", "te_request_successbatch", "te_predict_success"} <= grown
+    assert after["te_predict_count"] - before["te_predict_count"] == 2
+    assert after["te_request_input_length_count"] - before["te_request_input_length_count"] == 2
+    assert after["te_queue_size"] == 0
+    assert client.get("/docs").status_code == 200
+
+
+# ---- many clients, and clients that go ---------------------------------------------------------
+
+
+def test_no_request_is_lost_under_load(server, model):
+    client, service = server
+    texts, _ = labelled(60, words=40)
+    wanted = [
+        row.argmax() for row in Classifier.from_pretrained(model, device="cpu").predict_proba(texts)
+    ]
+
+    def ask(number: int) -> str:
+        answer = client.post("/predict", json={"inputs": texts[number % 60]})
+        assert answer.status_code == 200, answer.text
+        return answer.json()[0]["label"]
+
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(ask, range(300)))
+    names = service.classifier.classes_
+    assert found == [names[wanted[number % 60]] for number in range(300)]
+    # Together, and not one by one: that is what the queue is for.
+    after = figures(client)
+    assert after["te_batch_next_size_sum"] > after["te_batch_next_size_count"]
+
+
+def test_clients_that_hang_up_cost_nothing(model):
+    with serving(model) as (client, service, _):
+        running = slow_down(service, 0.3)
+        address = (client.base_url.host, client.base_url.port)
+        body = json.dumps({"inputs": "the cat word1"}).encode()
+        lines = ["POST /predict HTTP/1.1", "host: x", "content-type: application/json"]
+        head = "\r\n".join([*lines, f"content-length: {len(body)}", "", ""])
+        with ThreadPoolExecutor(1) as pool:
+            patient = pool.submit(client.post, "/predict", json={"inputs": "a dog"})
+            assert running.wait(10)
+            gone = [socket.create_connection(address) for _ in range(10)]
+            for number, raw in enumerate(gone):
+                # Half of them leave in the middle of the body.
+                raw.sendall(head.encode() + (body if number % 2 else body[:5]))
+            wait_until(lambda: len(service._batcher) == 5)
+            for raw in gone:
+                raw.close()
+            wait_until(lambda: len(service._batcher) == 0 and service._under_way <= 1)
+            assert patient.result().status_code == 200
+        wait_until(lambda: figures(client)["te_request_failuredropped"] == 10)
+        assert client.post("/predict", json={"inputs": "a dog"}).status_code == 200
+        assert service._under_way == 0
+
+
+def test_shutting_down_answers_what_was_taken(model):
+    with serving(model) as (client, service, server):
+        running = slow_down(service, 0.1)
+        with ThreadPoolExecutor(12) as pool:
+            answers = [
+                pool.submit(client.post, "/predict", json={"inputs": "the cat " * 30})
+                for _ in range(12)
+            ]
+            assert running.wait(10)
+            wait_until(lambda: service._under_way == 12)
+            server.should_exit = True
+            assert [answer.result().status_code for answer in answers] == [200] * 12
+        wait_until(lambda: not service._batcher._thread.is_alive())
+        with pytest.raises(httpx2.TransportError):
+            client.get("/health")
+
+
+# ---- before it starts --------------------------------------------------------------------------
+
+
+def test_limits_and_ports_that_cannot_be():
+    with pytest.raises(ServeError, match="must not exceed max_concurrent_requests"):
+        Limits(max_concurrent_requests=8)
+    bound = listen("127.0.0.1", 0)
+    bound.listen()
+    with pytest.raises(ServeError, match="choose another with --port"):
+        listen("127.0.0.1", bound.getsockname()[1])
+    bound.close()

@@ -1,0 +1,46 @@
+"""The OpenAPI description is kept, whatever is sent: schemathesis tries what it allows and not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from serving import save_trained, serving
+
+schemathesis = pytest.importorskip("schemathesis")
+
+# Without shrinking: a failure names the request, and a short run is worth more than a short case.
+SHORT = settings(
+    max_examples=25,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+    deadline=None,
+)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    model = save_trained(tmp_path_factory.mktemp("described"))
+    with serving(model, max_client_batch_size=8) as (client, _, _):
+        yield str(client.base_url).rstrip("/")
+
+
+@pytest.mark.parametrize("path", ["/predict", "/health", "/info", "/metrics"])
+@pytest.mark.parametrize("mode", [*schemathesis.GenerationMode])
+def test_answers_are_as_described(address, path, mode):
+    # Driven by Hypothesis itself: schemathesis' own fixtures lag behind pytest.
+    schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert {operation.path for operation in operations} == {
+        *("/predict", "/health", "/info", "/metrics")
+    }
+    (operation,) = [each for each in operations if each.path == path]
+    if mode == schemathesis.GenerationMode.NEGATIVE and path != "/predict":
+        pytest.skip("there is nothing to send that could be wrong")
+
+    @SHORT
+    @given(operation.as_strategy(generation_mode=mode))
+    def try_it(case):
+        case.call_and_validate()
+
+    try_it()

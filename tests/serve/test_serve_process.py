@@ -1,0 +1,53 @@
+"""`laconic serve` as a process of its own: what it says, its key, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+import pytest
+
+from serving import save_trained, wait_until
+
+pytestmark = pytest.mark.slow
+
+COMMAND = [sys.executable, "-m", "laconic", "serve"]
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_and_ends_in_peace(tmp_path, end):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "LACONIC_API_KEY": "k", "NO_COLOR": "1"}
+    command = [*COMMAND, str(save_trained(tmp_path)), "--port", "0", "--device", "cpu"]
+    process = subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        line = process.stderr.readline()
+        address = re.search(r"serving focus-pfc at (http://127\.0\.0\.1:\d+);", line).group(1)
+        with httpx2.Client(base_url=address, headers={"authorization": "Bearer k"}) as client:
+            wait_until(lambda: _is_up(client), 60)
+            assert client.post("/predict", json={"inputs": "the cat"}).status_code == 200
+            with ThreadPoolExecutor(8) as pool:
+                body = {"inputs": [["the cat " * 60]] * 32}
+                asked = [pool.submit(client.post, "/predict", json=body) for _ in range(8)]
+                wait_until(lambda: "te_predict_count 257.0" in client.get("/metrics").text)
+                process.send_signal(end)
+                assert [answer.result().status_code for answer in asked] == [200] * 8
+        stdout, stderr = process.communicate(timeout=60)
+        assert process.returncode == 0 and stdout == ""
+        assert stderr.splitlines() == ["laconic: stopped; all accepted requests were answered"]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _is_up(client: httpx2.Client) -> bool:
+    try:
+        return client.get("/health").status_code == 200
+    except httpx2.TransportError:
+        return False

@@ -1,0 +1,81 @@
+"""A server in a thread of the test's process, with a real socket, and models to serve."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+from transformers import AutoModelForSequenceClassification
+
+from laconic import Classifier
+from laconic.model import from_encoder
+from laconic.serve import Limits, Service
+from laconic.serve.app import make_app
+from laconic.serve.run import listen
+from tiny import tiny_config
+from words import LABELS, save_encoder, tokenizer
+
+__all__ = ["save_stock", "save_trained", "serving", "wait_until"]
+
+NAMES = dict(enumerate(LABELS))
+
+
+def save_trained(folder: Path, method: str = "focus-pfc") -> Path:
+    """A laconic model with random weights."""
+    encoder = save_encoder(folder / "encoder")
+    model = from_encoder(str(encoder), plan=method, id2label=NAMES)
+    model.head.classifier.weight.data.mul_(20)
+    model.save_pretrained(folder / method)
+    tokenizer().save_pretrained(folder / method)
+    return folder / method
+
+
+def save_stock(folder: Path, **fields: Any) -> Path:
+    """A fine-tuned classifier of transformers with random weights."""
+    config = tiny_config("bert", **({"id2label": NAMES} | fields))
+    model = AutoModelForSequenceClassification.from_config(config)
+    model.classifier.weight.data.mul_(5)
+    model.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+def wait_until(condition: Any, seconds: float = 20) -> None:
+    """Wait for something that another thread does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def serving(
+    model: Classifier | Path, *, api_key: str | None = None, wait: bool = True, **limits: Any
+) -> Iterator[tuple[httpx2.Client, Service, uvicorn.Server]]:
+    """A client of a server, its service, and the server itself; at the end it is shut down."""
+    if isinstance(model, Path):
+        model = Classifier.from_pretrained(model, device="cpu", batch_tokens=256)
+    service = Service(model, Limits(**limits))
+    bound = listen("127.0.0.1", 0)
+    app = make_app(service, name="tiny", api_key=api_key)
+    config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="on")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread.start()
+    address = f"http://127.0.0.1:{bound.getsockname()[1]}"
+    try:
+        with httpx2.Client(base_url=address, timeout=30) as client:
+            if wait:
+                wait_until(lambda: service.ready)
+            yield client, service, server
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        bound.close()
+        assert not thread.is_alive()

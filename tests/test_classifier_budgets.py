@@ -1,0 +1,126 @@
+"""One trained classifier at several budgets, chosen when it predicts."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from laconic import Classifier, TrainingSettings, preset
+from laconic.bench import PackedContender, build_contender
+from laconic.errors import LaconicWarning, PlanError
+from laconic.reduction import plan_share
+from words import labelled, save_encoder
+
+QUICK = TrainingSettings(epochs=2, learning_rate=1e-3, batch_tokens=512)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return save_encoder(tmp_path_factory.mktemp("encoder"), num_hidden_layers=4)
+
+
+def long_documents(count=40, seed=0):
+    texts, labels = labelled(count, seed=seed)
+    return [f"{text} {text} {text} {text}" for text in texts], labels
+
+
+@pytest.fixture(scope="module")
+def lat(encoder):
+    classifier = Classifier(encoder, method="lat", method_options={"keep": 0.6})
+    return classifier.fit(*long_documents(), settings=QUICK)
+
+
+def trained(encoder, method, **options):
+    classifier = Classifier(encoder, method=method, method_options=options)
+    return classifier.fit(*long_documents(), settings=QUICK)
+
+
+def cost(classifier, texts):
+    return classifier.forward(classifier.encode(texts)).multiply_adds
+
+
+def test_one_checkpoint_serves_several_budgets(lat, tmp_path):
+    loaded = Classifier.from_pretrained(lat.save(tmp_path))
+    texts, _ = long_documents(30, seed=9)
+    whole = cost(loaded.with_options(keep=1.0), texts)
+    logits = []
+    for budget in (0.5, 0.7, 0.9):
+        set_to = loaded.with_budget(budget, texts)
+        assert cost(set_to, texts) / whole == pytest.approx(budget, rel=0.04)
+        assert set_to.plan == set_to.model.config.reduction_plan() != loaded.plan
+        assert set_to.model.encoder is loaded.model.encoder
+        logits.append(set_to.logits(texts))
+    assert all(np.abs(one - other).max() > 1e-4 for one, other in pairwise(logits))
+    assert loaded.plan == preset("lat", keep=0.6) == loaded.model.config.reduction_plan()
+
+
+def test_each_budget_is_what_its_plan_says(lat):
+    texts, _ = long_documents(12, seed=3)
+    for keep in (0.6, 0.75, 1.0):
+        set_to = lat.with_options(keep=keep)
+        encoded = set_to.encode(texts)
+        inputs = {"input_ids": [w.tolist() for w in encoded.windows]}
+        batch = set_to.tokenizer.pad(inputs, return_tensors="pt")
+        alive = set_to.model(**batch, output_trace=True).trace.tokens_alive()
+        before = encoded.sizes.tolist()
+        for layer in alive:
+            before = [int(np.ceil(keep * n - 1e-9)) for n in before]
+            assert layer == before
+
+
+def test_what_was_not_trained_for_is_warned_about(lat, encoder):
+    with pytest.warns(LaconicWarning, match=r"trained down to keep=0\.6 and runs with keep=0\.3"):
+        lower = lat.with_options(keep=0.3)
+    with pytest.warns(LaconicWarning, match=r"down to keep=0\.6 and runs with keep=0\.4"):
+        lower.with_options(keep=0.4)  # still against what was trained
+    with pytest.warns(LaconicWarning, match=r"with ratio=0\.2 and .* ratio=0\.1.*method lat"):
+        tome = trained(encoder, "tome").with_options(ratio=0.1)
+    assert plan_share(tome.plan, 4)[1] == 0.1
+
+
+def test_thresholds_that_were_learned_are_moved_together(encoder):
+    classifier = trained(encoder, "ltp", target=0.7)
+    texts, _ = long_documents(30, seed=9)
+    whole = trained(encoder, "dense")
+    with pytest.warns(LaconicWarning, match=r"trained with numbers of its own .*\(ltp\)"):
+        set_to = classifier.with_budget(0.5, texts)
+    assert cost(set_to, texts) / cost(whole, texts) == pytest.approx(0.5, rel=0.05)
+    mine, other = (c.plan.steps[0].select.thresholds for c in (classifier, set_to))
+    assert np.ptp(np.array(other) / np.array(mine)) < 1e-6
+    with pytest.raises(PlanError, match="threshold is not a share of the plan 'ltp'"):
+        classifier.with_options(threshold=0.5)
+
+
+def test_budgets_that_cannot_be_are_refused(lat, encoder):
+    texts, _ = long_documents(12)
+    with pytest.raises(PlanError, match=r"budget must be between 0\.\d\d and 1\.0\d for 'lat'"):
+        lat.with_budget(0.01, texts)
+    with pytest.raises(PlanError, match="budget must be a number between 0 and 1, got 1"):
+        lat.with_budget(1, texts)
+    with pytest.raises(PlanError, match="must have one of keep.*got 'dense', which has none"):
+        trained(encoder, "dense").with_budget(0.5, texts)
+    with pytest.raises(PlanError, match="needs every block.*built for 'focus-pfc'"):
+        trained(encoder, "focus-pfc").with_budget(0.5, texts)
+
+
+def test_a_share_is_among_the_options_of_loading(lat, tmp_path):
+    lat.save(tmp_path)
+    loaded = Classifier.from_pretrained(tmp_path, method_options={"keep": 0.8})
+    texts, _ = long_documents(9)
+    assert np.array_equal(loaded.logits(texts), lat.with_options(keep=0.8).logits(texts))
+
+
+def test_a_contender_at_another_share_can_be_built_again(lat, tmp_path):
+    source = {"source": str(lat.save(tmp_path)), "device": "cpu"}
+    at = lat.with_options(keep=0.8)
+    contender = PackedContender(lat, "lat", source=source)
+    other = contender.like(at, "lat at 0.8", method_options={"keep": 0.8})
+    again = build_contender(other.spec())
+    texts, _ = long_documents(4)
+    for each in (other, again):
+        each.prepare(texts)
+    assert again.name == "lat at 0.8" and np.array_equal(again.run(), other.run())
+    assert contender.spec()["source"] == source
+    assert PackedContender(lat).like(at, "unnamed").spec() is None

@@ -1,0 +1,128 @@
+"""Training for all budgets at once: which lengths a step runs, and what is learned from what."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from laconic import Classifier, Plan, TrainingSettings, preset
+from laconic.data import Documents
+from laconic.model import with_plan
+from laconic.reduction import ColumnMean, DropKeys, DropTokens, LengthDrop, Ratio, Step
+from laconic.training import LaconicTrainer, TrainingDocuments
+from laconic.training.sandwich import Sandwich
+from words import labelled, save_encoder
+
+QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return save_encoder(tmp_path_factory.mktemp("encoder"), num_hidden_layers=4)
+
+
+def documents(count=60, seed=0):
+    return Documents.from_lists(*labelled(count, seed=seed))
+
+
+@pytest.fixture(scope="module")
+def lat(encoder):
+    classifier = Classifier(encoder, method="lat", method_options={"keep": 0.6})
+    return classifier.fit(documents(), settings=QUICK)
+
+
+def quiet(model):
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model
+
+
+def test_a_step_runs_the_smallest_and_random_lengths(lat):
+    sandwich = Sandwich(lat.model, samples=3, seed=5)
+    smallest, *drawn = sandwich.draw(7)
+    assert smallest == preset("lat", keep=0.6)
+    assert sandwich.full().config.reduction_plan().is_dense
+    assert len(drawn) == 3 and sandwich.draw(7) == [smallest, *drawn] != sandwich.draw(8)
+    for plan in drawn:
+        shares = [step.select.keep for step in plan.steps]
+        assert [step.layers for step in plan.steps] == [0, 1, 2, 3]
+        assert all(0.6 <= share <= 1 for share in shares) and len(set(shares)) == 4
+        assert all(isinstance(step.select, LengthDrop) for step in plan.steps)
+
+
+def test_draws_fill_the_range_evenly(lat):
+    sandwich = Sandwich(lat.model, samples=2, seed=0)
+    plans = [plan for step in range(500) for plan in sandwich.draw(step)[1:]]
+    shares = np.array([step.select.keep for plan in plans for step in plan.steps])
+    assert abs(shares.mean() - 0.8) < 0.01 and abs(shares.std() - 0.4 / math.sqrt(12)) < 0.01
+
+
+def test_other_steps_of_the_plan_stay_in_every_length(lat):
+    keys = Step(DropKeys(), 0, ColumnMean(), Ratio(keep=0.9))
+    random = Step(DropTokens(), [1, 2], ColumnMean(), LengthDrop(keep=0.5, pin="first"))
+    plan = Plan("mixed", (keys, random))
+    sandwich = Sandwich(lat.model.under_plan(plan), samples=1, seed=0)
+    assert sandwich.full().config.reduction_plan().steps == (keys,)
+    _, drawn = sandwich.draw(0)
+    assert [step.layers for step in drawn.steps] == [0, 1, 2] and drawn.steps[0] == keys
+    assert not Sandwich.is_asked_for(Plan("keys", (keys,)))
+
+
+@pytest.mark.parametrize("taught", [False, True])
+def test_the_loss_of_a_step_is_the_papers(lat, tmp_path, taught):
+    data = documents()
+    teacher = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    train = TrainingDocuments(
+        lat.encode(data.texts), lat.label_space.encode(data.labels), teacher if taught else None
+    )
+    arguments = QUICK.arguments(tmp_path, 32, device="cpu", validate=False)
+    model = quiet(lat.model).train()
+    trainer = LaconicTrainer(model, QUICK, train, args=arguments)
+    trainer.state.global_step = 3
+    numbers = [0, 5, 9, 12]
+    got = trainer.compute_loss(model, train.collate(numbers))
+
+    batch = {k: v for k, v in train.collate(numbers).items() if k != "teacher_logits"}
+    # Models of their own with copies of the weights, built for each configuration.
+    dense = with_plan(model, preset("dense")).train()
+    full = quiet(dense)(**batch)
+    own = full.loss
+    if taught:
+        t = QUICK.temperature
+        target = torch.softmax(torch.from_numpy(teacher[numbers]) / t, -1)
+        far = (target * (target.log() - torch.log_softmax(full.logits / t, -1))).sum(-1).mean()
+        own = 0.5 * own + 0.5 * far * t * t
+    target = torch.softmax(full.logits.detach(), -1)
+    losses = [own]
+    for plan in Sandwich(model, 2, QUICK.seed).draw(3):
+        logits = quiet(with_plan(model, plan).train())(**batch).logits
+        # KL(full ‖ shorter): the shorter one learns, the full one is the target.
+        losses.append((target * (target.log() - torch.log_softmax(logits, -1))).sum(-1).mean())
+    expected = sum(losses) / 4 * len(numbers) / trainer.documents_per_step
+    assert got.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert losses[1] > 0 and len(losses) == 4
+
+
+def test_the_shorter_ones_teach_the_full_one_nothing(lat):
+    model = quiet(lat.model).train()
+    inputs = {"input_ids": torch.randint(4, 40, (2, 9))}
+    full = model.under_plan(preset("dense"))(**inputs)
+    sandwich = Sandwich(model, samples=0, seed=0)
+    loss = sandwich.loss(inputs, full.logits, "single_label_classification", 0)
+    assert torch.autograd.grad(loss, full.logits, allow_unused=True, retain_graph=True) == (None,)
+    assert torch.autograd.grad(loss, model.head.classifier.weight)[0].abs().max() > 0
+
+
+def test_it_learns_and_all_its_budgets_tell_the_labels_apart(encoder):
+    settings = replace(QUICK, epochs=16, dense_share=0.5, seed=0)
+    options = {"keep": 0.6}
+    classifier = Classifier(encoder, method="lat", method_options=options)
+    classifier.fit(documents(120), settings=settings)
+    for keep in (0.6, 0.8, 1.0):
+        accuracy = classifier.with_options(keep=keep).evaluate(documents(60, seed=9))["accuracy"]
+        assert accuracy > 0.6, keep

@@ -1,0 +1,217 @@
+"""Who teaches a plan: a model, given logits, the dense stage, or the model that it starts from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from laconic import Classifier, TrainingSettings, preset
+from laconic.data import Documents
+from laconic.errors import DataError, TrainingError
+from laconic.inference import run_model
+from laconic.model import LaconicForSequenceClassification, with_plan
+from laconic.training import LaconicTrainer, TrainingDocuments, stages
+from words import labelled, save_encoder
+
+QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1)
+HALF = {"method": "topk", "method_options": {"keep": 0.5}}
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return save_encoder(tmp_path_factory.mktemp("encoder"), num_hidden_layers=4)
+
+
+def documents(count=60, seed=0):
+    return Documents.from_lists(*labelled(count, seed=seed))
+
+
+@pytest.fixture(scope="module")
+def dense(encoder):
+    return Classifier(encoder, method="dense").fit(documents(), settings=QUICK)
+
+
+@pytest.fixture(scope="module")
+def dense_folder(dense, tmp_path_factory):
+    return dense.save(tmp_path_factory.mktemp("dense"))
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """The teacher's logits, and the teacher model, with which each stage was trained."""
+    calls = []
+    original = stages.train_model
+
+    def train_model(model, train, *args, **options):
+        calls.append((train.teacher_logits, options.get("teacher")))
+        return original(model, train, *args, **options)
+
+    monkeypatch.setattr(stages, "train_model", train_model)
+    return calls
+
+
+def test_a_model_that_is_fine_tuned_already_teaches_its_plan(dense, dense_folder, seen):
+    student = Classifier(dense_folder, **HALF).fit(documents(), validation=0, settings=QUICK)
+    ((logits, _),) = seen
+    assert np.array_equal(logits, dense.logits(documents().texts))
+    assert student.training["teacher"] == "the model to start from"
+    assert "dense_stage" not in student.training
+
+
+def test_so_does_a_stock_classifier(encoder, dense, tmp_path, seen):
+    from transformers import BertForSequenceClassification
+
+    names = dict(enumerate(dense.classes_))
+    stock = BertForSequenceClassification.from_pretrained(encoder, id2label=names).eval()
+    stock.save_pretrained(tmp_path)
+    dense.tokenizer.save_pretrained(tmp_path)
+    student = Classifier(tmp_path, **HALF).fit(documents(), validation=0, settings=QUICK)
+    ((logits, _),) = seen
+    expected = Classifier.from_pretrained(tmp_path).logits(documents().texts)
+    assert np.array_equal(logits, expected)
+    assert student.model.config.head == "family"
+
+
+def test_the_dense_stage_teaches_where_the_head_is_new(encoder, seen):
+    student = Classifier(encoder, **HALF).fit(documents(), validation=0, settings=QUICK)
+    (first, _), (second, _) = seen
+    assert first is None and second.shape == (60, 3)
+    assert student.training["teacher"] == "the dense stage"
+
+
+@pytest.mark.parametrize("method", ["topk", "dense", "token-drop"])
+def test_nobody_teaches_where_none_is_asked_for(dense_folder, seen, method):
+    settings = replace(QUICK, distillation_weight=0) if method == "topk" else QUICK
+    student = Classifier(dense_folder, method=method).fit(documents(), settings=settings)
+    assert seen == [(None, None)] and student.training["teacher"] is None
+
+
+def test_logits_that_are_given_are_those_of_the_training_documents(encoder, seen):
+    logits = np.random.default_rng(0).normal(size=(60, 3))
+    student = Classifier(encoder, **HALF)
+    student.fit(documents(), validation=0.25, settings=QUICK, teacher=logits)
+    taught = seen[-1][0]
+    assert taught.dtype == np.float32 and taught.shape == (45, 3)
+    # Each row is one of those given, in their order, and another one of each document.
+    rows = [np.flatnonzero((logits.astype(np.float32) == row).all(1)).item() for row in taught]
+    assert rows == sorted(set(rows))
+    assert student.training["teacher"] == "given logits"
+    again = Classifier(encoder, **HALF)
+    again.fit(documents(), validation=0.25, settings=replace(QUICK, distillation_weight=0))
+    assert not torch.equal(again.model.head.classifier.weight, student.model.head.classifier.weight)
+
+
+@pytest.mark.parametrize(
+    ("logits", "message"),
+    [
+        (np.zeros((59, 3)), r"must be 60 documents by 3 labels, got .* \(59, 3\)"),
+        (np.zeros((60, 2)), "by 3 labels"),
+        (np.full((60, 3), np.nan), "must be finite numbers"),
+    ],
+)
+def test_logits_of_other_documents_are_refused(encoder, logits, message):
+    with pytest.raises(DataError, match=message):
+        Classifier(encoder, **HALF).fit(documents(), settings=QUICK, teacher=logits)
+
+
+def test_the_distance_of_hidden_states_takes_part_in_the_loss(dense, tmp_path):
+    data = documents()
+    train = TrainingDocuments(dense.encode(data.texts), dense.label_space.encode(data.labels))
+    model = with_plan(dense.model, preset("topk", keep=0.5, at=1)).train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    teacher = with_plan(dense.model, preset("dense"))
+    with torch.no_grad():
+        teacher.encoder.embeddings.word_embeddings.weight.add_(0.05)  # a teacher of its own
+    numbers = [0, 5, 9]
+    settings = replace(QUICK, hidden_distillation=0.5)
+    arguments = settings.arguments(tmp_path, 32, device="cpu", validate=False)
+    trainer = LaconicTrainer(model, settings, train, None, teacher, args=arguments)
+    got = trainer.compute_loss(model, train.collate(numbers))
+
+    loss = model(**train.collate(numbers)).loss
+    distances = []
+    for number in numbers:
+        window = torch.from_numpy(train.encoded.windows[number].astype(np.int64))[None]
+        whole = teacher.encoder(window).last_hidden_state[0]
+        output = model(window, output_trace=True, output_final=True)
+        alive = output.trace.layers[-1].alive.values
+        assert len(alive) == len(window[0]) // 2
+        distances.append((output.final.hidden - whole[alive]).square().mean())
+    expected = (loss + 0.5 * torch.stack(distances).mean()) * 3 / trainer.documents_per_step
+    assert got.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert distances[0] > 0
+    got.backward()
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_the_dense_stage_runs_alongside(encoder, seen):
+    settings = replace(QUICK, hidden_distillation=0.5)
+    data = documents()
+    student = Classifier(encoder, **HALF).fit(data, validation=0, settings=settings)
+    (_, nobody), (logits, teacher) = seen
+    assert nobody is None and isinstance(teacher, LaconicForSequenceClassification)
+    assert teacher.config.reduction_plan().is_dense
+    assert np.array_equal(run_model(teacher, student.encode(data.texts), 4096).logits, logits)
+    assert student.model.encoder is not teacher.encoder
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "message"),
+    [
+        ("focus-c", "model", "plan that combines tokens, since none .* survives 'focus-c'"),
+        ("dense", None, "needs a teacher model that runs alongside, got none"),
+        ("topk", "reduced", "needs a dense teacher, .* got one under 'topk'"),
+        ("topk", "wide", "needs a teacher of the same width, 32, got one of 16"),
+    ],
+)
+def test_hidden_states_that_cannot_be_compared_are_refused(
+    encoder, dense, tmp_path, method, given, message
+):
+    teacher = None
+    if given == "model":
+        teacher = dense
+    elif given == "reduced":
+        teacher = Classifier(encoder, **HALF).fit(documents(), settings=QUICK)
+    elif given == "wide":
+        other = save_encoder(tmp_path, hidden_size=16, num_hidden_layers=2)
+        teacher = Classifier(other, method="dense").fit(documents(), settings=QUICK)
+    settings = replace(QUICK, hidden_distillation=0.5)
+    with pytest.raises(TrainingError, match=message):
+        Classifier(encoder, method=method).fit(documents(), settings=settings, teacher=teacher)
+
+
+def test_a_classifier_teaches_by_its_hidden_states_too(encoder, dense, seen, tmp_path):
+    settings = replace(QUICK, hidden_distillation=0.5, dense_share=0)
+    student = Classifier(encoder, **HALF)
+    student.fit(documents(), settings=settings, teacher=dense).save(tmp_path)
+    ((_, teacher),) = seen
+    assert teacher is dense.model
+    record = json.loads((tmp_path / "training.json").read_text())
+    assert record["settings"]["hidden_distillation"] == 0.5
+    assert record["teacher"] == Path(dense.source).name
+
+
+def test_token_dropping_trains_from_the_first_step(encoder, tmp_path):
+    settings = replace(QUICK, epochs=24, seed=0)
+    classifier = Classifier(encoder, method="token-drop").fit(documents(120), settings=settings)
+    assert "dense_stage" not in classifier.training
+    assert classifier.evaluate(documents(60, seed=9))["accuracy"] > 0.8
+    importance = classifier.model.words.importance
+    known = classifier.tokenizer.get_vocab()
+    telling = [known[word] for word in "cat dog piano drum rain snow".split()]
+    filler = [number for word, number in known.items() if word.startswith("word")]
+    assert importance[telling].mean() > 1.5 * importance[filler].mean()
+    loaded = Classifier.from_pretrained(classifier.save(tmp_path))
+    texts = documents(9).texts
+    assert np.array_equal(loaded.logits(texts), classifier.logits(texts))
+    assert torch.equal(loaded.model.words.importance, classifier.model.words.importance)
+    # What comes out is a dense model: others may start from it.
+    student = Classifier(tmp_path, **HALF).fit(documents(), settings=QUICK)
+    assert student.training["teacher"] == "the model to start from"
