@@ -19,10 +19,13 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
+from laconic.card import Evaluation, place_card
 from laconic.data import Documents, LabelSpace, split_numbers
+from laconic.data.memory import as_list
 from laconic.devices import resolve_device, torch_threads
 from laconic.encoding import EncodedDocuments, encode
 from laconic.errors import DataError, LaconicWarning, ModelError, OutputError, PlanError
+from laconic.estimator import Estimator
 from laconic.inference import Forward, run_model
 from laconic.metrics import evaluate_logits, predict_from_logits
 from laconic.model import Execution, LaconicForSequenceClassification, from_encoder
@@ -48,7 +51,7 @@ DEFAULT_MODEL = "bert-base-uncased"
 _COUNTED = 64
 
 
-class Classifier:
+class Classifier(Estimator):
     """A document classifier: texts in, labels out.
 
     Args:
@@ -95,6 +98,20 @@ class Classifier:
         knowledge: Knowledge | None = None,
         **loading: Any,
     ) -> None:
+        self._remember(
+            model=model,
+            method=method,
+            method_options=method_options,
+            target_flops=target_flops,
+            max_length=max_length,
+            long=long,
+            head=head,
+            problem_type=problem_type,
+            device=device,
+            batch_tokens=batch_tokens,
+            knowledge=knowledge,
+            **loading,
+        )
         self.source = str(model)
         self.knowledge = knowledge or Knowledge()
         self.method_options = dict(method_options or {})
@@ -114,6 +131,7 @@ class Classifier:
         self.model: LaconicForSequenceClassification | None = None
         self.tokenizer: Any = None
         self.training: dict[str, Any] | None = None
+        self.evaluation: Evaluation | None = None
         self.execution = Execution(batch_tokens)
         self._checkpoints: Path | None = None
         self._trained = self.plan
@@ -164,11 +182,21 @@ class Classifier:
         config.max_length = max_length or config.max_length
         config.long = long or config.long
         classifier.plan = config.reduction_plan()
+        classifier._given |= {
+            "method": classifier.plan,
+            "max_length": config.max_length,
+            "long": config.long,
+            "problem_type": config.problem_type,
+            **loading,
+        }
         classifier.adopt(model, load_tokenizer(str(source), loading), execution)
         return classifier.with_options(**method_options) if method_options else classifier
 
     def save(self, directory: str | Path) -> Path:
-        """Write model, configuration and tokenizer: a directory of transformers, no pickles.
+        """Write model, configuration, tokenizer and card: a directory of transformers, no pickles.
+
+        The card, `README.md`, says what the model is and what the last `evaluate` gave; one that
+        was not written by laconic, or was changed, stays as it is, with a warning.
 
         The files are written beside and then moved, so that a full disk leaves an older model as it
         was; the checkpoints of the training run go when the model is there.
@@ -192,6 +220,7 @@ class Classifier:
                 if self.training is not None:
                     text = json.dumps(self.training, indent=1, default=float)
                     Path(part, "training.json").write_text(text + "\n", encoding="utf-8")
+                place_card(self, Path(part), folder)
                 for file in Path(part).iterdir():
                     os.replace(file, folder / file.name)
         except (OSError, SafetensorError) as error:
@@ -221,8 +250,10 @@ class Classifier:
         """Fine-tune the encoder under the plan.
 
         Args:
-            texts: the documents, or `Documents` with labels.
-            labels: a label a document: strings, lists of strings for several at once, or floats.
+            texts: the documents in a list, a numpy array, or a pandas or Arrow column; or
+                `Documents` with labels.
+            labels: a label a document: strings, lists of strings for several at once, or floats, in
+                any of these.
             pairs: second texts of text pairs.
             validation: documents to choose the best epoch by, or the share of the training
                 documents to set apart for it (stratified); 0 for none, which keeps the last epoch.
@@ -242,7 +273,7 @@ class Classifier:
         documents = (
             texts
             if isinstance(texts, Documents)
-            else Documents.from_lists(list(texts), labels, pairs)
+            else Documents.from_lists(*_as_lists(texts, labels, pairs))
         )
         if documents.labels is None:
             raise DataError(f"{documents.source} has no labels to train on; name their column")
@@ -287,7 +318,7 @@ class Classifier:
             record["teacher"] = Path(teacher.source).name
         elif logits is not None:
             record["teacher"] = "given logits"
-        self.training = record
+        self.training, self.evaluation = record, None
         return self
 
     def _new_model(
@@ -360,6 +391,8 @@ class Classifier:
         Example:
             >>> classifier.with_budget(0.5, texts).predict(texts)  # doctest: +SKIP
         """
+        if not isinstance(documents, EncodedDocuments):
+            documents, _, pairs = _as_lists(documents, None, pairs)
         count = min(_COUNTED, len(documents))
         numbers = np.linspace(0, len(documents) - 1, count).astype(int).tolist()
         if isinstance(documents, EncodedDocuments):
@@ -371,6 +404,7 @@ class Classifier:
 
     def _at(self, plan: Plan) -> Self:
         twin = copy.copy(self)
+        twin.evaluation = None
         twin.plan, twin.model = plan, self._fitted().under_plan(plan)
         depth = twin.model.plan.depth
         trained, now = _spell_share(self._trained, depth), _spell_share(plan, depth)
@@ -407,6 +441,7 @@ class Classifier:
 
     def _encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> EncodedDocuments:
         config = self._fitted().config
+        texts, _, pairs = _as_lists(texts, None, pairs)
         return encode(
             self.tokenizer,
             texts,
@@ -492,7 +527,8 @@ class Classifier:
     ) -> dict[str, float]:
         """Metrics on labelled documents: accuracy and F1, or the errors of a regression.
 
-        Labels that training never saw are counted in a warning, and as errors in the figures.
+        Labels that training never saw are counted in a warning, and as errors in the figures. The
+        figures are kept, and `save` writes them into the model's card.
 
         Raises:
             DataError: if the documents have no labels.
@@ -501,7 +537,9 @@ class Classifier:
             raise DataError(f"{documents.source} has no labels to evaluate against")
         labels = self.label_space.encode(documents.labels, unseen="skip")
         logits = self.logits(documents.texts, documents.pairs, progress)
-        return evaluate_logits(logits, labels, self._problem())
+        metrics = evaluate_logits(logits, labels, self._problem())
+        self.evaluation = Evaluation(Path(documents.source).name, len(documents), metrics)
+        return metrics
 
     # ---- inside --------------------------------------------------------------------------------
 
@@ -536,6 +574,15 @@ class Classifier:
         if config.problem_type is not None:
             return config.problem_type
         return "regression" if config.num_labels == 1 else "single_label_classification"
+
+
+def _as_lists(texts: Any, labels: Any, pairs: Any) -> tuple[list, list | None, list | None]:
+    """Texts, labels and second texts as lists, whatever columns they came in."""
+    return (
+        as_list(texts),
+        None if labels is None else as_list(labels, "the labels"),
+        None if pairs is None else as_list(pairs, "the second texts"),
+    )
 
 
 def _spell_share(plan: Plan, depth: int) -> tuple[str, float]:

@@ -215,12 +215,13 @@ def _tables(survey: Survey) -> RenderableType:
 
 def _blocks(survey: Survey) -> Table:
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("block", "tokens in", "keys", "tokens on", "of tokens read"):
+    for name in ("block", "tokens in", "keys", "tokens on", "keys, of read", "on, of read"):
         table.add_column(name, justify="right")
     for block in survey.blocks:
         name = f"{block.layer + 1}" + (" combines" if block.kind == "combine" else "")
         figures = [f"{value:,.1f}" for value in (block.entered, block.keys, block.left)]
-        table.add_row(name, *figures, f"{block.left / max(survey.tokens, 1e-9):.1%}")
+        shares = [f"{value / max(survey.tokens, 1e-9):.1%}" for value in (block.keys, block.left)]
+        table.add_row(name, *figures, *shares)
     return table
 
 
