@@ -232,6 +232,20 @@ class Classifier(Estimator):
             shutil.rmtree(self._checkpoints, ignore_errors=True)
         return folder
 
+    def save_card(self, directory: str | Path) -> None:
+        """Write the card again beside a saved model, with what `evaluate` gave since.
+
+        Raises:
+            OutputError: if the directory cannot be written.
+        """
+        try:
+            place_card(self, Path(directory), Path(directory))
+        except OSError as error:
+            raise OutputError(
+                f"the model's card cannot be written to {directory}: {error.strerror}; free some "
+                "space, or write to it what it lacks"
+            ) from error
+
     # ---- training ------------------------------------------------------------------------------
 
     def fit(
