@@ -1,4 +1,4 @@
-"""The classifier among scikit-learn's: copies, pipelines, cross-validation, columns of all kinds."""
+"""The classifier among scikit-learn's: copies, pipelines, cross-validation, columns."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_columns_of_all_kinds_give_the_same_answers(trained):
 
 
 def test_training_on_columns_is_training_on_lists(encoder):
-    texts, labels = labelled(24)
+    texts, labels = labelled(30)
     lists, arrow = (
         Classifier(encoder, method="topk").fit(kind(texts), kind(labels), settings=QUICK)
         for kind in (list, pa.array)

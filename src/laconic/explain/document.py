@@ -2,7 +2,8 @@
 
 A token that leaves in the last block has been seen by all of them, and is no part of what the head
 reads. An explanation is of what was computed, not of why: a word that got far was read by more
-blocks, and its score is what the plan chose by. Neither says that the label would change without it.
+blocks, and its score is what the plan chose by; neither says that the label would change without
+it.
 """
 
 from __future__ import annotations
