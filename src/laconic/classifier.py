@@ -19,7 +19,9 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
+from laconic.card import Evaluation, place_card
 from laconic.data import Documents, LabelSpace, split_numbers
+from laconic.data.memory import as_list
 from laconic.devices import resolve_device, torch_threads
 from laconic.encoding import EncodedDocuments, encode
 from laconic.errors import (
@@ -30,6 +32,7 @@ from laconic.errors import (
     OutputError,
     PlanError,
 )
+from laconic.estimator import Estimator
 from laconic.export import is_export, load_export
 from laconic.inference import Forward, Runner, TorchRunner
 from laconic.metrics import evaluate_logits, predict_from_logits
@@ -62,7 +65,7 @@ BACKENDS = ("auto", "torch", "onnx")
 _COUNTED = 64
 
 
-class Classifier:
+class Classifier(Estimator):
     """A document classifier: texts in, labels out.
 
     Args:
@@ -109,6 +112,20 @@ class Classifier:
         knowledge: Knowledge | None = None,
         **loading: Any,
     ) -> None:
+        self._remember(
+            model=model,
+            method=method,
+            method_options=method_options,
+            target_flops=target_flops,
+            max_length=max_length,
+            long=long,
+            head=head,
+            problem_type=problem_type,
+            device=device,
+            batch_tokens=batch_tokens,
+            knowledge=knowledge,
+            **loading,
+        )
         self.source = str(model)
         self.knowledge = knowledge or Knowledge()
         self.method_options = dict(method_options or {})
@@ -129,6 +146,7 @@ class Classifier:
         self._runner: Runner | None = None
         self.tokenizer: Any = None
         self.training: dict[str, Any] | None = None
+        self.evaluation: Evaluation | None = None
         self.execution = Execution(batch_tokens)
         self._checkpoints: Path | None = None
         self._trained = self.plan
@@ -191,6 +209,13 @@ class Classifier:
         config.max_length = max_length or config.max_length
         config.long = long or config.long
         classifier.plan = config.reduction_plan()
+        classifier._given |= {
+            "method": classifier.plan,
+            "max_length": config.max_length,
+            "long": config.long,
+            "problem_type": config.problem_type,
+            **loading,
+        }
         if onnx:
             classifier._runner, classifier.tokenizer = runner, load_tokenizer(str(source), {})
         else:
@@ -199,7 +224,10 @@ class Classifier:
         return classifier.with_options(**method_options) if method_options else classifier
 
     def save(self, directory: str | Path) -> Path:
-        """Write model, configuration and tokenizer: a directory of transformers, no pickles.
+        """Write model, configuration, tokenizer and card: a directory of transformers, no pickles.
+
+        The card, `README.md`, says what the model is and what the last `evaluate` gave; one that
+        was not written by laconic, or was changed, stays as it is, with a warning.
 
         The files are written beside and then moved, so that a full disk leaves an older model as it
         was; the checkpoints of the training run go when the model is there.
@@ -223,6 +251,7 @@ class Classifier:
                 if self.training is not None:
                     text = json.dumps(self.training, indent=1, default=float)
                     Path(part, "training.json").write_text(text + "\n", encoding="utf-8")
+                place_card(self, Path(part), folder)
                 for file in Path(part).iterdir():
                     os.replace(file, folder / file.name)
         except (OSError, SafetensorError) as error:
@@ -233,6 +262,20 @@ class Classifier:
         if self._checkpoints is not None:
             shutil.rmtree(self._checkpoints, ignore_errors=True)
         return folder
+
+    def save_card(self, directory: str | Path) -> None:
+        """Write the card again beside a saved model, with what `evaluate` gave since.
+
+        Raises:
+            OutputError: if the directory cannot be written.
+        """
+        try:
+            place_card(self, Path(directory), Path(directory))
+        except OSError as error:
+            raise OutputError(
+                f"the model's card cannot be written to {directory}: {error.strerror}; free some "
+                "space, or write to it what it lacks"
+            ) from error
 
     # ---- training ------------------------------------------------------------------------------
 
@@ -252,8 +295,10 @@ class Classifier:
         """Fine-tune the encoder under the plan.
 
         Args:
-            texts: the documents, or `Documents` with labels.
-            labels: a label a document: strings, lists of strings for several at once, or floats.
+            texts: the documents in a list, a numpy array, or a pandas or Arrow column; or
+                `Documents` with labels.
+            labels: a label a document: strings, lists of strings for several at once, or floats, in
+                any of these.
             pairs: second texts of text pairs.
             validation: documents to choose the best epoch by, or the share of the training
                 documents to set apart for it (stratified); 0 for none, which keeps the last epoch.
@@ -273,7 +318,7 @@ class Classifier:
         documents = (
             texts
             if isinstance(texts, Documents)
-            else Documents.from_lists(list(texts), labels, pairs)
+            else Documents.from_lists(*_as_lists(texts, labels, pairs))
         )
         if documents.labels is None:
             raise DataError(f"{documents.source} has no labels to train on; name their column")
@@ -318,7 +363,7 @@ class Classifier:
             record["teacher"] = Path(teacher.source).name
         elif logits is not None:
             record["teacher"] = "given logits"
-        self.training = record
+        self.training, self.evaluation = record, None
         return self
 
     def _new_model(
@@ -391,6 +436,8 @@ class Classifier:
         Example:
             >>> classifier.with_budget(0.5, texts).predict(texts)  # doctest: +SKIP
         """
+        if not isinstance(documents, EncodedDocuments):
+            documents, _, pairs = _as_lists(documents, None, pairs)
         count = min(_COUNTED, len(documents))
         numbers = np.linspace(0, len(documents) - 1, count).astype(int).tolist()
         if isinstance(documents, EncodedDocuments):
@@ -402,6 +449,7 @@ class Classifier:
 
     def _at(self, plan: Plan) -> Self:
         twin = copy.copy(self)
+        twin.evaluation = None
         twin.plan, twin.model = plan, self.torch_model().under_plan(plan)
         twin._runner = TorchRunner(twin.model)
         depth = twin.model.plan.depth
@@ -448,6 +496,7 @@ class Classifier:
 
     def _encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> EncodedDocuments:
         config = self.model_config
+        texts, _, pairs = _as_lists(texts, None, pairs)
         return encode(
             self.tokenizer,
             texts,
@@ -543,7 +592,8 @@ class Classifier:
     ) -> dict[str, float]:
         """Metrics on labelled documents: accuracy and F1, or the errors of a regression.
 
-        Labels that training never saw are counted in a warning, and as errors in the figures.
+        Labels that training never saw are counted in a warning, and as errors in the figures. The
+        figures are kept, and `save` writes them into the model's card.
 
         Raises:
             DataError: if the documents have no labels.
@@ -552,7 +602,9 @@ class Classifier:
             raise DataError(f"{documents.source} has no labels to evaluate against")
         labels = self.label_space.encode(documents.labels, unseen="skip")
         logits = self.logits(documents.texts, documents.pairs, progress)
-        return evaluate_logits(logits, labels, self._problem())
+        metrics = evaluate_logits(logits, labels, self._problem())
+        self.evaluation = Evaluation(Path(documents.source).name, len(documents), metrics)
+        return metrics
 
     # ---- inside --------------------------------------------------------------------------------
 
@@ -602,6 +654,15 @@ class Classifier:
         if config.problem_type is not None:
             return config.problem_type
         return "regression" if config.num_labels == 1 else "single_label_classification"
+
+
+def _as_lists(texts: Any, labels: Any, pairs: Any) -> tuple[list, list | None, list | None]:
+    """Texts, labels and second texts as lists, whatever columns they came in."""
+    return (
+        as_list(texts),
+        None if labels is None else as_list(labels, "the labels"),
+        None if pairs is None else as_list(pairs, "the second texts"),
+    )
 
 
 def _spell_share(plan: Plan, depth: int) -> tuple[str, float]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from laconic.errors import DataError
 
-__all__ = ["EncodedDocuments", "LengthReport", "encode", "join_encoded"]
+__all__ = ["EncodedDocuments", "LengthReport", "encode", "join_encoded", "places_read"]
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,32 @@ def encode(
     return EncodedDocuments(windows, types, counts, report)
 
 
+def places_read(
+    tokenizer: Any, length: int, *, max_length: int, policy: str, overlap: int
+) -> list[np.ndarray]:
+    """Which of a single text's tokens each of its windows holds, `(length_i,)` int64 a window.
+
+    Args:
+        tokenizer: the tokenizer that read it.
+        length: tokens of the text in full, special tokens included.
+        max_length: as for `encode`.
+        policy: as for `encode`.
+        overlap: as for `encode`.
+    """
+    places = np.arange(length)
+    if length <= max_length:
+        return [places]
+    return _shorten(places, _count_specials(tokenizer), max_length, policy, overlap)
+
+
+def _count_specials(tokenizer: Any) -> tuple[int, int]:
+    """Special tokens before and behind a text."""
+    bare = tokenizer("", return_attention_mask=False)["input_ids"]
+    # [CLS] in front, [SEP] behind: an empty text shows how many of each; the first half leads.
+    before = (len(bare) + 1) // 2
+    return before, len(bare) - before
+
+
 def _tokenise(
     tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None
 ) -> tuple[list[np.ndarray], list[np.ndarray] | None, tuple[int, int]]:
@@ -204,10 +230,7 @@ def _tokenise(
     types = None
     if pairs is not None and "token_type_ids" in encoded:
         types = [np.asarray(document, dtype=np.int32) for document in encoded["token_type_ids"]]
-    bare = tokenizer("", return_attention_mask=False)["input_ids"]
-    # [CLS] in front, [SEP] behind: an empty text shows how many of each; the first half leads.
-    before = (len(bare) + 1) // 2
-    return ids, types, (before, len(bare) - before)
+    return ids, types, _count_specials(tokenizer)
 
 
 def _truncate_pairs(

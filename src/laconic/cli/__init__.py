@@ -14,6 +14,7 @@ from laconic.cli.accelerate import accelerate
 from laconic.cli.bench import BenchCommand, bench
 from laconic.cli.demo import demo
 from laconic.cli.evaluate import evaluate
+from laconic.cli.explain import explain
 from laconic.cli.export import export
 from laconic.cli.group import LaconicGroup
 from laconic.cli.info import info
@@ -77,6 +78,13 @@ app.command(
         "echo 'one document' | laconic predict model/",
     )
 )(predict)
+app.command(
+    epilog=_example(
+        "laconic explain model/ letter.txt",
+        "laconic explain model/ test.csv --row 12 --against dense-model/ --html page.html",
+        "laconic explain model/ test.csv --words",
+    )
+)(explain)
 app.command(
     cls=BenchCommand,
     epilog=_example(

@@ -26,6 +26,7 @@ __all__ = [
     "quiet_libraries",
     "say",
     "stage_bar",
+    "stdout_console",
     "tell_warnings",
 ]
 
@@ -55,6 +56,11 @@ def print_json(record: Any) -> None:
 def print_table(table: RenderableType) -> None:
     """Write a table to standard output."""
     _stdout.print(table)
+
+
+def stdout_console() -> Console:
+    """The console of standard output, for what depends on its width and colours."""
+    return _stdout
 
 
 def count(number: int, noun: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,10 @@ def train(
         # `fit` has said already which documents are too long.
         warnings.simplefilter("ignore", LaconicWarning)
         metrics = classifier.evaluate(held_out)
+    if validation is None:
+        source = f"{classifier.evaluation.source}, a part set apart for validation"
+        classifier.evaluation = replace(classifier.evaluation, source=source)
+    classifier.save_card(out)
     _report(out, classifier, metrics, as_json=json)
 
 

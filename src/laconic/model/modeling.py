@@ -313,6 +313,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
             stream = replace(stream, expected=stream.layout.lengths.float())
             if saliency is not None:
                 stream = replace(stream, saliency=spread(saliency[0], stream.embedded))
+        trace.entered = Ragged(stream.origins, stream.layout)
         detour = self.plan.detour if self.training else None
         words = None
         if detour is not None and self.words is not None:

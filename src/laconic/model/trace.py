@@ -75,11 +75,14 @@ class Trace:
         documents: how many documents it had.
         layers: one entry a block.
         other_multiply_adds: of the embedding's projection and the head.
+        entered: tokens that entered the first block, as in `LayerTrace.alive`: fewer than were read
+            where a step of the plan works on the input.
     """
 
     documents: int
     layers: list[LayerTrace] = field(default_factory=list)
     other_multiply_adds: int = 0
+    entered: Ragged | None = None
 
     @property
     def multiply_adds(self) -> int:

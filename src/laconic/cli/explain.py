@@ -1,0 +1,242 @@
+"""`laconic explain`: what a trained model did with a document, or with the words of many."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from laconic.classifier import Classifier
+from laconic.cli import options as o
+from laconic.cli.messages import count, print_json, print_table, progress_bar, say, stdout_console
+from laconic.cli.reading import describe, read
+from laconic.cli.trained import at_budget, load_trained, loading_options
+from laconic.data import Documents
+from laconic.errors import DataError
+from laconic.explain import Survey, explain_document, survey_documents, write_html
+from laconic.explain.survey import ClassWords
+
+__all__ = ["explain"]
+
+
+def explain(
+    ctx: typer.Context,
+    model: o.TrainedModel,
+    data: o.UnlabelledData = "-",
+    row: Annotated[
+        int | None,
+        typer.Option(
+            "--row",
+            help="Which document of DATA, counted from 1.",
+            metavar="N",
+            min=1,
+            rich_help_panel=o.DATA,
+            show_default="the only one",
+        ),
+    ] = None,
+    words: Annotated[
+        bool,
+        typer.Option(
+            "--words",
+            help="All documents: the words that stay and that leave, by class.",
+            metavar="",
+            rich_help_panel=o.DATA,
+        ),
+    ] = False,
+    minimum: Annotated[
+        int,
+        typer.Option(
+            "--minimum",
+            help="With --words: how often a word has to occur in a class.",
+            metavar="N",
+            min=1,
+            rich_help_panel=o.DATA,
+        ),
+    ] = 5,
+    top: Annotated[
+        int,
+        typer.Option(
+            "--top",
+            help="With --words: words named for each class and end.",
+            metavar="N",
+            min=1,
+            rich_help_panel=o.DATA,
+        ),
+    ] = 10,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            help="A second trained model, shown beside the first.",
+            metavar="MODEL",
+            rich_help_panel=o.MODEL,
+        ),
+    ] = None,
+    text_column: o.TextColumn = None,
+    text_pair_column: o.TextPairColumn = None,
+    label_column: o.LabelColumn = None,
+    label_separator: o.LabelSeparator = None,
+    split: o.Split = None,
+    max_length: o.ModelMaxLength = None,
+    long: o.ModelLongPolicy = None,
+    keep: o.Keep = None,
+    budget: o.Budget = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            help="Write the document as one HTML page with a slider over the blocks.",
+            metavar="FILE.html",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            help="With --words: write the tokens of each block as a plot.",
+            metavar="FILE.png",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = None,
+    json: o.Json = False,
+    batch_tokens: o.BatchTokens = None,
+    device: o.Device = "auto",
+    config: o.Config = None,
+    debug: o.Debug = False,
+) -> None:
+    """Show how far each word of a document got, and what was decided.
+
+    DATA is a text file, a data file with --row, or standard input. With
+    --words, all documents of DATA are read, and the words that stay longest
+    and leave first are listed for each class.
+    """
+    _check_usage(words, row, html, plot, against)
+    classifier = load_trained(ctx)
+    if data == "-" and sys.stdin.isatty():
+        say("reading one document from standard input; end it with Ctrl-D")
+    problem_type = classifier.label_space.problem_type
+    labels = "optional" if words else "ignore"
+    documents = read(ctx, data, labels=labels, problem_type=problem_type)
+    if words:
+        say(describe(documents))
+        _survey(at_budget(ctx, classifier, documents), documents, minimum, top, plot, as_json=json)
+        return
+    documents = _the_one(documents, row)
+    models = [at_budget(ctx, classifier, documents)]
+    if against is not None:
+        models.append(Classifier.from_pretrained(against, **loading_options(ctx)))
+    pair = None if documents.pairs is None else documents.pairs[0]
+    explanations = [explain_document(each, documents.texts[0], pair) for each in models]
+    if html is not None:
+        say(f"{write_html(explanations, html)} holds the page")
+    if json:
+        records = [each.to_dict() for each in explanations]
+        print_json(records[0] if against is None else records)
+    elif html is None:
+        from laconic.explain.terminal import render_many
+
+        print_table(render_many(explanations, stdout_console()))
+
+
+def _check_usage(
+    words: bool, row: int | None, html: Path | None, plot: Path | None, against: str | None
+) -> None:
+    """Refuse options that say nothing together, before anything is read."""
+    single = {"--row": row, "--html": html, "--against": against}
+    for name, value in single.items():
+        if words and value is not None:
+            raise typer.BadParameter(f"{name} is for one document, and --words for all of them")
+    if plot is not None and not words:
+        raise typer.BadParameter("--plot shows many documents; give --words with it")
+
+
+def _the_one(documents: Documents, row: int | None) -> Documents:
+    """The document that was asked for."""
+    if not len(documents):
+        raise DataError(f"{documents.source} holds no document to explain; give one")
+    if row is None and len(documents) > 1:
+        raise DataError(
+            f"{documents.source} holds {count(len(documents), 'document')}, and one is explained; "
+            "choose it with --row N, or look at all of them with --words"
+        )
+    if row is not None and row > len(documents):
+        raise DataError(
+            f"--row must be at most {len(documents):,}, the documents of {documents.source}, "
+            f"got {row:,}"
+        )
+    return documents.select([(row or 1) - 1])
+
+
+def _survey(
+    classifier: Classifier,
+    documents: Documents,
+    minimum: int,
+    top: int,
+    plot: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    with progress_bar("reading", len(documents)) as progress:
+        survey = survey_documents(
+            classifier, documents, minimum=minimum, top=top, progress=progress
+        )
+    if plot is not None:
+        from laconic.explain.plot import write_plot
+
+        say(f"{write_plot(survey, plot)} holds the plot")
+    if as_json:
+        print_json(survey.to_dict())
+    else:
+        print_table(_tables(survey))
+
+
+def _tables(survey: Survey) -> RenderableType:
+    parts: list[RenderableType] = [_blocks(survey)]
+    if not survey.removes:
+        parts.append(Text("\nthis model takes no token away: every word that is read gets through"))
+        return Group(*parts)
+    which = "of the data" if survey.by == "label" else "as predicted"
+    parts.append(
+        Text(
+            f"\nWords by class ({which}) that were read at least {survey.minimum} times: the share "
+            "of the blocks that saw them (mean of occurrences and heads), and how often they occur."
+        )
+    )
+    for each in survey.classes:
+        parts += [Text(""), _words(each)]
+    return Group(*parts)
+
+
+def _blocks(survey: Survey) -> Table:
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for name in ("block", "tokens in", "keys", "tokens on", "keys, of read", "on, of read"):
+        table.add_column(name, justify="right")
+    for block in survey.blocks:
+        name = f"{block.layer + 1}" + (" combines" if block.kind == "combine" else "")
+        figures = [f"{value:,.1f}" for value in (block.entered, block.keys, block.left)]
+        shares = [f"{value / max(survey.tokens, 1e-9):.1%}" for value in (block.keys, block.left)]
+        table.add_row(name, *figures, *shares)
+    return table
+
+
+def _words(words: ClassWords) -> Table:
+    title = Text(
+        f"{words.label}: {count(words.documents, 'document')}, all words {words.stayed:.1%}", "bold"
+    )
+    table = Table(box=None, title=title, title_justify="left", padding=(0, 2, 0, 0))
+    for name in ("stays longest", "", "", "leaves first", "", ""):
+        table.add_column(name, justify="left" if name else "right")
+    for most, least in zip(words.most, words.least, strict=True):
+        cells = []
+        for each in (most, least):
+            cells += [Text(each.word), f"{each.stayed:.1%}", f"{each.count:,}"]
+        table.add_row(*cells)
+    if not words.most:
+        table.add_row("no word occurs often enough")
+    return table

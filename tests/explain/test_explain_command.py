@@ -1,0 +1,83 @@
+"""The verb: what it reads, what it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from explain_models import TEXT, make
+from typer.testing import CliRunner
+
+from laconic.cli import app
+
+
+@pytest.fixture(scope="module")
+def model(pieces, tmp_path_factory):
+    return make(pieces, "topk", keep=0.4, at=1).save(tmp_path_factory.mktemp("models") / "model")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "data.jsonl"
+    rows = [{"text": TEXT, "label": "one"}, {"text": "the cat", "label": "two"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows * 5), "utf-8")
+    return path
+
+
+def run(*arguments, stdin=None):
+    runner = CliRunner(env={"COLUMNS": "120", "TERM": "dumb", "NO_COLOR": "1"})
+    result = runner.invoke(app, ["explain", *map(str, arguments)], input=stdin)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_a_text_file_a_row_and_standard_input_are_the_same_document(model, data, tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, "utf-8")
+    told = [
+        json.loads(result.stdout)
+        for result in (
+            run(model, path, "--json"),
+            run(model, data, "--row", 3, "--json"),
+            run(model, "--json", stdin=TEXT),
+        )
+    ]
+    assert told[0] == told[1] == told[2] and told[0]["texts"] == [TEXT]
+    printed = run(model, path)
+    assert printed.exit_code == 0 and "model (topk)" in printed.stdout
+
+
+def test_a_page_is_written_and_two_models_stand_in_it(model, data, tmp_path):
+    page = tmp_path / "page.html"
+    result = run(model, data, "--row", 2, "--against", model, "--html", page)
+    assert result.exit_code == 0 and result.stdout == "" and "holds the page" in result.stderr
+    assert page.read_text("utf-8").count('class="panel"') == 2
+    both = json.loads(run(model, data, "--row", 2, "--against", model, "--json").stdout)
+    assert both[0] == both[1]
+
+
+def test_words_of_a_data_set(model, data, tmp_path):
+    pytest.importorskip("matplotlib")
+    plot = tmp_path / "plot.png"
+    printed = run(model, data, "--words", "--plot", plot)
+    assert printed.exit_code == 0 and plot.stat().st_size > 0
+    assert "one: 5 documents" in printed.stdout and "leaves first" in printed.stdout
+    told = json.loads(run(model, data, "--words", "--json", "--top", 3).stdout)
+    assert told["documents"] == 10 and len(told["classes"][0]["most"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        ((), 1, "choose it with --row N"),
+        (("--row", 11), 1, "--row must be at most 10"),
+        (("--row", 1, "--words"), 2, "--row is for one document"),
+        (("--plot", "x.png"), 2, "give --words with it"),
+        (("--row", 1, "--html", "nowhere/page.html"), 1, "choose another place"),
+    ],
+)
+def test_what_it_refuses(model, data, options, code, said):
+    result = run(model, data, *options)
+    assert result.exit_code == code and said in " ".join(result.stderr.replace("│", " ").split())
+    assert "Traceback" not in result.stderr

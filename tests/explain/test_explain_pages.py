@@ -1,0 +1,112 @@
+"""What is shown: the terminal with and without colours, and a page that needs nothing else."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import re
+
+import pytest
+from explain_models import TEXT, make
+from rich.console import Console
+
+from laconic.errors import LaconicWarning, OutputError
+from laconic.explain import explain_document, to_html, write_html
+from laconic.explain.terminal import render_many
+
+MARKS = re.compile(r"[₀₁₂₃₄₅₆₇₈₉⟦⟧]")
+
+
+def shown(explanations, width=200, **options) -> str:
+    console = Console(file=io.StringIO(), width=width, **options)
+    console.print(render_many(explanations, console))
+    return console.file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def told(pieces):
+    return explain_document(make(pieces, "topk", keep=0.4, at=1), TEXT)
+
+
+def test_without_colours_marks_say_how_far_words_got(told):
+    text = shown([told], no_color=True)
+    assert "\x1b[4" not in text.replace("\x1b[1", "")
+    assert all(line in MARKS.sub("", text) for line in TEXT.splitlines())
+    for word in told.words:
+        if round(word.reached) == 2:
+            assert word.text + "₂" in text
+    assert "word₂: seen by 2 of 4 blocks" in text
+    assert any(round(word.reached) == 2 for word in told.words)
+
+
+def test_with_colours_the_text_is_bare(told):
+    text = shown([told], force_terminal=True, color_system="truecolor", no_color=False)
+    bare = re.sub(r"\x1b\[[\d;]*m", "", text)
+    assert all(line in bare for line in TEXT.splitlines())
+    assert "48;2;31;95;168" in text and "48;2;169;200;234" in text
+
+
+def test_what_was_never_read_stands_in_brackets(pieces):
+    with pytest.warns(LaconicWarning):
+        told = explain_document(make(pieces, "topk", keep=0.4, at=1, max_length=8), TEXT)
+    text = shown([told], no_color=True)
+    assert "⟦(un\nplayed) goodly film.⟧" in re.sub(r" +\n", "\n", text)
+    assert "were never read" in text
+
+
+def test_texts_cannot_steer_the_terminal(pieces):
+    told = explain_document(make(pieces), "the \x1b[31mcat\x07 [bold]sat[/bold]")
+    text = shown([told], no_color=True)
+    assert "\x1b[31m" not in text and "\x07" not in text and "[bold]sat[/bold]" in text
+
+
+def test_two_models_stand_side_by_side_where_there_is_room(pieces, told):
+    other = explain_document(make(pieces), TEXT, name="other")
+    wide, narrow = (shown([told, other], width=width, no_color=True) for width in (160, 60))
+    first = wide.splitlines()[0]
+    assert "topk" in first and "other (dense)" in first
+    assert "other (dense)" not in narrow.splitlines()[0] and "other (dense)" in narrow
+
+
+def test_the_page_holds_the_text_and_needs_nothing_else(told):
+    page = to_html([told])
+    assert not re.search(r"https?://|<link|@import|src=", page)
+    body = re.search(r'<div class="text">(.*?)</div>', page, re.DOTALL)[1]
+    assert html.unescape(re.sub(r"<[^>]*>", "", body)) == TEXT
+    data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', page)[1])
+    assert len(data["words"]) == len(told.words)
+    for word, facts in zip(told.words, data["words"], strict=True):
+        assert facts["k"] == pytest.approx([word.keys(block) for block in range(4)], abs=1e-3)
+        assert facts["s"][1] == pytest.approx(word.score(1), abs=1e-3)
+        assert facts["p"] == [token.piece for token in word.tokens]
+
+
+@pytest.mark.parametrize("method", ["focus-pfc", "tome"])
+def test_groups_are_in_the_page(pieces, method):
+    told = explain_document(make(pieces, method), TEXT)
+    page = to_html([told])
+    words = json.loads(re.search(r'<script type="application/json">(.*?)</script>', page)[1])[
+        "words"
+    ]
+    if method == "focus-pfc":
+        assert all(facts["g"] for facts in words)
+    else:
+        merged = [(number, f) for number, f in enumerate(words) if f["a"]]
+        assert merged and all(f["m"] is None or 0 <= f["m"] < len(words) for _, f in merged)
+
+
+def test_texts_and_labels_cannot_become_markup(pieces):
+    classifier = make(pieces)
+    classifier.model.config.id2label = {0: "<i>one</i>", 1: "two", 2: "three"}
+    text = 'the </script><script>alert("cat")</script> & <b>'
+    page = to_html([explain_document(classifier, text)])
+    assert "<script>alert" not in page and "<i>one" not in page and "<b>" not in page
+    assert "&lt;i&gt;one&lt;/i&gt;" in page
+
+
+def test_two_models_are_two_panels(pieces, told, tmp_path):
+    path = write_html([told, explain_document(make(pieces), TEXT)], tmp_path / "page.html")
+    assert path.read_text("utf-8").count('class="panel"') == 2
+    with pytest.raises(OutputError, match="choose another place"):
+        write_html([told], tmp_path / "nowhere" / "page.html")

@@ -1,0 +1,94 @@
+"""Cards beside saved models: the Hub can read them, they say what is true, and ours alone go."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from huggingface_hub import ModelCard
+
+from laconic import Classifier, TrainingSettings
+from laconic.data import Documents
+from laconic.errors import LaconicWarning
+from words import LABELS, labelled, save_encoder
+
+QUICK = TrainingSettings(epochs=1, learning_rate=5e-3, batch_tokens=256, seed=7)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return save_encoder(tmp_path_factory.mktemp("encoder"), num_hidden_layers=4)
+
+
+@pytest.fixture
+def trained(encoder):
+    return Classifier(encoder, max_length=32).fit(*labelled(45), settings=QUICK)
+
+
+def test_the_card_says_what_the_model_is(trained, encoder, tmp_path):
+    card = ModelCard.load(trained.save(tmp_path / "my-model") / "README.md")
+    data = card.data.to_dict()
+    assert data["library_name"] == "laconic" and data["pipeline_tag"] == "text-classification"
+    assert {"laconic", "focus-pfc"} <= set(data["tags"])
+    # A directory of this machine is no name for anybody else.
+    assert "base_model" not in data and str(encoder) not in card.content
+    assert "# my-model" in card.text and 'from_pretrained("my-model/")' in card.text
+    assert all(f"`{label}`" in card.text for label in LABELS)
+    assert "at most 32 tokens" in card.text and "seed 7" in card.text
+    assert all(f"`{kind}`" in card.text for kind in ("drop-keys", "combine", "fuzzy-ratio"))
+    assert "not evaluated" in card.text and "model-index" not in data
+
+
+def test_a_name_of_the_hub_is_the_base_model(trained, tmp_path):
+    trained.source = "someone/some-encoder"
+    card = ModelCard.load(trained.save(tmp_path) / "README.md")
+    assert card.data.base_model == "someone/some-encoder"
+
+
+def test_what_was_evaluated_stands_in_the_card(trained, tmp_path):
+    metrics = trained.evaluate(Documents.from_lists(*labelled(12, seed=2)))
+    card = ModelCard.load(trained.save(tmp_path) / "README.md")
+    results = {each.metric_type: each.metric_value for each in card.data.eval_results}
+    assert results == pytest.approx(metrics, abs=1e-6)
+    assert f"| accuracy | {metrics['accuracy']:.4f} |" in card.text
+    assert "12 documents of `the given texts`" in card.text
+
+
+def test_figures_of_one_budget_are_not_those_of_another(encoder, tmp_path):
+    classifier = Classifier(encoder, method="lat").fit(*labelled(45), settings=QUICK)
+    classifier.evaluate(Documents.from_lists(*labelled(12, seed=2)))
+    other = classifier.with_options(keep=0.9)
+    assert classifier.evaluation is not None and other.evaluation is None
+
+
+def test_our_card_is_written_again_and_anybody_elses_is_kept(trained, tmp_path):
+    path = trained.save(tmp_path) / "README.md"
+    trained.evaluate(Documents.from_lists(*labelled(12, seed=2)))
+    trained.save(tmp_path)
+    assert "| accuracy |" in path.read_text("utf-8")
+    for changed in (path.read_text("utf-8") + "\nMy own words.\n", "# Mine\n"):
+        path.write_text(changed, "utf-8")
+        with pytest.warns(LaconicWarning, match="is kept as it is"):
+            trained.save(tmp_path)
+        with pytest.warns(LaconicWarning, match="is kept as it is"):
+            trained.save_card(tmp_path)
+        assert path.read_text("utf-8") == changed
+        assert json.loads((tmp_path / "training.json").read_text("utf-8"))
+
+
+def test_labels_cannot_break_the_metadata(encoder, tmp_path):
+    texts, labels = labelled(30)
+    odd = {LABELS[0]: "---\nx: [", LABELS[1]: "`a`|b", LABELS[2]: "ü: {"}
+    classifier = Classifier(encoder, method="topk")
+    classifier.fit(texts, [odd[label] for label in labels], settings=QUICK)
+    card = ModelCard.load(classifier.save(tmp_path) / "README.md")
+    assert card.data.library_name == "laconic"
+
+
+@pytest.mark.parametrize("kind", ["regression", "several"])
+def test_other_kinds_of_labels(encoder, tmp_path, kind):
+    texts, labels = labelled(30)
+    wanted = [float(len(text)) for text in texts] if kind == "regression" else [[x] for x in labels]
+    classifier = Classifier(encoder, method="topk").fit(texts, wanted, settings=QUICK)
+    card = ModelCard.load(classifier.save(tmp_path) / "README.md")
+    assert ("predicts a number" if kind == "regression" else "any number of labels") in card.text
