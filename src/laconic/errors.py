@@ -10,6 +10,7 @@ one sentence that says what was expected, what was got, and what to do.
     ├── ModelError          a checkpoint or a model directory that cannot be used
     ├── DeviceError         a device that is not there
     ├── TrainingError       a training run that cannot start or go on
+    ├── ScoringError        a scoring run that is not the one begun, or whose workers die
     └── MissingExtraError   an optional dependency that is not installed
 
     LaconicWarning          something was changed, ignored or left out; said once, with counts
@@ -29,6 +30,7 @@ __all__ = [
     "ModelError",
     "OutputError",
     "PlanError",
+    "ScoringError",
     "TrainingError",
     "require",
 ]
@@ -60,6 +62,10 @@ class DeviceError(LaconicError, RuntimeError):
 
 class TrainingError(LaconicError, RuntimeError):
     """A training run that cannot start, or that cannot go on."""
+
+
+class ScoringError(LaconicError, RuntimeError):
+    """A scoring run that is not the one that was begun, or whose workers die."""
 
 
 class MissingExtraError(LaconicError, ImportError):

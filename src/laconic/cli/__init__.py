@@ -18,6 +18,7 @@ from laconic.cli.group import LaconicGroup
 from laconic.cli.info import info
 from laconic.cli.methods import methods
 from laconic.cli.predict import predict
+from laconic.cli.score import score
 from laconic.cli.train import train
 
 __all__ = ["app", "main"]
@@ -75,6 +76,12 @@ app.command(
         "echo 'one document' | laconic predict model/",
     )
 )(predict)
+app.command(
+    epilog=_example(
+        "laconic score model/ 'in/*.parquet' out/ --id-column id",
+        "laconic score model/ in/ out/ --workers 4 --probabilities",
+    )
+)(score)
 app.command(
     cls=BenchCommand,
     epilog=_example(
