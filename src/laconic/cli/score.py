@@ -59,6 +59,17 @@ ShardRows = Annotated[
     ),
 ]
 
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        help="Do it on a Ray cluster: its address, auto, or local.",
+        metavar="ADDRESS",
+        show_default="processes of this machine",
+        rich_help_panel=o.OUTPUT,
+    ),
+]
+
 
 def score(
     model: o.TrainedModel,
@@ -72,6 +83,7 @@ def score(
     probabilities: o.Probabilities = False,
     workers: Workers = None,
     shard_rows: ShardRows = 10_000,
+    ray: Ray = None,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
     batch_tokens: o.BatchTokens = None,
@@ -104,6 +116,7 @@ def score(
             workers=workers,
             shard_rows=shard_rows,
             overwrite=overwrite,
+            ray=ray,
             progress=progress,
         )
     before = f", {count(summary.resumed, 'row')} of them by earlier runs" if summary.resumed else ""

@@ -18,6 +18,7 @@ from laconic.errors import DataError, LaconicWarning, OutputError, ScoringError
 from laconic.score.manifest import fingerprint_model, make_manifest, settle, write_json
 from laconic.score.parts import BAD, SUMMARY, Count, claim, finished
 from laconic.score.pool import run_pool
+from laconic.score.ray_pool import run_ray
 from laconic.score.shards import Input, cut_shards, find_inputs
 from laconic.score.worker import SOURCE, Job
 
@@ -81,6 +82,7 @@ def score(
     workers: int | None = None,
     shard_rows: int = 10_000,
     overwrite: bool = False,
+    ray: str | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Summary:
     """Label the rows of Parquet files, in worker processes, and go on where a killed run was.
@@ -103,6 +105,8 @@ def score(
         workers: processes, each with a copy of the model and a share of the cores; by default one
             a core on CPUs, and one on a GPU.
         shard_rows: most rows of a part, which are repeated where a run is killed.
+        ray: the address of a Ray cluster to do it on, every node of which must see the model, the
+            inputs and `out` by the same paths; see `laconic.score.ray_pool`.
         overwrite: remove a run that was begun in `out`, and begin anew.
         progress: called as rows are done.
 
@@ -143,13 +147,17 @@ def score(
             files,
         )
         settle(out, manifest)
-        job = Job(str(model), str(out), manifest["fingerprint"], decisive | machine)
+        # Absolute, since the processes of a cluster stand elsewhere.
+        job = Job(_locate(model), str(out.absolute()), manifest["fingerprint"], decisive | machine)
         shards = cut_shards(files, shard_rows)
         counts = finished(out, shards, job.run)
         resumed = sum(count.rows for count in counts.values())
         tell = _Teller(sum(shard.rows for shard in shards), resumed, progress)
         left = [shard for shard in shards if shard.number not in counts]
-        counts |= run_pool(job, left, workers, tell)
+        if ray is None:
+            counts |= run_pool(job, left, workers, tell)
+        else:
+            counts |= run_ray(job, left, ray, workers, tell)
         total = sum(counts.values(), Count())
         _warn_at_the_end(total, out)
         summary = Summary(
@@ -163,6 +171,11 @@ def _version() -> str:
     from laconic import __version__
 
     return __version__
+
+
+def _locate(model: str | Path) -> str:
+    """A directory by its absolute path, a Hub name as it is."""
+    return str(Path(model).absolute()) if Path(model).is_dir() else str(model)
 
 
 def _check_places(files: Sequence[Input], out: Path) -> None:
