@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
@@ -48,6 +50,19 @@ def test_large_cells_make_small_chunks(tmp_path):
     (shard,) = cut_shards(find_inputs([str(tmp_path)]), 1000)
     sizes = [chunk.num_rows for chunk in read_chunks(shard, ["text"])]
     assert sizes == [256, 256, 88]
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    # 40 MB that do not compress, in a single row group.
+    texts = [os.urandom(1000).hex() for _ in range(20_000)]
+    parquet.write_table(pa.table({"text": texts}), tmp_path / "a.parquet", row_group_size=20_000)
+    del texts
+    before = pa.total_allocated_bytes()
+    most = 0
+    for shard in cut_shards(find_inputs([str(tmp_path)]), 8000):
+        for _ in read_chunks(shard, ["text"]):
+            most = max(most, pa.total_allocated_bytes() - before)
+    assert most < 16 << 20
 
 
 def test_patterns_name_files_by_what_they_share(tmp_path):

@@ -15,6 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from laconic.errors import LaconicError, LaconicWarning, ScoringError, require
 from laconic.score.parts import Count, finished
 from laconic.score.pool import Teller
@@ -87,8 +89,6 @@ class _Actor:
         self.predictor = Predictor(job.model, threads=None if on_gpu else 1, **job.options)
 
     def __call__(self, batch: Any) -> Any:
-        import pyarrow as pa
-
         rows = []
         for position in batch["position"].to_pylist():
             shard = self.shards[position]
