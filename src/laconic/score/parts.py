@@ -174,9 +174,9 @@ def _lock(descriptor: int) -> bool:
 
 
 def clear(out: Path) -> None:
-    """Remove what a run left: the manifest first, so that a half removed run is none."""
-    for name in (MANIFEST, SUMMARY):
-        (out / name).unlink(missing_ok=True)
+    """Remove what a run left: the manifest last, so that a half removed run is one to go on with."""
+    (out / SUMMARY).unlink(missing_ok=True)
     for part in out.glob("part-*.parquet"):
         part.unlink()
     shutil.rmtree(out / BAD, ignore_errors=True)
+    (out / MANIFEST).unlink(missing_ok=True)
