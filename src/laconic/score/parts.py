@@ -174,7 +174,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def clear(out: Path) -> None:
-    """Remove what a run left: the manifest last, so that a half removed run is one to go on with."""
+    """Remove what a run left, the manifest last: half removed, it can still go on or be removed."""
     (out / SUMMARY).unlink(missing_ok=True)
     for part in out.glob("part-*.parquet"):
         part.unlink()
