@@ -6,6 +6,7 @@ was killed is taken as out of memory: its successor gets half of the token budge
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -126,10 +127,9 @@ class _Pool:
 
     def _send(self, worker: _Worker) -> None:
         worker.rows = 0
-        try:
+        # Where it has died, that is noticed when we listen to it.
+        with contextlib.suppress(OSError):
             worker.pipe.send(worker.shard)
-        except OSError:
-            pass  # it has died, which is noticed when we listen to it
 
     def _listen(self, worker: _Worker) -> None:
         try:
@@ -157,8 +157,10 @@ class _Pool:
             self._send(worker)
             return
         self.workers.remove(worker)
-        worker.pipe.close()  # which ends it
+        with contextlib.suppress(OSError):
+            worker.pipe.send(None)
         worker.process.join()
+        worker.pipe.close()
 
     def _bury(self, worker: _Worker) -> None:
         """Replace a worker that died, and do its shard again."""

@@ -95,7 +95,7 @@ def _with_source(table: pa.Table, shard: Shard, first: int) -> pa.Table:
 
 
 def work(pipe: connection.Connection, job: Job, threads: int | None) -> None:
-    """Score shards that come through a pipe, until it closes; the body of a worker process.
+    """Score shards that come through a pipe, until None comes; the body of a worker process.
 
     What is sent back are pairs: `("ready", budget)`, `("rows", number)`, `("budget", tokens)`,
     `("warning", text)`, `("done", count)`, and `("failed", exception)`.
@@ -111,8 +111,7 @@ def work(pipe: connection.Connection, job: Job, threads: int | None) -> None:
     try:
         predictor = Predictor(job.model, threads=threads, **job.options)
         pipe.send(("ready", predictor.classifier.batch_tokens))
-        while True:
-            shard = pipe.recv()
+        while (shard := pipe.recv()) is not None:
             counted = score_shard(predictor, shard, job, lambda rows: pipe.send(("rows", rows)))
             pipe.send(("budget", predictor.classifier.batch_tokens))
             pipe.send(("done", counted))
