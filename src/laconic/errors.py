@@ -12,6 +12,7 @@ one sentence that says what was expected, what was got, and what to do.
     ├── TrainingError       a training run that cannot start or go on
     ├── ExportError         a model that cannot be exported, or an export that differs from it
     ├── ServeError          a server that cannot start
+    ├── ScoringError        a scoring run that is not the one begun, or whose workers die
     └── MissingExtraError   an optional dependency that is not installed
 
     LaconicWarning          something was changed, ignored or left out; said once, with counts
@@ -33,6 +34,7 @@ __all__ = [
     "OutputError",
     "PlanError",
     "ServeError",
+    "ScoringError",
     "TrainingError",
     "require",
 ]
@@ -72,6 +74,10 @@ class ExportError(LaconicError, RuntimeError):
 
 class ServeError(LaconicError, RuntimeError):
     """A server that cannot start: a port that is taken, or limits that exclude each other."""
+
+
+class ScoringError(LaconicError, RuntimeError):
+    """A scoring run that is not the one that was begun, or whose workers die."""
 
 
 class MissingExtraError(LaconicError, ImportError):

@@ -20,6 +20,7 @@ from laconic.cli.group import LaconicGroup
 from laconic.cli.info import info
 from laconic.cli.methods import methods
 from laconic.cli.predict import predict
+from laconic.cli.score import score
 from laconic.cli.serve import serve
 from laconic.cli.train import train
 
@@ -85,6 +86,12 @@ app.command(
         "laconic explain model/ test.csv --words",
     )
 )(explain)
+app.command(
+    epilog=_example(
+        "laconic score model/ 'in/*.parquet' out/ --id-column id",
+        "laconic score model/ in/ out/ --workers 4 --probabilities",
+    )
+)(score)
 app.command(
     cls=BenchCommand,
     epilog=_example(

@@ -24,6 +24,7 @@ __all__ = [
     "print_table",
     "progress_bar",
     "quiet_libraries",
+    "rate_bar",
     "say",
     "stage_bar",
     "stdout_console",
@@ -90,6 +91,21 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     ) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.advance(task, done)
+
+
+@contextlib.contextmanager
+def rate_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Draw a bar on a terminal whose speed and time left are told by whoever does the work.
+
+    Yields:
+        A function to call with how much is done, of how much, and what stands behind the bar.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TextColumn("{task.fields[note]}"), console=_stderr, transient=True
+    ) as bar:
+        task = bar.add_task(what, total=None, note="")
+        yield lambda done, total, note: bar.update(task, completed=done, total=total, note=note)
 
 
 @contextlib.contextmanager

@@ -16,10 +16,9 @@ from laconic.cli.outputs import write_standard_output
 from laconic.cli.reading import read
 from laconic.cli.trained import at_budget, load_trained
 from laconic.data import Documents, check_output, write_table
+from laconic.score.columns import DIGITS, prediction_columns
 
 __all__ = ["predict"]
-
-_DIGITS = 6  # what float32 can hold of a probability; more would be noise
 
 
 def predict(
@@ -60,42 +59,19 @@ def predict(
     if data == "-" and out is None:
         _print_one(classifier, logits, as_json=json)
         return
-    columns = _columns(classifier, logits, probabilities)
+    columns = prediction_columns(classifier, logits, every=probabilities)
     if out is None:
         write_standard_output(data, documents.table, columns, json_lines=json)
     else:
         _write(out, documents, columns, overwrite)
 
 
-def _columns(classifier: Classifier, logits: np.ndarray, every: bool) -> dict[str, Any]:
-    decided = classifier.decide(logits)
-    if classifier.label_space.problem_type == "regression" and not every:
-        return {"prediction": [round(value, _DIGITS) for value in decided]}
-    shares = classifier.probabilities(logits).astype(np.float64).round(_DIGITS)
-    columns: dict[str, Any] = {"label": decided, "score": _scores(classifier, decided, shares)}
-    if every:
-        names = classifier.classes_
-        columns |= {f"probability_{name}": shares[:, i] for i, name in enumerate(names)}
-    return columns
-
-
-def _scores(classifier: Classifier, decided: list[Any], shares: np.ndarray) -> list[Any]:
-    """The probability of each label that was decided for."""
-    place = classifier.label_space.label2id
-    if classifier.label_space.problem_type == "multi_label_classification":
-        return [
-            [float(row[place[name]]) for name in names]
-            for names, row in zip(decided, shares, strict=True)
-        ]
-    return [float(row[place[name]]) for name, row in zip(decided, shares, strict=True)]
-
-
 def _print_one(classifier: Classifier, logits: np.ndarray, *, as_json: bool) -> None:
     """Print what was decided for one document: label and score, a line for each label."""
-    columns = {name: values[0] for name, values in _columns(classifier, logits, False).items()}
+    columns = {name: values[0] for name, values in prediction_columns(classifier, logits).items()}
     if as_json:
         if "label" in columns:
-            shares = classifier.probabilities(logits)[0].astype(np.float64).round(_DIGITS).tolist()
+            shares = classifier.probabilities(logits)[0].astype(np.float64).round(DIGITS).tolist()
             columns["scores"] = dict(zip(classifier.classes_, shares, strict=True))
         print_json(columns)
     elif "prediction" in columns:

@@ -1,0 +1,57 @@
+"""A tiny model that nobody trained, since its decisions do not matter, and Parquet files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+
+from laconic.model import from_encoder
+from words import LABELS, labelled, save_encoder, tokenizer
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> str:
+    """A model directory: three labels, tokens dropped."""
+    return make_model(tmp_path_factory, "topk")
+
+
+@pytest.fixture(scope="session")
+def several(tmp_path_factory) -> str:
+    """One of which several labels may hold."""
+    problem = "multi_label_classification"
+    return make_model(tmp_path_factory, "dense", problem_type=problem)
+
+
+@pytest.fixture(scope="session")
+def regression(tmp_path_factory) -> str:
+    """One that tells a number."""
+    one = {"id2label": {0: "size"}, "problem_type": "regression"}
+    return make_model(tmp_path_factory, "dense", **one)
+
+
+def make_model(factory, plan: str, **options) -> str:
+    encoder = save_encoder(factory.mktemp("encoder"))
+    options = {"id2label": dict(enumerate(LABELS))} | options
+    folder = factory.mktemp("models") / "model"
+    from_encoder(str(encoder), plan=plan, **options).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write rows with ids to `in/<name>`, in row groups of 7."""
+
+    def save(name: str, count: int, *, seed: int = 0, texts: list | None = None) -> Path:
+        texts = labelled(count, seed=seed)[0] if texts is None else texts
+        folder = tmp_path / "in"
+        folder.mkdir(exist_ok=True)
+        ids = [f"{name}-{number}" for number in range(len(texts))]
+        table = pa.table({"id": ids, "text": texts})
+        parquet.write_table(table, folder / name, row_group_size=7)
+        return folder / name
+
+    return save

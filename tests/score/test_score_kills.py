@@ -1,0 +1,114 @@
+"""Killed at any moment and started again, a run ends as if nobody had touched it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as parquet
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROWS, SHARD_ROWS, KILLS = 6000, 10, 3
+
+
+def command(model: str, inputs: Path, out: Path) -> list[str]:
+    machine = ["--device", "cpu", "--workers", "2", "--shard-rows", str(SHARD_ROWS)]
+    words = [model, str(inputs), str(out), "--id-column", "id", *machine]
+    return [sys.executable, "-m", "laconic", "score", *words]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "200"}
+
+
+def wait_for_part(process: subprocess.Popen, out: Path, before: int) -> bool:
+    """Whether the process wrote a part before it ended."""
+    deadline = time.monotonic() + 300
+    while process.poll() is None and time.monotonic() < deadline:
+        if len(list(out.glob("part-*.parquet"))) > before:
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def write_inputs(write) -> None:
+    write("a.parquet", ROWS // 2)
+    texts = [None if n % 17 == 0 else f"cat word{n % 40}" for n in range(ROWS // 2)]
+    write("b.parquet", ROWS // 2, texts=texts)
+
+
+def check_same(whole: Path, broken: Path) -> None:
+    """The same files with the same rows, every row of the inputs once, and nothing else."""
+    for folder in (".", "_bad"):
+        names = sorted(path.name for path in (whole / folder).glob("*.parquet"))
+        assert names and names == sorted(p.name for p in (broken / folder).glob("*.parquet"))
+        for name in names:
+            one, two = whole / folder / name, broken / folder / name
+            assert parquet.read_table(one).equals(parquet.read_table(two), check_metadata=True)
+    rows = parquet.read_table(broken).to_pylist() + parquet.read_table(broken / "_bad").to_pylist()
+    places = sorted((row["source_file"], row["source_row"]) for row in rows)
+    files = ("a.parquet", "b.parquet")
+    assert places == [(name, n + 1) for name in files for n in range(ROWS // 2)]
+    assert (whole / "_summary.json").read_text() == (broken / "_summary.json").read_text()
+    assert not [path for path in broken.rglob(".*")]
+
+
+def test_killed_at_thirty_moments_it_ends_the_same(model, write, tmp_path):
+    write_inputs(write)
+    script = [sys.executable, str(Path(__file__).with_name("killing.py"))]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for out, kills in ((whole, 0), (broken, 30)):
+        words = [model, str(tmp_path / "in"), str(out), str(kills), "0"]
+        done = subprocess.run([*script, *words], env=environment(), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    # A run may have ended before its kill came, but most must not have.
+    assert int(done.stdout) >= 10
+    check_same(whole, broken)
+
+
+def test_the_command_is_killed_and_ends_the_same(model, write, tmp_path):
+    write_inputs(write)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    settings = {"env": environment(), "stderr": subprocess.PIPE, "text": True}
+    done = subprocess.run(command(model, tmp_path / "in", whole), **settings)
+    assert done.returncode == 0, done.stderr
+    chance = random.Random(0)
+    for turn in range(KILLS):
+        before = len(list(broken.glob("part-*.parquet")))
+        run = command(model, tmp_path / "in", broken)
+        with subprocess.Popen(run, start_new_session=True, **settings) as process:
+            assert wait_for_part(process, broken, before)
+            time.sleep(chance.random() * 0.3)
+            (os.kill if turn % 2 else os.killpg)(process.pid, signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+    assert len(list(broken.glob("part-*.parquet"))) < ROWS // SHARD_ROWS
+    last = subprocess.run(command(model, tmp_path / "in", broken), **settings)
+    assert last.returncode == 0 and "by earlier runs" in last.stderr, last.stderr
+    check_same(whole, broken)
+
+
+def test_interrupted_it_says_so_and_leaves_no_worker(model, write, tmp_path):
+    write("a.parquet", ROWS)
+    out = tmp_path / "out"
+    settings = {"env": environment(), "stderr": subprocess.PIPE, "text": True}
+    run = command(model, tmp_path / "in", out)
+    with subprocess.Popen(run, start_new_session=True, **settings) as process:
+        assert wait_for_part(process, out, 0)
+        os.killpg(process.pid, signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in stderr, stderr
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail("processes of the run are still there")

@@ -1,0 +1,145 @@
+"""Every row gets a label or a reason; running out of memory makes batches smaller."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from laconic.errors import DataError, DeviceError, LaconicWarning
+from laconic.score import Predictor
+from laconic.score.cells import read_cells
+from words import labelled
+
+
+def test_labels_are_the_classifiers(model):
+    texts, _ = labelled(30)
+    predictor = Predictor(model, id_columns=["id"], probabilities=True, device="cpu")
+    result = predictor(pa.table({"text": texts, "id": range(30), "other": [0.5] * 30}))
+    expected = predictor.classifier.predict_proba(texts)
+    assert result["id"].to_pylist() == list(range(30))
+    assert result["label"].to_pylist() == predictor.classifier.predict(texts)
+    assert np.allclose(result["score"].to_numpy(), expected.max(1), atol=1e-6)
+    assert np.allclose(result["probability_music"].to_numpy(), expected[:, 1], atol=1e-6)
+    assert result.column_names[0] == "id" and "other" not in result.column_names
+    assert predictor.report.documents == 30
+
+
+def test_rows_without_text_have_a_reason(model):
+    predictor = Predictor(model, device="cpu")
+    result = predictor(pa.table({"text": ["cat", None, "rain", ""]}))
+    assert result["reason"].to_pylist() == [None, "null", None, "empty text"]
+    assert [label is None for label in result["label"].to_pylist()] == [False, True, False, True]
+    none = predictor(pa.table({"text": pa.array([None, None], pa.string())}))
+    assert none.schema == result.schema
+
+
+def test_of_pairs_both_are_looked_at(model):
+    predictor = Predictor(model, text_column="a", pair_column="b", device="cpu")
+    result = predictor(pa.table({"a": ["cat", None, "dog"], "b": ["dog", " ", None]}))
+    assert result["reason"].to_pylist() == [None, "a: null", "b: null"]
+
+
+def test_several_labels_and_numbers(several, regression):
+    table = pa.table({"text": ["cat", None, "piano drum"]})
+    result = Predictor(several, device="cpu")(table)
+    assert result.schema.field("label").type == pa.list_(pa.string())
+    assert result["label"][1].as_py() is None
+    assert [len(x or []) for x in result["label"].to_pylist()] == [
+        len(x or []) for x in result["score"].to_pylist()
+    ]
+    numbers = Predictor(regression, device="cpu")(table)
+    assert numbers.column_names == ["prediction", "reason"]
+    assert isinstance(numbers["prediction"][0].as_py(), float)
+
+
+def test_an_id_with_the_name_of_what_is_added_is_refused(model):
+    with pytest.raises(DataError, match="'label' is to be kept; rename it"):
+        Predictor(model, id_columns=["id", "label"], device="cpu")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
+)
+def test_out_of_memory_halves_the_budget(model, monkeypatch, error):
+    texts, _ = labelled(40)
+    predictor = Predictor(model, device="cpu", batch_tokens=256)
+    expected = predictor(pa.table({"text": texts}))
+    fail_over(predictor, 64, error, monkeypatch)
+    with pytest.warns(LaconicWarning) as said:
+        result = predictor(pa.table({"text": texts}))
+    assert [str(warning.message) for warning in said] == [
+        "memory ran out with 256 tokens in a batch; going on with 128",
+        "memory ran out with 128 tokens in a batch; going on with 64",
+    ]
+    assert result["label"] == expected["label"]
+    assert np.allclose(result["score"].to_numpy(), expected["score"].to_numpy(), atol=2e-6)
+    # It stays with what was found to fit.
+    assert predictor(pa.table({"text": texts})).equals(result)
+
+
+def test_a_document_that_does_not_fit_alone_is_an_error(model, monkeypatch):
+    predictor = Predictor(model, device="cpu", batch_tokens=64)
+    fail_over(predictor, 0, MemoryError(), monkeypatch)
+    with pytest.warns(LaconicWarning), pytest.raises(DeviceError, match="one document of"):
+        predictor(pa.table({"text": labelled(20)[0]}))
+
+
+def test_other_errors_are_not_taken_for_memory(model, monkeypatch):
+    predictor = Predictor(model, device="cpu")
+    fail_over(predictor, 0, RuntimeError("shapes do not match"), monkeypatch)
+    with pytest.raises(RuntimeError, match="shapes"):
+        predictor(pa.table({"text": ["cat"]}))
+
+
+def fail_over(predictor: Predictor, tokens: int, error: Exception, monkeypatch) -> None:
+    """Let the model fail on batches of more tokens, as if memory ended there."""
+    forward = predictor.classifier.model.forward
+
+    def limited(*args, **inputs):
+        if inputs["input_ids"].numel() > tokens:
+            raise error
+        return forward(*args, **inputs)
+
+    monkeypatch.setattr(predictor.classifier.model, "forward", limited)
+
+
+@pytest.mark.parametrize(
+    ("column", "reasons"),
+    [
+        (pa.array([1, None]), ["not a string (int)", "null"]),
+        (pa.array([b"cat", b"\xff"]), [None, "not UTF-8 (byte 0)"]),
+        (
+            pa.array([b"cat", b"a\xff"]).cast(pa.binary()).view(pa.string()),
+            [None, "not UTF-8 (byte 1)"],
+        ),
+        (pa.array(["cat", None]).dictionary_encode(), [None, "null"]),
+        (pa.array(["cat", "\n"], pa.large_string()), [None, "empty text"]),
+        (pa.nulls(2), ["null", "null"]),
+        (pa.array([["cat"], []]), ["not a string (list)", "not a string (list)"]),
+    ],
+)
+def test_reasons(column, reasons):
+    texts, found = read_cells(column, pa.field("text", column.type))
+    assert found == reasons
+    assert [text for text in texts if text] == ["cat"] * reasons.count(None)
+
+
+@given(st.lists(st.one_of(st.none(), st.text(), st.integers(), st.lists(st.text()))))
+def test_cells_kept_as_json_are_judged_one_by_one(cells):
+    column = pa.array([None if cell is None else json.dumps(cell) for cell in cells], pa.string())
+    field = pa.field("text", pa.string(), metadata={b"laconic": b"json"})
+    texts, reasons = read_cells(column, field)
+    for cell, text, reason in zip(cells, texts, reasons, strict=True):
+        good = isinstance(cell, str) and cell.strip() != ""
+        assert (text, reason is None) == (cell if good else None, good)

@@ -1,0 +1,203 @@
+"""Runs: what they write, what they go on with, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import pyarrow.parquet as parquet
+import pytest
+
+from laconic import Classifier
+from laconic.errors import DataError, LaconicWarning, OutputError, ScoringError
+from laconic.score import score
+from laconic.score.parts import claim
+from words import labelled
+
+MACHINE = {"device": "cpu", "workers": 2}
+
+
+def rows(out: Path) -> list[dict]:
+    return parquet.read_table(out).to_pylist()
+
+
+def test_a_run_labels_every_row(model, write, tmp_path):
+    write("a.parquet", 25)
+    write("b.parquet", 30, seed=1)
+    told = []
+    pattern = str(tmp_path / "in" / "*.parquet")
+    summary = score(
+        model,
+        pattern,
+        tmp_path / "out",
+        id_columns=["id"],
+        shard_rows=10,
+        progress=told.append,
+        **MACHINE,
+    )
+    assert (summary.rows, summary.bad, summary.shards, summary.resumed) == (55, 0, 6, 0)
+    found = rows(tmp_path / "out")
+    texts = labelled(25)[0] + labelled(30, seed=1)[0]
+    assert [row["label"] for row in found] == Classifier.from_pretrained(model).predict(texts)
+    expected = [("a.parquet", n + 1, f"a.parquet-{n}") for n in range(25)]
+    expected += [("b.parquet", n + 1, f"b.parquet-{n}") for n in range(30)]
+    assert [(row["source_file"], row["source_row"], row["id"]) for row in found] == expected
+    assert list(found[0]) == ["source_file", "source_row", "id", "label", "score"]
+    assert told[-1].rows == told[-1].total == 55
+    assert told[-1].rate > 0 and told[-1].seconds_left == 0
+    # Again, there is nothing to do, and nothing is touched.
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*")}
+    again = score(model, pattern, tmp_path / "out", id_columns=["id"], shard_rows=10, **MACHINE)
+    assert again.resumed == 55
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*")}
+
+
+def test_bad_rows_are_set_aside(model, write, tmp_path):
+    write("a.parquet", 4, texts=["cat", None, "", "dog"])
+    write("b.parquet", 2, texts=[" ", None])
+    with pytest.warns(LaconicWarning, match="4 of 6 rows have no label"):
+        summary = score(
+            model, tmp_path / "in", tmp_path / "out", id_columns=["id"], shard_rows=3, **MACHINE
+        )
+    assert summary.bad == 4
+    assert [row["source_row"] for row in rows(tmp_path / "out")] == [1, 4]
+    assert [tuple(row.values()) for row in rows(tmp_path / "out" / "_bad")] == [
+        ("a.parquet", 2, "a.parquet-1", "null"),
+        ("a.parquet", 3, "a.parquet-2", "empty text"),
+        ("b.parquet", 1, "b.parquet-0", "empty text"),
+        ("b.parquet", 2, "b.parquet-1", "null"),
+    ]
+
+
+def test_long_documents_are_counted_over_interruptions(model, write, tmp_path):
+    write("a.parquet", 2, texts=["cat " * 100, "dog"])
+    out = tmp_path / "out"
+    sentence = r"1 of 2 documents are over the limit, and 86 of 105 tokens were not read"
+    for _ in range(2):
+        with pytest.warns(LaconicWarning, match=sentence):
+            score(model, tmp_path / "in", out, max_length=16, shard_rows=1, **MACHINE)
+    assert json.loads((out / "_summary.json").read_text())["unread"] == 86
+
+
+def test_what_was_begun_is_the_only_run_that_goes_on(model, several, write, tmp_path):
+    write("a.parquet", 12)
+    write("b.parquet", 5)
+    out = tmp_path / "out"
+    score(model, tmp_path / "in", out, shard_rows=10, **MACHINE)
+
+    def refused(by: str = model, **options) -> str:
+        with pytest.raises(ScoringError, match="cannot go on, because") as raised:
+            score(by, tmp_path / "in", out, **{"shard_rows": 10, **MACHINE, **options})
+        return str(raised.value)
+
+    assert "max_length was null and is 20;" in refused(max_length=20)
+    assert 'id_columns was [] and is ["id"]' in refused(id_columns=["id"])
+    assert "shard_rows was 10 and is 11" in refused(shard_rows=11)
+    assert "the model is another one" in refused(several)
+    write("b.parquet", 5, seed=3)
+    assert "the input b.parquet changed" in refused()
+    os.rename(tmp_path / "in" / "b.parquet", tmp_path / "in" / "c.parquet")
+    message = refused()
+    assert "the input b.parquet is gone; the input c.parquet is new" in message
+    assert len(rows(out)) == 17
+    score(model, tmp_path / "in", out, shard_rows=3, overwrite=True, **MACHINE)
+    assert len(rows(out)) == 17 and len(list(out.glob("part-*"))) == 6
+
+
+def test_the_machine_may_change(model, write, tmp_path):
+    write("a.parquet", 12)
+    out = tmp_path / "out"
+    score(model, tmp_path / "in", out, shard_rows=5, device="cpu", workers=1, batch_tokens=64)
+    moved = tmp_path / "moved"
+    os.rename(tmp_path / "in", moved)
+    again = score(model, moved, out, shard_rows=5, device="cpu", workers=2, batch_tokens=128)
+    assert again.resumed == 12
+
+
+def test_a_part_that_is_not_whole_or_not_ours_is_done_again(model, write, tmp_path):
+    write("a.parquet", 12)
+    out = tmp_path / "out"
+    score(model, tmp_path / "in", out, shard_rows=5, **MACHINE)
+    whole = rows(out)
+    parts = sorted(out.glob("part-*"))
+    parts[0].write_bytes(parts[0].read_bytes()[:-20])
+    parquet.write_table(parquet.read_table(parts[1]).replace_schema_metadata({}), parts[1])
+    (out / ".part-000002.parquet-x.tmp").write_bytes(b"half")
+    summary = score(model, tmp_path / "in", out, shard_rows=5, **MACHINE)
+    assert summary.resumed == 2 and rows(out) == whole
+    assert not list(out.glob(".*"))
+
+
+def test_a_worker_that_is_killed_is_replaced(model, write, tmp_path):
+    write("a.parquet", 60)
+    killed = []
+
+    def kill(progress) -> None:
+        if not killed:
+            worker = multiprocessing.active_children()[0]
+            killed.append(worker.pid)
+            os.kill(worker.pid, signal.SIGKILL)
+
+    options = {"shard_rows": 20, "batch_tokens": 64, "device": "cpu", "workers": 1}
+    with pytest.warns(LaconicWarning, match="memory runs out.* done again with 32 tokens"):
+        score(model, tmp_path / "in", tmp_path / "out", progress=kill, **options)
+    assert killed
+    assert [row["source_row"] for row in rows(tmp_path / "out")] == list(range(1, 61))
+
+
+def test_a_worker_that_dies_again_and_again_is_an_error(model, write, tmp_path):
+    write("a.parquet", 10)
+
+    def kill(progress) -> None:
+        for worker in multiprocessing.active_children():
+            os.kill(worker.pid, signal.SIGKILL)
+
+    # Rows are told before the part is written, but the worker may be faster than the kill.
+    with pytest.warns(LaconicWarning), pytest.raises(ScoringError, match="3 times on a.parquet"):
+        for _ in range(20):
+            score(
+                model,
+                tmp_path / "in",
+                tmp_path / "out",
+                progress=kill,
+                overwrite=True,
+                device="cpu",
+                workers=1,
+            )
+
+
+def test_errors_of_a_worker_reach_the_caller(model, write, tmp_path):
+    write("a.parquet", 5)
+    with pytest.raises(DataError, match="rename it in the input"):
+        path = write("a.parquet", 5)
+        table = parquet.read_table(path).rename_columns(["label", "text"])
+        parquet.write_table(table, path)
+        score(model, path, tmp_path / "out", id_columns=["label"], **MACHINE)
+
+
+def test_what_cannot_be_begun(model, write, tmp_path):
+    path = write("a.parquet", 5)
+    out = tmp_path / "out"
+    with pytest.raises(OutputError, match="must not hold inputs"):
+        score(model, path, tmp_path / "in", **MACHINE)
+    with pytest.raises(DataError, match="no column 'nr' to keep"):
+        score(model, path, out, id_columns=["nr"], **MACHINE)
+    with pytest.raises(DataError, match="there is no column 'txt'"):
+        score(model, path, out, text_column="txt", **MACHINE)
+    assert not out.exists()
+    out.mkdir()
+    (out / "mine.txt").write_text("keep")
+    with pytest.raises(OutputError, match=r"holds no run \(mine.txt is there\)"):
+        score(model, path, out, overwrite=True, **MACHINE)
+    (out / "mine.txt").unlink()
+    with claim(out, overwrite=False), pytest.raises(ScoringError, match="another process"):
+        score(model, path, out, **MACHINE)
+    (out / "_manifest.json").write_text("[]")
+    with pytest.raises(ScoringError, match="cannot be read as the manifest"):
+        score(model, path, out, **MACHINE)
+    write("a.parquet", 0, texts=[])
+    with pytest.raises(DataError, match="hold no row"):
+        score(model, path, tmp_path / "other", **MACHINE)
