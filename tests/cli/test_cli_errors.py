@@ -90,7 +90,7 @@ CASES = [
     ("predict {model} {reviews} --out {}/no/out.csv", 1, "does not exist"),
     ("bench {reviews} --models {model} {model}", 1, "different names"),
     ("bench {reviews} --models {model} --baseline x", 1, "baseline"),
-    ("bench {reviews} --models {model} --stock", 1, "--head family"),
+    ("bench {reviews} --models {model} --stock", 1, "name the documents with --train"),
     ("bench --models {model} {reviews}", 2, "DATA"),
     ("serve {}/full --port 0", 1, "cannot be read"),
     ("serve {model} --port 99999", 1, "choose another with --port"),
