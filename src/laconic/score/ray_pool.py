@@ -8,6 +8,7 @@ shards to others, and a shard whose part is there is not done again.
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -75,6 +76,8 @@ def run_ray(
             for row in dataset.iter_rows():
                 for text in row["warnings"]:
                     tell.warn(text)
+                if row["failure"] is not None:
+                    raise pickle.loads(row["failure"])
                 counts[row["number"]] = Count(**row["count"])
                 tell.add(row["count"]["rows"])
     return counts
@@ -86,7 +89,12 @@ class _Actor:
     def __init__(self, job: Job, shards: Sequence[Shard], on_gpu: bool) -> None:
         self.job = job
         self.shards = shards
-        self.predictor = Predictor(job.model, threads=None if on_gpu else 1, **job.options)
+        # Ray would hand on what is raised here as text alone, so it is returned instead.
+        self.failure: LaconicError | None = None
+        try:
+            self.predictor = Predictor(job.model, threads=None if on_gpu else 1, **job.options)
+        except LaconicError as error:
+            self.failure = error
 
     def __call__(self, batch: Any) -> Any:
         rows = []
@@ -94,14 +102,26 @@ class _Actor:
             shard = self.shards[position]
             said: list[str] = []
             counted = finished(Path(self.job.out), [shard], self.job.run).get(shard.number)
-            if counted is None:
-                counted, said = self._score(shard)
-            rows.append({"number": shard.number, "count": asdict(counted), "warnings": said})
+            failure = self.failure
+            if counted is None and failure is None:
+                try:
+                    counted, said = self._score(shard)
+                except LaconicError as error:
+                    failure = error
+            rows.append(
+                {
+                    "number": shard.number,
+                    "count": asdict(counted or Count()),
+                    "warnings": said,
+                    "failure": None if counted else pickle.dumps(failure),
+                }
+            )
         # An empty list alone would have no type.
         fields = [
             ("number", pa.int64()),
             ("count", pa.struct([(name, pa.int64()) for name in asdict(Count())])),
             ("warnings", pa.list_(pa.string())),
+            ("failure", pa.binary()),
         ]
         return pa.Table.from_pylist(rows, pa.schema(fields))
 
@@ -136,16 +156,11 @@ def _connected(address: str) -> Iterator[Any]:
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """What an actor raised, instead of Ray's account of it."""
+    """One sentence in place of Ray's account of what went wrong."""
     ray = require("ray", "ray")
     try:
         yield
     except ray.exceptions.RayError as error:
-        inner: Any = error
-        while inner is not None and not isinstance(inner, LaconicError):
-            inner = getattr(inner, "cause", None) or inner.__cause__
-        if inner is not None:
-            raise inner from error
         raise ScoringError(
             f"the Ray cluster gave up: {str(error).strip().splitlines()[-1]}; run this again, "
             "which goes on where it was"
