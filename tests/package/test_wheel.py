@@ -78,10 +78,15 @@ def test_metadata_keeps_ranges_and_names_the_extras(distributions):
     assert metadata["Requires-Python"] == ">=3.11"
     assert set(metadata.get_all("Provides-Extra")) == {
         "all",
+        "bench",
         "demo",
+        "explain",
         "hub",
         "onnx",
+        "plot",
+        "ray",
         "serve",
+        "syntax",
         "train",
     }
     # Pins belong in constraints.txt: in the metadata they would quarrel with everybody else's.
