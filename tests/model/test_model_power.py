@@ -93,6 +93,15 @@ def test_parameters_stay_in_bounds_and_can_come_back():
     assert (retentions[0].grad < 0).all() and (retentions[1].grad < 0).all()
 
 
+def test_every_block_is_pushed_towards_the_target():
+    model, retentions = learned(target=0.1)
+    with torch.no_grad():
+        for retention in retentions:
+            retention.fill_(0.9)
+    model(**pad(tiny_ids(LENGTHS))).penalty.backward()
+    assert all((retention.grad > 0).all() for retention in retentions)
+
+
 def test_the_regularizer_weights_blocks_by_their_number():
     model, _ = learned(strength=0.0, regularizer=0.5)
     with torch.no_grad():

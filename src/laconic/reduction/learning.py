@@ -193,7 +193,11 @@ class LearnedShares(LearnedSelector):
         mask = self.masked(candidates, retention[place][:, None])
         left = None
         if candidates.expected is not None:
-            left = torch.minimum(candidates.expected, candidates.lengths * retention.mean())
+            # The running minimum in value; with its gradients, only the first block would ever be
+            # pushed down.
+            own = candidates.lengths * retention.mean()
+            least = torch.minimum(candidates.expected, own).detach()
+            left = least + (own - own.detach())
         return Choice(losers, mask, left)
 
     def size(self, masks: Tensor) -> Tensor:
