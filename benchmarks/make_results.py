@@ -186,13 +186,13 @@ def accelerate_table() -> str:
             f"×{ratio['median']:.2f} ({ratio['interval'][0]:.2f}–{ratio['interval'][1]:.2f})"
             for ratio in evidence["speed"].values()
         )
-        proof = evidence["proof"]
-        proven = "–"
-        if proof is not None:
-            proven = f"{proof['failures']} of {proof['documents']:,}, {proof['bound']:.2%}"
+        proven = "; ".join(
+            f"{proof['name']}: {proof['failures']} of {proof['documents']:,}, {proof['bound']:.2%}"
+            for proof in evidence["proofs"]
+        )
         answer = f"{evidence['answer']}: {evidence['chosen']}"
         limit = f"{evidence['limit']:.2%}"
-        lines.append(f"| {name}-dense-0 | {limit} | {answer} | {speed} | {proven} |")
+        lines.append(f"| {name}-dense-0 | {limit} | {answer} | {speed} | {proven or '–'} |")
     return "\n".join(lines)
 
 

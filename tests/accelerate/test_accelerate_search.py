@@ -1,13 +1,14 @@
 """One search from a classifier to its evidence, on a tiny model; what is decided, and from what."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from laconic import Classifier
-from laconic.accelerate import accelerate, search, upper_bound
+from laconic.accelerate import accelerate, final, search, upper_bound
 from laconic.accelerate.candidates import Candidate, trainable_plans, untrained_plans
 from laconic.accelerate.judge import Judge
 from laconic.errors import DataError, ModelError
@@ -55,15 +56,16 @@ def clock(monkeypatch):
 
     speeds = {}
 
-    def turns(state, contenders, rounds):
+    def turns(contenders, texts, rounds):
         for contender in contenders:
-            contender.prepare(state.texts[:4])
+            contender.prepare(texts[:4])
         return [
             Timing(each.name, (speeds.get(each.name, 1.0),) * rounds, (), each.run())
             for each in contenders
         ]
 
-    monkeypatch.setattr(search, "_turns", turns)
+    monkeypatch.setattr(search, "turns", turns)
+    monkeypatch.setattr(final, "turns", turns)
     return speeds
 
 
@@ -75,9 +77,11 @@ def test_a_faster_choice_is_proven_saved_and_loads_as_it_was_measured(
     evidence, chosen = accelerate(dense, texts, limit=0.08)
     assert evidence.answer == "faster"
     assert evidence.chosen == "packed, 8192 tokens a batch"
-    assert evidence.speed[search.WAYS[0]].median == pytest.approx(2.5)
-    assert evidence.proof.documents == 40 and evidence.proof.failures == 0
-    assert evidence.proof.bound == upper_bound(0, 40)
+    assert evidence.speed[final.WAYS[0]].median == pytest.approx(2.5)
+    assert [proof.name for proof in evidence.proofs] == [search.PACKED, evidence.chosen]
+    for proof in evidence.proofs:
+        assert proof.documents == 40 and proof.failures == 0
+        assert proof.bound == upper_bound(0, 40)
     assert evidence.texts == {"given": 80, "choose": 40, "prove": 40}
     folder = chosen.save(tmp_path / "faster")
     again = Classifier.from_pretrained(folder)
@@ -85,14 +89,14 @@ def test_a_faster_choice_is_proven_saved_and_loads_as_it_was_measured(
     wanted = Classifier.from_pretrained(dense).predict(texts)
     assert again.predict(texts) == wanted
     content = json.loads(evidence.write(tmp_path / "evidence.json").read_text())
-    assert content["version"] == 1 and content["proof"]["holds"]
+    assert content["version"] == 1 and content["proofs"][-1]["holds"]
     assert not any(text in json.dumps(content) for text in texts)
     assert str(dense) not in json.dumps(content)
 
 
 def test_no_gain_keeps_the_original(dense, texts, clock):
     evidence, chosen = accelerate(dense, texts, limit=0.08)
-    assert chosen is None and evidence.answer == "keep" and evidence.proof is None
+    assert chosen is None and evidence.answer == "keep" and evidence.proofs == ()
     assert evidence.reason.startswith("No gain here: keep the original")
 
 
@@ -109,8 +113,34 @@ def test_a_choice_that_the_other_half_does_not_prove_is_not_taken(dense, texts, 
     monkeypatch.setattr(Judge, "failures", failures)
     evidence, chosen = accelerate(dense, texts, limit=0.08)
     assert chosen is None and evidence.answer == "keep"
-    assert evidence.proof.failures == 4 and not evidence.proof.holds
+    [proof] = evidence.proofs
+    assert proof.failures == 4 and not proof.holds
     assert "do not prove" in evidence.reason
+
+
+@pytest.mark.parametrize("packed", [0.5, 1.0])
+def test_where_the_choice_is_not_proven_packed_execution_remains(
+    dense, texts, clock, monkeypatch, packed
+):
+    """It is proven first, so that both share one confidence; and it has to gain something."""
+    clock[search.PACKED] = packed
+    clock["packed, 8192 tokens a batch"] = 0.4
+    prove = final._prove
+
+    def fail(name, logits, judge, limit):
+        proof = prove(name, logits, judge, limit)
+        return proof if name == search.PACKED else replace(proof, failures=4, holds=False)
+
+    monkeypatch.setattr(final, "_prove", fail)
+    evidence, chosen = accelerate(dense, texts, limit=0.08)
+    assert [proof.holds for proof in evidence.proofs] == [True, False]
+    assert "do not prove" in evidence.reason
+    if packed == 1.0:
+        assert chosen is None and evidence.answer == "keep"
+    else:
+        assert evidence.answer == "faster" and evidence.chosen == search.PACKED
+        assert evidence.speed[final.WAYS[0]].median == pytest.approx(2.0)
+        assert evidence.execution == Execution().to_dict() and chosen.plan.is_dense
 
 
 def test_the_texts_that_prove_are_looked_at_once_and_after_the_choice(

@@ -47,9 +47,10 @@ class Tried:
 
 @dataclass(frozen=True)
 class Proof:
-    """The one choice, on the texts that nothing had looked at before.
+    """A finalist, on the texts that nothing had looked at before.
 
     Attributes:
+        name: of the finalist.
         documents: how many.
         failures: of those, the ones that count against the choice.
         bound: the share of failures that is not exceeded, one-sided, exact.
@@ -58,6 +59,7 @@ class Proof:
         gained: documents that only the choice has right, where labels were given.
     """
 
+    name: str
     documents: int
     failures: int
     bound: float
@@ -78,11 +80,11 @@ class Evidence:
             now"` where labels were given.
         limit: the share of failures that is allowed.
         texts: how many were given, how many are for choosing and for proving.
-        chosen: the name of the choice; None for none.
-        execution: of the choice.
+        chosen: the name of what was chosen: what is saved, if the answer is `"faster"`.
+        execution: of that.
         speed: how many times faster than each way to run the original, by name of that way.
         seconds: of each round, by name.
-        proof: of the choice; None if there was nothing to prove.
+        proofs: packed execution first, then the choice; none if there was nothing to prove.
         tried: all candidates.
         timed_documents: how many texts the clock ran.
         without_training: the fastest choice without training and its speed, where training was
@@ -101,7 +103,7 @@ class Evidence:
     execution: Mapping[str, Any] | None = None
     speed: Mapping[str, Spread] = field(default_factory=dict)
     seconds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    proof: Proof | None = None
+    proofs: tuple[Proof, ...] = ()
     tried: tuple[Tried, ...] = ()
     timed_documents: int = 0
     without_training: Mapping[str, Any] | None = None
@@ -126,13 +128,12 @@ class Evidence:
                 f"{self.chosen}: ×{ratio.median:.2f} ({low:.2f}–{high:.2f}) the speed of {name}, "
                 f"on {self.timed_documents} texts"
             )
-        if self.proof is not None:
-            proof = self.proof
-            lines.append(
-                f"{proof.failures} of {proof.documents:,} texts that were not used for choosing: "
-                f"{self.counts}; at most {proof.bound:.2%} at {proof.confidence:.0%} confidence "
-                f"(allowed: {self.limit:.2%})"
-            )
+        lines += [
+            f"{proof.name}: {proof.failures} of {proof.documents:,} texts that were not used for "
+            f"choosing: {self.counts}; at most {proof.bound:.2%} at {proof.confidence:.0%} "
+            f"confidence (allowed: {self.limit:.2%})"
+            for proof in self.proofs
+        ]
         if self.without_training is not None:
             before = self.without_training
             lines.append(

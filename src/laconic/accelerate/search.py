@@ -3,7 +3,7 @@
 A candidate is looked at on a few texts first, and on all that are for choosing only if those do not
 speak against it; a more careful one of its kind only if it failed. The bound that the proof asks
 for is asked of the choosing half already: a choice that just passes there would often fail the
-proof, and there is only one.
+proof, and there is only one. Where that one fails, packed execution without a plan remains.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from laconic.accelerate.bound import CONFIDENCE, upper_bound
 from laconic.accelerate.candidates import (
@@ -25,26 +24,20 @@ from laconic.accelerate.candidates import (
     thread_counts,
     untrained_plans,
 )
-from laconic.accelerate.evidence import Evidence, Proof, Tried
+from laconic.accelerate.evidence import Evidence, Tried
+from laconic.accelerate.final import GAIN, TIMED, gains, prove_in_turn, ready, stock, timed, turns
 from laconic.accelerate.halves import split_halves
 from laconic.accelerate.judge import Judge
 from laconic.accelerate.training import trained_candidates
-from laconic.bench import StockContender, describe_machine, paired_ratio, take_turns
+from laconic.bench import describe_machine, paired_ratio
 from laconic.classifier import Classifier
 from laconic.errors import LaconicWarning, ModelError, require
-from laconic.model import Execution
 from laconic.reduction import preset
 
 __all__ = ["GAIN", "accelerate"]
 
-GAIN = 1.05
-"""The least speed-up, at the lower end of its interval, that is worth another model."""
-
 SCREENED = 96
 """Texts on which a candidate is looked at first."""
-
-TIMED = 64
-"""Texts that the clock runs."""
 
 ADMITTED = 3
 """Plans that are looked at on all texts for choosing, until so many pass: the cheapest first."""
@@ -52,7 +45,6 @@ ADMITTED = 3
 SLOW = 1.25
 """How much longer than packed a candidate may take in a single run, before it is dropped."""
 
-WAYS = ("the original, padded in arrival order", "the original, padded and sorted by length")
 PACKED = "packed"
 _PROMISING = "looked at on a few texts only: others are cheaper"
 
@@ -180,7 +172,8 @@ def accelerate(
         warnings.simplefilter("ignore", LaconicWarning)
         chosen_on, judge = _judge(original, texts, wanted, halves.choose)
         search = _Search(original, chosen_on, judge, limit, tell, {})
-        best = without = _best_plan(search)
+        packed = Candidate(PACKED, preset("dense"))
+        best = without = _best_plan(search, packed)
         if train is not None:
             prove = {texts[number] for number in halves.prove}
             best = _best_trained(search, best, [text for text in train if text not in prove])
@@ -195,10 +188,12 @@ def accelerate(
             machine=describe_machine(),
             timed_documents=min(TIMED, len(chosen_on)),
         )
-        evidence = _timed(evidence, search, best, without if train is not None else None, rounds)
+        finalists = [packed] if best.name == PACKED else [packed, best]
+        before = without if train is not None else None
+        evidence, speeds = timed(evidence, original, chosen_on, finalists, before, rounds)
         evidence = replace(evidence, tried=tuple(search.tried.values()))
-        speed = min(evidence.speed.values(), key=lambda ratio: ratio.median)
-        if speed.interval[0] < GAIN:
+        if not gains(speeds[best.name]):
+            speed = min(speeds[best.name].values(), key=lambda ratio: ratio.median)
             reason = (
                 "No gain here: keep the original. The fastest that keeps the limit on the texts "
                 f"for choosing is {best.name}, ×{speed.median:.2f} the speed of the faster way to "
@@ -206,17 +201,21 @@ def accelerate(
             )
             return replace(evidence, reason=reason), None
         prove_on, judge = _judge(original, texts, wanted, halves.prove)
-        evidence = replace(
-            evidence, proof=_prove(best.build(original).logits(prove_on), judge, limit)
-        )
-    if not evidence.proof.holds:
-        reason = (
-            f"Keep the original: {best.name} was the choice, and the texts set apart do not prove "
-            "the limit for it"
-        )
-        return replace(evidence, reason=reason), None
-    evidence = replace(evidence, answer="faster", reason=f"Faster: {best.name}")
-    return evidence, _ready(best, original)
+        proven, proofs = prove_in_turn(finalists, original, prove_on, judge, limit)
+        evidence = replace(evidence, proofs=proofs)
+    failed = f"the texts set apart do not prove the limit for {best.name}, the choice"
+    if proven is None or not gains(speeds[proven.name]):
+        return replace(evidence, reason=f"Keep the original: {failed}"), None
+    reason = f"Faster: {proven.name}" + ("" if proven is best else f"; {failed}")
+    evidence = replace(
+        evidence,
+        answer="faster",
+        reason=reason,
+        chosen=proven.name,
+        execution=proven.execution.to_dict(),
+        speed=speeds[proven.name],
+    )
+    return evidence, ready(proven, original)
 
 
 def _judge(
@@ -224,10 +223,10 @@ def _judge(
 ) -> tuple[list[str], Judge]:
     """Some of the texts, and who judges on them: by the original as transformers run it."""
     part = [texts[number] for number in numbers]
-    stock = _stock(original, "sorted")
-    stock.prepare(part)
+    reference = stock(original, "sorted")
+    reference.prepare(part)
     right = None if wanted is None else wanted[list(numbers)]
-    return part, Judge(stock.run(), right, original.label_space.problem_type)
+    return part, Judge(reference.run(), right, original.label_space.problem_type)
 
 
 def _check(original: Classifier, source: str | Path) -> None:
@@ -243,21 +242,9 @@ def _check(original: Classifier, source: str | Path) -> None:
         )
 
 
-def _stock(original: Classifier, order: str) -> StockContender:
-    name = WAYS[0 if order == "arrival" else 1]
-    return StockContender(
-        original.model,
-        original.tokenizer,
-        name=name,
-        order=order,
-        max_length=original.limit,
-    )
-
-
-def _best_plan(search: _Search) -> Candidate:
+def _best_plan(search: _Search, packed: Candidate) -> Candidate:
     """The fastest plan that keeps the limit on the texts for choosing; packed at least."""
     original = search.original
-    packed = Candidate(PACKED, preset("dense"))
     search.screen(packed)
     search.admit(packed)
     depth = original.model.config.encoder_config.num_hidden_layers
@@ -299,7 +286,7 @@ def _fastest(search: _Search, candidates: list[Candidate]) -> Candidate:
     if len(candidates) == 1:
         return candidates[0]
     contenders = [candidate.contender(search.original) for candidate in candidates]
-    timings = _turns(search, contenders, rounds=3)
+    timings = turns(contenders, search.texts, rounds=3)
     medians = [float(np.median(timing.seconds)) for timing in timings]
     return candidates[int(np.argmin(medians))]
 
@@ -321,7 +308,7 @@ def _best_execution(search: _Search, best: Candidate) -> Candidate:
         if not others:
             continue
         contenders = [each.contender(search.original) for each in (best, *others)]
-        timings = _turns(search, contenders, rounds=3)
+        timings = turns(contenders, search.texts, rounds=3)
         ratios = [paired_ratio(each.seconds, timings[0].seconds).minimum for each in timings[1:]]
         if max(ratios) > 1.0:
             best = others[int(np.argmax(ratios))]
@@ -338,57 +325,3 @@ def _words(options: dict[str, int]) -> str:
 
 def _with(candidate: Candidate, name: str, **options: Any) -> Candidate:
     return replace(candidate, name=name, execution=replace(candidate.execution, **options))
-
-
-def _turns(search: _Search, contenders: list[Any], rounds: int) -> list[Any]:
-    texts = search.texts[:TIMED]
-    for contender in contenders:
-        contender.prepare(texts)
-    return take_turns(contenders, rounds)
-
-
-def _timed(
-    evidence: Evidence,
-    search: _Search,
-    best: Candidate,
-    before: Candidate | None,
-    rounds: int,
-) -> Evidence:
-    """The final comparison: the choice against both ways to run the original."""
-    original = search.original
-    contenders: list[Any] = [_stock(original, order) for order in ("arrival", "sorted")]
-    contenders.append(best.contender(original))
-    if before is not None and before.name != best.name:
-        contenders.append(before.contender(original))
-    timings = {timing.name: timing for timing in _turns(search, contenders, rounds)}
-    seconds = {name: timing.seconds for name, timing in timings.items()}
-    speed = {way: paired_ratio(seconds[best.name], seconds[way]) for way in WAYS}
-    without = None
-    if before is not None:
-        ratios = [paired_ratio(seconds[before.name], seconds[way]).median for way in WAYS]
-        without = {"name": before.name, "speed": min(ratios)}
-    return replace(
-        evidence,
-        chosen=best.name,
-        execution=best.execution.to_dict(),
-        speed=speed,
-        seconds=seconds,
-        without_training=without,
-    )
-
-
-def _prove(logits: np.ndarray, judge: Judge, limit: float) -> Proof:
-    failures, documents = judge.failures(logits), len(logits)
-    bound = upper_bound(failures, documents)
-    return Proof(documents, failures, bound, CONFIDENCE, bound <= limit, judge.gained(logits))
-
-
-def _ready(best: Candidate, original: Classifier) -> Classifier:
-    """The choice with its execution in the configuration, in float32, so that it can be saved."""
-    plain = replace(best, execution=Execution()).build(original)
-    threads = best.execution.threads
-    if threads is not None and threads >= torch.get_num_threads():
-        threads = None
-    execution = replace(best.execution, threads=threads)
-    plain.model.config.execution = None if execution == Execution() else execution.to_dict()
-    return plain
