@@ -10,7 +10,11 @@ from laconic.reduction import Combiner
 
 
 def combine_document(
-    module: Combiner, embedded: Tensor, combination: Tensor, noise: Tensor
+    module: Combiner,
+    embedded: Tensor,
+    combination: Tensor,
+    noise: Tensor,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The new combination tokens `(m, width)` and the groups `(n,)`.
 
@@ -19,6 +23,7 @@ def combine_document(
         embedded: `(n, width)`.
         combination: `(m, width)`.
         noise: `(n, m)`, zero for inference.
+        weights: `(n,)`, how much each token counts in its group; None for all the same.
     """
     query = module.query(module.combination_norm(combination))
     key = module.key(module.embedded_norm(embedded))
@@ -30,7 +35,8 @@ def combine_document(
     combined = []
     for i, token in enumerate(combination):
         if bool((groups == i).any()):
-            mean = (hard[:, i, None] * value).sum(0) / hard[:, i].sum()
+            counting = hard[:, i] if weights is None else hard[:, i] * weights
+            mean = (counting[:, None] * value).sum(0) / counting.sum()
             token = token + module.output(mean)
         combined.append(token)
     return torch.stack(combined), groups

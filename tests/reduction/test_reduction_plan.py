@@ -241,6 +241,7 @@ def pruning(layers: object) -> Step:
         ([Step(Combine(), [1, 3])], "a 'combine' step must name one block, got [1, 3]"),
         ([pruning(3), Step(Combine(), 3)], "must come before the combining block 3"),
         ([Step(Combine(), 0.5), pruning(0), pruning(4)], "got a step at block 4"),
+        ([pruning(0), Step(Combine(weigh=2), 3)], "got 2 and no step at block 2"),
     ],
 )
 def test_a_plan_that_does_not_fit_the_encoder_is_refused(steps, fragment):

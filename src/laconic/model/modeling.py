@@ -431,7 +431,8 @@ class LaconicForSequenceClassification(PreTrainedModel):
         # They stand at the end of each document.
         last = torch.arange(-m, 0, device=stream.hidden.device)
         combination = stream.hidden[stream.layout.offsets[1:, None] + last]
-        combined, groups = self.combiner(embedded.values, embedded.layout, combination)
+        weights = self._weights(stream)
+        combined, groups = self.combiner(embedded.values, embedded.layout, combination, weights)
         layout = stream.layout.of_equal(m)
         origins = torch.full((layout.tokens,), -1, device=stream.hidden.device)
         after = Stream(combined.flatten(0, 1), layout, origins, lengths=stream.lengths)
@@ -453,6 +454,16 @@ class LaconicForSequenceClassification(PreTrainedModel):
             )
         )
         return after
+
+    def _weights(self, stream: Stream) -> Tensor | None:
+        """How much each own token counts in its group's mean, `(tokens,)`; None for all the same.
+
+        What is no key any more has no importance; a little keeps a group of such tokens a mean.
+        """
+        power = self.plan.combine.weigh
+        if not power:
+            return None
+        return stream.importance[stream.embedded].mean(1).clamp(min=1e-3) ** power
 
     def _classify(self, hidden: Ragged, weights: Tensor | None, trace: Trace) -> Tensor:
         if self.config.head == "mean":

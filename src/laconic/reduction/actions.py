@@ -179,6 +179,8 @@ class Combine(Action):
     Attributes:
         tokens: combination tokens m; the paper's 8.
         temperature: of the straight-through Gumbel softmax; the paper's 1.
+        weigh: exponent of the importance that weighs a token in its group's mean, the one that the
+            nearest step before it chose by; 0 for the paper's plain mean.
     """
 
     kind: ClassVar[str] = "combine"
@@ -187,11 +189,13 @@ class Combine(Action):
 
     tokens: int = 8
     temperature: float = 1.0
+    weigh: float = 0.0
 
     def __post_init__(self) -> None:
         whole = isinstance(self.tokens, int) and not isinstance(self.tokens, bool)
         check(whole and self.tokens > 0, "tokens", "a whole number above 0", self.tokens)
         check_number("temperature", self.temperature, 0, 100, open_low=True)
+        check_number("weigh", self.weigh, 0, 8)
 
 
 @register

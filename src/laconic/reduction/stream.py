@@ -36,6 +36,7 @@ class Stream:
             of learned selectors; None where nothing learns.
         fading: `(tokens, 1)`, what the block's output is multiplied by; None for nothing.
         saliency: `(tokens,)`, how much each token matters to the dense model; None where unknown.
+        importance: `(tokens, heads or 1)`, what the last step chose by; None where none has.
         words: what patterns may know of the tokens; None under a plan without patterns.
     """
 
@@ -50,6 +51,7 @@ class Stream:
     expected: Tensor | None = None
     fading: Tensor | None = None
     saliency: Tensor | None = None
+    importance: Tensor | None = None
     words: Words | None = None
 
     @property
@@ -118,6 +120,7 @@ class Stream:
             key_mask=take(self.key_mask),
             weights=take(self.weights),
             saliency=take(self.saliency),
+            importance=take(self.importance),
             words=None if self.words is None else self.words.select(keep),
         )
 
