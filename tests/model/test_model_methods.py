@@ -140,7 +140,7 @@ class Seen:
 
     def _combine(self, number):
         def hook(module, inputs):
-            embedded, _, combination = inputs
+            embedded, _, combination, *_ = inputs
             self.keys[number] = self.transformed[number] = combination.shape[:2].numel()
             self.entered[number] = len(embedded) + combination.shape[:2].numel()
 

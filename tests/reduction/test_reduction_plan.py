@@ -37,6 +37,7 @@ OTHER = {
     "drop": "tokens",
     "pin": "none",
     "combine_at": 11 / 12,
+    "weigh": 2.0,
     "tokens": 3,
     "at": 0.5,
     "linear": True,

@@ -468,7 +468,9 @@ class ResolvedPlan:
         """The steps at a block that can still change something.
 
         Keys that are dropped at the last block, or at the one before the combining module (which
-        combines all tokens), would be dropped from nothing: such a step is left out.
+        combines all tokens), would be dropped from nothing: such a step is left out, unless what it
+        chose by is what the combining module weighs tokens with.
         """
-        follows = layer + 1 < self.depth and layer + 1 != self.combining
+        weighs = self.combine is not None and self.combine.weigh > 0
+        follows = layer + 1 < self.depth and (layer + 1 != self.combining or weighs)
         return [step for step in self.steps.get(layer, []) if follows or not step.act.keys_only]
