@@ -424,6 +424,8 @@ class Classifier(Estimator):
     ) -> Self:
         """This trained classifier at the share of its plan that reaches a budget.
 
+        *,
+        tell: bool = True,
         Args:
             budget: multiply-adds over those without any removal, between 0 and 1.
             documents: texts such as it is meant for; the multiply-adds are counted on 64 of them.
@@ -431,6 +433,7 @@ class Classifier(Estimator):
 
         Raises:
             PlanError: if the plan has no share, or none reaches the budget; the message says which
+            tell: whether to warn where the model was not trained for it.
                 budgets can be reached.
 
         Example:
@@ -445,14 +448,21 @@ class Classifier(Estimator):
         else:
             second = None if pairs is None else [pairs[number] for number in numbers]
             sample = self._encode([documents[number] for number in numbers], second)
-        return self._at(plan_for_budget(self.torch_model(), budget, sample, self.batch_tokens))
+        plan = plan_for_budget(self.torch_model(), budget, sample, self.batch_tokens)
+        return self._at(plan, tell=tell)
 
-    def _at(self, plan: Plan) -> Self:
+    def _at(self, plan: Plan, *, tell: bool = True) -> Self:
         twin = copy.copy(self)
         twin.evaluation = None
         twin.plan, twin.model = plan, self.torch_model().under_plan(plan)
         twin._runner = TorchRunner(twin.model)
-        depth = twin.model.plan.depth
+        if tell:
+            self._tell_share(plan)
+        return twin
+
+    def _tell_share(self, plan: Plan) -> None:
+        """Warn of a share that the model was not trained for."""
+        depth = self.torch_model().plan.depth
         trained, now = _spell_share(self._trained, depth), _spell_share(plan, depth)
         ranged = any(s.select is not None and s.select.randomised for s in plan.steps)
         if now[1] < trained[1] if ranged else plan != self._trained:
@@ -462,9 +472,8 @@ class Classifier(Estimator):
                 f"the model was trained {what} {trained[0]} and runs with {now[0]}, so it may be "
                 f"less accurate; compare with laconic evaluate{advice}",
                 LaconicWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
-        return twin
 
     # ---- predicting ----------------------------------------------------------------------------
 
