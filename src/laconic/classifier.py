@@ -9,6 +9,7 @@ import operator
 import os
 import shutil
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -35,6 +36,7 @@ from laconic.errors import (
 from laconic.estimator import Estimator
 from laconic.export import is_export, load_export
 from laconic.inference import Forward, Runner, TorchRunner
+from laconic.machine import describe_machine
 from laconic.metrics import evaluate_logits, predict_from_logits
 from laconic.model import (
     Execution,
@@ -51,6 +53,7 @@ from laconic.reduction import (
     preset,
     with_share,
 )
+from laconic.speed import Speed
 from laconic.training import TrainingDocuments, TrainingSettings
 from laconic.training.budget import plan_for_budget
 from laconic.training.stages import StagedTraining
@@ -421,19 +424,19 @@ class Classifier(Estimator):
         budget: float,
         documents: Sequence[str] | EncodedDocuments,
         pairs: Sequence[str] | None = None,
+        *,
+        tell: bool = True,
     ) -> Self:
         """This trained classifier at the share of its plan that reaches a budget.
 
-        *,
-        tell: bool = True,
         Args:
             budget: multiply-adds over those without any removal, between 0 and 1.
             documents: texts such as it is meant for; the multiply-adds are counted on 64 of them.
             pairs: second texts of text pairs.
+            tell: whether to warn where the model was not trained for it.
 
         Raises:
             PlanError: if the plan has no share, or none reaches the budget; the message says which
-            tell: whether to warn where the model was not trained for it.
                 budgets can be reached.
 
         Example:
@@ -602,7 +605,7 @@ class Classifier(Estimator):
         """Metrics on labelled documents: accuracy and F1, or the errors of a regression.
 
         Labels that training never saw are counted in a warning, and as errors in the figures. The
-        figures are kept, and `save` writes them into the model's card.
+        figures are kept with the time that it took, and `save` writes both into the model's card.
 
         Raises:
             DataError: if the documents have no labels.
@@ -610,10 +613,33 @@ class Classifier(Estimator):
         if documents.labels is None:
             raise DataError(f"{documents.source} has no labels to evaluate against")
         labels = self.label_space.encode(documents.labels, unseen="skip")
-        logits = self.logits(documents.texts, documents.pairs, progress)
-        metrics = evaluate_logits(logits, labels, self._problem())
-        self.evaluation = Evaluation(Path(documents.source).name, len(documents), metrics)
+        begun = time.perf_counter()
+        encoded = self.encode(documents.texts, documents.pairs)
+        tokenised = time.perf_counter()
+        forward = self.forward(encoded, progress)
+        seconds = tokenised - begun, time.perf_counter() - tokenised
+        metrics = evaluate_logits(forward.logits, labels, self._problem())
+        speed = self._speed(encoded, forward, *seconds)
+        self.evaluation = Evaluation(Path(documents.source).name, len(documents), metrics, speed)
         return metrics
+
+    def _speed(
+        self, encoded: EncodedDocuments, forward: Forward, tokenising: float, running: float
+    ) -> Speed:
+        with torch_threads(self.execution.threads):
+            machine = describe_machine()
+        precision = self.execution.precision
+        return Speed(
+            documents=len(encoded),
+            tokens=encoded.tokens,
+            multiply_adds=forward.multiply_adds,
+            tokenising=tokenising,
+            running=running,
+            batch_tokens=self.batch_tokens,
+            device=self.device.type,
+            numbers=self.dtype_name if precision == "float32" else precision,
+            machine=machine,
+        )
 
     # ---- inside --------------------------------------------------------------------------------
 
