@@ -1,4 +1,4 @@
-"""Generate the figures of docs/results.md, docs/bench.md and the README from the committed JSON.
+"""Generate the figures of the pages below and of the README from the committed JSON.
 
     python benchmarks/make_results.py [--check]
 
@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import method_tables
+import production_tables
 from pattern_tables import sparsity_table, window_table
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 SETS = ("bbc", "r8", "20ng")
 METHODS = ("dense", "focus-pf", "focus-pfc")
+PAGES = ("results", "bench", "serving", "export", "scoring")
 
 
 def load(path: Path) -> dict[str, Any] | None:
@@ -269,13 +271,16 @@ def main() -> int:
         "bench-bbc": bench_table("bbc"),
         "bench-20ng": bench_table("20ng"),
         "growth": growth_table(),
+        "serve": production_tables.serve_table(load(HERE / "results" / "serve.json")),
+        "onnx": production_tables.onnx_table(load(HERE / "results" / "onnx.json")),
+        "ray": production_tables.ray_table(load(HERE / "results" / "ray.json")),
         "methods-counts": method_tables.counts(cells),
         "methods-dense": method_tables.dense_table(cells),
         "methods-half": method_tables.table(cells, speeds, 0.5),
         "methods-quarter": method_tables.table(cells, speeds, 0.25),
     }
     stale = []
-    for path in (ROOT / "docs" / "results.md", ROOT / "docs" / "bench.md", ROOT / "README.md"):
+    for path in (*(ROOT / "docs" / f"{page}.md" for page in PAGES), ROOT / "README.md"):
         text = path.read_text(encoding="utf-8")
         filled = fill(text, parts)
         if filled != text:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import platform
 
 import pytest
+import torch
 from huggingface_hub import ModelCard
 
 from laconic import Classifier, TrainingSettings
 from laconic.data import Documents
 from laconic.errors import LaconicWarning
+from laconic.machine import describe_machine
+from laconic.model import Execution
 from words import LABELS, labelled, save_encoder
 
 QUICK = TrainingSettings(epochs=1, learning_rate=5e-3, batch_tokens=256, seed=7)
@@ -52,6 +56,28 @@ def test_what_was_evaluated_stands_in_the_card(trained, tmp_path):
     assert results == pytest.approx(metrics, abs=1e-6)
     assert f"| accuracy | {metrics['accuracy']:.4f} |" in card.text
     assert "12 documents of `the given texts`" in card.text
+
+
+def test_the_card_has_the_speed_with_its_machine(trained, tmp_path):
+    texts, labels = labelled(12, seed=2)
+    trained.evaluate(Documents.from_lists(texts, labels))
+    speed, machine = trained.evaluation.speed, describe_machine()
+    assert speed.documents == 12 and speed.tokens == trained.encode(texts).tokens
+    assert speed.multiply_adds == trained.forward(trained.encode(texts)).multiply_adds
+    assert speed.tokenising > 0 and speed.running > 0 and speed.machine == machine
+    text = ModelCard.load(trained.save(tmp_path) / "README.md").text
+    rate = speed.documents / (speed.tokenising + speed.running)
+    assert f"| documents a second | {rate:,.1f} |" in text
+    assert f"{machine['cpu']}, {torch.get_num_threads()} threads;" in text
+    assert f"torch {machine['versions']['torch']}" in text
+    assert "at most 4,096 tokens, float32" in text
+    assert not platform.node() or platform.node() not in text
+
+
+def test_threads_of_the_model_are_those_of_the_card(trained):
+    trained.execution = Execution(trained.batch_tokens, threads=3)
+    trained.evaluate(Documents.from_lists(*labelled(6)))
+    assert trained.evaluation.speed.machine["threads"] == 3
 
 
 def test_figures_of_one_budget_are_not_those_of_another(encoder, tmp_path):

@@ -1,4 +1,4 @@
-"""Figures in the README and in docs/results.md are what the committed JSON says."""
+"""Figures in the README and in the generated tables of docs are what the committed JSON says."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from laconic.errors import LaconicWarning
+from laconic.speed import Speed
 
 if TYPE_CHECKING:
     from laconic.classifier import Classifier
@@ -38,11 +39,13 @@ class Evaluation:
         source: the name of the data.
         documents: how many.
         metrics: figures by name.
+        speed: what it took; None if nobody timed it.
     """
 
     source: str
     documents: int
     metrics: dict[str, float]
+    speed: Speed | None = None
 
 
 def place_card(classifier: Classifier, part: Path, folder: Path) -> None:
@@ -135,6 +138,7 @@ def _sections(classifier: Classifier, name: str) -> list[str]:
         _use(name),
         _training(classifier),
         _metrics(classifier.evaluation),
+        _speed(classifier.evaluation),
     ]
 
 
@@ -218,7 +222,21 @@ def _training(classifier: Classifier) -> str:
 
 def _metrics(evaluation: Evaluation | None) -> str:
     if evaluation is None:
-        return "## Figures\n\nThis model was not evaluated before it was saved."
+        return (
+            "## Figures\n\nThis model was not evaluated before it was saved; nothing is known of "
+            "its quality and its speed."
+        )
     rows = [f"| {metric} | {value:.4f} |" for metric, value in evaluation.metrics.items()]
     head = f"## Figures\n\nOn {evaluation.documents:,} documents of `{evaluation.source}`:"
     return f"{head}\n\n| metric | value |\n|---|---|\n" + "\n".join(rows)
+
+
+def _speed(evaluation: Evaluation | None) -> str:
+    if evaluation is None or evaluation.speed is None:
+        return ""
+    rows = "\n".join(f"| {name} | {figure} |" for name, figure in evaluation.speed.rows())
+    return (
+        f"## Speed\n\nOn the same documents:\n\n| figure | value |\n|---|---|\n{rows}\n\n"
+        f"{evaluation.speed.sentence()} What else the machine did is in these figures; `laconic "
+        "bench` compares models with each other."
+    )

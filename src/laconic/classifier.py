@@ -9,6 +9,7 @@ import operator
 import os
 import shutil
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -35,6 +36,7 @@ from laconic.errors import (
 from laconic.estimator import Estimator
 from laconic.export import is_export, load_export
 from laconic.inference import Forward, Runner, TorchRunner
+from laconic.machine import describe_machine
 from laconic.metrics import evaluate_logits, predict_from_logits
 from laconic.model import (
     Execution,
@@ -51,6 +53,7 @@ from laconic.reduction import (
     preset,
     with_share,
 )
+from laconic.speed import Speed
 from laconic.training import TrainingDocuments, TrainingSettings
 from laconic.training.budget import plan_for_budget
 from laconic.training.stages import StagedTraining
@@ -421,6 +424,8 @@ class Classifier(Estimator):
         budget: float,
         documents: Sequence[str] | EncodedDocuments,
         pairs: Sequence[str] | None = None,
+        *,
+        tell: bool = True,
     ) -> Self:
         """This trained classifier at the share of its plan that reaches a budget.
 
@@ -428,6 +433,7 @@ class Classifier(Estimator):
             budget: multiply-adds over those without any removal, between 0 and 1.
             documents: texts such as it is meant for; the multiply-adds are counted on 64 of them.
             pairs: second texts of text pairs.
+            tell: whether to warn where the model was not trained for it.
 
         Raises:
             PlanError: if the plan has no share, or none reaches the budget; the message says which
@@ -445,14 +451,21 @@ class Classifier(Estimator):
         else:
             second = None if pairs is None else [pairs[number] for number in numbers]
             sample = self._encode([documents[number] for number in numbers], second)
-        return self._at(plan_for_budget(self.torch_model(), budget, sample, self.batch_tokens))
+        plan = plan_for_budget(self.torch_model(), budget, sample, self.batch_tokens)
+        return self._at(plan, tell=tell)
 
-    def _at(self, plan: Plan) -> Self:
+    def _at(self, plan: Plan, *, tell: bool = True) -> Self:
         twin = copy.copy(self)
         twin.evaluation = None
         twin.plan, twin.model = plan, self.torch_model().under_plan(plan)
         twin._runner = TorchRunner(twin.model)
-        depth = twin.model.plan.depth
+        if tell:
+            self._tell_share(plan)
+        return twin
+
+    def _tell_share(self, plan: Plan) -> None:
+        """Warn of a share that the model was not trained for."""
+        depth = self.torch_model().plan.depth
         trained, now = _spell_share(self._trained, depth), _spell_share(plan, depth)
         ranged = any(s.select is not None and s.select.randomised for s in plan.steps)
         if now[1] < trained[1] if ranged else plan != self._trained:
@@ -462,9 +475,8 @@ class Classifier(Estimator):
                 f"the model was trained {what} {trained[0]} and runs with {now[0]}, so it may be "
                 f"less accurate; compare with laconic evaluate{advice}",
                 LaconicWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
-        return twin
 
     # ---- predicting ----------------------------------------------------------------------------
 
@@ -593,7 +605,7 @@ class Classifier(Estimator):
         """Metrics on labelled documents: accuracy and F1, or the errors of a regression.
 
         Labels that training never saw are counted in a warning, and as errors in the figures. The
-        figures are kept, and `save` writes them into the model's card.
+        figures are kept with the time that it took, and `save` writes both into the model's card.
 
         Raises:
             DataError: if the documents have no labels.
@@ -601,10 +613,33 @@ class Classifier(Estimator):
         if documents.labels is None:
             raise DataError(f"{documents.source} has no labels to evaluate against")
         labels = self.label_space.encode(documents.labels, unseen="skip")
-        logits = self.logits(documents.texts, documents.pairs, progress)
-        metrics = evaluate_logits(logits, labels, self._problem())
-        self.evaluation = Evaluation(Path(documents.source).name, len(documents), metrics)
+        begun = time.perf_counter()
+        encoded = self.encode(documents.texts, documents.pairs)
+        tokenised = time.perf_counter()
+        forward = self.forward(encoded, progress)
+        seconds = tokenised - begun, time.perf_counter() - tokenised
+        metrics = evaluate_logits(forward.logits, labels, self._problem())
+        speed = self._speed(encoded, forward, *seconds)
+        self.evaluation = Evaluation(Path(documents.source).name, len(documents), metrics, speed)
         return metrics
+
+    def _speed(
+        self, encoded: EncodedDocuments, forward: Forward, tokenising: float, running: float
+    ) -> Speed:
+        with torch_threads(self.execution.threads):
+            machine = describe_machine()
+        precision = self.execution.precision
+        return Speed(
+            documents=len(encoded),
+            tokens=encoded.tokens,
+            multiply_adds=forward.multiply_adds,
+            tokenising=tokenising,
+            running=running,
+            batch_tokens=self.batch_tokens,
+            device=self.device.type,
+            numbers=self.dtype_name if precision == "float32" else precision,
+            machine=machine,
+        )
 
     # ---- inside --------------------------------------------------------------------------------
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from laconic.errors import require
+from laconic.errors import ModelError, require
 
 __all__ = ["DependencyParser", "spacy_heads", "stem_table", "word_numbers"]
 
@@ -82,20 +83,33 @@ def word_numbers(tokenizer: Any, ids: Sequence[int]) -> list[int]:
     return numbers
 
 
-def spacy_heads(model: str = "en_core_web_sm") -> Heads:
+def spacy_heads(model: str | Path = "en_core_web_sm") -> Heads:
     """A parser made of a pipeline of spaCy.
 
     Args:
-        model: an installed pipeline (`python -m spacy download en_core_web_sm`).
+        model: an installed pipeline (`python -m spacy download en_core_web_sm`), or the directory
+            of one.
 
     Raises:
         MissingExtraError: if spaCy is not installed.
+        ModelError: if there is no such pipeline, or, once it is asked, if it has no parser.
     """
     spacy = require("spacy", "syntax")
-    pipeline = spacy.load(model)
+    try:
+        pipeline = spacy.load(model)
+    except OSError:
+        raise ModelError(
+            f"spaCy has no pipeline {str(model)!r}; install one with python -m spacy download "
+            "NAME, or name its directory"
+        ) from None
 
     def heads(words: list[str]) -> list[int]:
         document = pipeline(require("spacy.tokens", "syntax").Doc(pipeline.vocab, words=words))
+        # Without a parser every word would be a root, and nothing would say so.
+        if words and not document.has_annotation("DEP"):
+            raise ModelError(
+                f"the pipeline {str(model)!r} of spaCy has no dependency parser; name one that has"
+            )
         return [token.head.i for token in document]
 
     return heads

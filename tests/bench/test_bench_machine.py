@@ -7,7 +7,7 @@ import time
 import torch
 
 from laconic.bench import MatrixProbe, describe_machine
-from laconic.bench.machine import _cpu_model
+from laconic.machine import _cpu_model
 
 
 def test_the_probe_keeps_the_best_rate_of_each_shape(monkeypatch):

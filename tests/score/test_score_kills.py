@@ -13,6 +13,8 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import pytest
 
+from laconic.score.pool import _Pool
+
 pytestmark = pytest.mark.slow
 
 ROWS, SHARD_ROWS, KILLS = 6000, 10, 3
@@ -92,6 +94,20 @@ def test_the_command_is_killed_and_ends_the_same(model, write, tmp_path):
     last = subprocess.run(command(model, tmp_path / "in", broken), **settings)
     assert last.returncode == 0 and "by earlier runs" in last.stderr, last.stderr
     check_same(whole, broken)
+
+
+def test_workers_do_not_hear_the_interruption_from_their_first_moment_on():
+    pool = _Pool(None, [], 1, None)
+    ours, theirs = pool.context.Pipe()
+    process = pool.context.Process(target=tell_handler, args=(theirs,))
+    process.start()
+    assert ours.recv() == signal.SIG_IGN
+    process.join()
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+def tell_handler(pipe) -> None:
+    pipe.send(int(signal.getsignal(signal.SIGINT)))
 
 
 def test_interrupted_it_says_so_and_leaves_no_worker(model, write, tmp_path):

@@ -250,7 +250,7 @@ def test_a_model_that_fails_is_424_for_that_document_alone(model):
         run = service._batcher._run
 
         def fails_on_long(items):
-            if any(item.tokens > 20 for item in items):
+            if any(item.encoded.tokens > 20 for item in items):
                 raise RuntimeError("no memory")
             return run(items)
 

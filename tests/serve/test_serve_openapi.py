@@ -18,9 +18,10 @@ SHORT = settings(
 )
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    model = save_trained(tmp_path_factory.mktemp("described"))
+@pytest.fixture(scope="module", params=["focus-pfc", "lat"])
+def address(request, tmp_path_factory):
+    # One that has a single budget, and one whose requests may choose.
+    model = save_trained(tmp_path_factory.mktemp("described"), request.param)
     with serving(model, max_client_batch_size=8) as (client, _, _):
         yield str(client.base_url).rstrip("/")
 

@@ -79,12 +79,12 @@ def test_spacys_heads_are_numbers_of_words(monkeypatch):
         def __init__(self, vocabulary, words):
             super().__init__(words)
 
+        def has_annotation(self, name):
+            return name == "DEP"
+
     def pipeline(document):
-        governs = [1, 1, 1]
-        return [
-            SimpleNamespace(head=SimpleNamespace(i=number))
-            for number, _ in zip(governs, document, strict=True)
-        ]
+        document[:] = [SimpleNamespace(head=SimpleNamespace(i=1)) for _ in document]
+        return document
 
     pipeline.vocab = None
     loaded = []

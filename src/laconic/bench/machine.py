@@ -1,4 +1,4 @@
-"""What the machine is, and how fast it multiplies matrices while the contenders run.
+"""How fast the machine multiplies matrices and copies memory while the contenders run.
 
 Absolute figures mean little on a shared machine. The share of the machine's own matrix-product peak
 says how much of the time is spent on the products that a model needs, and how much around them.
@@ -6,23 +6,17 @@ says how much of the time is spent on the products that a model needs, and how m
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
 import time
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
 
 import torch
+
+from laconic.machine import describe_machine
 
 __all__ = ["SHAPES", "MatrixProbe", "describe_machine", "memory_bandwidth", "synchronise"]
 
 SHAPES = ((4096, 384, 1536), (4096, 1536, 384), (2048, 2048, 2048))
 """Products `(rows, inner, columns)`: the two of a small encoder's feed-forward, and a square."""
-
-_ALLOCATOR_VARIABLES = ("GLIBC_TUNABLES", "LD_PRELOAD")
 
 
 def synchronise() -> None:
@@ -109,60 +103,3 @@ def memory_bandwidth(megabytes: int = 256, repeats: int = 3) -> float:
         target.copy_(source)
         best = max(best, 2 * source.nbytes / (time.perf_counter() - started))
     return best
-
-
-def describe_machine() -> dict[str, Any]:
-    """Describe the hardware and the software that figures depend on; no host name, no paths.
-
-    Returns:
-        `cpu`, `cores` (of the machine), `usable_cores` (by this process), `threads` (of torch),
-        `memory_bytes` (None if unknown), `gpu` (None without one), `system`, the `versions` of
-        Python and of the libraries, and `allocator`: names of the environment variables set that
-        change how memory is allocated.
-
-    Example:
-        >>> describe_machine()["threads"] == torch.get_num_threads()
-        True
-    """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    libraries = ("laconic", "torch", "transformers", "numpy", "onnxruntime", "scikit-learn")
-    return {
-        "cpu": _cpu_model(),
-        "cores": os.cpu_count(),
-        "usable_cores": usable,
-        "threads": torch.get_num_threads(),
-        "memory_bytes": _memory_bytes(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "system": f"{platform.system()} {platform.machine()}",
-        "versions": {"python": platform.python_version()} | {name: _of(name) for name in libraries},
-        "allocator": sorted(
-            name
-            for name in os.environ
-            if name.startswith("MALLOC_") or name in _ALLOCATOR_VARIABLES
-        ),
-    }
-
-
-def _of(distribution: str) -> str | None:
-    """The version of a distribution; None when its code runs without being installed."""
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
-
-
-def _cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The processor's name; Arm's cpuinfo has none, and other systems have no such file."""
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name" and value.strip():
-                return value.strip()
-    return platform.processor() or platform.machine() or sys.platform
-
-
-def _memory_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None

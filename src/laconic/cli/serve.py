@@ -10,6 +10,7 @@ import typer
 from laconic.classifier import Classifier
 from laconic.cli import options as o
 from laconic.cli.messages import say
+from laconic.cli.reading import describe, read
 from laconic.errors import require
 
 __all__ = ["serve"]
@@ -18,6 +19,7 @@ SERVER = "Server"
 
 
 def serve(
+    ctx: typer.Context,
     model: o.TrainedModel,
     host: Annotated[
         str,
@@ -66,6 +68,19 @@ def serve(
             rich_help_panel=SERVER,
         ),
     ] = False,
+    budget_documents: Annotated[
+        str | None,
+        typer.Option(
+            help="Documents on which the budgets that requests ask for are counted, as DATA in "
+            "predict.",
+            metavar="DATA",
+            show_default="texts of random words",
+            rich_help_panel=SERVER,
+        ),
+    ] = None,
+    text_column: o.TextColumn = None,
+    text_pair_column: o.TextPairColumn = None,
+    split: o.Split = None,
     max_length: o.ModelMaxLength = None,
     long: o.ModelLongPolicy = None,
     threads: o.Threads = None,
@@ -81,7 +96,7 @@ def serve(
     """
     for module in ("fastapi", "uvicorn", "prometheus_client"):
         require(module, "serve")
-    from laconic.serve import Limits, Service
+    from laconic.serve import Budgets, Limits, Service
     from laconic.serve.app import make_app
     from laconic.serve.run import listen, serve_app
 
@@ -105,8 +120,14 @@ def serve(
             max_length=max_length,
             long=None if long is None else str(long),
         )
+        sample = None
+        if budget_documents is not None:
+            documents = read(ctx, budget_documents, labels="ignore")
+            say(describe(documents))
+            sample = classifier.encode(documents.texts, documents.pairs, tell=False)
         name = Path(model).resolve().name if Path(model).exists() else model
-        app = make_app(Service(classifier, limits), name=name, api_key=api_key)
+        service = Service(classifier, limits, Budgets(classifier, sample))
+        app = make_app(service, name=name, api_key=api_key)
         serve_app(
             app,
             bound,

@@ -84,6 +84,24 @@ def run_pool(
     return pool.run(wanted)
 
 
+def _start_forkserver() -> None:
+    """Start the process that workers are forked from, deaf to Ctrl-C, which is ours to answer.
+
+    What it ignores they ignore, from their first moment on: a worker that is interrupted while it
+    still imports would print where it was.
+    """
+    from multiprocessing import forkserver  # not every system has it
+
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # only the main thread may, and only it is interrupted
+        return
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class _Pool:
     def __init__(
         self, job: Job, shards: Sequence[Shard], threads: int | None, tell: Teller
@@ -101,6 +119,7 @@ class _Pool:
         self.context = multiprocessing.get_context(method)
         if method == "forkserver":
             self.context.set_forkserver_preload(["laconic.score.worker"])
+            _start_forkserver()
 
     def run(self, count: int) -> dict[int, Count]:
         try:

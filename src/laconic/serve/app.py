@@ -20,7 +20,13 @@ from laconic.classifier import Classifier
 from laconic.metrics import scores_from_logits
 from laconic.serve.guard import Guard
 from laconic.serve.refusals import Invalid, Refusal, Unhealthy
-from laconic.serve.schemas import ErrorResponse, Info, PredictRequest, PredictResponse
+from laconic.serve.schemas import (
+    BudgetRange,
+    ErrorResponse,
+    Info,
+    PredictRequest,
+    PredictResponse,
+)
 from laconic.serve.service import Answer, Service
 
 __all__ = ["make_app"]
@@ -50,10 +56,14 @@ def make_app(service: Service, *, name: str, api_key: str | None = None) -> Fast
         api_key: what clients must send as `Authorization: Bearer …`; None for none.
     """
 
+    async def warm_up() -> None:
+        await service.start()
+        _tell_budgets(app, service)
+
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # In the background: until the model is warm, the port is open and /health says 503.
-        warming = asyncio.create_task(service.start())
+        warming = asyncio.create_task(warm_up())
         yield
         await asyncio.wait({warming})
         await service.stop()
@@ -80,6 +90,18 @@ def _tell_batch_size(app: FastAPI, limit: int) -> None:
     for kind in inputs["anyOf"]:
         if kind.get("items", {}).get("type") == "array":
             kind["maxItems"] = limit
+
+
+def _tell_budgets(app: FastAPI, service: Service) -> None:
+    """Write what `budget` may be into the description, once that has been counted."""
+    budget = app.openapi()["components"]["schemas"]["PredictRequest"]["properties"]["budget"]
+    found = service.budgets.range
+    if found is None:
+        budget["anyOf"] = [{"type": "null"}]
+        budget["description"] = f"Null: {service.budgets.refusal}."
+    else:
+        numbers = {"type": "number", "minimum": found[0], "maximum": found[1]}
+        budget["anyOf"] = [numbers, {"type": "null"}]
 
 
 def _add_errors(app: FastAPI, service: Service) -> None:
@@ -138,7 +160,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         service.metrics.requests.labels(method).inc()
         documents = body.documents()
         left = body.truncation_direction.lower() == "left"
-        work = service.logits(documents, truncate=body.truncate, left=left)
+        work = service.logits(documents, truncate=body.truncate, left=left, budget=body.budget)
         answer = await _unless_gone(request, work)
         if answer is None:
             service.metrics.failures.labels("dropped").inc()
@@ -214,7 +236,7 @@ def _headers(service: Service, answer: Answer, documents: list[Any], total: floa
 
 def describe(service: Service, name: str) -> Info:
     """What `/info` says."""
-    classifier, limits = service.classifier, service.limits
+    classifier, limits, budgets = service.classifier, service.limits, service.budgets.range
     names = classifier.classes_
     labels = {
         "id2label": {str(number): label for number, label in enumerate(names)},
@@ -239,4 +261,5 @@ def describe(service: Service, name: str) -> Info:
         problem_type=classifier.label_space.problem_type,
         method=classifier.plan.name,
         long=classifier.model_config.long,
+        budget=None if budgets is None else BudgetRange(least=budgets[0], most=budgets[1]),
     )

@@ -2,7 +2,8 @@
 
 There is no window to wait in: an idle worker takes what is there at once, and while it works the
 next batch gathers. A batch is filled in order of arrival until the next document would exceed the
-token budget. Nothing here knows of HTTP or of a model.
+token budget; of several kinds, those of the first in the queue go, and the others keep their turn.
+Nothing here knows of HTTP or of a model.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class Batcher:
         run: results of a batch's items, in their order; called in the worker thread only.
         budget: most tokens of a batch; an item that is larger makes a batch of its own.
         observe: told the items and the tokens of each batch before it runs.
+        kind: of an item; a batch has items of one kind only. None where all are alike.
 
     Example:
         >>> batcher = Batcher(lambda items: [item.upper() for item in items], budget=8)
@@ -72,10 +74,12 @@ class Batcher:
         run: Callable[[list[Any]], Sequence[Any]],
         budget: int,
         observe: Callable[[int, int], None] | None = None,
+        kind: Callable[[Any], object] | None = None,
     ) -> None:
         self._run = run
         self._budget = budget
         self._observe = observe
+        self._kind = kind or (lambda item: None)
         self._waiting: deque[Job] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -140,17 +144,29 @@ class Batcher:
         with self._changed:
             while True:
                 self._changed.wait_for(lambda: self._waiting or self._closed)
-                batch, tokens = [], 0
-                while self._waiting and (
-                    not batch or tokens + self._waiting[0].size <= self._budget
-                ):
-                    job = self._waiting.popleft()
-                    # From here on it can no longer be cancelled; a cancelled one is left out.
-                    if job.future.set_running_or_notify_cancel():
-                        batch.append(job)
-                        tokens += job.size
+                batch = self._pick()
                 if batch or (self._closed and not self._waiting):
                     return batch
+
+    def _pick(self) -> list[Job]:
+        """Take jobs from the queue: the first, and of its kind as many as fit, in their order."""
+        batch: list[Job] = []
+        passed: list[Job] = []
+        tokens, kind = 0, None
+        while self._waiting:
+            job = self._waiting.popleft()
+            if batch and self._kind(job.item) is not kind:
+                passed.append(job)
+            elif batch and tokens + job.size > self._budget:
+                passed.append(job)
+                break
+            # From here on it can no longer be cancelled; a cancelled one is left out.
+            elif job.future.set_running_or_notify_cancel():
+                kind = self._kind(job.item)
+                batch.append(job)
+                tokens += job.size
+        self._waiting.extendleft(reversed(passed))
+        return batch
 
     def _finish(self, batch: list[Job], started: float) -> None:
         """Run a batch; where it fails, its halves, so that one item fails for itself alone."""

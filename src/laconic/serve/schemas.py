@@ -6,7 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-__all__ = ["ErrorResponse", "Info", "PredictRequest", "PredictResponse", "Prediction"]
+__all__ = [
+    "BudgetRange",
+    "ErrorResponse",
+    "Info",
+    "PredictRequest",
+    "PredictResponse",
+    "Prediction",
+]
 
 Sequence = Annotated[
     list[str], Field(min_length=1, max_length=2, description="A text, or the two texts of a pair.")
@@ -36,6 +43,13 @@ class PredictRequest(BaseModel):
         Literal["right", "Right", "left", "Left"],
         Field(description="Which end may be cut: only the right one."),
     ] = "right"
+    budget: Annotated[
+        Annotated[float, Field(strict=True, gt=0, lt=1)] | None,
+        Field(
+            description="Multiply-adds over those without any removal, rounded to hundredths; "
+            "null for what the model was trained with."
+        ),
+    ] = None
 
     @property
     def is_batch(self) -> bool:
@@ -81,6 +95,13 @@ class ModelType(BaseModel):
     classifier: Classes
 
 
+class BudgetRange(BaseModel):
+    """The budgets that a request may ask for."""
+
+    least: float
+    most: float
+
+
 class Info(BaseModel):
     """What is served, within which limits."""
 
@@ -104,3 +125,4 @@ class Info(BaseModel):
     problem_type: str
     method: str
     long: str
+    budget: BudgetRange | None

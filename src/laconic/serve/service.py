@@ -17,8 +17,9 @@ import numpy as np
 
 from laconic.classifier import Classifier
 from laconic.encoding import EncodedDocuments, join_encoded
-from laconic.errors import LaconicWarning, ServeError
+from laconic.errors import LaconicWarning, PlanError, ServeError
 from laconic.serve.batcher import Batcher, Done
+from laconic.serve.budgets import Budgets
 from laconic.serve.metrics import Metrics
 from laconic.serve.refusals import (
     BackendFailed,
@@ -84,24 +85,43 @@ class Answer:
     ran: float
 
 
+@dataclass(frozen=True)
+class _Work:
+    """A document for the model, and the classifier, at some budget, that is to run it."""
+
+    classifier: Classifier
+    encoded: EncodedDocuments
+
+
 class Service:
     """A classifier that many clients share.
 
     Args:
         classifier: a trained one.
         limits: what it takes.
+        budgets: those that requests may ask for; None for what it reaches on made-up texts.
     """
 
-    def __init__(self, classifier: Classifier, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        limits: Limits | None = None,
+        budgets: Budgets | None = None,
+    ) -> None:
         self.classifier = classifier
         self.limits = limits or Limits()
+        self.budgets = budgets or Budgets(classifier)
         self.metrics = Metrics()
         self.ready = False
         self.trouble = "the model is not ready"
         self._under_way = 0
         # A tokenizer is not safe to share between threads, and one keeps a model busy.
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="laconic-tokenizer")
-        self._batcher = Batcher(self._run, classifier.batch_tokens, self._observe)
+        # Finding the share for a budget takes a few runs, for which no other request should wait.
+        self._planning = ThreadPoolExecutor(1, thread_name_prefix="laconic-budgets")
+        self._batcher = Batcher(
+            self._run, classifier.batch_tokens, self._observe, lambda work: work.classifier
+        )
         self.metrics.waiting.set_function(lambda: len(self._batcher))
 
     # ---- beginning and end ---------------------------------------------------------------------
@@ -114,8 +134,10 @@ class Service:
             for length in (limit, min(32, limit)):
                 count = max(1, self.classifier.batch_tokens // length)
                 texts = [_text_of(self.classifier.tokenizer, length)] * count
-                futures = self._submit(self.classifier.encode(texts, tell=False))
+                encoded = self.classifier.encode(texts, tell=False)
+                futures = self._submit(encoded, self.classifier)
                 await asyncio.gather(*map(asyncio.wrap_future, futures))
+            await asyncio.get_running_loop().run_in_executor(self._planning, self.budgets.prepare)
         except Exception as error:
             self.trouble = f"the model failed on its first batch: {error}"
             warnings.warn(f"{self.trouble}; no request will be answered", LaconicWarning, 2)
@@ -126,7 +148,8 @@ class Service:
         """Finish what was accepted, then stop the worker."""
         self.ready = False
         await asyncio.to_thread(self._batcher.close)
-        self._tokenizing.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._tokenizing, self._planning):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     @property
     def healthy(self) -> bool:
@@ -136,7 +159,12 @@ class Service:
     # ---- a request -----------------------------------------------------------------------------
 
     async def logits(
-        self, documents: Sequence[Document], *, truncate: bool | None = None, left: bool = False
+        self,
+        documents: Sequence[Document],
+        *,
+        truncate: bool | None = None,
+        left: bool = False,
+        budget: float | None = None,
     ) -> Answer:
         """Classify a request's documents; cancelling the call takes them out of the queue.
 
@@ -144,6 +172,7 @@ class Service:
             documents: texts and pairs.
             truncate: whether documents that are too long are shortened; None for the limits' own.
             left: whether the request wants their beginnings cut, which no model here does.
+            budget: multiply-adds over those without any removal; None for the model's own.
 
         Raises:
             Refusal: with its status and its message.
@@ -151,7 +180,8 @@ class Service:
         self._admit(len(documents))
         try:
             async with asyncio.timeout(self.limits.request_timeout):
-                return await self._answer(documents, truncate, left)
+                classifier = await self._at(budget)
+                return await self._answer(classifier, documents, truncate, left)
         except TimeoutError:
             raise TimedOut(
                 f"the answer was not ready within {self.limits.request_timeout:g} s"
@@ -172,15 +202,34 @@ class Service:
         self._under_way += count
         self.metrics.predictions.inc(count)
 
+    async def _at(self, budget: float | None) -> Classifier:
+        """The classifier at a budget; the first request for one waits until its share is found."""
+        if budget is None:
+            return self.classifier
+        try:
+            known = self.budgets.known(budget)
+            if known is not None:
+                return known
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._planning, self.budgets.at, budget)
+        except PlanError as error:
+            raise Invalid(str(error)) from None
+        except Exception as error:
+            raise BackendFailed(f"Inference failed: {type(error).__name__}") from error
+
     async def _answer(
-        self, documents: Sequence[Document], truncate: bool | None, left: bool
+        self,
+        classifier: Classifier,
+        documents: Sequence[Document],
+        truncate: bool | None,
+        left: bool,
     ) -> Answer:
         begun = time.monotonic()
         loop = asyncio.get_running_loop()
         encoded = await loop.run_in_executor(self._tokenizing, self._encode, documents)
         tokenized = time.monotonic() - begun
         self._check_lengths(encoded, truncate, left)
-        futures = self._submit(encoded)
+        futures = self._submit(encoded, classifier)
         try:
             done: list[Done] = await asyncio.gather(*map(asyncio.wrap_future, futures))
         except asyncio.CancelledError:
@@ -241,16 +290,21 @@ class Service:
 
     # ---- the model -----------------------------------------------------------------------------
 
-    def _submit(self, encoded: EncodedDocuments) -> list[Future[Done]]:
+    def _submit(self, encoded: EncodedDocuments, classifier: Classifier) -> list[Future[Done]]:
         sizes = encoded.sizes.tolist()
         for size in sizes:
             self.metrics.lengths.observe(size)
         return self._batcher.submit(
-            [(encoded.select(np.array([i])), size) for i, size in enumerate(sizes)]
+            [
+                (_Work(classifier, encoded.select(np.array([i]))), size)
+                for i, size in enumerate(sizes)
+            ]
         )
 
-    def _run(self, items: list[EncodedDocuments]) -> np.ndarray:
-        return self.classifier.forward(join_encoded(items)).logits
+    def _run(self, items: list[_Work]) -> np.ndarray:
+        # All of one classifier, since the batcher takes it for their kind.
+        encoded = join_encoded([item.encoded for item in items])
+        return items[0].classifier.forward(encoded).logits
 
     def _observe(self, documents: int, tokens: int) -> None:
         self.metrics.batch_documents.observe(documents)

@@ -21,7 +21,7 @@ from laconic.inference import run_model
 from laconic.model import LaconicForSequenceClassification, with_plan
 from laconic.reduction import Plan, budget_option, has_share, plan_share, preset, with_share
 
-__all__ = ["landed", "plan_for_budget", "plan_for_target"]
+__all__ = ["landed", "plan_for_budget", "plan_for_target", "reachable_budgets"]
 
 # How near a share has to bring the cost, relative to the target.
 _NEAR = 0.01
@@ -124,6 +124,33 @@ def plan_for_budget(
         return run_model(shared, encoded, batch_tokens).multiply_adds / whole
 
     return with_share(plan, **{name: _reach(cost, values, budget, "budget", plan.name)})
+
+
+def reachable_budgets(
+    model: LaconicForSequenceClassification, encoded: EncodedDocuments, batch_tokens: int = 4096
+) -> tuple[float, float]:
+    """The least and the most that `plan_for_budget` reaches on some documents.
+
+    Args:
+        model: as for `plan_for_budget`.
+        encoded: documents to count on.
+        batch_tokens: tokens of a packed batch.
+
+    Raises:
+        PlanError: if the plan has no share, or the model cannot run dense to count the whole.
+    """
+    plan = model.config.reduction_plan()
+    if not has_share(plan) and plan.is_adjustable:
+        ends = [plan.loosened(2.0**doublings) for doublings in (-_DOUBLINGS, _DOUBLINGS)]
+    else:
+        name, _, values = plan_share(plan, model.plan.depth)
+        ends = [with_share(plan, **{name: value}) for value in (values[0], values[-1])]
+    costs = [
+        run_model(model.under_plan(each), encoded, batch_tokens).multiply_adds
+        for each in (preset("dense"), *ends)
+    ]
+    least, most = sorted(cost / costs[0] for cost in costs[1:])
+    return least, most
 
 
 def _check(target: float, field: str) -> None:
