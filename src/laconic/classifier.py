@@ -74,7 +74,8 @@ class Classifier(Estimator):
     Args:
         model: the encoder to start from: a Hub name, a directory of transformers, or a dense
             laconic model. Not read before `fit`.
-        method: the reduction: a preset's name, or a `Plan`.
+        method: the reduction: a preset's name, or a `Plan`. `"topk"` by default, because of the
+            comparison in `docs/results.md`.
         method_options: the preset's options; see `laconic.preset`.
         target_flops: multiply-adds to reach, over those of the dense model on the same documents:
             the option of the preset that moves its cost is set for it in `fit`. None to leave it.
@@ -95,7 +96,7 @@ class Classifier(Estimator):
         classes_: the labels' names, in the order of the logits.
 
     Example:
-        >>> classifier = Classifier("bert-base-uncased", method="focus-pfc")  # doctest: +SKIP
+        >>> classifier = Classifier("bert-base-uncased", method="topk")  # doctest: +SKIP
         >>> classifier.fit(texts, labels).predict(["a text"])  # doctest: +SKIP
     """
 
@@ -103,7 +104,7 @@ class Classifier(Estimator):
         self,
         model: str | Path = DEFAULT_MODEL,
         *,
-        method: str | Plan = "focus-pfc",
+        method: str | Plan = "topk",
         method_options: Mapping[str, Any] | None = None,
         target_flops: float | None = None,
         max_length: int | None = None,

@@ -67,7 +67,7 @@ CASES = [
     ("train {reviews} --out {}/out --device cuda:9", 1, "device"),
     ("train {reviews} --out {}/out --device tpu", 1, "device"),
     ("train {reviews} --out {}/out --method focus", 1, "method must be one of"),
-    ("train {reviews} --out {}/out --method-option kep=1", 1, "not an option of 'focus-pfc'"),
+    ("train {reviews} --out {}/out --method-option kep=1", 1, "not an option of 'topk'"),
     ("train {reviews} --out {}/out --method-option keep=x", 1, "must be a number"),
     ("train {reviews} --out {}/out --method-option keep", 2, "KEY=VALUE"),
     ("train {reviews} --out {}/out --plan {}/new-plan.json", 1, "newer laconic"),

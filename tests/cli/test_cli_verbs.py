@@ -19,7 +19,7 @@ def test_train_then_evaluate(run, encoder, reviews, tmp_path):
     out = tmp_path / "model"
     trained = run(
         *("train", reviews, "--out", out, "--model", encoder, "--epochs", 1, "--json", *SMALL),
-        *("--method-option", "keep=0.5", "--method-option", "combine_at=2", "--max-length", 9),
+        *("--method-option", "keep=0.5", "--method-option", "at=1", "--max-length", 9),
     )
     assert trained.exit_code == 0, trained.stderr
     (record,) = records(trained.stdout)
@@ -29,7 +29,7 @@ def test_train_then_evaluate(run, encoder, reviews, tmp_path):
     assert all(line.startswith("laconic: ") for line in messages)
     assert "texts in 'text', labels in 'label'" in messages[0]
     assert "2 labels: neg, pos" in messages[0]
-    assert "with focus-pfc on 36 documents, validating on 4" in messages[1]
+    assert "with topk on 36 documents, validating on 4" in messages[1]
     # Of training and validation together, and once.
     assert [line for line in messages if "of 40 documents are longer than 9" in line] == [
         messages[2]
@@ -52,7 +52,8 @@ def test_train_takes_a_configuration_that_flags_win_over(run, encoder, reviews, 
     out = tmp_path / "model"
     config.write_text(
         f"model: {encoder}\nout: {out}\nlearning-rate: 1e-3\nbatch_tokens: 256\ndevice: cpu\n"
-        "epochs: 2\nlong: windows\nmax-length: 9\nmethod-option: {keep: 0.25, tokens: 4}\n"
+        "epochs: 2\nlong: windows\nmax-length: 9\nmethod: focus-pfc\n"
+        "method-option: {keep: 0.25, tokens: 4}\n"
     )
     result = run("train", reviews, "--config", config, "--epochs", "1")
     assert result.exit_code == 0, result.stderr

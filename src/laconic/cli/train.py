@@ -43,7 +43,7 @@ def train(
     head: o.HeadKind = o.Head.auto,
     max_length: o.MaxLength = None,
     long: o.LongPolicy = o.Long.truncate,
-    method: o.Method = "focus-pfc",
+    method: o.Method = "topk",
     method_option: o.MethodOption = None,
     plan: o.PlanFile = None,
     teacher: o.Teacher = None,
