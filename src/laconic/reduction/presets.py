@@ -90,8 +90,9 @@ def topk(
 ) -> Plan:
     """Keep the best scored tokens from one block on, or with linear keep rates (LTP's baseline).
 
-    By default at one block, since few points of reduction did better than one for each block; on six
-    blocks and documents of some 200 tokens, 0.4 is about half of the multiply-adds. With `linear`, at every block from the first one, as in Learned Token Pruning (arXiv 2107.00910).
+    By default at one block, since few points of reduction did better than one for each block; on
+    six blocks and documents of some 200 tokens, 0.4 is about half of the multiply-adds. With
+    `linear`, at every block from the first one, as in Learned Token Pruning (arXiv 2107.00910).
     """
     scorer = _scorer(score)
     if linear:
