@@ -461,7 +461,7 @@ class LaconicForSequenceClassification(PreTrainedModel):
         What is no key any more has no importance; a little keeps a group of such tokens a mean.
         """
         power = self.plan.combine.weigh
-        if not power:
+        if not power or stream.importance is None:  # None in the place of the first block
             return None
         return stream.importance[stream.embedded].mean(1).clamp(min=1e-3) ** power
 

@@ -180,7 +180,8 @@ class Combine(Action):
         tokens: combination tokens m; the paper's 8.
         temperature: of the straight-through Gumbel softmax; the paper's 1.
         weigh: exponent of the importance that weighs a token in its group's mean, the one that the
-            nearest step before it chose by; 0 for the paper's plain mean.
+            step at the block before chose by; 0 for the paper's plain mean, which the first block,
+            before which nothing is scored, has in any case.
     """
 
     kind: ClassVar[str] = "combine"

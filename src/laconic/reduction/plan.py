@@ -265,7 +265,7 @@ class Plan:
                 f"steps must come before the combining block {combining}, after which only "
                 f"combination tokens are left, got a step at block {min(late)}"
             )
-        if combining is not None and self.combine.weigh and combining - 1 not in steps:
+        if combining and self.combine.weigh and combining - 1 not in steps:
             raise PlanError(
                 "weigh of a 'combine' step must be 0 unless a step chooses tokens at the block "
                 f"before it, whose scores are the weights; got {self.combine.weigh:g} and no step "
