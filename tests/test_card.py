@@ -26,7 +26,8 @@ def encoder(tmp_path_factory):
 
 @pytest.fixture
 def trained(encoder):
-    return Classifier(encoder, max_length=32).fit(*labelled(45), settings=QUICK)
+    classifier = Classifier(encoder, method="focus-pfc", max_length=32)
+    return classifier.fit(*labelled(45), settings=QUICK)
 
 
 def test_the_card_says_what_the_model_is(trained, encoder, tmp_path):
