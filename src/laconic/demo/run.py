@@ -1,4 +1,4 @@
-"""The demo: train dense and Focus on the Core on this machine, and measure both side by side.
+"""The demo: train dense, the default and Focus on the Core here, and measure them side by side.
 
 Sized for two cores and under ten minutes: 1,500 documents at 128 tokens, one epoch each (the same
 number of steps), small batches because there are few documents. Quality is measured on all held-out
@@ -30,7 +30,7 @@ from laconic.training import TrainingSettings
 
 __all__ = ["METHODS", "run_demo"]
 
-METHODS = ("dense", "focus-pfc")
+METHODS = ("dense", "topk", "focus-pfc")
 _LENGTH = 128
 # On 400 of the held-out documents dense is right in 61 % after an epoch at 4e-4, in 56 % of all of
 # them after one at 1e-4, where TF-IDF with logistic regression has 74 % (2026-11-22).
@@ -42,7 +42,7 @@ def run_demo(out: Path, *, seed: int = 0, console: Console | None = None) -> dic
     """Train, measure and compare; prints the table and says where the models are.
 
     Args:
-        out: folder for the two models, `held-out.csv` and `report.json`.
+        out: folder for the models, `held-out.csv` and `report.json`.
         seed: of the corpus, the shuffles and the new weights.
         console: where to print; standard output by default. Bars go to standard error.
 
@@ -147,16 +147,17 @@ def _write_sample(corpus: DemoCorpus, out: Path) -> Path:
 
 
 def _explain(console: Console, record: dict[str, Any], out: Path, sample: Path) -> None:
-    focus = out / METHODS[1]
+    model = out / METHODS[1]
+    models = " ".join(str(out / method) for method in METHODS)
     console.print(
-        f"\nTook {record['seconds_in_all'] / 60:.1f} minutes. The models are in {out / METHODS[0]} "
-        f"and {focus}. Use them so:\n\n"
-        f"  laconic predict {focus} {sample} --out labels.csv\n"
-        f"  laconic evaluate {focus} {sample}\n"
-        f"  laconic bench {sample} --models {out / METHODS[0]} {focus}\n\n"
+        f"\nTook {record['seconds_in_all'] / 60:.1f} minutes. The models are in {out}. Use them "
+        "so:\n\n"
+        f"  laconic predict {model} {sample} --out labels.csv\n"
+        f"  laconic evaluate {model} {sample}\n"
+        f"  laconic bench {sample} --models {models}\n\n"
         "or from Python:\n\n"
         "  from laconic import Classifier\n"
-        f'  Classifier.from_pretrained("{focus}").predict(["Compute the singular values."])\n',
+        f'  Classifier.from_pretrained("{model}").predict(["Compute the singular values."])\n',
         highlight=False,
         markup=False,
         soft_wrap=True,
