@@ -20,6 +20,7 @@ OPTIONS = {
     "focus-c": {"combine_at": 0.75, "tokens": 4},
     "focus-pfc": {"keep": 0.6, "combine_at": 0.75, "tokens": 4},
     "threshold": {"threshold": 0.9},
+    "adapler": {"threshold": 1.0, "hidden": 4},
     "pool": {"keep": 0.4},
     "tome": {"ratio": 0.3},
     "fca": {"keep": 0.3, "tokens": 3},
