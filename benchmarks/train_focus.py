@@ -49,7 +49,11 @@ def run(args: argparse.Namespace, name: str, method: str, seed: int) -> dict:
     """Train and evaluate one cell of the table."""
     train_set, test_set = (documents(args.data, name, split) for split in ("train", "test"))
     settings = TrainingSettings(
-        epochs=EPOCHS, learning_rate=LEARNING_RATE, batch_tokens=BATCH_TOKENS, seed=seed
+        epochs=EPOCHS,
+        learning_rate=LEARNING_RATE,
+        batch_tokens=BATCH_TOKENS,
+        seed=seed,
+        dense_share=0.75,
     )
     classifier = Classifier(args.encoder, method=method, max_length=LENGTH)
     work = args.work / f"{name}-{method}-{seed}"

@@ -78,10 +78,22 @@ def test_so_does_a_stock_classifier(encoder, dense, tmp_path, seen):
 
 
 def test_the_dense_stage_teaches_where_the_head_is_new(encoder, seen):
-    student = Classifier(encoder, **HALF).fit(documents(), validation=0, settings=QUICK)
+    settings = replace(QUICK, dense_share=0.75)
+    student = Classifier(encoder, **HALF).fit(documents(), validation=0, settings=settings)
     (first, _), (second, _) = seen
     assert first is None and second.shape == (60, 3)
     assert student.training["teacher"] == "the dense stage"
+
+
+@pytest.mark.parametrize(
+    ("method", "asked", "share"),
+    [("topk", None, 0), ("focus-pfc", None, 0.75), ("ltp", None, 0.75), ("topk", 0.5, 0.5)],
+)
+def test_a_dense_stage_comes_by_itself_where_something_new_is_learned(method, asked, share):
+    assert replace(QUICK, dense_share=asked).for_plan(preset(method)).dense_share == share
+    if asked is None:
+        hidden = replace(QUICK, dense_share=None, hidden_distillation=0.5)
+        assert hidden.for_plan(preset(method)).dense_share == 0.75
 
 
 @pytest.mark.parametrize("method", ["topk", "dense", "token-drop"])

@@ -256,12 +256,13 @@ Budgets = Annotated[
     ),
 ]
 DenseShare = Annotated[
-    float,
+    float | None,
     _option(
         "--dense-share",
         "Share of the steps that are dense, before the method is switched on.",
         METHOD,
         metavar="X",
+        show_default="0.75 for methods that combine or learn, else 0",
     ),
 ]
 DistillationWeight = Annotated[

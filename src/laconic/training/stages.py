@@ -62,6 +62,9 @@ class StagedTraining:
     checkpoints: Path | None = None
     flow: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.settings = self.settings.for_plan(self.plan)
+
     def run(
         self,
         model: LaconicForSequenceClassification,
