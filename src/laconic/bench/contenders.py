@@ -7,6 +7,7 @@ service or a linear model is a `TextContender` with one method.
 from __future__ import annotations
 
 import pkgutil
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -49,7 +50,7 @@ class Contender(Protocol):
         ...
 
 
-class TextContender:
+class TextContender(ABC):
     """A contender that takes texts and gives scores, all of it inside the clock.
 
     A class of one's own needs a `name` and `scores`; with `fit` it is fitted on the documents of
@@ -72,9 +73,9 @@ class TextContender:
     multiply_adds: float | None = None
     tokens: int | None = None
 
+    @abstractmethod
     def scores(self, texts: Sequence[str]) -> np.ndarray:
         """Logits `(documents, labels)` in the order of the texts; logarithms of shares will do."""
-        raise NotImplementedError
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Keep the texts; nothing is done outside the clock."""
