@@ -149,6 +149,7 @@ def test_what_an_optional_library_brings_is_left_out_without_it(shop, monkeypatc
         ("topk:kept=0.5", PlanError, "'kept' is not an option"),
         ("topk:keep=0.5,often", DataError, "KEY=VALUE"),
         ("no_such_module:Thing", DataError, "a module and a class"),
+        ("laconic.bench:TextContender", DataError, "scores.*complete the class"),
         ("topk:target=0.5,trained=no", DataError, "target needs training"),
     ],
 )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import nullcontext
 
 import pytest
 
 from laconic import Classifier, Plan, TrainingSettings, preset
 from laconic.attention import banded
 from laconic.data import Documents
-from laconic.errors import PlanError
+from laconic.errors import LaconicWarning, PlanError
 from laconic.reduction import budget_option, presets
 from laconic.training.budget import plan_for_target
 from words import labelled, save_encoder
@@ -55,11 +56,15 @@ def test_methods_that_remove_tokens_land_within_five_percent_on_other_documents(
 
 
 @pytest.mark.parametrize(
-    ("method", "target", "near"), [("fewer-layers", 0.5, 0.51), ("focus-c", 0.6, 0.6)]
+    ("method", "target", "far"), [("fewer-layers", 0.5, False), ("focus-c", 0.6, True)]
 )
-def test_methods_that_move_blocks_take_the_nearest(dense, method, target, near):
+def test_methods_that_move_blocks_take_the_nearest_and_say_so_where_it_is_far(
+    dense, method, target, far
+):
     encoded = dense.encode(long_documents()[0])
-    plan = plan_for_target(dense.model, method, {}, target, encoded)
+    said = pytest.warns(LaconicWarning, match="comes no nearer than") if far else nullcontext()
+    with said:
+        plan = plan_for_target(dense.model, method, {}, target, encoded)
     name, values = budget_option(method, 4)
     whole = dense.forward(encoded).multiply_adds
 

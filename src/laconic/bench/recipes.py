@@ -282,6 +282,11 @@ def _own(wish: Wish, shop: Workshop) -> Contender:
         raise DataError(
             f"expected a module and a class in it, got {wish.name!r} ({error}); check the name"
         ) from error
+    except TypeError as error:
+        raise DataError(
+            f"expected a class that can be made without arguments and has all methods, got "
+            f"{wish.name!r} ({error}); complete the class"
+        ) from error
     if hasattr(contender, "fit"):
         documents = shop.documents(wish.name)
         contender.fit(documents.texts, shop.space.encode(documents.labels))

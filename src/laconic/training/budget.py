@@ -12,11 +12,12 @@ with its own weights.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from laconic.encoding import EncodedDocuments
-from laconic.errors import PlanError
+from laconic.errors import LaconicWarning, PlanError
 from laconic.inference import run_model
 from laconic.model import LaconicForSequenceClassification, with_plan
 from laconic.reduction import Plan, budget_option, has_share, plan_share, preset, with_share
@@ -25,6 +26,8 @@ __all__ = ["landed", "plan_for_budget", "plan_for_target", "reachable_budgets"]
 
 # How near a share has to bring the cost, relative to the target.
 _NEAR = 0.01
+# How far a block may land from it before that is said.
+_FAR = 0.05
 _STEPS = 12
 # Most doublings of a factor.
 _DOUBLINGS = 16
@@ -53,7 +56,8 @@ def plan_for_target(
 
     Returns:
         The plan: within 1 % of the target where tokens leave by shares, the nearest one where whole
-        blocks are moved; one that aims at the target where it learns, see `landed`.
+        blocks are moved, with a warning where that is more than 5 % away; one that aims at the
+        target where it learns, see `landed`.
 
     Raises:
         PlanError: if the method has no such option, it is given in `options` too, or no setting
@@ -181,6 +185,13 @@ def _reach(
         raise PlanError(
             f"{field} must be between {ends[0]:.2f} and {ends[1]:.2f} for {method!r} on these "
             f"documents, got {target:g}"
+        )
+    if abs(costs(value) - target) > _FAR * target:
+        warnings.warn(
+            f"{field} is {target:g}, and {method!r}, which moves whole blocks, comes no nearer "
+            f"than {costs(value):.2f} on these documents",
+            LaconicWarning,
+            stacklevel=3,
         )
     return value
 
