@@ -11,7 +11,7 @@ from torch import Tensor
 from laconic.attention import KeySet, Packing, ScoreRequest
 from laconic.reduction import Candidates, Choice, Learned, Observed, Step, Stream
 from laconic.reduction.learned import expected_left
-from laconic.reduction.plan import Detour
+from laconic.reduction.resolved import Detour
 
 __all__ = ["Outcome", "carry_out", "follow_detour", "score_request", "scores_on_row"]
 

@@ -15,7 +15,7 @@ from laconic.reduction.likeness import Lexical, Syntax
 from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.parts import Part, register
 from laconic.reduction.patterns import GlobalTokens, Neighbours, Pattern, RandomPairs, Union
-from laconic.reduction.plan import PLAN_VERSION, Plan, ResolvedPlan, Step
+from laconic.reduction.plan import PLAN_VERSION, Plan
 from laconic.reduction.predictor import Predictor
 from laconic.reduction.presets import (
     budget_option,
@@ -24,6 +24,7 @@ from laconic.reduction.presets import (
     preset_summary,
     presets,
 )
+from laconic.reduction.resolved import ResolvedPlan
 from laconic.reduction.scorers import (
     AttentionScorer,
     ByWord,
@@ -45,6 +46,7 @@ from laconic.reduction.selectors import (
     Threshold,
 )
 from laconic.reduction.shares import has_share, plan_share, with_share
+from laconic.reduction.step import Step
 from laconic.reduction.stream import Candidates, Observed, Stream
 from laconic.reduction.vocabulary import WordImportance
 from laconic.reduction.words import Knowledge, Words, words_of

@@ -9,9 +9,10 @@ from __future__ import annotations
 from laconic.reduction.actions import DropTokens, Fade
 from laconic.reduction.degrees import LearnedNeighbours
 from laconic.reduction.learning import LearnedShares, LearnedSkim, LearnedThreshold
-from laconic.reduction.plan import Plan, Step
+from laconic.reduction.plan import Plan
 from laconic.reduction.predictor import Predictor
 from laconic.reduction.scorers import ColumnMean
+from laconic.reduction.step import Step
 
 __all__ = ["adapler", "breaking_bert", "ltp", "ltp_paper", "power_bert", "transkimmer"]
 

@@ -17,9 +17,10 @@ from laconic.reduction.learned_presets import (
 )
 from laconic.reduction.merging import Fuse, Merge, Pool
 from laconic.reduction.patterns import GlobalTokens, Neighbours, RandomPairs, Union
-from laconic.reduction.plan import Plan, Step
+from laconic.reduction.plan import Plan
 from laconic.reduction.scorers import ColumnMean, Position, RandomScore, Scorer
 from laconic.reduction.selectors import FuzzyRatio, LengthDrop, LinearRatio, Ratio, Threshold
+from laconic.reduction.step import Step
 
 __all__ = [
     "budget_option",

@@ -13,8 +13,9 @@ from dataclasses import replace
 from laconic.errors import PlanError
 from laconic.reduction.layers import INPUT, resolve_layers
 from laconic.reduction.parts import Part
-from laconic.reduction.plan import Plan, Step
+from laconic.reduction.plan import Plan
 from laconic.reduction.presets import budget_ranges
+from laconic.reduction.step import Step
 
 __all__ = ["has_share", "plan_share", "with_share"]
 
