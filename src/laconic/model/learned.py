@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from laconic.model.trace import Prices
+from laconic.model.pricing import Prices
 from laconic.reduction import Learned, Plan, ResolvedPlan, Spent, resolve_layers
 
 __all__ = [

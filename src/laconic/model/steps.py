@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from laconic.attention import KeySet, Packing, ScoreRequest
+from laconic.attention import Packing, ScoreRequest
 from laconic.reduction import Candidates, Choice, Learned, Observed, Step, Stream
 from laconic.reduction.learned import expected_left
 from laconic.reduction.resolved import Detour
@@ -55,7 +55,7 @@ def score_request(steps: list[Step], stream: Stream) -> ScoreRequest | None:
     )
 
 
-def scores_on_row(raw: Tensor, packing: Packing, keys: KeySet | None) -> Tensor:
+def scores_on_row(raw: Tensor, packing: Packing) -> Tensor:
     """Scores of key places put back on the row and scaled, `(tokens, heads or 1)`.
 
     They get mean 1 over the keys of the head that has most of them. Keys asked for come as they
@@ -63,7 +63,7 @@ def scores_on_row(raw: Tensor, packing: Packing, keys: KeySet | None) -> Tensor:
     """
     if packing.scores.kind == "keys":
         return raw
-    layout = packing.layout
+    layout, keys = packing.layout, packing.keys
     if keys is None:
         return raw * layout.lengths[layout.owners][:, None]
     # One factor for all heads of a document: quantiles over all of them compare their scores.

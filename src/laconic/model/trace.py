@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from laconic.attention import Packing
+from laconic.model.pricing import Prices
 from laconic.ragged import Layout, Ragged
+from laconic.reduction import Stream
 
-__all__ = ["LayerTrace", "Prices", "Trace"]
-
-Number = TypeVar("Number", int, Tensor)
+__all__ = ["LayerTrace", "Trace", "connected_pairs", "group_trace", "pairs_of", "trace_of_block"]
 
 
 @dataclass(frozen=True)
@@ -126,25 +125,39 @@ def connected_pairs(packing: Packing) -> list[float]:
     return counts
 
 
-@dataclass(frozen=True)
-class Prices:
-    """Multiply-adds of a block for each thing that it computes.
+def trace_of_block(
+    layer: int,
+    prices: Prices,
+    packing: Packing,
+    after: Stream,
+    importance: Tensor | None = None,
+    *,
+    detailed: bool = False,
+) -> LayerTrace:
+    """What a block of the encoder did.
 
-    Attributes:
-        entering: for each token that enters.
-        pair: for each query with each of its keys.
-        leaving: for each token that goes through the feed-forward.
-        fixed: whatever the tokens.
+    Args:
+        layer: 0-based block.
+        prices: what its multiply-adds were paid for.
+        packing: its attention call, made already.
+        after: the tokens that left it.
+        importance: the scores of the tokens that entered, `(tokens, heads or 1)`, if any.
+        detailed: whether to tell of tokens and pairs what costs time to find out.
     """
-
-    entering: int = 0
-    pair: int = 0
-    leaving: int = 0
-    fixed: int = 0
-
-    def total(self, entered: Number, pairs: Number, left: Number) -> Number:
-        """Multiply-adds for so many tokens and pairs, whole numbers or tensors."""
-        return self.entering * entered + self.pair * pairs + self.leaving * left + self.fixed
+    entered, left, pairs = packing.layout, after.layout, pairs_of(packing)
+    cost = prices.total(entered.tokens, sum(pairs), left.tokens)
+    sizes = (entered.sizes, packing.key_layout.sizes, left.sizes)
+    record = LayerTrace(layer, "block", *sizes, cost, pairs)
+    if not detailed:
+        return record
+    return replace(
+        record,
+        alive=Ragged(after.origins, left),
+        alive_keys=after.key_mask,
+        importance=None if importance is None else Ragged(importance.detach(), entered),
+        groups=None if after.groups is None else Ragged(after.groups, entered),
+        connected=None if packing.connections is None else connected_pairs(packing),
+    )
 
 
 def group_trace(groups: Tensor, layout: Layout) -> Ragged:
