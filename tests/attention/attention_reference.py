@@ -34,6 +34,7 @@ class Case:
         request: the scores to ask for.
         window: a query sees keys at a distance below this; None for all.
         positions: `(tokens,)` original positions, −1 for a global token; None for the places.
+        in_place: whether each head's keys are hidden in their places, not gathered.
     """
 
     sizes: list[int]
@@ -42,6 +43,7 @@ class Case:
     request: ScoreRequest | None = None
     window: int | None = None
     positions: Tensor | None = None
+    in_place: bool = False
 
     @property
     def layout(self) -> Layout:
@@ -49,7 +51,10 @@ class Case:
 
     @property
     def keys(self) -> KeySet | None:
-        return None if self.alive is None else KeySet.from_mask(self.alive, self.layout)
+        if self.alive is None:
+            return None
+        make = KeySet.hidden if self.in_place else KeySet.from_mask
+        return make(self.alive, self.layout)
 
     @property
     def spans(self) -> list[range]:
@@ -180,8 +185,10 @@ def cases(draw, *, scores=False, windows=True, dead=True) -> Case:
     heads, seed = draw(st.integers(1, 3)), draw(st.integers(0, 2**16))
     generator = torch.Generator().manual_seed(seed)
     tokens = sum(sizes)
-    alive = None
-    if dead and (kind := draw(st.sampled_from(["all", "shared", "each", "equal"]))) != "all":
+    alive, kind = None, "all"
+    if dead:
+        kind = draw(st.sampled_from(["all", "shared", "each", "equal", "hidden"]))
+    if kind != "all":
         alive = torch.rand(tokens, *([] if kind == "shared" else [heads]), generator=generator)
         alive = alive < draw(st.sampled_from([0.2, 0.7]))
         if kind == "equal":
@@ -194,7 +201,8 @@ def cases(draw, *, scores=False, windows=True, dead=True) -> Case:
         positions = torch.cat([_positions(size, generator) for size in sizes])
     request = draw(_requests(tokens, alive, generator)) if scores else None
     case = make_case(sizes, heads=heads, seed=seed)
-    return replace(case, alive=alive, window=window, positions=positions, request=request)
+    fields = {"alive": alive, "window": window, "positions": positions, "request": request}
+    return replace(case, **fields, in_place=kind == "hidden")
 
 
 def _positions(size: int, generator: torch.Generator) -> Tensor:

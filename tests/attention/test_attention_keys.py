@@ -80,6 +80,20 @@ def test_scatter_puts_scores_back_and_zeros_elsewhere(case, shared):
     assert torch.equal(row, scores * (mask[:, None] if shared else mask))
 
 
+@given(masks())
+def test_keys_hidden_in_their_places(case):
+    lengths, mask = case
+    hidden, gathered = (
+        make(mask, Layout.from_lengths(lengths)) for make in (KeySet.hidden, KeySet.from_mask)
+    )
+    row = torch.randn(sum(lengths), mask.shape[1], 2)
+    assert hidden.per_head and hidden.take(row) is row
+    assert hidden.layout.sizes == lengths and torch.equal(hidden.filled, mask)
+    scores = torch.rand(mask.shape)
+    assert torch.equal(hidden.scatter(scores, sum(lengths)), scores * mask)
+    assert hidden.most.tolist() == gathered.most.tolist() == gathered.layout.sizes
+
+
 def test_take_and_scatter_carry_gradients():
     mask = torch.tensor([[True, True], [True, False], [False, True], [True, False], [True, True]])
     layout = Layout.from_lengths([3, 2])

@@ -30,17 +30,40 @@ class KeySet:
         index: row number of the token in each key place: `(keys,)` when all heads share the set,
             `(keys, heads)` when each head has its own.
         filled: `(keys, heads)` bool, false where a head has fewer keys than its document has places
-            (the place then repeats a token, and gets no attention); None when all are filled.
+            (such a place holds some token of it, and gets no attention); None when all are filled.
+        in_place: whether the places are the row's own, so that nothing is gathered.
     """
 
     layout: Layout
     index: Tensor
     filled: Tensor | None = None
+    in_place: bool = False
 
     @property
     def per_head(self) -> bool:
         """Whether each head has a set of its own."""
         return self.index.dim() == 2
+
+    @property
+    def most(self) -> Tensor:
+        """The keys of the head that has most of them, `(documents,)`."""
+        return self.layout.count(self.filled).amax(1) if self.in_place else self.layout.lengths
+
+    @property
+    def sizes(self) -> list[int]:
+        """The same as numbers; in a graph, which cannot hold those of hidden keys, the places."""
+        hidden = self.in_place and not self.layout.symbolic
+        return self.most.tolist() if hidden else self.layout.sizes
+
+    @classmethod
+    def hidden(cls, mask: Tensor, layout: Layout) -> KeySet:
+        """Hide the tokens where `mask`, `(tokens, heads)`, is false, and leave them where they are.
+
+        For sets of which each head has its own and most are left: the matrix needs a mask then
+        anyhow, and gathering costs more than fewer places save.
+        """
+        rows = torch.arange(layout.tokens, device=mask.device)
+        return cls(layout, rows[:, None].expand_as(mask), mask, in_place=True)
 
     @classmethod
     def from_mask(cls, mask: Tensor, layout: Layout) -> KeySet:
@@ -74,6 +97,8 @@ class KeySet:
 
     def take(self, row: Tensor) -> Tensor:
         """Gather `(keys, heads, size)` from a row `(tokens, heads, size)`."""
+        if self.in_place:
+            return row
         if not self.per_head:
             return row.index_select(0, self.index)
         # One flat index_select: torch.gather took five times as long (2026-11-22, Skylake). Head by
@@ -86,6 +111,8 @@ class KeySet:
     def scatter(self, scores: Tensor, tokens: int) -> Tensor:
         """Put scores of key places, `(keys, heads)`, back on the row, `(tokens, heads)`, else 0."""
         heads = scores.shape[1]
+        if self.in_place:
+            return scores * self.filled
         if not self.per_head:
             return scores.new_zeros(tokens, heads).index_copy(0, self.index, scores)
         if self.filled is not None:

@@ -67,7 +67,7 @@ def scores_on_row(raw: Tensor, packing: Packing) -> Tensor:
     if keys is None:
         return raw * layout.lengths[layout.owners][:, None]
     # One factor for all heads of a document: quantiles over all of them compare their scores.
-    return keys.scatter(raw, layout.tokens) * keys.layout.lengths[layout.owners][:, None]
+    return keys.scatter(raw, layout.tokens) * keys.most[layout.owners][:, None]
 
 
 def follow_detour(detour: Detour, layer: int, stream: Stream, words: Tensor | None) -> Stream:

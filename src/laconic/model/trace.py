@@ -23,12 +23,13 @@ class LayerTrace:
         layer: 0-based block.
         kind: `"block"`, or `"combine"` where the combining module stands in its place.
         queries: tokens that entered, a figure a document.
-        keys: keys and values that each query of a head attended to, a figure a document (the
-            largest of its heads, since that many places are computed).
+        keys: keys and values that each query of a head attended to, a figure a document: those of
+            the head that has most of them.
         transformed: tokens that went through the feed-forward, a figure a document.
         multiply_adds: of the block, all documents together.
         pairs: of a query and a key, whose product each head computed, a figure a document: fewer
-            than `queries · keys` where a kernel skips what a band leaves out.
+            than `queries · keys` where a kernel skips what a band leaves out, more where keys are
+            hidden in their places.
         alive: tokens that left the block: their places in the original document, −1 for
             combination tokens; `(tokens,)`.
         alive_keys: of those, the ones that are still keys of the next block: `(tokens,)` or
@@ -146,7 +147,8 @@ def trace_of_block(
     """
     entered, left, pairs = packing.layout, after.layout, pairs_of(packing)
     cost = prices.total(entered.tokens, sum(pairs), left.tokens)
-    sizes = (entered.sizes, packing.key_layout.sizes, left.sizes)
+    keys = entered if packing.keys is None else packing.keys
+    sizes = (entered.sizes, keys.sizes, left.sizes)
     record = LayerTrace(layer, "block", *sizes, cost, pairs)
     if not detailed:
         return record

@@ -137,9 +137,13 @@ class Walk:
     ) -> Packing:
         """The block's attention call: who is a key, who sees whom, which scores are wanted."""
         layout, pattern = stream.layout, self.plan.patterns.get(layer)
+        keys = None
+        if stream.key_mask is not None:
+            hidden = stream.key_mask.dim() == 2 and self.plan.hides_keys(layer)
+            keys = (KeySet.hidden if hidden else KeySet.from_mask)(stream.key_mask, layout)
         return Packing(
             layout,
-            None if stream.key_mask is None else KeySet.from_mask(stream.key_mask, layout),
+            keys,
             scores=score_request(steps, stream),
             positions=None if stream.origins is layout.places else stream.origins,
             weights=stream.weights,

@@ -6,6 +6,7 @@ refused.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from laconic.errors import PlanError
@@ -15,6 +16,13 @@ from laconic.reduction.patterns import Pattern
 from laconic.reduction.step import Step
 
 __all__ = ["Detour", "ResolvedPlan", "combining_action", "fit_steps"]
+
+# Keys of each head stay in their places while no fewer than this share of a document's are left.
+# Gathering them costs two passes over keys and values whatever is left, fewer places save a part of
+# the attention: at keep=0.9, where 0.97 and 0.88 of the places were left at the next two blocks,
+# `focus-pfc` brought 0.83 of what it saves to the clock with gathered keys and 0.86 with hidden
+# ones (MiniLM-L6, 96 documents of 20 Newsgroups at 512 tokens, two Skylake cores, 2026-11-23).
+_HIDE_FROM = 0.75
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,12 @@ class ResolvedPlan:
         weighs = self.combine is not None and self.combine.weigh > 0
         follows = layer + 1 < self.depth and (layer + 1 != self.combining or weighs)
         return [step for step in self.steps.get(layer, []) if follows or not step.act.keys_only]
+
+    def hides_keys(self, layer: int) -> bool:
+        """Whether a block finds each head's keys in their places, hidden, not gathered."""
+        earlier = [step for number, own in self.steps.items() if number < layer for step in own]
+        each = [step.select.least for step in earlier if step.act.keys_only and step.score.per_head]
+        return math.prod(each) >= _HIDE_FROM
 
 
 def combining_action(steps: tuple[Step, ...]) -> Combine | None:

@@ -46,6 +46,11 @@ class Selector(Part):
         return Choice(self.losers(candidates))
 
     @property
+    def least(self) -> float:
+        """The share of a document's tokens that stay at least, as far as that is known before."""
+        return 0.0
+
+    @property
     def is_adjustable(self) -> bool:
         """Whether `loosened` changes how many tokens stay."""
         return False
@@ -78,6 +83,11 @@ class Ratio(Selector):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number("keep", self.keep, 0, 1, open_low=True)
+
+    @property
+    def least(self) -> float:
+        """The share of a document's tokens that stay at least; rounding takes one more at most."""
+        return self.keep
 
     def losers(self, candidates: Candidates) -> Tensor:
         """The tokens that go, `(tokens, heads or 1)` bool."""
