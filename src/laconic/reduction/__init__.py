@@ -44,7 +44,7 @@ from laconic.reduction.selectors import (
     Selector,
     Threshold,
 )
-from laconic.reduction.shares import has_share, plan_share, with_share
+from laconic.reduction.shares import has_share, name_untrained, plan_share, with_share
 from laconic.reduction.stream import Candidates, Observed, Stream
 from laconic.reduction.vocabulary import WordImportance
 from laconic.reduction.words import Knowledge, Words, words_of
@@ -106,6 +106,7 @@ __all__ = [
     "Words",
     "budget_option",
     "has_share",
+    "name_untrained",
     "plan_share",
     "preset",
     "preset_options",
