@@ -30,13 +30,10 @@ def serve_table(record: dict[str, Any] | None) -> str:
             f"| {name.replace('x', '×')} | {load['requests']:,} | {answered:,} | {refused:,} | "
             f"{others:,} | {load['p50_ms']:,.0f} | {load['p99_ms']:,.0f} |"
         )
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"A queue of {record['queue']} documents; {machine(record)}; load average after it "
-            f"{record['load_average_after']:.1f}, client and server included.",
-        ]
+    return captioned(
+        lines,
+        f"A queue of {record['queue']} documents; {machine(record)}; load average after it "
+        f"{record['load_average_after']:.1f}, client and server included.",
     )
 
 
@@ -58,13 +55,10 @@ def onnx_table(record: dict[str, Any] | None) -> str:
             f"{result['latency_p50']:.0f} / {result['latency_p95']:.0f} |"
         )
     data = record["data"]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"{data['documents']} documents of {data['set']} cut at {data['max_length']} tokens, "
-            f"{record['rounds']} rounds; {machine(record)}.",
-        ]
+    return captioned(
+        lines,
+        f"{data['documents']} documents of {data['set']} cut at {data['max_length']} tokens, "
+        f"{record['rounds']} rounds; {machine(record)}.",
     )
 
 
@@ -84,15 +78,17 @@ def ray_table(record: dict[str, Any] | None) -> str:
             f"| {workers} | {here:,.1f} | ×{here / runs['processes', 1]:.2f} | {there:,.1f} | "
             f"×{there / runs['ray', 1]:.2f} | ×{there / here:.2f} |"
         )
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"{record['rows']:,} texts of {record['tokens'] / record['rows']:.0f} tokens in shards "
-            f"of {record['shard_rows']:,} rows, the median of {record['rounds']} turns; "
-            f"{machine(record)}.",
-        ]
+    return captioned(
+        lines,
+        f"{record['rows']:,} texts of {record['tokens'] / record['rows']:.0f} tokens in shards "
+        f"of {record['shard_rows']:,} rows, the median of {record['rounds']} turns; "
+        f"{machine(record)}.",
     )
+
+
+def captioned(lines: list[str], caption: str) -> str:
+    """The lines of a table, and below it what it was measured on."""
+    return "\n".join([*lines, "", caption])
 
 
 def machine(record: dict[str, Any]) -> str:

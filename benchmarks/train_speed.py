@@ -33,7 +33,7 @@ from laconic.batching import TokenBudgetSampler
 from laconic.bench import describe_machine
 from laconic.data import Documents, LabelSpace, read_documents
 from laconic.errors import LaconicWarning
-from laconic.training import LaconicTrainer
+from laconic.training import LaconicTrainer, TrainingDocuments
 
 HERE = Path(__file__).parent
 DOCUMENTS_PER_STEP, LENGTH, UNTIMED = 16, 512, 3
@@ -108,7 +108,7 @@ def train_packed(encoder: str, documents: Documents, clock: Clock, folder: str) 
     torch.manual_seed(0)
     model = classifier._new_model(space, classifier.plan, classifier.head)
     classifier.adopt(model, tokenizer)
-    train = classifier._training_documents(documents, space, None)
+    train = TrainingDocuments(classifier.encode(documents.texts), space.encode(documents.labels))
     steps = round(len(documents) / DOCUMENTS_PER_STEP)
     budget = train.encoded.tokens // steps
     # Batches are not filled to the last token: give them room until there are as many as wanted.

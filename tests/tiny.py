@@ -1,22 +1,41 @@
-"""Tiny encoders of every supported family: random weights, in memory, made in milliseconds.
+"""Tiny encoders of every supported family, and tokenizers for them, made in milliseconds.
 
-No test downloads a checkpoint. A family's configuration is what its rooms are tested with: hidden
-states of 32, four heads, as few blocks as still show a fault, and a vocabulary of 100.
+No test downloads a checkpoint: weights are random and vocabularies short. A family's configuration
+is what its rooms are tested with: hidden states of 32, four heads, as few blocks as still show a
+fault, and a vocabulary of 100.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
-__all__ = ["FAMILIES", "HIDDEN", "VOCABULARY", "tiny_config", "tiny_encoder", "tiny_ids"]
+__all__ = [
+    "FAMILIES",
+    "HIDDEN",
+    "SPECIAL",
+    "VOCABULARY",
+    "tiny_config",
+    "tiny_encoder",
+    "tiny_ids",
+    "tiny_tokenizer",
+]
 
 HIDDEN = 32
 VOCABULARY = 100
 # The ids below are padding and the tokens that open and close a document, in every family.
 SPECIAL = 4
+_SPECIAL_TOKENS = ("[PAD]", "[CLS]", "[SEP]", "[UNK]")
 
 _COMMON = {
     "vocab_size": VOCABULARY,
@@ -98,3 +117,28 @@ def tiny_ids(lengths: list[int], *, seed: int = 0) -> list[torch.Tensor]:
     return [
         torch.randint(SPECIAL, VOCABULARY, (length,), generator=generator) for length in lengths
     ]
+
+
+def tiny_tokenizer(words: Sequence[str], *, pieces: bool = False) -> PreTrainedTokenizerFast:
+    """A tokenizer as BERT's, with [CLS] in front, [SEP] behind, and token types for pairs.
+
+    Args:
+        words: its vocabulary; the first one has the id `SPECIAL`.
+        pieces: whether words may be parts of words, as WordPiece writes them, and capitals are
+            lowered; otherwise words are what white space and punctuation leave.
+    """
+    vocabulary = {word: number for number, word in enumerate([*_SPECIAL_TOKENS, *words])}
+    if pieces:
+        backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+        backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    else:
+        backend = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+        backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 1), ("[SEP]", 2)],
+    )
+    names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "cls", "sep", "unk")}
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **names)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from tiny import tiny_encoder
+from tiny import tiny_encoder, tiny_tokenizer
 
 __all__ = ["LABELS", "labelled", "save_encoder", "tokenizer"]
 
 LABELS = ("animals", "music", "weather")
-_SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[UNK]")
 _TELLING = {"animals": ("cat", "dog"), "music": ("piano", "drum"), "weather": ("rain", "snow")}
 _FILLER = tuple(f"word{number}" for number in range(40))
 
@@ -21,22 +19,7 @@ _FILLER = tuple(f"word{number}" for number in range(40))
 def tokenizer() -> PreTrainedTokenizerFast:
     """Words to ids, with [CLS] in front and [SEP] behind, and token types for pairs."""
     telling = [word for words in _TELLING.values() for word in words]
-    words = [*_SPECIAL, *telling, *_FILLER]
-    backend = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, "[UNK]"))
-    backend.pre_tokenizer = pre_tokenizers.Whitespace()
-    backend.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", 1), ("[SEP]", 2)],
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        pad_token="[PAD]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        unk_token="[UNK]",
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-    )
+    return tiny_tokenizer([*telling, *_FILLER])
 
 
 def save_encoder(folder: Path, **overrides: object) -> Path:

@@ -61,7 +61,7 @@ def place_card(classifier: Classifier, part: Path, folder: Path) -> None:
             f"{folder / NAME} was not written by laconic, or was changed since, and is kept as it "
             "is; remove it to get a card that describes the saved model",
             LaconicWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
         return
     (part / NAME).write_text(model_card(classifier, folder.resolve().name), encoding="utf-8")

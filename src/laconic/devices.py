@@ -9,7 +9,7 @@ import torch
 
 from laconic.errors import DeviceError
 
-__all__ = ["resolve_device", "torch_threads"]
+__all__ = ["device_of_export", "resolve_device", "torch_threads"]
 
 
 @contextmanager
@@ -58,3 +58,14 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     if chosen.index is not None and chosen.index >= count:
         raise DeviceError(f"the device {chosen} is not there, this machine has {count}")
     return chosen
+
+
+def device_of_export(device: str) -> str:
+    """The device of an export: the CPU, whatever else the machine has.
+
+    Raises:
+        DeviceError: if another one was asked for.
+    """
+    if str(device) not in ("auto", "cpu"):
+        raise DeviceError(f"exports run on the CPU, got --device {device}; leave it out")
+    return "cpu"

@@ -16,6 +16,7 @@ __all__ = [
     "PROBLEM_TYPES",
     "calibration_error",
     "evaluate_logits",
+    "labels_from_logits",
     "predict_from_logits",
     "scores_from_logits",
 ]
@@ -60,6 +61,33 @@ def predict_from_logits(
     if problem_type == "multi_label_classification":
         return (logits > 0).astype(np.int64)
     return logits
+
+
+def labels_from_logits(
+    logits: np.ndarray, problem_type: str, names: Sequence[str]
+) -> list[str] | list[list[str]] | list[float]:
+    """The predictions of `predict_from_logits` as users write labels.
+
+    Args:
+        logits: `(documents, labels)`.
+        problem_type: one of `PROBLEM_TYPES`.
+        names: the labels' names, in the order of the logits.
+
+    Returns:
+        A name a document; a list of names where several labels may hold; a number for a regression.
+
+    Example:
+        >>> labels_from_logits(
+        ...     np.array([[2.0, 1.0], [-1.0, -1.0]]), "multi_label_classification", ["a", "b"]
+        ... )
+        [['a', 'b'], []]
+    """
+    predicted = predict_from_logits(logits, problem_type)
+    if problem_type == "regression":
+        return [float(value) for value in predicted[:, 0]]
+    if problem_type == "multi_label_classification":
+        return [[names[i] for i in np.flatnonzero(row)] for row in predicted]
+    return [names[number] for number in predicted]
 
 
 def scores_from_logits(logits: np.ndarray, problem_type: str | None) -> np.ndarray:

@@ -14,7 +14,7 @@ from laconic.accelerate.judge import Judge
 from laconic.errors import DataError, ModelError
 from laconic.model import Execution, LaconicForSequenceClassification
 from laconic.reduction import preset
-from tiny import tiny_encoder
+from tiny import tiny_encoder, tiny_tokenizer
 
 WORDS = [f"w{number}" for number in range(60)]
 
@@ -22,17 +22,8 @@ WORDS = [f"w{number}" for number in range(60)]
 @pytest.fixture(scope="module")
 def dense(tmp_path_factory):
     """A dense laconic classifier with a tokenizer, its head random but of large weights."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
     folder = tmp_path_factory.mktemp("dense")
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    vocabulary = {word: number for number, word in enumerate([*specials, *WORDS])}
-    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    inner.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep")}
-    PreTrainedTokenizerFast(tokenizer_object=inner, **names).save_pretrained(folder)
+    tiny_tokenizer(WORDS).save_pretrained(folder)
     encoder = folder / "encoder"
     tiny_encoder("bert").save_pretrained(encoder)
     model = LaconicForSequenceClassification.from_encoder(str(encoder), num_labels=3)

@@ -6,8 +6,9 @@ import time
 import pytest
 import torch
 from bench_fakes import WORDS
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+from transformers import BertConfig, BertForSequenceClassification
+
+from tiny import tiny_tokenizer
 
 
 class FakeClock:
@@ -34,18 +35,7 @@ def clock(monkeypatch):
 
 @pytest.fixture(scope="session")
 def tokenizer():
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    vocabulary = {word: index for index, word in enumerate([*specials, *WORDS])}
-    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    inner.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    return PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-    )
+    return tiny_tokenizer(WORDS)
 
 
 @pytest.fixture(scope="session")

@@ -7,37 +7,18 @@ from pathlib import Path
 
 import pytest
 from cli_documents import WORDS, rows, write_csv
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
-from typer.testing import CliRunner
 
+from commands import run_command
 from laconic import Classifier, TrainingSettings
-from laconic.cli import app
-from tiny import tiny_config, tiny_encoder
-
-SPECIALS = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
+from tiny import tiny_config, tiny_encoder, tiny_tokenizer
 
 
 @pytest.fixture(scope="session")
 def encoder(tmp_path_factory) -> Path:
     """A directory with a tiny BERT and a tokenizer of whole words."""
     folder = tmp_path_factory.mktemp("encoder")
-    vocabulary = {word: number for number, word in enumerate(SPECIALS + WORDS)}
-    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    backend.pre_tokenizer = pre_tokenizers.Whitespace()
-    backend.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", 1), ("[SEP]", 2)],
-    )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        pad_token="[PAD]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        unk_token="[UNK]",
-    )
-    assert len(vocabulary) <= tiny_config("bert").vocab_size
+    tokenizer = tiny_tokenizer(WORDS)
+    assert len(tokenizer) <= tiny_config("bert").vocab_size
     tiny_encoder("bert").save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -83,16 +64,7 @@ def lat_model(encoder, tmp_path_factory) -> Path:
 @pytest.fixture
 def run():
     """Run the command line in this process: `run("predict", model, data)`."""
-    runner = CliRunner(env={"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"})
-
-    def invoke(*arguments: object, stdin: str | bytes | None = None):
-        result = runner.invoke(app, [str(argument) for argument in arguments], input=stdin)
-        # An exception that the command line did not mean to end with is a bug, not a result.
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return invoke
+    return run_command
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ import json
 
 import pytest
 from explain_models import TEXT, make
-from typer.testing import CliRunner
 
-from laconic.cli import app
+from commands import run_command
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +24,7 @@ def data(tmp_path_factory):
 
 
 def run(*arguments, stdin=None):
-    runner = CliRunner(env={"COLUMNS": "120", "TERM": "dumb", "NO_COLOR": "1"})
-    result = runner.invoke(app, ["explain", *map(str, arguments)], input=stdin)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
+    return run_command("explain", *arguments, stdin=stdin)
 
 
 def test_a_text_file_a_row_and_standard_input_are_the_same_document(model, data, tmp_path):

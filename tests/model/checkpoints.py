@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
@@ -16,7 +15,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from tiny import tiny_config
+from tiny import SPECIAL, VOCABULARY, tiny_config, tiny_tokenizer
 
 __all__ = [
     "NAMES",
@@ -73,15 +72,4 @@ def change_config(path: Path, change: Callable[[dict], None]) -> None:
 
 def word_tokenizer() -> PreTrainedTokenizerFast:
     """A tokenizer that knows the words w4 … w99 by their numbers."""
-    vocabulary = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3}
-    vocabulary |= {f"w{number}": number for number in range(4, 100)}
-    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    inner.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    return PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-    )
+    return tiny_tokenizer([f"w{number}" for number in range(SPECIAL, VOCABULARY)])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +9,9 @@ import typer
 from rich.table import Table
 
 from laconic.cli import options as o
-from laconic.cli.messages import count, print_json, print_table, say
+from laconic.cli.messages import command_line, count, print_json, print_table, say
 from laconic.cli.outputs import check_directory
-from laconic.cli.reading import describe, read
-from laconic.errors import DataError
+from laconic.cli.reading import read_single_texts
 
 if TYPE_CHECKING:
     from laconic.accelerate import Evidence
@@ -51,11 +48,11 @@ def accelerate(
     text_column: o.TextColumn = None,
     label_column: Annotated[
         str | None,
-        typer.Option(
+        o.option(
             "--label-column",
-            help="Column of labels: the limit is then on accuracy.",
+            "Column of labels: the limit is then on accuracy.",
+            o.DATA,
             metavar="COLUMN",
-            rich_help_panel=o.DATA,
             show_default="labels are not used",
         ),
     ] = None,
@@ -64,21 +61,21 @@ def accelerate(
     limit: o.Limit = None,
     max_disagreement: Annotated[
         str,
-        typer.Option(
+        o.option(
             "--max-disagreement",
-            help="Share of texts that may get another label (or, with labels, a wrong one where "
+            "Share of texts that may get another label (or, with labels, a wrong one where "
             "it was right).",
+            o.MEASUREMENT,
             metavar="SHARE",
-            rich_help_panel=o.MEASUREMENT,
         ),
     ] = "0.5%",
     train: Annotated[
         str | None,
-        typer.Option(
+        o.option(
             "--train",
-            help="Texts to fine-tune candidates on briefly, the original teaching; no labels.",
+            "Texts to fine-tune candidates on briefly, the original teaching; no labels.",
+            o.TRAINING,
             metavar="DATA",
-            rich_help_panel=o.TRAINING,
             show_default="no training",
         ),
     ] = None,
@@ -86,12 +83,7 @@ def accelerate(
     threads: o.Threads = None,
     seed: Annotated[
         int,
-        typer.Option(
-            "--seed",
-            help="Of the draw of the two halves.",
-            metavar="N",
-            rich_help_panel=o.MEASUREMENT,
-        ),
+        o.option("--seed", "Of the draw of the two halves.", o.MEASUREMENT, metavar="N"),
     ] = 0,
     out: o.OutDirectory,
     overwrite: o.Overwrite = False,
@@ -114,15 +106,8 @@ def accelerate(
         import torch
 
         torch.set_num_threads(threads)
-    documents = read(ctx, data, labels="ignore" if label_column is None else "required")
-    if documents.pairs is not None:
-        raise DataError(
-            f"accelerate runs on single texts, and {documents.source} holds text pairs; name one "
-            "of the columns with --text-column"
-        )
-    if limit is not None:
-        documents = documents.select(range(min(limit, len(documents))))
-    say(describe(documents))
+    labels = "ignore" if label_column is None else "required"
+    documents = read_single_texts(ctx, data, labels=labels)
     further = None if train is None else _further(ctx, train, documents.text_column)
     evidence, chosen = run(
         model,
@@ -135,7 +120,7 @@ def accelerate(
         seed=seed,
         tell=say,
     )
-    evidence = replace(evidence, command=shlex.join(["laconic", *sys.argv[1:]]))
+    evidence = replace(evidence, command=command_line())
     out.mkdir(parents=True, exist_ok=True)
     if chosen is not None:
         chosen.save(out)

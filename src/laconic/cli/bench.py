@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json as json_library
-import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +12,10 @@ import typer
 from typer.core import TyperCommand
 
 from laconic.cli import options as o
-from laconic.cli.messages import count, print_json, print_table, say, stage_bar
-from laconic.cli.reading import describe, read
+from laconic.cli.messages import command_line, count, print_json, print_table, say, stage_bar
+from laconic.cli.reading import describe, read, read_single_texts
 from laconic.data import Documents, LabelSpace
-from laconic.errors import DataError, PlanError
+from laconic.errors import PlanError
 from laconic.reduction import has_share, plan_share
 from laconic.training import TrainingSettings
 
@@ -68,21 +66,21 @@ def bench(
     limit: o.Limit = None,
     models: Annotated[
         list[str] | None,
-        typer.Option(
+        o.option(
             "--models",
-            help="Trained models, one or more; DATA goes before them.",
+            "Trained models, one or more; DATA goes before them.",
+            o.MODEL,
             metavar="MODEL ...",
-            rich_help_panel=o.MODEL,
         ),
     ] = None,
     contenders: Annotated[
         list[str] | None,
-        typer.Option(
+        o.option(
             "--contenders",
-            help="What else to compare: pipeline, sorted, onnx, onnx-int8, tfidf, static, half, "
+            "What else to compare: pipeline, sorted, onnx, onnx-int8, tfidf, static, half, "
             "compiled, varlen, a method, or module:Class; options behind a colon.",
+            o.MODEL,
             metavar="NAME ...",
-            rich_help_panel=o.MODEL,
         ),
     ] = None,
     encoder: o.BenchEncoder = None,
@@ -132,7 +130,9 @@ def bench(
         training = read(ctx, train, labels="required", problem_type=problem_type)
         say(f"training documents: {describe(training)}")
     found = gather(ctx.params, models or [], wanted, training, say)
-    documents = _documents(ctx, data, found.space.problem_type, limit)
+    documents = read_single_texts(
+        ctx, data, labels="optional", problem_type=found.space.problem_type
+    )
     found.contenders += _at_budgets(found.contenders, documents, keep, budget)
     labels = _labels(documents, found.space)
     with stage_bar() as progress:
@@ -149,7 +149,7 @@ def bench(
             seed=seed,
             progress=progress,
         )
-    result = replace(result, command=_command(), skipped=found.skipped)
+    result = replace(result, command=command_line(), skipped=found.skipped)
     if seeds > 1 and labels is not None:
         result = further_seeds(result, found, seeds, documents.texts, labels)
     _write(result, report, plots)
@@ -162,19 +162,6 @@ def bench(
 def _labels(documents: Documents, space: LabelSpace) -> Any:
     labels = documents.labels
     return None if labels is None else space.encode(labels, unseen="skip")
-
-
-def _documents(ctx: typer.Context, data: str, problem_type: str, limit: int | None) -> Documents:
-    documents = read(ctx, data, labels="optional", problem_type=problem_type)
-    if documents.pairs is not None:
-        raise DataError(
-            f"bench runs on single texts, and {documents.source} holds text pairs; name one of "
-            "the columns with --text-column"
-        )
-    if limit is not None:
-        documents = documents.select(range(min(limit, len(documents))))
-    say(describe(documents))
-    return documents
 
 
 def _at_budgets(
@@ -208,10 +195,6 @@ def _at_budgets(
                 )
             )
     return more
-
-
-def _command() -> str:
-    return shlex.join(["laconic", *sys.argv[1:]])
 
 
 def _check_place(out: Path | None) -> None:

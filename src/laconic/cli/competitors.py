@@ -14,6 +14,7 @@ import numpy as np
 from laconic.bench import BenchReport, PackedContender, Workshop, default_cache, make_contender
 from laconic.bench.recipes import Skipped
 from laconic.classifier import Classifier
+from laconic.cli.trained import loading_options
 from laconic.data import Documents, LabelSpace
 from laconic.errors import DataError, LaconicWarning, ModelError
 from laconic.metrics import evaluate_logits
@@ -59,13 +60,7 @@ def gather(
         ModelError: if the models tell different labels apart.
         DataError: for a contender that does not exist, or nothing that could tell the labels.
     """
-    long = values["long"]
-    options = {
-        "max_length": values["max_length"],
-        "long": None if long is None else str(long),
-        "device": values["device"],
-        "batch_tokens": values["batch_tokens"],
-    }
+    options = loading_options(values)
     sources = [{"source": model} | options for model in models]
     classifiers = [Classifier.from_pretrained(**source) for source in sources]
     names = _names(models)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.console import Console
 
 from laconic.cli import options as o
@@ -18,9 +17,7 @@ __all__ = ["demo"]
 def demo(
     out: Annotated[
         Path,
-        typer.Option(
-            "--out", help="Directory of the models.", metavar="DIR", rich_help_panel=o.OUTPUT
-        ),
+        o.option("--out", "Directory of the models.", o.OUTPUT, metavar="DIR"),
     ] = Path("laconic-demo"),
     seed: o.Seed = 0,
     overwrite: o.Overwrite = False,

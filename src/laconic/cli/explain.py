@@ -30,51 +30,39 @@ def explain(
     data: o.UnlabelledData = "-",
     row: Annotated[
         int | None,
-        typer.Option(
+        o.option(
             "--row",
-            help="Which document of DATA, counted from 1.",
+            "Which document of DATA, counted from 1.",
+            o.DATA,
             metavar="N",
             min=1,
-            rich_help_panel=o.DATA,
             show_default="the only one",
         ),
     ] = None,
     words: Annotated[
         bool,
-        typer.Option(
-            "--words",
-            help="All documents: the words that stay and that leave, by class.",
-            metavar="",
-            rich_help_panel=o.DATA,
-        ),
+        o.flag("--words", "All documents: the words that stay and that leave, by class.", o.DATA),
     ] = False,
     minimum: Annotated[
         int,
-        typer.Option(
+        o.option(
             "--minimum",
-            help="With --words: how often a word has to occur in a class.",
+            "With --words: how often a word has to occur in a class.",
+            o.DATA,
             metavar="N",
             min=1,
-            rich_help_panel=o.DATA,
         ),
     ] = 5,
     top: Annotated[
         int,
-        typer.Option(
-            "--top",
-            help="With --words: words named for each class and end.",
-            metavar="N",
-            min=1,
-            rich_help_panel=o.DATA,
+        o.option(
+            "--top", "With --words: words named for each class and end.", o.DATA, metavar="N", min=1
         ),
     ] = 10,
     against: Annotated[
         str | None,
-        typer.Option(
-            "--against",
-            help="A second trained model, shown beside the first.",
-            metavar="MODEL",
-            rich_help_panel=o.MODEL,
+        o.option(
+            "--against", "A second trained model, shown beside the first.", o.MODEL, metavar="MODEL"
         ),
     ] = None,
     text_column: o.TextColumn = None,
@@ -88,20 +76,20 @@ def explain(
     budget: o.Budget = None,
     html: Annotated[
         Path | None,
-        typer.Option(
+        o.option(
             "--html",
-            help="Write the document as one HTML page with a slider over the blocks.",
+            "Write the document as one HTML page with a slider over the blocks.",
+            o.OUTPUT,
             metavar="FILE.html",
-            rich_help_panel=o.OUTPUT,
         ),
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(
+        o.option(
             "--plot",
-            help="With --words: write the tokens of each block as a plot.",
+            "With --words: write the tokens of each block as a plot.",
+            o.OUTPUT,
             metavar="FILE.png",
-            rich_help_panel=o.OUTPUT,
         ),
     ] = None,
     json: o.Json = False,
@@ -130,7 +118,7 @@ def explain(
     documents = _the_one(documents, row)
     models = [at_budget(ctx, classifier, documents)]
     if against is not None:
-        models.append(Classifier.from_pretrained(against, **loading_options(ctx)))
+        models.append(Classifier.from_pretrained(against, **loading_options(ctx.params)))
     pair = None if documents.pairs is None else documents.pairs[0]
     explanations = [explain_document(each, documents.texts[0], pair) for each in models]
     if html is not None:

@@ -12,7 +12,7 @@ from laconic.classifier import Classifier
 from laconic.cli import options as o
 from laconic.cli.messages import count, print_json, say
 from laconic.cli.outputs import check_directory
-from laconic.cli.reading import describe, read
+from laconic.cli.reading import describe, first, read
 from laconic.errors import require
 
 __all__ = ["export"]
@@ -26,36 +26,37 @@ def export(
     model: o.TrainedModel,
     out: Annotated[
         Path,
-        typer.Option(help="Directory of the export.", metavar="DIR", rich_help_panel=o.OUTPUT),
+        o.option("--out", "Directory of the export.", o.OUTPUT, metavar="DIR"),
     ],
     *,
     format: Annotated[
-        Format, typer.Option(help="onnx.", metavar="NAME", rich_help_panel=EXPORT)
+        Format,
+        o.option("--format", "onnx.", EXPORT, metavar="NAME"),
     ] = Format.onnx,
     int8: Annotated[
         bool,
-        typer.Option(
-            "--int8", help="8-bit weights in matrix products.", metavar="", rich_help_panel=EXPORT
-        ),
+        o.flag("--int8", "8-bit weights in matrix products.", EXPORT),
     ] = False,
     check: Annotated[
         str | None,
-        typer.Option(
-            help="Documents to compare it with the original on, as DATA in predict.",
+        o.option(
+            "--check",
+            "Documents to compare it with the original on, as DATA in predict.",
+            EXPORT,
             metavar="DATA",
             show_default="32 texts of random words",
-            rich_help_panel=EXPORT,
         ),
     ] = None,
     min_agreement: Annotated[
         float | None,
-        typer.Option(
-            help="Share of documents that must get the same labels.",
+        o.option(
+            "--min-agreement",
+            "Share of documents that must get the same labels.",
+            EXPORT,
             metavar="X",
             min=0,
             max=1,
             show_default="1, with --int8 0.99",
-            rich_help_panel=EXPORT,
         ),
     ] = None,
     text_column: o.TextColumn = None,
@@ -89,9 +90,7 @@ def export(
     if check is None:
         texts, pairs = made_up_texts(classifier.tokenizer, classifier.limit), None
     else:
-        documents = read(ctx, check, labels="ignore")
-        if limit is not None:
-            documents = documents.select(range(min(limit, len(documents))))
+        documents = first(read(ctx, check, labels="ignore"), limit)
         say(describe(documents))
         texts, pairs = documents.texts, documents.pairs
     encoded = classifier.encode(texts, pairs)

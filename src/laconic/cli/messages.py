@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from laconic.errors import LaconicWarning
 
 __all__ = [
     "DEBUG",
+    "command_line",
     "count",
     "print_json",
     "print_table",
@@ -62,6 +64,11 @@ def print_table(table: RenderableType) -> None:
 def stdout_console() -> Console:
     """The console of standard output, for what depends on its width and colours."""
     return _stdout
+
+
+def command_line() -> str:
+    """The command that is running, for the record of what it measured."""
+    return shlex.join(["laconic", *sys.argv[1:]])
 
 
 def count(number: int, noun: str) -> str:

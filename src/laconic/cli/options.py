@@ -34,13 +34,15 @@ Head = _choices("Head", ("auto", *HEADS))
 ProblemType = _choices("ProblemType", PROBLEM_TYPES)
 
 
-def _option(name: str, text: str, panel: str, **more: Any) -> Any:
+def option(name: str, text: str, panel: str, **more: Any) -> Any:
+    """An option under its panel: the shared ones below, and those that one verb has alone."""
     return typer.Option(name, help=text, rich_help_panel=panel, **more)
 
 
-def _flag(name: str, text: str, panel: str, **more: Any) -> Any:
+def flag(name: str, text: str, panel: str, **more: Any) -> Any:
+    """An option that is on or off."""
     # No metavar: newer typer would call the value of a flag <bool>.
-    return _option(name, text, panel, metavar="", **more)
+    return option(name, text, panel, metavar="", **more)
 
 
 def _remember_debug(ctx: typer.Context, wanted: bool) -> bool:
@@ -72,7 +74,7 @@ TrainedModel = Annotated[
 ]
 Validation = Annotated[
     str | None,
-    _option(
+    option(
         "--validation",
         "Documents to choose the best epoch by, as DATA.",
         DATA,
@@ -82,11 +84,11 @@ Validation = Annotated[
 ]
 TextColumn = Annotated[
     str | None,
-    _option("--text-column", "Column of texts.", DATA, metavar="COLUMN", show_default="guessed"),
+    option("--text-column", "Column of texts.", DATA, metavar="COLUMN", show_default="guessed"),
 ]
 TextPairColumn = Annotated[
     str | None,
-    _option(
+    option(
         "--text-pair-column",
         "Column of second texts.",
         DATA,
@@ -96,17 +98,17 @@ TextPairColumn = Annotated[
 ]
 LabelColumn = Annotated[
     str | None,
-    _option("--label-column", "Column of labels.", DATA, metavar="COLUMN", show_default="guessed"),
+    option("--label-column", "Column of labels.", DATA, metavar="COLUMN", show_default="guessed"),
 ]
 LabelSeparator = Annotated[
     str | None,
-    _option(
+    option(
         "--label-separator", "Splits a cell into several labels, such as '|'.", DATA, metavar="TEXT"
     ),
 ]
 Problem = Annotated[
     ProblemType | None,
-    _option(
+    option(
         "--problem-type",
         "single_label_classification, multi_label_classification or regression.",
         DATA,
@@ -114,12 +116,12 @@ Problem = Annotated[
         show_default="told by the labels",
     ),
 ]
-Split = Annotated[str | None, _option("--split", "Split of a Hub data set.", DATA, metavar="NAME")]
+Split = Annotated[str | None, option("--split", "Split of a Hub data set.", DATA, metavar="NAME")]
 
 # What reads it.
 Encoder = Annotated[
     str | None,
-    _option(
+    option(
         "--model",
         "Encoder to start from: a Hub name or a directory.",
         MODEL,
@@ -129,11 +131,11 @@ Encoder = Annotated[
 ]
 Revision = Annotated[
     str | None,
-    _option("--revision", "Branch, tag or commit of a Hub model.", MODEL, metavar="NAME"),
+    option("--revision", "Branch, tag or commit of a Hub model.", MODEL, metavar="NAME"),
 ]
 HeadKind = Annotated[
     Head,
-    _option(
+    option(
         "--head",
         "Classifier on top: mean (of the tokens), family (its own) or auto.",
         MODEL,
@@ -142,7 +144,7 @@ HeadKind = Annotated[
 ]
 MaxLength = Annotated[
     int | None,
-    _option(
+    option(
         "--max-length",
         "Most tokens of a document or window.",
         MODEL,
@@ -153,7 +155,7 @@ MaxLength = Annotated[
 ]
 ModelMaxLength = Annotated[
     int | None,
-    _option(
+    option(
         "--max-length",
         "Most tokens of a document or window.",
         MODEL,
@@ -164,7 +166,7 @@ ModelMaxLength = Annotated[
 ]
 LongPolicy = Annotated[
     Long,
-    _option(
+    option(
         "--long",
         "Longer documents: truncate, head-tail or windows; kept with the model.",
         MODEL,
@@ -173,7 +175,7 @@ LongPolicy = Annotated[
 ]
 ModelLongPolicy = Annotated[
     Long | None,
-    _option(
+    option(
         "--long",
         "Longer documents: truncate, head-tail or windows.",
         MODEL,
@@ -185,11 +187,11 @@ ModelLongPolicy = Annotated[
 # How it is reduced.
 Method = Annotated[
     str,
-    _option("--method", "Token reduction; 'laconic methods' lists them.", METHOD, metavar="NAME"),
+    option("--method", "Token reduction; 'laconic methods' lists them.", METHOD, metavar="NAME"),
 ]
 MethodOption = Annotated[
     list[str] | None,
-    _option(
+    option(
         "--method-option",
         "An option of the method, such as keep=0.8; repeatable.",
         METHOD,
@@ -198,19 +200,19 @@ MethodOption = Annotated[
 ]
 PlanFile = Annotated[
     Path | None,
-    _option(
+    option(
         "--plan", "A reduction plan of your own, in place of --method.", METHOD, metavar="FILE.json"
     ),
 ]
 Teacher = Annotated[
     str | None,
-    _option(
+    option(
         "--teacher", "A trained model of the same labels to distil from.", METHOD, metavar="MODEL"
     ),
 ]
 TargetFlops = Annotated[
     float | None,
-    _option(
+    option(
         "--target-flops",
         "Multiply-adds to reach, over the dense model's; sets the method's share or block.",
         METHOD,
@@ -219,7 +221,7 @@ TargetFlops = Annotated[
 ]
 Keep = Annotated[
     float | None,
-    _option(
+    option(
         "--keep",
         "Another share of tokens to keep than the model was trained with.",
         METHOD,
@@ -229,7 +231,7 @@ Keep = Annotated[
 ]
 Budget = Annotated[
     float | None,
-    _option(
+    option(
         "--budget",
         "Multiply-adds to reach on DATA, over those without any removal; sets the share.",
         METHOD,
@@ -239,7 +241,7 @@ Budget = Annotated[
 ]
 Keeps = Annotated[
     list[float] | None,
-    _option(
+    option(
         "--keep",
         "Also run models at this share of tokens to keep; repeatable.",
         METHOD,
@@ -248,7 +250,7 @@ Keeps = Annotated[
 ]
 Budgets = Annotated[
     list[float] | None,
-    _option(
+    option(
         "--budget",
         "Also run models at this share of the multiply-adds without any removal; repeatable.",
         METHOD,
@@ -257,7 +259,7 @@ Budgets = Annotated[
 ]
 DenseShare = Annotated[
     float | None,
-    _option(
+    option(
         "--dense-share",
         "Share of the steps that are dense, before the method is switched on.",
         METHOD,
@@ -267,26 +269,24 @@ DenseShare = Annotated[
 ]
 DistillationWeight = Annotated[
     float,
-    _option("--distillation-weight", "Share of the teacher in the loss.", METHOD, metavar="X"),
+    option("--distillation-weight", "Share of the teacher in the loss.", METHOD, metavar="X"),
 ]
 HiddenDistillation = Annotated[
     float,
-    _option(
+    option(
         "--hidden-distillation",
         "Weight of the distance to a dense teacher's last hidden states.",
         METHOD,
         metavar="X",
     ),
 ]
-Temperature = Annotated[
-    float, _option("--temperature", "Of the distillation.", METHOD, metavar="X")
-]
+Temperature = Annotated[float, option("--temperature", "Of the distillation.", METHOD, metavar="X")]
 
 # How it is trained.
-Epochs = Annotated[float, _option("--epochs", "Passes over the documents.", TRAINING, metavar="X")]
+Epochs = Annotated[float, option("--epochs", "Passes over the documents.", TRAINING, metavar="X")]
 LearningRate = Annotated[
     float | None,
-    _option(
+    option(
         "--learning-rate",
         "Peak of the schedule.",
         TRAINING,
@@ -295,15 +295,15 @@ LearningRate = Annotated[
     ),
 ]
 StepTokens = Annotated[
-    int, _option("--batch-tokens", "Tokens of a batch, which is one step.", TRAINING, metavar="N")
+    int, option("--batch-tokens", "Tokens of a batch, which is one step.", TRAINING, metavar="N")
 ]
 Warmup = Annotated[
-    float, _option("--warmup", "Share of the steps that warm up.", TRAINING, metavar="X")
+    float, option("--warmup", "Share of the steps that warm up.", TRAINING, metavar="X")
 ]
-WeightDecay = Annotated[float, _option("--weight-decay", "Of AdamW.", TRAINING, metavar="X")]
+WeightDecay = Annotated[float, option("--weight-decay", "Of AdamW.", TRAINING, metavar="X")]
 Patience = Annotated[
     int | None,
-    _option(
+    option(
         "--patience",
         "Stop after this many epochs without a lower validation loss.",
         TRAINING,
@@ -312,31 +312,29 @@ Patience = Annotated[
     ),
 ]
 GradientCheckpointing = Annotated[
-    bool, _flag("--gradient-checkpointing", "Save memory, take longer.", TRAINING)
+    bool, flag("--gradient-checkpointing", "Save memory, take longer.", TRAINING)
 ]
 ReportTo = Annotated[
     list[str] | None,
-    _option(
+    option(
         "--report-to",
         "A reporting tool of transformers' Trainer; repeatable.",
         TRAINING,
         metavar="NAME",
     ),
 ]
-Seed = Annotated[int, _option("--seed", "Of everything random.", TRAINING, metavar="N")]
-Resume = Annotated[bool, _flag("--resume", "Go on with an interrupted run in --out.", TRAINING)]
+Seed = Annotated[int, option("--seed", "Of everything random.", TRAINING, metavar="N")]
+Resume = Annotated[bool, flag("--resume", "Go on with an interrupted run in --out.", TRAINING)]
 
 # How it is measured.
-Rounds = Annotated[
-    int, _option("--rounds", "Turns of each model.", MEASUREMENT, metavar="N", min=1)
-]
+Rounds = Annotated[int, option("--rounds", "Turns of each model.", MEASUREMENT, metavar="N", min=1)]
 LatencyDocuments = Annotated[
     int,
-    _option("--latency-documents", "Documents also run alone.", MEASUREMENT, metavar="N", min=0),
+    option("--latency-documents", "Documents also run alone.", MEASUREMENT, metavar="N", min=0),
 ]
 Baseline = Annotated[
     str | None,
-    _option(
+    option(
         "--baseline",
         "The model that ratios refer to.",
         MEASUREMENT,
@@ -346,16 +344,16 @@ Baseline = Annotated[
 ]
 Stock = Annotated[
     bool,
-    _flag(
+    flag(
         "--stock",
         "The contenders pipeline and sorted: the dense model as transformers run it.",
         MEASUREMENT,
     ),
 ]
-NoMemory = Annotated[bool, _flag("--no-memory", "Do not measure memory.", MEASUREMENT)]
+NoMemory = Annotated[bool, flag("--no-memory", "Do not measure memory.", MEASUREMENT)]
 BenchTraining = Annotated[
     str | None,
-    _option(
+    option(
         "--train",
         "Documents to train contenders on, as DATA.",
         DATA,
@@ -365,7 +363,7 @@ BenchTraining = Annotated[
 ]
 BenchEncoder = Annotated[
     str | None,
-    _option(
+    option(
         "--encoder",
         "Encoder that contenders are trained from: a Hub name or a directory.",
         MODEL,
@@ -375,11 +373,11 @@ BenchEncoder = Annotated[
 ]
 Seeds = Annotated[
     int,
-    _option("--seeds", "Train so many times, for quality.", TRAINING, metavar="N", min=1),
+    option("--seeds", "Train so many times, for quality.", TRAINING, metavar="N", min=1),
 ]
 Cache = Annotated[
     Path | None,
-    _option(
+    option(
         "--cache",
         "Where trained contenders are kept.",
         TRAINING,
@@ -389,7 +387,7 @@ Cache = Annotated[
 ]
 Timed = Annotated[
     int | None,
-    _option(
+    option(
         "--timed",
         "Documents in a round of the clock; quality is judged on all.",
         MEASUREMENT,
@@ -400,31 +398,31 @@ Timed = Annotated[
 ]
 ReportFile = Annotated[
     Path | None,
-    _option("--report", "Write a report as one HTML file.", OUTPUT, metavar="FILE.html"),
+    option("--report", "Write a report as one HTML file.", OUTPUT, metavar="FILE.html"),
 ]
 PlotsDirectory = Annotated[
     Path | None,
-    _option("--plots", "Write the report's plots as PNG files.", OUTPUT, metavar="DIR"),
+    option("--plots", "Write the report's plots as PNG files.", OUTPUT, metavar="DIR"),
 ]
 Limit = Annotated[
     int | None,
-    _option("--limit", "Use the first N documents.", DATA, metavar="N", min=1, show_default="all"),
+    option("--limit", "Use the first N documents.", DATA, metavar="N", min=1, show_default="all"),
 ]
 Threads = Annotated[
     int | None,
-    _option("--threads", "Threads of torch.", MEASUREMENT, metavar="N", min=1, show_default="all"),
+    option("--threads", "Threads of torch.", MEASUREMENT, metavar="N", min=1, show_default="all"),
 ]
 SampleSeed = Annotated[
-    int, _option("--seed", "Of training, and of the choice of documents.", MEASUREMENT, metavar="N")
+    int, option("--seed", "Of training, and of the choice of documents.", MEASUREMENT, metavar="N")
 ]
 
 # Where it goes, and on what it runs.
 OutDirectory = Annotated[
-    Path, _option("--out", "Directory of the trained model.", OUTPUT, metavar="DIR")
+    Path, option("--out", "Directory of the trained model.", OUTPUT, metavar="DIR")
 ]
 OutFile = Annotated[
     Path | None,
-    _option(
+    option(
         "--out",
         "File to write, .csv, .tsv, .jsonl or .parquet.",
         OUTPUT,
@@ -432,15 +430,15 @@ OutFile = Annotated[
         show_default="standard output",
     ),
 ]
-Probabilities = Annotated[bool, _flag("--probabilities", "Also a column for each class.", OUTPUT)]
-Overwrite = Annotated[bool, _flag("--overwrite", "Replace an output that exists.", OUTPUT)]
-Json = Annotated[bool, _flag("--json", "One line of JSON on standard output.", OUTPUT)]
+Probabilities = Annotated[bool, flag("--probabilities", "Also a column for each class.", OUTPUT)]
+Overwrite = Annotated[bool, flag("--overwrite", "Replace an output that exists.", OUTPUT)]
+Json = Annotated[bool, flag("--json", "One line of JSON on standard output.", OUTPUT)]
 JsonLines = Annotated[
-    bool, _flag("--json", "JSON Lines on standard output, whatever the input.", OUTPUT)
+    bool, flag("--json", "JSON Lines on standard output, whatever the input.", OUTPUT)
 ]
 BatchTokens = Annotated[
     int | None,
-    _option(
+    option(
         "--batch-tokens",
         "Tokens of a packed batch.",
         OUTPUT,
@@ -449,10 +447,10 @@ BatchTokens = Annotated[
         show_default="the model's own, or 4096",
     ),
 ]
-Device = Annotated[str, _option("--device", "auto, cpu, cuda or cuda:N.", OUTPUT, metavar="NAME")]
+Device = Annotated[str, option("--device", "auto, cpu, cuda or cuda:N.", OUTPUT, metavar="NAME")]
 Config = Annotated[
     Path | None,
-    _option(
+    option(
         "--config",
         "A YAML file with these names as keys; options given here win.",
         OUTPUT,
@@ -463,7 +461,7 @@ Config = Annotated[
 ]
 Debug = Annotated[
     bool,
-    _flag(
+    flag(
         "--debug",
         "Show the traceback of an error.",
         OUTPUT,

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import typer
 
-from laconic.cli.messages import count
+from laconic.cli.messages import count, say
 from laconic.data import Documents, LabelSpace, read_documents
+from laconic.errors import DataError
 
-__all__ = ["describe", "read"]
+__all__ = ["describe", "first", "read", "read_single_texts"]
 
 _OPTIONS = ("text_column", "text_pair_column", "label_column", "label_separator", "split")
 _NAMED = 6  # labels spelled out in a message
@@ -27,6 +28,36 @@ def read(
     if problem_type is not None:
         given["problem_type"] = str(problem_type)
     return read_documents(source, labels=labels, **given)
+
+
+def read_single_texts(
+    ctx: typer.Context,
+    source: str,
+    *,
+    labels: Literal["required", "optional", "ignore"],
+    problem_type: str | None = None,
+) -> Documents:
+    """Read documents for a verb that knows no text pairs, the first `--limit` of them; says which.
+
+    Raises:
+        DataError: if two columns of texts were found.
+    """
+    documents = read(ctx, source, labels=labels, problem_type=problem_type)
+    if documents.pairs is not None:
+        raise DataError(
+            f"{ctx.info_name} runs on single texts, and {documents.source} holds text pairs; name "
+            "one of the columns with --text-column"
+        )
+    documents = first(documents, ctx.params["limit"])
+    say(describe(documents))
+    return documents
+
+
+def first(documents: Documents, limit: int | None) -> Documents:
+    """The first of them, as `--limit` asks for; all where it does not."""
+    if limit is None:
+        return documents
+    return documents.select(range(min(limit, len(documents))))
 
 
 def describe(documents: Documents, space: LabelSpace | None = None) -> str:

@@ -30,43 +30,38 @@ Inputs = Annotated[
 ]
 IdColumns = Annotated[
     list[str] | None,
-    typer.Option(
-        "--id-column",
-        help="A column to keep; repeatable.",
-        metavar="COLUMN",
-        rich_help_panel=o.DATA,
-    ),
+    o.option("--id-column", "A column to keep; repeatable.", o.DATA, metavar="COLUMN"),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(
+    o.option(
         "--workers",
-        help="Processes, each with a copy of the model and a share of the cores.",
+        "Processes, each with a copy of the model and a share of the cores.",
+        o.OUTPUT,
         metavar="N",
         min=1,
         show_default="one a core, or one on a GPU",
-        rich_help_panel=o.OUTPUT,
     ),
 ]
 ShardRows = Annotated[
     int,
-    typer.Option(
+    o.option(
         "--shard-rows",
-        help="Most rows of a part; a run that is killed repeats the parts it was at.",
+        "Most rows of a part; a run that is killed repeats the parts it was at.",
+        o.OUTPUT,
         metavar="N",
         min=1,
-        rich_help_panel=o.OUTPUT,
     ),
 ]
 
 Ray = Annotated[
     str | None,
-    typer.Option(
+    o.option(
         "--ray",
-        help="Do it on a Ray cluster: its address, auto, or local.",
+        "Do it on a Ray cluster: its address, auto, or local.",
+        o.OUTPUT,
         metavar="ADDRESS",
         show_default="processes of this machine",
-        rich_help_panel=o.OUTPUT,
     ),
 ]
 

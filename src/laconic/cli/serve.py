@@ -11,6 +11,7 @@ from laconic.classifier import Classifier
 from laconic.cli import options as o
 from laconic.cli.messages import say
 from laconic.cli.reading import describe, read
+from laconic.cli.trained import loading_options
 from laconic.errors import require
 
 __all__ = ["serve"]
@@ -23,59 +24,60 @@ def serve(
     model: o.TrainedModel,
     host: Annotated[
         str,
-        typer.Option(help="Address; 0.0.0.0 for all.", metavar="HOST", rich_help_panel=SERVER),
+        o.option("--host", "Address; 0.0.0.0 for all.", SERVER, metavar="HOST"),
     ] = "127.0.0.1",
     port: Annotated[
         int,
-        typer.Option(help="0 for a free one.", metavar="N", min=0, rich_help_panel=SERVER),
+        o.option("--port", "0 for a free one.", SERVER, metavar="N", min=0),
     ] = 3000,
     api_key: Annotated[
         str | None,
-        typer.Option(
-            help="What clients must send as 'Authorization: Bearer KEY'.",
+        o.option(
+            "--api-key",
+            "What clients must send as 'Authorization: Bearer KEY'.",
+            SERVER,
             metavar="KEY",
             envvar="LACONIC_API_KEY",
-            rich_help_panel=SERVER,
         ),
     ] = None,
     max_concurrent_requests: Annotated[
         int,
-        typer.Option(
-            help="Documents under way at a time; more get a 429.",
+        o.option(
+            "--max-concurrent-requests",
+            "Documents under way at a time; more get a 429.",
+            SERVER,
             metavar="N",
             min=1,
-            rich_help_panel=SERVER,
         ),
     ] = 512,
     max_client_batch_size: Annotated[
         int,
-        typer.Option(help="Documents of a request.", metavar="N", min=1, rich_help_panel=SERVER),
+        o.option("--max-client-batch-size", "Documents of a request.", SERVER, metavar="N", min=1),
     ] = 32,
     payload_limit: Annotated[
         int,
-        typer.Option(help="Bytes of a request's body.", metavar="N", min=1, rich_help_panel=SERVER),
+        o.option("--payload-limit", "Bytes of a request's body.", SERVER, metavar="N", min=1),
     ] = 2_000_000,
     request_timeout: Annotated[
         float,
-        typer.Option(help="Seconds for a request.", metavar="X", min=0.001, rich_help_panel=SERVER),
+        o.option("--request-timeout", "Seconds for a request.", SERVER, metavar="X", min=0.001),
     ] = 30.0,
     no_auto_truncate: Annotated[
         bool,
-        typer.Option(
+        o.flag(
             "--no-auto-truncate",
-            help="Refuse documents that are too long where a request does not say.",
-            metavar="",
-            rich_help_panel=SERVER,
+            "Refuse documents that are too long where a request does not say.",
+            SERVER,
         ),
     ] = False,
     budget_documents: Annotated[
         str | None,
-        typer.Option(
-            help="Documents on which the budgets that requests ask for are counted, as DATA in "
-            "predict.",
+        o.option(
+            "--budget-documents",
+            "Documents on which the budgets that requests ask for are counted, as DATA in predict.",
+            SERVER,
             metavar="DATA",
             show_default="texts of random words",
-            rich_help_panel=SERVER,
         ),
     ] = None,
     text_column: o.TextColumn = None,
@@ -113,13 +115,7 @@ def serve(
             import torch
 
             torch.set_num_threads(threads)
-        classifier = Classifier.from_pretrained(
-            model,
-            device=device,
-            batch_tokens=batch_tokens,
-            max_length=max_length,
-            long=None if long is None else str(long),
-        )
+        classifier = Classifier.from_pretrained(model, **loading_options(ctx.params))
         sample = None
         if budget_documents is not None:
             documents = read(ctx, budget_documents, labels="ignore")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import typer
@@ -14,9 +15,8 @@ from laconic.reduction import has_share, plan_share
 __all__ = ["at_budget", "check_budget", "load_trained", "loading_options"]
 
 
-def loading_options(ctx: typer.Context) -> dict[str, Any]:
+def loading_options(values: Mapping[str, Any]) -> dict[str, Any]:
     """What `Classifier.from_pretrained` is told by the options that verbs share."""
-    values = ctx.params
     return {
         "device": values["device"],
         "batch_tokens": values["batch_tokens"],
@@ -34,7 +34,7 @@ def check_budget(ctx: typer.Context) -> None:
 def load_trained(ctx: typer.Context) -> Classifier:
     """The trained model that the command names."""
     check_budget(ctx)
-    return Classifier.from_pretrained(ctx.params["model"], **loading_options(ctx))
+    return Classifier.from_pretrained(ctx.params["model"], **loading_options(ctx.params))
 
 
 def at_budget(ctx: typer.Context, classifier: Classifier, documents: Documents) -> Classifier:

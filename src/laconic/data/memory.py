@@ -10,7 +10,7 @@ from typing import Any
 
 from laconic.errors import DataError
 
-__all__ = ["as_list"]
+__all__ = ["as_list", "as_lists"]
 
 
 def as_list(column: Any, what: str = "the texts") -> list[Any]:
@@ -51,6 +51,15 @@ def as_list(column: Any, what: str = "the texts") -> list[Any]:
     raise DataError(
         f"{what} must be a list, an array or a column, got {type(column).__name__}; put them into "
         "a list"
+    )
+
+
+def as_lists(texts: Any, labels: Any, pairs: Any) -> tuple[list, list | None, list | None]:
+    """Texts, labels and second texts as lists, whatever columns they came in; None stays None."""
+    return (
+        as_list(texts),
+        None if labels is None else as_list(labels, "the labels"),
+        None if pairs is None else as_list(pairs, "the second texts"),
     )
 
 

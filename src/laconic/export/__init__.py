@@ -1,7 +1,14 @@
 """Models as ONNX graphs in which tokens are really removed, and what runs them."""
 
 from laconic.export.check import Check, compare_logits, made_up_texts
-from laconic.export.directory import EXPORT_FILE, Original, export_model, is_export, load_export
+from laconic.export.directory import (
+    EXPORT_FILE,
+    Original,
+    choose_backend,
+    export_model,
+    is_export,
+    load_export,
+)
 from laconic.export.runner import OnnxRunner
 
 __all__ = [
@@ -9,6 +16,7 @@ __all__ = [
     "Check",
     "OnnxRunner",
     "Original",
+    "choose_backend",
     "compare_logits",
     "export_model",
     "is_export",

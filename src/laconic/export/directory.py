@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +10,28 @@ from typing import Any
 import numpy as np
 
 from laconic.encoding import EncodedDocuments
-from laconic.errors import ExportError, ModelError, OutputError
+from laconic.errors import ExportError, ModelError
 from laconic.export.check import Check, compare_logits
 from laconic.export.graph import OPSET, write_graph
 from laconic.export.quantize import quantize_graph
 from laconic.export.runner import OnnxRunner
 from laconic.model import LaconicConfig, LaconicForSequenceClassification
+from laconic.saving import written_whole
 
-__all__ = ["EXPORT_FILE", "Original", "export_model", "is_export", "load_export"]
+__all__ = [
+    "EXPORT_FILE",
+    "Original",
+    "choose_backend",
+    "export_model",
+    "is_export",
+    "load_export",
+]
+
 
 EXPORT_FILE = "export.json"
 """What marks a directory as an export, and says what is in it."""
 
+_BACKENDS = ("auto", "torch", "onnx")
 _VERSION = 1
 _GRAPH = "model.onnx"
 
@@ -72,17 +80,8 @@ def export_model(
         OutputError: if the directory cannot be written.
     """
     minimum = (0.99 if int8 else 1.0) if minimum is None else minimum
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".exporting-", dir=directory) as part:
-            check = _export_into(Path(part), original, int8, minimum)
-            for file in Path(part).iterdir():
-                os.replace(file, directory / file.name)
-    except OSError as error:
-        raise OutputError(
-            f"the export cannot be written to {directory}: {error}; free some space or choose "
-            "another place"
-        ) from error
+    with written_whole(directory, "export") as part:
+        check = _export_into(part, original, int8, minimum)
     return check
 
 
@@ -124,6 +123,27 @@ def _export_into(folder: Path, original: Original, int8: bool, minimum: float) -
 def is_export(source: str | Path) -> bool:
     """Whether a directory holds an export."""
     return (Path(source) / EXPORT_FILE).is_file()
+
+
+def choose_backend(source: str | Path, backend: str = "auto") -> str:
+    """What runs the model of a directory: `"onnx"` for an export, `"torch"` for others.
+
+    Args:
+        source: a directory or a Hub name.
+        backend: `"torch"`, `"onnx"`, or `"auto"` to tell by the directory.
+
+    Raises:
+        ModelError: for another back end, or torch where there is an export.
+    """
+    if backend not in _BACKENDS:
+        raise ModelError(f"backend must be one of {', '.join(_BACKENDS)}, got {backend!r}")
+    exported = is_export(source)
+    if exported and backend == "torch":
+        raise ModelError(
+            f"{source} holds an export, which torch cannot run; use backend='onnx', or the "
+            "model that it was made from"
+        )
+    return "onnx" if exported or backend == "onnx" else "torch"
 
 
 def load_export(source: str | Path) -> OnnxRunner:

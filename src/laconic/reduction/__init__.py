@@ -45,7 +45,7 @@ from laconic.reduction.selectors import (
     Selector,
     Threshold,
 )
-from laconic.reduction.shares import has_share, plan_share, with_share
+from laconic.reduction.shares import has_share, name_untrained, plan_share, with_share
 from laconic.reduction.step import Step
 from laconic.reduction.stream import Candidates, Observed, Stream
 from laconic.reduction.vocabulary import WordImportance
@@ -108,6 +108,7 @@ __all__ = [
     "Words",
     "budget_option",
     "has_share",
+    "name_untrained",
     "plan_share",
     "preset",
     "preset_options",

@@ -17,7 +17,7 @@ from laconic.reduction.plan import Plan
 from laconic.reduction.presets import budget_ranges
 from laconic.reduction.step import Step
 
-__all__ = ["has_share", "plan_share", "with_share"]
+__all__ = ["has_share", "name_untrained", "plan_share", "with_share"]
 
 
 def plan_share(plan: Plan, depth: int) -> tuple[str, float, tuple[float, ...]]:
@@ -85,6 +85,44 @@ def with_share(plan: Plan, **shares: float) -> Plan:
             )
         plan = replace(plan, steps=tuple(_set(step, name, value) for step in plan.steps))
     return plan
+
+
+def name_untrained(trained: Plan, now: Plan, depth: int) -> str | None:
+    """Say that a model was not trained for the share that it runs with.
+
+    Args:
+        trained: the plan that it was trained under.
+        now: the plan that it runs under.
+        depth: blocks of the encoder.
+
+    Returns:
+        The sentence; None where it was trained for that: the plans are the same, or the share is
+        inside the range that training drew from.
+
+    Example:
+        >>> from laconic.reduction import preset
+        >>> name_untrained(preset("lat", keep=0.6), preset("lat", keep=0.8), 12)
+        >>> name_untrained(preset("lat", keep=0.6), preset("lat", keep=0.4), 12)
+        'the model was trained down to keep=0.6 and runs with keep=0.4, so it may be less ...
+    """
+    before, after = _spell(trained, depth), _spell(now, depth)
+    ranged = any(step.select is not None and step.select.randomised for step in now.steps)
+    if not (after[1] < before[1] if ranged else now != trained):
+        return None
+    what = "down to" if ranged else "with"
+    advice = "" if ranged else ", or train for a range of budgets with the method lat"
+    return (
+        f"the model was trained {what} {before[0]} and runs with {after[0]}, so it may be "
+        f"less accurate; compare with laconic evaluate{advice}"
+    )
+
+
+def _spell(plan: Plan, depth: int) -> tuple[str, float]:
+    """A plan's share in words, and its value; other numbers where a method learned them."""
+    if not has_share(plan):
+        return f"numbers of its own at each block ({plan.name})", 0.0
+    name, value, _ = plan_share(plan, depth)
+    return f"{name}={value:.3g}", value
 
 
 def _has(part: Part | None, name: str) -> bool:

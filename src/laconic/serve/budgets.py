@@ -11,13 +11,11 @@ from __future__ import annotations
 import math
 import threading
 
-import numpy as np
-
 from laconic.classifier import Classifier
 from laconic.encoding import EncodedDocuments
 from laconic.errors import ModelError, PlanError
 from laconic.export import made_up_texts
-from laconic.training.budget import reachable_budgets
+from laconic.training.budget import reachable_budgets, spread
 
 __all__ = ["Budgets"]
 
@@ -43,9 +41,7 @@ class Budgets:
     def __init__(self, classifier: Classifier, documents: EncodedDocuments | None = None) -> None:
         self._classifier = classifier
         if documents is not None and len(documents) > _COUNTED:
-            documents = documents.select(
-                np.linspace(0, len(documents) - 1, _COUNTED).astype(np.int64)
-            )
+            documents = documents.select(spread(len(documents), _COUNTED))
         self._documents = documents
         self._found: dict[float, Classifier] = {}
         self._finding = threading.Lock()

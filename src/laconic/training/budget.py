@@ -16,13 +16,15 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from laconic.encoding import EncodedDocuments
 from laconic.errors import LaconicWarning, PlanError
 from laconic.inference import run_model
 from laconic.model import LaconicForSequenceClassification, with_plan
 from laconic.reduction import Plan, budget_option, has_share, plan_share, preset, with_share
 
-__all__ = ["landed", "plan_for_budget", "plan_for_target", "reachable_budgets"]
+__all__ = ["landed", "plan_for_budget", "plan_for_target", "reachable_budgets", "spread"]
 
 # How near a share has to bring the cost, relative to the target.
 _NEAR = 0.01
@@ -31,6 +33,20 @@ _FAR = 0.05
 _STEPS = 12
 # Most doublings of a factor.
 _DOUBLINGS = 16
+
+
+def spread(documents: int, count: int) -> list[int]:
+    """The numbers of some documents to count on, evenly spread over all of them.
+
+    Args:
+        documents: how many there are.
+        count: how many to take; all where there are fewer.
+
+    Example:
+        >>> spread(9, 3), spread(2, 3)
+        ([0, 4, 8], [0, 1])
+    """
+    return np.linspace(0, documents - 1, min(count, documents)).astype(int).tolist()
 
 
 def plan_for_target(

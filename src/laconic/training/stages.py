@@ -14,15 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from laconic.encoding import EncodedDocuments
 from laconic.errors import TrainingError
 from laconic.inference import run_model
 from laconic.model import LaconicForSequenceClassification, with_plan
 from laconic.model.learned import frozen_plan
 from laconic.reduction import Plan, preset
-from laconic.training.budget import landed, plan_for_target
+from laconic.training.budget import landed, plan_for_target, spread
 from laconic.training.distillation import check_hidden_teacher
 from laconic.training.lessons import document_saliency, pupil
 from laconic.training.run import train_model
@@ -176,9 +174,7 @@ class StagedTraining:
     def _set_goal(
         self, model: LaconicForSequenceClassification, train: TrainingDocuments, target: float
     ) -> _Goal:
-        count = min(_COUNTED, len(train))
-        numbers = np.linspace(0, len(train) - 1, count).astype(int).tolist()
-        sample = train.encoded.select(numbers)
+        sample = train.encoded.select(spread(len(train), _COUNTED))
         whole = run_model(model, sample, self.batch_tokens).multiply_adds
         return _Goal(target, sample, whole)
 

@@ -1,0 +1,244 @@
+"""A trained model with its tokenizer, and how it is run: from documents to logits, timed if wanted.
+
+`Classifier` is one of these that can also be trained, saved and loaded. What stands here knows
+nothing of where the model came from: this process trained it, a directory held it, or a graph of
+ONNX runs in its place.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from laconic.data import Documents, LabelSpace
+from laconic.data.memory import as_lists
+from laconic.devices import resolve_device, torch_threads
+from laconic.encoding import EncodedDocuments, encode
+from laconic.errors import LaconicWarning, ModelError
+from laconic.inference import Forward, Runner, TorchRunner
+from laconic.machine import describe_machine
+from laconic.metrics import labels_from_logits
+from laconic.model import Execution, LaconicConfig, LaconicForSequenceClassification
+from laconic.reduction import Plan
+from laconic.speed import Speed
+from laconic.training.budget import spread
+from laconic.unknown import count_unknown
+
+__all__ = ["TrainedModel"]
+
+
+class TrainedModel:
+    """A model, once there is one, with its tokenizer and the way it is run.
+
+    Args:
+        source: where the model comes from, for messages.
+        device: the device's name.
+        batch_tokens: tokens of a packed batch.
+    """
+
+    def __init__(self, source: str, device: str, batch_tokens: int) -> None:
+        self.source = source
+        self.device = resolve_device(device)
+        self.batch_tokens = batch_tokens
+        self.execution = Execution(batch_tokens)
+        self.model: LaconicForSequenceClassification | None = None
+        self.tokenizer: Any = None
+        self._runner: Runner | None = None
+        self._trained: Plan | None = None
+
+    def adopt(
+        self,
+        model: LaconicForSequenceClassification,
+        tokenizer: Any,
+        execution: Execution | None = None,
+    ) -> None:
+        """Take over a model with its tokenizer, and run it as `execution` says.
+
+        Args:
+            model: the model; it is moved to this classifier's device.
+            tokenizer: its tokenizer.
+            execution: how to run it; None for this classifier's token budget alone.
+        """
+        self.execution = (execution or Execution(self.batch_tokens)).on(self.device)
+        self.batch_tokens = self.execution.batch_tokens
+        self.model = self.execution.convert(model.to(self.device).eval())
+        self._runner = TorchRunner(self.model)
+        self.tokenizer = tokenizer
+        self._trained = model.config.reduction_plan()
+
+    def _ready(self) -> Runner:
+        if self._runner is None:
+            raise ModelError(
+                "this classifier is not trained yet; call fit, or use Classifier.from_pretrained"
+            )
+        return self._runner
+
+    def torch_model(self) -> LaconicForSequenceClassification:
+        """The trained model.
+
+        Raises:
+            ModelError: if there is none yet, or if an export runs in its place.
+        """
+        self._ready()
+        if self.model is None:
+            raise ModelError(
+                f"{self.source} is an export, which holds no model of torch; use the model that it "
+                "was made from"
+            )
+        return self.model
+
+    # ---- what it is ----------------------------------------------------------------------------
+
+    @property
+    def model_config(self) -> LaconicConfig:
+        """The configuration of the trained model."""
+        return self._ready().config
+
+    @property
+    def dtype_name(self) -> str:
+        """The type of the weights, such as `"float32"`."""
+        return self._ready().dtype_name
+
+    @property
+    def limit(self) -> int:
+        """Most tokens of a document or window, special tokens included."""
+        runner = self._ready()
+        most = runner.longest_document or 512
+        return min(runner.config.max_length or min(512, most), most)
+
+    @property
+    def classes_(self) -> list[str]:
+        """The labels' names, in the order of the logits."""
+        names = self.model_config.id2label
+        return [names[number] for number in range(len(names))]
+
+    @property
+    def label_space(self) -> LabelSpace:
+        """The labels with the type of the problem."""
+        return LabelSpace(tuple(self.classes_), self._problem())
+
+    def _problem(self) -> str:
+        config = self.model_config
+        if config.problem_type is not None:
+            return config.problem_type
+        return "regression" if config.num_labels == 1 else "single_label_classification"
+
+    # ---- from documents to logits --------------------------------------------------------------
+
+    def encode(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, tell: bool = True
+    ) -> EncodedDocuments:
+        """Tokenise documents as this model reads them; says once how many were too long.
+
+        Args:
+            texts: the documents.
+            pairs: their second texts.
+            tell: whether to warn; the report of what was too long is in the result all the same.
+        """
+        encoded = self._encode(texts, pairs)
+        if tell:
+            self._tell(encoded)
+        return encoded
+
+    def _encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> EncodedDocuments:
+        config = self.model_config
+        texts, _, pairs = as_lists(texts, None, pairs)
+        return encode(
+            self.tokenizer,
+            texts,
+            pairs,
+            max_length=self.limit,
+            policy=config.long,
+            overlap=config.window_overlap,
+        )
+
+    def _tell(self, *parts: EncodedDocuments) -> None:
+        """Warn, once for all parts, of documents that are too long or that nothing is known of."""
+        said = functools.reduce(operator.add, (part.report for part in parts)).sentence()
+        if said is not None:
+            warnings.warn(said, LaconicWarning, stacklevel=3)
+        unknown = sum(count_unknown(part, self.tokenizer) for part in parts)
+        if unknown:
+            warnings.warn(
+                f"{unknown:,} of {sum(map(len, parts)):,} documents hold no character that the "
+                "tokenizer knows; they are kept, and their labels are guesses",
+                LaconicWarning,
+                stacklevel=3,
+            )
+
+    def logits(
+        self,
+        texts: Sequence[str] | EncodedDocuments,
+        pairs: Sequence[str] | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
+        """Logits `(documents, labels)` float32, in the documents' order."""
+        encoded = texts if isinstance(texts, EncodedDocuments) else self.encode(texts, pairs)
+        return self.forward(encoded, progress).logits
+
+    def forward(
+        self, encoded: EncodedDocuments, progress: Callable[[int], None] | None = None
+    ) -> Forward:
+        """Run the model over encoded documents: logits, and what they cost."""
+        with torch_threads(self.execution.threads):
+            return self._ready().run(encoded, self.batch_tokens, progress)
+
+    def _sample(
+        self,
+        documents: Sequence[str] | EncodedDocuments,
+        pairs: Sequence[str] | None,
+        count: int,
+    ) -> EncodedDocuments:
+        """Some documents to count on, spread over all that were given; others are not encoded."""
+        if isinstance(documents, EncodedDocuments):
+            return documents.select(spread(len(documents), count))
+        documents, _, pairs = as_lists(documents, None, pairs)
+        numbers = spread(len(documents), count)
+        second = None if pairs is None else [pairs[number] for number in numbers]
+        return self._encode([documents[number] for number in numbers], second)
+
+    def _timed(
+        self, documents: Documents, progress: Callable[[int], None] | None
+    ) -> tuple[Forward, Speed]:
+        """One pass from texts to logits, and what it took."""
+        begun = time.perf_counter()
+        encoded = self.encode(documents.texts, documents.pairs)
+        tokenised = time.perf_counter()
+        forward = self.forward(encoded, progress)
+        ended = time.perf_counter()
+        with torch_threads(self.execution.threads):
+            machine = describe_machine()
+        precision = self.execution.precision
+        return forward, Speed(
+            documents=len(encoded),
+            tokens=encoded.tokens,
+            multiply_adds=forward.multiply_adds,
+            tokenising=tokenised - begun,
+            running=ended - tokenised,
+            batch_tokens=self.batch_tokens,
+            device=self.device.type,
+            numbers=self.dtype_name if precision == "float32" else precision,
+            machine=machine,
+        )
+
+    # ---- from logits to answers ------------------------------------------------------------------
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Probabilities from logits `(documents, labels)`."""
+        problem = self._problem()
+        if problem == "regression":
+            raise ModelError("a regression model has no probabilities; use predict")
+        values = torch.from_numpy(logits)
+        several = problem == "multi_label_classification"
+        return (values.sigmoid() if several else values.softmax(-1)).numpy()
+
+    def decide(self, logits: np.ndarray) -> list[str] | list[list[str]] | list[float]:
+        """Labels from logits `(documents, labels)`."""
+        return labels_from_logits(logits, self._problem(), self.classes_)

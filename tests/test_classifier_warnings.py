@@ -1,0 +1,47 @@
+"""Warnings of the classifier point at the line of the user that made them."""
+
+from __future__ import annotations
+
+import pytest
+
+from laconic import Classifier, TrainingSettings
+from laconic.errors import LaconicWarning
+from words import labelled, save_encoder
+
+QUICK = TrainingSettings(epochs=1, learning_rate=5e-3, batch_tokens=256)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    encoder = save_encoder(tmp_path_factory.mktemp("encoder"), num_hidden_layers=2)
+    texts, labels = labelled(30, words=10)
+    return Classifier(encoder, method="lat", method_options={"keep": 0.6}, max_length=14).fit(
+        texts, labels, settings=QUICK
+    )
+
+
+def someone_elses_card(classifier, folder):
+    path = classifier.save(folder) / "README.md"
+    path.write_text("# Mine\n")
+    return folder
+
+
+CALLS = {
+    "fit": lambda c, _: c.fit(*labelled(30, words=40), settings=QUICK),
+    "encode": lambda c, _: c.encode([" ".join(["cat"] * 30), "☃"]),
+    "with_options": lambda c, _: c.with_options(keep=0.3),
+    "with_budget": lambda c, _: c.with_budget(0.5, ["cat dog rain word1 word2 word3"] * 4),
+    "save": lambda c, folder: c.save(folder),
+    "save_card": lambda c, folder: c.save_card(folder),
+}
+
+
+@pytest.mark.parametrize("name", sorted(CALLS, key=lambda name: name == "fit"))
+def test_a_warning_points_at_the_users_line(classifier, tmp_path, name):
+    someone_elses_card(classifier, tmp_path)
+    call = CALLS[name]
+    with pytest.warns(LaconicWarning) as said:
+        call(classifier, tmp_path)
+    # The lambdas are the users here: one line each.
+    lines = {(each.filename, each.lineno) for each in said}
+    assert lines == {(__file__, call.__code__.co_firstlineno)}
