@@ -28,7 +28,17 @@ SCORES = (
 )
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     name: (name, {})
-    for name in ("focus-pfc", "ltp", "topk", "tome", "fca", "pool", "random", "truncate")
+    for name in (
+        "focus-pfc",
+        "ltp",
+        "ltp-once",
+        "topk",
+        "tome",
+        "fca",
+        "pool",
+        "random",
+        "truncate",
+    )
 } | {f"topk-{score}": ("topk", {"score": score}) for score in SCORES}
 METHODS |= {"focus-pfc-weighed": ("focus-pfc", {"weigh": 2.0})}
 OTHERS = ("threshold", "fewer-layers", "power-bert", "transkimmer", "adapler", "lat")

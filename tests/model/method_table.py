@@ -84,6 +84,7 @@ METHODS: dict[str, Plan] = {
     "lat": preset("lat", keep=0.6),
     "lat, start 2": preset("lat", keep=0.5, start=2, pin="ends", score="first-row"),
     "ltp": preset("ltp", threshold=0.9),
+    "ltp-once": preset("ltp-once", threshold=0.9),
     "ltp, gradients": preset("ltp", threshold=0.9, gradients=True),
     "ltp, soft": preset("ltp-paper", threshold=0.9),
     "ltp, frozen": Plan(

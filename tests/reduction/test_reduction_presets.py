@@ -37,6 +37,7 @@ OPTIONS = {
         "pin": "ends",
     },
     "ltp": AIMING | {"threshold": 0.5, "temperature": 0.1, "gradients": False},
+    "ltp-once": AIMING | {"at": 1 / 3, "threshold": 0.8, "temperature": 0.1, "gradients": False},
     "ltp-paper": {"threshold": 1.0, "temperature": 0.128, "regularizer": 0.1, "pin": "first"},
     "power-bert": AIMING | {"bins": 100, "regularizer": 0.0},
     "transkimmer": AIMING

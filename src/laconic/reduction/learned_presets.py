@@ -14,7 +14,7 @@ from laconic.reduction.predictor import Predictor
 from laconic.reduction.scorers import ColumnMean
 from laconic.reduction.step import Step
 
-__all__ = ["adapler", "breaking_bert", "ltp", "ltp_paper", "power_bert", "transkimmer"]
+__all__ = ["adapler", "breaking_bert", "ltp", "ltp_once", "ltp_paper", "power_bert", "transkimmer"]
 
 _ALL = {"start": 0}
 
@@ -36,6 +36,26 @@ def ltp(
         pin=pin, target=target, strength=strength, threshold=threshold, temperature=temperature
     )
     return Plan("ltp", (Step(DropTokens(), _ALL, ColumnMean(gradients=gradients), select),))
+
+
+def ltp_once(
+    target: float = 0.5,
+    at: int | float = 1 / 3,
+    strength: float = 10.0,
+    threshold: float = 0.8,
+    temperature: float = 0.1,
+    gradients: bool = False,
+    pin: str = "first",
+) -> Plan:
+    """Learn one threshold, at an early block (Learned Token Pruning, arXiv 2107.00910, once).
+
+    As `ltp`, at the place of `topk`: how many tokens stay depends on the document, and those that
+    do stay to the end.
+    """
+    select = LearnedThreshold(
+        pin=pin, target=target, strength=strength, threshold=threshold, temperature=temperature
+    )
+    return Plan("ltp-once", (Step(DropTokens(), at, ColumnMean(gradients=gradients), select),))
 
 
 def ltp_paper(
