@@ -68,6 +68,8 @@ def assert_agrees(selector: Ratio, cases: list[Document], **reference: object) -
         candidates.scores, candidates.alive & ~losers, candidates.pinned, candidates.layout
     )
     assert ((left.counts > 0) | (candidates.counts == 0)).all()
+    # The head with most of them keeps what was said before.
+    assert (left.counts.amax(1) + 1 > selector.least * candidates.counts.amax(1) - 1e-6).all()
 
 
 @settings(max_examples=60, deadline=None)

@@ -139,7 +139,9 @@ class Walk:
         layout, pattern = stream.layout, self.plan.patterns.get(layer)
         keys = None
         if stream.key_mask is not None:
-            hidden = stream.key_mask.dim() == 2 and self.plan.hides_keys(layer)
+            # The kernel for CUDA devices has no masks, so there each head's keys are gathered.
+            on_cpu = stream.key_mask.device.type == "cpu"
+            hidden = on_cpu and stream.key_mask.dim() == 2 and self.plan.hides_keys(layer)
             keys = (KeySet.hidden if hidden else KeySet.from_mask)(stream.key_mask, layout)
         return Packing(
             layout,

@@ -77,7 +77,7 @@ class ResolvedPlan:
         return [step for step in self.steps.get(layer, []) if follows or not step.act.keys_only]
 
     def hides_keys(self, layer: int) -> bool:
-        """Whether a block finds each head's keys in their places, hidden, not gathered."""
+        """Whether each head's keys pay off hidden in their places, not gathered, at a block."""
         earlier = [step for number, own in self.steps.items() if number < layer for step in own]
         each = [step.select.least for step in earlier if step.act.keys_only and step.score.per_head]
         return math.prod(each) >= _HIDE_FROM
