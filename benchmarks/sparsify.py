@@ -192,8 +192,8 @@ def table(results: list[dict]) -> str:
 
 def plot(results: list[dict], target: Path) -> None:
     """Accuracy over sparsity, one panel a range of layers, one line a pattern."""
-    require("matplotlib", "plot").use("Agg")
-    pyplot = require("matplotlib.pyplot", "plot")
+    require("matplotlib", "bench").use("Agg")
+    pyplot = require("matplotlib.pyplot", "bench")
     ranges = [where for where in RANGES if any(own["layers"] == where for own in results)]
     names = [name for name in (*BY_SHARE, *FIXED) if any(own["pattern"] == name for own in results)]
     dense = next(own["metrics"]["accuracy"] for own in results if own["pattern"] == "dense")

@@ -258,8 +258,9 @@ class Classifier(TrainedModel, Estimator):
             settings: how to train.
             teacher: a trained classifier whose logits to learn from as well, or the logits
                 themselves, `(documents, labels)` for these documents with the labels in the order
-                of their names. None for the dense model that the plan is trained from; nobody
-                teaches with `TrainingSettings(distillation_weight=0)`.
+                of their names. None for the dense model that the plan is trained from,
+                where there is one (see `TrainingSettings.dense_share`); nobody teaches with
+                `TrainingSettings(distillation_weight=0)`.
             out: folder for the checkpoints, so that a killed run can be resumed.
             resume: go on from the newest checkpoint in `out`.
             progress: draw progress bars on standard error.

@@ -83,7 +83,6 @@ def test_metadata_keeps_ranges_and_names_the_extras(distributions):
         "explain",
         "hub",
         "onnx",
-        "plot",
         "ray",
         "serve",
         "syntax",

@@ -11,7 +11,7 @@ from laconic.cli import options as o
 from laconic.cli.messages import print_json, print_table
 from laconic.reduction import Step
 
-__all__ = ["info"]
+__all__ = ["blocks", "info"]
 
 
 def info(model: o.TrainedModel, json: o.Json = False, debug: o.Debug = False) -> None:
@@ -45,7 +45,7 @@ def _facts(classifier: Classifier) -> dict[str, Any]:
         facts["parameters"] = sum(part.numel() for part in classifier.model.parameters())
     return facts | {
         "method": classifier.plan.name,
-        "blocks": _blocks(classifier),
+        "blocks": blocks(classifier),
         "head": config.head,
         "problem_type": classifier.label_space.problem_type,
         "labels": classifier.classes_,
@@ -54,7 +54,7 @@ def _facts(classifier: Classifier) -> dict[str, Any]:
     }
 
 
-def _blocks(classifier: Classifier) -> dict[str, str]:
+def blocks(classifier: Classifier) -> dict[str, str]:
     """What each stretch of blocks does; neighbours that do the same are one stretch."""
     plan = classifier.plan.resolve(classifier.model_config.encoder_config.num_hidden_layers)
     stretches: list[tuple[int, int, str]] = []
@@ -69,11 +69,14 @@ def _blocks(classifier: Classifier) -> dict[str, str]:
             what = f"replaced: {_part(plan.combine.to_dict())}"
         elif plan.combining is not None and layer > plan.combining:
             what = "combination tokens only"
+        elif layer in plan.skipped:
+            what = "left out"
         if stretches and stretches[-1][2] == what:
             stretches[-1] = (stretches[-1][0], layer, what)
         else:
             stretches.append((layer, layer, what))
-    return {
+    said = {"input": "; ".join(map(_spell, plan.inputs))} if plan.inputs else {}
+    return said | {
         f"{first}" if first == last else f"{first}-{last}": what for first, last, what in stretches
     }
 

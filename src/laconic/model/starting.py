@@ -33,9 +33,9 @@ def starting_tokens(source: Any, count: int, separator: int | None) -> Tensor:
 
     Put in the place of a block of dense models of MiniLM-L6 that were fine-tuned, and not trained
     any further, combination tokens that start so cost 0.0, 5.0 and 2.3 points on 300 documents of
-    BBC, R8 and 20 Newsgroups. Words, or random vectors on the scale of embedded tokens, cost 53
-    points on 20 Newsgroups: the random ones are one and the same vector after three blocks, so that
-    groups are arbitrary (2026-11-22). Without a separator the places are those of random words.
+    BBC, R8 and 20 Newsgroups. Words cost 56 points on 20 Newsgroups, random vectors on the scale of
+    embedded tokens 54: the random ones are one and the same vector after three blocks, so that
+    groups are arbitrary (2026-11-22). Without a separator, random words stand at these places.
     """
     words = source.encoder.get_input_embeddings().num_embeddings
     generator = torch.Generator().manual_seed(0)

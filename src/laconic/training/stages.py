@@ -1,8 +1,9 @@
-"""The stages of a training run: dense first where the head is new, a target to reach, the plan.
+"""The stages of a training run: dense first where the plan is new to learn, a target, the plan.
 
-A plan is learned from a dense model that tells the labels apart already; trained from the encoder
-itself it needs many more steps. The dense model is also the teacher of what it becomes under the
-plan: the one of the first stage, or the one to start from, if it was fine-tuned for these labels.
+A plan that combines tokens or learns is learned from a dense model that tells the labels apart
+already; trained from the encoder itself it needs many more steps. The dense model is also the
+teacher of what it becomes under the plan: the one of the first stage, or the one to start from, if
+it was fine-tuned for these labels. Other plans hold from the first step.
 A predictor first learns what matters to it. What a plan learns is frozen at the end; after a soft
 stage, which only fades tokens, training goes on under the frozen plan, which drops them.
 """
