@@ -4,9 +4,9 @@
 
 Every run fine-tunes MiniLM-L6 on a fixed part (see make_parts.py) at 256 tokens for two epochs in
 all and keeps the last epoch; under a plan the first three quarters of the steps are dense, as
-laconic trains `focus-pfc` by default. They are the same for all plans of a data set and a seed, so that one run
-takes them over from another. A run whose JSON is there is skipped; one that was killed goes on from
-its newest checkpoint.
+laconic trains `focus-pfc` by default. They are the same for all plans of a data set and a seed, so
+that one run takes them over from another. A run whose JSON is there is skipped; one that was killed
+goes on from its newest checkpoint.
 """
 
 from __future__ import annotations
