@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laconic.attention import Packing, ScoreRequest, banded, full_keys, loop, packed_attention
+from laconic.attention import KeySet, Packing, ScoreRequest, banded, loop, packed_attention
 from laconic.attention.connections import Band, Connections
 from laconic.ragged import Layout
 
@@ -118,7 +118,7 @@ def test_where_a_band_cannot_be_computed_all_pairs_are_masked(fields, monkeypatc
     layout = Layout.from_lengths([300])
     options = {"dropout": 0.1} if fields.pop("dropout", None) else {}
     if "keys" in fields:
-        fields = {"keys": full_keys(layout)}
+        fields = {"keys": KeySet.from_mask(torch.ones(300, dtype=torch.bool), layout)}
     packing = Packing(layout, connections=connections_of([300], None, [3], 1), **fields)
     states = torch.randn(3, 300, 2, 4)
     loop.attend(*states, packing, scaling=1.0, **options)

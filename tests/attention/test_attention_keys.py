@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.attention import KeySet, Packing, ScoreRequest, full_keys
+from laconic.attention import KeySet, Packing, ScoreRequest
 from laconic.ragged import Layout
 
 HEADS = st.integers(1, 3)
@@ -106,29 +106,7 @@ def test_take_and_scatter_carry_gradients():
         )
 
 
-def test_full_keys_take_the_whole_row():
-    layout = Layout.from_lengths([2, 0, 3])
-    row = torch.randn(5, 2, 4)
-    assert torch.equal(full_keys(layout).take(row), row)
-    assert full_keys(layout).layout is layout
-
-
 # ---- packings ----------------------------------------------------------------------------------
-
-
-def test_positions_are_the_places_or_what_is_given_and_follow_the_keys():
-    layout = Layout.from_lengths([2, 3])
-    positions = torch.tensor([4, -1, 0, 2, 9])
-    mask = torch.tensor([[True, True], [True, False], [False, True], [True, True], [True, True]])
-    each, shared = KeySet.from_mask(mask, layout), KeySet.from_mask(mask[:, 0], layout)
-    assert Packing(layout).places().tolist() == [0, 1, 0, 1, 2]
-    assert Packing(layout).key_places().tolist() == [[0], [1], [0], [1], [2]]
-    assert Packing(layout, shared, positions=positions).key_places().tolist() == [
-        [4], [-1], [2], [9]
-    ]  # fmt: skip
-    places = Packing(layout, each, positions=positions).key_places()
-    assert places[each.filled[:, 0], 0].tolist() == [4, -1, 2, 9]
-    assert places[each.filled[:, 1], 1].tolist() == [4, 0, 2, 9]
 
 
 def test_documents_of_the_keys():
@@ -142,7 +120,10 @@ def test_documents_of_the_keys():
     ("options", "match"),
     [
         ({"backend": "flash"}, "one of auto, loop, masked, padded, varlen, got 'flash'"),
-        ({"keys": full_keys(Layout.from_lengths([5]))}, "the 2 documents of the queries, got 1"),
+        (
+            {"keys": KeySet.from_mask(torch.ones(5).bool(), Layout.from_lengths([5]))},
+            "the 2 documents of the queries, got 1",
+        ),
         (
             {
                 "keys": KeySet.from_mask(torch.ones(5, 2).bool(), Layout.from_lengths([2, 3])),

@@ -163,6 +163,18 @@ def test_classify_is_the_head_of_the_stock_classifier(family, settings):
     close(logits, expected)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.no_grad()
+def test_a_token_that_stands_for_two_counts_as_two_in_a_mean(family):
+    mean = {"classifier_pooling": "mean"} if family == "modernbert" else {}
+    config = tiny_config(family, num_labels=3, **mean)
+    stock = AutoModelForSequenceClassification.from_config(config).eval()
+    backbone, rows = backbone_for(stock.base_model), torch.randn(3, config.hidden_size)
+    twice = backbone.classify(stock, Ragged.from_list([rows[[0, 1, 1, 2]]]))
+    once = backbone.classify(stock, Ragged.from_list([rows]), torch.tensor([1.0, 2.0, 1.0]))
+    close(once, twice)
+
+
 # ---- what a family says of itself --------------------------------------------------------------
 
 

@@ -69,6 +69,7 @@ METHODS: dict[str, Plan] = {
     "focus-p, tokens": preset("focus-p", drop="tokens", **_PRUNING),
     "focus-pf": preset("focus-pf", **_PRUNING),
     "focus-pf, tokens": preset("focus-pf", drop="tokens", **_PRUNING),
+    "focus-pf, most keys": preset("focus-pf", keep=0.8),
     "focus-pf, heads mean": preset("focus-pf", heads="mean", **_PRUNING),
     "focus-pf, complement": preset("focus-pf", reading="complement", **_PRUNING),
     "focus-pf, pin first": preset("focus-pf", pin="first", **_PRUNING),
@@ -104,6 +105,14 @@ METHODS: dict[str, Plan] = {
     "adapler": preset("adapler", threshold=0.999),
     "random": preset("random", keep=0.5),
     "truncate": preset("truncate", keep=0.5),
+    "truncated, then combined": Plan(
+        "truncated, then combined",
+        (
+            *preset("truncate", keep=0.5).steps,
+            Step(DropKeys(), {"stop": 3}, ColumnMean(heads="each"), Ratio(keep=0.6)),
+            Step(Combine(tokens=4), 3),
+        ),
+    ),
     "fewer layers": preset("fewer-layers"),
     "pool": preset("pool", keep=0.4),
     "tome": preset("tome", ratio=0.3),

@@ -14,6 +14,7 @@ from laconic.reduction import (
     ColumnMean,
     DropTokens,
     HiddenChange,
+    Predictor,
     RandomScore,
     Ratio,
     SetAside,
@@ -161,6 +162,7 @@ def test_tokens_come_back_to_their_places():
         ({"start": 3}, RandomScore(), (), "before the last one, where tokens are back, got .* 5"),
         ([1, 3], RandomScore(), (), r"must be neighbouring blocks .* got \[1, 3\] of 6"),
         ([1, 2], ColumnMean(), (), "needs no attention .* for 'set-aside', got 'column-mean'"),
+        ([1, 2], Predictor(trained=True), (), "learns nothing .* got 'predictor'"),
         ([1, 2], HiddenChange(), (), "needs no attention .* got 'hidden-change'"),
         (
             [1, 2],

@@ -12,7 +12,7 @@ from method_table import METHODS, build, pad
 from laconic import preset
 from laconic.errors import ModelError, PlanError
 from laconic.model import with_plan
-from laconic.reduction import Plan
+from laconic.reduction import Neighbours, Plan, Step
 from tiny import tiny_ids
 
 DOCUMENTS = tiny_ids([11, 30, 4, 23])
@@ -63,6 +63,12 @@ def test_blocks_may_be_left_out_but_not_put_back():
         ("dense", preset("ltp"), PlanError, "needs what its 'select' part learns at block 0"),
         ("dense", preset("transkimmer"), PlanError, "needs what its 'score' part learns"),
         ("dense", preset("token-drop"), PlanError, "needs the running importance of words"),
+        (
+            "dense",
+            Plan("wide", (Step(Neighbours(width=[1, 2, 3]), 0),)),
+            PlanError,
+            "each of the encoder's 4 heads",
+        ),
         ("dense", preset("topk", at=7), PlanError, "must be a block of this encoder, 0 to 3"),
     ],
 )

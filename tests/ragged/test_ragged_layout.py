@@ -93,14 +93,6 @@ def test_to_carries_the_known_sizes_along():
     assert (moved.sizes, moved.tokens, moved.longest) == ([2, 1], 3, 2)
 
 
-def test_equals():
-    layout = Layout.from_lengths([2, 1])
-    assert layout.equals(layout)
-    assert layout.equals(Layout(torch.tensor([0, 2, 3])))
-    assert not layout.equals(Layout.from_lengths([1, 2]))
-    assert not layout.equals(Layout.from_lengths([2, 1, 0]))
-
-
 @pytest.mark.parametrize(
     ("make", "match"),
     [

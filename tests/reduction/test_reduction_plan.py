@@ -17,6 +17,7 @@ from laconic.reduction import (
     DropKeys,
     DropTokens,
     FirstRow,
+    Merge,
     Plan,
     Ratio,
     SampledRows,
@@ -70,6 +71,7 @@ OTHER_OF = {
     # What acts in training alone takes no score from attention.
     ("token-drop", "score"): "random",
     ("breaking-bert", "heads"): "each",
+    ("ltp-once", "threshold"): 0.6,
 }
 
 
@@ -303,6 +305,20 @@ def test_two_parts_cannot_share_a_kind():
                 Step(DropTokens(), 2, ColumnMean(), Ratio()),
             ],
             "score.heads must be 'each' at block 2",
+        ),
+        (
+            [
+                Step(DropKeys(), 0, ColumnMean(heads="each"), Ratio()),
+                Step(Merge(ratio=0.2), 2),
+            ],
+            "act must be 'drop-keys' at block 2, .* got 'merge'",
+        ),
+        (
+            [
+                Step(DropKeys(), 1, ColumnMean(), Ratio()),
+                Step(DropTokens(), 3, ColumnMean(diagonal=False), Ratio()),
+            ],
+            "score.diagonal must be true at block 3, .* from block 1 on",
         ),
         ([Step(DropTokens(), {"start": 5, "stop": 3}, ColumnMean(), Ratio())], "come after start"),
     ],

@@ -15,7 +15,7 @@ from torch import Tensor
 from laconic.attention.connections import Connections, seen_pairs
 from laconic.ragged import Layout
 
-__all__ = ["BACKENDS", "KeySet", "Packing", "ScoreRequest", "full_keys"]
+__all__ = ["BACKENDS", "KeySet", "Packing", "ScoreRequest"]
 
 BACKENDS = ("auto", "loop", "masked", "padded", "varlen")
 Backend = Literal["auto", "loop", "masked", "padded", "varlen"]
@@ -143,11 +143,6 @@ def _keys_of_one(mask: Tensor, layout: Layout) -> tuple[Layout, Tensor, Tensor]:
     return places, index.index_select(0, some_head), some_head[:, None] < counts
 
 
-def full_keys(layout: Layout) -> KeySet:
-    """The key set in which every token of the row is left."""
-    return KeySet(layout, torch.arange(layout.tokens, device=layout.device))
-
-
 @dataclass(frozen=True)
 class ScoreRequest:
     """Which importance scores to return with the attention.
@@ -233,10 +228,6 @@ class Packing:
     def places(self) -> Tensor:
         """Positions that a window is measured on, `(tokens,)`."""
         return self.layout.places if self.positions is None else self.positions
-
-    def key_places(self) -> Tensor:
-        """Positions of the keys, `(keys, 1)` or `(keys, heads)`."""
-        return self.places()[self.key_rows()]
 
     def key_rows(self) -> Tensor:
         """Row number of the token in each key place, `(keys, 1)` or `(keys, heads)`."""

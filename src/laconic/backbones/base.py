@@ -84,8 +84,14 @@ class Backbone(ABC):
         """The four projections of a block's attention."""
 
     @abstractmethod
-    def classify(self, head: nn.Module, hidden: Ragged) -> Tensor:
-        """The family's own head on the last hidden states, to logits `(documents, labels)`."""
+    def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
+        """The family's own head on the last hidden states, to logits `(documents, labels)`.
+
+        Args:
+            head: its modules.
+            hidden: the tokens that are left.
+            weights: `(tokens,)`, how many tokens each of them stands for in a mean; None for one.
+        """
 
     # ---- what families share -------------------------------------------------------------------
 

@@ -53,7 +53,7 @@ class BertBackbone(Backbone):
         inner = block.attention.self
         return Projections(inner.query, inner.key, inner.value, block.attention.output.dense)
 
-    def classify(self, head: nn.Module, hidden: Ragged) -> Tensor:
+    def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
         """Pooler, dropout and classifier of `BertForSequenceClassification`."""
         return head.classifier(head.dropout(self.encoder.pooler(first_tokens(hidden))))
 
@@ -77,7 +77,7 @@ class RobertaBackbone(BertBackbone):
         """Embed a row; the first token's position is the padding id plus one."""
         return super().embed(input_ids, places + self._first_place, segments)
 
-    def classify(self, head: nn.Module, hidden: Ragged) -> Tensor:
+    def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
         """The classification head of `RobertaForSequenceClassification` on the first token."""
         return head.classifier(first_tokens(hidden))
 
@@ -101,6 +101,6 @@ class ElectraBackbone(BertBackbone):
     def _widens(self) -> bool:
         return self.encoder.config.embedding_size != self.encoder.config.hidden_size
 
-    def classify(self, head: nn.Module, hidden: Ragged) -> Tensor:
+    def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
         """The classification head of `ElectraForSequenceClassification` on the first token."""
         return head.classifier(first_tokens(hidden))

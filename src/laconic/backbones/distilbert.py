@@ -51,7 +51,7 @@ class DistilBertBackbone(Backbone):
         inner = block.attention
         return Projections(inner.q_lin, inner.k_lin, inner.v_lin, inner.out_lin)
 
-    def classify(self, head: nn.Module, hidden: Ragged) -> Tensor:
+    def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
         """The layers of `DistilBertForSequenceClassification` on the first token."""
         pooled = nn.functional.relu(head.pre_classifier(hidden.first()))
         return head.classifier(head.dropout(pooled))

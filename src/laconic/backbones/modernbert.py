@@ -64,8 +64,8 @@ class ModernBertBackbone(Backbone):
         query, key, value = (slice_linear(block.attn.Wqkv, part, 3) for part in range(3))
         return Projections(query, key, value, block.attn.Wo)
 
-    def classify(self, head: nn.Module, hidden: Ragged) -> Tensor:
+    def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
         """The head of `ModernBertForSequenceClassification`, on the first token or the mean."""
         pooling = self.encoder.config.classifier_pooling
-        pooled = hidden.first() if pooling == "cls" else hidden.mean()
+        pooled = hidden.first() if pooling == "cls" else hidden.mean(weights)
         return head.classifier(head.drop(head.head(pooled)))

@@ -264,7 +264,7 @@ DenseShare = Annotated[
         "Share of the steps that are dense, before the method is switched on.",
         METHOD,
         metavar="X",
-        show_default="0.75 where a method combines or learns, or with --hidden-distillation, else 0",
+        show_default="0.75 where a method combines or learns or hidden states are compared, else 0",
     ),
 ]
 DistillationWeight = Annotated[

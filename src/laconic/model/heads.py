@@ -24,12 +24,7 @@ class MeanHead(nn.Module):
 
     def forward(self, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
         """Logits `(documents, labels)`; `weights` `(tokens,)` are those of the mean."""
-        if weights is None:
-            mean = hidden.mean()
-        else:
-            totals = hidden.with_values(weights).sum()[:, None]
-            mean = hidden.with_values(hidden.values * weights[:, None]).sum() / totals
-        return self.classifier(self.dropout(mean))
+        return self.classifier(self.dropout(hidden.mean(weights)))
 
 
 def build_encoder_and_head(config: LaconicConfig) -> tuple[PreTrainedModel, nn.Module]:

@@ -24,8 +24,11 @@ def check_modules(model: nn.Module, plan: Plan, resolved: ResolvedPlan) -> None:
         resolved: the same, fitted to the model's encoder.
 
     Raises:
-        PlanError: naming what the plan needs, and the plan that the model was built for.
+        PlanError: naming what the plan needs, and the plan that the model was built for, or a
+            pattern that does not fit the encoder's heads.
     """
+    for pattern in resolved.patterns.values():
+        pattern.check_heads(model.backbone.heads)
     mine, wanted = ((p.combining, p.combine) for p in (model.plan, resolved))
     if mine != wanted:
         block, combine = wanted

@@ -88,25 +88,19 @@ class Walk:
             needs = frozenset().union(*(p.needs for p in self.plan.patterns.values()))
             table = model.encoder.get_input_embeddings().weight
             words = words_of(inputs.input_ids, layout, table, model.knowledge, needs)
+        stream = Stream(hidden, layout, layout.places, lengths=layout.lengths, words=words)
+        for step in self.plan.inputs:
+            stream = carry_out(step, stream, Observed(stream, stream.hidden)).stream
         if model.combiner is None:
-            stream = Stream(hidden, layout, layout.places, lengths=layout.lengths, words=words)
-            for step in self.plan.inputs:
-                stream = carry_out(step, stream, Observed(stream, hidden)).stream
             return stream
-        tokens = model.combiner.tokens
-        row = Ragged(hidden, layout).append(tokens)
-        origins = Ragged(layout.places, layout).append(
-            torch.full((len(tokens),), -1, device=hidden.device)
-        )
-        words = None if words is None else words.with_combination_tokens(layout, len(tokens))
-        return Stream(row.values, row.layout, origins.values, lengths=layout.lengths, words=words)
+        return stream.with_combination_tokens(model.combiner.tokens)
 
     def _classify(self, stream: Stream) -> Tensor:
         hidden = Ragged(stream.hidden, stream.layout)
         self.trace.other_multiply_adds += len(hidden) * cost_of_head(self.model)
         if self.model.config.head == "mean":
             return self.model.head(hidden, stream.weights)
-        return self.backbone.classify(self.model.head, hidden)
+        return self.backbone.classify(self.model.head, hidden, stream.weights)
 
     # ---- a block of the encoder ----------------------------------------------------------------
 

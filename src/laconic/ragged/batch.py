@@ -118,8 +118,17 @@ class Ragged:
         flat = self.values.flatten(1) if self.values.dim() > 1 else self.values[:, None]
         return self.layout.sum(flat).view(len(self), *self.values.shape[1:])
 
-    def mean(self) -> Tensor:
-        """Mean over each document, `(documents, ...)`; 0 for an empty one."""
+    def mean(self, weights: Tensor | None = None) -> Tensor:
+        """Mean over each document, `(documents, ...)`; 0 for an empty one.
+
+        Args:
+            weights: `(tokens,)`, how much each value counts; None for all the same.
+        """
+        if weights is not None:
+            rows = (-1, *([1] * (self.values.dim() - 1)))
+            totals = self.with_values(weights).sum().view(rows)
+            weighted = self.with_values(self.values * weights.view(rows)).sum()
+            return weighted / totals.where(totals != 0, torch.ones_like(totals))
         lengths = self.layout.lengths.clamp(min=1).to(self.values.dtype)
         return self.sum() / lengths.view(-1, *([1] * (self.values.dim() - 1)))
 

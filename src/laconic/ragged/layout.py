@@ -231,10 +231,6 @@ class Layout:
         flat = (each.flatten() for each in (values, segments, starts, counts))
         return lowest(*flat).view(-1, columns)
 
-    def equals(self, other: Layout) -> bool:
-        """Whether both describe the same boundaries."""
-        return self is other or torch.equal(self.offsets, other.offsets)
-
 
 def _runs(sizes: Iterable[int]) -> Iterator[Run]:
     start = first = documents = length = 0

@@ -102,7 +102,7 @@ def fit_steps(whole: tuple[Step, ...], depth: int) -> ResolvedPlan:
         raise PlanError(f"a 'combine' step must name one block, got {sorted(replaced)}")
     combining, combine = next(iter(replaced), None), combining_action(whole)
     _check_single(steps)
-    _check_heads(steps)
+    _check_keys(steps)
     _check_rows(steps, patterns)
     used = {*steps, *patterns}
     if combining is not None:
@@ -219,17 +219,26 @@ def _check_rows(steps: dict[int, list[Step]], patterns: dict[int, Pattern]) -> N
             )
 
 
-def _check_heads(steps: dict[int, list[Step]]) -> None:
-    """Once each head has keys of its own, tokens can no longer be scored for all heads at once."""
-    own_keys = None
+def _check_keys(steps: dict[int, list[Step]]) -> None:
+    """What the steps before have left of the keys must do for those that follow."""
+    fewer = own = None  # the blocks from which on there are fewer keys, and each head has its own
     for layer in sorted(steps):
-        score = steps[layer][0].score
-        if score is None:
-            continue
-        if own_keys is not None and not score.per_head:
+        act, score = steps[layer][0].act, steps[layer][0].score
+        if own is not None and score is None:
+            raise PlanError(
+                f"act must be 'drop-keys' at block {layer}, since each head has had its own keys "
+                f"from block {own} on, got {act.kind!r}"
+            )
+        if own is not None and not score.per_head:
             raise PlanError(
                 f"score.heads must be 'each' at block {layer}, since each head has had its own "
-                f"keys from block {own_keys} on, got 'mean'"
+                f"keys from block {own} on, got 'mean'"
             )
-        if score.per_head and own_keys is None:
-            own_keys = layer
+        if fewer is not None and not getattr(score, "diagonal", True):
+            raise PlanError(
+                f"score.diagonal must be true at block {layer}, since tokens have been no keys "
+                f"from block {fewer} on, and pay nothing to themselves; got false"
+            )
+        if act.keys_only:
+            fewer = layer if fewer is None else fewer
+            own = layer if own is None and score.per_head else own

@@ -131,10 +131,10 @@ def _check_learning(step: Step) -> None:
 
 def _check_outside(step: Step) -> None:
     """Outside of a block there is no attention to ask; words count in training alone."""
-    if step.act.training_only and step.score.needs_block:
+    if step.act.training_only and (step.score.needs_block or step.score.learns):
         raise PlanError(
-            "score must be one that needs no attention ('by-word', 'random', 'position') for "
-            f"{step.act.kind!r}, got {step.score.kind!r}"
+            "score must be one that needs no attention and learns nothing ('by-word', 'random', "
+            f"'position') for {step.act.kind!r}, got {step.score.kind!r}"
         )
     if step.score.by_word and not step.act.training_only:
         raise PlanError(

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from laconic.ragged import Layout
+from laconic.ragged import Layout, Ragged
 from laconic.reduction.learned import Learned
 from laconic.reduction.words import Words
 
@@ -101,7 +101,22 @@ class Stream:
             hidden=torch.cat([part.hidden for part in parts])[order],
             layout=Layout.from_lengths(self.layout.lengths + self.aside.layout.lengths),
             origins=origins[order],
+            importance=None,
             aside=None,
+        )
+
+    def with_combination_tokens(self, tokens: Tensor) -> Stream:
+        """The stream with combination tokens, `(m, hidden)`, at the end of each document."""
+        count, row = len(tokens), Ragged(self.hidden, self.layout).append(tokens)
+        none = torch.full((count,), -1, device=self.hidden.device)
+        words = self.words
+        return replace(
+            self,
+            hidden=row.values,
+            layout=row.layout,
+            origins=Ragged(self.origins, self.layout).append(none).values,
+            importance=None,
+            words=None if words is None else words.with_combination_tokens(self.layout, count),
         )
 
     def select(self, keep: Tensor) -> Stream:
