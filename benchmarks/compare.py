@@ -20,6 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from laconic.allocator import keep_freed_memory
@@ -49,8 +50,12 @@ METHODS = ("dense", "focus-pfc", "focus-pf")
 
 
 def write_part(data: Path, name: str, split: str, folder: Path, most: int | None) -> Path:
-    """The fixed part of a data set as a file, which is what the command takes."""
-    rows = json.loads((HERE / "parts" / f"{name}.json").read_text())[split][:most]
+    """The fixed part of a data set as a file, which is what the command takes.
+
+    Fewer rows are a random draw, since a part is in the order of its classes.
+    """
+    rows = np.array(json.loads((HERE / "parts" / f"{name}.json").read_text())[split])
+    rows = np.sort(np.random.default_rng(0).permutation(rows)[:most])
     path = folder / f"{name}-{split}.parquet"
     pq.write_table(pq.read_table(data / name / f"{split}.parquet").take(rows), path)
     return path
@@ -85,7 +90,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--encoder", required=True)
     parser.add_argument("--only", nargs="*", default=["bbc", "20ng"])
-    parser.add_argument("--documents", type=int, help="of the test part; all by default")
+    parser.add_argument("--documents", type=int, help="of the test part, drawn; all by default")
     parser.add_argument("--timed", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cache", type=Path, default=Path(".cache/bench"))

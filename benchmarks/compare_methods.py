@@ -20,8 +20,8 @@ import logging
 import platform
 import shutil
 import statistics
-import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,10 @@ import transformers
 
 import laconic
 from laconic import Classifier, TrainingSettings
+from laconic.allocator import keep_freed_memory
+from laconic.bench import PackedContender
+from laconic.bench.clock import take_turns
 from laconic.errors import LaconicWarning, PlanError
-from laconic.inference import run_model
 from laconic.metrics import evaluate_logits
 from laconic.reduction import preset_options
 from method_tables import METHODS
@@ -164,29 +166,30 @@ def versions() -> dict[str, str]:
 def time_all(args: argparse.Namespace) -> None:
     """Measure the kept models of each data set, in turns with the dense one; one JSON a data set.
 
-    Every model runs the same batches once a round; the ratio of a round is dense over the model.
+    Every model runs the same documents once a round, a random draw of the test part (which is in
+    the order of its classes); the ratio of a round is dense over the model.
     """
+    keep_freed_memory()
     seed = args.seeds[0]
     for name in args.only:
         dense = Classifier.from_pretrained(args.dense / f"{name}-dense-{seed}")
-        texts = documents(args.data, name, "test").texts[: args.documents]
-        encoded = dense.encode(texts)
+        test = documents(args.data, name, "test")
+        rows = np.random.default_rng(0).permutation(len(test))[: args.documents]
+        texts = test.select(sorted(rows.tolist())).texts
         models = {"dense": dense}
         for key, target in cells(args)[1:]:
             folder = args.keep / cell_name(name, key, target, seed)
             if folder.is_dir():
                 models[folder.name] = Classifier.from_pretrained(folder)
-        seconds: dict[str, list[float]] = {key: [] for key in models}
-        for turn in range(args.rounds + 1):
-            for key, classifier in models.items():
-                started = time.perf_counter()
-                run_model(classifier.model, encoded, classifier.batch_tokens)
-                if turn:  # the first one warms up
-                    seconds[key].append(time.perf_counter() - started)
+        contenders = [PackedContender(classifier, key) for key, classifier in models.items()]
+        for contender in contenders:
+            contender.prepare(texts)
+        timings = take_turns(contenders, args.rounds)
+        seconds = {timing.name: timing.seconds for timing in timings}
         record = {
             "data": name,
             "documents": len(texts),
-            "tokens": encoded.tokens,
+            "tokens": dense.encode(texts).tokens,
             "rounds": args.rounds,
             "threads": torch.get_num_threads(),
             "versions": versions(),
@@ -196,7 +199,7 @@ def time_all(args: argparse.Namespace) -> None:
         log.info("speed-%s: %d models", name, len(models))
 
 
-def _ratios(dense: list[float], own: list[float]) -> dict[str, float]:
+def _ratios(dense: Sequence[float], own: Sequence[float]) -> dict[str, float]:
     ratios = [base / value for base, value in zip(dense, own, strict=True)]
     low, high = np.quantile(ratios, [0.25, 0.75])
     return {"median": statistics.median(ratios), "low": float(low), "high": float(high)}

@@ -119,8 +119,12 @@ class Seen:
 
         def attend(query, key, value, packing, **settings):
             assert len(query) == self.entered[self.block]
-            self.keys[self.block] = len(key)
-            self.key_sizes[self.block] = packing.key_layout.sizes
+            sizes = packing.key_layout.sizes
+            assert len(key) == sum(sizes)
+            if packing.keys is not None and packing.keys.in_place:
+                parts = packing.keys.filled.split(sizes)  # the others are hidden in their places
+                sizes = [int(part.sum(0).max()) for part in parts]
+            self.key_sizes[self.block], self.keys[self.block] = sizes, sum(sizes)
             return compute(query, key, value, packing, **settings)
 
         monkeypatch.setattr(loop, "attend", attend)
