@@ -78,10 +78,12 @@ def ray_table(record: dict[str, Any] | None) -> str:
             f"| {workers} | {here:,.1f} | ×{here / runs['processes', 1]:.2f} | {there:,.1f} | "
             f"×{there / runs['ray', 1]:.2f} | ×{there / here:.2f} |"
         )
+    rounds = record["rounds"]
+    turns = "one run each" if rounds == 1 else f"the median of {rounds} turns"
     return captioned(
         lines,
         f"{record['rows']:,} texts of {record['tokens'] / record['rows']:.0f} tokens in shards "
-        f"of {record['shard_rows']:,} rows, the median of {record['rounds']} turns; "
+        f"of {record['shard_rows']:,} rows, {turns}; "
         f"{machine(record)}.",
     )
 

@@ -92,12 +92,15 @@ async def load(client: Client, texts: list[str], rate: float, seconds: float) ->
     sent = time.monotonic() - begun
     await asyncio.gather(*tasks)
     answered = [took * 1000 for status, took in seen if status == 200]
+    # Every request must be answered or refused; anything else is a fault of the server's.
+    others = Counter(status for status, _ in seen if status not in (200, 429))
+    if others:
+        raise SystemExit(f"requests neither answered nor refused: {dict(others)}")
     return {
         "rate_asked": rate,
         "rate_sent": len(tasks) / sent,
         "requests": len(tasks),
         "statuses": {str(k): n for k, n in sorted(Counter(s for s, _ in seen).items(), key=str)},
-        "lost": len(tasks) - len(seen),
         "answers_per_second": len(answered) / (time.monotonic() - begun),
         "p50_ms": float(np.percentile(answered, 50)),
         "p99_ms": float(np.percentile(answered, 99)),
