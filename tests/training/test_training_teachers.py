@@ -174,6 +174,16 @@ def test_the_dense_stage_runs_alongside(encoder, seen):
     assert student.model.encoder is not teacher.encoder
 
 
+def test_predictors_learn_without_validation_and_without_hidden_states(encoder, seen):
+    settings = replace(QUICK, patience=1, hidden_distillation=0.5)
+    student = Classifier(encoder, method="adapler").fit(documents(), settings=settings)
+    _, (_, lesson), (_, teacher) = seen
+    assert lesson is None and teacher is not None
+    asked = student.training["saliency_stage"]["settings"]
+    assert asked["patience"] is None and asked["hidden_distillation"] == 0
+    assert student.training["settings"]["patience"] == 1
+
+
 @pytest.mark.parametrize(
     ("method", "given", "message"),
     [
