@@ -9,8 +9,9 @@ from transformers import AutoModelForSequenceClassification, BertForSequenceClas
 
 from laconic import Classifier, TrainingSettings
 from laconic.data import Documents
-from laconic.errors import DataError, DeviceError, LaconicWarning, ModelError
+from laconic.errors import DataError, DeviceError, LaconicWarning, ModelError, TrainingError
 from laconic.model import dense_checkpoint
+from laconic.training.stages import StagedTraining
 from words import LABELS, labelled, save_encoder, tokenizer
 
 QUICK = TrainingSettings(epochs=1, learning_rate=5e-3, batch_tokens=256)
@@ -74,6 +75,32 @@ def test_a_dense_laconic_model_is_a_start_for_other_plans(encoder, tmp_path):
     student.fit(*labelled(40), settings=QUICK, teacher=dense)
     assert student.training["teacher"] is not None
     assert len(student.predict(["cat", "rain"])) == 2
+
+
+def _failing(*args, **options):
+    raise TrainingError("the loss became nan")
+
+
+def test_a_fit_that_fails_leaves_the_classifier_as_it_was(encoder, tmp_path, monkeypatch):
+    classifier = Classifier(encoder)
+    monkeypatch.setattr(StagedTraining, "run", _failing)
+    with pytest.raises(TrainingError, match="nan"):
+        classifier.fit(*labelled(40), settings=QUICK)
+    with pytest.raises(ModelError, match="not trained yet"):
+        classifier.predict(["cat"])
+    monkeypatch.undo()
+    texts, labels = labelled(40)
+    before = classifier.fit(texts, labels, settings=QUICK).logits(texts)
+    monkeypatch.setattr(StagedTraining, "run", _failing)
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    with pytest.raises(TrainingError, match="nan"):
+        classifier.fit(texts, ["other" + label for label in labels], settings=QUICK, out=run)
+    assert classifier.classes_ == list(LABELS)
+    assert np.array_equal(classifier.logits(texts), before)
+    # What the failed run leaves to be resumed is not the saved model's.
+    classifier.save(tmp_path / "model")
+    assert (run / "checkpoints").is_dir()
 
 
 def test_it_cannot_start_from_a_model_that_removes_tokens(classifier, tmp_path):

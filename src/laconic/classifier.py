@@ -21,7 +21,7 @@ from laconic.encoding import EncodedDocuments
 from laconic.errors import DataError, LaconicWarning, ModelError, OutputError, PlanError
 from laconic.estimator import Estimator
 from laconic.export import choose_backend, load_export
-from laconic.fitting import gather, logits_of_teacher
+from laconic.fitting import gather, guide_of_teacher, logits_of_teacher
 from laconic.inference import TorchRunner
 from laconic.metrics import evaluate_logits
 from laconic.model import Execution, LaconicForSequenceClassification, from_encoder
@@ -247,6 +247,9 @@ class Classifier(TrainedModel, Estimator):
     ) -> Self:
         """Fine-tune the encoder under the plan.
 
+        If it fails, the classifier stays what it was: not trained yet, or with the model that it
+        had, which is kept in memory until another one is trained.
+
         Args:
             texts: the documents in a list, a numpy array, or a pandas or Arrow column; or
                 `Documents` with labels.
@@ -258,9 +261,9 @@ class Classifier(TrainedModel, Estimator):
             settings: how to train.
             teacher: a trained classifier whose logits to learn from as well, or the logits
                 themselves, `(documents, labels)` for these documents with the labels in the order
-                of their names. None for the dense model that the plan is trained from,
-                where there is one (see `TrainingSettings.dense_share`); nobody teaches with
-                `TrainingSettings(distillation_weight=0)`.
+                of their names. An export teaches too, by its logits. None for the dense model that
+                the plan is trained from, where there is one (see `TrainingSettings.dense_share`);
+                nobody teaches with `TrainingSettings(distillation_weight=0)`.
             out: folder for the checkpoints, so that a killed run can be resumed.
             resume: go on from the newest checkpoint in `out`.
             progress: draw progress bars on standard error.
@@ -281,15 +284,20 @@ class Classifier(TrainedModel, Estimator):
             problem_type=self.problem_type,
             seed=settings.seed,
         )
-        self._checkpoints = None if out is None else Path(out) / "checkpoints"
+        checkpoints = None if out is None else Path(out) / "checkpoints"
         torch.manual_seed(settings.seed)
-        self.adopt(
+        # What it starts from is another one's until it is trained.
+        start = copy.copy(self)
+        start.adopt(
             self._new_model(given.space, self.plan, self.head),
             load_tokenizer(self.source, self.loading),
         )
+        guide = None
+        if teacher is not None and settings.hidden_distillation > 0:
+            guide = guide_of_teacher(teacher, start.model.device)
         taught = given.logits if teacher is None else logits_of_teacher(teacher, given)
-        train, held_out = given.encoded(self._encode, taught)
-        self._tell(*(part.encoded for part in (train, held_out) if part is not None))
+        train, held_out = given.encoded(start._encode, taught)
+        start._tell(*(part.encoded for part in (train, held_out) if part is not None))
         training = StagedTraining(
             make=lambda plan, head: self._new_model(given.space, plan, head).to(self.device),
             plan=self.plan,
@@ -297,13 +305,12 @@ class Classifier(TrainedModel, Estimator):
             options=self.method_options,
             target=self.target_flops,
             batch_tokens=self.batch_tokens,
-            checkpoints=self._checkpoints,
+            checkpoints=checkpoints,
             flow={"resume": resume, "progress": progress},
         )
-        guide = None if teacher is None else teacher.torch_model().to(self.device)
-        model, record = training.run(self.model, train, held_out, guide)
-        self.plan = training.plan
-        self.adopt(model, self.tokenizer)
+        model, record = training.run(start.model, train, held_out, guide)
+        self.plan, self._checkpoints = training.plan, checkpoints
+        self.adopt(model, start.tokenizer)
         record["lengths"] = vars(train.encoded.report)
         record["source"] = Path(self.source).name
         if teacher is not None:

@@ -7,11 +7,13 @@ read; and a teacher's logits stay with their documents when some of these are se
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from laconic.data import Documents, LabelSpace, split_numbers
 from laconic.data.memory import as_lists
@@ -20,9 +22,10 @@ from laconic.errors import DataError
 from laconic.training import TrainingDocuments
 
 if TYPE_CHECKING:
+    from laconic.model import LaconicForSequenceClassification
     from laconic.trained import TrainedModel
 
-__all__ = ["Material", "gather", "logits_of_teacher"]
+__all__ = ["Material", "gather", "guide_of_teacher", "logits_of_teacher"]
 
 
 @dataclass(frozen=True)
@@ -144,3 +147,15 @@ def logits_of_teacher(teacher: TrainedModel, given: Material) -> np.ndarray:
             f"{len(names)} of the training documents; train it on the same labels"
         )
     return teacher.logits(given.documents.texts, given.documents.pairs)
+
+
+def guide_of_teacher(
+    teacher: TrainedModel, device: torch.device
+) -> LaconicForSequenceClassification:
+    """The teacher's model for runs alongside on a device; a copy where it is on another one.
+
+    Raises:
+        ModelError: if an export runs in its place, which has no hidden states.
+    """
+    model = teacher.torch_model()
+    return model if model.device == device else copy.deepcopy(model).to(device)

@@ -108,3 +108,22 @@ def test_explicit_attention_agrees_with_the_fused_kernel(masked):
     eye = torch.eye(5).expand(2, 3, 5, 5)
     matrix = fused(query, key, eye, attn_mask=mask, scale=0.7)
     close(columns, torch.einsum("dq,dhqk->dhk", rows, matrix))
+
+
+@pytest.mark.parametrize("diagonal", [True, False])
+@pytest.mark.parametrize("half", ["autocast", "weights"])
+def test_scores_are_told_apart_in_half_precision(half, diagonal):
+    tokens = 512
+    query, key = torch.randn(2, 1, 2, tokens, 8).unbind()
+    if half == "weights":
+        query, key = query.bfloat16(), key.bfloat16()
+    rows, request = torch.full((1, tokens), 1 / tokens), ScoreRequest("column", diagonal=diagonal)
+    with torch.autocast("cpu", torch.bfloat16, enabled=half == "autocast"):
+        _, score = explicit_attention(query, key, key, None, rows, request, 0.35, 0.0)
+    assert score.dtype == torch.float32
+    assert all(len(each.unique()) > 0.9 * tokens for each in score[0])
+    exact = explicit_attention(
+        query.double(), key.double(), key.double(), None, rows.double(), request, 0.35, 0.0
+    )[1]
+    # What is left is the rounding of the matrix, which a mean over its rows evens out.
+    assert (score / exact - 1).abs().max() < 0.01

@@ -11,11 +11,13 @@ from method_table import METHODS, build, pad
 from transformers import DebertaV2Config, GPT2Config
 
 from laconic import LaconicForSequenceClassification, preset
+from laconic.backbones import backbone_for
 from laconic.errors import ModelError, PlanError
 from laconic.model import from_encoder
 from laconic.model.loading import load_classifier
+from laconic.model.starting import starting_tokens
 from laconic.reduction import PLAN_VERSION
-from tiny import FAMILIES, tiny_ids
+from tiny import FAMILIES, HIDDEN, tiny_encoder, tiny_ids
 
 BATCH = pad(tiny_ids([7, 12, 3]))
 OTHER_NAMES = {0: "ham", 1: "spam"}
@@ -282,3 +284,18 @@ def test_a_dense_model_is_a_start_for_a_reduced_one(head, tmp_path):
     torch.testing.assert_close(reduced(**BATCH).logits, dense(**BATCH).logits)
     renamed = from_encoder(tmp_path, plan="focus-p", id2label=OTHER_NAMES)
     assert (renamed.config.head, renamed.num_labels) == ("mean", 2)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_combination_tokens_start_where_the_model_is(family, monkeypatch):
+    source = backbone_for(tiny_encoder(family).to("meta"))
+    embed = type(source).embed
+
+    def embed_there(self, ids, places, segments):
+        # A GPU refuses ids that lie elsewhere; what stands in for it here does not.
+        assert ids.device == places.device == torch.device("meta")
+        return embed(self, ids, places, segments)
+
+    monkeypatch.setattr(type(source), "embed", embed_there)
+    tokens = starting_tokens(source, 4, separator=2)
+    assert tokens.device.type == "meta" and tokens.shape == (4, HIDDEN)

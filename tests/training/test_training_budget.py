@@ -12,8 +12,11 @@ from laconic import Classifier, Plan, TrainingSettings, preset
 from laconic.attention import banded
 from laconic.data import Documents
 from laconic.errors import LaconicWarning, PlanError
-from laconic.reduction import budget_option, presets
-from laconic.training.budget import plan_for_target
+from laconic.inference import run_model
+from laconic.model import LaconicConfig, LaconicForSequenceClassification, with_plan
+from laconic.reduction import Range, budget_option, plan_share, presets
+from laconic.training.budget import plan_for_budget, plan_for_target
+from tiny import tiny_config
 from words import labelled, save_encoder
 
 QUICK = TrainingSettings(epochs=1, learning_rate=1e-3, batch_tokens=512, seed=1)
@@ -69,14 +72,57 @@ def test_methods_that_move_blocks_take_the_nearest_and_say_so_where_it_is_far(
     whole = dense.forward(encoded).multiply_adds
 
     def cost(value):
-        from laconic.inference import run_model
-        from laconic.model import with_plan
-
         model = with_plan(dense.model, preset(method, **{name: value}))
         return run_model(model, encoded, 4096).multiply_adds / whole
 
     best = min(values, key=lambda value: abs(cost(value) - target))
     assert plan == preset(method, **{name: best})
+
+
+def of_blocks(blocks):
+    config = LaconicConfig(
+        encoder_config=tiny_config("bert", num_hidden_layers=blocks),
+        plan=preset("dense").to_dict(),
+        num_labels=3,
+    )
+    return LaconicForSequenceClassification(config).eval()
+
+
+@pytest.mark.parametrize(
+    ("method", "blocks", "expected"),
+    [
+        ("focus-c", 3, (0, 1)),
+        ("focus-pfc", 2, (0,)),
+        ("fewer-layers", 2, (0.5, 1.0)),
+        ("fewer-layers", 1, (1.0,)),
+    ],
+)
+def test_a_list_of_one_or_two_blocks_is_no_range(dense, method, blocks, expected):
+    model, encoded = of_blocks(blocks), dense.encode(long_documents()[0])
+    name, values = budget_option(method, blocks)
+    assert values == expected and not isinstance(values, Range)
+    whole = run_model(model, encoded, 4096).multiply_adds
+    for value in values:
+        planned = with_plan(model, preset(method, **{name: value}))
+        target = min(0.999, run_model(planned, encoded, 4096).multiply_adds / whole)
+        plan = plan_for_target(model, method, {}, target, encoded)
+        assert plan == planned.config.reduction_plan()
+    with pytest.raises(PlanError, match=f"target_flops must be between .* for {method!r}"):
+        plan_for_target(model, method, {}, 0.01, encoded)
+
+
+def test_a_trained_model_of_two_blocks_keeps_one_or_both(dense):
+    model, encoded = of_blocks(2), dense.encode(long_documents()[0])
+    assert plan_share(preset("fewer-layers"), 2)[2] == (0.5, 1.0)
+    half = model.under_plan(preset("fewer-layers", keep=1.0))
+    with pytest.warns(LaconicWarning, match="comes no nearer than"):
+        plan = plan_for_budget(half, 0.7, encoded)
+    assert plan == preset("fewer-layers", keep=0.5)
+
+
+def test_one_block_leaves_nothing_to_combine_before(dense):
+    with pytest.raises(PlanError, match="'focus-c' needs an encoder of at least 2 blocks .* got 1"):
+        plan_for_target(of_blocks(1), "focus-c", {}, 0.5, dense.encode(long_documents()[0]))
 
 
 def test_every_method_but_dense_has_an_option_that_moves_its_cost():

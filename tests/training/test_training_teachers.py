@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,8 @@ import torch
 
 from laconic import Classifier, TrainingSettings, preset
 from laconic.data import Documents
-from laconic.errors import DataError, TrainingError
+from laconic.errors import DataError, ModelError, TrainingError
+from laconic.fitting import guide_of_teacher
 from laconic.inference import run_model
 from laconic.model import LaconicForSequenceClassification, with_plan
 from laconic.training import LaconicTrainer, TrainingDocuments, stages
@@ -174,6 +176,16 @@ def test_the_dense_stage_runs_alongside(encoder, seen):
     assert student.model.encoder is not teacher.encoder
 
 
+def test_predictors_learn_without_validation_and_without_hidden_states(encoder, seen):
+    settings = replace(QUICK, patience=1, hidden_distillation=0.5)
+    student = Classifier(encoder, method="adapler").fit(documents(), settings=settings)
+    _, (_, lesson), (_, teacher) = seen
+    assert lesson is None and teacher is not None
+    asked = student.training["saliency_stage"]["settings"]
+    assert asked["patience"] is None and asked["hidden_distillation"] == 0
+    assert student.training["settings"]["patience"] == 1
+
+
 @pytest.mark.parametrize(
     ("method", "given", "message"),
     [
@@ -208,6 +220,24 @@ def test_a_classifier_teaches_by_its_hidden_states_too(encoder, dense, seen, tmp
     record = json.loads((tmp_path / "training.json").read_text())
     assert record["settings"]["hidden_distillation"] == 0.5
     assert record["teacher"] == Path(dense.source).name
+
+
+def test_an_export_teaches_by_its_logits_alone(encoder, dense, seen):
+    export = copy.copy(dense)
+    export.model = None
+    Classifier(encoder, **HALF).fit(documents(), validation=0, settings=QUICK, teacher=export)
+    ((logits, teacher),) = seen
+    assert np.array_equal(logits, dense.logits(documents().texts)) and teacher is None
+    settings = replace(QUICK, hidden_distillation=0.5)
+    with pytest.raises(ModelError, match="is an export, which holds no model of torch"):
+        Classifier(encoder, **HALF).fit(documents(), settings=settings, teacher=export)
+
+
+def test_a_teacher_stays_where_it_was(dense):
+    guide = guide_of_teacher(dense, torch.device("meta"))
+    assert guide.device.type == "meta"
+    assert dense.model.device.type == "cpu"
+    assert guide_of_teacher(dense, dense.model.device) is dense.model
 
 
 def test_token_dropping_trains_from_the_first_step(encoder, tmp_path):

@@ -202,6 +202,42 @@ def test_a_killed_run_goes_on_where_it_was(encoder, tmp_path, monkeypatch, metho
     assert same_weights(whole, resumed)
 
 
+# With a rate this high, the validation loss soon rises, and a stage stops before its last epoch.
+STOPPING = replace(QUICK, epochs=30, learning_rate=0.05, patience=2)
+
+
+def test_a_stage_that_stopped_early_is_not_trained_further(encoder, tmp_path):
+    whole = trained(encoder, "focus-pfc", STOPPING, out=tmp_path)
+    again = trained(encoder, "focus-pfc", STOPPING, out=tmp_path, resume=True)
+    for one, other in (
+        (whole.training, again.training),
+        (whole.training["dense_stage"], again.training["dense_stage"]),
+    ):
+        assert other["resumed"] and other["steps"] == one["steps"]
+    per_epoch = np.ceil(54 / whole.training["dense_stage"]["documents_per_step"])
+    assert whole.training["dense_stage"]["steps"] < 22 * per_epoch
+    assert same_weights(whole, again)
+
+
+def test_a_killed_run_is_as_patient_as_one_that_was_not(encoder, tmp_path, monkeypatch):
+    whole = trained(encoder, settings=STOPPING)
+    # In the last epoch, when one evaluation was in vain already.
+    kill = _KillAfter(whole.training["steps"] - 1)
+    original = LaconicTrainer.__init__
+
+    def with_kill(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        self.add_callback(kill)
+
+    monkeypatch.setattr(LaconicTrainer, "__init__", with_kill)
+    with pytest.raises(_Killed):
+        trained(encoder, settings=STOPPING, out=tmp_path)
+    kill.left = -1
+    resumed = trained(encoder, settings=STOPPING, out=tmp_path, resume=True)
+    assert resumed.training["steps"] == whole.training["steps"]
+    assert same_weights(whole, resumed)
+
+
 def test_a_finished_stage_of_part_of_an_epoch_is_not_trained_further(encoder, tmp_path):
     settings = replace(QUICK, epochs=2.5)
     whole = trained(encoder, settings=settings, out=tmp_path)

@@ -50,9 +50,12 @@ def column_scores(weights: Tensor, rows: Tensor, request: ScoreRequest, first: i
         first: the place of the first of these queries in its document.
 
     Returns:
-        `(documents, heads, keys)`; those of other rows are joined by `join_scores`.
+        `(documents, heads, keys)`, float32 at least: in half precision, most tokens of a long
+        document would share their score with others. Those of other rows are joined by
+        `join_scores`.
     """
-    rows = rows.to(weights.dtype)
+    exact = torch.promote_types(weights.dtype, torch.float32)
+    weights, rows = weights.to(exact), rows.to(exact)
     if request.kind == "max":
         counted = (rows > 0)[:, None, :, None]
         if not request.diagonal:
@@ -62,12 +65,22 @@ def column_scores(weights: Tensor, rows: Tensor, request: ScoreRequest, first: i
             counted = counted & other
         return (weights * counted).amax(2)
     # (documents, 1, 1, queries) @ (documents, heads, queries, keys)
-    score = (rows[:, None, None, :] @ weights)[:, :, 0]
+    score = _product(rows[:, None, None, :], weights)[:, :, 0]
     if request.diagonal:
         return score
     own = weights.diagonal(first, 2, 3)  # (documents, heads, queries that are keys)
     before, after = first, score.shape[2] - first - own.shape[2]
     return score - F.pad(own * rows[:, None, : own.shape[2]], (before, after))
+
+
+def _product(one: Tensor, other: Tensor) -> Tensor:
+    """A matrix product in the precision of its factors, under autocast too."""
+    device = one.device.type
+    # Not where there is nothing to turn off: exporters stumble over it.
+    if not torch.is_autocast_enabled(device):
+        return one @ other
+    with torch.autocast(device, enabled=False):
+        return one @ other
 
 
 def join_scores(one: Tensor | None, other: Tensor, request: ScoreRequest) -> Tensor:

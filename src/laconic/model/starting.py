@@ -44,6 +44,9 @@ def starting_tokens(source: Any, count: int, separator: int | None) -> Tensor:
         ids = torch.full_like(ids, separator)
     room = min(512, source.longest_document or 512)
     places = 1 + torch.arange(count) * max(1, room // (2 * count)) % max(1, room - 1)
-    tokens = source.embed(ids, places, None)
-    # Where places are not embedded, as with rotary positions, all would start as one.
-    return tokens + 0.01 * tokens.std() * torch.randn(tokens.shape, generator=generator)
+    device = source.encoder.get_input_embeddings().weight.device
+    tokens = source.embed(ids.to(device), places.to(device), None)
+    # Where places are not embedded, as with rotary positions, all would start as one. Drawn on the
+    # CPU, the noise is the same wherever the model is.
+    noise = torch.randn(tokens.shape, generator=generator)
+    return tokens + 0.01 * tokens.std() * noise.to(tokens)

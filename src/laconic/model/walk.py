@@ -231,4 +231,5 @@ class Walk:
         power = self.plan.combine.weigh
         if not power or stream.importance is None:  # None in the place of the first block
             return None
-        return stream.importance[stream.embedded].mean(1).clamp(min=1e-3) ** power
+        importance = stream.importance[stream.embedded].mean(1).clamp(min=1e-3) ** power
+        return importance.to(stream.hidden.dtype)

@@ -18,6 +18,7 @@ from laconic.reduction.patterns import GlobalTokens, Neighbours, Pattern, Random
 from laconic.reduction.plan import PLAN_VERSION, Plan
 from laconic.reduction.predictor import Predictor
 from laconic.reduction.presets import (
+    Range,
     budget_option,
     preset,
     preset_options,
@@ -90,6 +91,7 @@ __all__ = [
     "Predictor",
     "RandomPairs",
     "RandomScore",
+    "Range",
     "Ratio",
     "ResolvedPlan",
     "RowMax",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from typing import NamedTuple
 
 from laconic.errors import PlanError
 from laconic.reduction.actions import Combine, DropKeys, DropTokens, SetAside, Skip
@@ -24,6 +25,7 @@ from laconic.reduction.selectors import FuzzyRatio, LengthDrop, LinearRatio, Rat
 from laconic.reduction.step import Step
 
 __all__ = [
+    "Range",
     "budget_option",
     "budget_ranges",
     "preset",
@@ -252,38 +254,51 @@ _PRESETS: dict[str, Callable[..., Plan]] = {
     "breaking-bert": breaking_bert,
 }
 
+
+class Range(NamedTuple):
+    """The two ends between which an option may be any number; a plain tuple lists its values.
+
+    Example:
+        >>> Range(0.01, 1.0).high
+        1.0
+    """
+
+    low: float
+    high: float
+
+
 _WIDTHS = tuple(2**power for power in range(3, 13))
 
 
 # The option of each preset that moves its cost: the ends of a range, or "blocks" for every block
 # that can combine, "shares" for every number of blocks, or "widths" for the powers of two. Methods
 # that learn aim at a target.
-_BUDGETS: dict[str, tuple[str, tuple[float, float] | str]] = {
-    "focus-p": ("keep", (0.01, 1.0)),
-    "focus-pf": ("keep", (0.01, 1.0)),
+_BUDGETS: dict[str, tuple[str, Range | str]] = {
+    "focus-p": ("keep", Range(0.01, 1.0)),
+    "focus-pf": ("keep", Range(0.01, 1.0)),
     "focus-c": ("combine_at", "blocks"),
     "focus-pfc": ("combine_at", "blocks"),
-    "topk": ("keep", (0.01, 1.0)),
-    "threshold": ("threshold", (0.0, 10.0)),
-    "ltp": ("target", (0.0, 1.0)),
-    "ltp-once": ("target", (0.0, 1.0)),
-    "ltp-paper": ("target", (0.0, 1.0)),
-    "power-bert": ("target", (0.0, 1.0)),
-    "transkimmer": ("target", (0.0, 1.0)),
-    "adapler": ("target", (0.0, 1.0)),
-    "lat": ("keep", (0.01, 1.0)),
-    "tome": ("ratio", (0.0, 0.5)),
-    "fca": ("keep", (0.01, 1.0)),
-    "pool": ("keep", (0.01, 1.0)),
-    "random": ("keep", (0.01, 1.0)),
-    "truncate": ("keep", (0.01, 1.0)),
+    "topk": ("keep", Range(0.01, 1.0)),
+    "threshold": ("threshold", Range(0.0, 10.0)),
+    "ltp": ("target", Range(0.0, 1.0)),
+    "ltp-once": ("target", Range(0.0, 1.0)),
+    "ltp-paper": ("target", Range(0.0, 1.0)),
+    "power-bert": ("target", Range(0.0, 1.0)),
+    "transkimmer": ("target", Range(0.0, 1.0)),
+    "adapler": ("target", Range(0.0, 1.0)),
+    "lat": ("keep", Range(0.01, 1.0)),
+    "tome": ("ratio", Range(0.0, 0.5)),
+    "fca": ("keep", Range(0.01, 1.0)),
+    "pool": ("keep", Range(0.01, 1.0)),
+    "random": ("keep", Range(0.01, 1.0)),
+    "truncate": ("keep", Range(0.01, 1.0)),
     "fewer-layers": ("keep", "shares"),
     "neighbours": ("width", "widths"),
     "bigbird": ("width", "widths"),
 }
 
 
-def budget_option(name: str, depth: int) -> tuple[str, tuple[float, ...]]:
+def budget_option(name: str, depth: int) -> tuple[str, Range | tuple[float, ...]]:
     """The option of a preset that moves its cost, and its values on an encoder of so many blocks.
 
     Args:
@@ -291,10 +306,10 @@ def budget_option(name: str, depth: int) -> tuple[str, tuple[float, ...]]:
         depth: blocks of the encoder.
 
     Returns:
-        The option's name, and the two ends of its range, or all values that it may have.
+        The option's name, and its `Range`, or a plain tuple of all values that it may have.
 
     Raises:
-        PlanError: if the preset has none.
+        PlanError: if the preset has none, or nothing to choose from on so few blocks.
     """
     _find(name)
     if name not in _BUDGETS:
@@ -303,6 +318,10 @@ def budget_option(name: str, depth: int) -> tuple[str, tuple[float, ...]]:
         )
     option, values = _BUDGETS[name]
     if values == "blocks":
+        if depth < 2:
+            raise PlanError(
+                f"{name!r} needs an encoder of at least 2 blocks for a target, got {depth}"
+            )
         return option, tuple(range(depth - 1))
     if values == "widths":
         return option, _WIDTHS
@@ -311,9 +330,9 @@ def budget_option(name: str, depth: int) -> tuple[str, tuple[float, ...]]:
     return option, values
 
 
-def budget_ranges() -> dict[str, tuple[float, float]]:
-    """The shares that move the cost of some preset, and the ends of their ranges."""
-    shares = {option: ends for option, ends in _BUDGETS.values() if not isinstance(ends, str)}
+def budget_ranges() -> dict[str, Range]:
+    """The shares that move the cost of some preset, and their ranges."""
+    shares = {option: ends for option, ends in _BUDGETS.values() if isinstance(ends, Range)}
     shares.pop("target")  # an aim of training, of no meaning to a trained model
     return shares
 

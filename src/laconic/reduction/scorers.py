@@ -285,6 +285,8 @@ class ByWord(Scorer):
 def to_mean_one(scores: Tensor, layout: Layout, keys: Tensor | None = None) -> Tensor:
     """Scale scores of 0 or more, `(tokens, columns)`, to mean 1 over each document.
 
+    Where all of a document's scores are 0, they stay so.
+
     Args:
         scores: of all tokens, 0 for those that are no keys.
         layout: the documents' boundaries.
@@ -294,5 +296,8 @@ def to_mean_one(scores: Tensor, layout: Layout, keys: Tensor | None = None) -> T
     counts = layout.lengths
     if keys is not None:
         counts = layout.count(keys.view(keys.shape[0], -1)).amax(1)
-    sums = Ragged(scores, layout).sum().clamp(min=torch.finfo(scores.dtype).tiny)
-    return scores * (counts[:, None] / sums)[layout.owners]
+    counts, sums = counts[:, None], Ragged(scores, layout).sum()
+    # Below the smallest normal number a mean counts as 0: one over it is no longer finite.
+    told_apart = sums > counts * torch.finfo(scores.dtype).tiny
+    factors = counts / torch.where(told_apart, sums, 1)
+    return scores * torch.where(told_apart, factors, 0)[layout.owners]

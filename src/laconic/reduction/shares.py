@@ -14,13 +14,13 @@ from laconic.errors import PlanError
 from laconic.reduction.layers import INPUT, resolve_layers
 from laconic.reduction.parts import Part
 from laconic.reduction.plan import Plan
-from laconic.reduction.presets import budget_ranges
+from laconic.reduction.presets import Range, budget_ranges
 from laconic.reduction.step import Step
 
 __all__ = ["has_share", "name_untrained", "plan_share", "with_share"]
 
 
-def plan_share(plan: Plan, depth: int) -> tuple[str, float, tuple[float, ...]]:
+def plan_share(plan: Plan, depth: int) -> tuple[str, float, Range | tuple[float, ...]]:
     """The share of a plan.
 
     Args:
@@ -28,8 +28,8 @@ def plan_share(plan: Plan, depth: int) -> tuple[str, float, tuple[float, ...]]:
         depth: blocks of the encoder.
 
     Returns:
-        Its name, its value (that of the first step that has it), and the ends of the range in which
-        it makes sense; all values that differ where whole blocks are left out.
+        Its name, its value (that of the first step that has it), and the `Range` in which it makes
+        sense; a plain tuple of all values that differ where whole blocks are left out.
 
     Raises:
         PlanError: if no step has one.
@@ -37,7 +37,7 @@ def plan_share(plan: Plan, depth: int) -> tuple[str, float, tuple[float, ...]]:
     Example:
         >>> from laconic.reduction import preset
         >>> plan_share(preset("tome"), 12)
-        ('ratio', 0.2, (0.0, 0.5))
+        ('ratio', 0.2, Range(low=0.0, high=0.5))
     """
     for step in plan.steps:
         # What happens in training alone costs a trained model nothing.

@@ -22,7 +22,7 @@ from laconic.encoding import EncodedDocuments
 from laconic.errors import LaconicWarning, PlanError
 from laconic.inference import run_model
 from laconic.model import LaconicForSequenceClassification, with_plan
-from laconic.reduction import Plan, budget_option, has_share, plan_share, preset, with_share
+from laconic.reduction import Plan, Range, budget_option, has_share, plan_share, preset, with_share
 
 __all__ = ["landed", "plan_for_budget", "plan_for_target", "reachable_budgets", "spread"]
 
@@ -188,14 +188,15 @@ def _put(model: LaconicForSequenceClassification, plan: Plan) -> LaconicForSeque
 
 def _reach(
     cost: Callable[[float], float],
-    values: tuple[float, ...],
+    values: Range | tuple[float, ...],
     target: float,
     field: str,
     method: str,
 ) -> float:
     """The value whose cost is the target; an error says what can be reached."""
     costs = functools.cache(cost)
-    value = _nearest(costs, values, target) if len(values) > 2 else _bisect(costs, *values, target)
+    search = _bisect if isinstance(values, Range) else _nearest
+    value = search(costs, values, target)
     if value is None:
         ends = sorted(costs(end) for end in (values[0], values[-1]))
         raise PlanError(
@@ -261,15 +262,16 @@ def landed(
                 f"got {target:g}"
             )
         near, far = far, 2 * far
-    found = _bisect(cost, *sorted((near, far)), target)
+    found = _bisect(cost, Range(min(near, far), max(near, far)), target)
     return plan.loosened(2.0 ** (near if found is None else found))
 
 
-def _bisect(cost: Callable[[float], float], low: float, high: float, target: float) -> float | None:
+def _bisect(cost: Callable[[float], float], ends: Range, target: float) -> float | None:
     """A value between two ends of a range, along which the cost rises or falls."""
+    low, high = ends
     rises = cost(high) > cost(low)
-    ends = (cost(low), cost(high))
-    if not min(ends) * (1 - _NEAR) <= target <= max(ends) * (1 + _NEAR):
+    costs = (cost(low), cost(high))
+    if not min(costs) * (1 - _NEAR) <= target <= max(costs) * (1 + _NEAR):
         return None
     best = min((low, high), key=lambda value: abs(cost(value) - target))
     for _ in range(_STEPS):

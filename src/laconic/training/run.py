@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from safetensors.torch import load_file
-from transformers import TrainerState
+from transformers import TrainerControl, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import SAFE_WEIGHTS_NAME
@@ -77,11 +77,10 @@ def train_model(
         checkpoints = checkpoints or Path(temporary) / "checkpoints"
         last = _prepare(checkpoints, _fingerprint(model, train, settings), resume)
         model.config.attention_dropout = settings.attention_dropout
-        device = model.device
         arguments = settings.arguments(
             checkpoints,
             model.backbone.width,
-            device=device.type,
+            device=str(model.device),
             validate=validation is not None,
         )
         arguments.disable_tqdm = not progress
@@ -118,9 +117,15 @@ def train_model(
 
 
 def _finished(last: Path) -> TrainerState | None:
-    """The state of a run whose last checkpoint is its end: the Trainer would go a step further."""
+    """The state of a run whose last checkpoint is its end: the Trainer would go a step further.
+
+    Each checkpoint says whether training was to stop there, at the last step or before it for want
+    of patience: the mark is as whole as the checkpoint, whenever the run was killed.
+    """
     state = TrainerState.load_from_json(str(last / TRAINER_STATE_NAME))
-    return state if state.global_step >= state.max_steps else None
+    control = state.stateful_callbacks.get(TrainerControl.__name__, {})
+    stopped = control.get("args", {}).get("should_training_stop", False)
+    return state if stopped or state.global_step >= state.max_steps else None
 
 
 def _chosen(state: TrainerState, last: Path) -> Path:

@@ -149,11 +149,11 @@ class TrainingSettings:
         Args:
             checkpoints: the folder for checkpoints.
             width: the encoder's hidden size.
-            device: `"cpu"` or a CUDA device.
+            device: where the model is: `"cpu"` or a CUDA device, such as `"cuda:1"`.
             validate: whether there is a validation set: then the best checkpoint is kept.
         """
         require("accelerate", "train")
-        from transformers import TrainingArguments
+        from laconic.training.arguments import OneDeviceArguments
 
         half = self.mixed_precision and device != "cpu" and torch.cuda.is_bf16_supported()
         options = {
@@ -167,6 +167,7 @@ class TrainingSettings:
             "data_seed": self.seed,
             "bf16": half,
             "use_cpu": device == "cpu",
+            "model_device": device,
             "eval_strategy": "epoch" if validate else "no",
             "save_strategy": "epoch",
             "save_total_limit": 2,
@@ -179,10 +180,12 @@ class TrainingSettings:
             "dataloader_pin_memory": device != "cpu",
             "per_device_train_batch_size": 1,
             "per_device_eval_batch_size": 1,
+            # Or patience would begin to count anew.
+            "restore_callback_states_from_checkpoint": True,
         }
         if self.gradient_checkpointing:
             # transformers renamed it; only the newer versions know the newer name.
-            known = {item.name for item in fields(TrainingArguments)}
+            known = {item.name for item in fields(OneDeviceArguments)}
             newer = "activation_checkpointing"
             options[newer if newer in known else "gradient_checkpointing"] = True
-        return TrainingArguments(**(options | self.extra))
+        return OneDeviceArguments(**(options | self.extra))

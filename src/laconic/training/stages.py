@@ -168,8 +168,11 @@ class StagedTraining:
         """Let predictors learn the dense model's saliency, and nothing else learn anything."""
         train.saliency = document_saliency(dense, train, self.batch_tokens)
         model = pupil(dense, self.plan)
-        # The loss on labels stays as it is, and so no checkpoint is better than the last.
-        passes = replace(settings, epochs=max(1.0, settings.epochs))
+        # The loss on labels stays as it is, and so no checkpoint is better than the last; nothing
+        # is dropped yet, and so a teacher's hidden states are the model's own.
+        passes = replace(
+            settings, epochs=max(1.0, settings.epochs), patience=None, hidden_distillation=0.0
+        )
         return self._train("saliency", model, train, None, passes), model
 
     def _set_goal(

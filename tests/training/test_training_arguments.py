@@ -1,0 +1,36 @@
+"""The Trainer trains on the model's own device, however many GPUs it sees."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers.training_args import ParallelMode
+
+from laconic import TrainingSettings
+
+SETTINGS = TrainingSettings(mixed_precision=False)
+
+
+@pytest.fixture
+def current(monkeypatch):
+    """Two GPUs as far as transformers can see, and which of them was made the current one."""
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: chosen.append(str(device)))
+    return chosen
+
+
+@pytest.mark.parametrize("device", ["cuda:0", "cuda:1"])
+def test_one_gpu_of_two(current, tmp_path, device):
+    arguments = SETTINGS.arguments(tmp_path, 32, device=device, validate=False)
+    assert arguments.device == torch.device(device)
+    assert arguments.n_gpu == 1 and arguments.parallel_mode is ParallelMode.NOT_PARALLEL
+    # accelerate moves batches to the current one.
+    assert current[-1] == device
+
+
+def test_the_cpu_although_there_are_gpus(current, tmp_path):
+    arguments = SETTINGS.arguments(tmp_path, 32, device="cpu", validate=False)
+    assert arguments.device == torch.device("cpu") and arguments.n_gpu == 0
+    assert not current
