@@ -52,6 +52,29 @@ def test_saved_and_loaded_it_predicts_the_same(classifier, tmp_path):
     assert (tmp_path / "model" / "training.json").exists()
 
 
+def test_a_record_of_training_stays_with_its_model(classifier, encoder, tmp_path):
+    record = classifier.save(tmp_path / "model") / "training.json"
+    Classifier.from_pretrained(tmp_path / "model").save(tmp_path / "model")
+    assert record.exists()
+    other = Classifier.from_pretrained(classifier.save(tmp_path / "other"))
+    other.save(tmp_path / "model")
+    assert not record.exists()
+
+
+def test_only_the_checkpoints_of_the_run_go_with_the_save(encoder, tmp_path):
+    mine = tmp_path / "checkpoints" / "mine" / "weights.bin"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    trained = Classifier(encoder).fit(*labelled(30), settings=QUICK, out=tmp_path)
+    assert len(list(mine.parents[1].iterdir())) > 1
+    trained.save(tmp_path)
+    assert list(mine.parents[1].iterdir()) == [mine.parent] and mine.read_text() == "mine"
+    mine.unlink()
+    mine.parent.rmdir()
+    trained.fit(*labelled(30), settings=QUICK, out=tmp_path).save(tmp_path)
+    assert not (tmp_path / "checkpoints").exists()
+
+
 def test_a_fine_tuned_stock_model_is_loaded_as_dense_with_equal_logits(encoder, tmp_path):
     names = dict(enumerate(LABELS))
     stock = BertForSequenceClassification.from_pretrained(encoder, id2label=names).eval()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +19,7 @@ from laconic.devices import device_of_export
 from laconic.encoding import EncodedDocuments
 from laconic.errors import DataError, LaconicWarning, ModelError, OutputError, PlanError
 from laconic.estimator import Estimator
-from laconic.export import choose_backend, load_export
+from laconic.export import choose_backend, files_of_export, load_export
 from laconic.fitting import gather, logits_of_teacher
 from laconic.inference import TorchRunner
 from laconic.metrics import evaluate_logits
@@ -31,11 +30,15 @@ from laconic.saving import written_whole
 from laconic.trained import TrainedModel
 from laconic.training import TrainingSettings
 from laconic.training.budget import plan_for_budget
+from laconic.training.run import remove_checkpoints
 from laconic.training.stages import StagedTraining
 
 __all__ = ["Classifier"]
 
 DEFAULT_MODEL = "bert-base-uncased"
+
+# The record of the training run, beside the model.
+_RECORD = "training.json"
 
 # Documents on which a budget is counted.
 _COUNTED = 64
@@ -192,7 +195,8 @@ class Classifier(TrainedModel, Estimator):
         was not written by laconic, or was changed, stays as it is, with a warning.
 
         The files are written beside and then moved, so that a full disk leaves an older model as it
-        was; the checkpoints of the training run go when the model is there.
+        was; the checkpoints of the training run go when the model is there. Of what the directory
+        held before, an export and another model's record of training go too, and other files stay.
 
         Raises:
             OutputError: if the directory cannot be written, or the disk is full.
@@ -205,16 +209,23 @@ class Classifier(TrainedModel, Estimator):
                 "are rounded; save the one that it was made from, with the execution in its "
                 "configuration"
             )
-        with written_whole(folder, "model") as part:
+        with written_whole(folder, "model", replaces=self._replaced(folder)) as part:
             model.save_pretrained(part)
             self.tokenizer.save_pretrained(part)
             if self.training is not None:
                 text = json.dumps(self.training, indent=1, default=float)
-                (part / "training.json").write_text(text + "\n", encoding="utf-8")
+                (part / _RECORD).write_text(text + "\n", encoding="utf-8")
             place_card(self, part, folder)
         if self._checkpoints is not None:
-            shutil.rmtree(self._checkpoints, ignore_errors=True)
+            remove_checkpoints(self._checkpoints)
         return folder
+
+    def _replaced(self, folder: Path) -> tuple[str, ...]:
+        """Names of the files in `folder` that would speak of another model than this one."""
+        # Saved where it was loaded from, the record there is that of these weights.
+        again = folder.resolve() == Path(self.source).resolve()
+        there = (folder / "config.json").exists() and not again
+        return (*files_of_export(folder), *((_RECORD,) if there else ()))
 
     def save_card(self, directory: str | Path) -> None:
         """Write the card again beside a saved model, with what `evaluate` gave since.
