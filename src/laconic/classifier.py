@@ -55,9 +55,11 @@ class Classifier(TrainedModel, Estimator):
         method_options: the preset's options; see `laconic.preset`.
         target_flops: multiply-adds to reach, over those of the dense model on the same documents:
             the option of the preset that moves its cost is set for it in `fit`. None to leave it.
-        max_length: most tokens of a document or window; None for what the encoder takes, at most
-            512 (longer contexts have to be asked for).
-        long: what happens to longer documents: `"truncate"`, `"head-tail"` or `"windows"`.
+        max_length: most tokens of a document or window; None for what a laconic model to start from
+            was saved with, or what the encoder takes, at most 512 (longer contexts have to be asked
+            for).
+        long: what happens to longer documents: `"truncate"`, `"head-tail"` or `"windows"`; None for
+            what a laconic model to start from was saved with, and `"truncate"` otherwise.
         head: `"auto"`, `"mean"` or `"family"`; see `laconic.model.from_encoder`.
         problem_type: as in transformers; None to tell by the labels.
         device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:0"`, ….
@@ -84,7 +86,7 @@ class Classifier(TrainedModel, Estimator):
         method_options: Mapping[str, Any] | None = None,
         target_flops: float | None = None,
         max_length: int | None = None,
-        long: str = "truncate",
+        long: str | None = None,
         head: str = "auto",
         problem_type: str | None = None,
         device: str = "auto",
@@ -173,6 +175,7 @@ class Classifier(TrainedModel, Estimator):
         )
         config.max_length = max_length or config.max_length
         config.long = long or config.long
+        config.check()
         classifier.plan = config.reduction_plan()
         classifier._given |= {
             "method": classifier.plan,
@@ -186,6 +189,7 @@ class Classifier(TrainedModel, Estimator):
         else:
             model.knowledge = classifier.knowledge
             classifier.adopt(model, load_tokenizer(str(source), loading), execution)
+        classifier._tell_limit()
         return classifier.with_options(**method_options) if method_options else classifier
 
     def save(self, directory: str | Path) -> Path:
@@ -298,6 +302,7 @@ class Classifier(TrainedModel, Estimator):
             self._new_model(given.space, self.plan, self.head),
             load_tokenizer(self.source, self.loading),
         )
+        self._tell_limit()
         taught = given.logits if teacher is None else logits_of_teacher(teacher, given)
         train, held_out = given.encoded(self._encode, taught)
         self._tell(*(part.encoded for part in (train, held_out) if part is not None))
