@@ -44,6 +44,13 @@ def test_the_card_says_what_the_model_is(trained, encoder, tmp_path):
     assert "not evaluated" in card.text and "model-index" not in data
 
 
+def test_the_card_names_a_teacher_where_there_was_one(trained, encoder, tmp_path):
+    assert "taught by `the dense stage`" in (trained.save(tmp_path) / "README.md").read_text()
+    untaught = Classifier(encoder, method="topk").fit(*labelled(30), settings=QUICK)
+    assert untaught.training["teacher"] is None
+    assert "taught by" not in (untaught.save(tmp_path) / "README.md").read_text()
+
+
 def test_a_name_of_the_hub_is_the_base_model(trained, tmp_path):
     trained.source = "someone/some-encoder"
     card = ModelCard.load(trained.save(tmp_path) / "README.md")

@@ -53,6 +53,29 @@ def test_saved_and_loaded_it_predicts_the_same(classifier, tmp_path):
     assert (tmp_path / "model" / "training.json").exists()
 
 
+def test_a_record_of_training_stays_with_its_model(classifier, encoder, tmp_path):
+    record = classifier.save(tmp_path / "model") / "training.json"
+    Classifier.from_pretrained(tmp_path / "model").save(tmp_path / "model")
+    assert record.exists()
+    other = Classifier.from_pretrained(classifier.save(tmp_path / "other"))
+    other.save(tmp_path / "model")
+    assert not record.exists()
+
+
+def test_only_the_checkpoints_of_the_run_go_with_the_save(encoder, tmp_path):
+    mine = tmp_path / "checkpoints" / "mine" / "weights.bin"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    trained = Classifier(encoder).fit(*labelled(30), settings=QUICK, out=tmp_path)
+    assert len(list(mine.parents[1].iterdir())) > 1
+    trained.save(tmp_path)
+    assert list(mine.parents[1].iterdir()) == [mine.parent] and mine.read_text() == "mine"
+    mine.unlink()
+    mine.parent.rmdir()
+    trained.fit(*labelled(30), settings=QUICK, out=tmp_path).save(tmp_path)
+    assert not (tmp_path / "checkpoints").exists()
+
+
 def test_a_fine_tuned_stock_model_is_loaded_as_dense_with_equal_logits(encoder, tmp_path):
     names = dict(enumerate(LABELS))
     stock = BertForSequenceClassification.from_pretrained(encoder, id2label=names).eval()
@@ -123,6 +146,37 @@ def test_long_documents_are_counted_and_kept_in_the_configuration(encoder, tmp_p
         assert len(loaded.predict(texts)) == 30
 
 
+def test_an_unknown_policy_for_long_documents_is_refused(classifier, tmp_path):
+    with pytest.raises(ModelError, match="long must be one of .*, got 'head_tail'"):
+        Classifier.from_pretrained(classifier.save(tmp_path), long="head_tail")
+
+
+def test_a_limit_above_the_encoders_is_said_once(classifier, encoder, tmp_path):
+    message = "max_length is 1,000, and this model takes at most 64 tokens"
+    with pytest.warns(LaconicWarning, match=message) as said:
+        loaded = Classifier.from_pretrained(classifier.save(tmp_path), max_length=1000)
+        assert loaded.limit == 64 and loaded.predict(["cat"])
+    assert len(said) == 1 and said[0].filename == __file__
+    with pytest.warns(LaconicWarning, match=message) as said:
+        Classifier(encoder, max_length=1000).fit(*labelled(30), settings=QUICK)
+    assert len(said) == 1 and said[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("texts", "pairs", "message"),
+    [
+        (["cat", None], None, r"a text in every row, and is null in 1 row \(2\)"),
+        ([1.5], None, "hold text, and row 1 holds"),
+        (["cat", "dog"], ["rain"], "equally long, and there are 2 in text, 1 in text_pair"),
+        (["cat"], [None], "second texts must hold a text in every row"),
+    ],
+)
+def test_what_is_no_text_is_refused_as_in_training(classifier, texts, pairs, message):
+    for read in (classifier.predict, classifier.encode):
+        with pytest.raises(DataError, match=message):
+            read(texts, pairs)
+
+
 def test_windows_are_averaged(classifier):
     text = labelled(1, words=80, seed=5)[0][0] + " cat" * 40
     config = classifier.model.config
@@ -176,7 +230,8 @@ def test_text_pairs_are_read_as_the_stock_model_reads_them(encoder, tmp_path):
     classifier = Classifier.from_pretrained(tmp_path)
     texts, pairs = ["cat dog", "rain", "piano drum snow"], ["snow", "word1 word2", "cat"]
     with torch.no_grad():
-        inputs = tokenizer()(texts, pairs, padding=True, return_tensors="pt")
+        options = {"padding": True, "return_tensors": "pt", "return_token_type_ids": True}
+        inputs = tokenizer()(texts, pairs, **options)
         expected = stock(**inputs).logits.numpy()
     assert np.abs(classifier.logits(texts, pairs) - expected).max() < 1e-5
     assert np.abs(classifier.logits(texts) - expected).max() > 1e-4

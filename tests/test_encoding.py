@@ -66,8 +66,18 @@ def test_windows_read_every_token(words, limit, overlap):
         assert {len(window) for window in encoded.windows} == {limit}
 
 
+@pytest.mark.parametrize("limit", [12, 64, 66, 67, 130])
+def test_windows_share_half_of_their_room_at_most(limit):
+    encoded = encode(TOKENIZER, [text(1000)], max_length=limit, policy="windows")
+    room = limit - 2
+    step = room - min(64, room // 2)
+    assert encoded.counts.tolist() == [-(-(1000 - room) // step) + 1]
+    assert encoded.tokens < 2.2 * 1000 + 2 * len(encoded.windows)
+
+
 def test_pairs_are_shortened_as_the_tokenizer_does_it():
-    expected = TOKENIZER(text(20), text(3), truncation="longest_first", max_length=12)
+    options = {"truncation": "longest_first", "max_length": 12, "return_token_type_ids": True}
+    expected = TOKENIZER(text(20), text(3), **options)
     encoded = encode(TOKENIZER, [text(20)], [text(3)], max_length=12)
     assert encoded.windows[0].tolist() == expected["input_ids"]
     assert encoded.types[0].tolist() == expected["token_type_ids"]
@@ -78,6 +88,7 @@ def test_pairs_are_shortened_as_the_tokenizer_does_it():
     [
         ({"pairs": [text(3)], "policy": "windows"}, "got text pairs"),
         ({"max_length": 2}, "must leave room"),
+        ({"policy": "head_tail"}, "one of truncate, head-tail, windows, got 'head_tail'"),
     ],
 )
 def test_what_cannot_be_done_is_said(options, message):

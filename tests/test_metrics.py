@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laconic.errors import DataError
-from laconic.metrics import evaluate_logits, predict_from_logits
+from laconic.metrics import evaluate_logits, labels_from_logits, predict_from_logits
 
 SINGLE = "single_label_classification"
 MULTI = "multi_label_classification"
@@ -102,3 +102,10 @@ def test_predictions_of_each_problem_type(problem_type, predicted):
 def test_what_does_not_fit_is_refused(logits, labels, problem_type, message):
     with pytest.raises(DataError, match=message):
         evaluate_logits(logits, labels, problem_type)
+
+
+def test_several_targets_have_no_single_prediction():
+    logits = np.array([[-1.0, 2.0]])
+    with pytest.raises(DataError, match="one target, got one of 2; take the logits"):
+        labels_from_logits(logits, "regression", ["a", "b"])
+    assert labels_from_logits(logits[:, :1], "regression", ["a"]) == [-1.0]

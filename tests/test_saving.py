@@ -52,3 +52,17 @@ def test_a_place_that_cannot_be_a_directory_is_said(older):
         written_whole(older / "config.json" / "model", "model"),
     ):
         pytest.fail("there is nowhere to write to")
+
+
+def test_what_is_replaced_goes_unless_it_is_written_anew(older):
+    (older / "record.json").write_text("older")
+    names = ("config.json", "record.json", "absent.json")
+    with (
+        pytest.raises(ExportError),
+        written_whole(older, "model", replaces=names),
+    ):
+        raise ExportError("other labels")
+    assert contents(older).keys() == {"config.json", "record.json", "notes.txt"}
+    with written_whole(older, "model", replaces=names) as part:
+        (part / "config.json").write_text("newer")
+    assert contents(older) == {"config.json": "newer", "notes.txt": "mine"}

@@ -213,7 +213,7 @@ def _training(classifier: Classifier) -> str:
     facts = [f"{record['documents']:,} documents"] if "documents" in record else []
     if "steps" in record:
         facts.append(f"{record['steps']:,} steps")
-    if "teacher" in record:
+    if record.get("teacher") is not None:
         facts.append(f"taught by `{record['teacher']}`")
     if "seed" in record.get("settings", {}):
         facts.append(f"seed {record['settings']['seed']}")

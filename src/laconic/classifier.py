@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +19,7 @@ from laconic.devices import device_of_export
 from laconic.encoding import EncodedDocuments
 from laconic.errors import DataError, LaconicWarning, ModelError, OutputError, PlanError
 from laconic.estimator import Estimator
-from laconic.export import choose_backend, load_export
+from laconic.export import choose_backend, files_of_export, load_export
 from laconic.fitting import gather, guide_of_teacher, logits_of_teacher
 from laconic.inference import TorchRunner
 from laconic.metrics import evaluate_logits
@@ -31,11 +30,15 @@ from laconic.saving import written_whole
 from laconic.trained import TrainedModel
 from laconic.training import TrainingSettings
 from laconic.training.budget import plan_for_budget
+from laconic.training.run import remove_checkpoints
 from laconic.training.stages import StagedTraining
 
 __all__ = ["Classifier"]
 
 DEFAULT_MODEL = "bert-base-uncased"
+
+# The record of the training run, beside the model.
+_RECORD = "training.json"
 
 # Documents on which a budget is counted.
 _COUNTED = 64
@@ -52,9 +55,11 @@ class Classifier(TrainedModel, Estimator):
         method_options: the preset's options; see `laconic.preset`.
         target_flops: multiply-adds to reach, over those of the dense model on the same documents:
             the option of the preset that moves its cost is set for it in `fit`. None to leave it.
-        max_length: most tokens of a document or window; None for what the encoder takes, at most
-            512 (longer contexts have to be asked for).
-        long: what happens to longer documents: `"truncate"`, `"head-tail"` or `"windows"`.
+        max_length: most tokens of a document or window; None for what a laconic model to start from
+            was saved with, or what the encoder takes, at most 512 (longer contexts have to be asked
+            for).
+        long: what happens to longer documents: `"truncate"`, `"head-tail"` or `"windows"`; None for
+            what a laconic model to start from was saved with, and `"truncate"` otherwise.
         head: `"auto"`, `"mean"` or `"family"`; see `laconic.model.from_encoder`.
         problem_type: as in transformers; None to tell by the labels.
         device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:0"`, ….
@@ -81,7 +86,7 @@ class Classifier(TrainedModel, Estimator):
         method_options: Mapping[str, Any] | None = None,
         target_flops: float | None = None,
         max_length: int | None = None,
-        long: str = "truncate",
+        long: str | None = None,
         head: str = "auto",
         problem_type: str | None = None,
         device: str = "auto",
@@ -170,6 +175,7 @@ class Classifier(TrainedModel, Estimator):
         )
         config.max_length = max_length or config.max_length
         config.long = long or config.long
+        config.check()
         classifier.plan = config.reduction_plan()
         classifier._given |= {
             "method": classifier.plan,
@@ -183,6 +189,7 @@ class Classifier(TrainedModel, Estimator):
         else:
             model.knowledge = classifier.knowledge
             classifier.adopt(model, load_tokenizer(str(source), loading), execution)
+        classifier._tell_limit()
         return classifier.with_options(**method_options) if method_options else classifier
 
     def save(self, directory: str | Path) -> Path:
@@ -192,7 +199,8 @@ class Classifier(TrainedModel, Estimator):
         was not written by laconic, or was changed, stays as it is, with a warning.
 
         The files are written beside and then moved, so that a full disk leaves an older model as it
-        was; the checkpoints of the training run go when the model is there.
+        was; the checkpoints of the training run go when the model is there. Of what the directory
+        held before, an export and another model's record of training go too, and other files stay.
 
         Raises:
             OutputError: if the directory cannot be written, or the disk is full.
@@ -205,16 +213,23 @@ class Classifier(TrainedModel, Estimator):
                 "are rounded; save the one that it was made from, with the execution in its "
                 "configuration"
             )
-        with written_whole(folder, "model") as part:
+        with written_whole(folder, "model", replaces=self._replaced(folder)) as part:
             model.save_pretrained(part)
             self.tokenizer.save_pretrained(part)
             if self.training is not None:
                 text = json.dumps(self.training, indent=1, default=float)
-                (part / "training.json").write_text(text + "\n", encoding="utf-8")
+                (part / _RECORD).write_text(text + "\n", encoding="utf-8")
             place_card(self, part, folder)
         if self._checkpoints is not None:
-            shutil.rmtree(self._checkpoints, ignore_errors=True)
+            remove_checkpoints(self._checkpoints)
         return folder
+
+    def _replaced(self, folder: Path) -> tuple[str, ...]:
+        """Names of the files in `folder` that would speak of another model than this one."""
+        # Saved where it was loaded from, the record there is that of these weights.
+        again = folder.resolve() == Path(self.source).resolve()
+        there = (folder / "config.json").exists() and not again
+        return (*files_of_export(folder), *((_RECORD,) if there else ()))
 
     def save_card(self, directory: str | Path) -> None:
         """Write the card again beside a saved model, with what `evaluate` gave since.
@@ -292,6 +307,7 @@ class Classifier(TrainedModel, Estimator):
             self._new_model(given.space, self.plan, self.head),
             load_tokenizer(self.source, self.loading),
         )
+        start._tell_limit()
         guide = None
         if teacher is not None and settings.hidden_distillation > 0:
             guide = guide_of_teacher(teacher, start.model.device)

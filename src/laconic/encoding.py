@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from laconic.errors import DataError
+from laconic.model.configuration import LONG_POLICIES
 
 __all__ = ["EncodedDocuments", "LengthReport", "encode", "join_encoded", "places_read"]
 
@@ -149,11 +150,18 @@ def encode(
         max_length: most tokens of a window, special tokens included.
         policy: `"truncate"` keeps the beginning; `"head-tail"` the first quarter and the end, as
             Sun et al. (arXiv 1905.05583) keep 128 and 382 of 510; `"windows"` reads all of it.
-        overlap: tokens that neighbouring windows share.
+        overlap: tokens that neighbouring windows share; at most half of a window's room for text,
+            so that a short limit does not make a window of every few tokens.
 
     Raises:
-        DataError: for pairs with a policy other than `"truncate"`, or a limit too small.
+        DataError: for an unknown policy, pairs with a policy other than `"truncate"`, or a limit
+            too small.
     """
+    if policy not in LONG_POLICIES:
+        raise DataError(
+            f"the policy for long documents must be one of {', '.join(LONG_POLICIES)}, got "
+            f"{policy!r}"
+        )
     if pairs is not None and policy != "truncate":
         raise DataError(
             f"--long {policy} works on single texts, got text pairs; use --long truncate, which "
@@ -277,7 +285,7 @@ def _shorten(
         head = room // 4
         parts = [np.concatenate([text[:head], text[len(text) - (room - head) :]])]
     else:
-        step = max(1, room - overlap)
+        step = room - min(overlap, room // 2)
         starts = list(range(0, max(1, len(text) - room), step))
         # The last window ends where the document ends, so that none is a stump.
         parts = [text[s : s + room] for s in [*starts, len(text) - room]]

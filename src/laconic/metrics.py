@@ -76,6 +76,9 @@ def labels_from_logits(
     Returns:
         A name a document; a list of names where several labels may hold; a number for a regression.
 
+    Raises:
+        DataError: as `predict_from_logits`, or for a regression of several targets.
+
     Example:
         >>> labels_from_logits(
         ...     np.array([[2.0, 1.0], [-1.0, -1.0]]), "multi_label_classification", ["a", "b"]
@@ -84,6 +87,11 @@ def labels_from_logits(
     """
     predicted = predict_from_logits(logits, problem_type)
     if problem_type == "regression":
+        if predicted.shape[1] != 1:
+            raise DataError(
+                f"expected a regression of one target, got one of {predicted.shape[1]}; take the "
+                "logits, which are the numbers of all targets"
+            )
         return [float(value) for value in predicted[:, 0]]
     if problem_type == "multi_label_classification":
         return [[names[i] for i in np.flatnonzero(row)] for row in predicted]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -20,7 +20,7 @@ __all__ = ["written_whole"]
 
 
 @contextlib.contextmanager
-def written_whole(directory: Path, what: str) -> Iterator[Path]:
+def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ()) -> Iterator[Path]:
     """A folder to write files into, which are in `directory` once the block has ended well.
 
     An error inside the block leaves `directory` as it was. Files of other names stay.
@@ -28,6 +28,8 @@ def written_whole(directory: Path, what: str) -> Iterator[Path]:
     Args:
         directory: where the files will be; it is made if it is not there.
         what: what is written, for the message: `"model"`.
+        replaces: names of older files that what is written takes the place of: those of them that
+            were not written anew are removed, so that the directory never describes two models.
 
     Raises:
         OutputError: if the directory cannot be written, or the disk is full.
@@ -45,8 +47,11 @@ def written_whole(directory: Path, what: str) -> Iterator[Path]:
         # In the directory itself, since files are moved at once within one file system alone.
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory) as part:
             yield Path(part)
-            for file in Path(part).iterdir():
-                os.replace(file, directory / file.name)
+            written = [file.name for file in Path(part).iterdir()]
+            for name in written:
+                os.replace(Path(part, name), directory / name)
+        for name in set(replaces).difference(written):
+            (directory / name).unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         raise OutputError(
             f"the {what} cannot be written to {directory}: {error}; free some space or choose "

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from laconic.data import Documents, LabelSpace
+from laconic.data.documents import check_lists
 from laconic.data.memory import as_lists
 from laconic.devices import resolve_device, torch_threads
 from laconic.encoding import EncodedDocuments, encode
@@ -130,6 +131,17 @@ class TrainedModel:
             return config.problem_type
         return "regression" if config.num_labels == 1 else "single_label_classification"
 
+    def _tell_limit(self) -> None:
+        """Warn if more tokens of a document were asked for than this model can take."""
+        asked, limit = self.model_config.max_length, self.limit
+        if asked is not None and asked > limit:
+            warnings.warn(
+                f"max_length is {asked:,}, and this model takes at most {limit:,} tokens; "
+                f"documents are read as with {limit:,}",
+                LaconicWarning,
+                stacklevel=3,
+            )
+
     # ---- from documents to logits --------------------------------------------------------------
 
     def encode(
@@ -149,7 +161,7 @@ class TrainedModel:
 
     def _encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> EncodedDocuments:
         config = self.model_config
-        texts, _, pairs = as_lists(texts, None, pairs)
+        texts, pairs = _checked(texts, pairs)
         return encode(
             self.tokenizer,
             texts,
@@ -199,7 +211,7 @@ class TrainedModel:
         """Some documents to count on, spread over all that were given; others are not encoded."""
         if isinstance(documents, EncodedDocuments):
             return documents.select(spread(len(documents), count))
-        documents, _, pairs = as_lists(documents, None, pairs)
+        documents, pairs = _checked(documents, pairs)
         numbers = spread(len(documents), count)
         second = None if pairs is None else [pairs[number] for number in numbers]
         return self._encode([documents[number] for number in numbers], second)
@@ -242,3 +254,11 @@ class TrainedModel:
     def decide(self, logits: np.ndarray) -> list[str] | list[list[str]] | list[float]:
         """Labels from logits `(documents, labels)`."""
         return labels_from_logits(logits, self._problem(), self.classes_)
+
+
+def _checked(
+    texts: Sequence[str], pairs: Sequence[str] | None
+) -> tuple[list[str], list[str] | None]:
+    """Texts and second texts as lists, whatever columns they came in; refuses what is no text."""
+    texts, _, pairs = as_lists(texts, None, pairs)
+    return check_lists(texts, pairs)

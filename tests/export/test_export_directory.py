@@ -195,3 +195,23 @@ def test_int8(model, tmp_path):
     kinds = [node.op_type for node in graph.node]
     # Four blocks with six matrices each, and the head.
     assert sum(kind in ("MatMulInteger", "DynamicQuantizeMatMul") for kind in kinds) >= 24
+
+
+def test_a_directory_is_a_model_or_an_export(model, exported, tmp_path):
+    classifier = Classifier.from_pretrained(model)
+    folder = shutil.copytree(exported, tmp_path / "both")
+    (folder / "notes.txt").write_text("mine")
+    classifier.save(folder)
+    assert not is_export(folder) and not list(folder.glob("*.onnx*"))
+    assert (folder / "notes.txt").read_text() == "mine"
+    loaded = Classifier.from_pretrained(folder)
+    assert np.array_equal(loaded.logits(TEXTS), classifier.logits(TEXTS))
+    with pytest.raises(ExportError, match="holds the weights of a model .*directory of its own"):
+        export_of(model, folder, TEXTS)
+    assert not is_export(folder)
+
+
+def test_a_graph_of_somebody_else_is_kept(model, tmp_path):
+    (tmp_path / "model.onnx").write_text("mine")
+    Classifier.from_pretrained(model).save(tmp_path)
+    assert (tmp_path / "model.onnx").read_text() == "mine"

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from method_table import METHODS, build, pad
 
 from laconic.errors import LaconicWarning, ModelError
 from laconic.model import Execution, LaconicConfig
-from tiny import tiny_config
+from tiny import tiny_config, tiny_ids
 
 
 def test_it_is_saved_and_read_back(tmp_path):
@@ -31,3 +32,21 @@ def test_what_was_found_on_a_cpu_holds_there_alone():
 def test_what_cannot_be_is_refused(data):
     with pytest.raises(ModelError, match="execution"):
         Execution.from_dict(data)
+
+
+@pytest.mark.parametrize("head", ["mean", "family"])
+@pytest.mark.parametrize("plan", [METHODS["dense"], METHODS["topk"], METHODS["focus-pfc"]])
+@torch.no_grad()
+def test_int8_computes_as_many_multiply_adds_and_says_so(plan, head):
+    if head == "family" and plan.combine is not None:
+        pytest.skip("such a plan has no family head")
+    model = build(plan, head=head).eval()
+    documents = pad(tiny_ids([11, 30, 4, 23]))
+    eight = Execution(precision="int8").convert(model)
+    kinds = {type(part) for part in eight.encoder.modules()}
+    assert torch.ao.nn.quantized.dynamic.Linear in kinds and torch.nn.Linear not in kinds
+    own, other = (each(**documents, output_trace=True) for each in (model, eight))
+    assert own.trace.other_multiply_adds == other.trace.other_multiply_adds > 0
+    one, two = own.trace.layers, other.trace.layers
+    assert [layer.multiply_adds for layer in one] == [layer.multiply_adds for layer in two]
+    assert torch.allclose(own.logits, other.logits, atol=0.5)

@@ -13,7 +13,7 @@ from transformers import DebertaV2Config, GPT2Config
 from laconic import LaconicForSequenceClassification, preset
 from laconic.backbones import backbone_for
 from laconic.errors import ModelError, PlanError
-from laconic.model import from_encoder
+from laconic.model import Execution, from_encoder, with_plan
 from laconic.model.loading import load_classifier
 from laconic.model.starting import starting_tokens
 from laconic.reduction import PLAN_VERSION
@@ -299,3 +299,36 @@ def test_combination_tokens_start_where_the_model_is(family, monkeypatch):
     monkeypatch.setattr(type(source), "embed", embed_there)
     tokens = starting_tokens(source, 4, separator=2)
     assert tokens.device.type == "meta" and tokens.shape == (4, HIDDEN)
+
+
+def test_a_model_that_starts_from_a_dense_one_reads_as_that_was_saved(tmp_path):
+    dense = build(METHODS["dense"])
+    fields = {"long": "windows", "window_overlap": 5, "max_length": 20, "classifier_dropout": 0.3}
+    fields |= {"attention_dropout": None}
+    for name, value in fields.items():
+        setattr(dense.config, name, value)
+    dense.config.execution = Execution(threads=1).to_dict()
+    reduced = with_plan(dense, preset("topk"))
+    assert reduced.config.execution == dense.config.execution
+    dense.save_pretrained(tmp_path)
+    for model in (reduced, from_encoder(tmp_path, plan="topk")):
+        assert model.config.plan["name"] == "topk"
+        assert {name: getattr(model.config, name) for name in fields} == fields
+    # What was measured with the old weights says nothing of those that will be trained.
+    assert model.config.execution is None
+    assert dense.config.reduction_plan().is_dense
+    chosen = from_encoder(tmp_path, plan="topk", long="truncate", max_length=10).config
+    assert (chosen.long, chosen.max_length) == ("truncate", 10)
+
+
+@pytest.mark.parametrize(("own", "other"), [("mean", "family"), ("family", "mean")])
+def test_another_head_than_a_dense_models_own_is_a_new_one(own, other, tmp_path):
+    dense = build(METHODS["dense"], head=own)
+    dense.save_pretrained(tmp_path)
+    kept = from_encoder(tmp_path, plan="topk", head=own)
+    assert (kept.config.head, kept.head_is_new) == (own, False)
+    new = from_encoder(tmp_path, plan="topk", head=other)
+    assert (new.config.head, new.head_is_new) == (other, True)
+    assert new(**BATCH).logits.shape == (3, dense.num_labels)
+    with pytest.raises(ModelError, match="head must be one of auto, mean, family, got 'median'"):
+        from_encoder(tmp_path, head="median")

@@ -9,6 +9,7 @@ attend and transform, belong to the model. A new family is one small subclass: s
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ from laconic.attention import NAME, Packing
 from laconic.errors import ModelError
 from laconic.ragged import Ragged
 
-__all__ = ["Backbone", "Projections"]
+__all__ = ["Backbone", "Projections", "linear_cost"]
 
 
 @dataclass(frozen=True)
@@ -154,20 +155,24 @@ class Backbone(ABC):
     def cost_of_block(self, number: int) -> tuple[int, int]:
         """Multiply-adds a token of the linear layers of block `number`: attention, feed-forward."""
         block = self.blocks[number]
-        attention = _linear_cost([self.attention_of(block)])
-        return attention, _linear_cost(self.feed_forward_of(block))
+        attention = linear_cost([self.attention_of(block)])
+        return attention, linear_cost(self.feed_forward_of(block))
 
     def cost_of_embedding(self) -> int:
         """Multiply-adds a token of the linear layers before the first block."""
         return 0
 
 
-def _linear_cost(modules: list[nn.Module] | tuple[nn.Module, ...]) -> int:
+def linear_cost(modules: Iterable[nn.Module]) -> int:
+    """Multiply-adds a token of all linear layers inside modules.
+
+    A layer is told by its sizes, not by its class: torch's quantised ones are no `nn.Linear`.
+    """
     return sum(
         part.in_features * part.out_features
         for module in modules
         for part in module.modules()
-        if isinstance(part, nn.Linear)
+        if hasattr(part, "in_features")
     )
 
 

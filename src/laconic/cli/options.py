@@ -165,12 +165,13 @@ ModelMaxLength = Annotated[
     ),
 ]
 LongPolicy = Annotated[
-    Long,
+    Long | None,
     option(
         "--long",
         "Longer documents: truncate, head-tail or windows; kept with the model.",
         MODEL,
         metavar="POLICY",
+        show_default="truncate, or what a laconic MODEL was saved with",
     ),
 ]
 ModelLongPolicy = Annotated[

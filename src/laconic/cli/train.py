@@ -42,7 +42,7 @@ def train(
     revision: o.Revision = None,
     head: o.HeadKind = o.Head.auto,
     max_length: o.MaxLength = None,
-    long: o.LongPolicy = o.Long.truncate,
+    long: o.LongPolicy = None,
     method: o.Method = "topk",
     method_option: o.MethodOption = None,
     plan: o.PlanFile = None,
@@ -133,7 +133,7 @@ def _classifier(ctx: typer.Context, reduction: dict[str, Any]) -> Classifier:
     return Classifier(
         source,
         max_length=values["max_length"],
-        long=str(values["long"]),
+        long=values["long"] and str(values["long"]),
         head=str(values["head"]),
         problem_type=values["problem_type"] and str(values["problem_type"]),
         device=values["device"],

@@ -6,7 +6,7 @@ column in the input's order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from laconic.data.messages import name_rows
 from laconic.data.targets import Labels, kind_of, parse_labels, refuse_mixture
 from laconic.errors import DataError
 
-__all__ = ["Documents", "check_texts"]
+__all__ = ["Documents", "check_lists", "check_texts"]
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,10 @@ class Documents:
         Raises:
             DataError: if the lengths differ, a text is not a string, or a label does not fit.
         """
-        columns: dict[str, list[Any]] = {"text": check_texts(list(texts), "the list of texts")}
+        texts, pairs = check_lists(list(texts), None if pairs is None else list(pairs))
+        columns: dict[str, list[Any]] = {"text": texts}
         if pairs is not None:
-            columns["text_pair"] = check_texts(list(pairs), "the list of second texts")
+            columns["text_pair"] = pairs
         if labels is not None:
             cells = list(labels)
             # A list, unlike a file, says by its type that its numbers are measurements.
@@ -95,10 +96,7 @@ class Documents:
             columns["label"] = parse_labels(
                 cells, where="the list of labels", problem_type=REGRESSION if measured else None
             )
-        lengths = {name: len(values) for name, values in columns.items()}
-        if len(set(lengths.values())) > 1:
-            found = ", ".join(f"{count} in {name}" for name, count in lengths.items())
-            raise DataError(f"the lists must be equally long, and there are {found}")
+        _refuse_other_lengths(columns)
         return cls(
             texts=columns["text"],
             labels=columns.get("label"),
@@ -109,6 +107,26 @@ class Documents:
             pair_column="text_pair" if pairs is not None else None,
             label_column="label" if labels is not None else None,
         )
+
+
+def check_lists(texts: list[Any], pairs: list[Any] | None) -> tuple[list[str], list[str] | None]:
+    """Return texts and second texts, or say what is wrong with them.
+
+    Raises:
+        DataError: as `check_texts`, or if there are not as many second texts as texts.
+    """
+    texts = check_texts(texts, "the list of texts")
+    if pairs is not None:
+        pairs = check_texts(pairs, "the list of second texts")
+        _refuse_other_lengths({"text": texts, "text_pair": pairs})
+    return texts, pairs
+
+
+def _refuse_other_lengths(columns: Mapping[str, Sequence[Any]]) -> None:
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{count} in {name}" for name, count in lengths.items())
+        raise DataError(f"the lists must be equally long, and there are {found}")
 
 
 def check_texts(cells: list[Any], where: str, *, advice: str = "give strings") -> list[str]:

@@ -6,6 +6,7 @@ from laconic.export.directory import (
     Original,
     choose_backend,
     export_model,
+    files_of_export,
     is_export,
     load_export,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "choose_backend",
     "compare_logits",
     "export_model",
+    "files_of_export",
     "is_export",
     "load_export",
     "made_up_texts",

@@ -23,6 +23,7 @@ __all__ = [
     "Original",
     "choose_backend",
     "export_model",
+    "files_of_export",
     "is_export",
     "load_export",
 ]
@@ -34,6 +35,8 @@ EXPORT_FILE = "export.json"
 _BACKENDS = ("auto", "torch", "onnx")
 _VERSION = 1
 _GRAPH = "model.onnx"
+# What transformers saves the weights of a model as.
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin")
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,16 @@ def export_model(
         The comparison with the original.
 
     Raises:
-        ExportError: if the plan cannot be exported, or too few documents get the same labels; then
-            nothing is written.
+        ExportError: if the plan cannot be exported, too few documents get the same labels, or the
+            directory holds the weights of a model; then nothing is written.
         OutputError: if the directory cannot be written.
     """
+    weights = [file.name for pattern in _WEIGHTS for file in Path(directory).glob(pattern)]
+    if weights:
+        raise ExportError(
+            f"{directory} holds the weights of a model ({weights[0]}), and a directory is either a "
+            "model or an export; export to a directory of its own"
+        )
     minimum = (0.99 if int8 else 1.0) if minimum is None else minimum
     with written_whole(directory, "export") as part:
         check = _export_into(part, original, int8, minimum)
@@ -123,6 +132,11 @@ def _export_into(folder: Path, original: Original, int8: bool, minimum: float) -
 def is_export(source: str | Path) -> bool:
     """Whether a directory holds an export."""
     return (Path(source) / EXPORT_FILE).is_file()
+
+
+def files_of_export(directory: str | Path) -> tuple[str, ...]:
+    """Names of what an export in a directory has and a model of torch has not; none without one."""
+    return (EXPORT_FILE, _GRAPH, f"{_GRAPH}.data") if is_export(directory) else ()
 
 
 def choose_backend(source: str | Path, backend: str = "auto") -> str:

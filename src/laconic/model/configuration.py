@@ -33,7 +33,7 @@ class LaconicConfig(PreTrainedConfig):
         max_length: tokens of a document or of a window, [CLS] and [SEP] included; None for as many
             as the encoder takes.
         long: what happens to longer documents: `"truncate"`, `"head-tail"` or `"windows"`.
-        window_overlap: tokens that neighbouring windows share.
+        window_overlap: tokens that neighbouring windows share, at most half of a window.
         separator_id: the token that ends a text ([SEP]); combination tokens start from it.
         execution: how to run the model, as `Execution.to_dict` gives it; None for the defaults.
 
@@ -81,9 +81,14 @@ class LaconicConfig(PreTrainedConfig):
         if self.pad_token_id is None:
             self.pad_token_id = self.encoder_config.pad_token_id
         super().__post_init__(**kwargs)
-        self._check()
+        self.check()
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Refuse fields that cannot be, or that do not fit each other; for whoever changed some.
+
+        Raises:
+            PlanError, ModelError: as the class.
+        """
         backbone_class(self.encoder_config.model_type)
         if self.head not in HEADS:
             raise ModelError(f"head must be one of {', '.join(HEADS)}, got {self.head!r}")
@@ -111,7 +116,7 @@ class LaconicConfig(PreTrainedConfig):
         """
         config = copy.copy(self)
         config.plan = plan.to_dict()
-        config._check()
+        config.check()
         return config
 
     def reduction_plan(self) -> Plan:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from laconic.errors import LaconicWarning, ModelError
+from laconic.reduction import Combiner
 
 __all__ = ["PRECISIONS", "Execution"]
 
@@ -30,7 +31,9 @@ class Execution:
         batch_tokens: tokens of a packed batch.
         threads: threads of torch; None for the process's own number.
         precision: `"float32"` for the weights as they are, `"bfloat16"`, or `"int8"`: linear layers
-            with int8 weights and inputs quantised as they come (torch's dynamic quantisation).
+            with int8 weights and inputs quantised as they come (torch's dynamic quantisation). The
+            combining module stays in float32: it runs once, and multiplies by a transposed weight,
+            for which there is no int8 product.
 
     Raises:
         ModelError: for a value that cannot be.
@@ -98,4 +101,18 @@ class Execution:
             # torch announces a successor, which is slower on CPUs so far (pytorch/ao issue 3157).
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.simplefilter("ignore", UserWarning)
-            return quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
+            return quantize_dynamic(model, _int8_layers(model), dtype=torch.qint8)
+
+
+def _int8_layers(model: nn.Module) -> dict[Any, Any]:
+    """What dynamic quantisation makes of each layer: linear ones int8, but for a combiner's."""
+    from torch.ao.quantization import default_dynamic_qconfig
+
+    kept = {
+        f"{name}.{inner}": None
+        for name, part in model.named_modules()
+        if isinstance(part, Combiner)
+        for inner, _ in part.named_modules()
+        if inner
+    }
+    return {nn.Linear: default_dynamic_qconfig} | kept

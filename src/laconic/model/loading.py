@@ -6,6 +6,7 @@ read: nothing is silently random. New modules start from the weights of the bloc
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -24,7 +25,7 @@ from transformers import (
 from laconic.backbones import backbone_for
 from laconic.backbones.families import backbone_class
 from laconic.errors import LaconicError, ModelError
-from laconic.model.configuration import LaconicConfig
+from laconic.model.configuration import HEADS, LaconicConfig
 from laconic.model.heads import family_head
 from laconic.model.learned import take_over_learned
 from laconic.model.modeling import LaconicForSequenceClassification
@@ -45,7 +46,7 @@ def from_encoder(
     id2label: Mapping[int, str] | None = None,
     problem_type: str | None = None,
     max_length: int | None = None,
-    long: str = "truncate",
+    long: str | None = None,
     **loading: Any,
 ) -> LaconicForSequenceClassification:
     """Build a laconic model on a pretrained checkpoint of transformers.
@@ -55,12 +56,15 @@ def from_encoder(
         plan: the reduction plan, or a preset's name.
         head: `"mean"` for a new linear classifier on the mean of the output tokens, `"family"` for
             the family's own head; `"auto"` keeps the head of a fine-tuned classifier (unless the
-            plan combines tokens, or the labels are other ones), and takes `"mean"` otherwise.
+            plan combines tokens, or the labels are other ones), and takes `"mean"` otherwise. Of a
+            dense laconic model, the head is kept for the same labels where it is of this kind.
         num_labels: labels to tell apart; from `id2label` or the checkpoint if not given.
         id2label: the labels' names.
         problem_type: as in transformers.
-        max_length: most tokens of a document; None for as many as the encoder takes.
-        long: what happens to longer documents.
+        max_length: most tokens of a document; None for what a laconic model to start from was
+            saved with, and as many as the encoder takes otherwise.
+        long: what happens to longer documents; None for what a laconic model to start from was
+            saved with, and `"truncate"` otherwise.
         **loading: `revision`, `token`, `cache_dir`, `local_files_only`, `dtype`, as in
             transformers.
 
@@ -80,11 +84,14 @@ def from_encoder(
         raise ModelError(
             f"{unknown[0]!r} is not an option of from_encoder; use {', '.join(_LOADING)}"
         )
+    if head not in ("auto", *HEADS):
+        raise ModelError(f"head must be one of auto, {', '.join(HEADS)}, got {head!r}")
     plan = preset(plan) if isinstance(plan, str) else plan
     encoder_config = _read_config(source, loading)
     if encoder_config.model_type == LaconicConfig.model_type:
         asked = {"num_labels": num_labels, "id2label": id2label, "problem_type": problem_type}
-        return _from_dense(source, plan, asked, max_length, long, loading)
+        reading = {"max_length": max_length, "long": long}
+        return _from_dense(source, plan, head, asked, reading, loading)
     keep = _keeps_head(encoder_config, plan, head, num_labels, id2label)
     stock = _load(source, encoder_config, keep, loading)
     labels = _label_fields(encoder_config, keep, num_labels, id2label, problem_type)
@@ -93,7 +100,7 @@ def from_encoder(
         plan=plan.to_dict(),
         head="family" if keep or head == "family" else "mean",
         max_length=max_length,
-        long=long,
+        long=long or "truncate",
         separator_id=_separator_id(source, encoder_config, loading),
         **labels,
     )
@@ -177,8 +184,11 @@ def with_plan(
     dense: LaconicForSequenceClassification,
     plan: Plan,
     labels: Mapping[str, Any] | None = None,
+    head: str = "auto",
 ) -> LaconicForSequenceClassification:
     """The same encoder under a plan, with copies of a dense model's weights.
+
+    The configuration is the dense model's own, but for what is named here.
 
     Args:
         dense: a model with all of its blocks. What its plan has learned is taken over where the new
@@ -186,23 +196,20 @@ def with_plan(
         plan: the plan of the new one.
         labels: the configuration's fields about labels, None for the model's own. The head is kept
             for the same labels, unless it is the family's and the plan combines tokens.
+        head: `"mean"` or `"family"`, a new one where the model's own is of the other kind; `"auto"`
+            for the model's own, or else `"mean"`.
 
     Returns:
         The model, in evaluation mode.
     """
-    old = dense.config
-    keep = labels is None and (old.head == "mean" or plan.combine is None)
-    if labels is None:
-        labels = _label_fields(old, True, None, None, None)
-    config = LaconicConfig(
-        encoder_config=old.encoder_config,
-        plan=plan.to_dict(),
-        head=old.head if keep else "mean",
-        max_length=old.max_length,
-        long=old.long,
-        separator_id=old.separator_id,
-        **labels,
-    )
+    config = copy.deepcopy(dense.config)
+    own = config.head
+    keep = labels is None and head in ("auto", own) and (own == "mean" or plan.combine is None)
+    config.plan = plan.to_dict()
+    config.head = (own if keep else "mean") if head == "auto" else head
+    for name, value in (labels or {}).items():
+        setattr(config, name, value)
+    config.check()
     model = LaconicForSequenceClassification(config)
     _take_over(model, dense.encoder, False)
     if keep:
@@ -244,9 +251,9 @@ def load_tokenizer(source: str, loading: Mapping[str, Any]) -> Any:
 def _from_dense(
     source: str,
     plan: Plan,
+    head: str,
     asked: dict[str, Any],
-    max_length: int | None,
-    long: str,
+    reading: dict[str, Any],
     loading: dict[str, Any],
 ) -> LaconicForSequenceClassification:
     """Start from a dense laconic model: its encoder, and its head if the labels are the same."""
@@ -263,10 +270,14 @@ def _from_dense(
     if not same:
         given = (asked["num_labels"], asked["id2label"], asked["problem_type"])
         labels = _label_fields(old, False, *given)
-    model = with_plan(dense, plan, labels)
+    model = with_plan(dense, plan, labels, head)
     config = model.config
     config.problem_type = asked["problem_type"] or config.problem_type
-    config.max_length, config.long = max_length or old.max_length, long
+    for name, value in reading.items():
+        setattr(config, name, value or getattr(old, name))
+    # Measured with the weights that are about to be trained further, and not with the new ones.
+    config.execution = None
+    config.check()
     return model
 
 

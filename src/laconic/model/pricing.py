@@ -13,7 +13,7 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from laconic.attention import Packing
-from laconic.backbones import Backbone
+from laconic.backbones import Backbone, linear_cost
 from laconic.reduction import Pattern, Step
 
 __all__ = ["Prices", "cost_of_head", "dense_prices", "prices_of_block"]
@@ -82,8 +82,5 @@ def cost_of_head(model: nn.Module) -> int:
     """Multiply-adds of a model's head for each document, its encoder's pooler included."""
     if model.config.head == "mean":
         return model.backbone.width * model.num_labels
-    linears = [part for part in model.head.modules() if isinstance(part, nn.Linear)]
     pooler = getattr(model.encoder, "pooler", None)
-    if pooler is not None:
-        linears.append(pooler.dense)
-    return sum(part.in_features * part.out_features for part in linears)
+    return linear_cost([model.head] if pooler is None else [model.head, pooler])

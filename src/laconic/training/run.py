@@ -30,9 +30,12 @@ from laconic.training.progress import set_progress
 from laconic.training.settings import TrainingSettings
 from laconic.training.trainer import LaconicTrainer, TrainingDocuments
 
-__all__ = ["train_model"]
+__all__ = ["remove_checkpoints", "train_model"]
 
 logger = logging.getLogger(__name__)
+
+# Marks a folder of checkpoints as ours, and says of which run.
+_MARKER = "run.json"
 
 
 def train_model(
@@ -169,6 +172,18 @@ def _fingerprint(
     return digest.hexdigest()
 
 
+def remove_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of a run's stages, and their folder if it is empty then.
+
+    Args:
+        folder: holds a folder a stage; those that no run of laconic made are left alone.
+    """
+    for marker in folder.glob(f"*/{_MARKER}"):
+        shutil.rmtree(marker.parent, ignore_errors=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def _remove_unfinished(checkpoints: Path) -> None:
     """Remove checkpoints that an interruption or a full disk cut short.
 
@@ -181,7 +196,7 @@ def _remove_unfinished(checkpoints: Path) -> None:
 
 def _prepare(checkpoints: Path, fingerprint: str, resume: bool) -> str | None:
     """Make the folder for checkpoints, and find the one to go on from."""
-    marker = checkpoints / "run.json"
+    marker = checkpoints / _MARKER
     ours = marker.is_file()
     if not ours and checkpoints.is_dir() and any(checkpoints.iterdir()):
         raise OutputError(f"{checkpoints} holds files of another program; name another output")
