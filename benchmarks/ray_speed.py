@@ -5,9 +5,10 @@
 The same shards each time, taking turns. A worker has one core: with processes the whole run is held
 to as many cores as it has workers; the cluster has as many nodes of one core each, on this machine,
 and a head without any. What Ray itself does (driver, scheduling, its object store) comes on top, on
-whatever cores the machine has: with one worker on two cores it has the other one for itself. The rate is that between the first and the last rows that are reported done, so that
-imports and the loading of models, which do not grow with the rows, are left out; the seconds with
-them are in the file too.
+whatever cores the machine has: with one worker on two cores it has the other one for itself. The
+rate is that between the first and the last rows that are reported done, so that imports and the
+loading of models, which do not grow with the rows, are left out; the seconds with them are in the
+file too.
 
 Texts are made-up words, 20 to 200 of them. The encoder has MiniLM-L6's shape and random weights,
 of which speed does not depend.
