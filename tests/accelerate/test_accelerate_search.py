@@ -225,6 +225,9 @@ def test_what_cannot_be_accelerated_is_refused(dense, texts, tmp_path):
         accelerate(tmp_path / "half", texts, limit=0.08)
     with pytest.raises(DataError, match="598 texts"):
         accelerate(dense, texts)
+    original.model = None  # as of an export, which a graph runs
+    with pytest.raises(ModelError, match="is an export"):
+        accelerate(original, texts, limit=0.08)
     for policy in ("windows", "head-tail"):
         with pytest.raises(ModelError, match=f"long documents by '{policy}'"):
             accelerate(Classifier.from_pretrained(dense, long=policy), texts, limit=0.08)
