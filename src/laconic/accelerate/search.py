@@ -198,7 +198,7 @@ def accelerate(
             best = _best_trained(search, best, [text for text in train if text not in prove])
         best = _best_execution(search, best)
         evidence = Evidence(
-            model=Path(original.source).name,
+            model=Path(original.source).resolve().name,
             answer="keep",
             reason="",
             counts=judge.counts,

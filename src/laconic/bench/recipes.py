@@ -75,12 +75,16 @@ def _at_least(least: int) -> tuple[str, Callable[[Any], bool]]:
     )
 
 
+def _is_share(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value <= 1
+
+
 _DTYPES = ("float32", "bfloat16", "float16")
 _VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "batch_size": _at_least(1),
     "max_length": _at_least(3),
     "dtype": (f"one of {', '.join(_DTYPES)}", lambda value: value in _DTYPES),
-    "target": ("a share between 0 and 1", lambda value: type(value) is float and 0 < value < 1),
+    "target": ("a share between 0 and 1", _is_share),
     "trained": ("yes or no", lambda value: type(value) is bool),
 }
 """What the options of the recipes may be, in words and as a test."""

@@ -30,6 +30,7 @@ from ..training import TrainingSettings
 __all__ = ["Workshop", "default_cache"]
 
 _RECORD = "bench.json"
+_CACHE = 2  # raised when what was kept before is not what would be made now
 _NAMED = 5  # classes spelled out in a message
 _WEIGHTS = (".safetensors", ".bin", ".json", ".txt", ".model")
 _RECORDS = ("training.json", "evidence.json")  # what was found out about a model is no part of it
@@ -173,7 +174,7 @@ class Workshop:
         digest = hashlib.sha256()
         libraries = ("torch", "transformers")
         versions = {name: version(name) for name in libraries} | {"laconic": _laconic_version()}
-        facts = {"about": about, "labels": self.space.names, "versions": versions}
+        facts = {"about": about, "labels": self.space.names, "versions": versions, "cache": _CACHE}
         digest.update(json.dumps(facts, sort_keys=True, default=str).encode())
         for source in (self.encoder, self.dense if about.get("of") == "dense" else None):
             digest.update(_identity(source).encode())

@@ -129,8 +129,8 @@ def accelerate(
         seed=seed,
         tell=say,
     )
-    evidence = replace(evidence, command=_without_paths(command_line()))
     out.mkdir(parents=True, exist_ok=True)
+    evidence = replace(evidence, command=_without_paths(command_line()))
     if chosen is not None:
         chosen.save(out)
     elif out.resolve() != Path(model).resolve():
@@ -167,7 +167,8 @@ def _without_paths(command: str) -> str:
 
     def bare(text: str) -> str:
         path = Path(text)
-        return path.name if path.is_absolute() or path.exists() else text
+        local = path.is_absolute() or path.exists()
+        return path.resolve().name or text if local else text
 
     parts = []
     for part in shlex.split(command):
