@@ -21,7 +21,7 @@ from laconic.speed import Speed
 if TYPE_CHECKING:
     from laconic.classifier import Classifier
 
-__all__ = ["Evaluation", "model_card", "place_card"]
+__all__ = ["NAME", "Evaluation", "is_foreign", "model_card", "place_card"]
 
 NAME = "README.md"
 
@@ -56,7 +56,7 @@ def place_card(classifier: Classifier, part: Path, folder: Path) -> None:
         part: where the files of the model are being gathered.
         folder: where they will go.
     """
-    if _is_foreign(folder / NAME):
+    if is_foreign(folder / NAME):
         warnings.warn(
             f"{folder / NAME} was not written by laconic, or was changed since, and is kept as it "
             "is; remove it to get a card that describes the saved model",
@@ -67,7 +67,8 @@ def place_card(classifier: Classifier, part: Path, folder: Path) -> None:
     (part / NAME).write_text(model_card(classifier, folder.resolve().name), encoding="utf-8")
 
 
-def _is_foreign(path: Path) -> bool:
+def is_foreign(path: Path) -> bool:
+    """Whether a card was written or changed by somebody else."""
     if not path.exists():
         return False
     text = path.read_text(encoding="utf-8", errors="replace")

@@ -1,12 +1,14 @@
 """One search from a classifier to its evidence, on a tiny model; what is decided, and from what."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from commands import run_command
 from laconic import Classifier
 from laconic.accelerate import accelerate, final, search, upper_bound
 from laconic.accelerate.candidates import Candidate, trainable_plans, untrained_plans
@@ -83,6 +85,19 @@ def test_a_faster_choice_is_proven_saved_and_loads_as_it_was_measured(
     assert content["version"] == 1 and content["proofs"][-1]["holds"]
     assert not any(text in json.dumps(content) for text in texts)
     assert str(dense) not in json.dumps(content)
+
+
+def test_what_was_timed_only_is_among_what_was_tried(dense, texts, clock, monkeypatch):
+    monkeypatch.setattr(search, "thread_counts", lambda: [1])
+    clock["packed, 8192 tokens a batch"] = 0.5
+    evidence, _ = accelerate(dense, texts, limit=0.08)
+    found = {each.name: each for each in evidence.tried}
+    assert evidence.chosen == "packed, 8192 tokens a batch"
+    chosen = found[evidence.chosen]
+    assert chosen.verdict == "timed only: ×2.00 the speed of packed, faster in every round"
+    assert chosen.execution["batch_tokens"] == 8192 and chosen.bound is None
+    others = ("packed, 1 thread", "packed, 2048 tokens a batch")
+    assert all(found[name].verdict == "timed only: ×1.00 the speed of packed" for name in others)
 
 
 def test_no_gain_keeps_the_original(dense, texts, clock):
@@ -210,3 +225,54 @@ def test_what_cannot_be_accelerated_is_refused(dense, texts, tmp_path):
         accelerate(tmp_path / "half", texts, limit=0.08)
     with pytest.raises(DataError, match="598 texts"):
         accelerate(dense, texts)
+    original.model = None  # as of an export, which a graph runs
+    with pytest.raises(ModelError, match="is an export"):
+        accelerate(original, texts, limit=0.08)
+    for policy in ("windows", "head-tail"):
+        with pytest.raises(ModelError, match=f"long documents by '{policy}'"):
+            accelerate(Classifier.from_pretrained(dense, long=policy), texts, limit=0.08)
+
+
+@pytest.fixture
+def labelled(tmp_path, texts):
+    """Rows of the texts with several labels each."""
+    path = tmp_path / "labelled.jsonl"
+    rows = [
+        {"text": text, "label": "a|b" if number % 2 else "b"} for number, text in enumerate(texts)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def several(dense, tmp_path):
+    """The same model, its labels of the kind that may hold together."""
+    folder = shutil.copytree(dense, tmp_path / "several")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"problem_type": "multi_label_classification"}
+    config |= {"id2label": {"0": "a", "1": "b", "2": "c"}, "label2id": {"a": 0, "b": 1, "c": 2}}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_the_verb_keeps_no_older_model_beside_the_answer_to_keep(
+    several, labelled, clock, tmp_path
+):
+    """Labels are read as the model has them; what is not the older model's stays."""
+    out = shutil.copytree(several, tmp_path / "out")
+    (out / "README.md").write_text("my notes")
+    (out / "mine.txt").write_text("mine")
+    options = ["--label-column", "label", "--label-separator", "|", "--max-disagreement", "8%"]
+    options += ["--rounds", "1", "--device", "cpu"]
+    result = run_command("accelerate", several, labelled, "--out", out, "--overwrite", *options)
+    assert result.exit_code == 0, result.stderr
+    assert sorted(each.name for each in out.iterdir() if each.is_file()) == [
+        "README.md",
+        "evidence.json",
+        "mine.txt",
+    ]
+    evidence = json.loads((out / "evidence.json").read_text())
+    assert evidence["counts"] == "right before, wrong now" and evidence["answer"] == "keep"
+    assert "older model" in result.stderr and "config.json" in result.stderr
+    result = run_command("accelerate", several, labelled, "--out", several, "--overwrite", *options)
+    assert result.exit_code == 0 and (several / "model.safetensors").exists()

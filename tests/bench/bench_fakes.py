@@ -9,6 +9,8 @@ WORDS = [f"w{number}" for number in range(20)]
 
 
 class FakeContender:
+    arithmetic = ("cpu", "float32")
+
     def __init__(self, name, clock=None, seconds=(1.0,), log=None, logits=None, multiply_adds=None):
         self.name = name
         self.clock = clock
@@ -46,6 +48,7 @@ class FakeProbe:
 
     def __init__(self, peak=1000.0, log=None):
         self.peak = peak
+        self.arithmetic = ("cpu", "float32")
         self.log = [] if log is None else log
 
     def measure(self):

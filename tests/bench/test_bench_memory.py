@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from bench_fakes import AllocatingContender, FakeContender
 
 from laconic.bench import PeakMemory, StockContender, measure_memory
@@ -64,3 +65,12 @@ def test_a_failing_process_is_reported_with_its_last_words(monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: died)
     with pytest.warns(LaconicWarning, match="'lost' was not measured.*ValueError: no model"):
         assert measure_memory(AllocatingContender("lost", 1, 1), ["text"]) is None
+
+
+def test_memory_says_of_which_kind_it_is(monkeypatch):
+    assert measure(lambda: None).get("kind", "resident") == "resident"
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 5)
+    assert PeakMemory(**measure(lambda: None)) == PeakMemory(5, 3, kind="device")

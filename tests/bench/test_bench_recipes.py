@@ -8,7 +8,7 @@ from bench_fakes import WORDS
 from laconic.bench import Workshop, make_contender, measure_memory
 from laconic.bench.recipes import RECIPES, Skipped
 from laconic.data import Documents, LabelSpace
-from laconic.errors import DataError, PlanError
+from laconic.errors import DataError, OutputError, PlanError
 from laconic.model import LaconicForSequenceClassification, padded_model
 
 TEXTS = [f"{WORDS[number % 2]} {WORDS[number % 7]} {WORDS[number % 5]}" for number in range(60)]
@@ -109,6 +109,87 @@ def test_what_is_trained_is_kept_with_its_time(shop):
     assert len(shop.tell.__self__) == 1
 
 
+@pytest.mark.parametrize("name", ["truncate:keep=0.9", "pipeline", "tfidf"])
+def test_what_is_trained_has_the_models_order_of_labels(shop, name):
+    """A model may tell ("odd", "even") apart; `fit` alone would sort the names."""
+    from dataclasses import replace
+
+    from laconic import TrainingSettings
+
+    space = LabelSpace(("odd", "even"), "single_label_classification")
+    settings = TrainingSettings(epochs=6, learning_rate=3e-3, batch_tokens=256)
+    shop = replace(shop, space=space, settings=settings, dense=None)
+    contender = make_contender(name, shop)
+    wanted = space.encode(LABELS)
+    assert (run(contender).argmax(1) == wanted).mean() > 0.7
+    if name.startswith("truncate"):
+        assert contender.classifier.classes_ == ["odd", "even"]
+
+
+@pytest.mark.parametrize("name", ["tfidf", "truncate:keep=0.9"])
+@pytest.mark.parametrize(
+    ("names", "message"), [(("a", "even", "odd"), "lack 'a'"), (("even", "other"), "hold 'odd'")]
+)
+def test_training_documents_of_other_classes_are_refused(shop, name, names, message):
+    shop.space = LabelSpace(names, "single_label_classification")
+    with pytest.raises(DataError, match=message):
+        make_contender(name, shop)
+
+
+def test_a_linear_model_needs_every_class():
+    from laconic.bench.linear import fit_classifier
+
+    features = np.eye(4)
+    with pytest.raises(DataError, match="none of 0"):
+        fit_classifier(features, np.array([1, 2, 1, 2]), "single_label_classification")
+    several = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 0], [0, 0, 0]], np.float32)
+    with pytest.raises(DataError, match="none of 1"):
+        fit_classifier(features, several, "multi_label_classification")
+
+
+def test_limits_do_not_stay_in_what_is_kept(shop):
+    """A plan on the dense model is kept under its name alone, so it holds no limit of one call."""
+    name = "topk:keep=0.5,at=1,trained=no"
+    assert make_contender(name, shop).classifier.limit == 16
+    shop.options = {"device": "cpu", "long": "windows"}
+    again = make_contender(name, shop).classifier
+    assert again.limit == 64 and again.model_config.long == "windows"
+    assert len(shop.told) == 1
+
+
+def test_two_comparisons_at_once_leave_each_others_work_alone(shop):
+    def slower(folder):
+        (folder / "mine").write_text("slower")
+        shop.kept("other", {"form": "x"}, lambda part: (part / "mine").write_text("faster"))
+        assert (folder / "mine").read_text() == "slower"
+
+    folder, _ = shop.kept("one", {"form": "x"}, slower)
+    assert (folder / "mine").read_text() == "faster"
+    assert [each.name for each in shop.cache.iterdir()] == [folder.name]
+
+
+def test_a_cache_that_cannot_be_made_is_said(shop, tmp_path):
+    (tmp_path / "file").write_text("")
+    shop.cache = tmp_path / "file" / "cache"
+    with pytest.raises(OutputError, match="--cache"):
+        make_contender("tfidf", shop)
+
+
+def test_another_tokenizer_is_another_model(shop, dense, tmp_path):
+    import shutil
+
+    from laconic.bench.workshop import _identity
+
+    copy = tmp_path / "copy"
+    shutil.copytree(dense, copy)
+    (copy / "notes").mkdir()
+    (copy / "training.json").write_text("{}")
+    assert _identity(str(copy)) == _identity(str(dense))
+    text = (copy / "tokenizer.json").read_text()
+    (copy / "tokenizer.json").write_text(text.replace(WORDS[0], "other"))
+    assert _identity(str(copy)) != _identity(str(dense))
+
+
 @pytest.mark.slow
 def test_memory_of_a_linear_model_is_its_own(shop):
     found = measure_memory(make_contender("tfidf", shop), TEXTS)
@@ -151,6 +232,11 @@ def test_what_an_optional_library_brings_is_left_out_without_it(shop, monkeypatc
         ("no_such_module:Thing", DataError, "a module and a class"),
         ("laconic.bench:TextContender", DataError, "scores.*complete the class"),
         ("topk:target=0.5,trained=no", DataError, "target needs training"),
+        ("topk:target=much", DataError, "target must be a share"),
+        ("pipeline:batch_size=0", DataError, "batch_size must be a whole number of at least 1"),
+        ("pipeline:batch_size=abc", DataError, "batch_size must be a whole number"),
+        ("sorted:dtype=foo", DataError, "dtype must be one of float32"),
+        ("dense:max_length=1.5", DataError, "max_length must be a whole number of at least 3"),
     ],
 )
 def test_names_that_mean_nothing_are_refused(shop, name, error, message):

@@ -57,6 +57,38 @@ def test_results_are_set_against_the_baseline(report):
     assert linear.multiply_adds is linear.peak_share is linear.memory is None
 
 
+def test_no_share_of_a_peak_of_another_device_or_type(contenders):
+    dense, half, _ = contenders
+    for other in (("cuda:0", "float32"), ("cpu", "bfloat16")):
+        half.arithmetic = other
+        probe = FakeProbe(peak=2000.0)
+        report = bench(contenders, TEXTS, rounds=1, memory=False, probe=probe)
+        assert report.results[0].peak_share > 0 and report.results[1].peak_share is None
+        assert report.matrix_on == "cpu, float32"
+    assert dense.arithmetic == probe.arithmetic
+
+
+def test_the_probe_is_where_the_baseline_is(contenders):
+    from laconic.bench.run import _probe
+
+    contenders[0].arithmetic = ("cuda:0", "bfloat16")
+    assert _probe(contenders[0]).arithmetic == ("cuda:0", "bfloat16")
+    contenders[0].arithmetic = ("cpu", "int8")
+    assert _probe(contenders[0]).arithmetic == ("cpu", "float32")
+
+
+def test_memory_of_two_kinds_stands_in_two_columns_without_a_ratio(report):
+    report = with_memory(report)
+    first, second, third = report.results
+    second = dataclasses.replace(second, memory=PeakMemory(450 * 2**20, 2**20, kind="device"))
+    third = dataclasses.replace(third, memory=PeakMemory(90 * 2**20, 2**20))
+    text = text_of(dataclasses.replace(report, results=(first, second, third)), 120)
+    assert "GPU" in text and "450" in text.split()
+    # Of the baseline 1.00, of the third 0.100, and none of half a GPU to a process.
+    assert text.count("×0.100") == 1 and "×0.500" not in text
+    assert "GPU" not in text_of(report, 120).partition("×:")[0]
+
+
 def test_another_baseline_turns_the_ratios_round(contenders):
     contenders[0].seconds = contenders[1].seconds = [1.0]
     contenders[2].seconds = [2.0]

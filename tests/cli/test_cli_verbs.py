@@ -218,6 +218,14 @@ def test_bench_refuses_what_it_cannot_compare(run, reviews, options, code, messa
     assert result.exit_code == code and message in " ".join(result.stderr.split())
 
 
+def test_bench_says_that_seeds_need_labels(run, encoder, reviews, tmp_path):
+    data = write_csv(tmp_path / "texts.csv", [("a good film",), ("a bad film",)], header=("text",))
+    options = "--contenders tfidf --seeds 2 --rounds 1 --latency-documents 0 --no-memory --json"
+    places = ("--train", reviews, "--encoder", encoder, "--cache", tmp_path / "cache")
+    done = run("bench", data, *places, *options.split(), "--device", "cpu")
+    assert done.exit_code == 0 and "--seeds is for quality" in done.stderr
+
+
 def test_accelerate_says_how_many_texts_are_needed_and_decides(run, dense_model, tmp_path):
     texts = [(f"it was a very {w} film" + " film" * n,) for n in range(12) for w in ("good", "bad")]
     data = write_csv(tmp_path / "texts.csv", texts, header=("text",))

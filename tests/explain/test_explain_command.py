@@ -69,6 +69,10 @@ def test_words_of_a_data_set(model, data, tmp_path):
         (("--row", 11), 1, "--row must be at most 10"),
         (("--row", 1, "--words"), 2, "--row is for one document"),
         (("--plot", "x.png"), 2, "give --words with it"),
+        (("--row", 1, "--minimum", 3), 2, "--minimum is about many documents"),
+        (("--row", 1, "--top", 10), 2, "--top is about many documents"),
+        (("--row", 1, "--label-column", "label"), 2, "--label-column is about many documents"),
+        (("--row", 1, "--batch-tokens", 64), 2, "--batch-tokens is about many documents"),
         (("--row", 1, "--html", "nowhere/page.html"), 1, "choose another place"),
     ],
 )
@@ -76,3 +80,32 @@ def test_what_it_refuses(model, data, options, code, said):
     result = run(model, data, *options)
     assert result.exit_code == code and said in " ".join(result.stderr.replace("│", " ").split())
     assert "Traceback" not in result.stderr
+
+
+def test_a_budget_is_for_the_first_of_two_models_and_that_is_said(model, data):
+    result = run(model, data, "--row", 1, "--against", model, "--keep", 0.9, "--json")
+    assert "--keep is for" in result.stderr and "runs as it was trained" in result.stderr
+    first, second = (record["blocks"][-1]["left"] for record in json.loads(result.stdout))
+    assert first > second
+
+
+@pytest.mark.parametrize("labels", [("[/INST]", "[spam]", "plain"), ("[bold]", "a", "b")])
+def test_labels_are_no_markup(pieces, data, tmp_path, labels):
+    classifier = make(pieces, "topk", keep=0.4, at=1)
+    classifier.model.config.id2label = dict(enumerate(labels))
+    folder = classifier.save(tmp_path / "model")
+    for result in (run(folder, data, "--row", 1), run_command("info", folder)):
+        assert result.exit_code == 0 and all(label in result.stdout for label in labels)
+
+
+def test_an_export_is_not_explained(pieces):
+    from laconic.data import Documents
+    from laconic.errors import ModelError
+    from laconic.explain import explain_document, survey_documents
+
+    classifier = make(pieces)
+    classifier.model = None  # as of an export, which a graph runs
+    with pytest.raises(ModelError, match="is an export"):
+        explain_document(classifier, TEXT)
+    with pytest.raises(ModelError, match="is an export"):
+        survey_documents(classifier, Documents.from_lists([TEXT]))

@@ -6,6 +6,7 @@ from laconic.accelerate.bound import documents_needed, least_limit, upper_bound
 from laconic.accelerate.candidates import Candidate, untrained_plans
 from laconic.accelerate.evidence import Evidence, Proof, Tried
 from laconic.accelerate.halves import Halves, split_halves
+from laconic.accelerate.leftovers import remove_older_model
 from laconic.accelerate.search import accelerate
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "accelerate",
     "documents_needed",
     "least_limit",
+    "remove_older_model",
     "split_halves",
     "untrained_plans",
     "upper_bound",

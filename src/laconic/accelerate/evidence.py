@@ -24,12 +24,13 @@ class Tried:
         plan: the plan, as JSON has it.
         execution: token budget, threads, precision.
         trained: whether it was fine-tuned.
-        documents: texts that it was judged on: first a few, then all that are for choosing.
+        documents: texts that it was judged on: first a few, then all that are for choosing; 0 for
+            threads and token budgets, which change the order of sums at most and are timed only.
         failures: of those, the ones that count against it.
-        bound: the share of failures that is not exceeded at 95 %.
+        bound: the share of failures that is not exceeded at 95 %; None without a text.
         multiply_adds_ratio: of the encoder's blocks, to the dense model's on the same texts.
         seconds_ratio: a single, rough measurement against the packed original; the clock in
-            `Evidence.speed` is the one that counts.
+            `Evidence.speed` is the one that counts. None where the verdict has another.
         verdict: what became of it.
     """
 
@@ -38,7 +39,7 @@ class Tried:
     execution: Mapping[str, Any]
     documents: int
     failures: int
-    bound: float
+    bound: float | None
     multiply_adds_ratio: float | None
     seconds_ratio: float | None
     verdict: str
@@ -85,12 +86,12 @@ class Evidence:
         speed: how many times faster than each way to run the original, by name of that way.
         seconds: of each round, by name.
         proofs: packed execution first, then the choice; none if there was nothing to prove.
-        tried: all candidates.
+        tried: all candidates, those of the execution too.
         timed_documents: how many texts the clock ran.
         without_training: the fastest choice without training and its speed, where training was
             asked for.
         machine: see `laconic.bench.describe_machine`.
-        command: the command line, as far as known.
+        command: the command line, as far as known; of paths here the last parts alone.
     """
 
     model: str

@@ -29,7 +29,7 @@ from laconic.accelerate.final import GAIN, TIMED, gains, prove_in_turn, ready, s
 from laconic.accelerate.halves import split_halves
 from laconic.accelerate.judge import Judge
 from laconic.accelerate.training import trained_candidates
-from laconic.bench import describe_machine, paired_ratio
+from laconic.bench import Spread, describe_machine, paired_ratio
 from laconic.classifier import Classifier
 from laconic.errors import LaconicWarning, ModelError, require
 from laconic.reduction import preset
@@ -102,6 +102,20 @@ class _Search:
         seconds = time.perf_counter() - started
         return seconds, float(forward.encoder_multiply_adds), forward.logits
 
+    def note_timed(self, candidate: Candidate, base: Candidate, ratio: Spread) -> None:
+        """Keep that a candidate was timed against another that runs the same plan otherwise."""
+        said = f"timed only: ×{ratio.median:.2f} the speed of {base.name}"
+        self.tried[candidate.name] = replace(
+            self.tried[base.name],
+            name=candidate.name,
+            execution=candidate.execution.to_dict(),
+            documents=0,
+            failures=0,
+            bound=None,
+            seconds_ratio=None,
+            verdict=said + (", faster in every round" if ratio.minimum > 1.0 else ""),
+        )
+
     def _note(
         self,
         candidate: Candidate,
@@ -128,7 +142,7 @@ class _Search:
 
 
 def accelerate(
-    source: str | Path,
+    source: str | Path | Classifier,
     texts: Sequence[str],
     labels: Sequence[Any] | None = None,
     *,
@@ -142,14 +156,16 @@ def accelerate(
     """Find the fastest way to run a fine-tuned classifier that can be proven to keep a limit.
 
     Args:
-        source: a dense classifier, of transformers or of laconic: a directory or a Hub name.
+        source: a dense classifier, of transformers or of laconic: a directory, a Hub name, or one
+            that is loaded.
         texts: documents like those that it will read; it should not have been trained on them.
         labels: their labels; the limit is then on the loss of accuracy.
         limit: the share of failures that is allowed: of other predictions than the original's, or,
             with labels, of right ones that become wrong.
         train: further texts (their labels are not needed), to fine-tune candidates briefly on, with
             the original as teacher; None for no training.
-        device: where to run; threads and precisions are tried on a CPU only.
+        device: where to run one that is not loaded yet; threads and precisions are tried on a CPU
+            only.
         rounds: turns of each in the final comparison.
         seed: of the draw of the two halves.
         tell: called with a line about each candidate.
@@ -160,11 +176,14 @@ def accelerate(
 
     Raises:
         DataError: if there are too few texts to prove the limit.
-        ModelError: if the original is no dense classifier.
+        ModelError: if the original is no dense classifier, or reads long documents otherwise than
+            cut at their end.
     """
+    original = source
+    if not isinstance(original, Classifier):
+        original = Classifier.from_pretrained(original, device=device)
+    _check(original)
     halves = split_halves(texts, limit, seed)
-    original = Classifier.from_pretrained(source, device=device)
-    _check(original, source)
     wanted = None if labels is None else original.label_space.encode(labels, unseen="skip")
     # Says once how many are too long; the same texts are encoded again for every candidate.
     original.encode([texts[number] for number in halves.choose])
@@ -179,7 +198,7 @@ def accelerate(
             best = _best_trained(search, best, [text for text in train if text not in prove])
         best = _best_execution(search, best)
         evidence = Evidence(
-            model=Path(str(source)).name,
+            model=Path(original.source).resolve().name,
             answer="keep",
             reason="",
             counts=judge.counts,
@@ -229,7 +248,8 @@ def _judge(
     return part, Judge(reference.run(), right, original.label_space.problem_type)
 
 
-def _check(original: Classifier, source: str | Path) -> None:
+def _check(original: Classifier) -> None:
+    source, long = original.source, original.torch_model().config.long
     if not original.plan.is_dense:
         raise ModelError(
             f"{source} removes tokens already ({original.plan.name}); accelerate starts from the "
@@ -239,6 +259,12 @@ def _check(original: Classifier, source: str | Path) -> None:
         raise ModelError(
             f"{source} predicts numbers, of which nothing can agree exactly; accelerate is for "
             "classifiers"
+        )
+    if long != "truncate":
+        raise ModelError(
+            f"{source} reads long documents by {long!r}, and accelerate compares with "
+            "transformers, which cut them at their end; save it with long='truncate' if that is "
+            "how it is used"
         )
 
 
@@ -309,9 +335,12 @@ def _best_execution(search: _Search, best: Candidate) -> Candidate:
             continue
         contenders = [each.contender(search.original) for each in (best, *others)]
         timings = turns(contenders, search.texts, rounds=3)
-        ratios = [paired_ratio(each.seconds, timings[0].seconds).minimum for each in timings[1:]]
-        if max(ratios) > 1.0:
-            best = others[int(np.argmax(ratios))]
+        ratios = [paired_ratio(each.seconds, timings[0].seconds) for each in timings[1:]]
+        for other, ratio in zip(others, ratios, strict=True):
+            search.note_timed(other, best, ratio)
+        least = [ratio.minimum for ratio in ratios]
+        if max(least) > 1.0:
+            best = others[int(np.argmax(least))]
             search.tell(f"{best.name}: faster in every round")
     return best
 

@@ -31,13 +31,14 @@ def main() -> None:
     sys.stdout.write("\n" + json.dumps(measure(contender.run)) + "\n")
 
 
-def measure(run: Callable[[], Any]) -> dict[str, int | bool]:
+def measure(run: Callable[[], Any]) -> dict[str, int | bool | str]:
     """Run something once, and report the memory held before and at the peak, in bytes."""
     if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
         loaded = torch.cuda.memory_allocated()
         run()
-        return {"loaded_bytes": loaded, "peak_bytes": torch.cuda.max_memory_allocated()}
+        peak = torch.cuda.max_memory_allocated()
+        return {"loaded_bytes": loaded, "peak_bytes": peak, "kind": "device"}
     was_reset = _reset_peak()
     loaded = _resident("VmRSS")
     run()

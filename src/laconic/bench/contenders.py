@@ -19,7 +19,11 @@ __all__ = ["KINDS", "Contender", "Rebuildable", "TextContender", "build_contende
 
 
 class Contender(Protocol):
-    """Something that gives logits for documents, and can be asked to do so again and again."""
+    """Something that gives logits for documents, and can be asked to do so again and again.
+
+    With an attribute `arithmetic`, the device and the type of numbers that it multiplies on, such
+    as `("cpu", "float32")`, its multiply-adds are set against the peak of matrix products there.
+    """
 
     name: str
 

@@ -175,17 +175,21 @@ def _columns(report: BenchReport) -> list[dict[str, Any]]:
         "milliseconds of one document, tokenising included",
         lambda each: _number(each.latency_from_text_p50),
     )
-    add(
-        "peak MiB",
-        "resident memory, alone in a process",
-        lambda each: _number(each.memory and each.memory.peak_bytes / 2**20, "{:.0f}"),
-    )
+    for kind, head, about in (
+        ("resident", "peak MiB", "resident memory, alone in a process"),
+        ("device", "GPU peak MiB", "memory of the GPU, alone in a process"),
+    ):
+        add(head, about, lambda each, kind=kind: _memory(each, kind))
     add(
         "multiply-adds",
         "10⁹ a document, padding included, in the encoder's blocks; ratio below",
         lambda each: _multiply_adds(each, documents),
     )
-    add("of matrix peak", "share of the fastest matrix product", lambda e: _share(e.peak_share))
+    add(
+        "of matrix peak",
+        f"share of the fastest matrix product ({report.matrix_on}), where it multiplies so too",
+        lambda each: _share(each.peak_share),
+    )
     add(
         "joules",
         "a document, processor packages",
@@ -206,6 +210,12 @@ def _quality(each: ContenderResult, name: str) -> dict[str, Any]:
     for seed, quality in (each.seeds or {}).items():
         note += f"; seed {seed}: {100 * quality[name]:.1f}"
     return _cell(f"{100 * value:.1f} %", value, note)
+
+
+def _memory(each: ContenderResult, kind: str) -> dict[str, Any]:
+    if each.memory is None or each.memory.kind != kind:
+        return _cell(None)
+    return _number(each.memory.peak_bytes / 2**20, "{:.0f}")
 
 
 def _comparison(each: ContenderResult) -> dict[str, Any]:

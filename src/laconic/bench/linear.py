@@ -79,13 +79,21 @@ def fit_classifier(features: Any, labels: np.ndarray, problem_type: str) -> Any:
     """Logistic regression on features `(documents, features)`, one a label where several may hold.
 
     Raises:
-        DataError: for a regression, or a class without a document.
+        DataError: for a regression, or a class without a document: a column would be missing, and
+            those behind it be taken for others.
     """
     linear = require("sklearn.linear_model", "bench")
-    model = linear.LogisticRegression(max_iter=1000, C=10.0)
     if problem_type == "regression":
         raise DataError("the linear contenders classify, and these labels are numbers; leave out")
-    if problem_type == "multi_label_classification":
+    several = problem_type == "multi_label_classification"
+    absent = np.flatnonzero((labels.sum(axis=0) if several else np.bincount(labels)) == 0)
+    if len(absent):
+        raise DataError(
+            "a linear contender needs documents of every class, and there are none of "
+            f"{', '.join(map(str, absent[:5]))}, counted from 0; add some"
+        )
+    model = linear.LogisticRegression(max_iter=1000, C=10.0)
+    if several:
         model = require("sklearn.multiclass", "bench").OneVsRestClassifier(model)
     return model.fit(features, labels)
 

@@ -49,6 +49,7 @@ class MatrixProbe:
     ) -> None:
         self.best = {shape: 0.0 for shape in shapes}
         self._repeats = repeats
+        self.arithmetic = (device, dtype)
         self._options = {"device": device, "dtype": getattr(torch, dtype)}
 
     @property

@@ -31,7 +31,7 @@ __all__ = ["PeakMemory", "measure_memory"]
 
 @dataclass(frozen=True)
 class PeakMemory:
-    """Memory of one contender alone in a process; on CUDA the device's, otherwise resident memory.
+    """Memory of one contender alone in a process.
 
     Attributes:
         peak_bytes: the most that was held while all documents ran once; it includes Python, the
@@ -40,11 +40,14 @@ class PeakMemory:
             them run alone, since weights come into memory only when they are used.
         includes_loading: whether the peak may stem from loading, because the system does not let it
             be reset in between.
+        kind: `"resident"` memory of the process, or that of the `"device"` of a contender on CUDA;
+            the two are not compared.
     """
 
     peak_bytes: int
     loaded_bytes: int
     includes_loading: bool = False
+    kind: str = "resident"
 
     @property
     def growth_bytes(self) -> int:

@@ -110,6 +110,11 @@ class OnnxContender:
         return padded_multiply_adds(self._config, shapes)
 
     @property
+    def arithmetic(self) -> tuple[str, str]:
+        """The device and the type of numbers that it multiplies on."""
+        return "cpu", self._spec["precision"]
+
+    @property
     def tokens(self) -> int:
         """Tokens of the prepared documents, after truncation and without padding."""
         return sum(len(document["input_ids"]) for document in self._documents)

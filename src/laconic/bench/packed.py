@@ -76,6 +76,13 @@ class PackedContender:
         return self._multiply_adds
 
     @property
+    def arithmetic(self) -> tuple[str, str]:
+        """The device and the type of numbers that it multiplies on."""
+        model, precision = self.classifier.model, self.classifier.execution.precision
+        device = "cpu" if model is None else str(model.device)
+        return device, self.classifier.dtype_name if precision == "float32" else precision
+
+    @property
     def tokens(self) -> int:
         """Tokens of the prepared documents, after truncation and before any is removed."""
         return 0 if self._encoded is None else self._encoded.tokens

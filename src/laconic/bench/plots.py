@@ -179,7 +179,9 @@ def memory(report: BenchReport) -> Any:
     if not found:
         return None
     figure, axes = _figure("MiB", "")
-    names = [each.name for each in found][::-1]
+    both = len({each.memory.kind for each in found}) > 1
+    kinds = {"resident": " (resident)", "device": " (GPU)"} if both else {}
+    names = [each.name + kinds.get(each.memory.kind, "") for each in found][::-1]
     peaks = [each.memory.peak_bytes / 2**20 for each in found][::-1]
     loaded = [each.memory.loaded_bytes / 2**20 for each in found][::-1]
     axes.barh(names, peaks, color="#c8d6e8", height=0.65, label="peak while running")

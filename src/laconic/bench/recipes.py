@@ -53,7 +53,41 @@ class Wish:
                 f"{unknown[0]!r} is not an option of the contender {self.name!r}; its options are "
                 f"{', '.join(known) or 'none'}"
             )
+        return self.checked()
+
+    def checked(self) -> dict[str, Any]:
+        """The options, those of the recipes looked through; a method's own are its preset's.
+
+        Raises:
+            DataError: for a value that cannot be.
+        """
+        for name, value in self.options.items():
+            expected, fits = _VALUES.get(name, ("", lambda value: True))
+            if not fits(value):
+                raise DataError(f"{self.text}: {name} must be {expected}, got {value!r}")
         return dict(self.options)
+
+
+def _at_least(least: int) -> tuple[str, Callable[[Any], bool]]:
+    return (
+        f"a whole number of at least {least}",
+        lambda value: type(value) is int and value >= least,
+    )
+
+
+def _is_share(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value <= 1
+
+
+_DTYPES = ("float32", "bfloat16", "float16")
+_VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "batch_size": _at_least(1),
+    "max_length": _at_least(3),
+    "dtype": (f"one of {', '.join(_DTYPES)}", lambda value: value in _DTYPES),
+    "target": ("a share between 0 and 1", _is_share),
+    "trained": ("yes or no", lambda value: type(value) is bool),
+}
+"""What the options of the recipes may be, in words and as a test."""
 
 
 def make_contender(text: str, shop: Workshop) -> Contender:
@@ -185,7 +219,7 @@ def _packed(name: str, source: Any, loading: Mapping[str, Any], about: str) -> P
 
 def _reduced(wish: Wish, shop: Workshop) -> Contender:
     """A preset on packed batches: trained on the documents, or put on the dense model as it is."""
-    options = dict(wish.options)
+    options = wish.checked()
     trained = options.pop("trained", True)
     extra = {"max_length": options.pop("max_length", None)}
     loading = shop.loading | {k: v for k, v in extra.items() if v is not None}
@@ -212,7 +246,8 @@ def _untrained(plan: Plan, shop: Workshop) -> Any:
     source = shop.dense_source()
 
     def make(folder: Any) -> None:
-        classifier = Classifier.from_pretrained(source, **shop.loading)
+        # With its own limits: what was asked for here is told to whoever loads the folder.
+        classifier = Classifier.from_pretrained(source, device="cpu")
         model = with_plan(classifier.model, plan)
         if model.head_is_new:
             raise DataError(

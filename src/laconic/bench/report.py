@@ -33,7 +33,8 @@ class ContenderResult:
         multiply_adds: of all documents.
         multiply_adds_ratio: to the baseline's.
         peak_share: multiply-adds per second by those of the fastest matrix product around the same
-            turn, median over the rounds.
+            turn, median over the rounds; None for one that multiplies on another device, or in
+            another type of numbers, than those products (`BenchReport.matrix_on`).
         memory: peak memory, alone in a process.
         quality: metrics by name, see `laconic.metrics.evaluate_logits`.
         agreement: share of documents with the same prediction as the baseline.
@@ -97,6 +98,7 @@ class BenchReport:
         rounds: how often each contender ran them.
         baseline: the name of the contender that ratios refer to.
         matrix_peak: multiply-adds per second of the fastest matrix product in the same run.
+        matrix_on: the device and the type of numbers of these products.
         results: one per contender, in the order given.
         memory_bandwidth: bytes a second that a copy moves.
         unsteady: contenders whose rounds disagree too much, with the distance between the
@@ -113,6 +115,7 @@ class BenchReport:
     matrix_peak: float
     results: tuple[ContenderResult, ...]
     judged: int | None = None
+    matrix_on: str = "cpu, float32"
     memory_bandwidth: float | None = None
     unsteady: Mapping[str, float] = field(default_factory=dict)
     command: str | None = None

@@ -32,6 +32,7 @@ class Measured:
         training_seconds: what training took, None if not known.
         tokenising: what the clock saw before the forward pass; None if that is part of it.
         memory: peak memory, None if not measured.
+        arithmetic: the device and the type of numbers that it multiplies on; None if not known.
     """
 
     timing: Timing
@@ -42,6 +43,7 @@ class Measured:
     training_seconds: float | None = None
     tokenising: Tokenising | None = None
     memory: PeakMemory | None = None
+    arithmetic: tuple[str, str] | None = None
 
     @classmethod
     def of(cls, contender: Contender, timing: Timing) -> Measured:
@@ -53,6 +55,7 @@ class Measured:
             tokens=contender.tokens,
             tokens_by_block=getattr(contender, "tokens_by_block", ()),
             training_seconds=getattr(contender, "training_seconds", None),
+            arithmetic=getattr(contender, "arithmetic", None),
         )
 
     @property
@@ -94,9 +97,17 @@ class Judge:
 
 
 def result_of(
-    mine: Measured, base: Measured, quality: dict[str, Any], texts: Sequence[str]
+    mine: Measured,
+    base: Measured,
+    quality: dict[str, Any],
+    texts: Sequence[str],
+    peak_of: tuple[str, str],
 ) -> ContenderResult:
-    """Put together what was measured of one contender, and set it against the baseline."""
+    """Put together what was measured of one contender, and set it against the baseline.
+
+    The peak of matrix products is that of one device and type of numbers, `peak_of`; it says
+    nothing of a contender that multiplies elsewhere, or otherwise.
+    """
     timing, before = mine.timing, mine.tokenising
     ratio = None
     if mine.multiply_adds is not None and base.multiply_adds:
@@ -119,7 +130,7 @@ def result_of(
         latency_from_text_p95=text95,
         multiply_adds=mine.multiply_adds,
         multiply_adds_ratio=ratio,
-        peak_share=_peak_share(mine),
+        peak_share=_peak_share(mine) if mine.arithmetic == peak_of else None,
         tokens_by_block=tuple(mine.tokens_by_block),
         memory=mine.memory,
         joules=summarise(timing.joules).median if timing.joules else None,

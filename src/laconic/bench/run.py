@@ -56,7 +56,8 @@ def bench(
         latency_documents: how many of those are also run alone.
         memory: whether to measure peak memory, in one fresh process per contender.
         seed: of the draw of the documents that are timed and run alone.
-        probe: the matrix products to compare with; `MatrixProbe()` by default, on the CPU.
+        probe: the matrix products to compare with; by default on the baseline's device, in its type
+            of numbers. Contenders that multiply on another one get no share of the peak.
         progress: called after every step.
 
     Raises:
@@ -68,7 +69,7 @@ def bench(
     """
     names = [contender.name for contender in contenders]
     baseline = _check(names, texts, baseline)
-    probe = probe or MatrixProbe()
+    probe = probe or _probe(contenders[names.index(baseline)])
     whole = None
     ran = list(texts)
     if timed is not None and timed < len(texts):
@@ -103,10 +104,12 @@ def bench(
         rounds=rounds,
         baseline=baseline,
         matrix_peak=probe.peak,
+        matrix_on=", ".join(probe.arithmetic),
         memory_bandwidth=probe.bandwidth(),
         unsteady=unsteady,
         results=tuple(
-            result_of(each, base, judge.of(whole[each.timing.name]), ran) for each in measured
+            result_of(each, base, judge.of(whole[each.timing.name]), ran, probe.arithmetic)
+            for each in measured
         ),
     )
 
@@ -127,6 +130,12 @@ def _check(names: Sequence[str], texts: Sequence[str], baseline: str | None) -> 
             f"expected the baseline to be one of {', '.join(names)}, got {baseline!r}; choose one"
         )
     return names[0] if baseline is None else baseline
+
+
+def _probe(contender: Contender) -> MatrixProbe:
+    """Matrix products where a contender multiplies; in float32 where torch has none of its type."""
+    device, dtype = getattr(contender, "arithmetic", None) or ("cpu", "float32")
+    return MatrixProbe(device=device, dtype="float32" if dtype == "int8" else dtype)
 
 
 def _sample(documents: int, wanted: int, seed: int) -> list[int]:

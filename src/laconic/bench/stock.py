@@ -131,6 +131,11 @@ class StockContender:
         return padded_multiply_adds(self._model.config, shapes)
 
     @property
+    def arithmetic(self) -> tuple[str, str]:
+        """The device and the type of numbers that it multiplies on."""
+        return str(self._model.device), str(self._model.dtype).removeprefix("torch.")
+
+    @property
     def tokens(self) -> int:
         """Tokens of the prepared documents, after truncation and without padding."""
         return self._tokens

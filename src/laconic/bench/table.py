@@ -52,12 +52,12 @@ def _stacked(figure: str | None, ratio: str | None = None) -> Text:
 
 
 def _caption(report: BenchReport) -> Text:
-    machine = report.machine
+    machine, on_cpu = report.machine, report.matrix_on.startswith("cpu")
     return Text(
         f"×: ratio to {report.baseline}, of speed paired by round. ±: distance between the "
         "quartiles of the rounds. ms: one document alone. GMA: 10⁹ multiply-adds. "
-        f"Peak: {report.matrix_peak / 1e9:.3g} GMA/s in matrix products on "
-        f"{machine.get('gpu') or machine.get('cpu')}, {machine.get('threads')} threads."
+        f"Peak: {report.matrix_peak / 1e9:.3g} GMA/s in matrix products ({report.matrix_on}) on "
+        f"{machine.get('cpu' if on_cpu else 'gpu')}, {machine.get('threads')} threads."
     )
 
 
@@ -77,7 +77,8 @@ def _columns(report: BenchReport) -> dict[str, Cell]:
         "±": lambda each: (_percent(each.spread.relative),),
         "ms\np50": lambda each: (significant(each.latency_p50),),
         "ms\np95": lambda each: (significant(each.latency_p95),),
-        "peak\nMiB": lambda each: _memory_cell(each.memory, base),
+        "peak\nMiB": lambda each: _memory_cell(each.memory, base, "resident"),
+        "GPU\nMiB": lambda each: _memory_cell(each.memory, base, "device"),
         "GMA\n/doc": lambda each: (
             significant(each.multiply_adds, 1e-9 / report.documents),
             significant(each.multiply_adds_ratio),
@@ -93,10 +94,12 @@ def _metric(name: str) -> Cell:
     return lambda each: (None if each.quality is None else f"{each.quality[name]:.3f}",)
 
 
-def _memory_cell(memory: PeakMemory | None, base: PeakMemory | None) -> tuple[str | None, ...]:
-    if memory is None:
+def _memory_cell(
+    memory: PeakMemory | None, base: PeakMemory | None, kind: str
+) -> tuple[str | None, ...]:
+    if memory is None or memory.kind != kind:
         return (None,)
-    ratio = memory.peak_bytes / base.peak_bytes if base else None
+    ratio = memory.peak_bytes / base.peak_bytes if base and base.kind == kind else None
     return f"{memory.peak_bytes / 2**20:.0f}", significant(ratio)
 
 

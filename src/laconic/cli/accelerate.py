@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
+from laconic.classifier import Classifier
 from laconic.cli import options as o
 from laconic.cli.messages import command_line, count, print_json, print_table, say
 from laconic.cli.outputs import check_directory
@@ -83,7 +87,9 @@ def accelerate(
     threads: o.Threads = None,
     seed: Annotated[
         int,
-        o.option("--seed", "Of the draw of the two halves.", o.MEASUREMENT, metavar="N"),
+        o.option(
+            "--seed", "Of the draws of --limit and of the two halves.", o.MEASUREMENT, metavar="N"
+        ),
     ] = 0,
     out: o.OutDirectory,
     overwrite: o.Overwrite = False,
@@ -99,6 +105,7 @@ def accelerate(
     bound, 95 %). 'Keep the original' is one of the answers.
     """
     from laconic.accelerate import accelerate as run
+    from laconic.accelerate import remove_older_model
 
     allowed = read_share(max_disagreement)
     check_directory(out, overwrite=overwrite)
@@ -107,23 +114,29 @@ def accelerate(
 
         torch.set_num_threads(threads)
     labels = "ignore" if label_column is None else "required"
-    documents = read_single_texts(ctx, data, labels=labels)
+    original = Classifier.from_pretrained(model, device=device)
+    documents = read_single_texts(
+        ctx, data, labels=labels, problem_type=original.label_space.problem_type
+    )
     further = None if train is None else _further(ctx, train, documents.text_column)
     evidence, chosen = run(
-        model,
+        original,
         documents.texts,
         documents.labels if label_column is not None else None,
         limit=allowed,
         train=further,
-        device=device,
         rounds=rounds,
         seed=seed,
         tell=say,
     )
-    evidence = replace(evidence, command=command_line())
     out.mkdir(parents=True, exist_ok=True)
+    evidence = replace(evidence, command=_without_paths(command_line()))
     if chosen is not None:
         chosen.save(out)
+    elif out.resolve() != Path(model).resolve():
+        removed = remove_older_model(out, original.tokenizer)
+        if removed:
+            say(f"the older model in {out} is removed: {', '.join(removed)}", "warning")
     evidence.write(out / "evidence.json")
     if json:
         print_json(evidence.to_dict())
@@ -144,6 +157,27 @@ def _further(ctx: typer.Context, source: str, column: str) -> list[str]:
     return list(texts)
 
 
+def _without_paths(command: str) -> str:
+    """A command line whose paths on this machine are their last parts; names of the Hub stay.
+
+    Example:
+        >>> _without_paths("laconic accelerate owner/model /tmp --out=/tmp/faster --seed 1")
+        'laconic accelerate owner/model tmp --out=faster --seed 1'
+    """
+
+    def bare(text: str) -> str:
+        path = Path(text)
+        local = path.is_absolute() or path.exists()
+        return path.resolve().name or text if local else text
+
+    parts = []
+    for part in shlex.split(command):
+        option, equals, value = part.partition("=")
+        is_option = part.startswith("-") and equals
+        parts.append(f"{option}={bare(value)}" if is_option else bare(part))
+    return shlex.join(parts)
+
+
 def _table(evidence: Evidence) -> Table:
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column("candidate")
@@ -152,12 +186,12 @@ def _table(evidence: Evidence) -> Table:
     table.add_column("verdict")
     for each in evidence.tried:
         table.add_row(
-            each.name,
-            f"{each.documents:,}",
-            str(each.failures),
-            f"{each.bound:.2%}",
+            Text(each.name),
+            f"{each.documents:,}" if each.documents else "–",
+            str(each.failures) if each.documents else "–",
+            "–" if each.bound is None else f"{each.bound:.2%}",
             f"×{each.multiply_adds_ratio:.2f}",
-            f"×{each.seconds_ratio:.2f}",
-            each.verdict,
+            "–" if each.seconds_ratio is None else f"×{each.seconds_ratio:.2f}",
+            Text(each.verdict),
         )
     return table

@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 
 from laconic.cli import options as o
 from laconic.cli.messages import command_line, count, print_json, print_table, say, stage_bar
-from laconic.cli.reading import describe, read, read_single_texts
+from laconic.cli.reading import describe, is_given, read, read_single_texts
 from laconic.data import Documents, LabelSpace
 from laconic.errors import PlanError
 from laconic.reduction import has_share, plan_share
@@ -26,6 +26,7 @@ __all__ = ["BenchCommand", "bench"]
 
 _SETTINGS = TrainingSettings()
 _SEVERAL = ("--models", "--contenders")
+_OF_TRAINING = ("encoder", "epochs", "learning_rate", "seeds")
 
 
 class BenchCommand(TyperCommand):
@@ -123,6 +124,7 @@ def bench(
     wanted = [*(contenders or []), *(["pipeline", "sorted"] if stock else [])]
     if not wanted and not models:
         raise typer.BadParameter("name contenders with --models or --contenders, or both")
+    _check_usage(ctx, wanted)
     for out in (report, plots):
         _check_place(out)
     training = None
@@ -135,6 +137,8 @@ def bench(
     )
     found.contenders += _at_budgets(found.contenders, documents, keep, budget)
     labels = _labels(documents, found.space)
+    if seeds > 1 and labels is None:
+        say("--seeds is for quality, which needs labels in DATA; it is left out", "warning")
     with stage_bar() as progress:
         result = room.bench(
             found.contenders,
@@ -157,6 +161,17 @@ def bench(
         print_json(json_library.loads(result.to_json()))
     else:
         print_table(room.render(result))
+
+
+def _check_usage(ctx: typer.Context, wanted: Sequence[str]) -> None:
+    """Refuse options of a training that does not take place."""
+    for name in _OF_TRAINING:
+        if ctx.params["train"] is None and is_given(ctx, name):
+            option = f"--{name.replace('_', '-')}"
+            raise typer.BadParameter(f"{option} is about training; give --train with it")
+    # What is made of a given model, such as its export, is kept as well.
+    if not wanted and is_given(ctx, "cache"):
+        raise typer.BadParameter("--cache is for --contenders, and none is named")
 
 
 def _labels(documents: Documents, space: LabelSpace) -> Any:

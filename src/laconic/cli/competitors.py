@@ -76,7 +76,12 @@ def gather(
             training.labels, values["problem_type"] and str(values["problem_type"])
         )
     )
-    dense = [m for m, c in zip(models, classifiers, strict=True) if c.plan.is_dense]
+    # An export holds no model of torch that others could be made from.
+    dense = [
+        model
+        for model, classifier in zip(models, classifiers, strict=True)
+        if classifier.plan.is_dense and classifier.model is not None
+    ]
     shop = Workshop(
         space=space,
         train=training,

@@ -14,7 +14,7 @@ from rich.text import Text
 from laconic.classifier import Classifier
 from laconic.cli import options as o
 from laconic.cli.messages import count, print_json, print_table, progress_bar, say, stdout_console
-from laconic.cli.reading import describe, read
+from laconic.cli.reading import describe, is_given, read
 from laconic.cli.trained import at_budget, load_trained, loading_options
 from laconic.data import Documents
 from laconic.errors import DataError
@@ -22,6 +22,9 @@ from laconic.explain import Survey, explain_document, survey_documents, write_ht
 from laconic.explain.survey import ClassWords
 
 __all__ = ["explain"]
+
+_OF_ONE = ("row", "html", "against")
+_OF_MANY = ("plot", "minimum", "top", "label_column", "label_separator", "batch_tokens")
 
 
 def explain(
@@ -62,7 +65,10 @@ def explain(
     against: Annotated[
         str | None,
         o.option(
-            "--against", "A second trained model, shown beside the first.", o.MODEL, metavar="MODEL"
+            "--against",
+            "A second trained model as it is, shown beside the first.",
+            o.MODEL,
+            metavar="MODEL",
         ),
     ] = None,
     text_column: o.TextColumn = None,
@@ -104,7 +110,7 @@ def explain(
     --words, all documents of DATA are read, and the words that stay longest
     and leave first are listed for each class.
     """
-    _check_usage(words, row, html, plot, against)
+    _check_usage(ctx, words)
     classifier = load_trained(ctx)
     if data == "-" and sys.stdin.isatty():
         say("reading one document from standard input; end it with Ctrl-D")
@@ -118,6 +124,9 @@ def explain(
     documents = _the_one(documents, row)
     models = [at_budget(ctx, classifier, documents)]
     if against is not None:
+        if keep is not None or budget is not None:
+            option = "--budget" if keep is None else "--keep"
+            say(f"{option} is for {classifier.source}; {against} runs as it was trained")
         models.append(Classifier.from_pretrained(against, **loading_options(ctx.params)))
     pair = None if documents.pairs is None else documents.pairs[0]
     explanations = [explain_document(each, documents.texts[0], pair) for each in models]
@@ -132,16 +141,15 @@ def explain(
         print_table(render_many(explanations, stdout_console()))
 
 
-def _check_usage(
-    words: bool, row: int | None, html: Path | None, plot: Path | None, against: str | None
-) -> None:
+def _check_usage(ctx: typer.Context, words: bool) -> None:
     """Refuse options that say nothing together, before anything is read."""
-    single = {"--row": row, "--html": html, "--against": against}
-    for name, value in single.items():
-        if words and value is not None:
-            raise typer.BadParameter(f"{name} is for one document, and --words for all of them")
-    if plot is not None and not words:
-        raise typer.BadParameter("--plot shows many documents; give --words with it")
+    for name in _OF_MANY if not words else _OF_ONE:
+        if not is_given(ctx, name):
+            continue
+        option = f"--{name.replace('_', '-')}"
+        if words:
+            raise typer.BadParameter(f"{option} is for one document, and --words for all of them")
+        raise typer.BadParameter(f"{option} is about many documents; give --words with it")
 
 
 def _the_one(documents: Documents, row: int | None) -> Documents:

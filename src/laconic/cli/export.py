@@ -12,7 +12,7 @@ from laconic.classifier import Classifier
 from laconic.cli import options as o
 from laconic.cli.messages import count, print_json, say
 from laconic.cli.outputs import check_directory
-from laconic.cli.reading import describe, first, read
+from laconic.cli.reading import describe, drawn, read
 from laconic.errors import require
 
 __all__ = ["export"]
@@ -90,7 +90,7 @@ def export(
     if check is None:
         texts, pairs = made_up_texts(classifier.tokenizer, classifier.limit), None
     else:
-        documents = first(read(ctx, check, labels="ignore"), limit)
+        documents = drawn(read(ctx, check, labels="ignore"), limit)
         say(describe(documents))
         texts, pairs = documents.texts, documents.pairs
     encoded = classifier.encode(texts, pairs)

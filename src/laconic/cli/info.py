@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from laconic.classifier import Classifier
 from laconic.cli import options as o
@@ -28,7 +29,9 @@ def info(model: o.TrainedModel, json: o.Json = False, debug: o.Debug = False) ->
             value = "\n".join(f"{key}: {item}" for key, item in value.items())
         elif isinstance(value, list):
             value = ", ".join(value)
-        table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else value)
+        said = f"{value:,}" if isinstance(value, int) else value
+        # As text: a label such as [spam] is no markup.
+        table.add_row(name.replace("_", " "), Text(said))
     print_table(table)
 
 

@@ -407,7 +407,14 @@ PlotsDirectory = Annotated[
 ]
 Limit = Annotated[
     int | None,
-    option("--limit", "Use the first N documents.", DATA, metavar="N", min=1, show_default="all"),
+    option(
+        "--limit",
+        "Use N documents, drawn by the seed.",
+        DATA,
+        metavar="N",
+        min=1,
+        show_default="all",
+    ),
 ]
 Threads = Annotated[
     int | None,

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
 import typer
 
 from laconic.cli.messages import count, say
 from laconic.data import Documents, LabelSpace, read_documents
 from laconic.errors import DataError
 
-__all__ = ["describe", "first", "read", "read_single_texts"]
+__all__ = ["describe", "drawn", "is_given", "read", "read_single_texts"]
 
 _OPTIONS = ("text_column", "text_pair_column", "label_column", "label_separator", "split")
 _NAMED = 6  # labels spelled out in a message
+
+
+def is_given(ctx: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line or in a configuration file."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def read(
@@ -37,7 +44,7 @@ def read_single_texts(
     labels: Literal["required", "optional", "ignore"],
     problem_type: str | None = None,
 ) -> Documents:
-    """Read documents for a verb that knows no text pairs, the first `--limit` of them; says which.
+    """Read documents for a verb without text pairs, `--limit` of them by its seed; says which.
 
     Raises:
         DataError: if two columns of texts were found.
@@ -48,16 +55,21 @@ def read_single_texts(
             f"{ctx.info_name} runs on single texts, and {documents.source} holds text pairs; name "
             "one of the columns with --text-column"
         )
-    documents = first(documents, ctx.params["limit"])
-    say(describe(documents))
-    return documents
+    chosen = drawn(documents, ctx.params["limit"], ctx.params["seed"])
+    more = f", drawn from {len(documents):,}" if len(chosen) < len(documents) else ""
+    say(describe(chosen) + more)
+    return chosen
 
 
-def first(documents: Documents, limit: int | None) -> Documents:
-    """The first of them, as `--limit` asks for; all where it does not."""
-    if limit is None:
+def drawn(documents: Documents, limit: int | None, seed: int = 0) -> Documents:
+    """As many of them as `--limit` asks for, drawn by a seed and in their order; all by default.
+
+    Not the first: files are often sorted by class, and these would be of a few classes only.
+    """
+    if limit is None or limit >= len(documents):
         return documents
-    return documents.select(range(min(limit, len(documents))))
+    numbers = np.random.default_rng(seed).permutation(len(documents))[:limit]
+    return documents.select(sorted(numbers.tolist()))
 
 
 def describe(documents: Documents, space: LabelSpace | None = None) -> str:

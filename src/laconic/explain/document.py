@@ -216,15 +216,16 @@ def explain_document(
 
     Raises:
         DataError: if the document is no text.
+        ModelError: if the classifier is an export, which shows nothing of its blocks.
 
     Example:
         >>> from laconic.explain import explain_document
         >>> explain_document(classifier, "a text").words[0].reached  # doctest: +SKIP
         4
     """
+    model = classifier.torch_model()
     encoded = classifier.encode([text], None if pair is None else [pair])
     spelling = spell(classifier, text, pair)
-    model = classifier.model
     inputs = {name: value.to(model.device) for name, value in pack(encoded, [0]).items()}
     with torch.inference_mode(), torch_threads(classifier.execution.threads):
         output = model(**inputs, output_trace=True)

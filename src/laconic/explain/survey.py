@@ -151,9 +151,13 @@ def survey_documents(
         minimum: how often a word has to occur in a class to be ranked there.
         top: how many words to name for each class and end.
         progress: called with the number of documents done after each batch.
+
+    Raises:
+        ModelError: if the classifier is an export, which shows nothing of its blocks.
     """
+    model = classifier.torch_model()
     encoded = classifier.encode(documents.texts, documents.pairs)
-    gathering, model = _Gathering(classifier, documents), classifier.model
+    gathering = _Gathering(classifier, documents)
     with torch.inference_mode(), torch_threads(classifier.execution.threads):
         for numbers, inputs in batches(encoded, classifier.batch_tokens, model.device):
             output = model(**inputs, output_trace=True)

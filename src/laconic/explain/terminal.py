@@ -73,7 +73,9 @@ def _labels(explanation: Explanation) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     ranked = sorted(explanation.labels.items(), key=lambda item: -item[1])
     for name, share in ranked[:_LABELS]:
-        table.add_row(name, Text(f"{share:.4f}", justify="right"), "█" * round(20 * share))
+        table.add_row(
+            Text(_plain(name)), Text(f"{share:.4f}", justify="right"), "█" * round(20 * share)
+        )
     if len(ranked) > _LABELS:
         table.add_row(f"… {len(ranked) - _LABELS} more", "", "")
     return table

@@ -61,7 +61,7 @@ class Spelling:
 
 def spell(classifier: Classifier, text: str, pair: str | None = None) -> Spelling:
     """Find the words of a document and what the classifier reads of them."""
-    tokenizer, config = classifier.tokenizer, classifier.model.config
+    tokenizer, config = classifier.tokenizer, classifier.model_config
     texts = (text,) if pair is None else (text, pair)
     options = {"return_offsets_mapping": True, "return_attention_mask": False, "verbose": False}
     encoding = tokenizer(*texts, truncation=False, **options).encodings[0]
