@@ -10,19 +10,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .data.labels import PROBLEM_TYPES
 from .errors import DataError, require
 
 __all__ = [
-    "PROBLEM_TYPES",
     "calibration_error",
     "evaluate_logits",
     "labels_from_logits",
     "predict_from_logits",
     "scores_from_logits",
 ]
-
-PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
-"""The values of a transformers configuration's `problem_type`."""
 
 
 def predict_from_logits(
@@ -32,7 +29,7 @@ def predict_from_logits(
 
     Args:
         logits: `(documents, labels)`.
-        problem_type: one of `PROBLEM_TYPES`; single label by default.
+        problem_type: one of `laconic.data.PROBLEM_TYPES`; single label by default.
 
     Returns:
         Label indices `(documents,)`; or 0 and 1 `(documents, labels)` where the sigmoid exceeds one
@@ -70,7 +67,7 @@ def labels_from_logits(
 
     Args:
         logits: `(documents, labels)`.
-        problem_type: one of `PROBLEM_TYPES`.
+        problem_type: one of `laconic.data.PROBLEM_TYPES`.
         names: the labels' names, in the order of the logits.
 
     Returns:
@@ -135,7 +132,7 @@ def evaluate_logits(
         logits: `(documents, labels)`.
         labels: label indices `(documents,)` for one label; 0 and 1 `(documents, labels)` for
             several; numbers `(documents,)` or `(documents, targets)` for regression.
-        problem_type: one of `PROBLEM_TYPES`; single label by default.
+        problem_type: one of `laconic.data.PROBLEM_TYPES`; single label by default.
 
     Returns:
         Shares between 0 and 1: `accuracy` (of several labels: all of them right), `macro_f1` (over
@@ -181,7 +178,7 @@ def calibration_error(
     Args:
         logits: `(documents, labels)`.
         labels: as `evaluate_logits` takes them.
-        problem_type: one of `PROBLEM_TYPES`.
+        problem_type: one of `laconic.data.PROBLEM_TYPES`.
         bins: how many.
 
     Returns:

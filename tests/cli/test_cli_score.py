@@ -40,6 +40,16 @@ def test_it_scores_and_goes_on(run, model, inputs, tmp_path):
     assert "cannot go on, because probabilities was true and is false" in other.stderr
 
 
+def test_a_configuration_has_the_options_names(run, model, inputs, tmp_path):
+    config = tmp_path / "score.yaml"
+    for key, code in (("id-column", 1), ("id_column", 1), ("id-columns", 2)):
+        config.write_text(f"{key}: [nr]\n")
+        result = run("score", model, inputs, tmp_path / "out", "--config", config)
+        assert result.exit_code == code
+        wanted = "no column 'nr' to keep" if code == 1 else "did you mean 'id-column'"
+        assert wanted in " ".join(result.stderr.replace("│", " ").split())
+
+
 def test_inputs_and_output_are_both_needed(run, model, inputs):
     result = run("score", model, inputs)
     assert result.exit_code == 2 and "last the folder to write" in result.stderr

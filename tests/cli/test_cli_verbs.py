@@ -111,6 +111,16 @@ def test_predict_one_document_on_standard_input(run, model):
     assert record["label"] == label and record["score"] == pytest.approx(float(score), abs=1e-4)
     assert record["scores"][label] == record["score"]
     assert run("predict", model, stdin=b"\xff").exit_code == 1
+    every = run("predict", model, "--probabilities", stdin="it was a very good film").stdout
+    lines = [line.split("\t") for line in every.splitlines()]
+    assert lines[0] == [label, score] and {name for name, _ in lines} == set(record["scores"])
+    assert sum(float(share) for _, share in lines) == pytest.approx(1, abs=1e-3)
+
+
+def test_predict_refuses_two_formats(run, model, reviews, tmp_path):
+    result = run("predict", model, reviews, "--json", "--out", tmp_path / "out.csv")
+    assert result.exit_code == 2 and "name a .jsonl file" in result.stderr
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_predict_counts_what_it_cannot_read(run, model, tmp_path):

@@ -62,7 +62,7 @@ JSON_VALUES = st.recursive(
         st.none(),
         st.booleans(),
         st.integers(-(10**30), 10**30),
-        st.floats(allow_nan=False),
+        st.floats(allow_nan=False, allow_infinity=False),
         st.text(),
         st.just("\ud800"),
     ),
@@ -101,6 +101,20 @@ RICH = pa.table(
         "nothing": pa.nulls(2),
     }
 )
+
+
+def test_json_has_null_for_what_is_no_number(tmp_path):
+    table = pa.table({"text": ["t", "u"], "nested": [{"x": [float("nan"), 1.0]}, None]})
+    scores = {"score": [float("inf"), float("nan")]}
+
+    def strict(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    path = write_table(tmp_path / "out.jsonl", table, scores)
+    found = [json.loads(line, parse_constant=strict) for line in path.read_text().splitlines()]
+    assert found[0] == {"text": "t", "nested": {"x": [None, 1.0]}, "score": None}
+    assert found[1] == {"text": "u", "nested": None, "score": None}
+    assert "NaN" not in write_table(tmp_path / "out.csv", table, {}).read_text()
 
 
 def test_parquet_keeps_every_type(tmp_path):

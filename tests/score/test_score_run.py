@@ -5,14 +5,26 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
+import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
 from laconic import Classifier
-from laconic.errors import DataError, LaconicWarning, OutputError, ScoringError
+from laconic.errors import (
+    DataError,
+    DeviceError,
+    LaconicError,
+    LaconicWarning,
+    MissingExtraError,
+    ModelError,
+    OutputError,
+    ScoringError,
+)
 from laconic.score import score
 from laconic.score.parts import claim
 from words import labelled
@@ -169,13 +181,61 @@ def test_a_worker_that_dies_again_and_again_is_an_error(model, write, tmp_path):
             )
 
 
+def damage(path: Path, group: int) -> None:
+    """Overwrite the first page of a row group's texts; the footer stays as it is."""
+    column = parquet.read_metadata(path).row_group(group).column(1)
+    place = column.dictionary_page_offset or column.data_page_offset
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(b"\xff" * 20)
+
+
 def test_errors_of_a_worker_reach_the_caller(model, write, tmp_path):
+    path = write("a.parquet", 210)
+    damage(path, 29)
+    with pytest.raises(DataError, match=r"a\.parquet cannot be read"):
+        score(model, path, tmp_path / "out", **MACHINE)
+
+
+def test_nothing_is_removed_for_a_run_that_cannot_begin(
+    model, regression, write, tmp_path, monkeypatch
+):
+    path = write("a.parquet", 12)
+    out = tmp_path / "out"
+    score(model, path, out, shard_rows=5, **MACHINE)
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    labelled_already = tmp_path / "labelled.parquet"
+    table = parquet.read_table(path).rename_columns(["label", "text"])
+    parquet.write_table(table, labelled_already)
+    exported = tmp_path / "export"
+    shutil.copytree(model, exported)
+    (exported / "export.json").write_text("{}")
+    monkeypatch.setitem(sys.modules, "ray.data", None)
+
+    def refused(error: type, message: str, by: object = model, rows: Path = path, **options):
+        with pytest.raises(error, match=message):
+            score(by, rows, out, overwrite=True, **(MACHINE | options))
+
+    refused(ModelError, "cannot be read", by=tmp_path / "typo")
+    refused(ModelError, "an export; score with the model that it was made from", by=exported)
+    refused(ModelError, "no probabilities", by=regression, probabilities=True)
+    refused(DataError, "rename it in the input", rows=labelled_already, id_columns=["label"])
+    refused(MissingExtraError, "ray", ray="local")
+    refused(DeviceError, "not there|not available", device="cuda:99")
+    refused(LaconicError, "keep", keep=2.0)
+    damage(path, 0)
+    refused(DataError, "cannot be read")
+    assert before == {file.name: file.read_bytes() for file in out.iterdir()}
+
+
+def test_every_file_is_asked_for_its_columns_first(model, write, tmp_path):
     write("a.parquet", 5)
-    with pytest.raises(DataError, match="rename it in the input"):
-        path = write("a.parquet", 5)
-        table = parquet.read_table(path).rename_columns(["label", "text"])
-        parquet.write_table(table, path)
-        score(model, path, tmp_path / "out", id_columns=["label"], **MACHINE)
+    parquet.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "in/b.parquet")
+    assert score(model, tmp_path / "in", tmp_path / "out", id_columns=["id"], **MACHINE).rows == 5
+    parquet.write_table(pa.table({"text": ["cat"]}), tmp_path / "in/b.parquet")
+    with pytest.raises(DataError, match=r"b\.parquet has no 'id'"):
+        score(model, tmp_path / "in", tmp_path / "new", id_columns=["id"], **MACHINE)
+    assert not (tmp_path / "new").exists()
 
 
 def test_what_cannot_be_begun(model, write, tmp_path):
@@ -193,7 +253,7 @@ def test_what_cannot_be_begun(model, write, tmp_path):
     with pytest.raises(OutputError, match=r"holds no run \(mine.txt is there\)"):
         score(model, path, out, overwrite=True, **MACHINE)
     (out / "mine.txt").unlink()
-    with claim(out, overwrite=False), pytest.raises(ScoringError, match="another process"):
+    with claim(out), pytest.raises(ScoringError, match="another process"):
         score(model, path, out, **MACHINE)
     (out / "_manifest.json").write_text("[]")
     with pytest.raises(ScoringError, match="cannot be read as the manifest"):

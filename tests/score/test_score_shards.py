@@ -77,6 +77,19 @@ def test_patterns_name_files_by_what_they_share(tmp_path):
         find_inputs([str(tmp_path / "*.parquet")])
 
 
+def test_a_folder_among_files_stands_for_its_files(tmp_path):
+    for name in ("a.parquet", "b.parquet/part-0.parquet", "b.parquet/_SUCCESS", "c.parquet/x.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        parquet.write_table(pa.table({"text": ["x"]}), path)
+    with pytest.raises(DataError, match=r"c\.parquet is a folder without \.parquet files"):
+        find_inputs([str(tmp_path)])
+    (tmp_path / "c.parquet").rename(tmp_path / "c")
+    for named in (str(tmp_path), str(tmp_path / "*.parquet"), str(tmp_path / "*")):
+        names = [file.name for file in find_inputs([named])]
+        assert names == ["a.parquet", "b.parquet/part-0.parquet"]
+
+
 def test_what_is_no_parquet_file_is_refused(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(DataError, match=r"a\.parquet is not a whole Parquet file"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -294,10 +295,33 @@ def test_a_model_that_cannot_warm_up_says_so(model):
         raise RuntimeError("no such kernel")
 
     classifier.forward = fails
-    with pytest.warns(match="failed on its first batch"):
+    # The reason is for the log, not for whoever asks.
+    with pytest.warns(match=r"failed on its first batch \(RuntimeError: no such kernel\)"):
         with serving(classifier, wait=False) as (client, service, _):
-            wait_until(lambda: "no such kernel" in service.trouble)
-            assert "no such kernel" in client.get("/health").json()["error"]
+            wait_until(lambda: "failed" in service.trouble)
+            said = client.get("/health").json()["error"]
+            assert said == "the model failed on its first batch; the server's log says why"
+
+
+def test_warming_up_is_no_traffic(model):
+    with serving(model) as (client, _, _):
+        assert not any(value for name, value in figures(client).items() if name.endswith("_count"))
+        client.post("/predict", json={"inputs": "the cat"})
+        after = figures(client)
+        assert after["te_request_input_length_count"] == after["te_batch_next_size_count"] == 1
+
+
+def test_an_end_that_does_not_wait_is_counted(model):
+    with serving(model) as (client, service, server):
+        running = slow_down(service, 2.0)
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(client.post, "/predict", json={"inputs": [["the cat"], ["a dog"]]})
+            assert running.wait(10)
+            server.should_exit = server.force_exit = True
+            wait_until(lambda: service.cut_off)
+            with contextlib.suppress(httpx2.TransportError):
+                assert asked.result().status_code == 503
+        assert service.cut_off == 2
 
 
 def test_info_and_metrics(server):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..data.jsonl import without_nan
 from ..errors import DataError
 from .memory import PeakMemory
 from .statistics import Spread, summarise
@@ -123,7 +124,7 @@ class BenchReport:
 
     def to_json(self) -> str:
         """The report as JSON, every round included; metrics that are not defined become null."""
-        return json.dumps({"version": VERSION} | _without_nan(asdict(self)), indent=2)
+        return json.dumps({"version": VERSION} | without_nan(asdict(self)), indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> BenchReport:
@@ -174,12 +175,3 @@ def _spread(content: dict[str, Any] | None) -> Spread | None:
         return None
     ends = content["interval"]
     return Spread(**(content | {"interval": None if ends is None else tuple(ends)}))
-
-
-def _without_nan(value: Any) -> Any:
-    """The same nested data with null for nan, which JSON does not know."""
-    if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(each) for each in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -23,18 +23,22 @@ def load_config(ctx: typer.Context, path: Path | None) -> Path | None:
     """
     if path is None or ctx.resilient_parsing:
         return path
-    several = {parameter.name for parameter in ctx.command.params if _takes_several(parameter)}
-    known = {parameter.name for parameter in ctx.command.params} - _NEVER
+    known = {
+        option: parameter
+        for parameter in ctx.command.params
+        if parameter.name not in _NEVER
+        for option in _spell(parameter)
+    }
     found: dict[str, Any] = {}
     for key, value in _read(path).items():
-        name = str(key).replace("-", "_")
-        if name not in known:
-            options = sorted(each.replace("_", "-") for each in known)
+        parameter = known.get(str(key).replace("_", "-"))
+        if parameter is None:
+            options = sorted(known)
             raise typer.BadParameter(
                 f"{path} names {str(key)!r}, which is not an option of {ctx.info_name}"
                 f"{close_match(str(key), options) or ', whose options are ' + ', '.join(options)}"
             )
-        found[name] = _as_list(value) if name in several else value
+        found[parameter.name] = _as_list(value) if _takes_several(parameter) else value
     # An option that is left empty in the file keeps its default.
     ctx.default_map = {name: value for name, value in found.items() if value is not None}
     return path
@@ -53,6 +57,11 @@ def _read(path: Path) -> dict[Any, Any]:
     if not isinstance(content, dict):
         raise typer.BadParameter(f"{path} must hold lines such as 'epochs: 3', and does not")
     return content
+
+
+def _spell(parameter: Any) -> list[str]:
+    """A parameter as it is typed, without dashes in front: not by the name that Python knows."""
+    return [each.lstrip("-").replace("_", "-") for each in parameter.opts]
 
 
 def _takes_several(parameter: Any) -> bool:

@@ -28,6 +28,7 @@ def demo(
     check_directory(out, overwrite=overwrite)
     from laconic.demo.run import run_demo
 
+    # With --json, standard output holds the record alone.
     record = run_demo(out, seed=seed, console=Console(stderr=json))
     if json:
         print_json(record)

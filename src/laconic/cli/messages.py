@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import shlex
 import sys
@@ -16,6 +15,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from laconic.data.jsonl import without_nan
 from laconic.errors import LaconicWarning
 
 __all__ = [
@@ -52,7 +52,7 @@ def say(message: str, kind: str | None = None) -> None:
 
 def print_json(record: Any) -> None:
     """Write one line of JSON to standard output; what is not a number becomes null."""
-    sys.stdout.write(json.dumps(_without_nan(record), ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(json.dumps(without_nan(record), ensure_ascii=False, default=str) + "\n")
     sys.stdout.flush()
 
 
@@ -166,11 +166,3 @@ def quiet_libraries() -> None:
         enable_progress_bars()
     else:
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -48,6 +48,11 @@ def predict(
     'prediction' instead.
     """
     if out is not None:
+        if json:
+            raise typer.BadParameter(
+                "--json is for standard output, and the suffix of --out says the format; leave out "
+                "--json, or name a .jsonl file"
+            )
         check_output(out, overwrite=overwrite)
     classifier = load_trained(ctx)
     if data == "-" and sys.stdin.isatty():
@@ -57,7 +62,7 @@ def predict(
     with progress_bar("predicting", len(documents)) as progress:
         logits = classifier.logits(documents.texts, documents.pairs, progress)
     if data == "-" and out is None:
-        _print_one(classifier, logits, as_json=json)
+        _print_one(classifier, logits, every=probabilities, as_json=json)
         return
     columns = prediction_columns(classifier, logits, every=probabilities)
     if out is None:
@@ -66,14 +71,18 @@ def predict(
         _write(out, documents, columns, overwrite)
 
 
-def _print_one(classifier: Classifier, logits: np.ndarray, *, as_json: bool) -> None:
-    """Print what was decided for one document: label and score, a line for each label."""
+def _print_one(classifier: Classifier, logits: np.ndarray, *, every: bool, as_json: bool) -> None:
+    """Print label and score of one document, a line a label: those decided for, or every one."""
     columns = {name: values[0] for name, values in prediction_columns(classifier, logits).items()}
+    scores: dict[str, float] = {}
+    if every or (as_json and "label" in columns):
+        shares = classifier.probabilities(logits)[0].astype(np.float64).round(DIGITS).tolist()
+        scores = dict(zip(classifier.classes_, shares, strict=True))
     if as_json:
-        if "label" in columns:
-            shares = classifier.probabilities(logits)[0].astype(np.float64).round(DIGITS).tolist()
-            columns["scores"] = dict(zip(classifier.classes_, shares, strict=True))
-        print_json(columns)
+        print_json(columns | ({"scores": scores} if scores else {}))
+    elif every:
+        for label, score in sorted(scores.items(), key=lambda pair: -pair[1]):
+            typer.echo(f"{label}\t{score:.4f}")
     elif "prediction" in columns:
         typer.echo(f"{columns['prediction']:.4f}")
     elif isinstance(columns["label"], list):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from laconic.classifier import Classifier
 from laconic.cli import options as o
-from laconic.cli.messages import say
+from laconic.cli.messages import count, say
 from laconic.cli.reading import describe, read
 from laconic.cli.trained import loading_options
 from laconic.errors import require
@@ -86,7 +87,7 @@ def serve(
     max_length: o.ModelMaxLength = None,
     long: o.ModelLongPolicy = None,
     threads: o.Threads = None,
-    batch_tokens: o.BatchTokens = 4096,
+    batch_tokens: o.BatchTokens = None,
     device: o.Device = "auto",
     config: o.Config = None,
     debug: o.Debug = False,
@@ -116,6 +117,9 @@ def serve(
 
             torch.set_num_threads(threads)
         classifier = Classifier.from_pretrained(model, **loading_options(ctx.params))
+        if threads is not None:
+            # Over the number that is saved with the model.
+            classifier.execution = replace(classifier.execution, threads=threads)
         sample = None
         if budget_documents is not None:
             documents = read(ctx, budget_documents, labels="ignore")
@@ -130,4 +134,10 @@ def serve(
             patience=2 * request_timeout,
             ready=lambda address: say(f"serving {name} at {address}; {address}/docs describes it"),
         )
-    say("stopped; all accepted requests were answered")
+    if service.cut_off:
+        say(
+            f"stopped without waiting; {count(service.cut_off, 'accepted document')} got no answer",
+            "warning",
+        )
+    else:
+        say("stopped; all accepted requests were answered")

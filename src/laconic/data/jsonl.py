@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pyarrow as pa
 from laconic.data.formats import decode_text, read_bytes
 from laconic.errors import DataError
 
-__all__ = ["column_values", "holds_json_text", "read_records", "tabulate"]
+__all__ = ["column_values", "holds_json_text", "read_records", "tabulate", "without_nan"]
 
 _MARK = {b"laconic": b"json"}
 _SCALARS = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
@@ -108,3 +109,17 @@ def column_values(table: pa.Table, name: str) -> list[Any]:
     if holds_json_text(table.schema.field(name)):
         return [None if value is None else json.loads(value) for value in values]
     return values
+
+
+def without_nan(value: Any) -> Any:
+    """The same nested data with null for what is no finite number, which JSON cannot write.
+
+    Example:
+        >>> without_nan({"a": [1.5, math.nan], "b": math.inf})
+        {'a': [1.5, None], 'b': None}
+    """
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -23,7 +23,7 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
 from laconic.data.formats import TABLE_KINDS, find_format, known_suffixes
-from laconic.data.jsonl import holds_json_text
+from laconic.data.jsonl import holds_json_text, without_nan
 from laconic.data.targets import LABEL_SEPARATOR
 from laconic.errors import DataError, LaconicWarning, OutputError
 
@@ -79,7 +79,8 @@ def write_table(
     r"""Write a table with further columns, in the format of the path's suffix.
 
     CSV and TSV hold lists of strings joined by `|`, or as JSON where an item is empty or holds a
-    `|` itself, and other nested cells as JSON; bytes are base64 in all but Parquet.
+    `|` itself, and other nested cells as JSON; bytes are base64 in all but Parquet. JSON has null
+    for what is no finite number.
 
     Args:
         path: a .csv, .tsv, .jsonl, .ndjson or .parquet file, also with .gz or .zst.
@@ -208,7 +209,7 @@ def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
 
 
 def _dump(value: Any, *, ensure_ascii: bool = False) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, default=_spell)
+    return json.dumps(without_nan(value), ensure_ascii=ensure_ascii, default=_spell)
 
 
 def _spell(value: Any) -> str:

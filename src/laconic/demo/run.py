@@ -25,7 +25,6 @@ from laconic.data import Documents
 from laconic.demo.corpus import DemoCorpus, build_corpus
 from laconic.demo.encoder import demo_encoder
 from laconic.errors import LaconicWarning
-from laconic.metrics import evaluate_logits
 from laconic.training import TrainingSettings
 
 __all__ = ["METHODS", "run_demo"]
@@ -39,12 +38,13 @@ _TIMED = 256  # documents in a round of the clock
 
 
 def run_demo(out: Path, *, seed: int = 0, console: Console | None = None) -> dict[str, Any]:
-    """Train, measure and compare; prints the table and says where the models are.
+    """Train, measure and compare; prints the table, and says where the models are.
 
     Args:
         out: folder for the models, `held-out.csv` and `report.json`.
         seed: of the corpus, the shuffles and the new weights.
-        console: where to print; standard output by default. Bars go to standard error.
+        console: where the table is printed; standard output by default. All else that is said goes
+            to standard error.
 
     Returns:
         The report as JSON has it, with the paths of the models.
@@ -54,10 +54,11 @@ def run_demo(out: Path, *, seed: int = 0, console: Console | None = None) -> dic
         MissingExtraError: if the demo's encoder is not installed.
     """
     console = console or Console()
+    messages = Console(stderr=True)
     started = time.perf_counter()
     encoder = demo_encoder()
     corpus = _corpus(seed)
-    console.print(
+    messages.print(
         f"{len(corpus.train_texts):,} documents to train on and {len(corpus.heldout_texts):,} held "
         f"out (other modules), {len(corpus.labels)} subjects: {', '.join(corpus.labels)}.\n",
         highlight=False,
@@ -67,13 +68,12 @@ def run_demo(out: Path, *, seed: int = 0, console: Console | None = None) -> dic
     classifiers = {}
     for method in METHODS:
         classifier = Classifier(encoder, method=method, max_length=_LENGTH)
-        console.print(f"Training [bold]{method}[/bold], {settings.epochs:g} epoch …")
+        messages.print(f"Training [bold]{method}[/bold], {settings.epochs:g} epoch …")
         with _quiet_lengths():
             classifier.fit(train, validation=0, settings=settings, progress=True)
         classifier.save(out / method)
         classifiers[method] = classifier
     report = _measure(classifiers, corpus, out, seed)
-    console.print()
     console.print(render(report))
     record = json.loads(report.to_json())
     record["seconds_in_all"] = time.perf_counter() - started
@@ -81,7 +81,7 @@ def run_demo(out: Path, *, seed: int = 0, console: Console | None = None) -> dic
     record["models"] = {method: str(out / method) for method in METHODS}
     (out / "report.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     sample = _write_sample(corpus, out)
-    _explain(console, record, out, sample)
+    _explain(messages, record, out, sample)
     return record
 
 
@@ -102,35 +102,21 @@ def _measure(
         PackedContender(c, name, source={"source": str(out / name), "device": str(c.device)})
         for name, c in classifiers.items()
     ]
-    logits, quality = {}, {}
+    space = classifiers[METHODS[0]].label_space
     with _bars() as bars, _quiet_lengths():
-        task = bars.add_task("Classifying", total=len(classifiers) * len(corpus.heldout_texts))
-        for name, classifier in classifiers.items():
-            encoded = classifier.encode(corpus.heldout_texts)
-            forward = classifier.forward(encoded, lambda done: bars.update(task, advance=done))
-            logits[name] = forward.logits
-            labels = classifier.label_space.encode(corpus.heldout_labels, unseen="skip")
-            quality[name] = evaluate_logits(forward.logits, labels)
-        clock = bars.add_task("Measuring", total=None)
-        report = bench(
+        task = bars.add_task("Measuring", total=None)
+        return bench(
             contenders,
-            corpus.heldout_texts[:_TIMED],
+            corpus.heldout_texts,
+            space.encode(corpus.heldout_labels, unseen="skip"),
+            problem_type=space.problem_type,
+            timed=_TIMED,
             latency_documents=48,
             seed=seed,
             progress=lambda stage, done, total: bars.update(
-                clock, description=f"Measuring: {stage}", completed=done, total=total
+                task, description=f"Measuring: {stage}", completed=done, total=total
             ),
         )
-    base = logits[METHODS[0]].argmax(1)
-    results = tuple(
-        replace(
-            result,
-            quality=quality[result.name],
-            agreement=float((logits[result.name].argmax(1) == base).mean()),
-        )
-        for result in report.results
-    )
-    return replace(report, results=results)
 
 
 def _training(classifier: Classifier) -> dict[str, Any]:
@@ -146,10 +132,10 @@ def _write_sample(corpus: DemoCorpus, out: Path) -> Path:
     return write_table(out / "held-out.csv", documents.table, {}, overwrite=True)
 
 
-def _explain(console: Console, record: dict[str, Any], out: Path, sample: Path) -> None:
+def _explain(messages: Console, record: dict[str, Any], out: Path, sample: Path) -> None:
     model = out / METHODS[1]
     models = " ".join(str(out / method) for method in METHODS)
-    console.print(
+    messages.print(
         f"\nTook {record['seconds_in_all'] / 60:.1f} minutes. The models are in {out}. Use them "
         "so:\n\n"
         f"  laconic predict {model} {sample} --out labels.csv\n"

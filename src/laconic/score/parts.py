@@ -120,7 +120,7 @@ def _look_at(path: Path, shard: Shard, run: str) -> Count | None:
 
 
 @contextlib.contextmanager
-def claim(out: Path, *, overwrite: bool) -> Iterator[None]:
+def claim(out: Path) -> Iterator[None]:
     """Make the folder of a run this process's own while the block runs, and tidy it.
 
     Raises:
@@ -143,8 +143,6 @@ def claim(out: Path, *, overwrite: bool) -> Iterator[None]:
     with lock:
         if not _lock(lock.fileno()):
             raise ScoringError(f"another process scores into {out}; wait for it, or stop it")
-        if overwrite:
-            clear(out)
         for folder in (out, out / BAD):
             for leftover in folder.glob(".*.tmp"):
                 leftover.unlink(missing_ok=True)

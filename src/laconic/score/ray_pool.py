@@ -25,21 +25,20 @@ from laconic.score.predictor import Predictor
 from laconic.score.shards import Shard
 from laconic.score.worker import Job, score_shard
 
-__all__ = ["run_ray"]
+__all__ = ["connected", "run_ray"]
 
 _MOST_BLOCKS = 4096
 
 
 def run_ray(
-    job: Job, shards: Sequence[Shard], address: str, workers: int | None, tell: Teller
+    job: Job, shards: Sequence[Shard], ray: Any, workers: int | None, tell: Teller
 ) -> dict[int, Count]:
     """Score shards on a Ray cluster; every node must see model, inputs and output by their paths.
 
     Args:
         job: what is the same for all shards.
-        shards: those to be done.
-        address: of the cluster, as `ray.init` takes it; `"auto"` for the one of this machine,
-            `"local"` to start one here.
+        shards: those to be done, at least one.
+        ray: what `connected` yields.
         workers: most actors, of one core each; None for one a core of the cluster.
         tell: who is told how far it is.
 
@@ -47,39 +46,35 @@ def run_ray(
         What was counted, by the shard's number.
 
     Raises:
-        MissingExtraError: if Ray is not installed.
-        ScoringError: if the cluster cannot be reached, or gives up.
+        ScoringError: if the cluster gives up.
         LaconicError: whatever an actor raised.
     """
     data = require("ray.data", "ray")
-    if not shards:
-        return {}
-    with _connected(address) as ray:
-        most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        context = data.DataContext.get_current()
-        context.enable_progress_bars = False
-        on_gpu = str(job.options.get("device", "")).startswith("cuda")
-        dataset = data.from_items(
-            [{"position": position} for position in range(len(shards))],
-            override_num_blocks=min(len(shards), _MOST_BLOCKS),
-        ).map_batches(
-            _Actor,
-            fn_constructor_kwargs={"job": job, "shards": list(shards), "on_gpu": on_gpu},
-            batch_size=1,
-            batch_format="pyarrow",
-            compute=data.ActorPoolStrategy(min_size=1, max_size=min(most, len(shards))),
-            **({"num_gpus": 1} if on_gpu else {"num_cpus": 1}),
-        )
-        counts: dict[int, Count] = {}
-        tell.begin()
-        with _plain_errors():
-            for row in dataset.iter_rows():
-                for text in row["warnings"]:
-                    tell.warn(text)
-                if row["failure"] is not None:
-                    raise pickle.loads(row["failure"])
-                counts[row["number"]] = Count(**row["count"])
-                tell.add(row["count"]["rows"])
+    most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    context = data.DataContext.get_current()
+    context.enable_progress_bars = False
+    on_gpu = str(job.options.get("device", "")).startswith("cuda")
+    dataset = data.from_items(
+        [{"position": position} for position in range(len(shards))],
+        override_num_blocks=min(len(shards), _MOST_BLOCKS),
+    ).map_batches(
+        _Actor,
+        fn_constructor_kwargs={"job": job, "shards": list(shards), "on_gpu": on_gpu},
+        batch_size=1,
+        batch_format="pyarrow",
+        compute=data.ActorPoolStrategy(min_size=1, max_size=min(most, len(shards))),
+        **({"num_gpus": 1} if on_gpu else {"num_cpus": 1}),
+    )
+    counts: dict[int, Count] = {}
+    tell.begin()
+    with _plain_errors():
+        for row in dataset.iter_rows():
+            for text in row["warnings"]:
+                tell.warn(text)
+            if row["failure"] is not None:
+                raise pickle.loads(row["failure"])
+            counts[row["number"]] = Count(**row["count"])
+            tell.add(row["count"]["rows"])
     return counts
 
 
@@ -134,8 +129,17 @@ class _Actor:
 
 
 @contextmanager
-def _connected(address: str) -> Iterator[Any]:
-    """Ray, connected to a cluster; a connection that was there before is used and kept."""
+def connected(address: str) -> Iterator[Any]:
+    """Ray, connected to a cluster; a connection that was there before is used and kept.
+
+    Args:
+        address: of the cluster, as `ray.init` takes it; `"auto"` for the one of this machine,
+            `"local"` to start one here.
+
+    Raises:
+        MissingExtraError: if Ray is not installed.
+        ScoringError: if the cluster cannot be reached.
+    """
     ray = require("ray", "ray")
     ours = not ray.is_initialized()
     if ours:

@@ -5,21 +5,35 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as parquet
-
 from laconic.data.columns import choose_columns
 from laconic.data.messages import name_all
-from laconic.errors import DataError, LaconicWarning, OutputError, ScoringError
+from laconic.devices import resolve_device
+from laconic.errors import (
+    DataError,
+    LaconicWarning,
+    ModelError,
+    OutputError,
+    ScoringError,
+    require,
+)
+from laconic.export import is_export
 from laconic.score.manifest import fingerprint_model, make_manifest, settle, write_json
-from laconic.score.parts import BAD, SUMMARY, Count, claim, finished
+from laconic.score.parts import BAD, SUMMARY, Count, claim, clear, finished
 from laconic.score.pool import run_pool
-from laconic.score.ray_pool import run_ray
-from laconic.score.shards import Input, cut_shards, find_inputs
+from laconic.score.predictor import Predictor
+from laconic.score.ray_pool import connected, run_ray
+from laconic.score.shards import (
+    Input,
+    check_columns,
+    cut_shards,
+    find_inputs,
+    read_beginning,
+)
 from laconic.score.worker import SOURCE, Job
 
 __all__ = ["Progress", "Summary", "score"]
@@ -115,6 +129,7 @@ def score(
 
     Raises:
         DataError: if an input cannot be read or lacks a column.
+        ModelError: if the model cannot be read, is an export, or cannot do what is asked.
         OutputError: if the folder cannot be written to or holds something else.
         ScoringError: if another run was begun in `out`, or workers die again and again.
 
@@ -139,25 +154,27 @@ def score(
         "long": long,
     }
     machine = {"batch_tokens": batch_tokens, "device": device}
-    with claim(out, overwrite=overwrite):
-        manifest = make_manifest(
-            _version(),
-            fingerprint_model(str(model)),
-            decisive | {"shard_rows": shard_rows},
-            files,
-        )
-        settle(out, manifest)
-        # Absolute, since the processes of a cluster stand elsewhere.
-        job = Job(_locate(model), str(out.absolute()), manifest["fingerprint"], decisive | machine)
-        shards = cut_shards(files, shard_rows)
-        counts = finished(out, shards, job.run)
+    _check_model(model, decisive | machine, ray)
+    manifest = make_manifest(
+        _version(), fingerprint_model(str(model)), decisive | {"shard_rows": shard_rows}, files
+    )
+    # Absolute, since the processes of a cluster stand elsewhere.
+    job = Job(_locate(model), str(out.absolute()), manifest["fingerprint"], decisive | machine)
+    shards = cut_shards(files, shard_rows)
+    with claim(out):
+        counts = {} if overwrite else finished(out, shards, job.run)
+        left = [shard for shard in shards if shard.number not in counts]
         resumed = sum(count.rows for count in counts.values())
         tell = _Teller(sum(shard.rows for shard in shards), resumed, progress)
-        left = [shard for shard in shards if shard.number not in counts]
-        if ray is None:
-            counts |= run_pool(job, left, workers, tell)
-        else:
-            counts |= run_ray(job, left, ray, workers, tell)
+        with nullcontext() if ray is None or not left else connected(ray) as cluster:
+            # Only here, where nothing is left that could refuse the new run.
+            if overwrite:
+                clear(out)
+            settle(out, manifest)
+            if cluster is None:
+                counts |= run_pool(job, left, workers, tell)
+            else:
+                counts |= run_ray(job, left, cluster, workers, tell)
         total = sum(counts.values(), Count())
         _warn_at_the_end(total, out)
         summary = Summary(
@@ -178,6 +195,23 @@ def _locate(model: str | Path) -> str:
     return str(Path(model).absolute()) if Path(model).is_dir() else str(model)
 
 
+def _check_model(model: str | Path, options: dict[str, Any], ray: str | None) -> None:
+    """Load the model as workers will, so that what they would refuse is refused before any harm."""
+    if is_export(model):
+        raise ModelError(
+            f"score runs models of torch, and {model} is an export; score with the model that it "
+            "was made from, or label with laconic predict, which runs exports"
+        )
+    if ray is None:
+        resolve_device(options["device"])
+    else:
+        # The devices are those of the cluster's nodes.
+        require("ray.data", "ray")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LaconicWarning)  # the workers' to say
+        Predictor(str(model), **(options | {"device": "cpu"}))
+
+
 def _check_places(files: Sequence[Input], out: Path) -> None:
     place = out.absolute()
     inside = [file.path for file in files if place in Path(file.path).parents]
@@ -194,18 +228,18 @@ def _choose(
 ) -> dict[str, Any]:
     """The columns in use, as options of `Predictor`; guesses are made on the first file."""
     first = next(file for file in files if file.rows)
-    with parquet.ParquetFile(first.path) as file:
-        schema = file.schema_arrow
-        batch = next(file.iter_batches(batch_size=_LOOKED_AT, use_threads=False))
-    beginning = pa.Table.from_batches([batch], schema)
     chosen = choose_columns(
-        beginning, first.path, text_column=text, text_pair_column=pair, labels="ignore"
+        read_beginning(first, _LOOKED_AT),
+        first.path,
+        text_column=text,
+        text_pair_column=pair,
+        labels="ignore",
     )
-    missing = [name for name in ids if name not in schema.names]
+    missing = [name for name in ids if name not in first.columns]
     if missing:
         raise DataError(
             f"{first.path} has no column {name_all(missing)} to keep; its columns are "
-            f"{name_all(schema.names)}"
+            f"{name_all(first.columns)}"
         )
     added = [name for name in ids if name in SOURCE]
     if added or len(set(ids)) < len(ids):
@@ -213,6 +247,10 @@ def _choose(
             f"the columns to keep must differ from each other and from {name_all(SOURCE)}, which "
             f"are added; got {name_all(ids)}"
         )
+    used = [name for name in (chosen.text, chosen.pair, *ids) if name is not None]
+    for file in files:
+        if file.rows:
+            check_columns(file.path, file.columns, used)
     return {
         "text_column": chosen.text,
         "pair_column": chosen.pair,

@@ -7,6 +7,7 @@ chunks in every run, and so gets the same figures to the last bit on the same ma
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import os
@@ -20,7 +21,15 @@ import pyarrow.parquet as parquet
 from laconic.data.messages import name_all
 from laconic.errors import DataError
 
-__all__ = ["Input", "Shard", "cut_shards", "find_inputs", "read_chunks"]
+__all__ = [
+    "Input",
+    "Shard",
+    "check_columns",
+    "cut_shards",
+    "find_inputs",
+    "read_beginning",
+    "read_chunks",
+]
 
 # A chunk is what the model sees at once: enough documents to sort by length, within a limit for
 # those that are very long.
@@ -39,6 +48,7 @@ class Input:
         rows: how many it holds.
         bytes: its size.
         footer: SHA-256 of its footer, which holds the sizes and statistics of all its columns.
+        columns: their names.
     """
 
     path: str
@@ -46,6 +56,7 @@ class Input:
     rows: int
     bytes: int
     footer: str
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -61,10 +72,12 @@ class Shard:
 def find_inputs(patterns: Sequence[str]) -> list[Input]:
     """Find the files that paths, folders and patterns such as `in/*.parquet` name, by name.
 
-    Names that begin with a dot or an underscore are passed over, as other readers do.
+    Names that begin with a dot or an underscore are passed over, as other readers do. A folder
+    among what is found stands for its files, as Spark writes folders such as `b.parquet`.
 
     Raises:
-        DataError: if a pattern names nothing, or a file is not a whole Parquet file.
+        DataError: if a pattern names nothing, a folder `*.parquet` holds no such file, or a file is
+            not a whole Parquet file.
     """
     paths: set[str] = set()
     for pattern in patterns:
@@ -83,11 +96,18 @@ def find_inputs(patterns: Sequence[str]) -> list[Input]:
 def _expand(pattern: str) -> list[str]:
     if os.path.isdir(pattern):
         pattern = os.path.join(glob.escape(pattern), "*.parquet")
-    return [
-        path
-        for path in glob.glob(pattern, recursive=True)
-        if os.path.isfile(path) and not os.path.basename(path).startswith(("_", "."))
-    ]
+    found: list[str] = []
+    for path in glob.glob(pattern, recursive=True):
+        if os.path.basename(path).startswith(("_", ".")):
+            continue
+        inside = _expand(path) if os.path.isdir(path) else [path]
+        if not inside and path.endswith(".parquet"):
+            raise DataError(
+                f"{path} is a folder without .parquet files of its own, and its rows would be left "
+                "out; name the files below it with a pattern, or move it away"
+            )
+        found += inside
+    return found
 
 
 def _look_at(path: str, name: str) -> Input:
@@ -98,19 +118,45 @@ def _look_at(path: str, name: str) -> Input:
             length = int.from_bytes(file.read(4), "little")
             file.seek(max(0, size - 8 - length))
             footer = hashlib.sha256(file.read()).hexdigest()
-        rows = parquet.read_metadata(path).num_rows
+        metadata = parquet.read_metadata(path)
+        columns = tuple(metadata.schema.to_arrow_schema().names)
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"{path} is not a whole Parquet file: {error}; make it anew, or leave it out"
         ) from error
-    return Input(path, name, rows, size, footer)
+    return Input(path, name, metadata.num_rows, size, footer, columns)
+
+
+def check_columns(path: str, there: Sequence[str], needed: Sequence[str]) -> None:
+    """Make sure that a file has the columns that are read.
+
+    Raises:
+        DataError: if it lacks one.
+    """
+    missing = [name for name in needed if name not in there]
+    if missing:
+        raise DataError(
+            f"every input must have the columns {name_all(needed)}, and {path} has no "
+            f"{name_all(missing)}"
+        )
+
+
+def read_beginning(file: Input, rows: int) -> pa.Table:
+    """The first rows of a file, at most so many.
+
+    Raises:
+        DataError: if they cannot be read.
+    """
+    with _readable(file.path), parquet.ParquetFile(file.path) as source:
+        batch = next(source.iter_batches(batch_size=rows, use_threads=False))
+        return pa.Table.from_batches([batch], source.schema_arrow)
 
 
 def cut_shards(inputs: Sequence[Input], rows: int) -> list[Shard]:
     """Cut every file into shards of at most so many rows.
 
     Example:
-        >>> file = Input("in/a.parquet", "a.parquet", rows=5, bytes=0, footer="")
+        >>> file = Input("in/a.parquet", "a.parquet", rows=5, bytes=0, footer="", columns=("text",))
         >>> [(shard.number, shard.first, shard.rows) for shard in cut_shards([file], 2)]
         [(0, 0, 2), (1, 2, 2), (2, 4, 1)]
     """
@@ -128,10 +174,9 @@ def read_chunks(shard: Shard, columns: Sequence[str]) -> Iterator[pa.Table]:
     Raises:
         DataError: if a column is not there, or the file cannot be read or has fewer rows now.
     """
-    path = shard.input.path
     gathered: list[pa.RecordBatch] = []
     total = 0
-    try:
+    with _readable(shard.input.path):
         for batch in _read_batches(shard, columns):
             total += batch.num_rows
             gathered.append(batch)
@@ -139,26 +184,28 @@ def read_chunks(shard: Shard, columns: Sequence[str]) -> Iterator[pa.Table]:
             if rows >= _ROWS or sum(part.nbytes for part in gathered) >= _BYTES:
                 yield pa.Table.from_batches(gathered)
                 gathered = []
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read: {error}; make it anew, or leave it out") from error
     if gathered:
         yield pa.Table.from_batches(gathered)
     if total != shard.rows:
         raise DataError(
-            f"{path} had {shard.input.rows:,} rows when the run began and has fewer now; do not "
-            "change inputs while they are scored"
+            f"{shard.input.path} had {shard.input.rows:,} rows when the run began and has fewer "
+            "now; do not change inputs while they are scored"
         )
+
+
+@contextlib.contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """What pyarrow says of a file that is damaged, as an error of the data."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read: {error}; make it anew, or leave it out") from error
 
 
 def _read_batches(shard: Shard, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     # Without buffering ahead, a row group is never in memory as a whole.
     with parquet.ParquetFile(shard.input.path, pre_buffer=False, buffer_size=1 << 20) as file:
-        missing = [name for name in columns if name not in file.schema_arrow.names]
-        if missing:
-            raise DataError(
-                f"every input must have the columns {name_all(columns)}, and {shard.input.path} "
-                f"has no {name_all(missing)}"
-            )
+        check_columns(shard.input.path, file.schema_arrow.names, columns)
         groups, place = [], 0
         skip = shard.first
         for number in range(file.num_row_groups):

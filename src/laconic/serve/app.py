@@ -161,7 +161,12 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         documents = body.documents()
         left = body.truncation_direction.lower() == "left"
         work = service.logits(documents, truncate=body.truncate, left=left, budget=body.budget)
-        answer = await _unless_gone(request, work)
+        try:
+            answer = await _unless_gone(request, work)
+        except asyncio.CancelledError:
+            # Not a client that hung up, but an end that does not wait.
+            service.cut_off += len(documents)
+            raise Unhealthy("the server went down before the answer was ready") from None
         if answer is None:
             service.metrics.failures.labels("dropped").inc()
             return Response(status_code=_GONE)

@@ -8,16 +8,20 @@ most 99, each a plan of a few numbers, and all of them run with the same weights
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 
 from laconic.classifier import Classifier
 from laconic.encoding import EncodedDocuments
-from laconic.errors import ModelError, PlanError
+from laconic.errors import PlanError
 from laconic.export import made_up_texts
+from laconic.reduction import has_share
 from laconic.training.budget import reachable_budgets, spread
 
 __all__ = ["Budgets"]
+
+logger = logging.getLogger(__name__)
 
 _TEXTS = 16  # that are made up
 _COUNTED = 64  # of given ones
@@ -35,7 +39,7 @@ class Budgets:
     Attributes:
         range: the least and the most that can be asked for; None before `prepare`, and where the
             model has one budget only.
-        refusal: why there is none, in half a sentence.
+        refusal: why there is none, in half a sentence of the server's own: anybody may read it.
     """
 
     def __init__(self, classifier: Classifier, documents: EncodedDocuments | None = None) -> None:
@@ -51,14 +55,24 @@ class Budgets:
     def prepare(self) -> None:
         """Count which budgets the model reaches."""
         classifier = self._classifier
+        if classifier.model is None:
+            self.refusal = "the server runs an export, which has one budget"
+            return
+        plan = classifier.plan
+        if not has_share(plan) and not plan.is_adjustable:
+            self.refusal = f"the plan {plan.name!r} has no share that could be set"
+            return
+        model = classifier.torch_model()
         try:
-            model = classifier.torch_model()
             if self._documents is None:
                 texts = made_up_texts(classifier.tokenizer, classifier.limit, _TEXTS)
                 self._documents = classifier.encode(texts, tell=False)
             ends = reachable_budgets(model, self._documents, classifier.batch_tokens)
-        except (ModelError, PlanError) as error:
-            self.refusal = str(error)
+        except PlanError as error:
+            logger.info("budgets cannot be set: %s", error)
+            self.refusal = (
+                f"the plan {plan.name!r} cannot be counted against a run without any removal"
+            )
             return
         least, most = math.ceil(ends[0] * 100) / 100, math.floor(ends[1] * 100) / 100
         least, most = max(least, 0.01), min(most, 0.99)

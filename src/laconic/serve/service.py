@@ -100,6 +100,9 @@ class Service:
         classifier: a trained one.
         limits: what it takes.
         budgets: those that requests may ask for; None for what it reaches on made-up texts.
+
+    Attributes:
+        cut_off: documents of requests that the end of the server left without an answer.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class Service:
         self.metrics = Metrics()
         self.ready = False
         self.trouble = "the model is not ready"
+        self.cut_off = 0
         self._under_way = 0
         # A tokenizer is not safe to share between threads, and one keeps a model busy.
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="laconic-tokenizer")
@@ -139,8 +143,14 @@ class Service:
                 await asyncio.gather(*map(asyncio.wrap_future, futures))
             await asyncio.get_running_loop().run_in_executor(self._planning, self.budgets.prepare)
         except Exception as error:
-            self.trouble = f"the model failed on its first batch: {error}"
-            warnings.warn(f"{self.trouble}; no request will be answered", LaconicWarning, 2)
+            # Anybody may ask for the health; what the exception says is for the log.
+            self.trouble = "the model failed on its first batch; the server's log says why"
+            warnings.warn(
+                f"the model failed on its first batch ({type(error).__name__}: {error}); no "
+                "request will be answered",
+                LaconicWarning,
+                stacklevel=2,
+            )
         else:
             self.ready = True
 
@@ -229,6 +239,8 @@ class Service:
         encoded = await loop.run_in_executor(self._tokenizing, self._encode, documents)
         tokenized = time.monotonic() - begun
         self._check_lengths(encoded, truncate, left)
+        for size in encoded.sizes.tolist():
+            self.metrics.lengths.observe(size)
         futures = self._submit(encoded, classifier)
         try:
             done: list[Done] = await asyncio.gather(*map(asyncio.wrap_future, futures))
@@ -291,13 +303,10 @@ class Service:
     # ---- the model -----------------------------------------------------------------------------
 
     def _submit(self, encoded: EncodedDocuments, classifier: Classifier) -> list[Future[Done]]:
-        sizes = encoded.sizes.tolist()
-        for size in sizes:
-            self.metrics.lengths.observe(size)
         return self._batcher.submit(
             [
                 (_Work(classifier, encoded.select(np.array([i]))), size)
-                for i, size in enumerate(sizes)
+                for i, size in enumerate(encoded.sizes.tolist())
             ]
         )
 
@@ -307,6 +316,8 @@ class Service:
         return items[0].classifier.forward(encoded).logits
 
     def _observe(self, documents: int, tokens: int) -> None:
+        if not self.ready:  # the batches that warm it up are nobody's traffic
+            return
         self.metrics.batch_documents.observe(documents)
         self.metrics.batch_tokens.observe(tokens)
 

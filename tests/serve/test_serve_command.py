@@ -1,0 +1,56 @@
+"""`laconic serve` up to the socket: how the model is to be run, and what is said at the end."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import laconic.serve.app
+import laconic.serve.run
+from commands import run_command
+from serving import save_trained
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = save_trained(tmp_path_factory.mktemp("command"), "topk")
+    config = json.loads((folder / "config.json").read_text())
+    config["execution"] = {"batch_tokens": 8192, "threads": 3, "precision": "float32"}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture
+def serve(model, monkeypatch):
+    """Run the command with options, without serving; gives what it said and its service."""
+    found = []
+    monkeypatch.setattr("torch.set_num_threads", lambda count: None)
+    monkeypatch.setattr(
+        laconic.serve.app, "make_app", lambda service, **more: found.append(service) or more
+    )
+
+    def run(*options, cut_off: int = 0):
+        def end(*_, **__) -> None:
+            found[-1].cut_off = cut_off
+
+        monkeypatch.setattr(laconic.serve.run, "serve_app", end)
+        result = run_command("serve", model, "--port", 0, "--device", "cpu", *options)
+        assert result.exit_code == 0, result.stderr
+        return result.stderr, found[-1]
+
+    return run
+
+
+def test_the_model_s_own_numbers_hold_unless_others_are_given(serve):
+    said, service = serve()
+    assert said == "laconic: stopped; all accepted requests were answered\n"
+    assert (service.classifier.batch_tokens, service.classifier.execution.threads) == (8192, 3)
+    _, service = serve("--threads", 1, "--batch-tokens", 512)
+    assert (service.classifier.batch_tokens, service.classifier.execution.threads) == (512, 1)
+
+
+def test_what_got_no_answer_is_said(serve):
+    said, _ = serve(cut_off=2)
+    wanted = "laconic: warning: stopped without waiting; 2 accepted documents got no answer\n"
+    assert said == wanted
