@@ -55,3 +55,17 @@ def write(tmp_path):
         return folder / name
 
     return save
+
+
+@pytest.fixture
+def damage():
+    """Overwrite the first page of a row group's texts; the footer stays as it is."""
+
+    def spoil(path: Path, group: int) -> None:
+        column = parquet.read_metadata(path).row_group(group).column(1)
+        place = column.dictionary_page_offset or column.data_page_offset
+        with path.open("r+b") as file:
+            file.seek(place)
+            file.write(b"\xff" * 20)
+
+    return spoil

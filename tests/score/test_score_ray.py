@@ -73,18 +73,19 @@ def test_a_node_that_is_killed_costs_no_row(model, write, tmp_path, cluster):
     assert again.resumed == 1500 - 3 * SHARD_ROWS and same(here, there)
 
 
-def test_errors_of_an_actor_are_those_of_laconic(model, write, tmp_path, cluster):
-    path = write("a.parquet", 5)
-    table = parquet.read_table(path).rename_columns(["label", "text"])
-    parquet.write_table(table, path)
-    with pytest.raises(DataError, match="rename it in the input"):
-        score(
-            model, path, tmp_path / "out", id_columns=["label"], device="cpu", ray=cluster.address
-        )
+def test_errors_of_an_actor_are_those_of_laconic(model, write, damage, tmp_path, cluster):
+    path = write("a.parquet", 210)
+    damage(path, 29)
+    with pytest.raises(DataError, match=r"a\.parquet cannot be read"):
+        score(model, path, tmp_path / "out", device="cpu", ray=cluster.address)
 
 
 def test_a_cluster_that_is_not_there(model, write, tmp_path):
     pytest.importorskip("ray")
     path = write("a.parquet", 5)
+    out = tmp_path / "out"
+    score(model, path, out, device="cpu", workers=1)
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
     with pytest.raises(ScoringError, match="cannot be reached"):
-        score(model, path, tmp_path / "out", device="cpu", ray="auto")
+        score(model, path, out, device="cpu", ray="auto", overwrite=True)
+    assert before == {file.name: file.read_bytes() for file in out.iterdir()}

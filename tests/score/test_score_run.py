@@ -181,16 +181,7 @@ def test_a_worker_that_dies_again_and_again_is_an_error(model, write, tmp_path):
             )
 
 
-def damage(path: Path, group: int) -> None:
-    """Overwrite the first page of a row group's texts; the footer stays as it is."""
-    column = parquet.read_metadata(path).row_group(group).column(1)
-    place = column.dictionary_page_offset or column.data_page_offset
-    with path.open("r+b") as file:
-        file.seek(place)
-        file.write(b"\xff" * 20)
-
-
-def test_errors_of_a_worker_reach_the_caller(model, write, tmp_path):
+def test_errors_of_a_worker_reach_the_caller(model, write, damage, tmp_path):
     path = write("a.parquet", 210)
     damage(path, 29)
     with pytest.raises(DataError, match=r"a\.parquet cannot be read"):
@@ -198,7 +189,7 @@ def test_errors_of_a_worker_reach_the_caller(model, write, tmp_path):
 
 
 def test_nothing_is_removed_for_a_run_that_cannot_begin(
-    model, regression, write, tmp_path, monkeypatch
+    model, regression, write, damage, tmp_path, monkeypatch
 ):
     path = write("a.parquet", 12)
     out = tmp_path / "out"
