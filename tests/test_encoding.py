@@ -76,7 +76,7 @@ def test_windows_share_half_of_their_room_at_most(limit):
 
 
 def test_pairs_are_shortened_as_the_tokenizer_does_it():
-    options = {"truncation": "longest_first", "max_length": 12, "return_token_type_ids": True}
+    options = {"truncation": "longest_first", "max_length": 12}
     expected = TOKENIZER(text(20), text(3), **options)
     encoded = encode(TOKENIZER, [text(20)], [text(3)], max_length=12)
     assert encoded.windows[0].tolist() == expected["input_ids"]

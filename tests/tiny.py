@@ -141,4 +141,5 @@ def tiny_tokenizer(words: Sequence[str], *, pieces: bool = False) -> PreTrainedT
         special_tokens=[("[CLS]", 1), ("[SEP]", 2)],
     )
     names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "cls", "sep", "unk")}
-    return PreTrainedTokenizerFast(tokenizer_object=backend, **names)
+    inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    return PreTrainedTokenizerFast(tokenizer_object=backend, model_input_names=inputs, **names)

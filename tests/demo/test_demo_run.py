@@ -20,7 +20,7 @@ from words import labelled, save_encoder
 def test_quality_is_judged_on_all_and_only_the_table_is_printed(tmp_path, monkeypatch, capsys):
     train, heldout = labelled(30), labelled(12, seed=1)
     corpus = DemoCorpus(*train, ["x"] * 30, *heldout, ["x"] * 12)
-    encoder = str(save_encoder(tmp_path / "encoder"))
+    encoder = str(save_encoder(tmp_path / "encoder", max_position_embeddings=128))
     monkeypatch.setattr(run, "demo_encoder", lambda: encoder)
     monkeypatch.setattr(run, "build_corpus", lambda **_: corpus)
     monkeypatch.setattr(run, "_SETTINGS", TrainingSettings(epochs=1, batch_tokens=128))

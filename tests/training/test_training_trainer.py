@@ -44,7 +44,7 @@ def same_weights(one, other):
     ("method", "dense_share", "epochs", "least"),
     [
         ("dense", 0, 12, 0.8),
-        ("focus-pf", 0, 12, 0.8),
+        ("focus-pf", 0, 16, 0.8),
         ("focus-pf", 0.5, 20, 0.8),
         ("focus-pfc", 0, 12, 0.5),
         ("focus-pfc", 0.5, 20, 0.5),
