@@ -51,9 +51,8 @@ class KeySet:
 
     @property
     def sizes(self) -> list[int]:
-        """The same as numbers; in a graph, which cannot hold those of hidden keys, the places."""
-        hidden = self.in_place and not self.layout.symbolic
-        return self.most.tolist() if hidden else self.layout.sizes
+        """The same as numbers."""
+        return self.most.tolist() if self.in_place else self.layout.sizes
 
     @classmethod
     def hidden(cls, mask: Tensor, layout: Layout) -> KeySet:
