@@ -81,7 +81,8 @@ def seen_pairs(
         rows = queries.clamp(min=0)[:, None, :, None]
         columns = keys.clamp(min=0).permute(0, 2, 1)[:, :, None, :]
         pattern = connections.sees(rows, columns)
-        if bool((queries < 0).any()):
+        # A graph that is exported cannot branch on numbers, and its row is never padded.
+        if not torch.compiler.is_exporting() and bool((queries < 0).any()):
             # No row of a softmax is empty.
             pattern = pattern | (queries < 0)[:, None, :, None]
         seen = pattern if seen is None else seen & pattern

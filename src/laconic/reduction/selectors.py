@@ -229,7 +229,9 @@ class LengthDrop(Ratio):
     def losers(self, candidates: Candidates) -> Tensor:
         """The tokens that go, `(tokens, heads or 1)` bool."""
         counts = candidates.counts
-        stay = (counts.double() * self.keep - 1e-9).ceil().long()
+        # A tensor, since exporters write a Python number as a float of 32 bits.
+        share = torch.as_tensor(self.keep, dtype=torch.float64, device=counts.device)
+        stay = (counts.double() * share - 1e-9).ceil().long()
         return mark_lowest(candidates, counts - stay)
 
 
