@@ -65,7 +65,8 @@ def agrees(folder, plan: Plan, **fields) -> Classifier:
         # Counted in the graph itself: tokens that the model removed are gone from it too.
         assert found.multiply_adds == wanted.multiply_adds
         assert found.encoder_multiply_adds == wanted.encoder_multiply_adds
-    if not plan.is_dense:
+    # A pattern masks pairs, and takes no token away.
+    if not plan.is_dense and not all(step.act.connects for step in plan.steps):
         assert found.encoder_multiply_adds < dense_cost(torch_model, encoded, len(texts) - 1)
     return onnx_model
 
