@@ -167,6 +167,17 @@ class _KillAfter(TrainerCallback):
         self.left -= 1
 
 
+def _watch(monkeypatch, kill):
+    """Let every trainer that is made from now on be killed by it."""
+    original = LaconicTrainer.__init__
+
+    def with_kill(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        self.add_callback(kill)
+
+    monkeypatch.setattr(LaconicTrainer, "__init__", with_kill)
+
+
 # A run under a plan has a dense stage first, and some a soft one then: the kill comes in each.
 @pytest.mark.parametrize(
     ("method", "share"),
@@ -186,13 +197,7 @@ def test_a_killed_run_goes_on_where_it_was(encoder, tmp_path, monkeypatch, metho
     whole = trained(encoder, method, settings)
     steps = whole.training["steps"]
     kill = _KillAfter(int(steps * share) + 1)
-    original = LaconicTrainer.__init__
-
-    def with_kill(self, *args, **kwargs):
-        original(self, *args, **kwargs)
-        self.add_callback(kill)
-
-    monkeypatch.setattr(LaconicTrainer, "__init__", with_kill)
+    _watch(monkeypatch, kill)
     with pytest.raises(_Killed):
         trained(encoder, method, settings, out=tmp_path)
     kill.left = -1
@@ -223,13 +228,7 @@ def test_a_killed_run_is_as_patient_as_one_that_was_not(encoder, tmp_path, monke
     whole = trained(encoder, settings=STOPPING)
     # In the last epoch, when one evaluation was in vain already.
     kill = _KillAfter(whole.training["steps"] - 1)
-    original = LaconicTrainer.__init__
-
-    def with_kill(self, *args, **kwargs):
-        original(self, *args, **kwargs)
-        self.add_callback(kill)
-
-    monkeypatch.setattr(LaconicTrainer, "__init__", with_kill)
+    _watch(monkeypatch, kill)
     with pytest.raises(_Killed):
         trained(encoder, settings=STOPPING, out=tmp_path)
     kill.left = -1
