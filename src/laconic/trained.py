@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from laconic.data import Documents, LabelSpace
 from laconic.data.documents import check_lists
@@ -25,7 +24,7 @@ from laconic.encoding import EncodedDocuments, encode
 from laconic.errors import LaconicWarning, ModelError
 from laconic.inference import Forward, Runner, TorchRunner
 from laconic.machine import describe_machine
-from laconic.metrics import labels_from_logits
+from laconic.metrics import labels_from_logits, scores_from_logits
 from laconic.model import Execution, LaconicConfig, LaconicForSequenceClassification
 from laconic.reduction import Plan
 from laconic.speed import Speed
@@ -247,9 +246,7 @@ class TrainedModel:
         problem = self._problem()
         if problem == "regression":
             raise ModelError("a regression model has no probabilities; use predict")
-        values = torch.from_numpy(logits)
-        several = problem == "multi_label_classification"
-        return (values.sigmoid() if several else values.softmax(-1)).numpy()
+        return scores_from_logits(logits, problem)
 
     def decide(self, logits: np.ndarray) -> list[str] | list[list[str]] | list[float]:
         """Labels from logits `(documents, labels)`."""

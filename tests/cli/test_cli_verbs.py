@@ -159,6 +159,15 @@ def test_other_problems(run, encoder, tmp_path, labels, problem_type, columns):
     else:
         assert all(len(row["label"]) == len(row["score"]) for row in found)
     assert run("evaluate", out, data).exit_code == 0
+    # The model says what a cell of the training documents holds.
+    compared = run(
+        *("bench", data, "--train", data, "--models", out, "--contenders", "tfidf", "--no-memory"),
+        *("--rounds", 1, "--latency-documents", 1, "--cache", tmp_path / "cache"),
+    )
+    if problem_type == "regression":
+        assert compared.exit_code == 1 and "these labels are numbers" in compared.stderr
+    else:
+        assert compared.exit_code == 0, compared.stderr
 
 
 def test_evaluate_counts_labels_that_training_never_saw(run, model, tmp_path):

@@ -118,3 +118,20 @@ def test_the_lowest_of_columns_are_those_of_segments(rows, counts):
     packed, one = Layout.from_lengths([len(rows)]), OneDocument(len(rows))
     assert torch.equal(one.lowest(values, wanted), packed.lowest(values, wanted))
     assert torch.equal(one.sorted(values), packed.sorted(values))
+
+
+@given(SEGMENTS)
+def test_ranks_count_from_the_highest(segments):
+    values, layout = flat(segments)
+    expected = []
+    for part in segments:
+        order = sorted(range(len(part)), key=lambda place: (-part[place], place))
+        expected += [order.index(place) for place in range(len(part))]
+    assert layout.ranks(values).tolist() == expected
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=12))
+def test_ranks_of_one_document_are_those_of_a_packed_one(row):
+    values = torch.tensor(row, dtype=torch.float32)
+    packed = Layout.from_lengths([len(row)])
+    assert torch.equal(OneDocument(len(row)).ranks(values), packed.ranks(values))

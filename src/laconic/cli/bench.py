@@ -115,7 +115,7 @@ def bench(
     same documents, and kept for the next time.
     """
     from laconic import bench as room
-    from laconic.cli.competitors import further_seeds, gather
+    from laconic.cli.competitors import further_seeds, gather, load_trained
 
     if threads is not None:
         import torch
@@ -127,11 +127,13 @@ def bench(
     _check_usage(ctx, wanted)
     for out in (report, plots):
         _check_place(out)
-    training = None
+    # Loaded first: they say whether a cell holds one label, several, or a number.
+    trained, training = load_trained(ctx.params, models or []), None
     if train is not None:
-        training = read(ctx, train, labels="required", problem_type=problem_type)
+        problem = problem_type or trained.problem_type
+        training = read(ctx, train, labels="required", problem_type=problem)
         say(f"training documents: {describe(training)}")
-    found = gather(ctx.params, models or [], wanted, training, say)
+    found = gather(ctx.params, trained, wanted, training, say)
     documents = read_single_texts(
         ctx, data, labels="optional", problem_type=found.space.problem_type
     )

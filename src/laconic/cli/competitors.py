@@ -21,7 +21,47 @@ from laconic.metrics import evaluate_logits
 from laconic.reduction import presets
 from laconic.training import TrainingSettings
 
-__all__ = ["Field", "further_seeds", "gather"]
+__all__ = ["Field", "Trained", "further_seeds", "gather", "load_trained"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The models that are given, before anything is read or made.
+
+    Attributes:
+        sources: what `Classifier.from_pretrained` takes for each.
+        names: as the tables show them.
+        classifiers: the models.
+    """
+
+    sources: list[dict[str, Any]]
+    names: list[str]
+    classifiers: list[Classifier]
+
+    @property
+    def problem_type(self) -> str | None:
+        """What the models are for; None if there is none."""
+        return self.classifiers[0].label_space.problem_type if self.classifiers else None
+
+    @property
+    def dense(self) -> str | None:
+        """The first dense one, of which others can be made; an export holds no model of torch."""
+        for source, classifier in zip(self.sources, self.classifiers, strict=True):
+            if classifier.plan.is_dense and classifier.model is not None:
+                return source["source"]
+        return None
+
+    def contenders(self) -> list[PackedContender]:
+        """Each as it takes part."""
+        found = []
+        for source, name, classifier in zip(
+            self.sources, self.names, self.classifiers, strict=True
+        ):
+            contender = PackedContender(classifier, name, source=source)
+            contender.about = f"the model {name}: {classifier.plan.name}, packed"
+            contender.training_seconds = _training_seconds(Path(source["source"]))
+            found.append(contender)
+        return found
 
 
 @dataclass
@@ -40,67 +80,66 @@ class Field:
         return self.models.get(baseline, baseline)
 
 
+def load_trained(values: Mapping[str, Any], models: Sequence[str]) -> Trained:
+    """Load the models that are given.
+
+    Args:
+        values: the command's options.
+        models: directories and Hub names.
+
+    Raises:
+        ModelError: if the models tell different labels apart.
+    """
+    sources = [{"source": model} | loading_options(values) for model in models]
+    classifiers = [Classifier.from_pretrained(**source) for source in sources]
+    names = _names(models)
+    _check_labels(names, classifiers)
+    return Trained(sources, names, classifiers)
+
+
 def gather(
     values: Mapping[str, Any],
-    models: Sequence[str],
+    models: Trained,
     wanted: Sequence[str],
     training: Documents | None,
     tell: Callable[[str], None],
 ) -> Field:
-    """Load the models, and make the contenders, training what has to be trained.
+    """Bring the models together with the contenders, training what has to be trained.
 
     Args:
         values: the command's options.
-        models: directories and Hub names of trained models.
+        models: those that are given.
         wanted: names of contenders.
         training: what to train on, or None.
         tell: writes a line for the user.
 
     Raises:
-        ModelError: if the models tell different labels apart.
         DataError: for a contender that does not exist, or nothing that could tell the labels.
     """
-    options = loading_options(values)
-    sources = [{"source": model} | options for model in models]
-    classifiers = [Classifier.from_pretrained(**source) for source in sources]
-    names = _names(models)
-    _check_labels(names, classifiers)
-    if not classifiers and training is None:
+    if models.classifiers:
+        space = models.classifiers[0].label_space
+    elif training is not None:
+        problem = values["problem_type"]
+        space = LabelSpace.infer(training.labels, problem and str(problem))
+    else:
         raise DataError(
             "nothing tells the labels; name a trained model with --models or documents with --train"
         )
-    space = (
-        classifiers[0].label_space
-        if classifiers
-        else LabelSpace.infer(
-            training.labels, values["problem_type"] and str(values["problem_type"])
-        )
-    )
-    # An export holds no model of torch that others could be made from.
-    dense = [
-        model
-        for model, classifier in zip(models, classifiers, strict=True)
-        if classifier.plan.is_dense and classifier.model is not None
-    ]
     shop = Workshop(
         space=space,
         train=training,
         encoder=_encoder(values["encoder"], training, tell),
-        dense=dense[0] if dense else None,
+        dense=models.dense,
         settings=TrainingSettings(
             epochs=values["epochs"], learning_rate=values["learning_rate"], seed=values["seed"]
         ),
-        options=options,
+        options=loading_options(values),
         cache=values["cache"] or default_cache(),
         tell=tell,
     )
-    contenders: list[Any] = []
-    for source, name, classifier in zip(sources, names, classifiers, strict=True):
-        contender = PackedContender(classifier, name, source=source)
-        contender.about = f"the model {name}: {classifier.plan.name}, packed"
-        contender.training_seconds = _training_seconds(Path(source["source"]))
-        contenders.append(contender)
-    found = Field(space, shop, contenders, dict(zip(models, names, strict=True)), list(wanted))
+    contenders: list[Any] = list(models.contenders())
+    paths = dict(zip([source["source"] for source in models.sources], models.names, strict=True))
+    found = Field(space, shop, contenders, paths, list(wanted))
     for text in dict.fromkeys(wanted):
         try:
             contenders.append(make_contender(text, shop))

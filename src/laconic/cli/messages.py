@@ -12,7 +12,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from laconic.data.jsonl import without_nan
@@ -81,6 +88,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def _columns() -> tuple[ProgressColumn, ...]:
+    # Names of files and contenders are no markup: `module:[Class]` is shown as it is.
+    return TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
+
+
 @contextlib.contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Draw a bar on standard error while the block runs, if that is a terminal.
@@ -88,9 +100,8 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     Yields:
         A function to call with how many more things are done.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(
-        *columns,
+        *_columns(),
         TimeRemainingColumn(),
         console=_stderr,
         transient=True,
@@ -107,9 +118,8 @@ def rate_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
     Yields:
         A function to call with how much is done, of how much, and what stands behind the bar.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(
-        *columns, TextColumn("{task.fields[note]}"), console=_stderr, transient=True
+        *_columns(), TextColumn("{task.fields[note]}"), console=_stderr, transient=True
     ) as bar:
         task = bar.add_task(what, total=None, note="")
         yield lambda done, total, note: bar.update(task, completed=done, total=total, note=note)
@@ -122,9 +132,8 @@ def stage_bar() -> Iterator[Callable[[str, int, int], None]]:
     Yields:
         A function to call with the stage, how many of its steps are done, and how many it has.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     hidden = not sys.stderr.isatty()
-    with Progress(*columns, console=_stderr, transient=True, disable=hidden) as bar:
+    with Progress(*_columns(), console=_stderr, transient=True, disable=hidden) as bar:
         task = bar.add_task("", total=None)
         yield lambda stage, done, total: bar.update(
             task, description=stage, completed=done, total=total

@@ -231,6 +231,16 @@ class Layout:
         flat = (each.flatten() for each in (values, segments, starts, counts))
         return lowest(*flat).view(-1, columns)
 
+    def ranks(self, values: Tensor) -> Tensor:
+        """The place of each token among its document's by `values` `(tokens,)`, the highest 0.
+
+        Returns:
+            `(tokens,)` int64; among equals the earlier one comes first.
+        """
+        order = (-values).argsort(stable=True)
+        order = order[self.owners[order].argsort(stable=True)]
+        return torch.empty_like(order).index_copy_(0, order, self.places)
+
 
 def _runs(sizes: Iterable[int]) -> Iterator[Run]:
     start = first = documents = length = 0

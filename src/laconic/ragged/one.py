@@ -97,3 +97,10 @@ class OneDocument(Layout):
     def lowest(self, values: Tensor, counts: Tensor) -> Tensor:
         """Mark the lowest `counts` `(1, columns)` of each column, the later ones among equals."""
         return lowest_of_columns(values, counts[0])
+
+    def ranks(self, values: Tensor) -> Tensor:
+        """The place of each token by `values` `(tokens,)`, the highest 0, the earlier if equal."""
+        # A graph's sort leaves equals in any order, so pairs are compared, `(token, other)`.
+        above = values[None] > values[:, None]
+        tied_before = (values[None] == values[:, None]) & (self.places[None] < self.places[:, None])
+        return (above | tied_before).long().sum(1)

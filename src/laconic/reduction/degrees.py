@@ -8,6 +8,7 @@ reconstruction from that sentence, and `ramp` the published adaptive attention s
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -93,10 +94,9 @@ class Degrees(_Reach):
         """The weight at each distance, `(heads or 1, most + 2)`; the last stands for all beyond."""
         shares = self.logits.softmax(1)
         at_least = shares.flip(1).cumsum(1).flip(1)  # P(degree ≥ the grid's)
-        bounds = torch.tensor(self.grid, device=shares.device)
-        distances = torch.arange(self.grid[-1] + 2, device=shares.device)
         # The first degree of the grid that reaches so far; none beyond the last.
-        place = torch.searchsorted(bounds, distances)
+        first = [bisect.bisect_left(self.grid, distance) for distance in range(self.grid[-1] + 2)]
+        place = torch.tensor(first, device=shares.device)
         padded = torch.cat([at_least, at_least.new_zeros(len(shares), 1)], 1)
         # All of the mass reaches distance 0; a sum of shares may miss 1 by a rounding.
         return padded[:, place].clamp(max=1.0)

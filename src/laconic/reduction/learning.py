@@ -13,7 +13,6 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from laconic.ragged import Layout
 from laconic.reduction.learned import Choice, Learned, Retention, Spent, ThresholdParameter
 from laconic.reduction.parts import check, check_number, register
 from laconic.reduction.selectors import (
@@ -187,7 +186,7 @@ class LearnedShares(LearnedSelector):
             return Choice(losers)
         retention = candidates.module.values()
         layout = candidates.layout
-        rank = ranks(candidates.scores[:, 0].detach(), layout)
+        rank = layout.ranks(candidates.scores[:, 0].detach())
         lengths = layout.lengths[layout.owners]
         place = ((rank + 0.5) / lengths * self.bins).long().clamp(max=self.bins - 1)
         mask = self.masked(candidates, retention[place][:, None])
@@ -256,10 +255,3 @@ class LearnedSkim(LearnedSelector):
     def frozen(self, modules: Sequence[Learned | None]) -> Threshold:
         """A threshold of a half at every block."""
         return Threshold(pin=self.pin, thresholds=[0.5] * len(modules))
-
-
-def ranks(scores: Tensor, layout: Layout) -> Tensor:
-    """The place of each token among its document's by score, the best 0, `(tokens,)` int64."""
-    order = (-scores).argsort(stable=True)
-    order = order[layout.owners[order].argsort(stable=True)]
-    return torch.empty_like(order).index_copy_(0, order, layout.places)
