@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from attention_reference import Case, cases, close, make_case, run
 from hypothesis import given
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from laconic.attention import ScoreRequest, inplace, scores
+from laconic.attention import ScoreRequest, inplace, loop, scores
 
 BACKENDS = ("loop", "masked", "padded")
 
@@ -25,6 +26,13 @@ def test_context(backend, case):
             context, returned = run(case, backend)
         close(context, expected)
         assert returned is None
+
+
+@given(case=cases())
+def test_context_of_documents_that_are_long_enough_for_the_fused_kernel(case):
+    with patch.object(loop, "_FUSED_FROM", 0), torch.no_grad():
+        context, _ = run(case, "loop")
+    close(context, case.expected()[0])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
