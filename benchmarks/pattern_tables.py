@@ -54,15 +54,15 @@ def sparsity_table(folder: Path) -> str:
     for where in sorted(folder.glob("*/")):
         cells = [json.loads(path.read_text()) for path in sorted(where.glob("*.json"))]
         if cells:
-            tables.append(_cells(where.name, cells))
+            tables.append(_cells(cells))
     return "\n\n".join(tables) or MISSING
 
 
-def _cells(name: str, cells: list[dict[str, Any]]) -> str:
+def _cells(cells: list[dict[str, Any]]) -> str:
     order = sorted(cells, key=lambda own: (own["layers"], own["pattern"], own["sparsity"]))
     settings = cells[0]["settings"]
     lines = [
-        f"{name}, {cells[0]['documents']} documents of the test part at {settings['max_length']} "
+        f"{settings['data']}, {cells[0]['documents']:,} documents of the test part at {settings['max_length']} "
         f"tokens, {_training(settings)}:",
         "",
         "| pattern | layers | sparsity there | accuracy |",
@@ -79,4 +79,4 @@ def _cells(name: str, cells: list[dict[str, Any]]) -> str:
 def _training(settings: dict[str, Any]) -> str:
     if not settings["epochs"]:
         return "the dense model's weights as they are"
-    return f"fine-tuned for {settings['epochs']:g} epochs"
+    return f"every cell fine-tuned for {settings['epochs']:g} epoch(s) from the same dense model"

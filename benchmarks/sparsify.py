@@ -5,10 +5,10 @@
 The first experiment of Breaking BERT (arXiv 2210.03841), on any data set and any fine-tuned dense
 model: every pattern at every range of layers at several shares of the pairs, one JSON a cell, a
 table and a plot. With `--train` each cell is fine-tuned first, else the dense weights are evaluated
-as they are. A cell whose JSON is there is skipped; one that was made with other settings is an
-error, not a cell. The sparsity of a cell is counted, not computed:
-pairs that the pattern leaves out of the blocks that it stands at. `--part test` with `--test` a
-folder of data takes one of the fixed parts of `make_parts.py`.
+as they are; `degrees` and `ramp` learn how far each layer looks, so they need it. A cell whose JSON
+is there is skipped; one that was made with other settings is an error, not a cell. The sparsity of
+a cell is counted, not computed: pairs that the pattern leaves out of the blocks that it stands at.
+`--part r8` with `--test` a folder of data sets takes one of the fixed parts of `make_parts.py`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from laconic.model import LaconicForSequenceClassification, with_plan
 from laconic.reduction import (
     GlobalTokens,
     Knowledge,
+    LearnedNeighbours,
     Lexical,
     Neighbours,
     Pattern,
@@ -46,6 +47,7 @@ from laconic.syntax import DependencyParser, spacy_heads
 HERE = Path(__file__).parent
 # Those that can be brought to any share, and those that are as sparse as the words make them.
 BY_SHARE = ("neighbours", "random", "global", "bigbird", "lexical")
+LEARNED = ("degrees", "ramp")
 FIXED = ("same-words", "syntax")
 RANGES = ("all", "first-half", "last-half", "last-third")
 
@@ -63,6 +65,8 @@ def pattern_of(name: str, share: float | None) -> Pattern:
                 GlobalTokens(share=share / 3),
             ]
         ),
+        "degrees": lambda: LearnedNeighbours(by="degrees", target=1 - share),
+        "ramp": lambda: LearnedNeighbours(by="ramp", target=1 - share),
         "lexical": lambda: Lexical(by="embedding", share=share),
         "same-words": Lexical,
         "syntax": Syntax,
@@ -195,7 +199,8 @@ def plot(results: list[dict], target: Path) -> None:
     require("matplotlib", "bench").use("Agg")
     pyplot = require("matplotlib.pyplot", "bench")
     ranges = [where for where in RANGES if any(own["layers"] == where for own in results)]
-    names = [name for name in (*BY_SHARE, *FIXED) if any(own["pattern"] == name for own in results)]
+    order = (*BY_SHARE, *LEARNED, *FIXED)
+    names = [name for name in order if any(own["pattern"] == name for own in results)]
     dense = next(own["metrics"]["accuracy"] for own in results if own["pattern"] == "dense")
     figure, panels = pyplot.subplots(
         1, len(ranges), figsize=(4.2 * len(ranges), 3.8), sharey=True, squeeze=False
@@ -230,7 +235,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--train", type=Path, help="fine-tune each cell on these first")
     parser.add_argument("--part", help="a fixed part: the data set's name in the folder given")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--patterns", nargs="*", default=BY_SHARE, choices=(*BY_SHARE, *FIXED))
+    choices = (*BY_SHARE, *LEARNED, *FIXED)
+    parser.add_argument("--patterns", nargs="*", default=BY_SHARE, choices=choices)
     parser.add_argument("--layers", nargs="*", default=RANGES[:3], choices=RANGES)
     parser.add_argument("--shares", nargs="*", type=float, default=[0.5, 0.22, 0.1, 0.05])
     parser.add_argument("--documents", type=int, help="test on so many, drawn at random")
@@ -238,7 +244,10 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--spacy", default="en_core_web_sm", help="the pipeline for 'syntax'")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.train is None and set(args.patterns) & set(LEARNED):
+        parser.error(f"{' and '.join(LEARNED)} learn their widths; give --train")
+    return args
 
 
 def main() -> None:
