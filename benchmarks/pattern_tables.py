@@ -62,8 +62,8 @@ def _cells(cells: list[dict[str, Any]]) -> str:
     order = sorted(cells, key=lambda own: (own["layers"], own["pattern"], own["sparsity"]))
     settings = cells[0]["settings"]
     lines = [
-        f"{settings['data']}, {cells[0]['documents']:,} documents of the test part at {settings['max_length']} "
-        f"tokens, {_training(settings)}:",
+        f"{settings['data']}, {cells[0]['documents']:,} documents of the test part at "
+        f"{settings['max_length']} tokens, {_training(settings)}:",
         "",
         "| pattern | layers | sparsity there | accuracy |",
         "|---|---|---|---|",
