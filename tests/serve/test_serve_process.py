@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -21,26 +24,56 @@ COMMAND = [sys.executable, "-m", "laconic", "serve"]
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_and_ends_in_peace(tmp_path, end):
+    with serving(tmp_path) as (process, client):
+        assert client.post("/predict", json={"inputs": "the cat"}).status_code == 200
+        with ThreadPoolExecutor(8) as pool:
+            body = {"inputs": [["the cat " * 60]] * 32}
+            asked = [pool.submit(client.post, "/predict", json=body) for _ in range(8)]
+            wait_until(lambda: "te_predict_count 257.0" in client.get("/metrics").text)
+            process.send_signal(end)
+            assert [answer.result().status_code for answer in asked] == [200] * 8
+        stdout, stderr = process.communicate(timeout=60)
+        assert process.returncode == 0 and stdout == ""
+        assert stderr.splitlines() == ["laconic: stopped; all accepted requests were answered"]
+
+
+def test_a_second_interrupt_ends_it_at_once(tmp_path):
+    with serving(tmp_path) as (process, client):
+        with ThreadPoolExecutor(8) as pool:
+            # More than is computed while two signals arrive.
+            body = {"inputs": [["the cat " * 60]] * 32}
+            asked = [pool.submit(client.post, "/predict", json=body, timeout=60) for _ in range(64)]
+            wait_until(lambda: "te_predict_count" in client.get("/metrics").text)
+            process.send_signal(signal.SIGINT)
+            # The port is closed when the first one was taken.
+            wait_until(lambda: not _is_up(client), 60)
+            process.send_signal(signal.SIGINT)
+            stdout, stderr = process.communicate(timeout=60)
+            for answer in asked:
+                answer.exception()
+        assert process.returncode == 130 and stdout == ""
+        (line,) = stderr.splitlines()
+        assert re.fullmatch(
+            r"laconic: warning: stopped without waiting; .* documents? got no answer", line
+        )
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[tuple[subprocess.Popen, httpx2.Client]]:
+    """A server of a tiny model that is up, and its client."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "LACONIC_API_KEY": "k", "NO_COLOR": "1"}
-    command = [*COMMAND, str(save_trained(tmp_path)), "--port", "0", "--device", "cpu"]
+    command = [*COMMAND, str(save_trained(folder)), "--port", "0", "--device", "cpu"]
     process = subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
         line = process.stderr.readline()
         address = re.search(r"serving focus-pfc at (http://127\.0\.0\.1:\d+);", line).group(1)
-        with httpx2.Client(base_url=address, headers={"authorization": "Bearer k"}) as client:
+        headers = {"authorization": "Bearer k"}
+        limits = httpx2.Limits(max_connections=100)
+        with httpx2.Client(base_url=address, headers=headers, limits=limits) as client:
             wait_until(lambda: _is_up(client), 60)
-            assert client.post("/predict", json={"inputs": "the cat"}).status_code == 200
-            with ThreadPoolExecutor(8) as pool:
-                body = {"inputs": [["the cat " * 60]] * 32}
-                asked = [pool.submit(client.post, "/predict", json=body) for _ in range(8)]
-                wait_until(lambda: "te_predict_count 257.0" in client.get("/metrics").text)
-                process.send_signal(end)
-                assert [answer.result().status_code for answer in asked] == [200] * 8
-        stdout, stderr = process.communicate(timeout=60)
-        assert process.returncode == 0 and stdout == ""
-        assert stderr.splitlines() == ["laconic: stopped; all accepted requests were answered"]
+            yield process, client
     finally:
         process.kill()
         process.wait()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -128,16 +130,17 @@ def serve(
         name = Path(model).resolve().name if Path(model).exists() else model
         service = Service(classifier, limits, Budgets(classifier, sample))
         app = make_app(service, name=name, api_key=api_key)
-        serve_app(
+        at_once = serve_app(
             app,
             bound,
             patience=2 * request_timeout,
             ready=lambda address: say(f"serving {name} at {address}; {address}/docs describes it"),
         )
-    if service.cut_off:
-        say(
-            f"stopped without waiting; {count(service.cut_off, 'accepted document')} got no answer",
-            "warning",
-        )
-    else:
+    if not service.cut_off and not at_once:
         say("stopped; all accepted requests were answered")
+        return
+    lost = f"{count(service.cut_off, 'accepted document')} got no answer"
+    say(f"stopped without waiting; {lost}", "warning")
+    # The model's thread may be inside a batch, and an interpreter that ends around it aborts.
+    sys.stdout.flush()
+    os._exit(130 if at_once else 1)

@@ -1,11 +1,12 @@
 """Serving until somebody asks to stop: the socket, uvicorn, and an end that answers what it took.
 
 On SIGTERM or Ctrl-C the port is closed, requests that were accepted are answered, the queue runs
-empty, and the process ends with exit code 0.
+empty, and the process ends with exit code 0. A second Ctrl-C ends it at once, with 130.
 """
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -38,7 +39,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve_app(
     app: Any, bound: socket.socket, *, patience: float, ready: Callable[[str], None]
-) -> None:
+) -> bool:
     """Serve an application until SIGTERM or Ctrl-C.
 
     Args:
@@ -46,6 +47,9 @@ def serve_app(
         bound: what `listen` returned.
         patience: seconds that accepted requests have to be answered after that.
         ready: called with the address.
+
+    Returns:
+        Whether a second Ctrl-C cut that short.
     """
     uvicorn = require("uvicorn", "serve")
     config = uvicorn.Config(
@@ -59,13 +63,19 @@ def serve_app(
     )
     host, port = bound.getsockname()[:2]
     ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    server = uvicorn.Server(config)
     # uvicorn raises the signal that ended it once more, after everything is done.
     before = {each: signal.signal(each, lambda *_: None) for each in _SIGNALS}
+    log = logging.getLogger("uvicorn.error")
+    # Who ends it at once wants no traceback of the tasks that were cancelled.
+    log.addFilter(quiet := lambda _: not server.force_exit)
     try:
-        uvicorn.Server(config).run(sockets=[bound])
+        server.run(sockets=[bound])
     finally:
+        log.removeFilter(quiet)
         for each, handler in before.items():
             signal.signal(each, handler)
+    return server.force_exit
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
