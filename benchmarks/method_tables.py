@@ -40,7 +40,6 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
         "truncate",
     )
 } | {f"topk-{score}": ("topk", {"score": score}) for score in SCORES}
-METHODS |= {"focus-pfc-weighed": ("focus-pfc", {"weigh": 2.0})}
 OTHERS = ("threshold", "fewer-layers", "power-bert", "transkimmer", "adapler", "lat")
 METHODS |= {name: (name, {}) for name in OTHERS}
 

@@ -75,7 +75,6 @@ METHODS: dict[str, Plan] = {
     "focus-pf, pin first": preset("focus-pf", pin="first", **_PRUNING),
     "focus-c": preset("focus-c", **_COMBINING),
     "focus-pfc": preset("focus-pfc", **_PRUNING, **_COMBINING),
-    "focus-pfc, weighed": preset("focus-pfc", weigh=2, **_PRUNING, **_COMBINING),
     "focus-pfc, tokens": preset("focus-pfc", drop="tokens", **_PRUNING, **_COMBINING),
     "first row": Plan("first row", (Step(DropTokens(), [0, 2], FirstRow(), Ratio(keep=0.5)),)),
     "topk": preset("topk", keep=0.5),

@@ -25,7 +25,6 @@ class Settings:
     pin: str = "ends"
     combining: int | None = None
     rows_of_combination_tokens: bool = True
-    weigh: float = 0.0
 
 
 @dataclass
@@ -46,10 +45,9 @@ def slow_logits(model: nn.Module, document: Tensor, settings: Settings) -> tuple
         hidden = torch.cat([hidden, model.combiner.tokens])
     heads = encoder.config.num_attention_heads
     keys = np.ones((heads, len(hidden)), dtype=bool)
-    weights = np.ones(words)
     for number in range(encoder.config.num_hidden_layers):
         if number == settings.combining:
-            hidden = combine(model.combiner, hidden[:words], hidden[words:], weights, seen)
+            hidden = combine(model.combiner, hidden[:words], hidden[words:], seen)
             keys = np.ones((heads, len(hidden)), dtype=bool)
             words = 0
             continue
@@ -57,9 +55,6 @@ def slow_logits(model: nn.Module, document: Tensor, settings: Settings) -> tuple
         seen.key_masks.append(keys)
         hidden, attention = attend(block, hidden, keys)
         if words:
-            # On the scale on which a key that is seen like all others has 1.
-            scaled = attention.mean(axis=(0, 1))[:words] * keys.sum(axis=1).max()
-            weights = scaled.clip(1e-3) ** settings.weigh
             keys = prune(attention, keys, words, settings)
         inner = nn.functional.gelu(block.intermediate.dense(hidden))
         hidden = block.output.LayerNorm(block.output.dense(inner) + hidden)
@@ -117,9 +112,7 @@ def prune(attention: np.ndarray, keys: np.ndarray, words: int, settings: Setting
     return left
 
 
-def combine(
-    combiner: nn.Module, words: Tensor, tokens: Tensor, weights: np.ndarray, seen: Seen
-) -> Tensor:
+def combine(combiner: nn.Module, words: Tensor, tokens: Tensor, seen: Seen) -> Tensor:
     """The combination tokens, each with the words that are most similar to it taken in."""
     query = combiner.query(combiner.combination_norm(tokens))
     key = combiner.key(combiner.embedded_norm(words))
@@ -129,7 +122,6 @@ def combine(
     for i, token in enumerate(tokens):
         group = [j for j, chosen in enumerate(seen.groups) if chosen == i]
         if group:
-            counted = torch.from_numpy(weights[group] / weights[group].sum()).float()
-            token = token + combiner.output(counted @ combiner.value(words[group]))
+            token = token + combiner.output(combiner.value(words[group]).mean(0))
         combined.append(token)
     return torch.stack(combined)

@@ -43,7 +43,6 @@ CASES = [
         preset("focus-pfc", keep=0.6, pin="first", reading="complement", **COMBINED),
         Settings(0.6, combining=3, pin="first", reading="complement"),
     ),
-    (preset("focus-pfc", keep=0.6, weigh=2, **COMBINED), Settings(0.6, combining=3, weigh=2)),
     (UNCOUNTED, Settings(0.6, combining=4, rows_of_combination_tokens=False)),
 ]
 

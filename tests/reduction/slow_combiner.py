@@ -10,11 +10,7 @@ from laconic.reduction import Combiner
 
 
 def combine_document(
-    module: Combiner,
-    embedded: Tensor,
-    combination: Tensor,
-    noise: Tensor,
-    weights: Tensor | None = None,
+    module: Combiner, embedded: Tensor, combination: Tensor, noise: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The new combination tokens `(m, width)` and the groups `(n,)`.
 
@@ -23,7 +19,6 @@ def combine_document(
         embedded: `(n, width)`.
         combination: `(m, width)`.
         noise: `(n, m)`, zero for inference.
-        weights: `(n,)`, how much each token counts in its group; None for all the same.
     """
     query = module.query(module.combination_norm(combination))
     key = module.key(module.embedded_norm(embedded))
@@ -35,8 +30,7 @@ def combine_document(
     combined = []
     for i, token in enumerate(combination):
         if bool((groups == i).any()):
-            counting = hard[:, i] if weights is None else hard[:, i] * weights
-            mean = (counting[:, None] * value).sum(0) / counting.sum()
+            mean = (hard[:, i, None] * value).sum(0) / hard[:, i].sum()
             token = token + module.output(mean)
         combined.append(token)
     return torch.stack(combined), groups

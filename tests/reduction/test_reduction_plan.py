@@ -38,7 +38,6 @@ OTHER = {
     "drop": "tokens",
     "pin": "none",
     "combine_at": 11 / 12,
-    "weigh": 2.0,
     "tokens": 3,
     "at": 0.5,
     "linear": True,
@@ -244,7 +243,6 @@ def pruning(layers: object) -> Step:
         ([Step(Combine(), [1, 3])], "a 'combine' step must name one block, got [1, 3]"),
         ([pruning(3), Step(Combine(), 3)], "must come before the combining block 3"),
         ([Step(Combine(), 0.5), pruning(0), pruning(4)], "got a step at block 4"),
-        ([pruning(0), Step(Combine(weigh=2), 3)], "got 2 and no step at block 2"),
     ],
 )
 def test_a_plan_that_does_not_fit_the_encoder_is_refused(steps, fragment):

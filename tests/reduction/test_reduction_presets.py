@@ -25,7 +25,7 @@ OPTIONS = {
     "focus-p": PRUNING,
     "focus-pf": PRUNING | {"reading": "layer"},
     "focus-c": COMBINING,
-    "focus-pfc": PRUNING | {"reading": "layer"} | COMBINING | {"weigh": 0.0},
+    "focus-pfc": PRUNING | {"reading": "layer"} | COMBINING,
     "topk": {"keep": 0.4, "at": 1 / 3, "score": "column-mean", "linear": False, "pin": "first"},
     "threshold": {"threshold": 0.5, "score": "column-mean", "pin": "first"},
     "lat": {"keep": 0.8, "start": 0, "score": "column-mean", "pin": "first"},

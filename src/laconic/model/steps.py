@@ -111,7 +111,6 @@ def carry_out(
     )
     choice = step.select.choose(candidates)
     softened = stream if choice.mask is None else step.act.soften(stream, choice.mask)
-    softened = replace(softened, importance=importance.detach())
     after = step.act.apply(softened, choice.losers, importance)
     after = _expect(stream, after, choice, step.act.soft)
     lesson = step.score.lesson(seen, importance) if seen.learning else None

@@ -202,8 +202,7 @@ class Walk:
         # They stand at the end of each document.
         last = torch.arange(-m, 0, device=stream.hidden.device)
         combination = stream.hidden[stream.layout.offsets[1:, None] + last]
-        weights = self._weights(stream)
-        combined, groups = combiner(embedded.values, embedded.layout, combination, weights)
+        combined, groups = combiner(embedded.values, embedded.layout, combination)
         layout = stream.layout.of_equal(m)
         origins = torch.full((layout.tokens,), -1, device=stream.hidden.device)
         after = Stream(combined.flatten(0, 1), layout, origins, lengths=stream.lengths)
@@ -224,14 +223,3 @@ class Walk:
             )
         )
         return after
-
-    def _weights(self, stream: Stream) -> Tensor | None:
-        """How much each own token counts in its group's mean, `(tokens,)`; None for all the same.
-
-        What is no key any more has no importance; a little keeps a group of such tokens a mean.
-        """
-        power = self.plan.combine.weigh
-        if not power or stream.importance is None:  # None in the place of the first block
-            return None
-        importance = stream.importance[stream.embedded].mean(1).clamp(min=1e-3) ** power
-        return importance.to(stream.hidden.dtype)

@@ -179,9 +179,6 @@ class Combine(Action):
     Attributes:
         tokens: combination tokens m; the paper's 8.
         temperature: of the straight-through Gumbel softmax; the paper's 1.
-        weigh: exponent of the importance that weighs a token in its group's mean, the one that the
-            step at the block before chose by; 0 for the paper's plain mean, which the first block,
-            before which nothing is scored, has in any case.
     """
 
     kind: ClassVar[str] = "combine"
@@ -190,13 +187,11 @@ class Combine(Action):
 
     tokens: int = 8
     temperature: float = 1.0
-    weigh: float = 0.0
 
     def __post_init__(self) -> None:
         whole = isinstance(self.tokens, int) and not isinstance(self.tokens, bool)
         check(whole and self.tokens > 0, "tokens", "a whole number above 0", self.tokens)
         check_number("temperature", self.temperature, 0, 100, open_low=True)
-        check_number("weigh", self.weigh, 0, 8)
 
 
 @register

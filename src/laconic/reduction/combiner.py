@@ -6,11 +6,10 @@ For n embedded tokens ê_j and m combination tokens ĉ_i of a document,
     HA_ij  = onehot(argmax_i Sim_ij) + Sim_ij − stopgrad(Sim_ij)
     c_i    = ĉ_i + W_o · (Σ_j HA_ij W_v ê_j) / (Σ_j HA_ij)
 
-with Gumbel noise g in training only, and c_i = ĉ_i for an empty group. Ours may weigh the tokens of
-a group by their importance, HA_ij w_j in the place of HA_ij in the last line. W_k and W_v are
-linear, so they are applied to the m combination tokens instead of the n embedded ones:
-W_kᵀ W_q LN(ĉ_i) meets LN(ê_j), and W_v meets the group's mean. The result is the same, for
-4·m·d² + 2·m·d·n multiply-adds in place of 2·m·d² + 2·d²·n + 2·m·d·n.
+with Gumbel noise g in training only, and c_i = ĉ_i for an empty group. W_k and W_v are linear, so
+they are applied to the m combination tokens instead of the n embedded ones: W_kᵀ W_q LN(ĉ_i) meets
+LN(ê_j), and W_v meets the group's mean. The result is the same, for 4·m·d² + 2·m·d·n multiply-adds
+in place of 2·m·d² + 2·d²·n + 2·m·d·n.
 """
 
 from __future__ import annotations
@@ -47,11 +46,7 @@ class Combiner(nn.Module):
         self.output = nn.Linear(width, width)
 
     def forward(
-        self,
-        embedded: Tensor,
-        layout: Layout,
-        combination: Tensor,
-        weights: Tensor | None = None,
+        self, embedded: Tensor, layout: Layout, combination: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Combine.
 
@@ -59,7 +54,6 @@ class Combiner(nn.Module):
             embedded: `(tokens, width)`, the documents' own tokens.
             layout: their boundaries; every document has at least one.
             combination: `(documents, m, width)`.
-            weights: `(tokens,)`, above 0, of each token in its group's mean; None for all the same.
 
         Returns:
             The new combination tokens `(documents, m, width)`, and the group that each token went
@@ -72,8 +66,7 @@ class Combiner(nn.Module):
         normed = self.embedded_norm(embedded)
         sizes = [run.documents * run.length for run in layout.runs]
         parts = zip(layout.runs, embedded.split(sizes), normed.split(sizes), strict=True)
-        weighed = None if weights is None else iter(weights.split(sizes))
-        sums, counts, filled, groups = [], [], [], []
+        sums, counts, groups = [], [], []
         for run, own, own_normed in parts:
             documents = slice(run.first, run.first + run.documents)
             logits = own_normed.unflatten(0, (run.documents, run.length)) @ probe[
@@ -81,14 +74,10 @@ class Combiner(nn.Module):
             ].transpose(1, 2)
             logits = (logits + shift[documents][:, None]) * embedded.shape[1] ** -0.5
             assigned, chosen = self._assign(logits)
-            filled.append(assigned.detach().sum(1) > 0.5)
-            if weighed is not None:
-                assigned = assigned * next(weighed).view(*assigned.shape[:2], 1)
             sums.append(assigned.transpose(1, 2) @ own.unflatten(0, logits.shape[:2]))
             counts.append(assigned.sum(1))
             groups.append(chosen.flatten())
-        means = torch.cat(sums), torch.cat(counts), torch.cat(filled)
-        return self._absorb(combination, *means), torch.cat(groups)
+        return self._absorb(combination, torch.cat(sums), torch.cat(counts)), torch.cat(groups)
 
     def _assign(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Hard assignment with straight-through gradients, `(documents, n, m)`, and the groups."""
@@ -103,10 +92,11 @@ class Combiner(nn.Module):
         soft = (logits / self.temperature).softmax(-1)
         return hard + soft - soft.detach(), groups
 
-    def _absorb(self, combination: Tensor, sums: Tensor, counts: Tensor, filled: Tensor) -> Tensor:
-        """Add each group's mean, through the value and output projections, where it is `filled`."""
-        filled = filled[..., None]
-        totals = torch.where(filled, counts[..., None], torch.ones_like(counts[..., None]))
+    def _absorb(self, combination: Tensor, sums: Tensor, counts: Tensor) -> Tensor:
+        """Add each group's mean through the value and output projections; none for an empty one."""
+        counts = counts[..., None]
+        filled = counts.detach() > 0.5
+        totals = torch.where(filled, counts, torch.ones_like(counts))
         # Σ HA (W_v ê + b) / Σ HA = W_v (Σ HA ê / Σ HA) + b
         absorbed = self.output(self.value(sums / totals))
         return combination + torch.where(filled, absorbed, torch.zeros_like(absorbed))

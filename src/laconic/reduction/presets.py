@@ -71,18 +71,15 @@ def focus_pfc(
     pin: str = "ends",
     combine_at: int | float = 7 / 12,
     tokens: int = 8,
-    weigh: float = 0.0,
 ) -> Plan:
     """Fuzzy pruning before a combining block (Focus on the Core, arXiv 2406.01283, PFC).
 
     The block is the paper's fast variant, the seventh of twelve, since that is what saves time; its
-    more careful one is `combine_at=11/12`. `weigh=2` is ours: a token counts in its group's mean by
-    the square of the importance that the pruning before it saw.
+    more careful one is `combine_at=11/12`.
     """
     select = FuzzyRatio(keep=keep, reading=reading, pin=pin)
     pruning = _pruning(select, heads, drop, combine_at)
-    combining = Combine(tokens=tokens, weigh=weigh)
-    return Plan("focus-pfc", (pruning, Step(combining, combine_at)))
+    return Plan("focus-pfc", (pruning, Step(Combine(tokens=tokens), combine_at)))
 
 
 def topk(

@@ -69,11 +69,9 @@ class ResolvedPlan:
         """The steps at a block that can still change something.
 
         Keys that are dropped at the last block, or at the one before the combining module (which
-        combines all tokens), would be dropped from nothing: such a step is left out, unless what it
-        chose by is what the combining module weighs tokens with.
+        combines all tokens), would be dropped from nothing: such a step is left out.
         """
-        weighs = self.combine is not None and self.combine.weigh > 0
-        follows = layer + 1 < self.depth and (layer + 1 != self.combining or weighs)
+        follows = layer + 1 < self.depth and layer + 1 != self.combining
         return [step for step in self.steps.get(layer, []) if follows or not step.act.keys_only]
 
     def hides_keys(self, layer: int) -> bool:
@@ -107,8 +105,6 @@ def fit_steps(whole: tuple[Step, ...], depth: int) -> ResolvedPlan:
     used = {*steps, *patterns}
     if combining is not None:
         _check_before(used, combining)
-    if combining and combine.weigh:
-        _check_weighed(steps, combining, combine)
     _check_skipped(skipped, used | {*replaced})
     return ResolvedPlan(
         depth,
@@ -169,16 +165,6 @@ def _check_before(used: set[int], combining: int) -> None:
         raise PlanError(
             f"steps must come before the combining block {combining}, after which only "
             f"combination tokens are left, got a step at block {min(late)}"
-        )
-
-
-def _check_weighed(steps: dict[int, list[Step]], combining: int, combine: Combine) -> None:
-    """The combining block weighs tokens with the scores of the block before it."""
-    if combining - 1 not in steps:
-        raise PlanError(
-            "weigh of a 'combine' step must be 0 unless a step chooses tokens at the block "
-            f"before it, whose scores are the weights; got {combine.weigh:g} and no step "
-            f"at block {combining - 1}"
         )
 
 

@@ -36,7 +36,6 @@ class Stream:
             of learned selectors; None where nothing learns.
         fading: `(tokens, 1)`, what the block's output is multiplied by; None for nothing.
         saliency: `(tokens,)`, how much each token matters to the dense model; None where unknown.
-        importance: `(tokens, heads or 1)`, what the last step chose by; None where none has.
         words: what patterns may know of the tokens; None under a plan without patterns.
     """
 
@@ -51,7 +50,6 @@ class Stream:
     expected: Tensor | None = None
     fading: Tensor | None = None
     saliency: Tensor | None = None
-    importance: Tensor | None = None
     words: Words | None = None
 
     @property
@@ -101,7 +99,6 @@ class Stream:
             hidden=torch.cat([part.hidden for part in parts])[order],
             layout=Layout.from_lengths(self.layout.lengths + self.aside.layout.lengths),
             origins=origins[order],
-            importance=None,
             aside=None,
         )
 
@@ -115,7 +112,6 @@ class Stream:
             hidden=row.values,
             layout=row.layout,
             origins=Ragged(self.origins, self.layout).append(none).values,
-            importance=None,
             words=None if words is None else words.with_combination_tokens(self.layout, count),
         )
 
@@ -135,7 +131,6 @@ class Stream:
             key_mask=take(self.key_mask),
             weights=take(self.weights),
             saliency=take(self.saliency),
-            importance=take(self.importance),
             words=None if self.words is None else self.words.select(keep),
         )
 
