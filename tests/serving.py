@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 import uvicorn
+from prometheus_client.parser import text_string_to_metric_families
 from transformers import AutoModelForSequenceClassification
 
 from laconic import Classifier
@@ -21,7 +22,7 @@ from laconic.serve.run import listen
 from tiny import tiny_config
 from words import LABELS, save_encoder, tokenizer
 
-__all__ = ["save_stock", "save_trained", "serving", "wait_until"]
+__all__ = ["figures", "save_stock", "save_trained", "serving", "slow_down", "wait_until"]
 
 NAMES = dict(enumerate(LABELS))
 
@@ -79,3 +80,24 @@ def serving(
         thread.join(30)
         bound.close()
         assert not thread.is_alive()
+
+
+def figures(client: httpx2.Client) -> dict[str, float]:
+    """All samples of /metrics by name and labels."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {
+        s.name + "".join(sorted(s.labels.values())): s.value for f in families for s in f.samples
+    }
+
+
+def slow_down(service, seconds: float) -> threading.Event:
+    """Make every batch take that long; the event is set while one runs."""
+    run, running = service._batcher._run, threading.Event()
+
+    def slow(items):
+        running.set()
+        time.sleep(seconds)
+        return run(items)
+
+    service._batcher._run = slow
+    return running

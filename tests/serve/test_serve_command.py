@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -30,13 +31,15 @@ def serve(model, monkeypatch):
         laconic.serve.app, "make_app", lambda service, **more: found.append(service) or more
     )
 
-    def run(*options, cut_off: int = 0):
-        def end(*_, **__) -> None:
+    def run(*options, cut_off: int = 0, at_once: bool = False, code: int = 0):
+        def end(*_, **__) -> bool:
             found[-1].cut_off = cut_off
+            return at_once
 
         monkeypatch.setattr(laconic.serve.run, "serve_app", end)
+        monkeypatch.setattr(laconic.serve.run, "leave", sys.exit)
         result = run_command("serve", model, "--port", 0, "--device", "cpu", *options)
-        assert result.exit_code == 0, result.stderr
+        assert result.exit_code == code, result.stderr
         return result.stderr, found[-1]
 
     return run
@@ -50,7 +53,8 @@ def test_the_model_s_own_numbers_hold_unless_others_are_given(serve):
     assert (service.classifier.batch_tokens, service.classifier.execution.threads) == (512, 1)
 
 
-def test_what_got_no_answer_is_said(serve):
-    said, _ = serve(cut_off=2)
+@pytest.mark.parametrize(("at_once", "code"), [(False, 1), (True, 130)])
+def test_what_got_no_answer_is_said(serve, at_once, code):
+    said, _ = serve(cut_off=2, at_once=at_once, code=code)
     wanted = "laconic: warning: stopped without waiting; 2 accepted documents got no answer\n"
     assert said == wanted

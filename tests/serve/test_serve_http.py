@@ -1,59 +1,17 @@
-"""The server through a real socket: answers, errors, limits, clients that go away, the end."""
+"""The server through a real socket: its answers, its errors and its limits."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import socket
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx2
 import numpy as np
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from transformers import pipeline
 
 from laconic import Classifier
-from laconic.errors import ServeError
-from laconic.serve import Limits
-from laconic.serve.run import listen
-from serving import save_stock, save_trained, serving, wait_until
+from serving import figures, save_stock, serving, slow_down
 from words import LABELS, labelled
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return save_trained(tmp_path_factory.mktemp("served"))
-
-
-@pytest.fixture(scope="module")
-def server(model):
-    with serving(model, payload_limit=20_000, max_client_batch_size=4) as (client, service, _):
-        yield client, service
-
-
-def figures(client: httpx2.Client) -> dict[str, float]:
-    """All samples of /metrics by name and labels."""
-    families = text_string_to_metric_families(client.get("/metrics").text)
-    return {
-        s.name + "".join(sorted(s.labels.values())): s.value for f in families for s in f.samples
-    }
-
-
-def slow_down(service, seconds: float) -> threading.Event:
-    """Make every batch take that long; the event is set while one runs."""
-    run, running = service._batcher._run, threading.Event()
-
-    def slow(items):
-        running.set()
-        time.sleep(seconds)
-        return run(items)
-
-    service._batcher._run = slow
-    return running
-
 
 # ---- answers -----------------------------------------------------------------------------------
 
@@ -269,154 +227,3 @@ def test_a_body_that_never_ends_is_408(model):
             raw.sendall(b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
             raw.settimeout(10)
             assert b" 408 " in raw.recv(4096)
-
-
-# ---- probes ------------------------------------------------------------------------------------
-
-
-def test_it_is_healthy_once_it_is_warm(model):
-    classifier = Classifier.from_pretrained(model, device="cpu", batch_tokens=256)
-    forward, go = classifier.forward, threading.Event()
-    classifier.forward = lambda *args: (go.wait(10), forward(*args))[1]
-    with serving(classifier, wait=False) as (client, service, _):
-        for path in ("/health", "/ping", "/"):
-            cold = client.get(path)
-            assert cold.status_code == 503 and cold.json()["error_type"] == "Unhealthy"
-        assert client.post("/predict", json={"inputs": "a"}).status_code == 503
-        go.set()
-        wait_until(lambda: client.get("/health").status_code == 200)
-        assert client.post("/predict", json={"inputs": "a"}).status_code == 200
-
-
-def test_a_model_that_cannot_warm_up_says_so(model):
-    classifier = Classifier.from_pretrained(model, device="cpu", batch_tokens=256)
-
-    def fails(*_):
-        raise RuntimeError("no such kernel")
-
-    classifier.forward = fails
-    # The reason is for the log, not for whoever asks.
-    with pytest.warns(match=r"failed on its first batch \(RuntimeError: no such kernel\)"):
-        with serving(classifier, wait=False) as (client, service, _):
-            wait_until(lambda: "failed" in service.trouble)
-            said = client.get("/health").json()["error"]
-            assert said == "the model failed on its first batch; the server's log says why"
-
-
-def test_warming_up_is_no_traffic(model):
-    with serving(model) as (client, _, _):
-        assert not any(value for name, value in figures(client).items() if name.endswith("_count"))
-        client.post("/predict", json={"inputs": "the cat"})
-        after = figures(client)
-        assert after["te_request_input_length_count"] == after["te_batch_next_size_count"] == 1
-
-
-def test_an_end_that_does_not_wait_is_counted(model):
-    with serving(model) as (client, service, server):
-        running = slow_down(service, 2.0)
-        with ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(client.post, "/predict", json={"inputs": [["the cat"], ["a dog"]]})
-            assert running.wait(10)
-            server.should_exit = server.force_exit = True
-            wait_until(lambda: service.cut_off)
-            with contextlib.suppress(httpx2.TransportError):
-                assert asked.result().status_code == 503
-        assert service.cut_off == 2
-
-
-def test_info_and_metrics(server):
-    client, service = server
-    info = client.get("/info").json()
-    assert info["model_id"] == "tiny" and info["max_client_batch_size"] == 4
-    assert info["model_type"]["classifier"]["id2label"] == dict(
-        zip("012", service.classifier.classes_, strict=True)
-    )
-    assert info["max_input_length"] == service.classifier.limit
-    assert info["method"] == "focus-pfc" and info["model_dtype"] == "float32"
-    before = figures(client)
-    client.post("/predict", json={"inputs": [["the cat"], ["a dog"]]})
-    after = figures(client)
-    grown = {name for name in after if after[name] > before.get(name, 0)}
-    assert {"te_request_countbatch", "te_request_successbatch", "te_predict_success"} <= grown
-    assert after["te_predict_count"] - before["te_predict_count"] == 2
-    assert after["te_request_input_length_count"] - before["te_request_input_length_count"] == 2
-    assert after["te_queue_size"] == 0
-    assert client.get("/docs").status_code == 200
-
-
-# ---- many clients, and clients that go ---------------------------------------------------------
-
-
-def test_no_request_is_lost_under_load(server, model):
-    client, service = server
-    texts, _ = labelled(60, words=40)
-    wanted = [
-        row.argmax() for row in Classifier.from_pretrained(model, device="cpu").predict_proba(texts)
-    ]
-
-    def ask(number: int) -> str:
-        answer = client.post("/predict", json={"inputs": texts[number % 60]})
-        assert answer.status_code == 200, answer.text
-        return answer.json()[0]["label"]
-
-    with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(ask, range(300)))
-    names = service.classifier.classes_
-    assert found == [names[wanted[number % 60]] for number in range(300)]
-    # Together, and not one by one: that is what the queue is for.
-    after = figures(client)
-    assert after["te_batch_next_size_sum"] > after["te_batch_next_size_count"]
-
-
-def test_clients_that_hang_up_cost_nothing(model):
-    with serving(model) as (client, service, _):
-        running = slow_down(service, 0.3)
-        address = (client.base_url.host, client.base_url.port)
-        body = json.dumps({"inputs": "the cat word1"}).encode()
-        lines = ["POST /predict HTTP/1.1", "host: x", "content-type: application/json"]
-        head = "\r\n".join([*lines, f"content-length: {len(body)}", "", ""])
-        with ThreadPoolExecutor(1) as pool:
-            patient = pool.submit(client.post, "/predict", json={"inputs": "a dog"})
-            assert running.wait(10)
-            gone = [socket.create_connection(address) for _ in range(10)]
-            for number, raw in enumerate(gone):
-                # Half of them leave in the middle of the body.
-                raw.sendall(head.encode() + (body if number % 2 else body[:5]))
-            wait_until(lambda: len(service._batcher) == 5)
-            for raw in gone:
-                raw.close()
-            wait_until(lambda: len(service._batcher) == 0 and service._under_way <= 1)
-            assert patient.result().status_code == 200
-        wait_until(lambda: figures(client)["te_request_failuredropped"] == 10)
-        assert client.post("/predict", json={"inputs": "a dog"}).status_code == 200
-        assert service._under_way == 0
-
-
-def test_shutting_down_answers_what_was_taken(model):
-    with serving(model) as (client, service, server):
-        running = slow_down(service, 0.1)
-        with ThreadPoolExecutor(12) as pool:
-            answers = [
-                pool.submit(client.post, "/predict", json={"inputs": "the cat " * 30})
-                for _ in range(12)
-            ]
-            assert running.wait(10)
-            wait_until(lambda: service._under_way == 12)
-            server.should_exit = True
-            assert [answer.result().status_code for answer in answers] == [200] * 12
-        wait_until(lambda: not service._batcher._thread.is_alive())
-        with pytest.raises(httpx2.TransportError):
-            client.get("/health")
-
-
-# ---- before it starts --------------------------------------------------------------------------
-
-
-def test_limits_and_ports_that_cannot_be():
-    with pytest.raises(ServeError, match="must not exceed max_concurrent_requests"):
-        Limits(max_concurrent_requests=8)
-    bound = listen("127.0.0.1", 0)
-    bound.listen()
-    with pytest.raises(ServeError, match="choose another with --port"):
-        listen("127.0.0.1", bound.getsockname()[1])
-    bound.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -103,7 +101,7 @@ def serve(
         require(module, "serve")
     from laconic.serve import Budgets, Limits, Service
     from laconic.serve.app import make_app
-    from laconic.serve.run import listen, serve_app
+    from laconic.serve.run import leave, listen, serve_app
 
     limits = Limits(
         max_concurrent_requests=max_concurrent_requests,
@@ -141,6 +139,4 @@ def serve(
         return
     lost = f"{count(service.cut_off, 'accepted document')} got no answer"
     say(f"stopped without waiting; {lost}", "warning")
-    # The model's thread may be inside a batch, and an interpreter that ends around it aborts.
-    sys.stdout.flush()
-    os._exit(130 if at_once else 1)
+    leave(130 if at_once else 1)

@@ -1,12 +1,13 @@
 """What a request has to pass before the application sees it: its key, its size, its pace.
 
 The body is read here, to the end, so that a client which sends too much, too slowly or not at all
-never holds anything but its own connection.
+never holds anything but its own connection. What is too much is read and thrown away, for a moment.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import json
 from typing import Any
@@ -19,6 +20,9 @@ __all__ = ["Guard", "OPEN_PATHS"]
 
 OPEN_PATHS = frozenset({"/", "/health", "/ping", "/metrics", "/docs", "/openapi.json"})
 """What needs no key when it is read with GET: probes, scrapers and the documentation."""
+
+# Seconds, and as many bytes as a body may have, for which a body that is too large is read on.
+_LINGER = 2.0
 
 
 class _Gone(Exception):
@@ -69,6 +73,7 @@ class Guard:
         limit, seconds = self._limits.payload_limit, self._limits.request_timeout
         declared = headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > limit:
+            await _discard(receive, limit)
             raise _too_large(limit)
         body = bytearray()
         try:
@@ -79,12 +84,25 @@ class Guard:
                     if message["type"] == "http.disconnect":
                         raise _Gone
                     body += message.get("body", b"")
-                    if len(body) > limit:
-                        raise _too_large(limit)
                     more = message.get("more_body", False)
+                    if len(body) > limit:
+                        if more:
+                            await _discard(receive, limit)
+                        raise _too_large(limit)
         except TimeoutError:
             raise RequestTimeout(f"the body did not arrive within {seconds:g} s") from None
         return bytes(body)
+
+
+async def _discard(receive: Any, most: int) -> None:
+    """Read on, for a client that still sends when it is hung up on never reads the refusal."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER):
+            more = True
+            while more and most > 0:
+                message = await receive()
+                most -= len(message.get("body", b""))
+                more = message.get("more_body", False)
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
@@ -110,7 +128,7 @@ async def _refuse(send: Any, refusal: Refusal) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(content)).encode()),
-        # What is left of the body is not read, so the connection cannot be used again.
+        # What may be left of the body is not read, so the connection cannot be used again.
         (b"connection", b"close"),
     ]
     if isinstance(refusal, Unauthorized):

@@ -7,14 +7,16 @@ empty, and the process ends with exit code 0. A second Ctrl-C ends it at once, w
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from laconic.errors import ServeError, require
 
-__all__ = ["listen", "serve_app"]
+__all__ = ["leave", "listen", "serve_app"]
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -76,6 +78,16 @@ def serve_app(
         for each, handler in before.items():
             signal.signal(each, handler)
     return server.force_exit
+
+
+def leave(code: int) -> NoReturn:
+    """End the process without waiting for the model's thread.
+
+    It may be inside a batch, and an interpreter that ends around it aborts with a core dump.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
