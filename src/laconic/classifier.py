@@ -1,11 +1,13 @@
-"""The few lines that users write: train a classifier, load one, predict, evaluate, save."""
+"""What users write: a classifier that is trained, loaded and saved in a few lines.
+
+What a trained one does, predicting, evaluating and running at other budgets, is in `trained`.
+"""
 
 from __future__ import annotations
 
 import copy
 import json
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -13,23 +15,19 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from laconic.card import Evaluation, place_card
+from laconic.card import place_card
 from laconic.data import Documents, LabelSpace
 from laconic.devices import device_of_export
-from laconic.encoding import EncodedDocuments
-from laconic.errors import DataError, LaconicWarning, ModelError, OutputError, PlanError
+from laconic.errors import ModelError, OutputError, PlanError
 from laconic.estimator import Estimator
 from laconic.export import choose_backend, files_of_export, load_export
 from laconic.fitting import gather, guide_of_teacher, logits_of_teacher
-from laconic.inference import TorchRunner
-from laconic.metrics import evaluate_logits
 from laconic.model import Execution, LaconicForSequenceClassification, from_encoder
 from laconic.model.loading import load_classifier, load_tokenizer
-from laconic.reduction import Knowledge, Plan, name_untrained, preset, with_share
+from laconic.reduction import Knowledge, Plan, preset
 from laconic.saving import written_whole
 from laconic.trained import TrainedModel
 from laconic.training import TrainingSettings
-from laconic.training.budget import plan_for_budget
 from laconic.training.run import remove_checkpoints
 from laconic.training.stages import StagedTraining
 
@@ -39,9 +37,6 @@ DEFAULT_MODEL = "bert-base-uncased"
 
 # The record of the training run, beside the model.
 _RECORD = "training.json"
-
-# Documents on which a budget is counted.
-_COUNTED = 64
 
 
 class Classifier(TrainedModel, Estimator):
@@ -123,7 +118,6 @@ class Classifier(TrainedModel, Estimator):
         self.problem_type = problem_type
         self.loading = loading
         self.training: dict[str, Any] | None = None
-        self.evaluation: Evaluation | None = None
         self._checkpoints: Path | None = None
 
     # ---- loading and saving --------------------------------------------------------------------
@@ -351,95 +345,3 @@ class Classifier(TrainedModel, Estimator):
         )
         model.knowledge = self.knowledge
         return model
-
-    # ---- other budgets -------------------------------------------------------------------------
-
-    def with_options(self, **shares: float) -> Self:
-        """This trained classifier at another share of its plan, such as `keep=0.5`.
-
-        The weights are shared and this one stays as it is, so that threads may each use a budget of
-        their own. A model of the method `lat` is trained for it; others lose accuracy away from the
-        share that they were trained with, which is warned about.
-
-        Args:
-            **shares: `keep`, `ratio` or `threshold`, whichever the plan has.
-
-        Raises:
-            PlanError: if the plan has no such share, or the value is out of range.
-
-        Example:
-            >>> classifier.with_options(keep=0.9).predict(["a text"])  # doctest: +SKIP
-        """
-        return self._at(with_share(self.torch_model().config.reduction_plan(), **shares))
-
-    def with_budget(
-        self,
-        budget: float,
-        documents: Sequence[str] | EncodedDocuments,
-        pairs: Sequence[str] | None = None,
-        *,
-        tell: bool = True,
-    ) -> Self:
-        """This trained classifier at the share of its plan that reaches a budget.
-
-        Args:
-            budget: multiply-adds over those without any removal, between 0 and 1.
-            documents: texts such as it is meant for; the multiply-adds are counted on 64 of them.
-            pairs: second texts of text pairs.
-            tell: whether to warn where the model was not trained for it.
-
-        Raises:
-            PlanError: if the plan has no share, or none reaches the budget; the message says which
-                budgets can be reached.
-
-        Example:
-            >>> classifier.with_budget(0.5, texts).predict(texts)  # doctest: +SKIP
-        """
-        sample = self._sample(documents, pairs, _COUNTED)
-        plan = plan_for_budget(self.torch_model(), budget, sample, self.batch_tokens)
-        return self._at(plan, tell=tell)
-
-    def _at(self, plan: Plan, *, tell: bool = True) -> Self:
-        twin = copy.copy(self)
-        twin.evaluation = None
-        twin.plan, twin.model = plan, self.torch_model().under_plan(plan)
-        twin._runner = TorchRunner(twin.model)
-        said = name_untrained(self._trained, plan, self.model.plan.depth) if tell else None
-        if said is not None:
-            warnings.warn(said, LaconicWarning, stacklevel=3)
-        return twin
-
-    # ---- predicting ----------------------------------------------------------------------------
-
-    def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
-        """Probabilities `(documents, labels)`: softmax, or a sigmoid each where several may hold.
-
-        Raises:
-            ModelError: for a regression model, which has none.
-        """
-        return self.probabilities(self.logits(texts, pairs))
-
-    def predict(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None
-    ) -> list[str] | list[list[str]] | list[float]:
-        """The label of each document; a list of labels, or a number, where the problem is such."""
-        return self.decide(self.logits(texts, pairs))
-
-    def evaluate(
-        self, documents: Documents, progress: Callable[[int], None] | None = None
-    ) -> dict[str, float]:
-        """Metrics on labelled documents: accuracy and F1, or the errors of a regression.
-
-        Labels that training never saw are counted in a warning, and as errors in the figures. The
-        figures are kept with the time that it took, and `save` writes both into the model's card.
-
-        Raises:
-            DataError: if the documents have no labels.
-        """
-        if documents.labels is None:
-            raise DataError(f"{documents.source} has no labels to evaluate against")
-        labels = self.label_space.encode(documents.labels, unseen="skip")
-        forward, speed = self._timed(documents, progress)
-        metrics = evaluate_logits(forward.logits, labels, self._problem())
-        self.evaluation = Evaluation(Path(documents.source).name, len(documents), metrics, speed)
-        return metrics

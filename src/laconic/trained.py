@@ -1,4 +1,4 @@
-"""A trained model with its tokenizer, and how it is run: from documents to logits, timed if wanted.
+"""A trained model with its tokenizer, and what it is for: logits, labels, figures, other budgets.
 
 `Classifier` is one of these that can also be trained, saved and loaded. What stands here knows
 nothing of where the model came from: this process trained it, a directory held it, or a graph of
@@ -7,31 +7,37 @@ ONNX runs in its place.
 
 from __future__ import annotations
 
+import copy
 import functools
 import operator
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
+from laconic.card import Evaluation
 from laconic.data import Documents, LabelSpace
 from laconic.data.documents import check_lists
 from laconic.data.memory import as_lists
 from laconic.devices import resolve_device, torch_threads
 from laconic.encoding import EncodedDocuments, encode
-from laconic.errors import LaconicWarning, ModelError
+from laconic.errors import DataError, LaconicWarning, ModelError
 from laconic.inference import Forward, Runner, TorchRunner
 from laconic.machine import describe_machine
-from laconic.metrics import labels_from_logits, scores_from_logits
+from laconic.metrics import evaluate_logits, labels_from_logits, scores_from_logits
 from laconic.model import Execution, LaconicConfig, LaconicForSequenceClassification
-from laconic.reduction import Plan
+from laconic.reduction import Plan, name_untrained, with_share
 from laconic.speed import Speed
-from laconic.training.budget import spread
+from laconic.training.budget import plan_for_budget, spread
 from laconic.unknown import count_unknown
 
 __all__ = ["TrainedModel"]
+
+# Documents on which a budget is counted.
+_COUNTED = 64
 
 
 class TrainedModel:
@@ -41,7 +47,13 @@ class TrainedModel:
         source: where the model comes from, for messages.
         device: the device's name.
         batch_tokens: tokens of a packed batch.
+
+    Attributes:
+        plan: what it removes.
+        evaluation: what the last `evaluate` gave; None before.
     """
+
+    plan: Plan
 
     def __init__(self, source: str, device: str, batch_tokens: int) -> None:
         self.source = source
@@ -52,6 +64,7 @@ class TrainedModel:
         self.tokenizer: Any = None
         self._runner: Runner | None = None
         self._trained: Plan | None = None
+        self.evaluation: Evaluation | None = None
 
     def adopt(
         self,
@@ -239,7 +252,7 @@ class TrainedModel:
             machine=machine,
         )
 
-    # ---- from logits to answers ------------------------------------------------------------------
+    # ---- answers -------------------------------------------------------------------------------
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Probabilities from logits `(documents, labels)`."""
@@ -251,6 +264,96 @@ class TrainedModel:
     def decide(self, logits: np.ndarray) -> list[str] | list[list[str]] | list[float]:
         """Labels from logits `(documents, labels)`."""
         return labels_from_logits(logits, self._problem(), self.classes_)
+
+    def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
+        """Probabilities `(documents, labels)`: softmax, or a sigmoid each where several may hold.
+
+        Raises:
+            ModelError: for a regression model, which has none.
+        """
+        return self.probabilities(self.logits(texts, pairs))
+
+    def predict(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None
+    ) -> list[str] | list[list[str]] | list[float]:
+        """The label of each document; a list of labels, or a number, where the problem is such."""
+        return self.decide(self.logits(texts, pairs))
+
+    def evaluate(
+        self, documents: Documents, progress: Callable[[int], None] | None = None
+    ) -> dict[str, float]:
+        """Metrics on labelled documents: accuracy and F1, or the errors of a regression.
+
+        Labels that training never saw are counted in a warning, and as errors in the figures. The
+        figures are kept with the time that it took, and `save` writes both into the model's card.
+
+        Raises:
+            DataError: if the documents have no labels.
+        """
+        if documents.labels is None:
+            raise DataError(f"{documents.source} has no labels to evaluate against")
+        labels = self.label_space.encode(documents.labels, unseen="skip")
+        forward, speed = self._timed(documents, progress)
+        metrics = evaluate_logits(forward.logits, labels, self._problem())
+        self.evaluation = Evaluation(Path(documents.source).name, len(documents), metrics, speed)
+        return metrics
+
+    # ---- other budgets -------------------------------------------------------------------------
+
+    def with_options(self, **shares: float) -> Self:
+        """This trained classifier at another share of its plan, such as `keep=0.5`.
+
+        The weights are shared and this one stays as it is, so that threads may each use a budget of
+        their own. A model of the method `lat` is trained for it; others lose accuracy away from the
+        share that they were trained with, which is warned about.
+
+        Args:
+            **shares: `keep`, `ratio` or `threshold`, whichever the plan has.
+
+        Raises:
+            PlanError: if the plan has no such share, or the value is out of range.
+
+        Example:
+            >>> classifier.with_options(keep=0.9).predict(["a text"])  # doctest: +SKIP
+        """
+        return self._at(with_share(self.torch_model().config.reduction_plan(), **shares))
+
+    def with_budget(
+        self,
+        budget: float,
+        documents: Sequence[str] | EncodedDocuments,
+        pairs: Sequence[str] | None = None,
+        *,
+        tell: bool = True,
+    ) -> Self:
+        """This trained classifier at the share of its plan that reaches a budget.
+
+        Args:
+            budget: multiply-adds over those without any removal, between 0 and 1.
+            documents: texts such as it is meant for; the multiply-adds are counted on 64 of them.
+            pairs: second texts of text pairs.
+            tell: whether to warn where the model was not trained for it.
+
+        Raises:
+            PlanError: if the plan has no share, or none reaches the budget; the message says which
+                budgets can be reached.
+
+        Example:
+            >>> classifier.with_budget(0.5, texts).predict(texts)  # doctest: +SKIP
+        """
+        sample = self._sample(documents, pairs, _COUNTED)
+        plan = plan_for_budget(self.torch_model(), budget, sample, self.batch_tokens)
+        return self._at(plan, tell=tell)
+
+    def _at(self, plan: Plan, *, tell: bool = True) -> Self:
+        twin = copy.copy(self)
+        twin.evaluation = None
+        twin.plan, twin.model = plan, self.torch_model().under_plan(plan)
+        twin._runner = TorchRunner(twin.model)
+        said = name_untrained(self._trained, plan, self.model.plan.depth) if tell else None
+        if said is not None:
+            warnings.warn(said, LaconicWarning, stacklevel=3)
+        return twin
 
 
 def _checked(

@@ -81,7 +81,7 @@ def attend(
         else:
             mask = _mask(packing, run, window)
             whole = (q, k, v, mask, rows, packing.scores, scaling)
-            if out is not None and (rows is not None or _short(run, mask)):
+            if out is not None and (rows is not None or _explicit_pays(run, mask)):
                 done, score = out, workspace.attend(*whole, out)
             elif rows is not None:
                 done, score = explicit_attention(*whole, dropout)
@@ -98,7 +98,7 @@ def attend(
     return torch.cat(outputs) if context is None else context, torch.cat(scores) if scores else None
 
 
-def _short(run: _Run, mask: Tensor | None) -> bool:
+def _explicit_pays(run: _Run, mask: Tensor | None) -> bool:
     """Whether the explicit matrix is quicker than the fused kernel, which is slow with a mask."""
     return mask is not None or run.length < _FUSED_FROM
 

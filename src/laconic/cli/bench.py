@@ -115,7 +115,7 @@ def bench(
     same documents, and kept for the next time.
     """
     from laconic import bench as room
-    from laconic.cli.competitors import further_seeds, gather, load_trained
+    from laconic.cli.competitors import further_seeds, gather, load_given
 
     if threads is not None:
         import torch
@@ -128,12 +128,12 @@ def bench(
     for out in (report, plots):
         _check_place(out)
     # Loaded first: they say whether a cell holds one label, several, or a number.
-    trained, training = load_trained(ctx.params, models or []), None
+    given, training = load_given(ctx.params, models or []), None
     if train is not None:
-        problem = problem_type or trained.problem_type
+        problem = problem_type or given.problem_type
         training = read(ctx, train, labels="required", problem_type=problem)
         say(f"training documents: {describe(training)}")
-    found = gather(ctx.params, trained, wanted, training, say)
+    found = gather(ctx.params, given, wanted, training, say)
     documents = read_single_texts(
         ctx, data, labels="optional", problem_type=found.space.problem_type
     )

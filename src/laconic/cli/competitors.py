@@ -21,11 +21,11 @@ from laconic.metrics import evaluate_logits
 from laconic.reduction import presets
 from laconic.training import TrainingSettings
 
-__all__ = ["Field", "Trained", "further_seeds", "gather", "load_trained"]
+__all__ = ["Field", "GivenModels", "further_seeds", "gather", "load_given"]
 
 
 @dataclass(frozen=True)
-class Trained:
+class GivenModels:
     """The models that are given, before anything is read or made.
 
     Attributes:
@@ -80,7 +80,7 @@ class Field:
         return self.models.get(baseline, baseline)
 
 
-def load_trained(values: Mapping[str, Any], models: Sequence[str]) -> Trained:
+def load_given(values: Mapping[str, Any], models: Sequence[str]) -> GivenModels:
     """Load the models that are given.
 
     Args:
@@ -94,12 +94,12 @@ def load_trained(values: Mapping[str, Any], models: Sequence[str]) -> Trained:
     classifiers = [Classifier.from_pretrained(**source) for source in sources]
     names = _names(models)
     _check_labels(names, classifiers)
-    return Trained(sources, names, classifiers)
+    return GivenModels(sources, names, classifiers)
 
 
 def gather(
     values: Mapping[str, Any],
-    models: Trained,
+    models: GivenModels,
     wanted: Sequence[str],
     training: Documents | None,
     tell: Callable[[str], None],
