@@ -19,8 +19,8 @@ help: ## Show these targets
 
 venv: $(COMPLETE) ## Make the environment with the versions of constraints.txt
 
-demo: $(COMPLETE) ## Train, measure and compare on this machine: `laconic demo`
-	@$(BIN)/laconic demo
+demo: $(COMPLETE) ## Train, measure and compare on this machine: `tersely demo`
+	@$(BIN)/tersely demo
 
 test: $(COMPLETE) ## Run the default test suite (PYTEST_ARGS="-m slow" for another choice)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -37,14 +37,14 @@ clean: ## Remove the environment, build outputs and caches
 # next and by its exact version, which keeps a CPU build that pip was pointed to, or that is there.
 $(COMPLETE): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "laconic needs Python 3.11 or newer, and '$(PYTHON) -V' says '$$($(PYTHON) -V 2>&1)';" \
+	  echo "tersely needs Python 3.11 or newer, and '$(PYTHON) -V' says '$$($(PYTHON) -V 2>&1)';" \
 	    "name another one, for example: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "venv: making $(VENV) with $$($(PYTHON) -V)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(INSTALL) --constraint constraints.txt pip
 	@torch=$$(grep '^torch==' constraints.txt) && echo "venv: installing $$torch" \
 	  && $(INSTALL) --constraint constraints.txt "$$torch"
-	@echo "venv: installing laconic with its extras and the development tools"
+	@echo "venv: installing tersely with its extras and the development tools"
 	@$(INSTALL) --constraint constraints.txt --build-constraint constraints.txt \
 	  --editable '.[demo,hub,serve,onnx]' --group dev
 	@touch $@

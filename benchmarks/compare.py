@@ -2,7 +2,7 @@
 
     python benchmarks/compare.py --data $DATA --models DIRECTORY --encoder DIRECTORY --only bbc
 
-Runs `laconic bench` with all contenders. TF-IDF and static embeddings are fitted on the same fixed
+Runs `tersely bench` with all contenders. TF-IDF and static embeddings are fitted on the same fixed
 part (see make_parts.py) that the models were trained on; the controls are put on the dense model
 without training. Quality is judged on the fixed test part, speed on a random 64 of its documents.
 Writes `results/bench/NAME.json` and `NAME.html`; no text of a document is in either.
@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from laconic.allocator import keep_freed_memory
-from laconic.bench import BenchReport
-from laconic.bench.html import write_report
-from laconic.cli import app
+from tersely._io import keep_freed_memory
+from tersely.bench import BenchReport
+from tersely.bench.html import write_report
+from tersely.cli import app
 
 HERE = Path(__file__).parent
 CONTENDERS = (
@@ -70,10 +70,10 @@ def run(args: argparse.Namespace, name: str, folder: Path) -> BenchReport:
     command += ["--contenders", *CONTENDERS, "--timed", args.timed, "--rounds", args.rounds]
     command += ["--latency-documents", 32, "--cache", args.cache, "--json"]
     command = [str(part) for part in command]
-    sys.argv = ["laconic", *command]
+    sys.argv = ["tersely", *command]
     output = io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
-        app(command, prog_name="laconic", standalone_mode=False)
+        app(command, prog_name="tersely", standalone_mode=False)
     record = json.loads(output.getvalue().splitlines()[-1])
     places = {args.data: "$DATA", args.models: "$MODELS", folder: "$PART", args.cache: "$CACHE"}
     for place, shown in {**places, Path(args.encoder): "$ENCODER"}.items():

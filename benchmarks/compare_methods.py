@@ -28,15 +28,15 @@ import numpy as np
 import torch
 import transformers
 
-import laconic
-from laconic import Classifier, TrainingSettings
-from laconic.allocator import keep_freed_memory
-from laconic.bench import PackedContender
-from laconic.bench.clock import take_turns
-from laconic.errors import LaconicWarning, PlanError
-from laconic.metrics import evaluate_logits
-from laconic.reduction import preset_options
+import tersely
 from method_tables import METHODS
+from tersely import Classifier, TrainingSettings
+from tersely._io import keep_freed_memory
+from tersely.bench import PackedContender
+from tersely.bench.clock import take_turns
+from tersely.errors import PlanError, TerselyWarning
+from tersely.reduction import preset_options
+from tersely.text.metrics import evaluate_logits
 from train_focus import BATCH_TOKENS, LENGTH, SETS, documents
 
 HERE = Path(__file__).parent
@@ -156,7 +156,7 @@ def train_all(args: argparse.Namespace) -> None:
 def versions() -> dict[str, str]:
     """What the runs were made with."""
     return {
-        "laconic": laconic.__version__,
+        "tersely": tersely.__version__,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "python": platform.python_version(),
@@ -222,7 +222,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    warnings.simplefilter("ignore", LaconicWarning)
+    warnings.simplefilter("ignore", TerselyWarning)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     args.results.mkdir(parents=True, exist_ok=True)

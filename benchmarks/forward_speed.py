@@ -3,7 +3,7 @@
     python benchmarks/forward_speed.py --data $DATA --encoder DIRECTORY
 
 MiniLM-L6, 512 tokens, float32, forward pass only (tokenising outside the clock), all contenders in
-one process with the same threads and allocator (which keeps freed memory, as laconic's commands
+one process with the same threads and allocator (which keeps freed memory, as tersely's commands
 do), taking turns. Speed does not depend on what the
 weights were trained for, so the heads are new. `pipeline` is what
 `pipeline("text-classification", batch_size=32)` computes with truncation at 512 tokens, in arrival
@@ -22,12 +22,12 @@ import torch
 import transformers
 from rich.console import Console
 
-from laconic import Classifier, preset
-from laconic.allocator import keep_freed_memory
-from laconic.bench import PackedContender, StockContender, bench, render
-from laconic.data import read_documents
-from laconic.errors import LaconicWarning
-from laconic.model import from_encoder
+from tersely import Classifier, preset
+from tersely._io import keep_freed_memory
+from tersely.bench import PackedContender, StockContender, bench, render
+from tersely.errors import TerselyWarning
+from tersely.modeling import from_encoder
+from tersely.text import read_documents
 
 HERE = Path(__file__).parent
 LABELS = 20
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     keep_freed_memory()
-    warnings.simplefilter("ignore", LaconicWarning)
+    warnings.simplefilter("ignore", TerselyWarning)
     transformers.logging.set_verbosity_error()
     documents = read_documents(args.data / "20ng" / "test.parquet")
     rows = np.random.default_rng(0).permutation(len(documents))[: args.documents]

@@ -22,13 +22,13 @@ import torch
 import transformers
 from transformers import AutoModelForSequenceClassification, ModernBertConfig
 
-from laconic import preset
-from laconic.allocator import keep_freed_memory
-from laconic.batching import pack
-from laconic.bench import Timing, describe_machine, summarise, take_turns
-from laconic.encoding import EncodedDocuments, LengthReport
-from laconic.inference import run_model
-from laconic.model import LaconicConfig, LaconicForSequenceClassification
+from tersely import preset
+from tersely._io import keep_freed_memory
+from tersely.bench import Timing, describe_machine, summarise, take_turns
+from tersely.modeling import TerselyConfig, TerselyForSequenceClassification
+from tersely.modeling.inference import run_model
+from tersely.text.batching import pack
+from tersely.text.encoding import EncodedDocuments, LengthReport
 
 HERE = Path(__file__).parent
 PLANS = {
@@ -68,7 +68,7 @@ class Packed:
 
     tokens = multiply_adds = None
 
-    def __init__(self, name: str, model: LaconicForSequenceClassification) -> None:
+    def __init__(self, name: str, model: TerselyForSequenceClassification) -> None:
         self.name, self.model = name, model
 
     def load(self, encoded: EncodedDocuments) -> None:
@@ -114,8 +114,8 @@ def contenders() -> list[Any]:
     found: list[Any] = []
     for name, plan in PLANS.items():
         torch.manual_seed(0)
-        config = LaconicConfig(encoder_config=configuration(), plan=plan.to_dict())
-        found.append(Packed(name, LaconicForSequenceClassification(config).eval()))
+        config = TerselyConfig(encoder_config=configuration(), plan=plan.to_dict())
+        found.append(Packed(name, TerselyForSequenceClassification(config).eval()))
     torch.manual_seed(0)
     stock = AutoModelForSequenceClassification.from_config(configuration()).eval()
     return [*found, Padded(stock)]

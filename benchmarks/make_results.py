@@ -173,7 +173,7 @@ def verdict() -> str:
 
 
 def accelerate_table() -> str:
-    """What `laconic accelerate` answered for each data set, and what the answer rests on."""
+    """What `tersely accelerate` answered for each data set, and what the answer rests on."""
     found = {name: load(HERE / "results" / "accelerate" / f"{name}.json") for name in SETS}
     lines = [
         "| model | limit | answer | times as fast as padded, arrival order / sorted | "

@@ -5,7 +5,7 @@
 MiniLM-L6, documents of 20 Newsgroups cut at 512 tokens, forward pass only (tokenising outside the
 clock), all exports in one process, taking turns. Speed does not depend on what the weights were
 trained for, so the heads are new, and the labels mean nothing: the exports are checked for speed
-here, and for agreement in the tests. `dense torch` is laconic on packed batches in float32.
+here, and for agreement in the tests. `dense torch` is tersely on packed batches in float32.
 
 The figure that counts is the speed-up over dense int8, by the reduction in multiply-adds.
 """
@@ -22,14 +22,14 @@ import torch
 import transformers
 from rich.console import Console
 
-from laconic import Classifier, preset
-from laconic.allocator import keep_freed_memory
-from laconic.bench import PackedContender, bench, render
-from laconic.data import read_documents
-from laconic.errors import LaconicWarning
-from laconic.export import Original, export_model, is_export
-from laconic.model import from_encoder
-from laconic.model.loading import load_tokenizer
+from tersely import Classifier, preset
+from tersely._io import keep_freed_memory
+from tersely.bench import PackedContender, bench, render
+from tersely.errors import TerselyWarning
+from tersely.export import Original, export_model, is_export
+from tersely.modeling import from_encoder
+from tersely.modeling.loading import load_tokenizer
+from tersely.text import read_documents
 
 HERE = Path(__file__).parent
 LABELS = 20
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     keep_freed_memory()
-    warnings.simplefilter("ignore", LaconicWarning)
+    warnings.simplefilter("ignore", TerselyWarning)
     transformers.logging.set_verbosity_error()
     documents = read_documents(args.data / "20ng" / "test.parquet")
     rows = np.random.default_rng(0).permutation(len(documents))[: args.documents]

@@ -1,4 +1,4 @@
-"""`laconic accelerate` on the dense models of train_focus.py; writes the evidence, no texts.
+"""`tersely accelerate` on the dense models of train_focus.py; writes the evidence, no texts.
 
     python benchmarks/prove_faster.py --data $DATA --models DIRECTORY [--only bbc r8 20ng]
 
@@ -14,8 +14,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from laconic.allocator import keep_freed_memory
-from laconic.cli import app
+from tersely._io import keep_freed_memory
+from tersely.cli import app
 
 HERE = Path(__file__).parent
 RUNS = {"bbc": ("1.5%", 445), "r8": ("0.5%", 1600), "20ng": ("1%", 1600)}
@@ -40,9 +40,9 @@ def main() -> None:
             real = list(command)
             for shown, place in places.items():
                 real = [part.replace(shown, place) for part in real]
-            app(real, prog_name="laconic", standalone_mode=False)
+            app(real, prog_name="tersely", standalone_mode=False)
             evidence = json.loads((Path(folder) / "evidence.json").read_text())
-        evidence["command"] = " ".join(["laconic", *command])
+        evidence["command"] = " ".join(["tersely", *command])
         (out / f"{name}.json").write_text(json.dumps(evidence, indent=1) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""Rows a second of `laconic score` by workers: processes of this machine, actors of a Ray cluster.
+"""Rows a second of `tersely score` by workers: processes of this machine, actors of a Ray cluster.
 
     python benchmarks/ray_speed.py [--rows 4000] [--workers 1 2] [--rounds 3]
 
@@ -35,10 +35,10 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, PreTrainedTokenizerFast
 
-from laconic.machine import describe_machine
-from laconic.model import LaconicConfig, LaconicForSequenceClassification
-from laconic.reduction import preset
-from laconic.score import score
+from tersely._io import describe_machine
+from tersely.modeling import TerselyConfig, TerselyForSequenceClassification
+from tersely.reduction import preset
+from tersely.score import score
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parent / "src"
@@ -65,8 +65,8 @@ def make_model(folder: Path) -> None:
     )
     torch.manual_seed(0)
     plan = preset("topk", keep=0.5).to_dict()
-    config = LaconicConfig(encoder_config=encoder, plan=plan, num_labels=8)
-    LaconicForSequenceClassification(config).save_pretrained(folder)
+    config = TerselyConfig(encoder_config=encoder, plan=plan, num_labels=8)
+    TerselyForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -172,7 +172,7 @@ def main() -> None:
     if args.run is not None:
         print(json.dumps(one_run(json.loads(args.run))))
         return
-    # The cluster's processes have to find laconic where it is not installed.
+    # The cluster's processes have to find tersely where it is not installed.
     path = [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ |= {"PYTHONPATH": os.pathsep.join(path), "RAY_DEDUP_LOGS": "0"}
     with tempfile.TemporaryDirectory() as work:

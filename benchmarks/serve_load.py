@@ -2,7 +2,7 @@
 
     python benchmarks/serve_load.py --model DIRECTORY
 
-`laconic serve` runs in a process of its own, with a queue of 64 documents. What it can take is
+`tersely serve` runs in a process of its own, with a queue of 64 documents. What it can take is
 measured first: a few clients, each asking again as soon as it has its answer. Then requests are
 sent at a fixed rate, whatever becomes of the earlier ones, at 0.7, 1 and 10 times that rate.
 Every request must end in an answer or in a 429; p50 and p99 are those of the answers, from the
@@ -28,8 +28,8 @@ from pathlib import Path
 import httpx2
 import numpy as np
 
-from laconic.bench.machine import describe_machine
-from laconic.model.loading import load_tokenizer
+from tersely.bench.machine import describe_machine
+from tersely.modeling.loading import load_tokenizer
 
 HERE = Path(__file__).parent
 QUEUE = 64
@@ -137,7 +137,7 @@ def main() -> None:
     texts = texts_of(args.model)
     options = ["--port", "0", "--device", "cpu", "--max-concurrent-requests", str(QUEUE)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "laconic", "serve", args.model, *options],
+        [sys.executable, "-m", "tersely", "serve", args.model, *options],
         stderr=subprocess.PIPE,
         text=True,
     )

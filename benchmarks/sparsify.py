@@ -24,13 +24,11 @@ import numpy as np
 import torch
 import transformers
 
-from laconic import Classifier, Plan, TrainingSettings
-from laconic.data import Documents, read_documents
-from laconic.errors import LaconicWarning, require
-from laconic.inference import batches
-from laconic.metrics import evaluate_logits
-from laconic.model import LaconicForSequenceClassification, with_plan
-from laconic.reduction import (
+from tersely import Classifier, Plan, TrainingSettings
+from tersely.errors import TerselyWarning, require
+from tersely.modeling import TerselyForSequenceClassification, with_plan
+from tersely.modeling.inference import batches
+from tersely.reduction import (
     GlobalTokens,
     Knowledge,
     LearnedNeighbours,
@@ -42,7 +40,9 @@ from laconic.reduction import (
     Syntax,
     Union,
 )
-from laconic.syntax import DependencyParser, spacy_heads
+from tersely.text import Documents, read_documents
+from tersely.text.metrics import evaluate_logits
+from tersely.text.syntax import DependencyParser, spacy_heads
 
 HERE = Path(__file__).parent
 # Those that can be brought to any share, and those that are as sparse as the words make them.
@@ -100,7 +100,7 @@ def read(source: Path, name: str | None, split: str, limit: int | None) -> Docum
 
 
 def evaluate(
-    classifier: Classifier, model: LaconicForSequenceClassification, documents: Documents
+    classifier: Classifier, model: TerselyForSequenceClassification, documents: Documents
 ) -> dict:
     """Metrics, and the sparsity that was counted."""
     encoded = classifier.encode(documents.texts)
@@ -253,7 +253,7 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     """Go through the cells, then draw what is there."""
     args = parsed()
-    warnings.simplefilter("ignore", LaconicWarning)
+    warnings.simplefilter("ignore", TerselyWarning)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     args.out.mkdir(parents=True, exist_ok=True)

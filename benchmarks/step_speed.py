@@ -3,7 +3,7 @@
     python benchmarks/step_speed.py --data $DATA --encoder DIRECTORY
 
 One process and one thread, one copy of the weights a plan; for every batch (20 Newsgroups, cut at
-512 tokens) the plans take turns with a whole step: forward, the loss as laconic's trainer computes
+512 tokens) the plans take turns with a whole step: forward, the loss as tersely's trainer computes
 it, backward, AdamW. Ratios are taken batch by batch, so that a machine whose speed changes slows
 both, and of the processor's time, which other processes on the machine do not count in.
 """
@@ -22,15 +22,15 @@ import numpy as np
 import torch
 import transformers
 
-from laconic import Classifier, TrainingSettings, preset
-from laconic.allocator import keep_freed_memory
-from laconic.batching import TokenBudgetSampler
-from laconic.bench import describe_machine
-from laconic.data import LabelSpace, read_documents
-from laconic.errors import LaconicWarning
-from laconic.model import from_encoder, with_plan
-from laconic.model.loading import load_tokenizer
-from laconic.training import LaconicTrainer, TrainingDocuments
+from tersely import Classifier, TrainingSettings, preset
+from tersely._io import keep_freed_memory
+from tersely.bench import describe_machine
+from tersely.errors import TerselyWarning
+from tersely.modeling import from_encoder, with_plan
+from tersely.modeling.loading import load_tokenizer
+from tersely.text import LabelSpace, read_documents
+from tersely.text.batching import TokenBudgetSampler
+from tersely.training import TerselyTrainer, TrainingDocuments
 
 HERE = Path(__file__).parent
 LENGTH, BATCH_TOKENS, UNTIMED = 512, 2048, 1
@@ -48,7 +48,7 @@ class Contender:
     def __init__(self, model, train: TrainingDocuments, folder: str) -> None:
         settings = TrainingSettings(batch_tokens=BATCH_TOKENS)
         arguments = settings.arguments(Path(folder), 384, device="cpu", validate=False)
-        self.trainer = LaconicTrainer(model.train(), settings, train, args=arguments)
+        self.trainer = TerselyTrainer(model.train(), settings, train, args=arguments)
         self.optimiser = torch.optim.AdamW(model.parameters(), lr=5e-5)
         self.seconds: list[float] = []
 
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--plans", nargs="+", default=list(PLANS))
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    warnings.simplefilter("ignore", LaconicWarning)
+    warnings.simplefilter("ignore", TerselyWarning)
     transformers.logging.set_verbosity_error()
     keep_freed_memory()
     torch.set_num_threads(1)

@@ -4,7 +4,7 @@
 
 Every run fine-tunes MiniLM-L6 on a fixed part (see make_parts.py) at 256 tokens for two epochs in
 all and keeps the last epoch; under a plan the first three quarters of the steps are dense, as
-laconic trains `focus-pfc` by default. They are the same for all plans of a data set and a seed, so
+tersely trains `focus-pfc` by default. They are the same for all plans of a data set and a seed, so
 that one run takes them over from another. A run whose JSON is there is skipped; one that was killed
 goes on from its newest checkpoint.
 """
@@ -23,11 +23,11 @@ from pathlib import Path
 import torch
 import transformers
 
-import laconic
-from laconic import Classifier, TrainingSettings
-from laconic.data import Documents, read_documents
-from laconic.errors import LaconicWarning
-from laconic.metrics import evaluate_logits
+import tersely
+from tersely import Classifier, TrainingSettings
+from tersely.errors import TerselyWarning
+from tersely.text import Documents, read_documents
+from tersely.text.metrics import evaluate_logits
 
 HERE = Path(__file__).parent
 METHODS = ("dense", "focus-pfc", "focus-pf")
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace, name: str, method: str, seed: int) -> dict:
         "seconds_evaluating": time.perf_counter() - started,
         "plan": classifier.plan.to_dict(),
         "versions": {
-            "laconic": laconic.__version__,
+            "tersely": tersely.__version__,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "python": platform.python_version(),
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1])
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    warnings.simplefilter("ignore", LaconicWarning)
+    warnings.simplefilter("ignore", TerselyWarning)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     for seed in args.seeds:

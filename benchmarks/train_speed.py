@@ -1,11 +1,11 @@
-"""Training speed and memory: laconic's packed batches against the stock Trainer.
+"""Training speed and memory: tersely's packed batches against the stock Trainer.
 
     python benchmarks/train_speed.py --data $DATA --encoder DIRECTORY
 
 The same model (MiniLM-L6 with its family's head), the same documents (a part of 20 Newsgroups) at
 512 tokens, the same mean number of documents an optimiser step, and no attention dropout (which
 alone would more than double the time of a step on a CPU, for both). The stock Trainer pads each
-random batch to its longest document and uses SDPA; laconic fills batches to a token budget. Each
+random batch to its longest document and uses SDPA; tersely fills batches to a token budget. Each
 run is a process of its own, so that neither's memory hides in the other's; they take turns, and the
 first steps (allocation, warm-up) are not timed.
 """
@@ -28,12 +28,12 @@ import numpy as np
 import torch
 import transformers
 
-from laconic import Classifier, TrainingSettings
-from laconic.batching import TokenBudgetSampler
-from laconic.bench import describe_machine
-from laconic.data import Documents, LabelSpace, read_documents
-from laconic.errors import LaconicWarning
-from laconic.training import LaconicTrainer, TrainingDocuments
+from tersely import Classifier, TrainingSettings
+from tersely.bench import describe_machine
+from tersely.errors import TerselyWarning
+from tersely.text import Documents, LabelSpace, read_documents
+from tersely.text.batching import TokenBudgetSampler
+from tersely.training import TerselyTrainer, TrainingDocuments
 
 HERE = Path(__file__).parent
 DOCUMENTS_PER_STEP, LENGTH, UNTIMED = 16, 512, 3
@@ -115,7 +115,7 @@ def train_packed(encoder: str, documents: Documents, clock: Clock, folder: str) 
     while len(TokenBudgetSampler(train.encoded.sizes, budget)) > steps:
         budget += budget // 100
     settings = TrainingSettings(epochs=1, batch_tokens=budget)
-    trainer = LaconicTrainer(
+    trainer = TerselyTrainer(
         classifier.model, settings, train, args=arguments(folder), callbacks=[clock]
     )
     tokens = [int(train.encoded.sizes[batch].sum()) for batch in trainer.sampler]
@@ -125,7 +125,7 @@ def train_packed(encoder: str, documents: Documents, clock: Clock, folder: str) 
 
 def child(args: argparse.Namespace) -> None:
     """One run in this process; prints its figures as JSON."""
-    warnings.simplefilter("ignore", LaconicWarning)
+    warnings.simplefilter("ignore", TerselyWarning)
     transformers.logging.set_verbosity_error()
     table = read_documents(args.data / "20ng" / "train.parquet")
     rows = np.random.default_rng(0).permutation(len(table))[: args.documents]

@@ -24,12 +24,12 @@ import torch
 import transformers
 from transformers import ModernBertConfig
 
-import laconic
-from laconic import LaconicConfig, LaconicForSequenceClassification, preset
-from laconic.allocator import keep_freed_memory
-from laconic.attention import Packing, banded, loop
-from laconic.attention.connections import Band, Connections
-from laconic.ragged import Layout
+import tersely
+from tersely import TerselyConfig, TerselyForSequenceClassification, preset
+from tersely._io import keep_freed_memory
+from tersely.attention import Packing, banded, loop
+from tersely.attention.connections import Band, Connections
+from tersely.ragged import Layout
 
 HERE = Path(__file__).parent
 LAYERS, WIDTH, HEADS = 4, 384, 6
@@ -42,7 +42,7 @@ BREAK_EVEN_WIDTH = 64
 Contender = Callable[[], object]
 
 
-def model_of(plan: laconic.Plan, own_windows: bool) -> LaconicForSequenceClassification:
+def model_of(plan: tersely.Plan, own_windows: bool) -> TerselyForSequenceClassification:
     """An encoder with random weights, the same ones for every plan."""
     config = ModernBertConfig(
         vocab_size=1000,
@@ -60,8 +60,8 @@ def model_of(plan: laconic.Plan, own_windows: bool) -> LaconicForSequenceClassif
         sep_token_id=2,
     )
     torch.manual_seed(0)
-    made = LaconicConfig(encoder_config=config, plan=plan.to_dict(), num_labels=2)
-    return LaconicForSequenceClassification(made).eval()
+    made = TerselyConfig(encoder_config=config, plan=plan.to_dict(), num_labels=2)
+    return TerselyForSequenceClassification(made).eval()
 
 
 def whole_passes(length: int, widths: tuple[int, ...], own: bool) -> dict[str, Contender]:
@@ -69,7 +69,7 @@ def whole_passes(length: int, widths: tuple[int, ...], own: bool) -> dict[str, C
     ids = torch.randint(5, 1000, (1, ROW // length * length))
     bounds = torch.arange(0, ids.shape[1] + 1, length)
 
-    def forward(plan: laconic.Plan, windows: bool = False, pays: float = banded._PAYS) -> Contender:
+    def forward(plan: tersely.Plan, windows: bool = False, pays: float = banded._PAYS) -> Contender:
         model = model_of(plan, windows)
 
         def run() -> object:
@@ -185,7 +185,7 @@ def main() -> None:
             "attention_tokens": break_even(short_attention),
         },
         "versions": {
-            "laconic": laconic.__version__,
+            "tersely": tersely.__version__,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "python": platform.python_version(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typer.testing import CliRunner
 
-from laconic.cli import app
+from tersely.cli import app
 
 __all__ = ["run_command"]
 

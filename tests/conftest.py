@@ -21,8 +21,8 @@ from hypothesis import settings  # noqa: E402
 # On tensors this small, waiting for a second thread takes longer than the work.
 torch.set_num_threads(1)
 # A busy machine is slow now and then, which says nothing about the property.
-settings.register_profile("laconic", deadline=None, max_examples=50)
-settings.load_profile("laconic")
+settings.register_profile("tersely", deadline=None, max_examples=50)
+settings.load_profile("tersely")
 
 
 @pytest.fixture(autouse=True)

@@ -14,11 +14,11 @@ import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 from transformers import AutoModelForSequenceClassification
 
-from laconic import Classifier
-from laconic.model import from_encoder
-from laconic.serve import Limits, Service
-from laconic.serve.app import make_app
-from laconic.serve.run import listen
+from tersely import Classifier
+from tersely.modeling import from_encoder
+from tersely.serve import Limits, Service
+from tersely.serve.app import make_app
+from tersely.serve.run import listen
 from tiny import tiny_config
 from words import LABELS, save_encoder, tokenizer
 
@@ -28,7 +28,7 @@ NAMES = dict(enumerate(LABELS))
 
 
 def save_trained(folder: Path, method: str = "focus-pfc") -> Path:
-    """A laconic model with random weights."""
+    """A tersely model with random weights."""
     encoder = save_encoder(folder / "encoder")
     model = from_encoder(str(encoder), plan=method, id2label=NAMES)
     model.head.classifier.weight.data.mul_(20)

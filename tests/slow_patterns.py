@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from laconic.reduction import GlobalTokens, Lexical, Neighbours, Pattern, RandomPairs, Syntax, Union
+from tersely.reduction import GlobalTokens, Lexical, Neighbours, Pattern, RandomPairs, Syntax, Union
 
 BITS = 2**31 - 1
 

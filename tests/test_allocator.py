@@ -10,7 +10,7 @@ import pytest
 
 _PROGRAM = """
 import os, sys
-from laconic.allocator import keep_freed_memory
+from tersely._io import keep_freed_memory
 took = keep_freed_memory()
 def resident():
     line = next(l for l in open("/proc/self/status") if l.startswith("VmRSS"))

@@ -9,11 +9,11 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 
-from laconic import Classifier, TrainingSettings
-from laconic.data import Documents
-from laconic.errors import LaconicWarning
-from laconic.machine import describe_machine
-from laconic.model import Execution
+from tersely import Classifier, TrainingSettings
+from tersely._io import describe_machine
+from tersely.errors import TerselyWarning
+from tersely.modeling import Execution
+from tersely.text import Documents
 from words import LABELS, labelled, save_encoder
 
 QUICK = TrainingSettings(epochs=1, learning_rate=5e-3, batch_tokens=256, seed=7)
@@ -33,8 +33,8 @@ def trained(encoder):
 def test_the_card_says_what_the_model_is(trained, encoder, tmp_path):
     card = ModelCard.load(trained.save(tmp_path / "my-model") / "README.md")
     data = card.data.to_dict()
-    assert data["library_name"] == "laconic" and data["pipeline_tag"] == "text-classification"
-    assert {"laconic", "focus-pfc"} <= set(data["tags"])
+    assert data["library_name"] == "tersely" and data["pipeline_tag"] == "text-classification"
+    assert {"tersely", "focus-pfc"} <= set(data["tags"])
     # A directory of this machine is no name for anybody else.
     assert "base_model" not in data and str(encoder) not in card.content
     assert "# my-model" in card.text and 'from_pretrained("my-model/")' in card.text
@@ -102,9 +102,9 @@ def test_our_card_is_written_again_and_anybody_elses_is_kept(trained, tmp_path):
     assert "| accuracy |" in path.read_text("utf-8")
     for changed in (path.read_text("utf-8") + "\nMy own words.\n", "# Mine\n"):
         path.write_text(changed, "utf-8")
-        with pytest.warns(LaconicWarning, match="is kept as it is"):
+        with pytest.warns(TerselyWarning, match="is kept as it is"):
             trained.save(tmp_path)
-        with pytest.warns(LaconicWarning, match="is kept as it is"):
+        with pytest.warns(TerselyWarning, match="is kept as it is"):
             trained.save_card(tmp_path)
         assert path.read_text("utf-8") == changed
         assert json.loads((tmp_path / "training.json").read_text("utf-8"))
@@ -116,7 +116,7 @@ def test_labels_cannot_break_the_metadata(encoder, tmp_path):
     classifier = Classifier(encoder, method="topk")
     classifier.fit(texts, [odd[label] for label in labels], settings=QUICK)
     card = ModelCard.load(classifier.save(tmp_path) / "README.md")
-    assert card.data.library_name == "laconic"
+    assert card.data.library_name == "tersely"
 
 
 @pytest.mark.parametrize("kind", ["regression", "several"])

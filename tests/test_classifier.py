@@ -7,11 +7,11 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, BertForSequenceClassification
 
-from laconic import Classifier, TrainingSettings
-from laconic.data import Documents
-from laconic.errors import DataError, DeviceError, LaconicWarning, ModelError, TrainingError
-from laconic.model import dense_checkpoint
-from laconic.training.stages import StagedTraining
+from tersely import Classifier, TrainingSettings
+from tersely.errors import DataError, DeviceError, ModelError, TerselyWarning, TrainingError
+from tersely.modeling import dense_checkpoint
+from tersely.text import Documents
+from tersely.training.stages import StagedTraining
 from words import LABELS, labelled, save_encoder, tokenizer
 
 QUICK = TrainingSettings(epochs=1, learning_rate=5e-3, batch_tokens=256)
@@ -91,7 +91,7 @@ def test_a_fine_tuned_stock_model_is_loaded_as_dense_with_equal_logits(encoder, 
     assert type(back) is BertForSequenceClassification
 
 
-def test_a_dense_laconic_model_is_a_start_for_other_plans(encoder, tmp_path):
+def test_a_dense_tersely_model_is_a_start_for_other_plans(encoder, tmp_path):
     dense = Classifier(encoder, method="dense").fit(*labelled(40), settings=QUICK)
     dense.save(tmp_path)
     student = Classifier(tmp_path, method="focus-pfc")
@@ -128,21 +128,21 @@ def test_a_fit_that_fails_leaves_the_classifier_as_it_was(encoder, tmp_path, mon
 
 def test_it_cannot_start_from_a_model_that_removes_tokens(classifier, tmp_path):
     classifier.save(tmp_path)
-    with pytest.raises(ModelError, match="dense laconic model to start from"):
+    with pytest.raises(ModelError, match="dense tersely model to start from"):
         Classifier(tmp_path).fit(*labelled(40), settings=QUICK)
 
 
 @pytest.mark.parametrize("policy", ["truncate", "head-tail", "windows"])
 def test_long_documents_are_counted_and_kept_in_the_configuration(encoder, tmp_path, policy):
     texts, labels = labelled(30, words=100, seed=1)
-    with pytest.warns(LaconicWarning, match="documents are longer than 16 tokens") as said:
+    with pytest.warns(TerselyWarning, match="documents are longer than 16 tokens") as said:
         classifier = Classifier(encoder, max_length=16, long=policy).fit(
             texts, labels, settings=QUICK
         )
     assert len(said) == 1
     loaded = Classifier.from_pretrained(classifier.save(tmp_path))
     assert loaded.model.config.long == policy
-    with pytest.warns(LaconicWarning, match="longer than 16 tokens"):
+    with pytest.warns(TerselyWarning, match="longer than 16 tokens"):
         assert len(loaded.predict(texts)) == 30
 
 
@@ -153,11 +153,11 @@ def test_an_unknown_policy_for_long_documents_is_refused(classifier, tmp_path):
 
 def test_a_limit_above_the_encoders_is_said_once(classifier, encoder, tmp_path):
     message = "max_length is 1,000, and this model takes at most 64 tokens"
-    with pytest.warns(LaconicWarning, match=message) as said:
+    with pytest.warns(TerselyWarning, match=message) as said:
         loaded = Classifier.from_pretrained(classifier.save(tmp_path), max_length=1000)
         assert loaded.limit == 64 and loaded.predict(["cat"])
     assert len(said) == 1 and said[0].filename == __file__
-    with pytest.warns(LaconicWarning, match=message) as said:
+    with pytest.warns(TerselyWarning, match=message) as said:
         Classifier(encoder, max_length=1000).fit(*labelled(30), settings=QUICK)
     assert len(said) == 1 and said[0].filename == __file__
 
@@ -183,7 +183,7 @@ def test_windows_are_averaged(classifier):
     old = config.max_length, config.long
     config.max_length, config.long = 20, "windows"
     try:
-        with pytest.warns(LaconicWarning):
+        with pytest.warns(TerselyWarning):
             encoded = classifier.encode([text])
             together = classifier.logits(encoded)
         parts = [torch.from_numpy(w.astype(np.int64))[None] for w in encoded.windows]
@@ -239,12 +239,12 @@ def test_text_pairs_are_read_as_the_stock_model_reads_them(encoder, tmp_path):
 
 def test_labels_that_training_never_saw_are_counted(classifier):
     data = Documents.from_lists(["cat", "rain"], ["animals", "politics"])
-    with pytest.warns(LaconicWarning, match="politics"):
+    with pytest.warns(TerselyWarning, match="politics"):
         classifier.evaluate(data)
 
 
 def test_documents_of_unknown_characters_are_counted(classifier):
-    with pytest.warns(LaconicWarning, match="1 of 2 documents hold no character"):
+    with pytest.warns(TerselyWarning, match="1 of 2 documents hold no character"):
         assert len(classifier.predict(["☃ ☃", "cat"])) == 2
 
 

@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from laconic import Classifier, TrainingSettings, preset
-from laconic.bench import PackedContender, build_contender
-from laconic.errors import LaconicWarning, PlanError
-from laconic.reduction import plan_share
+from tersely import Classifier, TrainingSettings, preset
+from tersely.bench import PackedContender, build_contender
+from tersely.errors import PlanError, TerselyWarning
+from tersely.reduction import plan_share
 from words import labelled, save_encoder
 
 QUICK = TrainingSettings(epochs=2, learning_rate=1e-3, batch_tokens=512)
@@ -71,11 +71,11 @@ def test_each_budget_is_what_its_plan_says(lat):
 
 
 def test_what_was_not_trained_for_is_warned_about(lat, encoder):
-    with pytest.warns(LaconicWarning, match=r"trained down to keep=0\.6 and runs with keep=0\.3"):
+    with pytest.warns(TerselyWarning, match=r"trained down to keep=0\.6 and runs with keep=0\.3"):
         lower = lat.with_options(keep=0.3)
-    with pytest.warns(LaconicWarning, match=r"down to keep=0\.6 and runs with keep=0\.4"):
+    with pytest.warns(TerselyWarning, match=r"down to keep=0\.6 and runs with keep=0\.4"):
         lower.with_options(keep=0.4)  # still against what was trained
-    with pytest.warns(LaconicWarning, match=r"with ratio=0\.2 and .* ratio=0\.1.*method lat"):
+    with pytest.warns(TerselyWarning, match=r"with ratio=0\.2 and .* ratio=0\.1.*method lat"):
         tome = trained(encoder, "tome").with_options(ratio=0.1)
     assert plan_share(tome.plan, 4)[1] == 0.1
 
@@ -84,7 +84,7 @@ def test_thresholds_that_were_learned_are_moved_together(encoder):
     classifier = trained(encoder, "ltp", target=0.7)
     texts, _ = long_documents(30, seed=9)
     whole = trained(encoder, "dense")
-    with pytest.warns(LaconicWarning, match=r"trained with numbers of its own .*\(ltp\)"):
+    with pytest.warns(TerselyWarning, match=r"trained with numbers of its own .*\(ltp\)"):
         set_to = classifier.with_budget(0.5, texts)
     assert cost(set_to, texts) / cost(whole, texts) == pytest.approx(0.5, rel=0.05)
     mine, other = (c.plan.steps[0].select.thresholds for c in (classifier, set_to))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from laconic import Classifier, TrainingSettings
-from laconic.errors import LaconicWarning
+from tersely import Classifier, TrainingSettings
+from tersely.errors import TerselyWarning
 from words import labelled, save_encoder
 
 QUICK = TrainingSettings(epochs=1, learning_rate=5e-3, batch_tokens=256)
@@ -40,7 +40,7 @@ CALLS = {
 def test_a_warning_points_at_the_users_line(classifier, tmp_path, name):
     someone_elses_card(classifier, tmp_path)
     call = CALLS[name]
-    with pytest.warns(LaconicWarning) as said:
+    with pytest.warns(TerselyWarning) as said:
         call(classifier, tmp_path)
     # The lambdas are the users here: one line each.
     lines = {(each.filename, each.lineno) for each in said}

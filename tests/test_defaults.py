@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from laconic import defaults
-from laconic.classifier import DEFAULT_MODEL
+from tersely import defaults
+from tersely.classifier import DEFAULT_MODEL
 
 
 class NoNetwork(Exception):

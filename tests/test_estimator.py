@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from laconic import Classifier, TrainingSettings
-from laconic.errors import DataError, ModelError
+from tersely import Classifier, TrainingSettings
+from tersely.errors import DataError, ModelError
 from words import LABELS, labelled, save_encoder
 
 QUICK = TrainingSettings(epochs=1, learning_rate=5e-3, batch_tokens=256)

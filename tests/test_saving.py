@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from laconic.errors import ExportError, OutputError
-from laconic.saving import written_whole
+from tersely._io import written_whole
+from tersely.errors import ExportError, OutputError
 
 
 @pytest.fixture

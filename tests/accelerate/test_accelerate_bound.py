@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
-from laconic.accelerate import documents_needed, least_limit, split_halves, upper_bound
-from laconic.errors import DataError
+from tersely.accelerate import documents_needed, least_limit, split_halves, upper_bound
+from tersely.errors import DataError
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from commands import run_command
-from laconic import Classifier
-from laconic.accelerate import accelerate, final, search, upper_bound
-from laconic.accelerate.candidates import Candidate, trainable_plans, untrained_plans
-from laconic.accelerate.judge import Judge
-from laconic.errors import DataError, ModelError
-from laconic.model import Execution, LaconicForSequenceClassification
-from laconic.reduction import preset
+from tersely import Classifier
+from tersely.accelerate import accelerate, final, search, upper_bound
+from tersely.accelerate.candidates import Candidate, trainable_plans, untrained_plans
+from tersely.accelerate.judge import Judge
+from tersely.errors import DataError, ModelError
+from tersely.modeling import Execution, TerselyForSequenceClassification
+from tersely.reduction import preset
 from tiny import tiny_encoder, tiny_tokenizer
 
 WORDS = [f"w{number}" for number in range(60)]
@@ -23,12 +23,12 @@ WORDS = [f"w{number}" for number in range(60)]
 
 @pytest.fixture(scope="module")
 def dense(tmp_path_factory):
-    """A dense laconic classifier with a tokenizer, its head random but of large weights."""
+    """A dense tersely classifier with a tokenizer, its head random but of large weights."""
     folder = tmp_path_factory.mktemp("dense")
     tiny_tokenizer(WORDS).save_pretrained(folder)
     encoder = folder / "encoder"
     tiny_encoder("bert").save_pretrained(encoder)
-    model = LaconicForSequenceClassification.from_encoder(str(encoder), num_labels=3)
+    model = TerselyForSequenceClassification.from_encoder(str(encoder), num_labels=3)
     torch.manual_seed(0)
     for parameter in model.head.parameters():
         torch.nn.init.normal_(parameter)
@@ -45,7 +45,7 @@ def texts():
 @pytest.fixture
 def clock(monkeypatch):
     """Speeds that a test decides on, in place of those of a busy machine."""
-    from laconic.bench import Timing
+    from tersely.bench import Timing
 
     speeds = {}
 
@@ -152,7 +152,7 @@ def test_where_the_choice_is_not_proven_packed_execution_remains(
 def test_the_texts_that_prove_are_looked_at_once_and_after_the_choice(
     dense, texts, clock, monkeypatch
 ):
-    from laconic.accelerate import split_halves
+    from tersely.accelerate import split_halves
 
     clock[search.PACKED] = 0.5
     proving = {texts[number] for number in split_halves(texts, 0.08).prove}
@@ -180,7 +180,7 @@ def test_with_labels_a_failure_is_a_right_answer_lost():
 
 
 def test_training_adds_candidates_and_leaves_the_proof_out(dense, texts, clock, monkeypatch):
-    from laconic.accelerate import training
+    from tersely.accelerate import training
 
     taught = []
     make = training.trained_candidates

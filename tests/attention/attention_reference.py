@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.attention import varlen as torch_varlen
 
-from laconic.attention import KeySet, Packing, ScoreRequest, packed_attention
-from laconic.ragged import Layout
+from tersely.attention import KeySet, Packing, ScoreRequest, packed_attention
+from tersely.ragged import Layout
 
 __all__ = ["Case", "cases", "close", "make_case", "run", "varlen_reference"]
 

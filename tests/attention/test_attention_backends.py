@@ -11,7 +11,7 @@ from attention_reference import Case, cases, close, make_case, run
 from hypothesis import given
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from laconic.attention import ScoreRequest, inplace, loop, scores
+from tersely.attention import ScoreRequest, inplace, loop, scores
 
 BACKENDS = ("loop", "masked", "padded")
 

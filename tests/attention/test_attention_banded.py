@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laconic.attention import KeySet, Packing, ScoreRequest, banded, loop, packed_attention
-from laconic.attention.connections import Band, Connections
-from laconic.ragged import Layout
+from tersely.attention import KeySet, Packing, ScoreRequest, banded, loop, packed_attention
+from tersely.attention.connections import Band, Connections
+from tersely.ragged import Layout
 
 HEADS, SIZE = 2, 4
 

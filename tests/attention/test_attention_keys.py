@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.attention import KeySet, Packing, ScoreRequest
-from laconic.ragged import Layout
+from tersely.attention import KeySet, Packing, ScoreRequest
+from tersely.ragged import Layout
 
 HEADS = st.integers(1, 3)
 

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from attention_reference import close
 
-from laconic.attention import NAME, Packing, ScoreRequest, loop, masked, packed_attention, padded
-from laconic.attention.register import _choose
-from laconic.ragged import Layout, OneDocument, Ragged
+from tersely.attention import NAME, Packing, ScoreRequest, loop, masked, packed_attention, padded
+from tersely.attention.register import _choose
+from tersely.ragged import Layout, OneDocument, Ragged
 from tiny import FAMILIES, tiny_encoder, tiny_ids
 
 LENGTHS = [7, 12, 1, 12]

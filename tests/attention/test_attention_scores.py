@@ -8,10 +8,10 @@ from attention_reference import close
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.attention import ScoreRequest
-from laconic.attention.connections import window_mask
-from laconic.attention.scores import column_weights, explicit_attention, masked_softmax
-from laconic.ragged import Layout
+from tersely.attention import ScoreRequest
+from tersely.attention.connections import window_mask
+from tersely.attention.scores import column_weights, explicit_attention, masked_softmax
+from tersely.ragged import Layout
 
 LENGTHS = st.lists(st.integers(0, 9), min_size=1, max_size=4)
 

@@ -15,10 +15,10 @@ from attention_reference import Case, cases, close, make_case, run, varlen_refer
 from hypothesis import given
 from torch.nn.attention import varlen as torch_varlen
 
-from laconic.attention import KeySet, Packing, ScoreRequest, packed_attention
-from laconic.attention.connections import Band, Connections
-from laconic.attention.varlen import fits
-from laconic.ragged import Layout
+from tersely.attention import KeySet, Packing, ScoreRequest, packed_attention
+from tersely.attention.connections import Band, Connections
+from tersely.attention.varlen import fits
+from tersely.ragged import Layout
 
 LAYOUT = Layout.from_lengths([2, 1])
 KEYS = KeySet.from_mask(torch.tensor([True, False, True]), LAYOUT)

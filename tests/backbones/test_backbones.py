@@ -7,11 +7,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForSequenceClassification
 
-from laconic.attention import NAME, Packing, ScoreRequest
-from laconic.backbones import backbone_for, supported_families
-from laconic.backbones.families import backbone_class
-from laconic.errors import ModelError
-from laconic.ragged import Layout, Ragged
+from tersely.attention import NAME, Packing, ScoreRequest
+from tersely.backbones import backbone_for, supported_families
+from tersely.backbones.families import backbone_class
+from tersely.errors import ModelError
+from tersely.ragged import Layout, Ragged
 from tiny import FAMILIES, HIDDEN, tiny_config, tiny_encoder, tiny_ids
 
 # Longer than ModernBERT's window, of equal lengths next to one another, and of a single token.
@@ -267,7 +267,7 @@ def test_an_encoder_that_bypasses_the_packed_attention_is_refused(backbone):
     extras = backbone.extras(hidden, places)
     backbone.encoder.set_attn_implementation("sdpa")
     packing = Packing(Layout.from_lengths(LENGTHS))
-    with pytest.raises(ModelError, match="in block 1: .* is 'sdpa', expected 'laconic'"):
+    with pytest.raises(ModelError, match="in block 1: .* is 'sdpa', expected 'tersely'"):
         backbone.attend(1, hidden, packing, extras)
     assert packing.calls == 0
     backbone.encoder.set_attn_implementation(NAME)

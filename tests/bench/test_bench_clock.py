@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from bench_fakes import FakeContender, FakeProbe
 
-from laconic.bench import take_turns
+from tersely.bench import take_turns
 
 
 def prepared(names, log=None, clock=None, seconds=(1.0,), documents=4):

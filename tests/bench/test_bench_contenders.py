@@ -9,9 +9,9 @@ from bench_fakes import WORDS, AllocatingContender
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from laconic import Classifier
-from laconic.bench import PackedContender, Rebuildable, StockContender, build_contender
-from laconic.errors import DataError, LaconicWarning
+from tersely import Classifier
+from tersely.bench import PackedContender, Rebuildable, StockContender, build_contender
+from tersely.errors import DataError, TerselyWarning
 
 LENGTHS = (3, 11, 1, 0, 30, 7, 11)
 TEXTS = [" ".join(WORDS[(start + i) % 20] for i in range(n)) for start, n in enumerate(LENGTHS)]
@@ -104,7 +104,7 @@ def test_packed_gives_the_stock_models_logits_and_counts_what_was_computed(
     classifier = Classifier.from_pretrained(**source)
     contender = PackedContender(classifier, "ours", source=source)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LaconicWarning)  # one document is longer than 16 tokens
+        warnings.simplefilter("ignore", TerselyWarning)  # one document is longer than 16 tokens
         contender.prepare(TEXTS)
         assert contender.multiply_adds is None
         assert np.abs(contender.run() - wanted).max() < 1e-5

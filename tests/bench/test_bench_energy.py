@@ -2,7 +2,7 @@
 
 import pytest
 
-from laconic.bench import EnergyMeter
+from tersely.bench import EnergyMeter
 
 
 def zone(folder, name, value, largest=1000):

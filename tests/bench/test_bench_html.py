@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from bench_fakes import FakeContender, FakeProbe
 
-from laconic.bench import TextContender, bench
-from laconic.bench.html import to_html, write_plots
-from laconic.bench.plots import pareto_front
-from laconic.errors import OutputError
+from tersely.bench import TextContender, bench
+from tersely.bench.html import to_html, write_plots
+from tersely.bench.plots import pareto_front
+from tersely.errors import OutputError
 
 TEXTS = [f"text {'long ' * (number % 9)}{number}" for number in range(24)]
 LABELS = [number % 2 for number in range(24)]

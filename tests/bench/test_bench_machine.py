@@ -6,8 +6,8 @@ import time
 
 import torch
 
-from laconic.bench import MatrixProbe, describe_machine
-from laconic.machine import _cpu_model
+from tersely._io import _cpu_model
+from tersely.bench import MatrixProbe, describe_machine
 
 
 def test_the_probe_keeps_the_best_rate_of_each_shape(monkeypatch):

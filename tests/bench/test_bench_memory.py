@@ -11,9 +11,9 @@ import pytest
 import torch
 from bench_fakes import AllocatingContender, FakeContender
 
-from laconic.bench import PeakMemory, StockContender, measure_memory
-from laconic.bench.child import measure
-from laconic.errors import LaconicWarning
+from tersely.bench import PeakMemory, StockContender, measure_memory
+from tersely.bench.child import measure
+from tersely.errors import TerselyWarning
 
 MEBIBYTE = 2**20
 
@@ -34,7 +34,7 @@ def importable(monkeypatch):
 GROWTH = """
 import json
 import numpy as np
-from laconic.bench.child import measure
+from tersely.bench.child import measure
 np.ones(256 * 2**20, dtype=np.uint8)  # a peak before, to be forgotten
 found = [measure(lambda: np.ones(taken * 2**20, dtype=np.uint8)) for taken in (0, 48, 96)]
 print(json.dumps(found))
@@ -76,7 +76,7 @@ def test_what_cannot_be_built_again_is_not_measured(model, tokenizer):
 def test_a_failing_process_is_reported_with_its_last_words(monkeypatch):
     died = subprocess.CompletedProcess([], 1, stdout="", stderr="Traceback\nValueError: no model")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: died)
-    with pytest.warns(LaconicWarning, match="'lost' was not measured.*ValueError: no model"):
+    with pytest.warns(TerselyWarning, match="'lost' was not measured.*ValueError: no model"):
         assert measure_memory(AllocatingContender("lost", 1, 1), ["text"]) is None
 
 

@@ -6,8 +6,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModel
 
-from laconic.bench import padded_multiply_adds
-from laconic.bench.multiply_adds import FEED_FORWARD_MATRICES
+from tersely.bench import padded_multiply_adds
+from tersely.bench.multiply_adds import FEED_FORWARD_MATRICES
 
 HIDDEN, INNER = 16, 40
 # What the counter finds outside the layers: projections of the embeddings, and poolers.

@@ -5,11 +5,11 @@ import pytest
 import torch
 from bench_fakes import WORDS
 
-from laconic.bench import Workshop, make_contender, measure_memory
-from laconic.bench.recipes import RECIPES, Skipped
-from laconic.data import Documents, LabelSpace
-from laconic.errors import DataError, OutputError, PlanError
-from laconic.model import LaconicForSequenceClassification, padded_model
+from tersely.bench import Workshop, make_contender, measure_memory
+from tersely.bench.recipes import RECIPES, Skipped
+from tersely.errors import DataError, OutputError, PlanError
+from tersely.modeling import TerselyForSequenceClassification, padded_model
+from tersely.text import Documents, LabelSpace
 
 TEXTS = [f"{WORDS[number % 2]} {WORDS[number % 7]} {WORDS[number % 5]}" for number in range(60)]
 LABELS = [("even", "odd")[number % 2] for number in range(60)]
@@ -25,10 +25,10 @@ def encoder(model, tokenizer, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def dense(encoder, tokenizer, tmp_path_factory):
-    """A dense laconic model with a mean head."""
+    """A dense tersely model with a mean head."""
     folder = tmp_path_factory.mktemp("dense")
     torch.manual_seed(0)
-    made = LaconicForSequenceClassification.from_encoder(
+    made = TerselyForSequenceClassification.from_encoder(
         str(encoder), id2label={0: "even", 1: "odd"}
     )
     torch.nn.init.normal_(made.head.classifier.weight)
@@ -98,7 +98,7 @@ def test_a_linear_model_is_fitted_once_and_kept(shop):
 def test_what_is_trained_is_kept_with_its_time(shop):
     from dataclasses import replace
 
-    from laconic import TrainingSettings
+    from tersely import TrainingSettings
 
     shop = replace(shop, settings=TrainingSettings(epochs=2, learning_rate=1e-3), dense=None)
     first = make_contender("truncate:keep=0.5", shop)
@@ -114,7 +114,7 @@ def test_what_is_trained_has_the_models_order_of_labels(shop, name):
     """A model may tell ("odd", "even") apart; `fit` alone would sort the names."""
     from dataclasses import replace
 
-    from laconic import TrainingSettings
+    from tersely import TrainingSettings
 
     space = LabelSpace(("odd", "even"), "single_label_classification")
     settings = TrainingSettings(epochs=6, learning_rate=3e-3, batch_tokens=256)
@@ -137,7 +137,7 @@ def test_training_documents_of_other_classes_are_refused(shop, name, names, mess
 
 
 def test_a_linear_model_needs_every_class():
-    from laconic.bench.linear import fit_classifier
+    from tersely.bench.linear import fit_classifier
 
     features = np.eye(4)
     with pytest.raises(DataError, match="none of 0"):
@@ -178,7 +178,7 @@ def test_a_cache_that_cannot_be_made_is_said(shop, tmp_path):
 def test_another_tokenizer_is_another_model(shop, dense, tmp_path):
     import shutil
 
-    from laconic.bench.workshop import _identity
+    from tersely.bench.workshop import _identity
 
     copy = tmp_path / "copy"
     shutil.copytree(dense, copy)
@@ -218,7 +218,7 @@ def test_without_a_gpu_it_is_said_who_is_left_out(shop, name):
 
 def test_what_an_optional_library_brings_is_left_out_without_it(shop, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "model2vec", None)
-    with pytest.raises(Skipped, match=r"pip install 'laconic\[bench\]'"):
+    with pytest.raises(Skipped, match=r"pip install 'tersely\[bench\]'"):
         make_contender("static", shop)
 
 
@@ -230,7 +230,7 @@ def test_what_an_optional_library_brings_is_left_out_without_it(shop, monkeypatc
         ("topk:kept=0.5", PlanError, "'kept' is not an option"),
         ("topk:keep=0.5,often", DataError, "KEY=VALUE"),
         ("no_such_module:Thing", DataError, "a module and a class"),
-        ("laconic.bench:TextContender", DataError, "scores.*complete the class"),
+        ("tersely.bench:TextContender", DataError, "scores.*complete the class"),
         ("topk:target=0.5,trained=no", DataError, "target needs training"),
         ("topk:target=much", DataError, "target must be a share"),
         ("pipeline:batch_size=0", DataError, "batch_size must be a whole number of at least 1"),

@@ -10,8 +10,8 @@ import pytest
 from bench_fakes import FakeContender, FakeProbe
 from rich.console import Console
 
-from laconic.bench import BenchReport, PeakMemory, bench, render
-from laconic.errors import DataError, LaconicWarning
+from tersely.bench import BenchReport, PeakMemory, bench, render
+from tersely.errors import DataError, TerselyWarning
 
 TEXTS = ["a b c", "d", "e f", "g"]
 LABELS = [0, 1, 0, 0]
@@ -38,7 +38,7 @@ def contenders(clock):
 @pytest.fixture
 def report(contenders):
     probe = FakeProbe(peak=2000.0)
-    with pytest.warns(LaconicWarning, match=r"more than 15% \(dense, stock.* \[half\] "):
+    with pytest.warns(TerselyWarning, match=r"more than 15% \(dense, stock.* \[half\] "):
         return bench(contenders, TEXTS, LABELS, rounds=3, warmup=3, memory=False, probe=probe)
 
 
@@ -69,7 +69,7 @@ def test_no_share_of_a_peak_of_another_device_or_type(contenders):
 
 
 def test_the_probe_is_where_the_baseline_is(contenders):
-    from laconic.bench.run import _probe
+    from tersely.bench.run import _probe
 
     contenders[0].arithmetic = ("cuda:0", "bfloat16")
     assert _probe(contenders[0]).arithmetic == ("cuda:0", "bfloat16")
@@ -122,7 +122,7 @@ def test_regression_has_no_agreement(clock):
 
 def test_memory_is_asked_of_every_contender_in_turn(clock, monkeypatch):
     peaks = {"left": PeakMemory(2**20, 2**19), "right": None}
-    monkeypatch.setattr("laconic.bench.run.measure_memory", lambda each, texts: peaks[each.name])
+    monkeypatch.setattr("tersely.bench.run.measure_memory", lambda each, texts: peaks[each.name])
     seen = []
     fakes = [FakeContender(name, clock) for name in peaks]
     report = bench(fakes, TEXTS, probe=FakeProbe(), progress=lambda *step: seen.append(step))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.bench import Spread, paired_ratio, summarise
+from tersely.bench import Spread, paired_ratio, summarise
 
 seconds = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=9)
 

@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import binom, bootstrap
 from sklearn.metrics import accuracy_score, f1_score
 
-from laconic.bench import compare, quality_intervals, uncertainty
-from laconic.metrics import calibration_error
+from tersely.bench import compare, quality_intervals, uncertainty
+from tersely.text.metrics import calibration_error
 
 SINGLE, SEVERAL = "single_label_classification", "multi_label_classification"
 

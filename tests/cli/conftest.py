@@ -9,7 +9,7 @@ import pytest
 from cli_documents import WORDS, rows, write_csv
 
 from commands import run_command
-from laconic import Classifier, TrainingSettings
+from tersely import Classifier, TrainingSettings
 from tiny import tiny_config, tiny_encoder, tiny_tokenizer
 
 

@@ -70,7 +70,7 @@ CASES = [
     ("train {reviews} --out {}/out --method-option kep=1", 1, "not an option of 'topk'"),
     ("train {reviews} --out {}/out --method-option keep=x", 1, "must be a number"),
     ("train {reviews} --out {}/out --method-option keep", 2, "KEY=VALUE"),
-    ("train {reviews} --out {}/out --plan {}/new-plan.json", 1, "newer laconic"),
+    ("train {reviews} --out {}/out --plan {}/new-plan.json", 1, "newer tersely"),
     ("train {reviews} --out {}/out --plan {}/a --method dense", 2, "in place of"),
     ("train {reviews} --out {}/out --epochs 0", 1, "epochs"),
     ("train {reviews} --out {}/out --epochs many", 2, "--epochs"),
@@ -82,7 +82,7 @@ CASES = [
     ("train {reviews} --out {}/out --config {}/no.yaml", 2, "cannot be read"),
     ("train {reviews}", 2, "--out"),
     ("evaluate {}/full {reviews}", 1, "cannot be read"),
-    ("evaluate {}/newer-model {reviews}", 1, "newer laconic"),
+    ("evaluate {}/newer-model {reviews}", 1, "newer tersely"),
     ("evaluate {model} {}/columns.csv --text-column words", 1, "--label-column"),
     ("evaluate {model}", 2, "DATA"),
     ("predict {model} {reviews} --out {reviews}", 1, "--overwrite"),
@@ -122,20 +122,20 @@ def test_bad_input_gets_one_clear_line(run, bad, command, code, fragment):
     assert fragment in " ".join(result.stderr.replace("│", " ").split())
     if code == 1:
         errors = [line for line in result.stderr.splitlines() if ": error: " in line]
-        assert len(errors) == 1 and errors[0].startswith("laconic: error: ")
+        assert len(errors) == 1 and errors[0].startswith("tersely: error: ")
         assert result.stderr.splitlines()[-1] == errors[0]
     assert (bad[""] / "full" / "thesis.tex").read_text() == "years of work"
 
 
 def test_debug_shows_where_an_error_came_from(run, bad):
-    from laconic.errors import DataError
+    from tersely.errors import DataError
 
     with pytest.raises(DataError):
         run("train", bad[""] / "empty.csv", "--out", bad[""] / "out", "--debug")
 
 
 def test_bugs_are_not_hidden(run, model, reviews, monkeypatch):
-    from laconic import Classifier
+    from tersely import Classifier
 
     def fail(*_, **__):
         raise KeyError("a bug")
@@ -152,4 +152,4 @@ def test_a_missing_extra_gives_the_command(run, model, tmp_path, monkeypatch, ve
     monkeypatch.setitem(sys.modules, module, None)
     result = run(verb, model, *(["--out", tmp_path / "out"] if verb == "export" else []))
     assert result.exit_code == 1
-    assert f"pip install 'laconic[{extra}]'" in result.stderr
+    assert f"pip install 'tersely[{extra}]'" in result.stderr

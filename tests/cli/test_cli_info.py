@@ -1,4 +1,4 @@
-"""What `laconic info` says of a plan: every block is named once, with what happens there."""
+"""What `tersely info` says of a plan: every block is named once, with what happens there."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from laconic import preset
-from laconic.cli.info import blocks
+from tersely import preset
+from tersely.cli.info import blocks
 
 
 def said(method, **options):

@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-COMMAND = [sys.executable, "-m", "laconic"]
+COMMAND = [sys.executable, "-m", "tersely"]
 
 
 def training(reviews: Path, encoder: Path, out: Path, epochs: int) -> list[str]:
@@ -75,7 +75,7 @@ def test_a_full_disk_is_one_line_and_costs_no_older_model(encoder, reviews, envi
     )
     assert full.returncode == 1, full.stderr
     assert "Traceback" not in full.stderr
-    assert full.stderr.splitlines()[-1].startswith("laconic: error: the disk is full")
+    assert full.stderr.splitlines()[-1].startswith("tersely: error: the disk is full")
     after = {file.name: file.read_bytes() for file in out.iterdir() if file.is_file()}
     assert after == before
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from laconic.cli.reading import drawn
-from laconic.data import Documents
+from tersely.cli.reading import drawn
+from tersely.text import Documents
 
 DOCUMENTS = Documents.from_lists([str(number) for number in range(200)], ["a"] * 100 + ["b"] * 100)
 

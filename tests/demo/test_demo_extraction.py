@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from laconic.demo.extraction import Document, documents_in, find_modules, root_folder
+from tersely.demo.extraction import Document, documents_in, find_modules, root_folder
 
 SOURCE = '''
 """What the module is for."""

@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.demo.near_copies import distinct
+from tersely.demo.near_copies import distinct
 
 
 def prose(seed, words=120):

@@ -9,10 +9,10 @@ import json
 import pytest
 from rich.console import Console
 
-from laconic import TrainingSettings
-from laconic.bench import bench
-from laconic.demo import run
-from laconic.demo.corpus import DemoCorpus
+from tersely import TrainingSettings
+from tersely.bench import bench
+from tersely.demo import run
+from tersely.demo.corpus import DemoCorpus
 from words import labelled, save_encoder
 
 
@@ -38,5 +38,5 @@ def test_quality_is_judged_on_all_and_only_the_table_is_printed(tmp_path, monkey
         assert (each["quality"]["accuracy"] * 12) % 1 == pytest.approx(0, abs=1e-9)
         assert 0 <= each["agreement"] <= 1
     said = capsys.readouterr()
-    assert said.out == "" and "Training topk" in said.err and "laconic predict" in said.err
+    assert said.out == "" and "Training topk" in said.err and "tersely predict" in said.err
     assert "topk" in table.getvalue() and "Training" not in table.getvalue()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.demo.stripping import strip_giveaways
+from tersely.demo.stripping import strip_giveaways
 
 LIBRARIES = ["numpy", "scipy", "sklearn", "transformers", "email"]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-import laconic
-from laconic.cli import app
-from laconic.reduction import parts, preset_options, presets
+import tersely
+from tersely.cli import app
+from tersely.reduction import parts, preset_options, presets
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,15 +41,15 @@ def anchor(heading: str) -> str:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """The words of every `laconic VERB …` on a page, in blocks and in the text."""
+    """The words of every `tersely VERB …` on a page, in blocks and in the text."""
     lines = "\n".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
-    lines += [line for line in INLINE.findall(prose(page)) if line.startswith("laconic ")]
+    lines += [line for line in INLINE.findall(prose(page)) if line.startswith("tersely ")]
     found = []
     for line in lines:
         # What stands after a pipe is a command of its own.
         for part in re.split(r" \| ", line):
             words = shlex.split(part, comments=True)
-            if words[:1] == ["laconic"] and len(words) > 1 and words[1].islower():
+            if words[:1] == ["tersely"] and len(words) > 1 and words[1].islower():
                 found.append(words)
     return found
 
@@ -84,7 +84,7 @@ def test_what_counts_as_a_path_of_a_machine():
     assert not ABSOLUTE.search("https://x.org/home/ docs/work.md $DATA/tmp and/or model/")
 
 
-@pytest.mark.parametrize("name", laconic.__all__)
+@pytest.mark.parametrize("name", tersely.__all__)
 def test_every_public_name_is_mentioned(name):
     assert any(re.search(rf"\b{re.escape(name)}\b", page.read_text("utf-8")) for page in PAGES)
 

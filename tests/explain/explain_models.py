@@ -6,8 +6,8 @@ from pathlib import Path
 
 from transformers import AutoTokenizer
 
-from laconic import Classifier
-from laconic.model import from_encoder
+from tersely import Classifier
+from tersely.modeling import from_encoder
 from tiny import tiny_encoder, tiny_tokenizer
 
 __all__ = ["TEXT", "make", "save_pieces"]

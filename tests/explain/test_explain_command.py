@@ -99,9 +99,9 @@ def test_labels_are_no_markup(pieces, data, tmp_path, labels):
 
 
 def test_an_export_is_not_explained(pieces):
-    from laconic.data import Documents
-    from laconic.errors import ModelError
-    from laconic.explain import explain_document, survey_documents
+    from tersely.errors import ModelError
+    from tersely.explain import explain_document, survey_documents
+    from tersely.text import Documents
 
     classifier = make(pieces)
     classifier.model = None  # as of an export, which a graph runs

@@ -13,9 +13,9 @@ from explain_models import TEXT, make
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.errors import LaconicWarning
-from laconic.explain import explain_document
-from laconic.explain.words import spell
+from tersely.errors import TerselyWarning
+from tersely.explain import explain_document
+from tersely.explain.words import spell
 
 METHODS = [
     ("dense", {}),
@@ -149,7 +149,7 @@ def _short(pieces, policy):
 
 def test_what_was_never_read_is_said(pieces):
     classifier = make(pieces, max_length=8)
-    with pytest.warns(LaconicWarning, match="longer than 8 tokens"):
+    with pytest.warns(TerselyWarning, match="longer than 8 tokens"):
         told = explain_document(classifier, TEXT)
     assert told.unread == told.tokens - 8
     assert f"{told.unread} of {told.tokens} tokens" in told.about_length()
@@ -159,7 +159,7 @@ def test_what_was_never_read_is_said(pieces):
 def test_a_token_of_two_windows_is_shown_where_it_got_furthest(pieces):
     classifier = make(pieces, "topk", keep=0.4, at=0, max_length=10, long="windows")
     classifier.model.config.window_overlap = 4
-    with pytest.warns(LaconicWarning):
+    with pytest.warns(TerselyWarning):
         told = explain_document(classifier, TEXT)
         encoded = classifier.encode([TEXT])
     assert told.windows == len(encoded.windows) > 1 and told.unread == 0
@@ -177,7 +177,7 @@ def test_a_token_of_two_windows_is_shown_where_it_got_furthest(pieces):
 def test_a_pair_is_cut_as_the_model_reads_it(pieces):
     classifier = make(pieces, max_length=14)
     pair = "the cat sat. a film"
-    with pytest.warns(LaconicWarning):
+    with pytest.warns(TerselyWarning):
         told = explain_document(classifier, TEXT, pair)
         encoded = classifier.encode([TEXT], [pair])
     ids = np.array(classifier.tokenizer(TEXT, pair)["input_ids"])
@@ -189,7 +189,7 @@ def test_a_pair_is_cut_as_the_model_reads_it(pieces):
 
 @pytest.mark.parametrize("text", ["", "   \n", "❄"])
 def test_documents_of_next_to_nothing(dense, text):
-    unknown = pytest.warns(LaconicWarning, match="no character that the tokenizer knows")
+    unknown = pytest.warns(TerselyWarning, match="no character that the tokenizer knows")
     with unknown if text == "❄" else contextlib.nullcontext():
         told = explain_document(dense, text)
     assert "".join(word.text for word in told.words) == text.strip()

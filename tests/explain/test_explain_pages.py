@@ -11,9 +11,9 @@ import pytest
 from explain_models import TEXT, make
 from rich.console import Console
 
-from laconic.errors import LaconicWarning, OutputError
-from laconic.explain import explain_document, to_html, write_html
-from laconic.explain.terminal import render_many
+from tersely.errors import OutputError, TerselyWarning
+from tersely.explain import explain_document, to_html, write_html
+from tersely.explain.terminal import render_many
 
 MARKS = re.compile(r"[₀₁₂₃₄₅₆₇₈₉⟦⟧]")
 
@@ -48,7 +48,7 @@ def test_with_colours_the_text_is_bare(told):
 
 
 def test_what_was_never_read_stands_in_brackets(pieces):
-    with pytest.warns(LaconicWarning):
+    with pytest.warns(TerselyWarning):
         told = explain_document(make(pieces, "topk", keep=0.4, at=1, max_length=8), TEXT)
     text = shown([told], no_color=True)
     assert "⟦(un\nplayed) goodly film.⟧" in re.sub(r" +\n", "\n", text)

@@ -7,10 +7,10 @@ import json
 import pytest
 from explain_models import make
 
-from laconic.data import Documents
-from laconic.errors import LaconicWarning, OutputError
-from laconic.explain import explain_document, survey_documents
-from laconic.explain.plot import write_plot
+from tersely.errors import OutputError, TerselyWarning
+from tersely.explain import explain_document, survey_documents
+from tersely.explain.plot import write_plot
+from tersely.text import Documents
 
 TEXTS = ["The cat sat, playing. The film", "a good film (the cat)", "the the bad cat"] * 3
 LABELS = ["one", "two", "two"] * 3
@@ -88,7 +88,7 @@ def test_a_document_of_several_labels_counts_for_each(pieces):
 
 def test_what_is_beyond_the_limit_is_no_word_of_the_survey(pieces):
     classifier = make(pieces, max_length=6)
-    with pytest.warns(LaconicWarning, match="longer than 6"):
+    with pytest.warns(TerselyWarning, match="longer than 6"):
         told = survey_documents(classifier, Documents.from_lists(TEXTS, LABELS), minimum=1)
     assert told.affected > 0 and told.unread > 0
     assert "playing" not in {each.word for each in told.classes[0].most}

@@ -7,17 +7,17 @@ from typing import Any
 
 import torch
 
-from laconic import Classifier
-from laconic.export import Check, Original, export_model
-from laconic.model import from_encoder
-from laconic.reduction import Plan
+from tersely import Classifier
+from tersely.export import Check, Original, export_model
+from tersely.modeling import from_encoder
+from tersely.reduction import Plan
 from words import LABELS, save_encoder, tokenizer
 
 __all__ = ["export_of", "original_of", "save_model"]
 
 
 def save_model(folder: Path, plan: Plan | str, **fields: Any) -> Path:
-    """A tiny laconic model of four blocks with random weights, sure of its labels."""
+    """A tiny tersely model of four blocks with random weights, sure of its labels."""
     encoder = save_encoder(folder / "encoder", num_hidden_layers=4)
     options = {"id2label": dict(enumerate(LABELS))} | fields
     torch.manual_seed(0)

@@ -10,11 +10,11 @@ import pytest
 import torch
 from exports import export_of, original_of, save_model
 
-from laconic import Classifier, preset
-from laconic.errors import DeviceError, ExportError, ModelError
-from laconic.export import compare_logits, export_model, is_export, made_up_texts
-from laconic.reduction import Ratio
 from serving import serving
+from tersely import Classifier, preset
+from tersely.errors import DeviceError, ExportError, ModelError
+from tersely.export import compare_logits, export_model, is_export, made_up_texts
+from tersely.reduction import Ratio
 from words import labelled, tokenizer
 
 TEXTS, LABELS = labelled(24, words=40, seed=1)
@@ -32,7 +32,7 @@ def exported(model, tmp_path_factory):
     return folder
 
 
-@pytest.mark.filterwarnings("ignore::laconic.errors.LaconicWarning")  # one is read in windows
+@pytest.mark.filterwarnings("ignore::tersely.errors.TerselyWarning")  # one is read in windows
 def test_the_same_document_gets_the_same_label_everywhere(model, exported):
     """Alone, in any batch, in torch, in ONNX, and from the server."""
     texts = [*TEXTS, " ".join(TEXTS[:9])]  # the last is read in windows
@@ -119,7 +119,7 @@ def test_directories_that_are_no_export_are_refused(model, exported, tmp_path):
             Classifier.from_pretrained(broken)
     record = json.loads((exported / "export.json").read_text()) | {"version": 9}
     (broken / "export.json").write_text(json.dumps(record))
-    with pytest.raises(ModelError, match="newer laconic"):
+    with pytest.raises(ModelError, match="newer tersely"):
         Classifier.from_pretrained(broken)
 
 
@@ -128,8 +128,8 @@ def test_an_export_that_differs_is_refused_with_the_figure(model, tmp_path, monk
     original = original_of(classifier, TEXTS)
     original.logits[:6] = -original.logits[:6]
     # The graph is beside the point here, and takes seconds.
-    monkeypatch.setattr("laconic.export.directory.write_graph", lambda *_: None)
-    monkeypatch.setattr("laconic.export.directory.OnnxRunner", _Torch(classifier))
+    monkeypatch.setattr("tersely.export.directory.write_graph", lambda *_: None)
+    monkeypatch.setattr("tersely.export.directory.OnnxRunner", _Torch(classifier))
     for options, limit in (({}, "100.0%"), ({"minimum": 0.9}, "90.0%")):
         with pytest.raises(ExportError, match=f"75.0% of 24 documents.*at least {limit}"):
             export_model(original, tmp_path / "out", **options)

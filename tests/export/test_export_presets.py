@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from exports import export_of, save_model
 
-from laconic import Classifier, preset, presets
-from laconic.reduction import Plan, resolved
+from tersely import Classifier, preset, presets
+from tersely.reduction import Plan, resolved
 from words import labelled
 
 # Half of the tokens go, where documents here are short; four blocks, and few combination tokens.

@@ -1,6 +1,6 @@
 """The wheel that a release would upload: what is in it, and that it works where it is installed.
 
-The tests of the other rooms import laconic from the source tree, where a file that the wheel leaves
+The tests of the other rooms import tersely from the source tree, where a file that the wheel leaves
 out, or a broken entry point, cannot be noticed.
 """
 
@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-VERSION = importlib.metadata.version("laconic")
-METADATA = f"laconic-{VERSION}.dist-info"
+VERSION = importlib.metadata.version("tersely")
+METADATA = f"tersely-{VERSION}.dist-info"
 
 
 def run(*command: object, folder: Path) -> str:
@@ -45,7 +45,7 @@ def installed(distributions, tmp_path_factory) -> Path:
     """The scripts of a fresh environment that holds the wheel, and sees what it depends on.
 
     The line in the .pth file adds the packages of this environment but not what their own .pth
-    files add, so an editable laconic is not seen.
+    files add, so an editable tersely is not seen.
     """
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, symlinks=True)
@@ -62,13 +62,13 @@ def test_wheel_holds_the_package_and_nothing_else(distributions):
     source = ROOT / "src"
     package = {
         path.relative_to(source).as_posix()
-        for path in (source / "laconic").rglob("*")
+        for path in (source / "tersely").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     about = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
     with zipfile.ZipFile(distributions[1]) as wheel:
         assert set(wheel.namelist()) == package | {f"{METADATA}/{name}" for name in about}
-    assert "laconic/py.typed" in package
+    assert "tersely/py.typed" in package
 
 
 def test_metadata_keeps_ranges_and_names_the_extras(distributions):
@@ -95,17 +95,17 @@ def test_metadata_keeps_ranges_and_names_the_extras(distributions):
 @pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "CITATION.cff", "constraints.txt"])
 def test_source_distribution_holds(distributions, name):
     with tarfile.open(distributions[0]) as archive:
-        assert f"laconic-{VERSION}/{name}" in archive.getnames()
+        assert f"tersely-{VERSION}/{name}" in archive.getnames()
 
 
 def test_installed_package_is_found_in_its_environment(installed, tmp_path):
-    code = "import importlib.util; print(importlib.util.find_spec('laconic').origin)"
+    code = "import importlib.util; print(importlib.util.find_spec('tersely').origin)"
     place = run(installed / "python", "-c", code, folder=tmp_path).strip()
     assert Path(place).is_relative_to(installed.parent)
 
 
 def test_installed_command_imports_it_and_prints_its_version(installed, tmp_path):
-    assert run(installed / "laconic", "--version", folder=tmp_path) == f"laconic {VERSION}\n"
+    assert run(installed / "tersely", "--version", folder=tmp_path) == f"tersely {VERSION}\n"
 
 
 def test_changelog_and_citation_name_the_version():

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.ragged import Layout, Ragged
+from tersely.ragged import Layout, Ragged
 
 LENGTHS = st.lists(st.integers(0, 5), min_size=1, max_size=6)
 # Few different values, so that ties are common; all are exact in float32.

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.ragged import Layout, Run
+from tersely.ragged import Layout, Run
 
 # Few different lengths, so that neighbours are often equal, and empty ones stand between them.
 LENGTHS = st.lists(st.integers(0, 3), min_size=0, max_size=8)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.ragged import Layout, OneDocument, lowest, quantile_of_sorted, sorted_values
+from tersely.ragged import Layout, OneDocument, lowest, quantile_of_sorted, sorted_values
 
 # Everything but NaN: both zeros, both infinities, subnormals.
 FLOATS = st.floats(width=32, allow_nan=False)

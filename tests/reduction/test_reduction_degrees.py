@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from laconic.errors import PlanError
-from laconic.ragged import Layout
-from laconic.reduction import (
+from tersely.errors import PlanError
+from tersely.ragged import Layout
+from tersely.reduction import (
     LearnedNeighbours,
     Neighbours,
     Plan,
@@ -19,7 +19,7 @@ from laconic.reduction import (
     Union,
     preset,
 )
-from laconic.reduction.degrees import Degrees, Span
+from tersely.reduction.degrees import Degrees, Span
 
 LENGTHS = [9, 4, 1]
 

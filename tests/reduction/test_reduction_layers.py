@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.errors import PlanError
-from laconic.reduction import resolve_layer, resolve_layers
+from tersely.errors import PlanError
+from tersely.reduction import resolve_layer, resolve_layers
 
 
 @pytest.mark.parametrize(

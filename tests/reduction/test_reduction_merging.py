@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.ragged import Layout
-from laconic.reduction import Fuse, Merge, Pool, Stream
-from laconic.reduction.merging import merge_into
+from tersely.ragged import Layout
+from tersely.reduction import Fuse, Merge, Pool, Stream
+from tersely.reduction.merging import merge_into
 
 WIDTH = 3
 

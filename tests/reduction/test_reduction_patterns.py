@@ -7,9 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laconic.errors import ModelError, PlanError
-from laconic.ragged import Layout
-from laconic.reduction import (
+from slow_patterns import Slow
+from tersely.errors import ModelError, PlanError
+from tersely.ragged import Layout
+from tersely.reduction import (
     ColumnMean,
     Combine,
     DropTokens,
@@ -29,7 +30,6 @@ from laconic.reduction import (
     preset,
     words_of,
 )
-from slow_patterns import Slow
 
 HEADS = 2
 TABLE = torch.randn(12, 5, generator=torch.Generator().manual_seed(0))

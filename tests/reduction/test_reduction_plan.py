@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import pytest
 
-from laconic.errors import PlanError
-from laconic.reduction import (
+from tersely.errors import PlanError
+from tersely.reduction import (
     PLAN_VERSION,
     ColumnMean,
     Combine,
@@ -254,7 +254,7 @@ def test_a_plan_that_does_not_fit_the_encoder_is_refused(steps, fragment):
 @pytest.fixture
 def forgotten(monkeypatch):
     """Parts that a test registers are unknown again after it."""
-    from laconic.reduction import parts
+    from tersely.reduction import parts
 
     fresh = {role: dict(kinds) for role, kinds in parts._REGISTRY.items()}
     monkeypatch.setattr(parts, "_REGISTRY", fresh)

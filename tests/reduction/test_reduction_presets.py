@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from laconic.errors import PlanError
-from laconic.reduction import (
+from tersely.errors import PlanError
+from tersely.reduction import (
     ColumnMean,
     Combine,
     DropKeys,

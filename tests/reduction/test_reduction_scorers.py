@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.ragged import Layout
-from laconic.reduction.scorers import to_mean_one
+from tersely.ragged import Layout
+from tersely.reduction.scorers import to_mean_one
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=4), st.integers(0, 99), st.integers(0, 40))

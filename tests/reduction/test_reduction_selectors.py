@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slow_selection import losers_of_document, quantile, unsafe_tokens
 
-from laconic.ragged import Layout
-from laconic.reduction import Candidates, FuzzyRatio, Ratio, Selector
+from tersely.ragged import Layout
+from tersely.reduction import Candidates, FuzzyRatio, Ratio, Selector
 
 KEEPS = st.sampled_from([0.05, 0.1, 0.25, 0.3, 0.5, 0.7, 0.9, 1.0]) | st.floats(0.01, 1)
 

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.errors import PlanError
-from laconic.ragged import Layout
-from laconic.reduction import (
+from tersely.errors import PlanError
+from tersely.ragged import Layout
+from tersely.reduction import (
     Candidates,
     Combine,
     LengthDrop,

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from laconic.model import from_encoder
+from tersely.modeling import from_encoder
 from words import LABELS, labelled, save_encoder, tokenizer
 
 

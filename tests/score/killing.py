@@ -13,13 +13,13 @@ import signal
 import sys
 import time
 
-from laconic.score import score
+from tersely.score import score
 
 SETTINGS = {"id_columns": ["id"], "shard_rows": 10, "device": "cpu", "workers": 2}
 
 
 def run(model: str, inputs: str, out: str) -> None:
-    """A run in this process, as `laconic score` makes it."""
+    """A run in this process, as `tersely score` makes it."""
     os.setsid()
     context = multiprocessing.get_context("fork")
     multiprocessing.get_context = lambda method=None: context

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import pytest
 
-from laconic.score.pool import _Pool
+from tersely.score.pool import _Pool
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ ROWS, SHARD_ROWS, KILLS = 6000, 10, 3
 def command(model: str, inputs: Path, out: Path) -> list[str]:
     machine = ["--device", "cpu", "--workers", "2", "--shard-rows", str(SHARD_ROWS)]
     words = [model, str(inputs), str(out), "--id-column", "id", *machine]
-    return [sys.executable, "-m", "laconic", "score", *words]
+    return [sys.executable, "-m", "tersely", "score", *words]
 
 
 def environment() -> dict[str, str]:

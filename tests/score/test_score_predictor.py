@@ -11,9 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.errors import DataError, DeviceError, LaconicWarning
-from laconic.score import Predictor
-from laconic.score.cells import read_cells
+from tersely.errors import DataError, DeviceError, TerselyWarning
+from tersely.score import Predictor
+from tersely.score.cells import read_cells
 from words import labelled
 
 
@@ -76,7 +76,7 @@ def test_out_of_memory_halves_the_budget(model, monkeypatch, error):
     predictor = Predictor(model, device="cpu", batch_tokens=256)
     expected = predictor(pa.table({"text": texts}))
     fail_over(predictor, 64, error, monkeypatch)
-    with pytest.warns(LaconicWarning) as said:
+    with pytest.warns(TerselyWarning) as said:
         result = predictor(pa.table({"text": texts}))
     assert [str(warning.message) for warning in said] == [
         "memory ran out with 256 tokens in a batch; going on with 128",
@@ -91,7 +91,7 @@ def test_out_of_memory_halves_the_budget(model, monkeypatch, error):
 def test_a_document_that_does_not_fit_alone_is_an_error(model, monkeypatch):
     predictor = Predictor(model, device="cpu", batch_tokens=64)
     fail_over(predictor, 0, MemoryError(), monkeypatch)
-    with pytest.warns(LaconicWarning), pytest.raises(DeviceError, match="one document of"):
+    with pytest.warns(TerselyWarning), pytest.raises(DeviceError, match="one document of"):
         predictor(pa.table({"text": labelled(20)[0]}))
 
 
@@ -138,7 +138,7 @@ def test_reasons(column, reasons):
 @given(st.lists(st.one_of(st.none(), st.text(), st.integers(), st.lists(st.text()))))
 def test_cells_kept_as_json_are_judged_one_by_one(cells):
     column = pa.array([None if cell is None else json.dumps(cell) for cell in cells], pa.string())
-    field = pa.field("text", pa.string(), metadata={b"laconic": b"json"})
+    field = pa.field("text", pa.string(), metadata={b"tersely": b"json"})
     texts, reasons = read_cells(column, field)
     for cell, text, reason in zip(cells, texts, reasons, strict=True):
         good = isinstance(cell, str) and cell.strip() != ""

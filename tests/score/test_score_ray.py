@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import pytest
 
-from laconic.errors import DataError, ScoringError
-from laconic.score import score
+from tersely.errors import DataError, ScoringError
+from tersely.score import score
 
 # Ray's own warnings are of sockets and of its future.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
@@ -73,7 +73,7 @@ def test_a_node_that_is_killed_costs_no_row(model, write, tmp_path, cluster):
     assert again.resumed == 1500 - 3 * SHARD_ROWS and same(here, there)
 
 
-def test_errors_of_an_actor_are_those_of_laconic(model, write, damage, tmp_path, cluster):
+def test_errors_of_an_actor_are_those_of_tersely(model, write, damage, tmp_path, cluster):
     path = write("a.parquet", 210)
     damage(path, 29)
     with pytest.raises(DataError, match=r"a\.parquet cannot be read"):

@@ -14,19 +14,19 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from laconic import Classifier
-from laconic.errors import (
+from tersely import Classifier
+from tersely.errors import (
     DataError,
     DeviceError,
-    LaconicError,
-    LaconicWarning,
     MissingExtraError,
     ModelError,
     OutputError,
     ScoringError,
+    TerselyError,
+    TerselyWarning,
 )
-from laconic.score import score
-from laconic.score.parts import claim
+from tersely.score import score
+from tersely.score.parts import claim
 from words import labelled
 
 MACHINE = {"device": "cpu", "workers": 2}
@@ -70,7 +70,7 @@ def test_a_run_labels_every_row(model, write, tmp_path):
 def test_bad_rows_are_set_aside(model, write, tmp_path):
     write("a.parquet", 4, texts=["cat", None, "", "dog"])
     write("b.parquet", 2, texts=[" ", None])
-    with pytest.warns(LaconicWarning, match="4 of 6 rows have no label"):
+    with pytest.warns(TerselyWarning, match="4 of 6 rows have no label"):
         summary = score(
             model, tmp_path / "in", tmp_path / "out", id_columns=["id"], shard_rows=3, **MACHINE
         )
@@ -89,7 +89,7 @@ def test_long_documents_are_counted_over_interruptions(model, write, tmp_path):
     out = tmp_path / "out"
     sentence = r"1 of 2 documents are over the limit, and 86 of 105 tokens were not read"
     for _ in range(2):
-        with pytest.warns(LaconicWarning, match=sentence):
+        with pytest.warns(TerselyWarning, match=sentence):
             score(model, tmp_path / "in", out, max_length=16, shard_rows=1, **MACHINE)
     assert json.loads((out / "_summary.json").read_text())["unread"] == 86
 
@@ -154,7 +154,7 @@ def test_a_worker_that_is_killed_is_replaced(model, write, tmp_path):
             os.kill(worker.pid, signal.SIGKILL)
 
     options = {"shard_rows": 20, "batch_tokens": 64, "device": "cpu", "workers": 1}
-    with pytest.warns(LaconicWarning, match="memory runs out.* done again with 32 tokens"):
+    with pytest.warns(TerselyWarning, match="memory runs out.* done again with 32 tokens"):
         score(model, tmp_path / "in", tmp_path / "out", progress=kill, **options)
     assert killed
     assert [row["source_row"] for row in rows(tmp_path / "out")] == list(range(1, 61))
@@ -168,7 +168,7 @@ def test_a_worker_that_dies_again_and_again_is_an_error(model, write, tmp_path):
             os.kill(worker.pid, signal.SIGKILL)
 
     # Rows are told before the part is written, but the worker may be faster than the kill.
-    with pytest.warns(LaconicWarning), pytest.raises(ScoringError, match="3 times on a.parquet"):
+    with pytest.warns(TerselyWarning), pytest.raises(ScoringError, match="3 times on a.parquet"):
         for _ in range(20):
             score(
                 model,
@@ -213,7 +213,7 @@ def test_nothing_is_removed_for_a_run_that_cannot_begin(
     refused(DataError, "rename it in the input", rows=labelled_already, id_columns=["label"])
     refused(MissingExtraError, "ray", ray="local")
     refused(DeviceError, "not there|not available", device="cuda:99")
-    refused(LaconicError, "keep", keep=2.0)
+    refused(TerselyError, "keep", keep=2.0)
     damage(path, 0)
     refused(DataError, "cannot be read")
     assert before == {file.name: file.read_bytes() for file in out.iterdir()}

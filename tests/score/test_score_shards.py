@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.errors import DataError
-from laconic.score import shards
-from laconic.score.shards import cut_shards, find_inputs, read_chunks
+from tersely.errors import DataError
+from tersely.score import shards
+from tersely.score.shards import cut_shards, find_inputs, read_chunks
 
 
 @given(

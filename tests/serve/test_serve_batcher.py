@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laconic.serve import Batcher
+from tersely.serve import Batcher
 
 
 @pytest.fixture

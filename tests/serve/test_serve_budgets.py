@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from laconic import Classifier, preset
-from laconic.errors import PlanError
-from laconic.inference import run_model
-from laconic.serve import Budgets
 from serving import save_stock, save_trained, serving
+from tersely import Classifier, preset
+from tersely.errors import PlanError
+from tersely.modeling.inference import run_model
+from tersely.serve import Budgets
 from words import labelled
 
 BUDGETS = [None, 0.5, 0.7, 0.9]

@@ -1,4 +1,4 @@
-"""`laconic serve` up to the socket: how the model is to be run, and what is said at the end."""
+"""`tersely serve` up to the socket: how the model is to be run, and what is said at the end."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-import laconic.serve.app
-import laconic.serve.run
+import tersely.serve.app
+import tersely.serve.run
 from commands import run_command
 from serving import save_trained
 
@@ -28,7 +28,7 @@ def serve(model, monkeypatch):
     found = []
     monkeypatch.setattr("torch.set_num_threads", lambda count: None)
     monkeypatch.setattr(
-        laconic.serve.app, "make_app", lambda service, **more: found.append(service) or more
+        tersely.serve.app, "make_app", lambda service, **more: found.append(service) or more
     )
 
     def run(*options, cut_off: int = 0, at_once: bool = False, code: int = 0):
@@ -36,8 +36,8 @@ def serve(model, monkeypatch):
             found[-1].cut_off = cut_off
             return at_once
 
-        monkeypatch.setattr(laconic.serve.run, "serve_app", end)
-        monkeypatch.setattr(laconic.serve.run, "leave", sys.exit)
+        monkeypatch.setattr(tersely.serve.run, "serve_app", end)
+        monkeypatch.setattr(tersely.serve.run, "leave", sys.exit)
         result = run_command("serve", model, "--port", 0, "--device", "cpu", *options)
         assert result.exit_code == code, result.stderr
         return result.stderr, found[-1]
@@ -47,7 +47,7 @@ def serve(model, monkeypatch):
 
 def test_the_model_s_own_numbers_hold_unless_others_are_given(serve):
     said, service = serve()
-    assert said == "laconic: stopped; all accepted requests were answered\n"
+    assert said == "tersely: stopped; all accepted requests were answered\n"
     assert (service.classifier.batch_tokens, service.classifier.execution.threads) == (8192, 3)
     _, service = serve("--threads", 1, "--batch-tokens", 512)
     assert (service.classifier.batch_tokens, service.classifier.execution.threads) == (512, 1)
@@ -56,5 +56,5 @@ def test_the_model_s_own_numbers_hold_unless_others_are_given(serve):
 @pytest.mark.parametrize(("at_once", "code"), [(False, 1), (True, 130)])
 def test_what_got_no_answer_is_said(serve, at_once, code):
     said, _ = serve(cut_off=2, at_once=at_once, code=code)
-    wanted = "laconic: warning: stopped without waiting; 2 accepted documents got no answer\n"
+    wanted = "tersely: warning: stopped without waiting; 2 accepted documents got no answer\n"
     assert said == wanted

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from transformers import pipeline
 
-from laconic import Classifier
 from serving import figures, save_stock, serving, slow_down
+from tersely import Classifier
 from words import LABELS, labelled
 
 # ---- answers -----------------------------------------------------------------------------------
@@ -97,8 +97,8 @@ def test_long_documents_are_cut_and_counted_or_refused(server):
     assert cut.status_code == 200 and int(cut.headers["x-compute-tokens"]) == limit
     assert int(cut.headers["x-unread-tokens"]) == 12
     after = figures(client)
-    assert after["laconic_shortened_documents_total"] == 1 + before.get(
-        "laconic_shortened_documents_total", 0
+    assert after["tersely_shortened_documents_total"] == 1 + before.get(
+        "tersely_shortened_documents_total", 0
     )
     refused = client.post("/predict", json={"inputs": text, "truncate": False})
     assert refused.status_code == 422 and refused.json()["error_type"] == "Validation"

@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import pytest
 
-from laconic import Classifier
-from laconic.errors import ServeError
-from laconic.serve import Limits
-from laconic.serve.run import listen
 from serving import figures, serving, slow_down, wait_until
+from tersely import Classifier
+from tersely.errors import ServeError
+from tersely.serve import Limits
+from tersely.serve.run import listen
 from words import labelled
 
 # ---- probes ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`laconic serve` as a process of its own: what it says, its key, and how it ends."""
+"""`tersely serve` as a process of its own: what it says, its key, and how it ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from serving import save_trained, wait_until
 
 pytestmark = pytest.mark.slow
 
-COMMAND = [sys.executable, "-m", "laconic", "serve"]
+COMMAND = [sys.executable, "-m", "tersely", "serve"]
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
@@ -34,7 +34,7 @@ def test_it_serves_and_ends_in_peace(tmp_path, end):
             assert [answer.result().status_code for answer in asked] == [200] * 8
         stdout, stderr = process.communicate(timeout=60)
         assert process.returncode == 0 and stdout == ""
-        assert stderr.splitlines() == ["laconic: stopped; all accepted requests were answered"]
+        assert stderr.splitlines() == ["tersely: stopped; all accepted requests were answered"]
 
 
 def test_a_second_interrupt_ends_it_at_once(tmp_path):
@@ -54,14 +54,14 @@ def test_a_second_interrupt_ends_it_at_once(tmp_path):
         assert process.returncode == 130 and stdout == ""
         (line,) = stderr.splitlines()
         assert re.fullmatch(
-            r"laconic: warning: stopped without waiting; .* documents? got no answer", line
+            r"tersely: warning: stopped without waiting; .* documents? got no answer", line
         )
 
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[tuple[subprocess.Popen, httpx2.Client]]:
     """A server of a tiny model that is up, and its client."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "LACONIC_API_KEY": "k", "NO_COLOR": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TERSELY_API_KEY": "k", "NO_COLOR": "1"}
     command = [*COMMAND, str(save_trained(folder)), "--port", "0", "--device", "cpu"]
     process = subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers.training_args import ParallelMode
 
-from laconic import TrainingSettings
+from tersely import TrainingSettings
 
 SETTINGS = TrainingSettings(mixed_precision=False)
 

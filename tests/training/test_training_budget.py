@@ -8,14 +8,14 @@ from contextlib import nullcontext
 
 import pytest
 
-from laconic import Classifier, Plan, TrainingSettings, preset
-from laconic.attention import banded
-from laconic.data import Documents
-from laconic.errors import LaconicWarning, PlanError
-from laconic.inference import run_model
-from laconic.model import LaconicConfig, LaconicForSequenceClassification, with_plan
-from laconic.reduction import Range, budget_option, plan_share, presets
-from laconic.training.budget import plan_for_budget, plan_for_target
+from tersely import Classifier, Plan, TrainingSettings, preset
+from tersely.attention import banded
+from tersely.errors import PlanError, TerselyWarning
+from tersely.modeling import TerselyConfig, TerselyForSequenceClassification, with_plan
+from tersely.modeling.inference import run_model
+from tersely.reduction import Range, budget_option, plan_share, presets
+from tersely.text import Documents
+from tersely.training.budget import plan_for_budget, plan_for_target
 from tiny import tiny_config
 from words import labelled, save_encoder
 
@@ -65,7 +65,7 @@ def test_methods_that_move_blocks_take_the_nearest_and_say_so_where_it_is_far(
     dense, method, target, far
 ):
     encoded = dense.encode(long_documents()[0])
-    said = pytest.warns(LaconicWarning, match="comes no nearer than") if far else nullcontext()
+    said = pytest.warns(TerselyWarning, match="comes no nearer than") if far else nullcontext()
     with said:
         plan = plan_for_target(dense.model, method, {}, target, encoded)
     name, values = budget_option(method, 4)
@@ -80,12 +80,12 @@ def test_methods_that_move_blocks_take_the_nearest_and_say_so_where_it_is_far(
 
 
 def of_blocks(blocks):
-    config = LaconicConfig(
+    config = TerselyConfig(
         encoder_config=tiny_config("bert", num_hidden_layers=blocks),
         plan=preset("dense").to_dict(),
         num_labels=3,
     )
-    return LaconicForSequenceClassification(config).eval()
+    return TerselyForSequenceClassification(config).eval()
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_trained_model_of_two_blocks_keeps_one_or_both(dense):
     model, encoded = of_blocks(2), dense.encode(long_documents()[0])
     assert plan_share(preset("fewer-layers"), 2)[2] == (0.5, 1.0)
     half = model.under_plan(preset("fewer-layers", keep=1.0))
-    with pytest.warns(LaconicWarning, match="comes no nearer than"):
+    with pytest.warns(TerselyWarning, match="comes no nearer than"):
         plan = plan_for_budget(half, 0.7, encoded)
     assert plan == preset("fewer-layers", keep=0.5)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from laconic import Classifier, TrainingSettings, preset
-from laconic.attention import Packing, packed_attention
-from laconic.attention.connections import Connections
-from laconic.batching import pack
-from laconic.ragged import Layout
-from laconic.reduction import LearnedNeighbours, Neighbours
+from tersely import Classifier, TrainingSettings, preset
+from tersely.attention import Packing, packed_attention
+from tersely.attention.connections import Connections
+from tersely.ragged import Layout
+from tersely.reduction import LearnedNeighbours, Neighbours
+from tersely.text.batching import pack
 from words import labelled, save_encoder
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from laconic import Classifier, Plan, TrainingSettings, preset
-from laconic.data import Documents
-from laconic.model import with_plan
-from laconic.reduction import ColumnMean, DropKeys, DropTokens, LengthDrop, Ratio, Step
-from laconic.training import LaconicTrainer, TrainingDocuments
-from laconic.training.sandwich import Sandwich
+from tersely import Classifier, Plan, TrainingSettings, preset
+from tersely.modeling import with_plan
+from tersely.reduction import ColumnMean, DropKeys, DropTokens, LengthDrop, Ratio, Step
+from tersely.text import Documents
+from tersely.training import TerselyTrainer, TrainingDocuments
+from tersely.training.sandwich import Sandwich
 from words import labelled, save_encoder
 
 QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1)
@@ -82,7 +82,7 @@ def test_the_loss_of_a_step_is_the_papers(lat, tmp_path, taught):
     )
     arguments = QUICK.arguments(tmp_path, 32, device="cpu", validate=False)
     model = quiet(lat.model).train()
-    trainer = LaconicTrainer(model, QUICK, train, args=arguments)
+    trainer = TerselyTrainer(model, QUICK, train, args=arguments)
     trainer.state.global_step = 3
     numbers = [0, 5, 9, 12]
     got = trainer.compute_loss(model, train.collate(numbers))

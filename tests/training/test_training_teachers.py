@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from laconic import Classifier, TrainingSettings, preset
-from laconic.data import Documents
-from laconic.errors import DataError, ModelError, TrainingError
-from laconic.fitting import guide_of_teacher
-from laconic.inference import run_model
-from laconic.model import LaconicForSequenceClassification, with_plan
-from laconic.training import LaconicTrainer, TrainingDocuments, stages
+from tersely import Classifier, TrainingSettings, preset
+from tersely.errors import DataError, ModelError, TrainingError
+from tersely.fitting import guide_of_teacher
+from tersely.modeling import TerselyForSequenceClassification, with_plan
+from tersely.modeling.inference import run_model
+from tersely.text import Documents
+from tersely.training import TerselyTrainer, TrainingDocuments, stages
 from words import labelled, save_encoder
 
 QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1)
@@ -146,7 +146,7 @@ def test_the_distance_of_hidden_states_takes_part_in_the_loss(dense, tmp_path):
     numbers = [0, 5, 9]
     settings = replace(QUICK, hidden_distillation=0.5)
     arguments = settings.arguments(tmp_path, 32, device="cpu", validate=False)
-    trainer = LaconicTrainer(model, settings, train, None, teacher, args=arguments)
+    trainer = TerselyTrainer(model, settings, train, None, teacher, args=arguments)
     got = trainer.compute_loss(model, train.collate(numbers))
 
     loss = model(**train.collate(numbers)).loss
@@ -170,7 +170,7 @@ def test_the_dense_stage_runs_alongside(encoder, seen):
     data = documents()
     student = Classifier(encoder, **HALF).fit(data, validation=0, settings=settings)
     (_, nobody), (logits, teacher) = seen
-    assert nobody is None and isinstance(teacher, LaconicForSequenceClassification)
+    assert nobody is None and isinstance(teacher, TerselyForSequenceClassification)
     assert teacher.config.reduction_plan().is_dense
     assert np.array_equal(run_model(teacher, student.encode(data.texts), 4096).logits, logits)
     assert student.model.encoder is not teacher.encoder

@@ -10,12 +10,12 @@ import pytest
 import torch
 from transformers import Trainer, TrainerCallback
 
-from laconic import Classifier, Plan, TrainingSettings
-from laconic.data import Documents
-from laconic.errors import TrainingError
-from laconic.model import with_plan
-from laconic.reduction import ColumnMean, DropTokens, LearnedThreshold, Step
-from laconic.training import LaconicTrainer, TrainingDocuments, distillation_loss
+from tersely import Classifier, Plan, TrainingSettings
+from tersely.errors import TrainingError
+from tersely.modeling import with_plan
+from tersely.reduction import ColumnMean, DropTokens, LearnedThreshold, Step
+from tersely.text import Documents
+from tersely.training import TerselyTrainer, TrainingDocuments, distillation_loss
 from words import LABELS, labelled, save_encoder
 
 QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1)
@@ -72,7 +72,7 @@ def a_trainer(encoder, tmp_path, settings=QUICK, teacher_logits=None):
         classifier.encode(data.texts), classifier.label_space.encode(data.labels), teacher_logits
     )
     arguments = settings.arguments(tmp_path, 32, device="cpu", validate=False)
-    return LaconicTrainer(classifier.model, settings, train, args=arguments), train
+    return TerselyTrainer(classifier.model, settings, train, args=arguments), train
 
 
 def test_a_document_counts_the_same_in_every_batch(encoder, tmp_path):
@@ -169,13 +169,13 @@ class _KillAfter(TrainerCallback):
 
 def _watch(monkeypatch, kill):
     """Let every trainer that is made from now on be killed by it."""
-    original = LaconicTrainer.__init__
+    original = TerselyTrainer.__init__
 
     def with_kill(self, *args, **kwargs):
         original(self, *args, **kwargs)
         self.add_callback(kill)
 
-    monkeypatch.setattr(LaconicTrainer, "__init__", with_kill)
+    monkeypatch.setattr(TerselyTrainer, "__init__", with_kill)
 
 
 # A run under a plan has a dense stage first, and some a soft one then: the kill comes in each.
@@ -296,7 +296,7 @@ def test_early_stopping_ends_before_the_last_epoch(encoder):
     assert record["steps"] < 30 * np.ceil(54 / record["documents_per_step"])
 
 
-def test_the_stock_trainer_trains_a_laconic_model(encoder, tmp_path):
+def test_the_stock_trainer_trains_a_tersely_model(encoder, tmp_path):
     classifier = trained(encoder, method="focus-pfc")
     texts, labels = labelled(12)
     rows = [

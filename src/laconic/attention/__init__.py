@@ -1,6 +1,0 @@
-"""Packed attention: every document of a row over its own keys, and the importance scores."""
-
-from laconic.attention.packing import KeySet, Packing, ScoreRequest
-from laconic.attention.register import NAME, packed_attention
-
-__all__ = ["NAME", "KeySet", "Packing", "ScoreRequest", "packed_attention"]

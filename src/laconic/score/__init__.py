@@ -1,8 +1,0 @@
-"""Millions of documents, on every core or a cluster, and no row lost or repeated by a kill."""
-
-from __future__ import annotations
-
-from laconic.score.predictor import Predictor
-from laconic.score.run import Progress, Summary, score
-
-__all__ = ["Predictor", "Progress", "Summary", "score"]

@@ -1,0 +1,245 @@
+"""What touches the machine: whole-or-nothing writes, devices and threads, hardware, memory."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from tersely.errors import DeviceError, OutputError
+
+__all__ = [
+    "describe_machine",
+    "device_of_export",
+    "keep_freed_memory",
+    "resolve_device",
+    "torch_threads",
+    "written_whole",
+]
+
+# ---- saving ----------------------------------------------------------------------------------
+
+# Directories of models that are whole: what is written replaces what was there in one go, or not.
+#
+# A full disk, or an export that does not pass its check, must leave an older model as it was. So
+# the files are written into a folder beside their places and moved when all of them are there.
+
+
+@contextlib.contextmanager
+def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ()) -> Iterator[Path]:
+    """A folder to write files into, which are in `directory` once the block has ended well.
+
+    An error inside the block leaves `directory` as it was. Files of other names stay.
+
+    Args:
+        directory: where the files will be; it is made if it is not there.
+        what: what is written, for the message: `"model"`.
+        replaces: names of older files that what is written takes the place of: those of them that
+            were not written anew are removed, so that the directory never describes two models.
+
+    Raises:
+        OutputError: if the directory cannot be written, or the disk is full.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with written_whole(Path(folder, "model"), "model") as part:
+        ...         _ = (part / "config.json").write_text("{}")
+        ...         before = list(Path(folder, "model").glob("*.json"))
+        ...     before, [file.name for file in Path(folder, "model").iterdir()]
+        ([], ['config.json'])
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        # In the directory itself, since files are moved at once within one file system alone.
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory) as part:
+            yield Path(part)
+            written = [file.name for file in Path(part).iterdir()]
+            for name in written:
+                os.replace(Path(part, name), directory / name)
+        for name in set(replaces).difference(written):
+            (directory / name).unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(
+            f"the {what} cannot be written to {directory}: {error}; free some space or choose "
+            "another place"
+        ) from error
+
+
+# ---- devices ---------------------------------------------------------------------------------
+
+# Which device to run on, with an error in plain words when it is not there; how many threads.
+
+
+@contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Let torch use that many threads, and give the process its own number back afterwards.
+
+    Example:
+        >>> with torch_threads(1):
+        ...     torch.get_num_threads()
+        1
+    """
+    if count is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """The device to use: `"auto"` takes CUDA where there is one, the CPU otherwise.
+
+    Raises:
+        DeviceError: for a device that this machine does not have.
+
+    Example:
+        >>> resolve_device("cpu")
+        device(type='cpu')
+    """
+    if str(device) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise DeviceError(
+            f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', got {str(device)!r}"
+        ) from None
+    if chosen.type == "cpu":
+        return chosen
+    if chosen.type != "cuda" or not torch.cuda.is_available():
+        raise DeviceError(f"the device {chosen} is not available here; use --device cpu")
+    count = torch.cuda.device_count()
+    if chosen.index is not None and chosen.index >= count:
+        raise DeviceError(f"the device {chosen} is not there, this machine has {count}")
+    return chosen
+
+
+def device_of_export(device: str) -> str:
+    """The device of an export: the CPU, whatever else the machine has.
+
+    Raises:
+        DeviceError: if another one was asked for.
+    """
+    if str(device) not in ("auto", "cpu"):
+        raise DeviceError(f"exports run on the CPU, got --device {device}; leave it out")
+    return "cpu"
+
+
+# ---- machine ---------------------------------------------------------------------------------
+
+# What a figure was measured on: the hardware and the libraries, without a name or a path.
+
+_ALLOCATOR_VARIABLES = ("GLIBC_TUNABLES", "LD_PRELOAD")
+
+
+def describe_machine() -> dict[str, Any]:
+    """Describe the hardware and the software that figures depend on; no host name, no paths.
+
+    Returns:
+        `cpu`, `cores` (of the machine), `usable_cores` (by this process), `threads` (of torch),
+        `memory_bytes` (None if unknown), `gpu` (None without one), `system`, the `versions` of
+        Python and of the libraries, and `allocator`: names of the environment variables set that
+        change how memory is allocated.
+
+    Example:
+        >>> describe_machine()["threads"] == torch.get_num_threads()
+        True
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    libraries = ("tersely", "torch", "transformers", "numpy", "onnxruntime", "scikit-learn")
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "usable_cores": usable,
+        "threads": torch.get_num_threads(),
+        "memory_bytes": _memory_bytes(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": {"python": platform.python_version()} | {name: _of(name) for name in libraries},
+        "allocator": sorted(
+            name
+            for name in os.environ
+            if name.startswith("MALLOC_") or name in _ALLOCATOR_VARIABLES
+        ),
+    }
+
+
+def _of(distribution: str) -> str | None:
+    """The version of a distribution; None when its code runs without being installed."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name; Arm's cpuinfo has none, and other systems have no such file."""
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name" and value.strip():
+                return value.strip()
+    return platform.processor() or platform.machine() or sys.platform
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+# ---- allocator -------------------------------------------------------------------------------
+
+# Keeping freed memory, so that the next batch does not fault it in again.
+#
+# glibc gives memory at the top of its heap back to the system as soon as more than a threshold is
+# free. A model that works on few tokens at the end of every batch crosses the threshold every time,
+# and the next batch pays for fresh pages: combining in the middle of MiniLM-L6 lost a tenth of its
+# speed to that (two Skylake cores, 2026-11-22). It is a setting of the whole process, so a library
+# must not change it unasked: tersely's own commands do, and programs may.
+
+# From glibc's malloc.h.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+# The most that glibc takes for blocks that are mapped and unmapped one by one.
+_LARGEST_MMAP_THRESHOLD = 32 << 20
+
+
+def keep_freed_memory(limit: int = 1 << 30) -> bool:
+    """Let this process keep up to `limit` bytes of freed memory for its next allocations.
+
+    Args:
+        limit: bytes, 1 GiB by default.
+
+    Returns:
+        Whether it took effect: only with glibc, and not where the environment has settings of its
+        own (`MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_`, `GLIBC_TUNABLES`).
+
+    Example:
+        >>> keep_freed_memory() in (True, False)
+        True
+    """
+    own = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+    if any(name in os.environ for name in own):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    took = mallopt(_TRIM_THRESHOLD, limit)
+    return bool(took and mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD))

@@ -1,0 +1,242 @@
+"""What a packed attention call needs to know: the documents, their keys, the scores asked for.
+
+A `Packing` rides as the keyword argument `packing` through transformers' own blocks down to the
+attention function, which hands the scores back in the place of the attention weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tersely.attention.connections import Connections, seen_pairs
+from tersely.ragged import Layout
+
+__all__ = ["BACKENDS", "KeySet", "Packing", "ScoreRequest"]
+
+BACKENDS = ("auto", "loop", "masked", "padded", "varlen")
+Backend = Literal["auto", "loop", "masked", "padded", "varlen"]
+
+
+@dataclass(frozen=True)
+class KeySet:
+    """The keys that are left of a row, gathered document by document.
+
+    Attributes:
+        layout: how many key places each document has.
+        index: row number of the token in each key place: `(keys,)` when all heads share the set,
+            `(keys, heads)` when each head has its own.
+        filled: `(keys, heads)` bool, false where a head has fewer keys than its document has places
+            (such a place holds some token of it, and gets no attention); None when all are filled.
+        in_place: whether the places are the row's own, so that nothing is gathered.
+    """
+
+    layout: Layout
+    index: Tensor
+    filled: Tensor | None = None
+    in_place: bool = False
+
+    @property
+    def per_head(self) -> bool:
+        """Whether each head has a set of its own."""
+        return self.index.dim() == 2
+
+    @property
+    def most(self) -> Tensor:
+        """The keys of the head that has most of them, `(documents,)`."""
+        return self.layout.count(self.filled).amax(1) if self.in_place else self.layout.lengths
+
+    @property
+    def sizes(self) -> list[int]:
+        """The same as numbers."""
+        return self.most.tolist() if self.in_place else self.layout.sizes
+
+    @classmethod
+    def hidden(cls, mask: Tensor, layout: Layout) -> KeySet:
+        """Hide the tokens where `mask`, `(tokens, heads)`, is false, and leave them where they are.
+
+        For sets of which each head has its own and most are left: the matrix needs a mask then
+        anyhow, and gathering costs more than fewer places save.
+        """
+        rows = torch.arange(layout.tokens, device=mask.device)
+        return cls(layout, rows[:, None].expand_as(mask), mask, in_place=True)
+
+    @classmethod
+    def from_mask(cls, mask: Tensor, layout: Layout) -> KeySet:
+        """Gather the tokens where `mask` is true.
+
+        Args:
+            mask: `(tokens,)` for one set, or `(tokens, heads)` for one a head.
+            layout: the row's documents.
+        """
+        if mask.dim() == 1:
+            index = mask.nonzero()[:, 0]
+            return cls(layout.keep(mask, index), index)
+        if layout.symbolic:
+            return cls(*_keys_of_one(mask, layout))
+        # Head by head, since that is how the kept tokens come in order.
+        heads, counts = mask.shape[1], layout.count(mask).t()  # (heads, documents)
+        token = mask.t().contiguous().nonzero()[:, 1].contiguous()
+        if bool((counts == counts[:1]).all()):
+            return cls(Layout.from_lengths(counts[0]), token.view(heads, -1).t())
+        places = Layout.from_lengths(counts.amax(0))
+        # A kept token's place: the first of its head and document, and its number among them.
+        firsts = places.offsets[:-1] + places.tokens * torch.arange(heads)[:, None].to(mask.device)
+        counts = counts.flatten()
+        shift = firsts.flatten() - (counts.cumsum(0) - counts)
+        place = torch.arange(len(token), device=mask.device)
+        place = place + shift.repeat_interleave(counts, output_size=len(token))
+        filler = layout.offsets[:-1][places.owners]
+        index = filler.repeat(heads).index_copy_(0, place, token)
+        filled = torch.zeros_like(index, dtype=torch.bool).index_fill_(0, place, True)
+        return cls(places, index.view(heads, -1).t(), filled.view(heads, -1).t())
+
+    def take(self, row: Tensor) -> Tensor:
+        """Gather `(keys, heads, size)` from a row `(tokens, heads, size)`."""
+        if self.in_place:
+            return row
+        if not self.per_head:
+            return row.index_select(0, self.index)
+        # One flat index_select: torch.gather took five times as long (2026-11-22, Skylake). Head by
+        # head, as the index lies in memory and as the products of attention read it.
+        heads = row.shape[1]
+        flat = self.index.t() * heads + torch.arange(heads, device=row.device)[:, None]
+        taken = row.reshape(-1, row.shape[2]).index_select(0, flat.reshape(-1))
+        return taken.view(heads, -1, row.shape[2]).transpose(0, 1)
+
+    def scatter(self, scores: Tensor, tokens: int) -> Tensor:
+        """Put scores of key places, `(keys, heads)`, back on the row, `(tokens, heads)`, else 0."""
+        heads = scores.shape[1]
+        if self.in_place:
+            return scores * self.filled
+        if not self.per_head:
+            return scores.new_zeros(tokens, heads).index_copy(0, self.index, scores)
+        if self.filled is not None:
+            scores = scores * self.filled
+        flat = self.index * heads + torch.arange(heads, device=scores.device)
+        row = scores.new_zeros(tokens * heads).scatter_add(0, flat.flatten(), scores.flatten())
+        return row.view(tokens, heads)
+
+
+def _keys_of_one(mask: Tensor, layout: Layout) -> tuple[Layout, Tensor, Tensor]:
+    """A key set of each head of one document, without a branch on how many keys each has.
+
+    Args:
+        mask: `(tokens, heads)` bool.
+        layout: that of the document.
+
+    Returns:
+        Layout, index and filled places of a `KeySet`.
+    """
+    counts = mask.long().sum(0, keepdim=True)  # (1, heads)
+    # Row numbers of as many places as the head with most keys has; their number is a symbol.
+    some_head = (torch.arange(layout.tokens, device=mask.device) < counts.max()).nonzero()[:, 0]
+    places = layout.keep(mask, some_head)
+    # What is no key goes to one place behind all others, which is then left out.
+    rows = torch.arange(layout.tokens, device=mask.device)[:, None].expand_as(mask)
+    target = torch.where(mask, mask.long().cumsum(0) - 1, torch.full_like(rows, layout.tokens))
+    index = rows.new_zeros(layout.tokens + 1, mask.shape[1]).scatter(0, target, rows)
+    return places, index.index_select(0, some_head), some_head[:, None] < counts
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """Which importance scores to return with the attention.
+
+    Attributes:
+        kind: `"column"`, the mean over the document's queries of the attention that a key receives;
+            `"first"`, the attention that the document's first token ([CLS]) pays to it;
+            `"sample"`, the column mean over `rows` sampled queries of each document only;
+            `"max"`, the most that any query pays; `"keys"`, no score, but the keys themselves, mean
+            over the heads, `(tokens, size)`.
+        per_head: one score a head; otherwise the mean over the heads.
+        counted: `(tokens,)` bool, the queries that count; None for all.
+        rows: for `"sample"`: how many evenly spaced queries of each document.
+        diagonal: whether what a token pays to itself counts; without it, all tokens must be keys.
+        values: multiply a key's score in each head by the norm of its value.
+        differentiable: let gradients flow through the scores.
+    """
+
+    kind: Literal["column", "first", "sample", "max", "keys"] = "column"
+    per_head: bool = False
+    counted: Tensor | None = None
+    rows: int = 32
+    diagonal: bool = True
+    values: bool = False
+    differentiable: bool = False
+
+
+@dataclass
+class Packing:
+    """One packed attention call: the queries' documents, their keys, the scores wanted.
+
+    Attributes:
+        layout: documents of the queries.
+        keys: the keys that are left, None for all tokens of the row.
+        scores: the scores to return, None for none.
+        positions: `(tokens,)` original positions for windowed layers; −1 marks a global token,
+            which sees and is seen by all. None when the tokens stand at their original places.
+        backend: which back end computes it; `"auto"` picks by device and dtype.
+        weights: `(tokens,)`, how many tokens each one stands for; their logarithm is added to the
+            logits of the keys (ToMe's proportional attention, arXiv 2210.09461). None for one each.
+        dropout: probability of dropping an attention weight in training; None for the encoder's.
+        connections: who sees whom, where a pattern thins the attention; None for all.
+        pairs: what the back end reports: the pairs of a query and a key place whose product was
+            computed for each head, a figure a document; empty where it was all of them. Copies made
+            with `replace` share the list.
+        calls: how often attention was really computed with this packing; a caller checks it, so
+            that an encoder which bypasses the packed function cannot go unnoticed.
+    """
+
+    layout: Layout
+    keys: KeySet | None = None
+    scores: ScoreRequest | None = None
+    positions: Tensor | None = None
+    backend: Backend = "auto"
+    weights: Tensor | None = None
+    dropout: float | None = None
+    connections: Connections | None = None
+    pairs: list[int] = field(default_factory=list, compare=False)
+    calls: int = field(default=0, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {self.backend!r}")
+        if self.keys is not None and len(self.keys.layout) != len(self.layout):
+            raise ValueError(
+                f"keys must cover the {len(self.layout)} documents of the queries, "
+                f"got {len(self.keys.layout)}"
+            )
+
+        own_keys = self.keys is not None and self.keys.per_head
+        if own_keys and self.scores is not None and not self.scores.per_head:
+            raise ValueError(
+                "scores must be asked for per head where each head has its own keys, got their mean"
+            )
+        if self.keys is not None and self.scores is not None and not self.scores.diagonal:
+            raise ValueError("scores without the diagonal need all tokens as keys, got fewer")
+
+    @property
+    def key_layout(self) -> Layout:
+        """Documents of the keys."""
+        return self.layout if self.keys is None else self.keys.layout
+
+    def places(self) -> Tensor:
+        """Positions that a window is measured on, `(tokens,)`."""
+        return self.layout.places if self.positions is None else self.positions
+
+    def key_rows(self) -> Tensor:
+        """Row number of the token in each key place, `(keys, 1)` or `(keys, heads)`."""
+        if self.keys is None:
+            return torch.arange(self.layout.tokens, device=self.layout.device)[:, None]
+        index = self.keys.index
+        return index if index.dim() == 2 else index[:, None]
+
+    def seen(self, queries: Tensor, keys: Tensor, window: int | None) -> Tensor | None:
+        """The pairs of a document that a window and the pattern leave; see `seen_pairs`."""
+        if window is None and self.connections is None:
+            return None
+        return seen_pairs(queries, keys, self.places(), window, self.connections)

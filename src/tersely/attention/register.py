@@ -1,0 +1,139 @@
+"""The attention function, registered with transformers under the name `tersely`.
+
+transformers' encoders look their attention up by name and pass extra keyword arguments along, so
+their own blocks run on a packed row unchanged. Called without a packing, the function does what
+`sdpa` does, so that a model which has it set still works on padded batches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from tersely.attention import loop, masked, padded, varlen
+from tersely.attention.packing import Packing, ScoreRequest
+from tersely.ragged import Layout
+
+__all__ = ["NAME", "packed_attention"]
+
+NAME = "tersely"
+
+_BACKENDS = {"loop": loop, "masked": masked, "padded": padded, "varlen": varlen}
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None = None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    packing: Packing | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """Attention of each packed document over its own keys.
+
+    Args:
+        module: the attention module of the encoder.
+        query: `(1, heads, tokens, size)`.
+        key: the same.
+        value: the same.
+        attention_mask: must be None for a packed row: the packing says who sees whom.
+        scaling: factor on the dot products, 1/√size by default.
+        dropout: probability of dropping an attention weight.
+        sliding_window: a query sees keys at a distance below this; None for all.
+        packing: the documents of the row. Without one, the keyword arguments `cu_seq_lens_q` and
+            `cu_seq_lens_k` that transformers' flash attention takes are understood as well.
+        **kwargs: whatever else the encoder passes along.
+
+    Returns:
+        `(1, tokens, heads, size)`, and the scores `(keys, heads or 1)` where they were asked for.
+
+    Raises:
+        ValueError: for a packed row with an attention mask or more than one row.
+    """
+    if packing is None and kwargs.get("cu_seq_lens_q") is not None:
+        packing = Packing(Layout(kwargs["cu_seq_lens_q"]))
+    if packing is None:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout, scaling, is_causal=False, **kwargs
+        )
+    if attention_mask is not None or query.shape[0] != 1:
+        raise ValueError(
+            "a packed row is one row without an attention mask, got "
+            f"{query.shape[0]} rows and {'a' if attention_mask is not None else 'no'} mask"
+        )
+    packing.calls += 1
+    if packing.dropout is not None:
+        dropout = packing.dropout if module.training else 0.0
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    # (tokens, heads, size): for the encoders' own projections this is a view.
+    q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    asked = packing.scores
+    if asked is not None and asked.kind == "keys":
+        asked, packing = k.detach().mean(1), replace(packing, scores=None)
+    if packing.weights is not None:
+        q, k, v = _weighted(q, k, v, packing.weights, scaling)
+    if packing.keys is not None:
+        k, v = packing.keys.take(k), packing.keys.take(v)
+    backend = _choose(q, packing, dropout, sliding_window)
+    context, scores = _BACKENDS[backend].attend(
+        q, k, v, packing, scaling=scaling, dropout=dropout, window=sliding_window
+    )
+    context = context[..., : query.shape[-1]]
+    if isinstance(asked, Tensor):
+        return context[None], asked
+    return context[None], None if scores is None else _finish(scores, v, asked)
+
+
+def _weighted(
+    query: Tensor, key: Tensor, value: Tensor, weights: Tensor, scaling: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One more channel, whose product is the logarithm of a key's weight in every head.
+
+    Kernels want values of the same size, so these get a channel of zeros.
+    """
+    one = (*key.shape[:2], 1)
+    ones = query.new_full((*query.shape[:2], 1), 1 / scaling)
+    logs = weights.to(key.dtype).log()[:, None, None].expand(one)
+    zeros = value.new_zeros(one)
+    return torch.cat([query, ones], 2), torch.cat([key, logs], 2), torch.cat([value, zeros], 2)
+
+
+def _finish(scores: Tensor, values: Tensor, request: ScoreRequest) -> Tensor:
+    """What is left to do with the scores of each head, `(keys, heads)`, for all back ends alike."""
+    if not request.differentiable:
+        scores, values = scores.detach(), values.detach()
+    if request.values:
+        scores = scores * values.norm(dim=-1)
+    return scores if request.per_head else scores.mean(1, keepdim=True)
+
+
+def _choose(query: Tensor, packing: Packing, dropout: float, window: int | None) -> str:
+    soft = packing.connections is not None and packing.connections.logs is not None
+    if soft and packing.backend not in ("auto", "loop"):
+        raise ValueError(
+            f"the back end {packing.backend!r} cannot weigh the connections of "
+            f"{packing.connections.name!r}; use 'loop' or 'auto' until it is frozen"
+        )
+    if packing.backend != "auto":
+        return packing.backend
+    if soft:
+        return "loop"
+    if packing.layout.symbolic:
+        return "masked"
+    if query.device.type == "cpu":
+        return "loop"
+    return "varlen" if varlen.fits(query, packing, dropout, window) else "padded"
+
+
+AttentionInterface.register(NAME, packed_attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)

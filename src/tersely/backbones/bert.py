@@ -1,0 +1,106 @@
+"""BERT and the families that share its blocks: RoBERTa, XLM-R, CamemBERT, ELECTRA (and MiniLM)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from tersely.backbones.base import Backbone, Projections, first_tokens
+from tersely.ragged import Ragged
+
+__all__ = ["BertBackbone", "ElectraBackbone", "RobertaBackbone"]
+
+
+class BertBackbone(Backbone):
+    """BERT, and MiniLM checkpoints, which are BERT by their configuration."""
+
+    model_types = ("bert",)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The encoder's blocks."""
+        return self.encoder.encoder.layer
+
+    def embed(self, input_ids: Tensor, places: Tensor, segments: Tensor | None) -> Tensor:
+        """Embed a row: word, position and token type, normalised."""
+        return self.encoder.embeddings(
+            input_ids=input_ids[None],
+            position_ids=places[None],
+            token_type_ids=None if segments is None else segments[None],
+        )[0]
+
+    def attention_of(self, block: nn.Module) -> nn.Module:
+        """Self-attention with its output projection, residual and norm."""
+        return block.attention
+
+    def feed_forward_of(self, block: nn.Module) -> tuple[nn.Module, ...]:
+        """The two dense layers."""
+        return block.intermediate, block.output
+
+    def attend_block(
+        self, block: nn.Module, hidden: Tensor, **extras: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """A block up to its feed-forward."""
+        return block.attention(hidden, None, **extras)
+
+    def transform_block(self, block: nn.Module, hidden: Tensor) -> Tensor:
+        """The feed-forward part of a block."""
+        return block.feed_forward_chunk(hidden)
+
+    def projections(self, block: nn.Module) -> Projections:
+        """The four projections of a block's attention."""
+        inner = block.attention.self
+        return Projections(inner.query, inner.key, inner.value, block.attention.output.dense)
+
+    def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
+        """Pooler, dropout and classifier of `BertForSequenceClassification`."""
+        return head.classifier(head.dropout(self.encoder.pooler(first_tokens(hidden))))
+
+
+class RobertaBackbone(BertBackbone):
+    """RoBERTa, XLM-R and CamemBERT: positions start after the padding id, and a head of its own."""
+
+    model_types = ("roberta", "xlm-roberta", "camembert")
+    has_segments = False
+
+    @property
+    def longest_document(self) -> int:
+        """The most tokens that a document may have: the first positions are never used."""
+        return self.encoder.config.max_position_embeddings - self._first_place
+
+    @property
+    def _first_place(self) -> int:
+        return self.encoder.config.pad_token_id + 1
+
+    def embed(self, input_ids: Tensor, places: Tensor, segments: Tensor | None) -> Tensor:
+        """Embed a row; the first token's position is the padding id plus one."""
+        return super().embed(input_ids, places + self._first_place, segments)
+
+    def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
+        """The classification head of `RobertaForSequenceClassification` on the first token."""
+        return head.classifier(first_tokens(hidden))
+
+
+class ElectraBackbone(BertBackbone):
+    """ELECTRA: the embeddings may be narrower than the blocks, and a head of its own."""
+
+    model_types = ("electra",)
+
+    def embed(self, input_ids: Tensor, places: Tensor, segments: Tensor | None) -> Tensor:
+        """Embed a row and widen it where the family does."""
+        hidden = super().embed(input_ids, places, segments)
+        return self.encoder.embeddings_project(hidden) if self._widens else hidden
+
+    def cost_of_embedding(self) -> int:
+        """Multiply-adds a token of the widening projection."""
+        config = self.encoder.config
+        return config.embedding_size * config.hidden_size if self._widens else 0
+
+    @property
+    def _widens(self) -> bool:
+        return self.encoder.config.embedding_size != self.encoder.config.hidden_size
+
+    def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
+        """The classification head of `ElectraForSequenceClassification` on the first token."""
+        return head.classifier(first_tokens(hidden))

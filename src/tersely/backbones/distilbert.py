@@ -1,0 +1,57 @@
+"""DistilBERT: BERT's blocks under other names, without token types and without a pooler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from tersely.backbones.base import Backbone, Projections
+from tersely.ragged import Ragged
+
+__all__ = ["DistilBertBackbone"]
+
+
+class DistilBertBackbone(Backbone):
+    """DistilBERT."""
+
+    model_types = ("distilbert",)
+    has_segments = False
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The encoder's blocks."""
+        return self.encoder.transformer.layer
+
+    def embed(self, input_ids: Tensor, places: Tensor, segments: Tensor | None) -> Tensor:
+        """Embed a row: word and position, normalised; the family has no token types."""
+        return self.encoder.embeddings(input_ids[None], position_ids=places[None])[0]
+
+    def attention_of(self, block: nn.Module) -> nn.Module:
+        """Self-attention with its output projection."""
+        return block.attention
+
+    def feed_forward_of(self, block: nn.Module) -> tuple[nn.Module, ...]:
+        """The feed-forward module."""
+        return (block.ffn,)
+
+    def attend_block(
+        self, block: nn.Module, hidden: Tensor, **extras: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """A block up to its feed-forward."""
+        output, scores = block.attention(hidden, attention_mask=None, **extras)
+        return block.sa_layer_norm(output + hidden), scores
+
+    def transform_block(self, block: nn.Module, hidden: Tensor) -> Tensor:
+        """The feed-forward part of a block."""
+        return block.output_layer_norm(block.ffn(hidden) + hidden)
+
+    def projections(self, block: nn.Module) -> Projections:
+        """The four projections of a block's attention."""
+        inner = block.attention
+        return Projections(inner.q_lin, inner.k_lin, inner.v_lin, inner.out_lin)
+
+    def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
+        """The layers of `DistilBertForSequenceClassification` on the first token."""
+        pooled = nn.functional.relu(head.pre_classifier(hidden.first()))
+        return head.classifier(head.dropout(pooled))

@@ -1,0 +1,71 @@
+"""ModernBERT: rotary positions that follow their tokens, and windows over original positions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from tersely.backbones.base import Backbone, Projections, slice_linear
+from tersely.ragged import Ragged
+
+__all__ = ["ModernBertBackbone"]
+
+
+class ModernBertBackbone(Backbone):
+    """ModernBERT."""
+
+    model_types = ("modernbert",)
+    has_segments = False
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The encoder's blocks."""
+        return self.encoder.layers
+
+    def embed(self, input_ids: Tensor, places: Tensor, segments: Tensor | None) -> Tensor:
+        """Embed a row: words only, since positions are rotations of queries and keys."""
+        return self.encoder.embeddings(input_ids=input_ids[None])[0]
+
+    def attention_of(self, block: nn.Module) -> nn.Module:
+        """Self-attention with its output projection."""
+        return block.attn
+
+    def feed_forward_of(self, block: nn.Module) -> tuple[nn.Module, ...]:
+        """The gated feed-forward module."""
+        return (block.mlp,)
+
+    def extras(self, hidden: Tensor, places: Tensor) -> dict[str, Any]:
+        """Rotations of these tokens for each kind of layer; place 0 is no rotation at all."""
+        kinds = set(self.encoder.config.layer_types)
+        rotary = self.encoder.rotary_emb
+        return {"rotations": {kind: rotary(hidden[None], places[None], kind) for kind in kinds}}
+
+    def attend_block(
+        self, block: nn.Module, hidden: Tensor, **extras: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """A block up to its feed-forward."""
+        rotation = extras.pop("rotations")[block.attention_type]
+        output, scores = block.attn(
+            block.attn_norm(hidden), position_embeddings=rotation, attention_mask=None, **extras
+        )
+        return hidden + output, scores
+
+    def transform_block(self, block: nn.Module, hidden: Tensor) -> Tensor:
+        """The feed-forward part of a block."""
+        return hidden + block.mlp(block.mlp_norm(hidden))
+
+    def finish(self, hidden: Tensor) -> Tensor:
+        """The norm that follows the last block."""
+        return self.encoder.final_norm(hidden)
+
+    def projections(self, block: nn.Module) -> Projections:
+        """The four projections of a block's attention, the fused one taken apart."""
+        query, key, value = (slice_linear(block.attn.Wqkv, part, 3) for part in range(3))
+        return Projections(query, key, value, block.attn.Wo)
+
+    def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
+        """The head of `ModernBertForSequenceClassification`, on the first token or the mean."""
+        pooling = self.encoder.config.classifier_pooling
+        pooled = hidden.first() if pooling == "cls" else hidden.mean(weights)
+        return head.classifier(head.drop(head.head(pooled)))

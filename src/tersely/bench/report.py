@@ -1,0 +1,177 @@
+"""What a comparison found, as plain data and as JSON; how it looks is the business of `table`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tersely.bench.memory import PeakMemory
+from tersely.bench.statistics import Spread, summarise
+from tersely.bench.uncertainty import Comparison, Interval
+from tersely.errors import DataError
+from tersely.text.jsonl import without_nan
+
+__all__ = ["VERSION", "BenchReport", "ContenderResult"]
+
+VERSION = 2
+"""Of the JSON; a reader refuses any other."""
+
+
+@dataclass(frozen=True)
+class ContenderResult:
+    """What was measured of one contender; None where something was not.
+
+    Attributes:
+        name: the contender's name.
+        tokens: tokens of the documents as this contender read them.
+        seconds: of each round, for all documents.
+        speedup: the baseline's seconds by this contender's, paired round by round.
+        latency_p50: milliseconds of a document run alone, median over the sample.
+        latency_p95: the same, 95th percentile.
+        multiply_adds: of all documents.
+        multiply_adds_ratio: to the baseline's.
+        peak_share: multiply-adds per second by those of the fastest matrix product around the same
+            turn, median over the rounds; None for one that multiplies on another device, or in
+            another type of numbers, than those products (`BenchReport.matrix_on`).
+        memory: peak memory, alone in a process.
+        quality: metrics by name, see `tersely.text.metrics.evaluate_logits`.
+        agreement: share of documents with the same prediction as the baseline.
+        about: what the contender is, in a line.
+        tokenising: seconds to tokenise and batch all documents, median over rounds; None where
+            `seconds` holds it already.
+        speedup_with_tokenising: as `speedup`, tokenising included on both sides.
+        latency: words and milliseconds of each document run alone, `(words, milliseconds)`.
+        latency_from_text_p50: milliseconds of a document alone, tokenising included, median.
+        latency_from_text_p95: the same, 95th percentile.
+        quality_intervals: 95 % bootstrap intervals of `quality`.
+        comparison: with the baseline, document by document.
+        calibration_error: see `tersely.text.metrics.calibration_error`.
+        tokens_by_block: tokens that went through each block, all documents together.
+        joules: of all documents, median over the rounds; None where the machine does not tell.
+        training_seconds: what training or fitting took; None where nobody knows.
+        seeds: the same metrics of the same contender trained with further seeds.
+    """
+
+    name: str
+    tokens: int
+    seconds: tuple[float, ...]
+    speedup: Spread
+    latency_p50: float | None = None
+    latency_p95: float | None = None
+    multiply_adds: float | None = None
+    multiply_adds_ratio: float | None = None
+    peak_share: float | None = None
+    memory: PeakMemory | None = None
+    quality: Mapping[str, float] | None = None
+    agreement: float | None = None
+    about: str | None = None
+    tokenising: float | None = None
+    speedup_with_tokenising: Spread | None = None
+    latency: tuple[tuple[int, float], ...] = ()
+    latency_from_text_p50: float | None = None
+    latency_from_text_p95: float | None = None
+    quality_intervals: Mapping[str, Interval] | None = None
+    comparison: Comparison | None = None
+    calibration_error: float | None = None
+    tokens_by_block: tuple[int, ...] = ()
+    joules: float | None = None
+    training_seconds: float | None = None
+    seeds: Mapping[str, Mapping[str, float]] | None = None
+
+    @property
+    def spread(self) -> Spread:
+        """The seconds of the rounds, summarised."""
+        return summarise(self.seconds)
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """What one comparison found, in plain data.
+
+    Attributes:
+        machine: see `tersely.bench.describe_machine`.
+        documents: how many documents every contender ran in every round.
+        judged: how many documents quality was judged on.
+        latency_documents: how many of them were also run alone.
+        rounds: how often each contender ran them.
+        baseline: the name of the contender that ratios refer to.
+        matrix_peak: multiply-adds per second of the fastest matrix product in the same run.
+        matrix_on: the device and the type of numbers of these products.
+        results: one per contender, in the order given.
+        memory_bandwidth: bytes a second that a copy moves.
+        unsteady: contenders whose rounds disagree too much, with the distance between the
+            quartiles as a share of the median.
+        command: the command line that made the report, as far as known.
+        skipped: contenders that could not take part, and why.
+    """
+
+    machine: Mapping[str, Any]
+    documents: int
+    latency_documents: int
+    rounds: int
+    baseline: str
+    matrix_peak: float
+    results: tuple[ContenderResult, ...]
+    judged: int | None = None
+    matrix_on: str = "cpu, float32"
+    memory_bandwidth: float | None = None
+    unsteady: Mapping[str, float] = field(default_factory=dict)
+    command: str | None = None
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The report as JSON, every round included; metrics that are not defined become null."""
+        return json.dumps({"version": VERSION} | without_nan(asdict(self)), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> BenchReport:
+        """Read what `to_json` wrote.
+
+        Raises:
+            DataError: if the text is no report of this version.
+        """
+        try:
+            content = json.loads(text)
+            version = content.pop("version")
+            if version == VERSION:
+                content["results"] = tuple(_result(each) for each in content["results"])
+                return cls(**content)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"expected the JSON of a bench report, got something else ({error!r}); "
+                "make one with `tersely bench --json`"
+            ) from error
+        raise DataError(
+            f"expected a bench report of version {VERSION}, got version {version!r}; "
+            "read it with the tersely that wrote it, or measure again"
+        )
+
+
+def _result(content: dict[str, Any]) -> ContenderResult:
+    for name in ("seconds", "tokens_by_block"):
+        content[name] = tuple(content[name])
+    content["latency"] = tuple(tuple(pair) for pair in content["latency"])
+    for name in ("speedup", "speedup_with_tokenising"):
+        content[name] = _spread(content[name])
+    if content["memory"] is not None:
+        content["memory"] = PeakMemory(**content["memory"])
+    if content["quality"] is not None:
+        quality = content["quality"].items()
+        content["quality"] = {name: math.nan if x is None else x for name, x in quality}
+    if content["quality_intervals"] is not None:
+        intervals = content["quality_intervals"].items()
+        content["quality_intervals"] = {name: tuple(ends) for name, ends in intervals}
+    if content["comparison"] is not None:
+        ends = tuple(content["comparison"]["interval"])
+        content["comparison"] = Comparison(**(content["comparison"] | {"interval": ends}))
+    return ContenderResult(**content)
+
+
+def _spread(content: dict[str, Any] | None) -> Spread | None:
+    if content is None:
+        return None
+    ends = content["interval"]
+    return Spread(**(content | {"interval": None if ends is None else tuple(ends)}))

@@ -1,0 +1,346 @@
+"""What users write: a classifier that is trained, loaded and saved in a few lines.
+
+What a trained one does, predicting, evaluating and running at other budgets, is in `trained`.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from tersely._io import device_of_export, written_whole
+from tersely.card import place_card
+from tersely.errors import ModelError, OutputError, PlanError
+from tersely.estimator import Estimator
+from tersely.export import choose_backend, files_of_export, load_export
+from tersely.fitting import gather, guide_of_teacher, logits_of_teacher
+from tersely.modeling import Execution, TerselyForSequenceClassification, from_encoder
+from tersely.modeling.loading import load_classifier, load_tokenizer
+from tersely.reduction import Knowledge, Plan, preset
+from tersely.text import Documents, LabelSpace
+from tersely.trained import TrainedModel
+from tersely.training import TrainingSettings
+from tersely.training.run import remove_checkpoints
+from tersely.training.stages import StagedTraining
+
+__all__ = ["Classifier"]
+
+DEFAULT_MODEL = "bert-base-uncased"
+
+# The record of the training run, beside the model.
+_RECORD = "training.json"
+
+
+class Classifier(TrainedModel, Estimator):
+    """A document classifier: texts in, labels out.
+
+    Args:
+        model: the encoder to start from: a Hub name, a directory of transformers, or a dense
+            tersely model. Not read before `fit`.
+        method: the reduction: a preset's name, or a `Plan`. `"topk"` by default, because of the
+            comparison in `docs/results.md`.
+        method_options: the preset's options; see `tersely.preset`.
+        target_flops: multiply-adds to reach, over those of the dense model on the same documents:
+            the option of the preset that moves its cost is set for it in `fit`. None to leave it.
+        max_length: most tokens of a document or window; None for what a tersely model to start from
+            was saved with, or what the encoder takes, at most 512 (longer contexts have to be asked
+            for).
+        long: what happens to longer documents: `"truncate"`, `"head-tail"` or `"windows"`; None for
+            what a tersely model to start from was saved with, and `"truncate"` otherwise.
+        head: `"auto"`, `"mean"` or `"family"`; see `tersely.modeling.from_encoder`.
+        problem_type: as in transformers; None to tell by the labels.
+        device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:0"`, ….
+        batch_tokens: tokens of a packed batch at inference. 4,096 keeps the largest temporary of a
+            base encoder in the cache's reach; more gains nothing on CPUs.
+        knowledge: what patterns by syntax or by stems need; see `tersely.text.syntax`. It is not
+            saved with the model.
+        **loading: `revision`, `token`, `cache_dir`, `local_files_only`, `dtype`, as in
+            transformers.
+
+    Attributes:
+        classes_: the labels' names, in the order of the logits.
+
+    Example:
+        >>> classifier = Classifier("bert-base-uncased", method="topk")  # doctest: +SKIP
+        >>> classifier.fit(texts, labels).predict(["a text"])  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: str | Path = DEFAULT_MODEL,
+        *,
+        method: str | Plan = "topk",
+        method_options: Mapping[str, Any] | None = None,
+        target_flops: float | None = None,
+        max_length: int | None = None,
+        long: str | None = None,
+        head: str = "auto",
+        problem_type: str | None = None,
+        device: str = "auto",
+        batch_tokens: int = 4096,
+        knowledge: Knowledge | None = None,
+        **loading: Any,
+    ) -> None:
+        self._remember(
+            model=model,
+            method=method,
+            method_options=method_options,
+            target_flops=target_flops,
+            max_length=max_length,
+            long=long,
+            head=head,
+            problem_type=problem_type,
+            device=device,
+            batch_tokens=batch_tokens,
+            knowledge=knowledge,
+            **loading,
+        )
+        self.knowledge = knowledge or Knowledge()
+        self.method_options = dict(method_options or {})
+        if isinstance(method, Plan) and (self.method_options or target_flops is not None):
+            raise PlanError(
+                "method_options and target_flops are for a preset's name, got a plan of your own"
+            )
+        self.plan = method if isinstance(method, Plan) else preset(method, **self.method_options)
+        super().__init__(str(model), device, batch_tokens)
+        self.target_flops = target_flops
+        self.max_length = max_length
+        self.long = long
+        self.head = head
+        self.problem_type = problem_type
+        self.loading = loading
+        self.training: dict[str, Any] | None = None
+        self._checkpoints: Path | None = None
+
+    # ---- loading and saving --------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        device: str = "auto",
+        batch_tokens: int | None = None,
+        max_length: int | None = None,
+        long: str | None = None,
+        method_options: Mapping[str, float] | None = None,
+        knowledge: Knowledge | None = None,
+        backend: str = "auto",
+        **loading: Any,
+    ) -> Self:
+        """Load a trained classifier: a tersely model, or a fine-tuned one of transformers (dense).
+
+        Args:
+            source: a directory or a Hub name.
+            device: see the class.
+            batch_tokens: see the class; None for the model's own, or else the class's default.
+            max_length: another limit than the model's own.
+            long: another policy for long documents than the model's own.
+            method_options: another share than the one it was trained with; see `with_options`.
+            knowledge: see the class.
+            backend: `"torch"`, `"onnx"` for what `tersely export` wrote, or `"auto"` to tell by the
+                directory.
+            **loading: as in transformers.
+
+        Raises:
+            ModelError: if it is not a classifier, or cannot be read.
+        """
+        onnx = choose_backend(source, backend) == "onnx"
+        runner = load_export(source) if onnx else None
+        model = None if onnx else load_classifier(str(source), **loading)
+        config = (runner if onnx else model).config
+        execution = Execution.from_dict(config.execution)
+        if batch_tokens is not None:
+            execution = replace(execution, batch_tokens=batch_tokens)
+        classifier = cls(
+            source,
+            method="dense",
+            device=device_of_export(device) if onnx else device,
+            batch_tokens=execution.batch_tokens,
+            knowledge=knowledge,
+        )
+        config.max_length = max_length or config.max_length
+        config.long = long or config.long
+        config.check()
+        classifier.plan = config.reduction_plan()
+        classifier._given |= {
+            "method": classifier.plan,
+            "max_length": config.max_length,
+            "long": config.long,
+            "problem_type": config.problem_type,
+            **loading,
+        }
+        if onnx:
+            classifier._runner, classifier.tokenizer = runner, load_tokenizer(str(source), {})
+        else:
+            model.knowledge = classifier.knowledge
+            classifier.adopt(model, load_tokenizer(str(source), loading), execution)
+        classifier._tell_limit()
+        return classifier.with_options(**method_options) if method_options else classifier
+
+    def save(self, directory: str | Path) -> Path:
+        """Write model, configuration, tokenizer and card: a directory of transformers, no pickles.
+
+        The card, `README.md`, says what the model is and what the last `evaluate` gave; one that
+        was not written by tersely, or was changed, stays as it is, with a warning.
+
+        The files are written beside and then moved, so that a full disk leaves an older model as it
+        was; the checkpoints of the training run go when the model is there. Of what the directory
+        held before, an export and another model's record of training go too, and other files stay.
+
+        Raises:
+            OutputError: if the directory cannot be written, or the disk is full.
+        """
+        folder = Path(directory)
+        model = self.torch_model()
+        if self.execution.precision != "float32":
+            raise ModelError(
+                f"a model that runs in {self.execution.precision} is not saved, since its weights "
+                "are rounded; save the one that it was made from, with the execution in its "
+                "configuration"
+            )
+        with written_whole(folder, "model", replaces=self._replaced(folder)) as part:
+            model.save_pretrained(part)
+            self.tokenizer.save_pretrained(part)
+            if self.training is not None:
+                text = json.dumps(self.training, indent=1, default=float)
+                (part / _RECORD).write_text(text + "\n", encoding="utf-8")
+            place_card(self, part, folder)
+        if self._checkpoints is not None:
+            remove_checkpoints(self._checkpoints)
+        return folder
+
+    def _replaced(self, folder: Path) -> tuple[str, ...]:
+        """Names of the files in `folder` that would speak of another model than this one."""
+        # Saved where it was loaded from, the record there is that of these weights.
+        again = folder.resolve() == Path(self.source).resolve()
+        there = (folder / "config.json").exists() and not again
+        return (*files_of_export(folder), *((_RECORD,) if there else ()))
+
+    def save_card(self, directory: str | Path) -> None:
+        """Write the card again beside a saved model, with what `evaluate` gave since.
+
+        Raises:
+            OutputError: if the directory cannot be written.
+        """
+        try:
+            place_card(self, Path(directory), Path(directory))
+        except OSError as error:
+            raise OutputError(
+                f"the model's card cannot be written to {directory}: {error.strerror}; free some "
+                "space, or write to it what it lacks"
+            ) from error
+
+    # ---- training ------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        texts: Sequence[str] | Documents,
+        labels: Sequence[Any] | None = None,
+        *,
+        pairs: Sequence[str] | None = None,
+        validation: Documents | float = 0.1,
+        settings: TrainingSettings | None = None,
+        teacher: Classifier | np.ndarray | None = None,
+        out: str | Path | None = None,
+        resume: bool = False,
+        progress: bool = False,
+    ) -> Self:
+        """Fine-tune the encoder under the plan.
+
+        If it fails, the classifier stays what it was: not trained yet, or with the model that it
+        had, which is kept in memory until another one is trained.
+
+        Args:
+            texts: the documents in a list, a numpy array, or a pandas or Arrow column; or
+                `Documents` with labels.
+            labels: a label a document: strings, lists of strings for several at once, or floats, in
+                any of these.
+            pairs: second texts of text pairs.
+            validation: documents to choose the best epoch by, or the share of the training
+                documents to set apart for it (stratified); 0 for none, which keeps the last epoch.
+            settings: how to train.
+            teacher: a trained classifier whose logits to learn from as well, or the logits
+                themselves, `(documents, labels)` for these documents with the labels in the order
+                of their names. An export teaches too, by its logits. None for the dense model that
+                the plan is trained from, where there is one (see `TrainingSettings.dense_share`);
+                nobody teaches with `TrainingSettings(distillation_weight=0)`.
+            out: folder for the checkpoints, so that a killed run can be resumed.
+            resume: go on from the newest checkpoint in `out`.
+            progress: draw progress bars on standard error.
+
+        Raises:
+            DataError: for labels that cannot be trained on.
+            TrainingError: if training cannot go on.
+        """
+        settings = settings or TrainingSettings()
+        logits = teacher if isinstance(teacher, np.ndarray) else None
+        teacher = teacher if logits is None else None
+        given = gather(
+            texts,
+            labels,
+            pairs,
+            validation=validation,
+            logits=logits,
+            problem_type=self.problem_type,
+            seed=settings.seed,
+        )
+        checkpoints = None if out is None else Path(out) / "checkpoints"
+        torch.manual_seed(settings.seed)
+        # What it starts from is another one's until it is trained.
+        start = copy.copy(self)
+        start.adopt(
+            self._new_model(given.space, self.plan, self.head),
+            load_tokenizer(self.source, self.loading),
+        )
+        start._tell_limit()
+        guide = None
+        if teacher is not None and settings.hidden_distillation > 0:
+            guide = guide_of_teacher(teacher, start.model.device)
+        taught = given.logits if teacher is None else logits_of_teacher(teacher, given)
+        train, held_out = given.encoded(start._encode, taught)
+        start._tell(*(part.encoded for part in (train, held_out) if part is not None))
+        training = StagedTraining(
+            make=lambda plan, head: self._new_model(given.space, plan, head).to(self.device),
+            plan=self.plan,
+            settings=settings,
+            options=self.method_options,
+            target=self.target_flops,
+            batch_tokens=self.batch_tokens,
+            checkpoints=checkpoints,
+            flow={"resume": resume, "progress": progress},
+        )
+        model, record = training.run(start.model, train, held_out, guide)
+        self.plan, self._checkpoints = training.plan, checkpoints
+        self.adopt(model, start.tokenizer)
+        record["lengths"] = vars(train.encoded.report)
+        record["source"] = Path(self.source).name
+        if teacher is not None:
+            record["teacher"] = Path(teacher.source).name
+        elif logits is not None:
+            record["teacher"] = "given logits"
+        self.training, self.evaluation = record, None
+        return self
+
+    def _new_model(
+        self, space: LabelSpace, plan: Plan, head: str
+    ) -> TerselyForSequenceClassification:
+        model = from_encoder(
+            self.source,
+            plan=plan,
+            head=head,
+            id2label=space.id2label,
+            problem_type=space.problem_type,
+            max_length=self.max_length,
+            long=self.long,
+            **self.loading,
+        )
+        model.knowledge = self.knowledge
+        return model

@@ -1,0 +1,102 @@
+"""`tersely info`: what a trained model is, in a screenful."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from tersely.classifier import Classifier
+from tersely.cli import options as o
+from tersely.cli.messages import print_json, print_table
+from tersely.reduction import Step
+
+__all__ = ["blocks", "info"]
+
+
+def info(model: o.TrainedModel, json: o.Json = False, debug: o.Debug = False) -> None:
+    """Show a trained model: its encoder, labels, limits, and what happens in which block."""
+    facts = _facts(Classifier.from_pretrained(model, device="cpu"))
+    if json:
+        print_json(facts)
+        return
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            value = "\n".join(f"{key}: {item}" for key, item in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(value)
+        said = f"{value:,}" if isinstance(value, int) else value
+        # As text: a label such as [spam] is no markup.
+        table.add_row(name.replace("_", " "), Text(said))
+    print_table(table)
+
+
+def _facts(classifier: Classifier) -> dict[str, Any]:
+    config = classifier.model_config
+    encoder = config.encoder_config
+    facts = {
+        "encoder": f"{encoder.model_type}, {encoder.num_hidden_layers} blocks, "
+        f"width {encoder.hidden_size}",
+    }
+    if classifier.model is None:
+        facts["export"] = f"ONNX, {classifier.dtype_name}"
+    else:
+        facts["parameters"] = sum(part.numel() for part in classifier.model.parameters())
+    return facts | {
+        "method": classifier.plan.name,
+        "blocks": blocks(classifier),
+        "head": config.head,
+        "problem_type": classifier.label_space.problem_type,
+        "labels": classifier.classes_,
+        "max_length": classifier.limit,
+        "long": config.long,
+    }
+
+
+def blocks(classifier: Classifier) -> dict[str, str]:
+    """What each stretch of blocks does; neighbours that do the same are one stretch."""
+    plan = classifier.plan.resolve(classifier.model_config.encoder_config.num_hidden_layers)
+    stretches: list[tuple[int, int, str]] = []
+    for layer in range(plan.depth):
+        said = [_spell(step) for step in plan.at(layer)]
+        if layer in plan.patterns:
+            said.insert(0, _part(plan.patterns[layer].to_dict()))
+        what = "; ".join(said) or "all of the encoder's work"
+        if plan.detour is not None and plan.detour.start <= layer < plan.detour.stop:
+            what = f"in training only: {_spell(plan.detour.step)}"
+        if layer == plan.combining:
+            what = f"replaced: {_part(plan.combine.to_dict())}"
+        elif plan.combining is not None and layer > plan.combining:
+            what = "combination tokens only"
+        elif layer in plan.skipped:
+            what = "left out"
+        if stretches and stretches[-1][2] == what:
+            stretches[-1] = (stretches[-1][0], layer, what)
+        else:
+            stretches.append((layer, layer, what))
+    said = {"input": "; ".join(map(_spell, plan.inputs))} if plan.inputs else {}
+    return said | {
+        f"{first}" if first == last else f"{first}-{last}": what for first, last, what in stretches
+    }
+
+
+def _spell(step: Step) -> str:
+    parts = (part for part in (step.act, step.score, step.select) if part is not None)
+    return ", ".join(_part(part.to_dict()) for part in parts)
+
+
+def _part(fields: dict[str, Any]) -> str:
+    spelt = {name: _value(value) for name, value in fields.items() if name != "kind"}
+    settings = [f"{name}={value}" for name, value in spelt.items() if value is not None]
+    return fields["kind"] + (f" ({', '.join(settings)})" if settings else "")
+
+
+def _value(value: Any) -> Any:
+    """A setting; the parts of a union are spelt as parts."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return " + ".join(map(_part, value))
+    return value

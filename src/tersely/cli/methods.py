@@ -1,0 +1,34 @@
+"""`tersely methods`: the presets of token reduction and their options."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from tersely.cli import options as o
+from tersely.cli.messages import print_json, print_table
+from tersely.reduction import preset_options, preset_summary, presets
+
+__all__ = ["methods"]
+
+
+def methods(json: o.Json = False, debug: o.Debug = False) -> None:
+    """List the methods of token reduction and their options."""
+    if json:
+        print_json(
+            {
+                name: {"summary": preset_summary(name), "options": preset_options(name)}
+                for name in presets()
+            }
+        )
+        return
+    table = Table(box=None, header_style="bold", padding=(0, 2, 1, 0))
+    table.add_column("method", no_wrap=True)
+    table.add_column("what it does, and its options for --method-option")
+    for name in presets():
+        options = " ".join(f"{key}={_short(value)}" for key, value in preset_options(name).items())
+        table.add_row(name, preset_summary(name) + (f"\n[dim]{options}[/dim]" if options else ""))
+    print_table(table)
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,115 @@
+"""A model as a graph for ONNX Runtime: one document in, its logits out, removed tokens really gone.
+
+A graph has no loop over documents of different lengths, so it reads one; the runner calls it for
+each. Every length in it is a symbol: that of the document, and after each step the number of tokens
+that stayed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from tersely.errors import ExportError, require
+from tersely.modeling import TerselyForSequenceClassification
+from tersely.modeling.inputs import PackedInputs
+from tersely.ragged import OneDocument
+
+__all__ = ["OneDocumentModel", "write_graph"]
+
+INPUTS = ("input_ids", "token_type_ids")
+OUTPUTS = ("logits", "encoder_multiply_adds", "multiply_adds")
+OPSET = 20
+_EXAMPLE = 24  # tokens of the document that is followed through the model; any number would do
+
+
+class OneDocumentModel(nn.Module):
+    """What is exported: a model on a row of one document.
+
+    Args:
+        model: the model, in evaluation mode, on the CPU, in float32.
+    """
+
+    def __init__(self, model: TerselyForSequenceClassification) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, token_type_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits `(1, labels)` and multiply-adds, of the encoder and of all, from ids `(tokens,)`.
+
+        The multiply-adds come out of the graph because they depend on who was removed in it.
+        """
+        layout = OneDocument(input_ids.shape[0], input_ids.device)
+        types = token_type_ids if self.model.backbone.has_segments else None
+        walked = self.model.walk(PackedInputs(input_ids, types, layout))
+        logits, trace = walked.logits, walked.trace
+        counts = (trace.encoder_multiply_adds, trace.multiply_adds)
+        return logits, *(torch.scalar_tensor(count, dtype=torch.long) for count in counts)
+
+
+def write_graph(model: TerselyForSequenceClassification, file: Path, longest: int) -> None:
+    """Export a model to an ONNX file.
+
+    Args:
+        model: the model; it is left as it was.
+        file: where to write.
+        longest: most tokens of a document.
+
+    Raises:
+        ExportError: if the model's plan cannot be exported; the message names it.
+        MissingExtraError: if the extra `onnx` is not installed.
+    """
+    for module in ("onnx", "onnxscript", "onnxruntime"):
+        require(module, "onnx")
+    ids = torch.full((min(_EXAMPLE, longest),), model.config.pad_token_id or 0)
+    # For less than four the exporter would need other code, where halves of a document are one
+    # token; what it writes holds for less as well, which the tests show.
+    tokens = torch.export.Dim("tokens", min=4, max=longest)
+    try:
+        with _quiet(), torch.no_grad():
+            exported = torch.export.export(
+                OneDocumentModel(model),
+                (ids, torch.zeros_like(ids)),
+                dynamic_shapes=({0: tokens}, {0: tokens}),
+                strict=False,
+            )
+            program = torch.onnx.export(
+                exported,
+                (),
+                dynamo=True,
+                optimize=True,
+                verbose=False,
+                opset_version=OPSET,
+                input_names=list(INPUTS),
+                output_names=list(OUTPUTS),
+            )
+            program.save(file)
+    except (RuntimeError, torch.onnx.OnnxExporterError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ExportError(
+            f"the plan {model.config.plan['name']!r} cannot be exported to ONNX ({reason}); serve "
+            "it with torch, or choose another method"
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's chatter from the screen; what matters ends in an exception."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

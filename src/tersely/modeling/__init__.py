@@ -1,0 +1,22 @@
+"""The model: an encoder of any supported family, walked by a plan on packed batches."""
+
+from tersely.modeling.configuration import TerselyConfig
+from tersely.modeling.execution import Execution
+from tersely.modeling.loading import dense_checkpoint, from_encoder, with_plan
+from tersely.modeling.modeling import TerselyForSequenceClassification
+from tersely.modeling.outputs import TerselyOutput
+from tersely.modeling.padded import padded_model
+from tersely.modeling.trace import LayerTrace, Trace
+
+__all__ = [
+    "Execution",
+    "TerselyConfig",
+    "TerselyForSequenceClassification",
+    "TerselyOutput",
+    "LayerTrace",
+    "Trace",
+    "dense_checkpoint",
+    "from_encoder",
+    "padded_model",
+    "with_plan",
+]

@@ -1,0 +1,267 @@
+"""The model as transformers know it: its modules, saving and loading, other plans, and the call.
+
+How a packed row goes through the encoder's blocks under the plan stands in `tersely.modeling.walk`.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from types import MethodType
+from typing import Any, Literal, Self
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.utils.generic import can_return_tuple
+
+from tersely.attention import NAME
+from tersely.backbones import backbone_for
+from tersely.errors import ModelError, TerselyWarning
+from tersely.modeling.configuration import TerselyConfig
+from tersely.modeling.heads import build_encoder_and_head
+from tersely.modeling.inputs import PackedInputs, pack_inputs
+from tersely.modeling.learned import learned_modules
+from tersely.modeling.outputs import TerselyOutput, Walked
+from tersely.modeling.pricing import dense_prices
+from tersely.modeling.sharing import check_modules
+from tersely.modeling.walk import Walk
+from tersely.ragged import Layout, Ragged
+from tersely.reduction import Combiner, Knowledge, Learned, Plan, WordImportance
+
+__all__ = ["TerselyForSequenceClassification"]
+
+
+class TerselyForSequenceClassification(PreTrainedModel):
+    """A document classifier on packed batches: an encoder, a plan that removes tokens, and a head.
+
+    Takes what transformers' classifiers take (padded `input_ids` with an `attention_mask`), or a
+    packed row `(1, tokens)` with `cu_seq_lens_q`, as transformers' flattening collator makes it.
+    Make one with `TerselyForSequenceClassification.from_encoder`.
+
+    Example:
+        >>> import torch
+        >>> from transformers import BertConfig
+        >>> bert = BertConfig(num_hidden_layers=2, hidden_size=32, num_attention_heads=2)
+        >>> model = TerselyForSequenceClassification(TerselyConfig(encoder_config=bert)).eval()
+        >>> model(torch.tensor([[101, 2023, 102]])).logits.shape
+        torch.Size([1, 2])
+    """
+
+    config_class = TerselyConfig
+    base_model_prefix = "encoder"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_attention_backend = True
+    # The loss is a mean over the batch, so the Trainer has to divide it by the accumulated steps.
+    accepts_loss_kwargs = False
+
+    def __init__(self, config: TerselyConfig) -> None:
+        # What `from_pretrained(attn_implementation=...)` asked for stands in the configuration.
+        if config._attn_implementation not in (None, NAME):
+            _refuse_attention(config._attn_implementation)
+        config._attn_implementation = NAME
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.gradient_checkpointing = False
+        # Whether the head has yet to learn the labels; what makes a model on an encoder says so.
+        self.head_is_new = False
+        self.encoder, self.head = build_encoder_and_head(config)
+        self.plan = config.reduction_plan().resolve(config.encoder_config.num_hidden_layers)
+        self.backbone = backbone_for(self.encoder)
+        self.knowledge = Knowledge()
+        for pattern in self.plan.patterns.values():
+            pattern.check_heads(self.backbone.heads)
+        self.learned = learned_modules(self.plan, self.backbone.width, self.backbone.heads)
+        # Of all blocks, before some are replaced or left out.
+        self.dense_prices = [dense_prices(self.backbone, i) for i in range(self.plan.depth)]
+        self.combiner = None
+        if self.plan.combining is not None:
+            combine = self.plan.combine
+            self.combiner = Combiner(self.backbone.width, combine.tokens, combine.temperature)
+            # The block is replaced, feed-forward and all; the loop never asks for it.
+            self.backbone.blocks[self.plan.combining] = nn.Identity()
+        detour = self.plan.detour
+        self.words = None
+        if detour is not None and detour.step.score.by_word:
+            self.words = WordImportance(config.encoder_config.vocab_size)
+        for layer in self.plan.skipped:
+            self.backbone.blocks[layer] = nn.Identity()
+        self.post_init()
+        # transformers has set the weights of the layers that they are made of.
+        for module in self.learned.modules():
+            if isinstance(module, Learned):
+                module.start()
+
+    @classmethod
+    def from_encoder(cls, source: str, **options: Any) -> TerselyForSequenceClassification:
+        """Build a model on a pretrained encoder; see `tersely.modeling.loading.from_encoder`."""
+        from tersely.modeling.loading import from_encoder
+
+        return from_encoder(source, **options)
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> TerselyForSequenceClassification:
+        """Load a saved tersely model, as in transformers, and refuse one that lacks weights.
+
+        Raises:
+            ModelError: if the weights cannot be read, or some are missing: they would be random.
+        """
+        wanted = kwargs.pop("output_loading_info", False)
+        source = args[0] if args else kwargs.get("pretrained_model_name_or_path")
+        try:
+            model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"the weights of {source} cannot be loaded: {reason}") from None
+        if info["missing_keys"]:
+            missing = sorted(info["missing_keys"])
+            raise ModelError(
+                f"{source} lacks {len(missing)} of the model's weights, which would be random "
+                f"({', '.join(missing[:5])}); save the model again, or start from its encoder"
+            )
+        return (model, info) if wanted else model
+
+    def under_plan(self, plan: Plan) -> Self:
+        """The same weights, not copied, under another plan; this model stays as it is.
+
+        Both may run at the same time, in threads of their own; training one trains the other.
+
+        Raises:
+            PlanError: if the plan needs blocks or modules that this model was built without.
+
+        Example:
+            >>> from tersely import preset
+            >>> from transformers import BertConfig
+            >>> bert = BertConfig(num_hidden_layers=2, hidden_size=32, num_attention_heads=2)
+            >>> model = TerselyForSequenceClassification(TerselyConfig(encoder_config=bert))
+            >>> shorter = model.under_plan(preset("topk", keep=0.5, at=0))
+            >>> shorter.encoder is model.encoder, model.plan.steps
+            (True, {})
+        """
+        config = self.config.with_plan(plan)
+        resolved = plan.resolve(self.plan.depth)
+        check_modules(self, plan, resolved)
+        twin = copy.copy(self)
+        twin.config, twin.plan = config, resolved
+        # Under mixed precision, accelerate hangs a `forward` on the object, bound to the first one.
+        own = vars(self).get("forward")
+        if isinstance(own, MethodType):
+            twin.forward = MethodType(own.__func__, twin)
+        return twin
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, Combiner):
+            nn.init.normal_(module.tokens)
+
+    # ---- the forward pass ----------------------------------------------------------------------
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        cu_seq_lens_q: Tensor | None = None,
+        document_windows: Tensor | None = None,
+        saliency: Tensor | None = None,
+        output_trace: bool | Literal["sizes"] = False,
+        output_final: bool = False,
+        **kwargs: Any,
+    ) -> TerselyOutput:
+        """Classify documents.
+
+        Args:
+            input_ids: `(documents, length)` padded, or `(1, tokens)` packed.
+            attention_mask: `(documents, length)`, 1 for real tokens; None for all. Not with a
+                packed row.
+            token_type_ids: like `input_ids`; 1 for the second text of a pair.
+            labels: `(documents,)` class numbers, `(documents, labels)` multi-hot, or floats.
+            cu_seq_lens_q: `(documents + 1,)`, the boundaries of a packed row.
+            document_windows: `(documents,)`, how many neighbouring windows of the row belong to
+                each document; their logits are averaged. None for one each.
+            saliency: `(1, tokens)` of a packed row, how much each token matters to the dense model:
+                what a predictor learns from. Not read in evaluation.
+            output_trace: whether the output carries a `Trace`: True for one with alive tokens and
+                importances, `"sizes"` for counts and multiply-adds only.
+            output_final: whether the output carries the tokens that reach the head.
+            **kwargs: passed on to the loss function.
+
+        Raises:
+            ModelError: for a document without tokens, or longer than the encoder takes.
+        """
+        self._pin_attention()
+        inputs = pack_inputs(
+            input_ids, attention_mask, token_type_ids, cu_seq_lens_q, self.backbone
+        )
+        walked = self.walk(inputs, detailed=output_trace is True, saliency=saliency)
+        logits, penalty = walked.logits, walked.penalty
+        if document_windows is not None:
+            logits = Ragged(logits, Layout.from_lengths(document_windows)).mean()
+        loss = None
+        if labels is not None:
+            self.config.problem_type = self.config.problem_type or _guess_problem_type(
+                labels, self.num_labels
+            )
+            loss = self.loss_function(
+                labels=labels, pooled_logits=logits, config=self.config, **kwargs
+            )
+            loss = loss if penalty is None else loss + penalty
+        return TerselyOutput(
+            loss=loss,
+            logits=logits,
+            penalty=penalty,
+            trace=walked.trace if output_trace else None,
+            final=walked.final if output_final else None,
+        )
+
+    def walk(
+        self, inputs: PackedInputs, *, detailed: bool = False, saliency: Tensor | None = None
+    ) -> Walked:
+        """Take a packed row through all blocks.
+
+        Args:
+            inputs: the row, checked already.
+            detailed: whether the trace carries alive tokens and importances.
+            saliency: see `forward`.
+        """
+        return Walk(self, inputs, detailed=detailed, saliency=saliency).run()
+
+    def checkpointed(self, function: Callable[[Tensor], Any], hidden: Tensor) -> Any:
+        """Half a block on a row `(tokens, hidden)`; under gradient checkpointing made twice.
+
+        Args:
+            function: the half. Until the way back it holds what it closes over.
+            hidden: the hidden states.
+        """
+        if self.gradient_checkpointing and self.training:
+            return self._gradient_checkpointing_func(function, hidden)
+        return function(hidden)
+
+    def _pin_attention(self) -> None:
+        """Keep the packed attention, whatever was set from outside: others mix documents."""
+        if self.encoder.config._attn_implementation != NAME:
+            _refuse_attention(self.encoder.config._attn_implementation)
+            self.encoder.config._attn_implementation = NAME
+
+
+def _refuse_attention(chosen: Any) -> None:
+    warnings.warn(
+        f"the attention implementation {chosen!r} was set on a tersely model, which keeps its "
+        "packed attention: another one would let documents of a batch attend to each other",
+        TerselyWarning,
+        stacklevel=4,
+    )
+
+
+def _guess_problem_type(labels: Tensor, num_labels: int) -> str:
+    if num_labels == 1:
+        return "regression"
+    whole = labels.dtype in (torch.long, torch.int)
+    return "single_label_classification" if whole else "multi_label_classification"

@@ -1,0 +1,106 @@
+"""Any dense classifier in the form that transformers run: padded rows and an attention mask.
+
+A tersely model packs what it is given, so as the contender to beat, or as what is exported, its
+weights are put back into the encoder that they came from.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from tersely.errors import ModelError
+from tersely.modeling.configuration import TerselyConfig
+from tersely.modeling.heads import has_pooler
+from tersely.modeling.loading import dense_checkpoint
+from tersely.modeling.modeling import TerselyForSequenceClassification
+
+__all__ = ["PaddedMean", "padded_model"]
+
+
+class PaddedMean(PreTrainedModel):
+    """A stock encoder with tersely's mean head, on padded rows.
+
+    Args:
+        config: the encoder's configuration.
+        encoder: the encoder.
+        classifier: the linear layer on the mean of the output tokens.
+    """
+
+    config_class = PreTrainedConfig
+    main_input_name = "input_ids"
+    _supports_sdpa = True
+
+    def __init__(
+        self, config: PreTrainedConfig, encoder: PreTrainedModel, classifier: nn.Linear
+    ) -> None:
+        super().__init__(config)
+        self.encoder = encoder
+        self.classifier = classifier
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> SequenceClassifierOutput:
+        """Logits `(documents, labels)` from ids, mask and token types `(documents, n)`."""
+        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **types)
+        mask = attention_mask[:, :, None].to(hidden.last_hidden_state.dtype)
+        mean = (hidden.last_hidden_state * mask).sum(1) / mask.sum(1)
+        return SequenceClassifierOutput(logits=self.classifier(mean))
+
+
+def padded_model(
+    source: str | Path | PreTrainedModel, *, device: str = "cpu", dtype: str = "float32"
+) -> PreTrainedModel:
+    """The padded form of a dense classifier, in evaluation mode.
+
+    Args:
+        source: a stock classifier or a dense tersely one, or the directory or Hub name of one; a
+            stock model is returned as it is.
+        device: where a model that is loaded is put.
+        dtype: the weights' type of a model that is loaded.
+
+    Raises:
+        ModelError: for a tersely model whose plan removes tokens.
+    """
+    if isinstance(source, TerselyForSequenceClassification):
+        return _from_tersely(source)
+    if isinstance(source, PreTrainedModel):
+        return source
+    kind = getattr(torch, dtype)
+    if AutoConfig.from_pretrained(source).model_type == TerselyConfig.model_type:
+        model = TerselyForSequenceClassification.from_pretrained(source, dtype=kind)
+        return _from_tersely(model).to(device)
+    loaded = AutoModelForSequenceClassification.from_pretrained(
+        source, dtype=kind, use_safetensors=True
+    )
+    return loaded.to(device).eval()
+
+
+def _from_tersely(model: TerselyForSequenceClassification) -> PreTrainedModel:
+    if not model.config.reduction_plan().is_dense:
+        raise ModelError(
+            "only a dense model has a padded form, got one with the plan "
+            f"{model.config.plan['name']!r}; name a dense model"
+        )
+    if model.config.head == "family":
+        return dense_checkpoint(model).to(model.device)
+    # A copy: the class writes its own attention implementation into the configuration.
+    config = type(model.config.encoder_config).from_dict(model.config.encoder_config.to_dict())
+    config.num_labels = model.num_labels
+    pooler = {"add_pooling_layer": False} if has_pooler(config) else {}
+    encoder = AutoModel.from_config(config, attn_implementation="sdpa", **pooler)
+    encoder.load_state_dict(model.encoder.state_dict())
+    padded = PaddedMean(config, encoder, nn.Linear(model.backbone.width, model.num_labels))
+    padded.classifier.load_state_dict(model.head.classifier.state_dict())
+    return padded.to(device=model.device, dtype=model.dtype).eval()

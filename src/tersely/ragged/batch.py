@@ -1,0 +1,191 @@
+"""The ragged batch: values of documents of different lengths, laid end to end.
+
+Hidden states, scores and positions of a batch are `Ragged`: one tensor `(tokens, ...)` and the
+documents' boundaries. A token that is deselected is gone from the tensor, not masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tersely.ragged.layout import Layout
+from tersely.ragged.order import quantile_of_sorted
+
+__all__ = ["Ragged"]
+
+
+class Ragged:
+    """Documents laid end to end: `values` `(tokens, ...)` and their `layout`.
+
+    Args:
+        values: `(tokens, ...)`.
+        layout: the documents' boundaries, or their offsets `(documents + 1,)`.
+
+    Raises:
+        ValueError: if the layout does not cover the values exactly.
+
+    Example:
+        >>> batch = Ragged.from_list([torch.tensor([1.0, 2.0]), torch.tensor([4.0])])
+        >>> batch.mean().tolist()
+        [1.5, 4.0]
+        >>> batch.select(batch.values > 1).to_list()
+        [tensor([2.]), tensor([4.])]
+    """
+
+    def __init__(self, values: Tensor, layout: Layout | Tensor) -> None:
+        self.values = values
+        self.layout = layout if isinstance(layout, Layout) else Layout(layout)
+        if self.layout.tokens != values.shape[0]:
+            raise ValueError(
+                f"the layout covers {self.layout.tokens} tokens but values has "
+                f"{values.shape[0]} rows; give offsets that end at the number of rows"
+            )
+
+    # ---- making one, and back ------------------------------------------------------------------
+
+    @classmethod
+    def from_list(cls, documents: Sequence[Tensor]) -> Ragged:
+        """Lay tensors `(length_i, ...)` end to end."""
+        if not documents:
+            raise ValueError("from_list needs at least one document, got an empty list")
+        lengths = [len(document) for document in documents]
+        values = torch.cat(list(documents))
+        return cls(values, Layout.from_lengths(lengths, values.device))
+
+    @classmethod
+    def from_padded(cls, padded: Tensor, mask: Tensor) -> Ragged:
+        """Take the entries of `padded` `(documents, length, ...)` where `mask` is true."""
+        mask = mask.bool()
+        return cls(padded[mask], Layout.from_lengths(mask.sum(1)))
+
+    def to_list(self) -> list[Tensor]:
+        """The documents as separate views, `(length_i, ...)` each."""
+        return list(self.values.split(self.layout.sizes))
+
+    def to_padded(self, value: float = 0.0) -> tuple[Tensor, Tensor]:
+        """A padded copy and its mask.
+
+        Returns:
+            `(documents, longest, ...)` filled with `value`, and `(documents, longest)` bool.
+        """
+        shape = (len(self.layout), self.layout.longest)
+        flat = self.layout.owners * shape[1] + self.layout.places
+        padded = self.values.new_full((shape[0] * shape[1], *self.values.shape[1:]), value)
+        padded = padded.index_copy(0, flat, self.values)
+        mask = torch.zeros(shape[0] * shape[1], dtype=torch.bool, device=self.values.device)
+        mask[flat] = True
+        return padded.unflatten(0, shape), mask.view(shape)
+
+    # ---- what it is ----------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.layout)
+
+    def __repr__(self) -> str:
+        return f"Ragged(documents={len(self)}, values={tuple(self.values.shape)})"
+
+    def __getitem__(self, document: int) -> Tensor:
+        sizes = self.layout.sizes
+        start = sum(sizes[:document])
+        return self.values[start : start + sizes[document]]
+
+    def with_values(self, values: Tensor) -> Ragged:
+        """Other values `(tokens, ...)` of the same tokens."""
+        return Ragged(values, self.layout)
+
+    def to(self, device: torch.device | str) -> Ragged:
+        """The same batch on another device."""
+        return Ragged(self.values.to(device), self.layout.to(device))
+
+    # ---- fewer or more tokens ------------------------------------------------------------------
+
+    def select(self, mask: Tensor) -> Ragged:
+        """Keep the tokens where `mask`, `(tokens,)` bool, is true; the others are gone."""
+        index = mask.nonzero()[:, 0]
+        return Ragged(self.values.index_select(0, index), self.layout.keep(mask, index))
+
+    def append(self, extra: Tensor) -> Ragged:
+        """Put the same `extra` `(m, ...)` tokens at the end of every document."""
+        return Ragged(*self.layout.append(self.values, extra))
+
+    # ---- one figure per document ---------------------------------------------------------------
+
+    def sum(self) -> Tensor:
+        """Sum over each document, `(documents, ...)`; 0 for an empty one."""
+        flat = self.values.flatten(1) if self.values.dim() > 1 else self.values[:, None]
+        return self.layout.sum(flat).view(len(self), *self.values.shape[1:])
+
+    def mean(self, weights: Tensor | None = None) -> Tensor:
+        """Mean over each document, `(documents, ...)`; 0 for an empty one.
+
+        Args:
+            weights: `(tokens,)`, how much each value counts; None for all the same.
+        """
+        if weights is not None:
+            rows = (-1, *([1] * (self.values.dim() - 1)))
+            totals = self.with_values(weights).sum().view(rows)
+            weighted = self.with_values(self.values * weights.view(rows)).sum()
+            return weighted / totals.where(totals != 0, torch.ones_like(totals))
+        lengths = self.layout.lengths.clamp(min=1).to(self.values.dtype)
+        return self.sum() / lengths.view(-1, *([1] * (self.values.dim() - 1)))
+
+    def max(self) -> Tensor:
+        """Largest value of each document, `(documents, ...)`; −inf for an empty one."""
+        lowest_value = self.values.new_full((len(self), *self.values.shape[1:]), -torch.inf)
+        owners = self.layout.owners.view(-1, *([1] * (self.values.dim() - 1)))
+        return lowest_value.scatter_reduce(0, owners.expand_as(self.values), self.values, "amax")
+
+    def first(self) -> Tensor:
+        """The first token of each document, `(documents, ...)`.
+
+        Raises:
+            ValueError: if a document is empty.
+        """
+        if 0 in self.layout.sizes:
+            empty = self.layout.sizes.index(0)
+            raise ValueError(f"document {empty} is empty and has no first token")
+        return self.values[self.layout.offsets[:-1]]
+
+    def sorted(self) -> Ragged:
+        """The values `(tokens,)` in ascending order inside each document, differentiable."""
+        tracked = torch.is_grad_enabled() and self.values.requires_grad
+        if not tracked and self.values.dtype == torch.float32:
+            return self.with_values(self.layout.sorted(self.values[:, None]))
+        order = self.values.detach().argsort(stable=True)
+        order = order[self.layout.owners[order].argsort(stable=True)]
+        return self.with_values(self.values[order])
+
+    def quantile(self, q: float | Sequence[float]) -> Tensor:
+        """Quantiles of values `(tokens,)` by linear interpolation, as `torch.quantile`.
+
+        Args:
+            q: one figure in [0, 1] or several.
+
+        Returns:
+            `(documents,)` for one figure, `(len(q), documents)` for several; NaN for an empty one.
+        """
+        many = [q] if isinstance(q, float | int) else list(q)
+        for figure in many:
+            if not 0 <= figure <= 1:
+                raise ValueError(f"a quantile must be in [0, 1], got {figure}")
+        ordered, starts = self.sorted().values, self.layout.offsets[:-1]
+        lengths = self.layout.lengths
+        results = torch.stack([quantile_of_sorted(ordered, starts, lengths, f) for f in many])
+        return results[0] if isinstance(q, float | int) else results
+
+    def top(self, counts: int | Tensor) -> Tensor:
+        """Mark the `counts` largest values `(tokens,)` of each document; ties go to the earlier.
+
+        Args:
+            counts: one number for all, or `(documents,)` int64; more than a document has means all.
+
+        Returns:
+            `(tokens,)` bool.
+        """
+        lengths = self.layout.lengths
+        wanted = torch.as_tensor(counts, device=lengths.device).expand_as(lengths).clamp(min=0)
+        losers = lengths - torch.minimum(wanted, lengths)
+        return ~self.layout.lowest(self.values[:, None], losers[:, None])[:, 0]

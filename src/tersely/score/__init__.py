@@ -1,0 +1,8 @@
+"""Millions of documents, on every core or a cluster, and no row lost or repeated by a kill."""
+
+from __future__ import annotations
+
+from tersely.score.predictor import Predictor
+from tersely.score.run import Progress, Summary, score
+
+__all__ = ["Predictor", "Progress", "Summary", "score"]

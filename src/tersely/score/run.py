@@ -1,0 +1,315 @@
+"""A run from input files to parts: what is left to do, who does it, and how far it is."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tersely._io import resolve_device
+from tersely.errors import (
+    DataError,
+    ModelError,
+    OutputError,
+    ScoringError,
+    TerselyWarning,
+    require,
+)
+from tersely.export import is_export
+from tersely.score.manifest import fingerprint_model, make_manifest, settle, write_json
+from tersely.score.parts import BAD, SUMMARY, Count, claim, clear, finished
+from tersely.score.pool import run_pool
+from tersely.score.predictor import Predictor
+from tersely.score.ray_pool import connected, run_ray
+from tersely.score.shards import (
+    Input,
+    check_columns,
+    cut_shards,
+    find_inputs,
+    read_beginning,
+)
+from tersely.score.worker import SOURCE, Job
+from tersely.text.columns import choose_columns
+from tersely.text.messages import name_all
+
+__all__ = ["Progress", "Summary", "score"]
+
+_LOOKED_AT = 100
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        rows: rows that are done, those of earlier runs included.
+        total: rows of all inputs.
+        rate: rows a second in this run, None before the first.
+        seconds_left: at this rate, None before the first rows.
+    """
+
+    rows: int
+    total: int
+    rate: float | None
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did.
+
+    Attributes:
+        out: its folder.
+        rows: rows of all inputs.
+        bad: rows without a label, in the folder `_bad`.
+        shards: parts that were written, by this run and those before it.
+        resumed: rows that earlier runs had done.
+        seconds: how long this run took, the loading of the model included.
+    """
+
+    out: Path
+    rows: int
+    bad: int
+    shards: int
+    resumed: int
+    seconds: float
+
+
+def score(
+    model: str | Path,
+    inputs: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    text_column: str | None = None,
+    text_pair_column: str | None = None,
+    id_columns: Sequence[str] = (),
+    probabilities: bool = False,
+    keep: float | None = None,
+    max_length: int | None = None,
+    long: str | None = None,
+    batch_tokens: int | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    shard_rows: int = 10_000,
+    overwrite: bool = False,
+    ray: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Summary:
+    """Label the rows of Parquet files, in worker processes, and go on where a killed run was.
+
+    Call it below `if __name__ == "__main__":`, as everything that starts processes.
+
+    Args:
+        model: a directory or a Hub name.
+        inputs: Parquet files, folders of them, or patterns such as `"in/*.parquet"`.
+        out: the folder of the parts; a run that was begun there goes on.
+        text_column: the column of texts; guessed from the first file by default.
+        text_pair_column: the column of second texts.
+        id_columns: columns that are kept; every row has its file and its number in any case.
+        probabilities: also write the probability of every label.
+        keep: another share of tokens to keep than the model was trained with.
+        max_length: another limit than the model's own.
+        long: another policy for long documents than the model's own.
+        batch_tokens: tokens of a packed batch.
+        device: `"auto"`, `"cpu"`, `"cuda"`, ….
+        workers: processes, each with a copy of the model and a share of the cores; by default one
+            a core on CPUs, and one on a GPU.
+        shard_rows: most rows of a part, which are repeated where a run is killed.
+        ray: the address of a Ray cluster to do it on, every node of which must see the model, the
+            inputs and `out` by the same paths; see `tersely.score.ray_pool`.
+        overwrite: remove a run that was begun in `out`, and begin anew.
+        progress: called as rows are done.
+
+    Returns:
+        What was done, also written to `_summary.json`.
+
+    Raises:
+        DataError: if an input cannot be read or lacks a column.
+        ModelError: if the model cannot be read, is an export, or cannot do what is asked.
+        OutputError: if the folder cannot be written to or holds something else.
+        ScoringError: if another run was begun in `out`, or workers die again and again.
+
+    Example:
+        >>> score("model/", "in/*.parquet", "out/", id_columns=["id"])  # doctest: +SKIP
+    """
+    began = time.monotonic()
+    out = Path(out)
+    if shard_rows < 1 or (workers is not None and workers < 1):
+        raise ScoringError(
+            f"shard_rows and workers must be at least 1, got {shard_rows} and {workers}"
+        )
+    files = find_inputs([str(inputs)] if isinstance(inputs, str | Path) else [*map(str, inputs)])
+    _check_places(files, out)
+    columns = _choose(files, text_column, text_pair_column, id_columns)
+    # What decides the rows that are written; the others may differ from run to run.
+    decisive = {
+        **columns,
+        "probabilities": probabilities,
+        "keep": keep,
+        "max_length": max_length,
+        "long": long,
+    }
+    machine = {"batch_tokens": batch_tokens, "device": device}
+    _check_model(model, decisive | machine, ray)
+    manifest = make_manifest(
+        _version(), fingerprint_model(str(model)), decisive | {"shard_rows": shard_rows}, files
+    )
+    # Absolute, since the processes of a cluster stand elsewhere.
+    job = Job(_locate(model), str(out.absolute()), manifest["fingerprint"], decisive | machine)
+    shards = cut_shards(files, shard_rows)
+    with claim(out):
+        counts = {} if overwrite else finished(out, shards, job.run)
+        left = [shard for shard in shards if shard.number not in counts]
+        resumed = sum(count.rows for count in counts.values())
+        tell = _Teller(sum(shard.rows for shard in shards), resumed, progress)
+        with nullcontext() if ray is None or not left else connected(ray) as cluster:
+            # Only here, where nothing is left that could refuse the new run.
+            if overwrite:
+                clear(out)
+            settle(out, manifest)
+            if cluster is None:
+                counts |= run_pool(job, left, workers, tell)
+            else:
+                counts |= run_ray(job, left, cluster, workers, tell)
+        total = sum(counts.values(), Count())
+        _warn_at_the_end(total, out)
+        summary = Summary(
+            out, total.rows, total.bad, len(shards), resumed, time.monotonic() - began
+        )
+        write_json(out / SUMMARY, {"fingerprint": job.run, "parts": len(shards), **asdict(total)})
+    return summary
+
+
+def _version() -> str:
+    from tersely import __version__
+
+    return __version__
+
+
+def _locate(model: str | Path) -> str:
+    """A directory by its absolute path, a Hub name as it is."""
+    return str(Path(model).absolute()) if Path(model).is_dir() else str(model)
+
+
+def _check_model(model: str | Path, options: dict[str, Any], ray: str | None) -> None:
+    """Load the model as workers will, so that what they would refuse is refused before any harm."""
+    if is_export(model):
+        raise ModelError(
+            f"score runs models of torch, and {model} is an export; score with the model that it "
+            "was made from, or label with tersely predict, which runs exports"
+        )
+    if ray is None:
+        resolve_device(options["device"])
+    else:
+        # The devices are those of the cluster's nodes.
+        require("ray.data", "ray")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TerselyWarning)  # the workers' to say
+        Predictor(str(model), **(options | {"device": "cpu"}))
+
+
+def _check_places(files: Sequence[Input], out: Path) -> None:
+    place = out.absolute()
+    inside = [file.path for file in files if place in Path(file.path).parents]
+    if inside:
+        raise OutputError(
+            f"the output {out} must not hold inputs, and {inside[0]} is one; name another folder"
+        )
+    if not any(file.rows for file in files):
+        raise DataError(f"{files[0].path} and all other inputs hold no row; at least one is needed")
+
+
+def _choose(
+    files: Sequence[Input], text: str | None, pair: str | None, ids: Sequence[str]
+) -> dict[str, Any]:
+    """The columns in use, as options of `Predictor`; guesses are made on the first file."""
+    first = next(file for file in files if file.rows)
+    chosen = choose_columns(
+        read_beginning(first, _LOOKED_AT),
+        first.path,
+        text_column=text,
+        text_pair_column=pair,
+        labels="ignore",
+    )
+    missing = [name for name in ids if name not in first.columns]
+    if missing:
+        raise DataError(
+            f"{first.path} has no column {name_all(missing)} to keep; its columns are "
+            f"{name_all(first.columns)}"
+        )
+    added = [name for name in ids if name in SOURCE]
+    if added or len(set(ids)) < len(ids):
+        raise DataError(
+            f"the columns to keep must differ from each other and from {name_all(SOURCE)}, which "
+            f"are added; got {name_all(ids)}"
+        )
+    used = [name for name in (chosen.text, chosen.pair, *ids) if name is not None]
+    for file in files:
+        if file.rows:
+            check_columns(file.path, file.columns, used)
+    return {
+        "text_column": chosen.text,
+        "pair_column": chosen.pair,
+        "id_columns": list(ids),
+    }
+
+
+class _Teller:
+    """Adds up what workers report, and passes it on."""
+
+    def __init__(
+        self, total: int, resumed: int, progress: Callable[[Progress], None] | None
+    ) -> None:
+        self.total = total
+        self.resumed = self.rows = resumed
+        self.progress = progress
+        self.began: float | None = None
+        self.said: set[str] = set()
+
+    def begin(self) -> None:
+        """Start the clock of the rate, when the first model is loaded."""
+        self.began = self.began or time.monotonic()
+
+    def add(self, rows: int) -> None:
+        """Count rows; fewer than none where a worker died and its rows are done again."""
+        self.rows += rows
+        if self.progress is None or self.began is None:
+            return
+        done = self.rows - self.resumed
+        rate = done / max(time.monotonic() - self.began, 1e-9) if done else None
+        left = None if not rate else (self.total - self.rows) / rate
+        self.progress(Progress(self.rows, self.total, rate, left))
+
+    def warn(self, text: str) -> None:
+        """Warn once of what several workers may say."""
+        if text not in self.said:
+            self.said.add(text)
+            warnings.warn(text, TerselyWarning, stacklevel=4)
+
+
+def _warn_at_the_end(total: Count, out: Path) -> None:
+    """Say, once and of all runs together, what was set aside and what was not read."""
+    sentences = []
+    if total.bad:
+        sentences.append(
+            f"{total.bad:,} of {total.rows:,} rows have no label; {out / BAD} says why"
+        )
+    if total.long:
+        share = f"{total.long:,} of {total.rows - total.bad:,} documents are over the limit"
+        sentences.append(
+            f"{share}, and {total.unread:,} of {total.tokens:,} tokens were not read "
+            f"({total.unread / total.tokens:.1%}); --long windows would read all"
+            if total.unread
+            else f"{share}; they were read in overlapping windows, nothing was cut"
+        )
+    if total.unknown:
+        sentences.append(
+            f"{total.unknown:,} documents hold no character that the tokenizer knows; their "
+            "labels are guesses"
+        )
+    for sentence in sentences:
+        warnings.warn(sentence, TerselyWarning, stacklevel=3)

@@ -1,0 +1,187 @@
+"""Batches of waiting documents, by tokens, for one worker thread that runs the model.
+
+There is no window to wait in: an idle worker takes what is there at once, and while it works the
+next batch gathers. A batch is filled in order of arrival until the next document would exceed the
+token budget; of several kinds, those of the first in the queue go, and the others keep their turn.
+Nothing here knows of HTTP or of a model.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Batcher", "Done", "Job"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a job.
+
+    Attributes:
+        value: its result.
+        waited: seconds in the queue.
+        ran: seconds of the batch that it was in.
+    """
+
+    value: Any
+    waited: float
+    ran: float
+
+
+@dataclass
+class Job:
+    """One document that waits for its turn; cancelling the future takes it out of the queue.
+
+    Attributes:
+        item: what the worker is handed.
+        size: its tokens.
+        future: resolves to a `Done`.
+        since: when it arrived, in seconds of the monotonic clock.
+    """
+
+    item: Any
+    size: int
+    future: Future[Done] = field(default_factory=Future)
+    since: float = field(default_factory=time.monotonic)
+
+
+class Batcher:
+    """A queue, and the thread that empties it batch by batch.
+
+    Args:
+        run: results of a batch's items, in their order; called in the worker thread only.
+        budget: most tokens of a batch; an item that is larger makes a batch of its own.
+        observe: told the items and the tokens of each batch before it runs.
+        kind: of an item; a batch has items of one kind only. None where all are alike.
+
+    Example:
+        >>> batcher = Batcher(lambda items: [item.upper() for item in items], budget=8)
+        >>> batcher.start()
+        >>> batcher.submit([("a", 1), ("b", 1)])[1].result().value
+        'B'
+        >>> batcher.close()
+        True
+    """
+
+    def __init__(
+        self,
+        run: Callable[[list[Any]], Sequence[Any]],
+        budget: int,
+        observe: Callable[[int, int], None] | None = None,
+        kind: Callable[[Any], object] | None = None,
+    ) -> None:
+        self._run = run
+        self._budget = budget
+        self._observe = observe
+        self._kind = kind or (lambda item: None)
+        self._waiting: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        # A daemon, so that a process which fails elsewhere does not hang on it.
+        self._thread = threading.Thread(target=self._work, name="tersely-model", daemon=True)
+
+    def start(self) -> None:
+        """Start the worker."""
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the worker runs and takes jobs."""
+        return self._thread.is_alive() and not self._closed
+
+    def __len__(self) -> int:
+        """Documents that wait, those that nobody waits for any more left out."""
+        with self._changed:
+            return sum(not job.future.cancelled() for job in self._waiting)
+
+    def submit(self, items: Sequence[tuple[Any, int]]) -> list[Future[Done]]:
+        """Queue items with their sizes, all of them or none.
+
+        Raises:
+            RuntimeError: after `close`.
+        """
+        jobs = [Job(item, size) for item, size in items]
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("the batcher is closed and takes no more items")
+            # Those whose clients went away would otherwise pile up behind a long batch.
+            if any(job.future.cancelled() for job in self._waiting):
+                self._waiting = deque(job for job in self._waiting if not job.future.cancelled())
+            self._waiting.extend(jobs)
+            self._changed.notify()
+        return [job.future for job in jobs]
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Take no more items, finish those that wait, and stop the worker.
+
+        Returns:
+            Whether the worker ended within `timeout` seconds.
+        """
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    # ---- the worker ----------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while batch := self._take():
+            started = time.monotonic()
+            if self._observe is not None:
+                self._observe(len(batch), sum(job.size for job in batch))
+            self._finish(batch, started)
+
+    def _take(self) -> list[Job]:
+        """The next batch, waiting for one; empty when the batcher is closed and nothing is left."""
+        with self._changed:
+            while True:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                batch = self._pick()
+                if batch or (self._closed and not self._waiting):
+                    return batch
+
+    def _pick(self) -> list[Job]:
+        """Take jobs from the queue: the first, and of its kind as many as fit, in their order."""
+        batch: list[Job] = []
+        passed: list[Job] = []
+        tokens, kind = 0, None
+        while self._waiting:
+            job = self._waiting.popleft()
+            if batch and self._kind(job.item) is not kind:
+                passed.append(job)
+            elif batch and tokens + job.size > self._budget:
+                passed.append(job)
+                break
+            # From here on it can no longer be cancelled; a cancelled one is left out.
+            elif job.future.set_running_or_notify_cancel():
+                kind = self._kind(job.item)
+                batch.append(job)
+                tokens += job.size
+        self._waiting.extendleft(reversed(passed))
+        return batch
+
+    def _finish(self, batch: list[Job], started: float) -> None:
+        """Run a batch; where it fails, its halves, so that one item fails for itself alone."""
+        try:
+            values = self._run([job.item for job in batch])
+            if len(values) != len(batch):
+                raise RuntimeError(f"expected {len(batch)} results of a batch, got {len(values)}")
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].future.set_exception(error)
+                return
+            half = len(batch) // 2
+            self._finish(batch[:half], started)
+            self._finish(batch[half:], started)
+            return
+        ran = time.monotonic() - started
+        for job, value in zip(batch, values, strict=True):
+            job.future.set_result(Done(value, started - job.since, ran))

@@ -1,0 +1,113 @@
+"""The budgets that a request may ask for: one model at other shares of its plan.
+
+A budget is what `tersely predict --budget` takes: multiply-adds over those without any removal. Its
+share is found once, on documents that stand for those to come, so that an answer depends on the
+document and the budget, never on its companions. Budgets are rounded to hundredths: there are at
+most 99, each a plan of a few numbers, and all of them run with the same weights.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+
+from tersely.classifier import Classifier
+from tersely.errors import PlanError
+from tersely.export import made_up_texts
+from tersely.reduction import has_share
+from tersely.text.encoding import EncodedDocuments
+from tersely.training.budget import reachable_budgets, spread
+
+__all__ = ["Budgets"]
+
+logger = logging.getLogger(__name__)
+
+_TEXTS = 16  # that are made up
+_COUNTED = 64  # of given ones
+
+
+class Budgets:
+    """A classifier at the budgets that were asked for so far.
+
+    Args:
+        classifier: the classifier.
+        documents: some such as are to come, of which 64 are read; None for texts of random words,
+            which will do where the number of tokens that stay follows from a document's length, and
+            not where it follows from their scores.
+
+    Attributes:
+        range: the least and the most that can be asked for; None before `prepare`, and where the
+            model has one budget only.
+        refusal: why there is none, in half a sentence of the server's own: anybody may read it.
+    """
+
+    def __init__(self, classifier: Classifier, documents: EncodedDocuments | None = None) -> None:
+        self._classifier = classifier
+        if documents is not None and len(documents) > _COUNTED:
+            documents = documents.select(spread(len(documents), _COUNTED))
+        self._documents = documents
+        self._found: dict[float, Classifier] = {}
+        self._finding = threading.Lock()
+        self.range: tuple[float, float] | None = None
+        self.refusal = "the model is not ready"
+
+    def prepare(self) -> None:
+        """Count which budgets the model reaches."""
+        classifier = self._classifier
+        if classifier.model is None:
+            self.refusal = "the server runs an export, which has one budget"
+            return
+        plan = classifier.plan
+        if not has_share(plan) and not plan.is_adjustable:
+            self.refusal = f"the plan {plan.name!r} has no share that could be set"
+            return
+        model = classifier.torch_model()
+        try:
+            if self._documents is None:
+                texts = made_up_texts(classifier.tokenizer, classifier.limit, _TEXTS)
+                self._documents = classifier.encode(texts, tell=False)
+            ends = reachable_budgets(model, self._documents, classifier.batch_tokens)
+        except PlanError as error:
+            logger.info("budgets cannot be set: %s", error)
+            self.refusal = (
+                f"the plan {plan.name!r} cannot be counted against a run without any removal"
+            )
+            return
+        least, most = math.ceil(ends[0] * 100) / 100, math.floor(ends[1] * 100) / 100
+        least, most = max(least, 0.01), min(most, 0.99)
+        if least <= most:
+            self.range = least, most
+        else:
+            self.refusal = f"all shares of {classifier.plan.name!r} cost about the same"
+
+    def known(self, budget: float) -> Classifier | None:
+        """The classifier at a budget that was asked for before, or None.
+
+        Raises:
+            PlanError: if the model does not reach it, or has one budget only.
+        """
+        return self._found.get(self._check(budget))
+
+    def at(self, budget: float) -> Classifier:
+        """The classifier at a budget; for a new one, this takes some runs over a few documents.
+
+        Raises:
+            PlanError: as for `known`.
+        """
+        rounded = self._check(budget)
+        with self._finding:
+            if rounded not in self._found:
+                self._found[rounded] = self._classifier.with_budget(
+                    rounded, self._documents, tell=False
+                )
+            return self._found[rounded]
+
+    def _check(self, budget: float) -> float:
+        if self.range is None:
+            raise PlanError(f"`budget` cannot be set: {self.refusal}")
+        least, most = self.range
+        rounded = round(budget, 2)
+        if not least <= rounded <= most:
+            raise PlanError(f"`budget` must be between {least:g} and {most:g}, got {budget:g}")
+        return rounded

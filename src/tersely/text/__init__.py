@@ -1,0 +1,25 @@
+"""Documents in, predictions out: every format, column guess, label and split, and no model.
+
+This room knows numpy and pyarrow. scikit-learn and datasets are imported when they are used.
+"""
+
+from __future__ import annotations
+
+from tersely.text.documents import Documents
+from tersely.text.labels import PROBLEM_TYPES, LabelSpace
+from tersely.text.readers import read_documents
+from tersely.text.splits import split_numbers, split_validation
+from tersely.text.targets import LABEL_SEPARATOR
+from tersely.text.writers import check_output, write_table
+
+__all__ = [
+    "LABEL_SEPARATOR",
+    "PROBLEM_TYPES",
+    "Documents",
+    "LabelSpace",
+    "check_output",
+    "read_documents",
+    "split_numbers",
+    "split_validation",
+    "write_table",
+]

@@ -1,0 +1,138 @@
+"""Packed batches filled to a token budget, for training and for inference.
+
+A budget in tokens keeps the work of a step and its memory constant where a number of documents
+would not. Inside a batch the documents are sorted by length, because attention takes neighbours of
+equal length in one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from tersely.text.encoding import EncodedDocuments
+
+__all__ = ["TokenBudgetSampler", "fill_batches", "pack"]
+
+
+def fill_batches(sizes: Sequence[int] | np.ndarray, budget: int) -> list[list[int]]:
+    """Fill batches to a token budget, the longest documents first.
+
+    Args:
+        sizes: tokens of each document.
+        budget: most tokens of a batch; a document that is larger makes a batch of its own.
+
+    Returns:
+        The documents' numbers in each batch; each document is in exactly one.
+
+    Example:
+        >>> fill_batches([3, 9, 4], budget=8)
+        [[1], [2, 0]]
+    """
+    order = np.argsort(-np.asarray(sizes, dtype=np.int64), kind="stable")
+    return _fill(order, np.asarray(sizes), budget)
+
+
+def _fill(order: np.ndarray, sizes: np.ndarray, budget: int) -> list[list[int]]:
+    batches: list[list[int]] = []
+    room = 0
+    for number in order.tolist():
+        size = int(sizes[number])
+        if not batches or size > room:
+            batches.append([])
+            room = budget
+        batches[-1].append(number)
+        room -= size
+    return batches
+
+
+class TokenBudgetSampler(Sampler[list[int]]):
+    """Shuffled batches of similar lengths, filled to a token budget; another shuffle each epoch.
+
+    Documents are shuffled, sorted by length within stretches of about eight batches, filled to the
+    budget, and the batches are shuffled. Every epoch has the same number of batches, as the Trainer
+    expects; where an epoch fills fewer, its largest batches are split.
+
+    Args:
+        sizes: tokens of each document.
+        budget: most tokens of a batch.
+        seed: of the shuffles.
+        epochs: how many epochs the number of batches must hold for.
+    """
+
+    stretch = 8
+
+    def __init__(
+        self, sizes: Sequence[int] | np.ndarray, budget: int, seed: int = 0, epochs: int = 1
+    ) -> None:
+        self.sizes = np.asarray(sizes, dtype=np.int64)
+        self.budget = budget
+        self.seed = seed
+        self.epoch = 0
+        self._count = max(len(self._filled(epoch)) for epoch in range(max(1, epochs)))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the shuffle of an epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[list[int]]:
+        batches = self._filled(self.epoch)
+        while len(batches) < self._count:
+            largest = max(range(len(batches)), key=lambda number: len(batches[number]))
+            batch = batches[largest]
+            if len(batch) < 2:
+                break
+            batches[largest : largest + 1] = [batch[::2], batch[1::2]]
+        generator = np.random.default_rng((self.seed, self.epoch, 1))
+        generator.shuffle(batches)
+        yield from batches
+
+    def _filled(self, epoch: int) -> list[list[int]]:
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.sizes))
+        total = np.cumsum(self.sizes[order])
+        stretches = (total - 1) // (self.budget * self.stretch)
+        batches: list[list[int]] = []
+        for number in np.unique(stretches):
+            part = order[stretches == number]
+            part = part[np.argsort(-self.sizes[part], kind="stable")]
+            batches.extend(_fill(part, self.sizes, self.budget))
+        return batches
+
+
+def pack(encoded: EncodedDocuments, documents: Sequence[int]) -> dict[str, Tensor]:
+    """Lay documents end to end as the model's inputs.
+
+    Args:
+        encoded: the documents.
+        documents: numbers of those in the batch, in the order that the logits should have.
+
+    Returns:
+        `input_ids` `(1, tokens)`, `cu_seq_lens_q` `(windows + 1,)`, `token_type_ids` for pairs, and
+        `document_windows` `(documents,)` where a document has more than one window.
+    """
+    starts = encoded.starts
+    counts = encoded.counts[list(documents)]
+    picked = [
+        starts[number] + window
+        for number, count in zip(documents, counts, strict=True)
+        for window in range(count)
+    ]
+    windows = [encoded.windows[number] for number in picked]
+    lengths = np.array([len(window) for window in windows], dtype=np.int64)
+    inputs = {
+        "input_ids": torch.from_numpy(np.concatenate(windows).astype(np.int64))[None],
+        "cu_seq_lens_q": torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)])),
+    }
+    if encoded.types is not None:
+        types = np.concatenate([encoded.types[number] for number in picked])
+        inputs["token_type_ids"] = torch.from_numpy(types.astype(np.int64))[None]
+    if (counts > 1).any():
+        inputs["document_windows"] = torch.from_numpy(counts.astype(np.int64))
+    return inputs

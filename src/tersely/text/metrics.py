@@ -1,0 +1,244 @@
+"""How good predictions are: one function for `bench`, `evaluate` and the trainer alike.
+
+It takes logits rather than labels, so that the step from logits to labels (argmax, or a sigmoid at
+one half) is written once and every figure that tersely reports is comparable with every other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tersely.errors import DataError, require
+from tersely.text.labels import PROBLEM_TYPES
+
+__all__ = [
+    "calibration_error",
+    "evaluate_logits",
+    "labels_from_logits",
+    "predict_from_logits",
+    "scores_from_logits",
+]
+
+
+def predict_from_logits(
+    logits: np.ndarray, problem_type: str = "single_label_classification"
+) -> np.ndarray:
+    """Turn logits into what a user would call the prediction.
+
+    Args:
+        logits: `(documents, labels)`.
+        problem_type: one of `tersely.text.PROBLEM_TYPES`; single label by default.
+
+    Returns:
+        Label indices `(documents,)`; or 0 and 1 `(documents, labels)` where the sigmoid exceeds one
+        half; or, for regression, the logits themselves `(documents, targets)`.
+
+    Raises:
+        DataError: if the logits are not a matrix, or the problem type is unknown.
+
+    Example:
+        >>> predict_from_logits(np.array([[0.2, 1.5], [3.0, -1.0]])).tolist()
+        [1, 0]
+    """
+    logits = np.asarray(logits)
+    if problem_type not in PROBLEM_TYPES:
+        raise DataError(
+            f"expected a problem type out of {', '.join(PROBLEM_TYPES)}, got {problem_type!r}; "
+            "set problem_type in the model's configuration"
+        )
+    if logits.ndim != 2 or logits.shape[1] == 0:
+        raise DataError(
+            f"expected logits of shape (documents, labels), got {logits.shape}; "
+            "give a matrix with one row per document"
+        )
+    if problem_type == "single_label_classification":
+        return logits.argmax(axis=1)
+    if problem_type == "multi_label_classification":
+        return (logits > 0).astype(np.int64)
+    return logits
+
+
+def labels_from_logits(
+    logits: np.ndarray, problem_type: str, names: Sequence[str]
+) -> list[str] | list[list[str]] | list[float]:
+    """The predictions of `predict_from_logits` as users write labels.
+
+    Args:
+        logits: `(documents, labels)`.
+        problem_type: one of `tersely.text.PROBLEM_TYPES`.
+        names: the labels' names, in the order of the logits.
+
+    Returns:
+        A name a document; a list of names where several labels may hold; a number for a regression.
+
+    Raises:
+        DataError: as `predict_from_logits`, or for a regression of several targets.
+
+    Example:
+        >>> labels_from_logits(
+        ...     np.array([[2.0, 1.0], [-1.0, -1.0]]), "multi_label_classification", ["a", "b"]
+        ... )
+        [['a', 'b'], []]
+    """
+    predicted = predict_from_logits(logits, problem_type)
+    if problem_type == "regression":
+        if predicted.shape[1] != 1:
+            raise DataError(
+                f"expected a regression of one target, got one of {predicted.shape[1]}; take the "
+                "logits, which are the numbers of all targets"
+            )
+        return [float(value) for value in predicted[:, 0]]
+    if problem_type == "multi_label_classification":
+        return [[names[i] for i in np.flatnonzero(row)] for row in predicted]
+    return [names[number] for number in predicted]
+
+
+def scores_from_logits(logits: np.ndarray, problem_type: str | None) -> np.ndarray:
+    """What transformers' text classification pipeline makes of logits.
+
+    Args:
+        logits: `(documents, labels)`.
+        problem_type: of the configuration, None where it does not say.
+
+    Returns:
+        `(documents, labels)`: the logits for a regression; a sigmoid each where several labels may
+        hold or there is but one; softmax otherwise.
+
+    Example:
+        >>> scores_from_logits(np.array([[0.0, 0.0]]), None).tolist()
+        [[0.5, 0.5]]
+    """
+    if problem_type == "regression":
+        return logits
+    wide = logits.astype(np.float64)
+    if problem_type == "multi_label_classification" or logits.shape[1] == 1:
+        # exp of a number that is not positive cannot overflow.
+        small = np.exp(-np.abs(wide))
+        return (np.where(wide >= 0, 1.0, small) / (1.0 + small)).astype(logits.dtype)
+    shares = np.exp(wide - wide.max(axis=1, keepdims=True))
+    return (shares / shares.sum(axis=1, keepdims=True)).astype(logits.dtype)
+
+
+def evaluate_logits(
+    logits: np.ndarray,
+    labels: np.ndarray | Sequence[int] | Sequence[Sequence[float]] | Sequence[float],
+    problem_type: str = "single_label_classification",
+) -> dict[str, float]:
+    """Compare logits with the labels that were wanted.
+
+    Args:
+        logits: `(documents, labels)`.
+        labels: label indices `(documents,)` for one label; 0 and 1 `(documents, labels)` for
+            several; numbers `(documents,)` or `(documents, targets)` for regression.
+        problem_type: one of `tersely.text.PROBLEM_TYPES`; single label by default.
+
+    Returns:
+        Shares between 0 and 1: `accuracy` (of several labels: all of them right), `macro_f1` (over
+        the labels that occur or are predicted; of several labels: over all, an absent one counting
+        0) and `micro_f1`. For regression `mse`, `pearson` and `spearman`, the mean over the
+        targets; the two correlations are nan where one side is constant.
+
+    Raises:
+        DataError: if labels and logits do not fit each other, or there are no documents.
+        MissingExtraError: if scikit-learn is not installed.
+
+    Example:
+        >>> scores = evaluate_logits(np.array([[2.0, 0.0], [0.0, 1.0]]), [0, 0])
+        >>> scores["accuracy"]
+        0.5
+    """
+    predicted = predict_from_logits(logits, problem_type)
+    wanted = np.asarray(labels)
+    if problem_type == "regression" and wanted.ndim == 1:
+        wanted = wanted[:, None]
+    if wanted.shape != predicted.shape or len(wanted) == 0:
+        raise DataError(
+            f"expected labels of shape {predicted.shape}, at least one document, for {problem_type}"
+            f", got {wanted.shape}; give each row of the logits its label"
+        )
+    if problem_type == "regression":
+        return _regression(predicted.astype(np.float64), wanted.astype(np.float64))
+    return _classification(predicted, _whole_numbers(wanted))
+
+
+def calibration_error(
+    logits: np.ndarray,
+    labels: np.ndarray | Sequence[int] | Sequence[Sequence[float]],
+    problem_type: str = "single_label_classification",
+    bins: int = 15,
+) -> float | None:
+    """Expected calibration error (Guo et al., arXiv 1706.04599): confidence against being right.
+
+    Predictions are sorted into bins of equal width by their confidence; the error is the mean
+    distance between confidence and share of right ones, weighted by the bins' sizes. Where several
+    labels may hold, each decision about a label counts as a prediction.
+
+    Args:
+        logits: `(documents, labels)`.
+        labels: as `evaluate_logits` takes them.
+        problem_type: one of `tersely.text.PROBLEM_TYPES`.
+        bins: how many.
+
+    Returns:
+        A share, 0 for perfectly calibrated; None for a regression.
+
+    Example:
+        >>> calibration_error(np.array([[9.0, 0.0], [9.0, 0.0]]), [0, 1])
+        0.499...
+    """
+    if problem_type == "regression":
+        return None
+    scores, wanted = np.asarray(logits, dtype=np.float64), np.asarray(labels)
+    if problem_type == "multi_label_classification":
+        share = 1 / (1 + np.exp(-scores))
+        confidence = np.maximum(share, 1 - share).ravel()
+        right = ((scores > 0) == wanted.astype(bool)).ravel()
+    else:
+        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+        confidence = (shares / shares.sum(axis=1, keepdims=True)).max(axis=1)
+        right = scores.argmax(axis=1) == wanted
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    surplus = np.bincount(place, weights=confidence - right, minlength=bins)
+    return float(np.abs(surplus).sum() / len(confidence))
+
+
+def _whole_numbers(labels: np.ndarray) -> np.ndarray:
+    """The labels as integers; a trainer hands several labels over as 0.0 and 1.0."""
+    whole = labels.astype(np.int64) if labels.dtype.kind in "iubf" else None
+    if whole is None or not np.array_equal(whole, labels):
+        raise DataError(
+            f"expected labels that are whole numbers, got values of type {labels.dtype}; "
+            "map label names to indices first"
+        )
+    return whole
+
+
+def _classification(predicted: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
+    metrics = require("sklearn.metrics", "train")
+    scores = {"accuracy": float(metrics.accuracy_score(wanted, predicted))}
+    for average in ("macro", "micro"):
+        score = metrics.f1_score(wanted, predicted, average=average, zero_division=0)
+        scores[f"{average}_f1"] = float(score)
+    return scores
+
+
+def _regression(predicted: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
+    error = require("sklearn.metrics", "train").mean_squared_error(wanted, predicted)
+    rank = require("scipy.stats", "train").rankdata
+    columns = list(zip(predicted.T, wanted.T, strict=True))
+    return {
+        "mse": float(error),
+        "pearson": float(np.mean([_correlation(left, right) for left, right in columns])),
+        "spearman": float(
+            np.mean([_correlation(rank(left), rank(right)) for left, right in columns])
+        ),
+    }
+
+
+def _correlation(left: np.ndarray, right: np.ndarray) -> float:
+    """Pearson's r, or nan, without numpy's warning, where it is not defined."""
+    if np.ptp(left) == 0 or np.ptp(right) == 0:
+        return float("nan")
+    return float(np.corrcoef(left, right)[0, 1])

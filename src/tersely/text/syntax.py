@@ -1,0 +1,142 @@
+"""What patterns by syntax and by stems need to know, made from a tokenizer and another library.
+
+Token ids are all that a model gets, so the words are put together again from their pieces. A parser
+is any function of words; spaCy's is one call away. Nothing of this is saved with a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tersely.errors import ModelError, require
+
+__all__ = ["DependencyParser", "spacy_heads", "stem_table", "word_numbers"]
+
+Heads = Callable[[list[str]], Sequence[int]]
+
+# How many documents' parses are kept: every forward pass of an epoch asks for them again.
+_KEPT = 100_000
+
+
+class DependencyParser:
+    """From token ids to words and their heads, by a parser of the user's choice.
+
+    Args:
+        tokenizer: of transformers.
+        heads: takes the words of a document, gives for each the number of the word that governs it,
+            its own number for a root.
+
+    Example:
+        >>> from transformers import AutoTokenizer
+        >>> from tersely.reduction import Knowledge
+        >>> tokenizer = AutoTokenizer.from_pretrained("bert-base-uncased")  # doctest: +SKIP
+        >>> parser = DependencyParser(tokenizer, spacy_heads())  # doctest: +SKIP
+        >>> classifier.knowledge = Knowledge(parser=parser)  # doctest: +SKIP
+    """
+
+    def __init__(self, tokenizer: Any, heads: Heads) -> None:
+        self.tokenizer = tokenizer
+        self.heads = heads
+        self._parse = lru_cache(maxsize=_KEPT)(self._parse_once)
+
+    def __call__(self, ids: Sequence[int]) -> tuple[list[int], list[int]]:
+        """The number of each token's word, −1 for special tokens, and of each word's head."""
+        return self._parse(tuple(ids))
+
+    def _parse_once(self, ids: tuple[int, ...]) -> tuple[list[int], list[int]]:
+        numbers = word_numbers(self.tokenizer, ids)
+        pieces: list[list[int]] = [[] for _ in range(max(numbers, default=-1) + 1)]
+        for number, token in zip(numbers, ids, strict=True):
+            if number >= 0:
+                pieces[number].append(token)
+        words = [self.tokenizer.decode(own).strip() or "_" for own in pieces]
+        return numbers, [int(head) for head in self.heads(words)] if words else []
+
+
+def word_numbers(tokenizer: Any, ids: Sequence[int]) -> list[int]:
+    """The number of the word that each token is a piece of, −1 for special tokens.
+
+    A piece goes on where WordPiece writes `##`, and where byte-level and SentencePiece vocabularies
+    do not write the sign of a blank.
+    """
+    special = set(tokenizer.all_special_ids)
+    tokens = tokenizer.convert_ids_to_tokens(list(ids))
+    blanks = any(token.startswith(("Ġ", "▁")) for token in tokens)
+    numbers: list[int] = []
+    last, within = -1, False
+    for number, token in zip(ids, tokens, strict=True):
+        if number in special:
+            numbers.append(-1)
+            within = False
+            continue
+        goes_on = not token.startswith(("Ġ", "▁")) if blanks else token.startswith("##")
+        if not (within and goes_on):
+            last += 1
+        within = True
+        numbers.append(last)
+    return numbers
+
+
+def spacy_heads(model: str | Path = "en_core_web_sm") -> Heads:
+    """A parser made of a pipeline of spaCy.
+
+    Args:
+        model: an installed pipeline (`python -m spacy download en_core_web_sm`), or the directory
+            of one.
+
+    Raises:
+        MissingExtraError: if spaCy is not installed.
+        ModelError: if there is no such pipeline, or, once it is asked, if it has no parser.
+    """
+    spacy = require("spacy", "syntax")
+    try:
+        pipeline = spacy.load(model)
+    except OSError:
+        raise ModelError(
+            f"spaCy has no pipeline {str(model)!r}; install one with python -m spacy download "
+            "NAME, or name its directory"
+        ) from None
+
+    def heads(words: list[str]) -> list[int]:
+        document = pipeline(require("spacy.tokens", "syntax").Doc(pipeline.vocab, words=words))
+        # Without a parser every word would be a root, and nothing would say so.
+        if words and not document.has_annotation("DEP"):
+            raise ModelError(
+                f"the pipeline {str(model)!r} of spaCy has no dependency parser; name one that has"
+            )
+        return [token.head.i for token in document]
+
+    return heads
+
+
+def stem_table(tokenizer: Any, language: str = "english") -> Tensor:
+    """The number of the stem of each word piece, `(vocabulary,)` int64, by Snowball.
+
+    Pieces that differ in capitals only, and `running` and `runs`, get one number; a piece that goes
+    on with a word is stemmed as if it were a word.
+
+    Raises:
+        MissingExtraError: if the stemmer is not installed.
+    """
+    stemmer = require("snowballstemmer", "syntax").stemmer(language)
+    count = len(tokenizer)
+    names: dict[str, int] = {}
+    numbers = []
+    special = set(tokenizer.all_special_ids)
+    for number, token in enumerate(tokenizer.convert_ids_to_tokens(list(range(count)))):
+        token = str(token)
+        stem = token if number in special else _stem(stemmer, token)
+        numbers.append(names.setdefault(stem, len(names)))
+    return torch.tensor(numbers)
+
+
+def _stem(stemmer: Any, token: str) -> str:
+    goes_on = token.startswith("##")
+    bare = token.removeprefix("##").lstrip("Ġ▁").lower()
+    return ("##" if goes_on else "") + stemmer.stemWord(bare)

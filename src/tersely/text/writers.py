@@ -1,0 +1,224 @@
+"""The way out: predictions next to the input's columns, whole or not at all.
+
+A file is written under a temporary name in the same directory and renamed when it is complete, so
+that neither a full disk nor an interruption leaves half a file or costs an older one.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import tempfile
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as parquet
+
+from tersely.errors import DataError, OutputError, TerselyWarning
+from tersely.text.formats import TABLE_KINDS, find_format, known_suffixes
+from tersely.text.jsonl import holds_json_text, without_nan
+from tersely.text.targets import LABEL_SEPARATOR
+
+__all__ = ["check_output", "write_table"]
+
+_ROWS_AT_ONCE = 1024  # turned into Python values together when JSON is written
+
+
+def check_output(path: str | Path, *, overwrite: bool) -> Path:
+    """Make sure, before long work, that its result can be written.
+
+    Args:
+        path: the file to be written.
+        overwrite: whether a file that exists may be replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        OutputError: if the suffix is unknown, the file exists and may not be replaced, or the
+            directory is missing or cannot be written to.
+    """
+    path = Path(path)
+    if find_format(path).kind not in TABLE_KINDS:
+        raise OutputError(
+            f"the suffix of an output must be one of {known_suffixes(tables_only=True)}, and "
+            f"{path} has another"
+        )
+    if os.path.isdir(path):
+        raise OutputError(f"the output must be a file, and {path} is a directory; name a file")
+    if os.path.lexists(path) and not overwrite:
+        raise OutputError(f"the output {path} exists; name another or allow it with --overwrite")
+    if not os.path.isdir(path.parent):
+        raise OutputError(f"the output's directory {path.parent} does not exist; make it first")
+    try:
+        # Asking for permissions would miss read-only file systems; trying does not.
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"the output's directory {path.parent} cannot be written to: {error}; choose another"
+        ) from error
+    return path
+
+
+def write_table(
+    path: str | Path,
+    table: pa.Table,
+    columns: Mapping[str, Sequence[Any]],
+    *,
+    overwrite: bool = False,
+) -> Path:
+    r"""Write a table with further columns, in the format of the path's suffix.
+
+    CSV and TSV hold lists of strings joined by `|`, or as JSON where an item is empty or holds a
+    `|` itself, and other nested cells as JSON; bytes are base64 in all but Parquet. JSON has null
+    for what is no finite number.
+
+    Args:
+        path: a .csv, .tsv, .jsonl, .ndjson or .parquet file, also with .gz or .zst.
+        table: the input's columns, kept in their order.
+        columns: further columns by name, one value a row; one that the table has already gets
+            `_predicted` added to its name, with a warning.
+        overwrite: whether a file that exists may be replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        OutputError: if the file cannot be written; an older file is then left as it was.
+        DataError: if a further column has another length than the table.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     table = pa.table({"text": ["good"]})
+        ...     path = write_table(Path(folder, "out.jsonl"), table, {"label": ["pos"]})
+        ...     path.read_text()
+        '{"text": "good", "label": "pos"}\n'
+    """
+    path = check_output(path, overwrite=overwrite)
+    table = _append_columns(table, columns)
+    file_format = find_format(path)
+    # Through a link, so that the link stays and the file it points to is replaced.
+    target = path.resolve()
+    temporary = target.with_name(f".tersely-{uuid.uuid4().hex}.tmp")
+    try:
+        with pa.output_stream(str(temporary), compression=file_format.compression) as sink:
+            _WRITERS[file_format.kind](table, sink)
+        os.replace(temporary, target)
+    except (OSError, pa.ArrowException, ValueError, TypeError) as error:
+        raise OutputError(
+            f"{path} could not be written: {error}; free some space or choose another place"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def _append_columns(table: pa.Table, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+    renamed = []
+    for name, values in columns.items():
+        if len(values) != table.num_rows:
+            raise DataError(
+                f"column {name!r} must have a value for each of {table.num_rows} rows, and has "
+                f"{len(values)}"
+            )
+        free = name
+        while free in table.column_names or (free != name and free in columns):
+            free += "_predicted"
+        if free != name:
+            renamed.append(f"{name!r} as {free!r}")
+        if isinstance(values, np.ndarray) and values.ndim > 1:
+            values = values.tolist()
+        table = table.append_column(free, pa.array(values))
+    if renamed:
+        warnings.warn(
+            f"{len(renamed)} new columns have names of input columns, and are written "
+            f"{', '.join(renamed)}",
+            TerselyWarning,
+            stacklevel=3,
+        )
+    return table
+
+
+def _write_delimited(table: pa.Table, sink: pa.NativeFile, delimiter: str) -> None:
+    for position, field in enumerate(table.schema):
+        if not _fits_csv(field.type):
+            texts = _cells_as_text(table.column(position).to_pylist())
+            table = table.set_column(position, field.name, pa.array(texts, pa.string()))
+    arrow_csv.write_csv(table, sink, arrow_csv.WriteOptions(delimiter=delimiter))
+
+
+def _fits_csv(data_type: pa.DataType) -> bool:
+    if pa.types.is_dictionary(data_type):
+        data_type = data_type.value_type
+    return pa.types.is_primitive(data_type) or any(
+        is_kind(data_type)
+        for is_kind in (
+            pa.types.is_string,
+            pa.types.is_large_string,
+            pa.types.is_decimal,
+            pa.types.is_null,
+        )
+    )
+
+
+def _cells_as_text(cells: list[Any]) -> list[str | None]:
+    present = [cell for cell in cells if cell is not None]
+    if all(isinstance(cell, list) and all(map(_joins, cell)) for cell in present):
+        return [None if cell is None else LABEL_SEPARATOR.join(cell) for cell in cells]
+    return [
+        cell if cell is None else _dump(cell) if isinstance(cell, dict | list) else _spell(cell)
+        for cell in cells
+    ]
+
+
+def _joins(item: Any) -> bool:
+    return isinstance(item, str) and item.strip() != "" and LABEL_SEPARATOR not in item
+
+
+def _write_json_lines(table: pa.Table, sink: pa.NativeFile) -> None:
+    for row in _rows(table):
+        try:
+            line = _dump(row).encode("utf-8")
+        except UnicodeEncodeError:  # a lone surrogate from the input, which only an escape holds
+            line = _dump(row, ensure_ascii=True).encode("utf-8")
+        sink.write(line + b"\n")
+
+
+def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    json_columns = [field.name for field in table.schema if holds_json_text(field)]
+    for position, field in enumerate(table.schema):
+        if pa.types.is_temporal(field.type):
+            # By Arrow, because Python's own times stop at microseconds.
+            texts = table.column(position).cast(pa.string())
+            table = table.set_column(position, field.name, texts)
+    for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
+        for row in batch.to_pylist():
+            for name in json_columns:
+                row[name] = None if row[name] is None else json.loads(row[name])
+            yield row
+
+
+def _dump(value: Any, *, ensure_ascii: bool = False) -> str:
+    return json.dumps(without_nan(value), ensure_ascii=ensure_ascii, default=_spell)
+
+
+def _spell(value: Any) -> str:
+    return base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else str(value)
+
+
+_WRITERS: dict[str, Callable[[pa.Table, pa.NativeFile], None]] = {
+    "csv": lambda table, sink: _write_delimited(table, sink, ","),
+    "tsv": lambda table, sink: _write_delimited(table, sink, "\t"),
+    "jsonl": _write_json_lines,
+    "parquet": parquet.write_table,
+}

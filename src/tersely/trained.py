@@ -1,0 +1,363 @@
+"""A trained model with its tokenizer, and what it is for: logits, labels, figures, other budgets.
+
+`Classifier` is one of these that can also be trained, saved and loaded. What stands here knows
+nothing of where the model came from: this process trained it, a directory held it, or a graph of
+ONNX runs in its place.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import operator
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from tersely._io import describe_machine, resolve_device, torch_threads
+from tersely.card import Evaluation
+from tersely.errors import DataError, ModelError, TerselyWarning
+from tersely.modeling import Execution, TerselyConfig, TerselyForSequenceClassification
+from tersely.modeling.inference import Forward, Runner, TorchRunner
+from tersely.reduction import Plan, name_untrained, with_share
+from tersely.speed import Speed
+from tersely.text import Documents, LabelSpace
+from tersely.text.documents import check_lists
+from tersely.text.encoding import EncodedDocuments, encode
+from tersely.text.memory import as_lists
+from tersely.text.metrics import evaluate_logits, labels_from_logits, scores_from_logits
+from tersely.text.unknown import count_unknown
+from tersely.training.budget import plan_for_budget, spread
+
+__all__ = ["TrainedModel"]
+
+# Documents on which a budget is counted.
+_COUNTED = 64
+
+
+class TrainedModel:
+    """A model, once there is one, with its tokenizer and the way it is run.
+
+    Args:
+        source: where the model comes from, for messages.
+        device: the device's name.
+        batch_tokens: tokens of a packed batch.
+
+    Attributes:
+        plan: what it removes.
+        evaluation: what the last `evaluate` gave; None before.
+    """
+
+    plan: Plan
+
+    def __init__(self, source: str, device: str, batch_tokens: int) -> None:
+        self.source = source
+        self.device = resolve_device(device)
+        self.batch_tokens = batch_tokens
+        self.execution = Execution(batch_tokens)
+        self.model: TerselyForSequenceClassification | None = None
+        self.tokenizer: Any = None
+        self._runner: Runner | None = None
+        self._trained: Plan | None = None
+        self.evaluation: Evaluation | None = None
+
+    def adopt(
+        self,
+        model: TerselyForSequenceClassification,
+        tokenizer: Any,
+        execution: Execution | None = None,
+    ) -> None:
+        """Take over a model with its tokenizer, and run it as `execution` says.
+
+        Args:
+            model: the model; it is moved to this classifier's device.
+            tokenizer: its tokenizer.
+            execution: how to run it; None for this classifier's token budget alone.
+        """
+        self.execution = (execution or Execution(self.batch_tokens)).on(self.device)
+        self.batch_tokens = self.execution.batch_tokens
+        self.model = self.execution.convert(model.to(self.device).eval())
+        self._runner = TorchRunner(self.model)
+        self.tokenizer = tokenizer
+        self._trained = model.config.reduction_plan()
+
+    def _ready(self) -> Runner:
+        if self._runner is None:
+            raise ModelError(
+                "this classifier is not trained yet; call fit, or use Classifier.from_pretrained"
+            )
+        return self._runner
+
+    def torch_model(self) -> TerselyForSequenceClassification:
+        """The trained model.
+
+        Raises:
+            ModelError: if there is none yet, or if an export runs in its place.
+        """
+        self._ready()
+        if self.model is None:
+            raise ModelError(
+                f"{self.source} is an export, which holds no model of torch; use the model that it "
+                "was made from"
+            )
+        return self.model
+
+    # ---- what it is ----------------------------------------------------------------------------
+
+    @property
+    def model_config(self) -> TerselyConfig:
+        """The configuration of the trained model."""
+        return self._ready().config
+
+    @property
+    def dtype_name(self) -> str:
+        """The type of the weights, such as `"float32"`."""
+        return self._ready().dtype_name
+
+    @property
+    def limit(self) -> int:
+        """Most tokens of a document or window, special tokens included."""
+        runner = self._ready()
+        most = runner.longest_document or 512
+        return min(runner.config.max_length or min(512, most), most)
+
+    @property
+    def classes_(self) -> list[str]:
+        """The labels' names, in the order of the logits."""
+        names = self.model_config.id2label
+        return [names[number] for number in range(len(names))]
+
+    @property
+    def label_space(self) -> LabelSpace:
+        """The labels with the type of the problem."""
+        return LabelSpace(tuple(self.classes_), self._problem())
+
+    def _problem(self) -> str:
+        config = self.model_config
+        if config.problem_type is not None:
+            return config.problem_type
+        return "regression" if config.num_labels == 1 else "single_label_classification"
+
+    def _tell_limit(self) -> None:
+        """Warn if more tokens of a document were asked for than this model can take."""
+        asked, limit = self.model_config.max_length, self.limit
+        if asked is not None and asked > limit:
+            warnings.warn(
+                f"max_length is {asked:,}, and this model takes at most {limit:,} tokens; "
+                f"documents are read as with {limit:,}",
+                TerselyWarning,
+                stacklevel=3,
+            )
+
+    # ---- from documents to logits --------------------------------------------------------------
+
+    def encode(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, tell: bool = True
+    ) -> EncodedDocuments:
+        """Tokenise documents as this model reads them; says once how many were too long.
+
+        Args:
+            texts: the documents.
+            pairs: their second texts.
+            tell: whether to warn; the report of what was too long is in the result all the same.
+        """
+        encoded = self._encode(texts, pairs)
+        if tell:
+            self._tell(encoded)
+        return encoded
+
+    def _encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> EncodedDocuments:
+        config = self.model_config
+        texts, pairs = _checked(texts, pairs)
+        return encode(
+            self.tokenizer,
+            texts,
+            pairs,
+            max_length=self.limit,
+            policy=config.long,
+            overlap=config.window_overlap,
+        )
+
+    def _tell(self, *parts: EncodedDocuments) -> None:
+        """Warn, once for all parts, of documents that are too long or that nothing is known of."""
+        said = functools.reduce(operator.add, (part.report for part in parts)).sentence()
+        if said is not None:
+            warnings.warn(said, TerselyWarning, stacklevel=3)
+        unknown = sum(count_unknown(part, self.tokenizer) for part in parts)
+        if unknown:
+            warnings.warn(
+                f"{unknown:,} of {sum(map(len, parts)):,} documents hold no character that the "
+                "tokenizer knows; they are kept, and their labels are guesses",
+                TerselyWarning,
+                stacklevel=3,
+            )
+
+    def logits(
+        self,
+        texts: Sequence[str] | EncodedDocuments,
+        pairs: Sequence[str] | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
+        """Logits `(documents, labels)` float32, in the documents' order."""
+        encoded = texts if isinstance(texts, EncodedDocuments) else self.encode(texts, pairs)
+        return self.forward(encoded, progress).logits
+
+    def forward(
+        self, encoded: EncodedDocuments, progress: Callable[[int], None] | None = None
+    ) -> Forward:
+        """Run the model over encoded documents: logits, and what they cost."""
+        with torch_threads(self.execution.threads):
+            return self._ready().run(encoded, self.batch_tokens, progress)
+
+    def _sample(
+        self,
+        documents: Sequence[str] | EncodedDocuments,
+        pairs: Sequence[str] | None,
+        count: int,
+    ) -> EncodedDocuments:
+        """Some documents to count on, spread over all that were given; others are not encoded."""
+        if isinstance(documents, EncodedDocuments):
+            return documents.select(spread(len(documents), count))
+        documents, pairs = _checked(documents, pairs)
+        numbers = spread(len(documents), count)
+        second = None if pairs is None else [pairs[number] for number in numbers]
+        return self._encode([documents[number] for number in numbers], second)
+
+    def _timed(
+        self, documents: Documents, progress: Callable[[int], None] | None
+    ) -> tuple[Forward, Speed]:
+        """One pass from texts to logits, and what it took."""
+        begun = time.perf_counter()
+        encoded = self.encode(documents.texts, documents.pairs)
+        tokenised = time.perf_counter()
+        forward = self.forward(encoded, progress)
+        ended = time.perf_counter()
+        with torch_threads(self.execution.threads):
+            machine = describe_machine()
+        precision = self.execution.precision
+        return forward, Speed(
+            documents=len(encoded),
+            tokens=encoded.tokens,
+            multiply_adds=forward.multiply_adds,
+            tokenising=tokenised - begun,
+            running=ended - tokenised,
+            batch_tokens=self.batch_tokens,
+            device=self.device.type,
+            numbers=self.dtype_name if precision == "float32" else precision,
+            machine=machine,
+        )
+
+    # ---- answers -------------------------------------------------------------------------------
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Probabilities from logits `(documents, labels)`."""
+        problem = self._problem()
+        if problem == "regression":
+            raise ModelError("a regression model has no probabilities; use predict")
+        return scores_from_logits(logits, problem)
+
+    def decide(self, logits: np.ndarray) -> list[str] | list[list[str]] | list[float]:
+        """Labels from logits `(documents, labels)`."""
+        return labels_from_logits(logits, self._problem(), self.classes_)
+
+    def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
+        """Probabilities `(documents, labels)`: softmax, or a sigmoid each where several may hold.
+
+        Raises:
+            ModelError: for a regression model, which has none.
+        """
+        return self.probabilities(self.logits(texts, pairs))
+
+    def predict(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None
+    ) -> list[str] | list[list[str]] | list[float]:
+        """The label of each document; a list of labels, or a number, where the problem is such."""
+        return self.decide(self.logits(texts, pairs))
+
+    def evaluate(
+        self, documents: Documents, progress: Callable[[int], None] | None = None
+    ) -> dict[str, float]:
+        """Metrics on labelled documents: accuracy and F1, or the errors of a regression.
+
+        Labels that training never saw are counted in a warning, and as errors in the figures. The
+        figures are kept with the time that it took, and `save` writes both into the model's card.
+
+        Raises:
+            DataError: if the documents have no labels.
+        """
+        if documents.labels is None:
+            raise DataError(f"{documents.source} has no labels to evaluate against")
+        labels = self.label_space.encode(documents.labels, unseen="skip")
+        forward, speed = self._timed(documents, progress)
+        metrics = evaluate_logits(forward.logits, labels, self._problem())
+        self.evaluation = Evaluation(Path(documents.source).name, len(documents), metrics, speed)
+        return metrics
+
+    # ---- other budgets -------------------------------------------------------------------------
+
+    def with_options(self, **shares: float) -> Self:
+        """This trained classifier at another share of its plan, such as `keep=0.5`.
+
+        The weights are shared and this one stays as it is, so that threads may each use a budget of
+        their own. A model of the method `lat` is trained for it; others lose accuracy away from the
+        share that they were trained with, which is warned about.
+
+        Args:
+            **shares: `keep`, `ratio` or `threshold`, whichever the plan has.
+
+        Raises:
+            PlanError: if the plan has no such share, or the value is out of range.
+
+        Example:
+            >>> classifier.with_options(keep=0.9).predict(["a text"])  # doctest: +SKIP
+        """
+        return self._at(with_share(self.torch_model().config.reduction_plan(), **shares))
+
+    def with_budget(
+        self,
+        budget: float,
+        documents: Sequence[str] | EncodedDocuments,
+        pairs: Sequence[str] | None = None,
+        *,
+        tell: bool = True,
+    ) -> Self:
+        """This trained classifier at the share of its plan that reaches a budget.
+
+        Args:
+            budget: multiply-adds over those without any removal, between 0 and 1.
+            documents: texts such as it is meant for; the multiply-adds are counted on 64 of them.
+            pairs: second texts of text pairs.
+            tell: whether to warn where the model was not trained for it.
+
+        Raises:
+            PlanError: if the plan has no share, or none reaches the budget; the message says which
+                budgets can be reached.
+
+        Example:
+            >>> classifier.with_budget(0.5, texts).predict(texts)  # doctest: +SKIP
+        """
+        sample = self._sample(documents, pairs, _COUNTED)
+        plan = plan_for_budget(self.torch_model(), budget, sample, self.batch_tokens)
+        return self._at(plan, tell=tell)
+
+    def _at(self, plan: Plan, *, tell: bool = True) -> Self:
+        twin = copy.copy(self)
+        twin.evaluation = None
+        twin.plan, twin.model = plan, self.torch_model().under_plan(plan)
+        twin._runner = TorchRunner(twin.model)
+        said = name_untrained(self._trained, plan, self.model.plan.depth) if tell else None
+        if said is not None:
+            warnings.warn(said, TerselyWarning, stacklevel=3)
+        return twin
+
+
+def _checked(
+    texts: Sequence[str], pairs: Sequence[str] | None
+) -> tuple[list[str], list[str] | None]:
+    """Texts and second texts as lists, whatever columns they came in; refuses what is no text."""
+    texts, _, pairs = as_lists(texts, None, pairs)
+    return check_lists(texts, pairs)

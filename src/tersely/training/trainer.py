@@ -1,0 +1,224 @@
+"""transformers' Trainer on packed batches.
+
+What differs from the stock Trainer: batches are filled to a token budget and so hold varying
+numbers of documents, hence the loss is scaled by a constant, the mean number of documents a step,
+and a document counts the same in every batch; a teacher's logits may take part in the loss; and a
+loss that is not a number ends the run with an error.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
+
+from tersely.errors import TrainingError
+from tersely.modeling import TerselyForSequenceClassification
+from tersely.reduction import Learned
+from tersely.text.batching import TokenBudgetSampler, fill_batches, pack
+from tersely.text.encoding import EncodedDocuments
+from tersely.training.distillation import distillation_loss, hidden_distillation_loss
+from tersely.training.sandwich import Sandwich
+from tersely.training.settings import TrainingSettings
+
+__all__ = ["TerselyTrainer", "TrainingDocuments"]
+
+
+@dataclass
+class TrainingDocuments(Dataset):
+    """Encoded documents with their labels, and a teacher's logits if there is one.
+
+    Attributes:
+        encoded: the documents.
+        labels: `(documents,)` class numbers or floats, or `(documents, labels)` multi-hot.
+        teacher_logits: `(documents, labels)`.
+        saliency: how much each token matters to the dense model, `(tokens,)` for each window; what
+            a predictor learns from.
+    """
+
+    encoded: EncodedDocuments
+    labels: np.ndarray
+    teacher_logits: np.ndarray | None = None
+    saliency: list[np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def __getitem__(self, number: int) -> int:
+        return number
+
+    def collate(self, numbers: list[int]) -> dict[str, Tensor]:
+        """Pack documents; the labels come first, since the Trainer counts a batch by them."""
+        inputs = {"labels": torch.from_numpy(self.labels[numbers])}
+        if self.teacher_logits is not None:
+            inputs["teacher_logits"] = torch.from_numpy(self.teacher_logits[numbers])
+        if self.saliency is not None:
+            starts, counts = self.encoded.starts, self.encoded.counts
+            picked = [starts[number] + i for number in numbers for i in range(counts[number])]
+            row = np.concatenate([self.saliency[window] for window in picked])
+            inputs["saliency"] = torch.from_numpy(row)[None]
+        return inputs | pack(self.encoded, numbers)
+
+
+class TerselyTrainer(Trainer):
+    """The Trainer on packed batches.
+
+    Args:
+        model: a `TerselyForSequenceClassification`.
+        settings: the settings of the run.
+        train_documents: what to train on.
+        validation: what to choose the best checkpoint by, or None.
+        teacher: a dense model for `hidden_distillation`, or None.
+        **options: passed on to the Trainer; `args` among them.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        settings: TrainingSettings,
+        train_documents: TrainingDocuments,
+        validation: TrainingDocuments | None = None,
+        teacher: TerselyForSequenceClassification | None = None,
+        **options: Any,
+    ) -> None:
+        self.settings = settings
+        self.teacher = teacher if settings.hidden_distillation > 0 else None
+        self.sampler = TokenBudgetSampler(
+            train_documents.encoded.sizes,
+            settings.batch_tokens,
+            settings.seed,
+            epochs=int(np.ceil(settings.epochs)),
+        )
+        self.documents_per_step = len(train_documents) / len(self.sampler)
+        self.sandwich = None
+        if Sandwich.is_asked_for(model.config.reduction_plan()):
+            self.sandwich = Sandwich(model, settings.random_lengths, settings.seed)
+        super().__init__(
+            model=model, train_dataset=train_documents, eval_dataset=validation, **options
+        )
+        self.add_callback(_SaveByClock(settings.save_minutes))
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Shuffled packed batches, filled to the token budget."""
+        loader = DataLoader(
+            self.train_dataset, batch_sampler=self.sampler, collate_fn=self.train_dataset.collate
+        )
+        return self.accelerator.prepare(loader)
+
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        """The Trainer's optimiser, with learning rates of their own for what plans learn."""
+        optimizer = super().create_optimizer(model)
+        own = _rates(self.model if model is None else model)
+        if not own:
+            return optimizer
+        taken = set().union(*own.values())
+        for group in optimizer.param_groups:
+            group["params"] = [p for p in group["params"] if p not in taken]
+        for rate, parameters in own.items():
+            free = [p for p in parameters if p.requires_grad]
+            optimizer.add_param_group({"params": free, "lr": rate, "weight_decay": 0.0})
+        return optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The Trainer's schedule; where there is one step, it is not spent on warming up."""
+        if num_training_steps < 2:
+            self.args.warmup_steps = 0
+        return super().create_scheduler(num_training_steps, optimizer)
+
+    def get_eval_dataloader(self, eval_dataset: Dataset | None = None) -> DataLoader:
+        """Packed batches, the longest documents first."""
+        documents = self.eval_dataset if eval_dataset is None else eval_dataset
+        batches = fill_batches(documents.encoded.sizes, self.settings.batch_tokens)
+        loader = DataLoader(documents, batch_sampler=batches, collate_fn=documents.collate)
+        return self.accelerator.prepare(loader)
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """The documents' summed loss over the mean number of documents a step."""
+        teacher = inputs.pop("teacher_logits", None)
+        sandwich = self.sandwich if model.training else None
+        student = self.model if sandwich is None else sandwich.full()
+        guided = self.teacher is not None and model.training
+        outputs = (model if sandwich is None else student)(**inputs, output_final=guided)
+        loss, penalty = outputs.loss, outputs.penalty
+        problem = student.config.problem_type
+        if model.training:
+            if penalty is not None:
+                loss = loss - penalty
+            loss = self._taught(loss, outputs, teacher, inputs, problem)
+            if sandwich is not None:
+                shorter = sandwich.loss(inputs, outputs.logits, problem, self.state.global_step)
+                loss = (loss + shorter) / (2 + sandwich.samples)
+            if not torch.isfinite(loss):
+                raise TrainingError(
+                    f"the loss became {loss.item()} at step {self.state.global_step + 1}; lower "
+                    "the learning rate (--learning-rate), or look for labels out of range"
+                )
+            loss = loss * (len(outputs.logits) / self.documents_per_step)
+            if penalty is not None:
+                # On what a batch takes, which no teacher knows of, and which no document adds to.
+                loss = loss + penalty
+        return (loss, outputs) if return_outputs else loss
+
+    def _taught(
+        self,
+        loss: Tensor,
+        outputs: Any,
+        logits: Tensor | None,
+        inputs: dict[str, Any],
+        problem_type: str,
+    ) -> Tensor:
+        """The loss with what a teacher says of its logits and of the surviving tokens' states."""
+        if logits is not None:
+            weight, temperature = self.settings.distillation_weight, self.settings.temperature
+            distance = distillation_loss(outputs.logits, logits, problem_type, temperature)
+            loss = (1 - weight) * loss + weight * distance
+        if self.teacher is not None:
+            with torch.no_grad():
+                target = self.teacher(**inputs, output_final=True).final
+            distance = hidden_distillation_loss(outputs.final, target)
+            loss = loss + self.settings.hidden_distillation * distance
+        return loss
+
+
+def _rates(model: torch.nn.Module) -> dict[float, list[torch.nn.Parameter]]:
+    """Parameters with learning rates of their own, by the rate."""
+    found: dict[float, list[torch.nn.Parameter]] = {}
+    for module in model.modules():
+        if isinstance(module, Learned) and module.learning_rate is not None:
+            found.setdefault(module.learning_rate, []).extend(module.parameters())
+    return found
+
+
+class _SaveByClock(TrainerCallback):
+    """Saves a checkpoint when the last one is some minutes old, so that a kill costs no more."""
+
+    def __init__(self, minutes: float) -> None:
+        self.seconds = minutes * 60
+        self.last = time.monotonic()
+
+    def on_step_end(
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Ask for a save when it is time."""
+        if time.monotonic() - self.last > self.seconds:
+            control.should_save = True
+        return control
+
+    def on_save(
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Start the clock again."""
+        self.last = time.monotonic()
+        return control

@@ -1,0 +1,53 @@
+"""How a model is run is kept with it, and holds where it was found."""
+
+import pytest
+import torch
+from method_table import METHODS, build, pad
+
+from tersely.errors import ModelError, TerselyWarning
+from tersely.modeling import Execution, TerselyConfig
+from tiny import tiny_config, tiny_ids
+
+
+def test_it_is_saved_and_read_back(tmp_path):
+    execution = Execution(batch_tokens=8192, threads=2, precision="int8")
+    TerselyConfig(
+        encoder_config=tiny_config("bert"), execution=execution.to_dict()
+    ).save_pretrained(tmp_path)
+    assert Execution.from_dict(TerselyConfig.from_pretrained(tmp_path).execution) == execution
+    assert Execution.from_dict(None) == Execution()
+
+
+def test_what_was_found_on_a_cpu_holds_there_alone():
+    execution = Execution(8192, 2, "int8")
+    assert execution.on(torch.device("cpu")) is execution
+    with pytest.warns(TerselyWarning, match="found on a CPU"):
+        assert execution.on(torch.device("cuda")) == Execution(8192)
+    assert Execution(8192).on(torch.device("cuda")) == Execution(8192)
+
+
+@pytest.mark.parametrize(
+    "data", [{"batch_tokens": 1}, {"threads": 0}, {"precision": "int4"}, {"speed": 9}]
+)
+def test_what_cannot_be_is_refused(data):
+    with pytest.raises(ModelError, match="execution"):
+        Execution.from_dict(data)
+
+
+@pytest.mark.parametrize(
+    ("method", "head"),
+    # Where tokens are combined, none is left that a family's own head could read.
+    [(m, h) for m in ("dense", "topk") for h in ("mean", "family")] + [("focus-pfc", "mean")],
+)
+@torch.no_grad()
+def test_int8_computes_as_many_multiply_adds_and_says_so(method, head):
+    model = build(METHODS[method], head=head).eval()
+    documents = pad(tiny_ids([11, 30, 4, 23]))
+    eight = Execution(precision="int8").convert(model)
+    kinds = {type(part) for part in eight.encoder.modules()}
+    assert torch.ao.nn.quantized.dynamic.Linear in kinds and torch.nn.Linear not in kinds
+    own, other = (each(**documents, output_trace=True) for each in (model, eight))
+    assert own.trace.other_multiply_adds == other.trace.other_multiply_adds > 0
+    one, two = own.trace.layers, other.trace.layers
+    assert [layer.multiply_adds for layer in one] == [layer.multiply_adds for layer in two]
+    assert torch.allclose(own.logits, other.logits, atol=0.5)

@@ -1,0 +1,105 @@
+"""A dense model is the stock classifier of transformers, for every family, and becomes it again."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from checkpoints import NAMES, save_classifier
+from method_table import build, pad
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from tersely import preset
+from tersely.errors import ModelError
+from tersely.modeling import dense_checkpoint, from_encoder
+from tiny import FAMILIES, tiny_ids
+
+LENGTHS = [9, 25, 3, 1, 14]
+EXACT = {"rtol": 1e-5, "atol": 1e-5}
+
+# ModernBERT's head reads the first token or the mean of all.
+VARIANTS = [(family, {}) for family in FAMILIES] + [("modernbert", {"classifier_pooling": "mean"})]
+
+
+def padded(model) -> dict[str, torch.Tensor]:
+    return pad(tiny_ids(LENGTHS), model.config.pad_token_id)
+
+
+@pytest.mark.parametrize(("family", "overrides"), VARIANTS)
+@torch.no_grad()
+def test_a_fine_tuned_classifier_gives_the_stock_logits(family, overrides, tmp_path):
+    stock = save_classifier(tmp_path, family, **overrides)
+    model = from_encoder(tmp_path).eval()
+    assert model.config.head == "family"
+    batch = padded(stock)
+    expected = stock(**batch).logits
+    torch.testing.assert_close(model(**batch).logits, expected, **EXACT)
+    assert expected.std(0).min() > 1e-3, "all documents look alike here"
+
+
+@pytest.mark.parametrize(("family", "overrides"), VARIANTS)
+@torch.no_grad()
+def test_a_dense_model_becomes_the_stock_classifier_again(family, overrides, tmp_path):
+    stock = save_classifier(tmp_path / "stock", family, **overrides)
+    model = from_encoder(tmp_path / "stock")
+    dense_checkpoint(model).save_pretrained(tmp_path / "back")
+    back = type(stock).from_pretrained(tmp_path / "back")
+    assert back.config.id2label == NAMES
+    assert back.config.label2id == stock.config.label2id
+    assert back.state_dict().keys() == stock.state_dict().keys()
+    batch = padded(stock)
+    torch.testing.assert_close(back(**batch).logits, stock(**batch).logits, **EXACT)
+
+
+@pytest.mark.parametrize(("family", "overrides"), VARIANTS)
+@torch.no_grad()
+def test_the_count_of_multiply_adds_is_torchs(family, overrides):
+    """With the family's own head; the other head and all methods are in test_model_methods.py."""
+    model = build(preset("dense"), family, head="family", **overrides).eval()
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        trace = model(**pad(tiny_ids(LENGTHS)), output_trace=True).trace
+    assert trace.multiply_adds == counter.get_total_flops() / 2
+
+
+@pytest.mark.parametrize("family", ["bert", "electra"])
+@torch.no_grad()
+def test_token_types_follow_their_tokens(family, tmp_path):
+    stock = save_classifier(tmp_path, family)
+    model = from_encoder(tmp_path).eval()
+    batch = padded(stock)
+    types = torch.zeros_like(batch["input_ids"])
+    for row, length in enumerate(LENGTHS):
+        types[row, length // 2 : length] = 1
+    expected = stock(**batch, token_type_ids=types).logits
+    torch.testing.assert_close(model(**batch, token_type_ids=types).logits, expected, **EXACT)
+    assert not torch.allclose(model(**batch).logits, expected, **EXACT)
+    mask = batch["attention_mask"].bool()
+    packed = {
+        "input_ids": batch["input_ids"][mask][None],
+        "token_type_ids": types[mask][None],
+        "cu_seq_lens_q": torch.tensor([0, *LENGTHS]).cumsum(0),
+    }
+    torch.testing.assert_close(model(**packed).logits, expected, **EXACT)
+
+
+@pytest.mark.parametrize("family", ["roberta", "distilbert", "modernbert"])
+@torch.no_grad()
+def test_token_types_mean_nothing_to_families_without_them(family, tmp_path):
+    stock = save_classifier(tmp_path, family)
+    model = from_encoder(tmp_path).eval()
+    batch = padded(stock)
+    types = torch.ones_like(batch["input_ids"])
+    assert torch.equal(model(**batch, token_type_ids=types).logits, model(**batch).logits)
+
+
+@pytest.mark.parametrize(
+    ("options", "fragment"),
+    [
+        ({"plan": "focus-p"}, "only a dense model can become a stock checkpoint, .* 'focus-p'"),
+        ({"head": "mean"}, "only a model with its family's head .* got the head 'mean'"),
+    ],
+)
+def test_only_a_dense_model_with_the_familys_head_becomes_a_stock_one(options, fragment, tmp_path):
+    save_classifier(tmp_path)
+    with pytest.raises(ModelError, match=fragment):
+        dense_checkpoint(from_encoder(tmp_path, **options))

@@ -1,0 +1,334 @@
+"""From checkpoints of transformers: what is taken over, and what cannot be used and why."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from checkpoints import NAMES, change_config, remove_weight, save_classifier, save_encoder
+from method_table import METHODS, build, pad
+from transformers import DebertaV2Config, GPT2Config
+
+from tersely import TerselyForSequenceClassification, preset
+from tersely.backbones import backbone_for
+from tersely.errors import ModelError, PlanError
+from tersely.modeling import Execution, from_encoder, with_plan
+from tersely.modeling.loading import load_classifier
+from tersely.modeling.starting import starting_tokens
+from tersely.reduction import PLAN_VERSION
+from tiny import FAMILIES, HIDDEN, tiny_encoder, tiny_ids
+
+BATCH = pad(tiny_ids([7, 12, 3]))
+OTHER_NAMES = {0: "ham", 1: "spam"}
+
+
+@pytest.mark.parametrize("plan", ["dense", "focus-p", "focus-pf"])
+@pytest.mark.parametrize("options", [{}, {"head": "family"}, {"id2label": NAMES}])
+def test_a_fine_tuned_classifier_keeps_its_head_and_its_labels(plan, options, tmp_path):
+    stock = save_classifier(tmp_path)
+    model = from_encoder(tmp_path, plan=plan, **options)
+    assert model.config.head == "family"
+    assert model.config.id2label == NAMES
+    assert model.config.label2id == stock.config.label2id
+    assert torch.equal(model.head["classifier"].weight, stock.classifier.weight)
+    assert torch.equal(model.encoder.pooler.dense.weight, stock.bert.pooler.dense.weight)
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"id2label": OTHER_NAMES}, OTHER_NAMES),
+        ({"num_labels": 2}, {0: "LABEL_0", 1: "LABEL_1"}),
+        ({"num_labels": 3, "head": "mean"}, {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}),
+        ({"id2label": NAMES, "plan": "focus-pfc"}, NAMES),
+    ],
+)
+def test_other_labels_or_combined_tokens_get_a_new_head_on_the_mean(options, names, tmp_path):
+    stock = save_classifier(tmp_path)
+    model = from_encoder(tmp_path, **options)
+    assert model.config.head == "mean"
+    assert model.config.id2label == names
+    assert model.head.classifier.out_features == model.num_labels == len(names)
+    own = model.encoder.get_input_embeddings().weight
+    assert torch.equal(own, stock.bert.get_input_embeddings().weight)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_encoder_gets_a_head_on_the_mean_and_keeps_all_its_weights(family, tmp_path):
+    encoder = save_encoder(tmp_path, family)
+    model = from_encoder(tmp_path, plan="focus-p", num_labels=4)
+    assert (model.config.head, model.num_labels) == ("mean", 4)
+    stock = encoder.state_dict()
+    own = model.encoder.state_dict()
+    assert {key for key in stock if key not in own and "pooler." not in key} == set()
+    assert all(torch.equal(own[key], stock[key]) for key in own)
+
+
+@pytest.mark.parametrize("family", ["bert", "electra", "modernbert"])
+def test_the_combining_module_starts_from_the_block_that_it_replaces(family, tmp_path):
+    encoder = save_encoder(tmp_path, family)
+    model = from_encoder(tmp_path, plan=preset("focus-c", combine_at=1, tokens=4))
+    replaced = TerselyForSequenceClassification(model.config).backbone.__class__(encoder)
+    projections = replaced.projections(replaced.blocks[1])
+    for name in ("query", "key", "value", "output"):
+        own, source = getattr(model.combiner, name), getattr(projections, name)
+        assert torch.equal(own.weight, source.weight)
+        assert torch.equal(own.bias, torch.zeros(32) if source.bias is None else source.bias)
+    assert torch.equal(model.combiner.embedded_norm.weight, torch.ones(32))
+    tokens = model.combiner.tokens
+    assert torch.cdist(tokens, tokens).add(torch.eye(4)).min() > 1e-3, "two start alike"
+    # A replaced block leaves nothing behind.
+    left = [name for name in model.encoder.state_dict() if ".1." in name and "layer" in name]
+    assert left == []
+
+
+def test_loading_twice_gives_the_same_model(tmp_path):
+    save_encoder(tmp_path)
+    first, second = (from_encoder(tmp_path, plan="focus-c").combiner for _ in range(2))
+    torch.testing.assert_close(first.state_dict(), second.state_dict(), rtol=0, atol=0)
+
+
+def test_half_precision_is_kept(tmp_path):
+    save_encoder(tmp_path)
+    model = from_encoder(tmp_path, plan="focus-pfc", dtype=torch.bfloat16)
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+
+
+# How a good classifier's directory is spoilt, and what the message must say.
+def _lack_of_encoder_weight(path):
+    save_encoder(path)
+    remove_weight(path, "encoder.layer.1.attention.self.key.weight")
+
+
+def _lack_of_head(path):
+    save_classifier(path)
+    remove_weight(path, "classifier.weight")
+
+
+def _no_weights(path):
+    save_encoder(path)
+    (path / "model.safetensors").unlink()
+
+
+def _cut_off(path):
+    save_encoder(path)
+    file = path / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:2000])
+
+
+def _other_shape(path):
+    save_classifier(path)
+    change_config(path, lambda data: data.update(vocab_size=101))
+
+
+def _no_config(path):
+    save_encoder(path)
+    (path / "config.json").unlink()
+
+
+def _fewer_blocks(path):
+    save_encoder(path)
+    config = json.loads((path / "config.json").read_text())
+    config["num_hidden_layers"] -= 1
+    (path / "config.json").write_text(json.dumps(config))
+
+
+def _unreadable_config(path):
+    save_encoder(path)
+    (path / "config.json").write_text("{", encoding="utf-8")
+
+
+def _pruned_model(path):
+    build(METHODS["focus-p"]).save_pretrained(path)
+
+
+def _gpt(path):
+    GPT2Config(n_layer=2, n_embd=8, n_head=2).save_pretrained(path)
+
+
+def _deberta(path):
+    DebertaV2Config(num_hidden_layers=2).save_pretrained(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fragment"),
+    [
+        (_lack_of_encoder_weight, r"lacks 1 weights .* \(encoder.layer.1.attention.self.key.wei"),
+        (_lack_of_head, r"lacks 1 weights of BertForSequenceClassification.*\(classifier.weight\)"),
+        (_fewer_blocks, r"holds 3 blocks but its config.json names 2; correct num_hidden_layers"),
+        (_no_weights, "cannot be loaded"),
+        (_cut_off, "cannot be loaded"),
+        (_other_shape, "cannot be loaded"),
+        (_no_config, "expected a model directory or a Hub name"),
+        (_unreadable_config, "expected a model directory or a Hub name"),
+        (_pruned_model, "start from what it was trained from"),
+        (_gpt, r"a supported family \(bert, .*modernbert, roberta.*\), got 'gpt2'"),
+        (_deberta, r"a supported family \(bert, .*modernbert, roberta.*\), got 'deberta-v2'"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_used_is_refused(spoil, fragment, tmp_path):
+    spoil(tmp_path)
+    with pytest.raises(ModelError, match=fragment):
+        from_encoder(tmp_path)
+
+
+def test_a_hub_name_without_a_network_is_refused_with_what_to_do():
+    with pytest.raises(ModelError, match="'nobody/no-such-model', which cannot be read .* check"):
+        from_encoder("nobody/no-such-model")
+
+
+def test_an_unknown_option_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="'trust_remote_code' is not an option of from_encoder"):
+        from_encoder(tmp_path, trust_remote_code=True)
+
+
+def _set(*path):
+    """Change one value of the configuration: the keys that lead to it, then the value."""
+
+    def spoil(directory):
+        def change(data):
+            for key in path[:-2]:
+                data = data[key]
+            data[path[-2]] = path[-1]
+
+        change_config(directory, change)
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    "load", [TerselyForSequenceClassification.from_pretrained, from_encoder, load_classifier]
+)
+@pytest.mark.parametrize(
+    ("spoil", "error", "fragment"),
+    [
+        (
+            lambda path: remove_weight(path, "encoder.encoder.layer.2.output.dense.bias"),
+            ModelError,
+            r"lacks 1 of the model's weights, .* \(encoder.encoder.layer.2.output.dense.bias\)",
+        ),
+        (
+            lambda path: remove_weight(path, "head.classifier.weight"),
+            ModelError,
+            r"lacks 1 of the model's weights, .* \(head.classifier.weight\)",
+        ),
+        (lambda path: (path / "model.safetensors").unlink(), ModelError, "cannot be loaded"),
+        (
+            lambda path: (path / "model.safetensors").write_bytes(b"not weights"),
+            ModelError,
+            "cannot be loaded",
+        ),
+        (_set("encoder_config", "vocab_size", 101), ModelError, "cannot be loaded"),
+        (_set("encoder_config", "model_type", "gpt2"), ModelError, "family .*, got 'gpt2'"),
+        (_set("encoder_config", "model_type", "none"), ModelError, "family .*, got 'none'"),
+        (_set("plan", "version", PLAN_VERSION + 1), PlanError, "newer plan needs a newer tersely"),
+        (_set("head", "first"), ModelError, "head must be one of mean, family"),
+    ],
+)
+def test_a_saved_model_that_cannot_be_used_is_refused(load, spoil, error, fragment, tmp_path):
+    build(METHODS["dense"]).save_pretrained(tmp_path)
+    spoil(tmp_path)
+    with pytest.raises(error, match=fragment):
+        load(tmp_path)
+
+
+def test_a_combining_module_that_lacks_a_weight_is_refused(tmp_path):
+    build(METHODS["focus-pfc"]).save_pretrained(tmp_path)
+    remove_weight(tmp_path, "combiner.tokens")
+    with pytest.raises(ModelError, match=r"lacks 1 of the model's weights.*\(combiner.tokens\)"):
+        load_classifier(tmp_path)
+
+
+@torch.no_grad()
+def test_a_stock_classifier_is_loaded_as_a_dense_one_and_a_saved_one_as_it_is(tmp_path):
+    stock = save_classifier(tmp_path / "stock")
+    dense = load_classifier(tmp_path / "stock").eval()
+    torch.testing.assert_close(dense(**BATCH).logits, stock(**BATCH).logits, rtol=1e-5, atol=1e-5)
+    build(METHODS["focus-pfc"]).save_pretrained(tmp_path / "saved")
+    saved = load_classifier(tmp_path / "saved")
+    assert saved.config.reduction_plan() == METHODS["focus-pfc"]
+
+
+def test_an_encoder_is_no_trained_classifier(tmp_path):
+    save_encoder(tmp_path)
+    with pytest.raises(ModelError, match="without a classification head; train one"):
+        load_classifier(tmp_path)
+
+
+def test_loading_tells_what_it_loaded_where_that_is_asked_for(tmp_path):
+    build(METHODS["focus-c"]).save_pretrained(tmp_path)
+    model, info = TerselyForSequenceClassification.from_pretrained(
+        tmp_path, output_loading_info=True
+    )
+    assert isinstance(model, TerselyForSequenceClassification)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+
+
+def test_a_plan_that_does_not_fit_the_encoder_is_refused(tmp_path):
+    save_encoder(tmp_path, num_hidden_layers=2)
+    with pytest.raises(PlanError, match="must be a block of this encoder, 0 to 1"):
+        from_encoder(tmp_path, plan=preset("focus-c", combine_at=6))
+
+
+@pytest.mark.parametrize("head", ["mean", "family"])
+@torch.no_grad()
+def test_a_dense_model_is_a_start_for_a_reduced_one(head, tmp_path):
+    dense = build(METHODS["dense"], head=head).eval()
+    dense.config.id2label = NAMES
+    dense.save_pretrained(tmp_path)
+    same = from_encoder(tmp_path).eval()
+    assert same.config.id2label == NAMES
+    torch.testing.assert_close(same(**BATCH).logits, dense(**BATCH).logits)
+    reduced = from_encoder(tmp_path, plan=preset("focus-p", keep=1.0)).eval()
+    torch.testing.assert_close(reduced(**BATCH).logits, dense(**BATCH).logits)
+    renamed = from_encoder(tmp_path, plan="focus-p", id2label=OTHER_NAMES)
+    assert (renamed.config.head, renamed.num_labels) == ("mean", 2)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_combination_tokens_start_where_the_model_is(family, monkeypatch):
+    source = backbone_for(tiny_encoder(family).to("meta"))
+    embed = type(source).embed
+
+    def embed_there(self, ids, places, segments):
+        # A GPU refuses ids that lie elsewhere; what stands in for it here does not.
+        assert ids.device == places.device == torch.device("meta")
+        return embed(self, ids, places, segments)
+
+    monkeypatch.setattr(type(source), "embed", embed_there)
+    tokens = starting_tokens(source, 4, separator=2)
+    assert tokens.device.type == "meta" and tokens.shape == (4, HIDDEN)
+
+
+def test_a_model_that_starts_from_a_dense_one_reads_as_that_was_saved(tmp_path):
+    dense = build(METHODS["dense"])
+    fields = {"long": "windows", "window_overlap": 5, "max_length": 20, "classifier_dropout": 0.3}
+    fields |= {"attention_dropout": None}
+    for name, value in fields.items():
+        setattr(dense.config, name, value)
+    dense.config.execution = Execution(threads=1).to_dict()
+    reduced = with_plan(dense, preset("topk"))
+    assert reduced.config.execution == dense.config.execution
+    dense.save_pretrained(tmp_path)
+    for model in (reduced, from_encoder(tmp_path, plan="topk")):
+        assert model.config.plan["name"] == "topk"
+        assert {name: getattr(model.config, name) for name in fields} == fields
+    # What was measured with the old weights says nothing of those that will be trained.
+    assert model.config.execution is None
+    assert dense.config.reduction_plan().is_dense
+    chosen = from_encoder(tmp_path, plan="topk", long="truncate", max_length=10).config
+    assert (chosen.long, chosen.max_length) == ("truncate", 10)
+
+
+@pytest.mark.parametrize(("own", "other"), [("mean", "family"), ("family", "mean")])
+def test_another_head_than_a_dense_models_own_is_a_new_one(own, other, tmp_path):
+    dense = build(METHODS["dense"], head=own)
+    dense.save_pretrained(tmp_path)
+    kept = from_encoder(tmp_path, plan="topk", head=own)
+    assert (kept.config.head, kept.head_is_new) == (own, False)
+    new = from_encoder(tmp_path, plan="topk", head=other)
+    assert (new.config.head, new.head_is_new) == (other, True)
+    assert new(**BATCH).logits.shape == (3, dense.num_labels)
+    with pytest.raises(ModelError, match="head must be one of auto, mean, family, got 'median'"):
+        from_encoder(tmp_path, head="median")

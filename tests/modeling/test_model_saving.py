@@ -1,0 +1,100 @@
+"""A saved model works in a new process through nothing but transformers and `import tersely`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from checkpoints import NAMES, word_tokenizer
+from method_table import METHODS, build
+
+from tersely import TerselyConfig, TerselyForSequenceClassification
+from tersely.errors import ModelError
+
+TEXTS = ["w5 w9 w17 w80 w33 w4 w61", "w7 w7 nothing", "w50 w51 w52 w53 w54 w55 w56 w57 w58 w59"]
+
+SCRIPT = """
+import json, sys
+import tersely
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+path, texts = sys.argv[1], json.loads(sys.argv[2])
+model = AutoModelForSequenceClassification.from_pretrained(path)
+batch = AutoTokenizer.from_pretrained(path)(texts, padding=True, return_tensors="pt")
+classify = pipeline("text-classification", model=path, top_k=None)
+print("RESULT" + json.dumps({
+    "kind": type(model).__name__,
+    "logits": model(**batch).logits.tolist(),
+    "one by one": classify(texts),
+    "together": classify(texts, batch_size=3),
+}))
+"""
+
+
+@torch.no_grad()
+def test_a_new_process_gives_the_same_predictions(tmp_path):
+    model = build(METHODS["focus-pfc"]).eval()
+    model.config.id2label = NAMES
+    tokenizer = word_tokenizer()
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path), json.dumps(TEXTS)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    result = json.loads(run.stdout.partition("RESULT")[2])
+
+    logits = model(**tokenizer(TEXTS, padding=True, return_tensors="pt")).logits
+    assert result["kind"] == type(model).__name__
+    torch.testing.assert_close(torch.tensor(result["logits"]), logits)
+    for row, probabilities in enumerate(logits.softmax(-1).tolist()):
+        expected = {NAMES[i]: pytest.approx(p, abs=1e-5) for i, p in enumerate(probabilities)}
+        for way in ("one by one", "together"):
+            scores = {label["label"]: label["score"] for label in result[way][row]}
+            assert scores == expected
+
+
+@pytest.mark.parametrize("family", ["electra", "modernbert"])
+def test_a_configuration_survives_its_file(family, tmp_path):
+    model = build(METHODS["focus-pf, tokens"], family, head="family")
+    config = model.config
+    config.update({"max_length": 48, "long": "head-tail", "window_overlap": 8})
+    config.save_pretrained(tmp_path)
+    loaded = TerselyConfig.from_pretrained(tmp_path)
+    for name in ("plan", "head", "max_length", "long", "window_overlap", "id2label"):
+        assert getattr(loaded, name) == getattr(config, name)
+    assert type(loaded.encoder_config) is type(config.encoder_config)
+    assert loaded.encoder_config.hidden_size == config.encoder_config.hidden_size
+
+
+@pytest.mark.parametrize(
+    ("settings", "fragment"),
+    [
+        ({"head": "first"}, "head must be one of mean, family, got 'first'"),
+        ({"long": "split"}, "long must be one of truncate, head-tail, windows, got 'split'"),
+        (
+            {"head": "family", "plan": METHODS["focus-c"].to_dict()},
+            "head must be 'mean' for a plan that combines tokens",
+        ),
+    ],
+)
+def test_a_wrong_configuration_is_refused(settings, fragment):
+    with pytest.raises(ModelError, match=fragment):
+        TerselyConfig(encoder_config={"model_type": "bert"}, **settings)
+
+
+def test_the_familys_head_needs_its_first_token():
+    plan = METHODS["focus-pf, tokens"].to_dict()
+    plan["steps"][0]["select"]["pin"] = "none"
+    with pytest.raises(ModelError, match="pin must be 'ends' or 'first'"):
+        TerselyConfig(encoder_config={"model_type": "bert"}, head="family", plan=plan)
+
+
+def test_models_made_from_one_configuration_of_an_encoder_are_independent():
+    first = build(METHODS["dense"])
+    config = first.config.encoder_config
+    second = TerselyForSequenceClassification(TerselyConfig(encoder_config=config))
+    second.encoder.config._attn_implementation = "eager"
+    assert first.encoder.config._attn_implementation == "tersely"

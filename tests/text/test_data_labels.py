@@ -1,0 +1,96 @@
+"""The label space: its order, its arrays, and what it says about labels it does not know."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tersely.errors import DataError, TerselyWarning
+from tersely.text import LabelSpace
+
+SINGLE = "single_label_classification"
+MULTI = "multi_label_classification"
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "problem_type"),
+    [
+        (["b", "a", "b"], ("a", "b"), SINGLE),
+        (["10", "9", "1"], ("1", "9", "10"), SINGLE),
+        (["10", "9", "x"], ("10", "9", "x"), SINGLE),
+        (["1", "01"], ("01", "1"), SINGLE),
+        ([["b"], [], ["a", "b"]], ("a", "b"), MULTI),
+        ([1.0, 2.5], ("score",), "regression"),
+    ],
+)
+def test_inferred_space(labels, names, problem_type):
+    space = LabelSpace.infer(labels)
+    assert (space.names, space.problem_type) == (names, problem_type)
+    assert space.id2label == dict(enumerate(names))
+    assert space.label2id == {name: index for index, name in enumerate(names)}
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem_type", "message"),
+    [
+        (None, None, "labels are needed"),
+        ([], None, "labels are needed"),
+        (["a", "a"], None, "at least two classes .* only 'a'"),
+        ([["a"], []], None, "at least two classes .* only 'a'"),
+        ([[], []], None, "no label at all"),
+        (["a", "b"], MULTI, "row 1 holds 'a'"),
+        (["a", ["b"]], None, "row 2 holds"),
+        (["a", "b"], "regression", "row 1 holds 'a'"),
+        (["a", "b"], "ranking", "must be one of"),
+        ([1, 2], None, "must be a string"),
+        ([float("nan")], None, "finite float"),
+    ],
+)
+def test_labels_that_make_no_space(labels, problem_type, message):
+    with pytest.raises(DataError, match=message):
+        LabelSpace.infer(labels, problem_type)
+
+
+def test_names_must_differ():
+    with pytest.raises(DataError, match="'a' occur more than once"):
+        LabelSpace(("a", "b", "a"), SINGLE)
+
+
+@given(st.lists(st.text(min_size=1), min_size=2).filter(lambda labels: len(set(labels)) > 1))
+def test_single_labels_come_back(labels):
+    space = LabelSpace.infer(labels)
+    encoded = space.encode(labels)
+    assert encoded.dtype == np.int64 and encoded.shape == (len(labels),)
+    assert [space.id2label[index] for index in encoded.tolist()] == labels
+
+
+@given(st.lists(st.sets(st.sampled_from("abcde")), min_size=1))
+def test_several_labels_come_back(labels):
+    space = LabelSpace(tuple("abcde"), MULTI)
+    encoded = space.encode([sorted(names) for names in labels])
+    assert encoded.dtype == np.float32 and encoded.shape == (len(labels), 5)
+    assert [{space.names[i] for i in np.flatnonzero(row)} for row in encoded] == labels
+
+
+def test_regression_is_floats():
+    encoded = LabelSpace.infer([0.5, 2.0]).encode([1.5])
+    assert encoded.dtype == np.float32 and encoded.tolist() == [1.5]
+
+
+def test_unseen_labels_are_named_and_counted():
+    space = LabelSpace(("a", "b"), SINGLE)
+    unseen = ["c", "c", *"defghi"]
+    with pytest.raises(DataError, match=r"8 labels of 7 kinds .*'c' \(2\), .* and 2 more; .*'a'"):
+        space.encode(["a", *unseen])
+    with pytest.warns(TerselyWarning, match="8 labels of 7 kinds .* count as errors"):
+        assert space.encode(["b", *unseen], unseen="skip").tolist() == [1] + [-100] * 8
+
+
+def test_unseen_of_several_labels_are_dropped():
+    space = LabelSpace(("a", "b"), MULTI)
+    with pytest.raises(DataError, match=r"'c' \(1\)"):
+        space.encode([["a", "c"]])
+    with pytest.warns(TerselyWarning, match=r"'c' \(1\)"):
+        assert space.encode([["a", "c"]], unseen="skip").tolist() == [[1.0, 0.0]]

@@ -1,0 +1,303 @@
+"""Good input of every format, and what is made of it."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+
+from tersely.errors import DataError, MissingExtraError, TerselyWarning
+from tersely.text import Documents, hub, read_documents
+from tersely.text.formats import find_format
+from tersely.text.hub import looks_like_hub_name
+
+MULTI = {"problem_type": "multi_label_classification"}
+
+
+def write(folder, files):
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def read(tmp_path, name, content, **options):
+    write(tmp_path, {name: content})
+    return read_documents(tmp_path / name, **options)
+
+
+def test_csv_cells_keep_their_spelling(tmp_path):
+    content = '\ufeffid,text,label\r\n007,"a ""b"",\r\nc",01\r\n8,NA,1\r\n\r\n9,null,01'
+    documents = read(tmp_path, "a.csv", content, labels="required")
+    assert documents.texts == ['a "b",\r\nc', "NA", "null"]
+    assert documents.labels == ["01", "1", "01"]
+    assert documents.table.column_names == ["id", "text", "label"]
+    assert documents.table["id"].to_pylist() == ["007", "8", "9"]
+    assert (documents.text_column, documents.label_column) == ("text", "label")
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r", "\n\n\n", ""])
+def test_csv_ends_in_any_way(tmp_path, ending):
+    documents = read(tmp_path, "a.csv", "text" + (ending or "\n")[:2] + "x" + ending)
+    assert documents.texts == ["x"]
+
+
+def test_csv_of_one_column_keeps_a_quoted_empty_row(tmp_path):
+    with pytest.warns(TerselyWarning, match="empty text"):
+        documents = read(tmp_path, "a.csv", 'text\nx\n""\n""\n')
+    assert documents.texts == ["x", "", ""]
+
+
+def test_long_cells_are_read(tmp_path):
+    text = "word " * 300_000
+    assert read(tmp_path, "a.tsv", f"n\ttext\n1\t{text}\n").texts == [text]
+
+
+LABELS = [
+    # the JSON of three labels, options, what they become
+    (["1", "2", "1"], {}, ["1", "2", "1"]),
+    (["1.0", "2", "1.0"], {}, ["1", "2", "1"]),
+    (["true", "false", "true"], {}, ["True", "False", "True"]),
+    (['" x"', '"y"', '"x"'], {}, [" x", "y", "x"]),
+    (['["a", "b"]', "[]", '["b"]'], {}, [["a", "b"], [], ["b"]]),
+    (["[1, 2]", "[]", "[3]"], MULTI, [["1", "2"], [], ["3"]]),
+    (['"a| b"', '""', '"b|"'], MULTI, [["a", "b"], [], ["b"]]),
+    (['"a,b"', '"c"', '"b"'], {"label_separator": ","}, [["a", "b"], ["c"], ["b"]]),
+    (["1", "0.5", "-2e1"], {"problem_type": "regression"}, [1.0, 0.5, -20.0]),
+    (['"1"', '"0.5"', '"3"'], {"problem_type": "regression"}, [1.0, 0.5, 3.0]),
+    (["0.5", "1.5", "0.5"], {"problem_type": "single_label_classification"}, ["0.5", "1.5", "0.5"]),
+]
+
+
+@pytest.mark.parametrize(("cells", "options", "expected"), LABELS)
+def test_labels_of_json_lines(tmp_path, cells, options, expected):
+    content = "".join(f'{{"text": "t", "label": {cell}}}\n' for cell in cells)
+    assert read(tmp_path, "a.jsonl", content, **options).labels == expected
+
+
+def test_labels_of_parquet(tmp_path):
+    table = pa.table(
+        {
+            "text": pa.array(["a", "b"]).dictionary_encode(),
+            "label": pa.array([1.0, 0.0]),
+            "tags": [["x"], []],
+            "when": pa.array([1, 2], pa.timestamp("ns")),
+        }
+    )
+    parquet.write_table(table, tmp_path / "a.parquet")
+    documents = read_documents(tmp_path / "a.parquet")
+    assert (documents.texts, documents.labels) == (["a", "b"], ["1", "0"])
+    assert documents.table.equals(table)
+    assert read_documents(tmp_path / "a.parquet", label_column="tags").labels == [["x"], []]
+
+
+def test_ignored_labels_are_not_looked_at(tmp_path):
+    content = "text,label\na,\nb,x\n"
+    assert read(tmp_path, "a.csv", content, labels="ignore").labels is None
+    assert read(tmp_path, "a.csv", "text\na\n", labels="ignore", label_column="x").texts == ["a"]
+
+
+COLUMNS = [
+    # header and cells, options, (text, pair, label)
+    ({"id": "1", "Body": "a b", "Topic": "x"}, {}, ("Body", None, "Topic")),
+    ({"title": "t", "text": "a", "class": "x"}, {}, ("text", None, "class")),
+    ({"id": "1", "words": "a b", "target": "x"}, {}, ("words", None, "target")),
+    ({"words": "a"}, {}, ("words", None, None)),
+    ({"words": "1"}, {}, ("words", None, None)),
+    ({"a": "x", "b": "y"}, {"label_column": "a"}, ("b", None, "a")),
+    ({"premise": "a", "hypothesis": "b", "label": "x"}, {}, ("premise", "hypothesis", "label")),
+    ({"premise": "a", "hypothesis": "b"}, {"text_column": "premise"}, ("premise", None, None)),
+    ({"text": "a", "b": "c"}, {"text_pair_column": "b"}, ("text", "b", None)),
+    ({"text": "a", "score": "1"}, {}, ("text", None, None)),
+    ({"text": "a", "score": "1"}, {"problem_type": "regression"}, ("text", None, "score")),
+]
+
+
+@pytest.mark.parametrize(("row", "options", "expected"), COLUMNS)
+def test_columns_are_guessed(tmp_path, row, options, expected):
+    content = f"{','.join(row)}\n{','.join(row.values())}\n"
+    documents = read(tmp_path, "a.csv", content, **options)
+    found = (documents.text_column, documents.pair_column, documents.label_column)
+    assert found == expected
+    assert documents.texts == [row[expected[0]]]
+    assert documents.pairs == (None if expected[1] is None else [row[expected[1]]])
+
+
+def test_a_json_column_of_words_is_preferred_to_one_of_objects(tmp_path):
+    content = '{"text": {"a": 1}, "other": "words here"}\n'
+    assert read(tmp_path, "a.jsonl", content).text_column == "other"
+
+
+def test_class_folders(tmp_path):
+    write(
+        tmp_path,
+        {
+            "pos/2.txt": "good\n",
+            "pos/10.txt.gz": gzip.compress(b"\xef\xbb\xbffine", mtime=0),
+            "neg/deep/49960": "bad",
+            ".hidden/x.txt": "x",
+            "README.md": "about",
+        },
+    )
+    (tmp_path / "none").mkdir()
+    with pytest.warns(TerselyWarning) as caught:
+        documents = read_documents(tmp_path, labels="required")
+    messages = " ".join(str(warning.message) for warning in caught)
+    assert "1 files" in messages and "'none'" in messages and len(caught) == 2
+    assert documents.table.to_pydict() == {
+        "path": ["neg/deep/49960", "pos/10.txt.gz", "pos/2.txt"],
+        "text": ["bad", "fine", "good\n"],
+        "label": ["neg", "pos", "pos"],
+    }
+    assert documents.labels == ["neg", "pos", "pos"]
+
+
+def test_folder_of_data_files_in_order(tmp_path):
+    write(
+        tmp_path,
+        {
+            "b.csv": "label,text\ny,2\n",
+            "a.csv.gz": gzip.compress(b"text,label\n1,x\n", mtime=0),
+            "notes.md": "about",
+        },
+    )
+    with pytest.warns(TerselyWarning, match="1 files .* no suffix of data"):
+        documents = read_documents(tmp_path)
+    assert (documents.texts, documents.labels) == (["1", "2"], ["x", "y"])
+
+
+def test_folder_of_json_lines_shares_its_columns(tmp_path):
+    write(tmp_path, {"a.jsonl": '{"text": "1", "n": 1}\n', "b.jsonl": '{"text": "2", "n": "x"}\n'})
+    assert read_documents(tmp_path).texts == ["1", "2"]
+
+
+def test_text_files_are_documents(tmp_path):
+    write(tmp_path, {"b.txt": "one\ntwo\n", "a.txt": "three"})
+    documents = read_documents(tmp_path / "b.txt")
+    assert (documents.texts, documents.table["path"].to_pylist()) == (["one\ntwo\n"], ["b.txt"])
+    folder = read_documents(str(tmp_path))
+    assert (folder.texts, folder.labels) == (["three", "one\ntwo\n"], None)
+
+
+def test_standard_input_is_one_document(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("é\n{}".encode())))
+    documents = read_documents("-")
+    assert (documents.texts, documents.source) == (["é\n{}"], "standard input")
+
+
+def test_from_lists_and_select():
+    documents = Documents.from_lists(["a", "b", "c"], [1, 0, 1], ["d", "e", "f"])
+    assert documents.labels == ["1", "0", "1"]
+    chosen = documents.select(np.array([2, 0]))
+    assert (chosen.texts, chosen.labels, chosen.pairs) == (["c", "a"], ["1", "1"], ["f", "d"])
+    assert chosen.table.to_pylist()[0] == {"text": "c", "text_pair": "f", "label": "1"}
+    assert len(documents.select([])) == 0
+    assert Documents.from_lists(["a"], [2.0]).labels == [2.0]
+    assert Documents.from_lists(["a"], np.array([2], np.float32)).labels == [2.0]
+    assert Documents.from_lists(["a"], [("x", "y")]).labels == [["x", "y"]]
+    assert Documents.from_lists([""]).texts == [""]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("imdb", True),
+        ("stanfordnlp/imdb:test", True),
+        ("glue:sst2:train", True),
+        ("owner/name-v1.5", True),
+        ("reviews.csv", False),
+        ("folder/reviews.xlsx", False),
+        ("a/b/c", False),
+        ("../name", False),
+        ("a:b:c:d", False),
+    ],
+)
+def test_names_of_the_hub(source, expected):
+    assert looks_like_hub_name(source) is expected
+
+
+@pytest.fixture
+def fake_hub(monkeypatch):
+    """A Hub of the data set that a test hands it, or of the error."""
+
+    def install(answer):
+        def load_dataset(name, configuration):
+            if isinstance(answer, Exception):
+                raise answer
+            return {f"{configuration or 'plain'}_{split}": data for split, data in answer.items()}
+
+        library = pytest.importorskip("datasets")
+        fake = SimpleNamespace(load_dataset=load_dataset, ClassLabel=library.ClassLabel)
+        monkeypatch.setattr(hub, "require", lambda module, extra: fake)
+        return library
+
+    return install
+
+
+@pytest.fixture
+def small_hub(fake_hub):
+    library = pytest.importorskip("datasets")
+    names = library.ClassLabel(names=["neg", "pos"])
+    features = library.Features(
+        {"text": library.Value("string"), "label": names, "tags": library.Sequence(names)}
+    )
+    columns = {"text": ["a", "b"], "label": [1, 0], "tags": [[1, 0], []]}
+    hidden = columns | {"label": [-1, -1]}
+    splits = {"train": columns, "test": hidden}
+    fake_hub(
+        {name: library.Dataset.from_dict(data, features=features) for name, data in splits.items()}
+    )
+
+
+def test_hub_numbers_become_names(small_hub):
+    documents = read_documents("imdb:plain_train")
+    assert documents.labels == ["pos", "neg"]
+    assert documents.table["tags"].to_pylist() == [["pos", "neg"], []]
+    assert read_documents("a/b:other:other_train", label_column="tags").labels[1] == []
+    assert read_documents("imdb", split="plain_train").texts == ["a", "b"]
+    with pytest.warns(TerselyWarning, match="holds no label"):
+        assert read_documents("imdb:plain_test").labels is None
+
+
+@pytest.mark.parametrize(
+    ("source", "split", "message"),
+    [
+        ("imdb", None, "chosen among 'plain_train', 'plain_test'"),
+        ("imdb:plain_tain", None, "did you mean 'plain_train'"),
+        ("imdb:plain_train", "plain_test", "names another"),
+    ],
+)
+def test_hub_splits_that_are_none(small_hub, source, split, message):
+    with pytest.raises(DataError, match=message):
+        read_documents(source, split=split)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (FileNotFoundError("no"), "no file or folder here, and the Hub has no data set"),
+        (ConnectionError("off line"), "no file or folder here, and the Hub could not be reached"),
+        (ValueError("Config name\nis missing"), "could not be loaded: Config name is missing"),
+    ],
+)
+def test_hub_errors(fake_hub, error, message):
+    fake_hub(error)
+    with pytest.raises(DataError, match=message):
+        read_documents("nothing/here")
+
+
+def test_hub_without_its_library(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingExtraError, match=r"no file or folder here.*tersely\[hub\]"):
+        read_documents("nothing/here")
+
+
+def test_suffixes_are_read_in_any_case(tmp_path):
+    assert find_format(tmp_path / "A.B.JSONL.GZ").kind == "jsonl"
+    assert read(tmp_path, "A.CSV", "text\nx\n").texts == ["x"]

@@ -1,0 +1,266 @@
+"""Predictions next to the input: what is written comes back, whole, in order, or not at all."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import errno
+import json
+import os
+import sys
+import uuid
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tersely.errors import DataError, OutputError, TerselyWarning
+from tersely.text import check_output, read_documents, write_table, writers
+
+NAMES = [
+    f"out{kind}{compression}"
+    for kind in (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+    for compression in ("", ".gz", ".zst")
+]
+TEXTS = st.lists(
+    st.text(st.one_of(st.sampled_from("\",\t\n\r|'\0\u2028\ufeff "), st.characters(codec="utf-8"))),
+    min_size=1,
+).filter(lambda texts: any(text.strip() for text in texts))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("written")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.filterwarnings("ignore::tersely.errors.TerselyWarning")
+@settings(max_examples=25, deadline=None)
+@given(texts=TEXTS)
+def test_texts_come_back_in_order(folder, name, texts):
+    table = pa.table({"id": [str(index) for index in range(len(texts))], "text": texts})
+    written = write_table(folder / name, table, {"label": ["x"] * len(texts)}, overwrite=True)
+    documents = read_documents(written, text_column="text", labels="required")
+    assert documents.texts == texts
+    assert documents.table.column_names == ["id", "text", "label"]
+    assert documents.table.drop_columns("label").equals(table)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lists_of_labels_come_back(tmp_path, name):
+    labels = [["a", "b"], [], ["é c"]]
+    write_table(tmp_path / name, pa.table({"text": ["t", "u", "v"]}), {"label": labels})
+    documents = read_documents(tmp_path / name, problem_type="multi_label_classification")
+    assert documents.labels == labels
+
+
+JSON_VALUES = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(10**30), 10**30),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(),
+        st.just("\ud800"),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None)
+@given(st.lists(JSON_VALUES, min_size=1, max_size=6))
+def test_json_of_any_shape_comes_back(folder, values):
+    rows = [{"text": "t", "any": value} for value in values]
+    source, output = folder / "in.jsonl", folder / "again.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    documents = read_documents(source, labels="ignore")
+    write_table(output, documents.table, {"n": range(len(rows))}, overwrite=True)
+    found = [json.loads(line) for line in output.read_text("utf-8").split("\n")[:-1]]
+    assert found == [row | {"n": index} for index, row in enumerate(rows)]
+
+
+RICH = pa.table(
+    {
+        "text": ["a", None],
+        "category": pa.array(["x", "y"]).dictionary_encode(),
+        "when": pa.array([1, None], pa.timestamp("ns", "UTC")),
+        "day": [datetime.date(2024, 2, 29), None],
+        "price": [decimal.Decimal("1.10"), None],
+        "bytes": [b"\xff\x00", None],
+        "view": pa.array(["s", "t"], pa.string_view()),
+        "nested": [{"a": [1, 2]}, None],
+        "numbers": [[1, 2], None],
+        "bars": [["a|b", "c"], None],
+        "half": pa.array([0.5, None], pa.float16()),
+        "nothing": pa.nulls(2),
+    }
+)
+
+
+def test_json_has_null_for_what_is_no_number(tmp_path):
+    table = pa.table({"text": ["t", "u"], "nested": [{"x": [float("nan"), 1.0]}, None]})
+    scores = {"score": [float("inf"), float("nan")]}
+
+    def strict(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    path = write_table(tmp_path / "out.jsonl", table, scores)
+    found = [json.loads(line, parse_constant=strict) for line in path.read_text().splitlines()]
+    assert found[0] == {"text": "t", "nested": {"x": [None, 1.0]}, "score": None}
+    assert found[1] == {"text": "u", "nested": None, "score": None}
+    assert "NaN" not in write_table(tmp_path / "out.csv", table, {}).read_text()
+
+
+def test_parquet_keeps_every_type(tmp_path):
+    write_table(tmp_path / "a.parquet", RICH, {"score": np.array([0.5, 1.0], np.float32)})
+    found = parquet.ParquetFile(tmp_path / "a.parquet").read()
+    assert found.drop_columns("score").equals(RICH)
+    assert found["score"].type == pa.float32()
+
+
+def test_other_formats_spell_every_type(tmp_path):
+    expected = {
+        "text": "a",
+        "category": "x",
+        "when": "1970-01-01 00:00:00.000000001Z",
+        "day": "2024-02-29",
+        "price": "1.10",
+        "bytes": "/wA=",
+        "view": "s",
+        "nested": {"a": [1, 2]},
+        "numbers": [1, 2],
+        "bars": ["a|b", "c"],
+        "half": 0.5,
+        "nothing": None,
+    }
+    write_table(tmp_path / "a.jsonl", RICH, {})
+    lines = (tmp_path / "a.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(lines[0]) == expected
+    assert set(json.loads(lines[1]).values()) == {None, "y", "t"}
+    write_table(tmp_path / "a.csv", RICH, {})
+    documents = read_documents(tmp_path / "a.csv", labels="ignore", text_column="category")
+    spelled = {
+        name: json.dumps(value) if isinstance(value, dict | list) else str(value or "")
+        for name, value in expected.items()
+    }
+    assert documents.table.to_pylist()[0] == spelled
+
+
+def test_columns_with_the_names_of_input_columns(tmp_path):
+    table = pa.table({"text": ["t"], "label": ["x"]})
+    with pytest.warns(TerselyWarning, match="'label' as 'label_predicted'") as caught:
+        write_table(tmp_path / "a.jsonl", table, {"label": ["y"], "score": [0.5]})
+    assert len(caught) == 1
+    assert json.loads((tmp_path / "a.jsonl").read_text("utf-8")) == {
+        "text": "t",
+        "label": "x",
+        "label_predicted": "y",
+        "score": 0.5,
+    }
+
+
+def test_arrays_of_several_dimensions_are_lists(tmp_path):
+    scores = np.array([[0.5, 0.25]])
+    write_table(tmp_path / "a.jsonl", pa.table({"text": ["t"]}), {"scores": scores})
+    assert json.loads((tmp_path / "a.jsonl").read_text("utf-8"))["scores"] == [0.5, 0.25]
+
+
+def test_columns_of_another_length(tmp_path):
+    with pytest.raises(DataError, match="each of 1 rows, and has 2"):
+        write_table(tmp_path / "a.csv", pa.table({"text": ["t"]}), {"label": ["x", "y"]})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_existing_output_is_kept(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("old")
+    with pytest.raises(OutputError, match="--overwrite"):
+        write_table(path, pa.table({"text": ["t"]}), {})
+    assert path.read_text() == "old"
+    write_table(path, pa.table({"text": ["t"]}), {}, overwrite=True)
+    assert read_documents(path).texts == ["t"]
+
+
+def fail_midway(table, sink, *arguments):
+    sink.write(b"half")
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl.gz", "a.parquet"])
+@pytest.mark.parametrize("older", [None, "old"])
+def test_a_full_disk_costs_nothing(tmp_path, monkeypatch, name, older):
+    path = tmp_path / name
+    if older is not None:
+        path.write_text(older)
+    for kind in writers._WRITERS:
+        monkeypatch.setitem(writers._WRITERS, kind, fail_midway)
+    with pytest.raises(OutputError, match="No space left on device"):
+        write_table(path, pa.table({"text": ["t"]}), {}, overwrite=True)
+    assert [entry.name for entry in tmp_path.iterdir()] == ([name] if older else [])
+    assert older is None or path.read_text() == older
+
+
+def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_table(tmp_path / "a.csv", pa.table({"text": ["t"]}), {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_types_that_cannot_be_written(tmp_path):
+    cells = pa.array([uuid.UUID(int=1).bytes], pa.binary(16))
+    union = pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [cells])
+    with pytest.raises(OutputError, match="could not be written"):
+        write_table(tmp_path / "a.parquet", pa.table({"u": union}), {})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="making links takes a privilege there")
+def test_a_link_keeps_pointing(tmp_path):
+    real = tmp_path / "real.csv"
+    real.write_text("old")
+    link = tmp_path / "link.csv"
+    link.symlink_to(real)
+    write_table(link, pa.table({"text": ["t"]}), {}, overwrite=True)
+    assert link.is_symlink() and read_documents(real).texts == ["t"]
+
+
+def test_outputs_that_can_be_written(tmp_path):
+    for name in NAMES:
+        assert check_output(str(tmp_path / name), overwrite=False) == tmp_path / name
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.xlsx", r"must be one of \.csv, \.tsv, \.jsonl, \.ndjson, \.parquet, each"),
+        ("a.txt", "suffix of an output"),
+        ("a.gz", "suffix of an output"),
+        ("missing/a.csv", "missing does not exist"),
+        ("folder.csv", "is a directory"),
+    ],
+)
+def test_outputs_that_cannot(tmp_path, name, message):
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(OutputError, match=message):
+        check_output(tmp_path / name, overwrite=True)
+
+
+def test_an_unwritable_directory(tmp_path, monkeypatch):
+    def refuse(**options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(writers.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(OutputError, match="cannot be written to: .*Permission denied"):
+        check_output(tmp_path / "a.csv", overwrite=False)

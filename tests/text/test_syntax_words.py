@@ -1,0 +1,99 @@
+"""Words are put together from their pieces, parsed once, and stemmed."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from tersely.errors import MissingExtraError
+from tersely.text.syntax import DependencyParser, spacy_heads, stem_table, word_numbers
+
+WORDPIECE = ["[PAD]", "[CLS]", "[SEP]", "run", "##ning", "runs", "the", "##s", "Running"]
+BYTE_LEVEL = ["<pad>", "<s>", "</s>", "run", "ning", "Ġruns", "Ġthe", "s", "."]
+
+
+class Pieces:
+    """As much of a tokenizer as is asked for."""
+
+    all_special_ids = (0, 1, 2)
+
+    def __init__(self, tokens: list[str]) -> None:
+        self.tokens = tokens
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
+        return [self.tokens[number] for number in ids]
+
+    def decode(self, ids: list[int]) -> str:
+        joined = "".join(self.convert_ids_to_tokens(ids))
+        return joined.replace("##", "").replace("Ġ", " ")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "ids", "numbers"),
+    [
+        (WORDPIECE, [1, 3, 4, 6, 5, 7, 2], [-1, 0, 0, 1, 2, 2, -1]),
+        # The first piece of a text has no blank before it, and what follows [SEP] is a new word.
+        (BYTE_LEVEL, [1, 3, 4, 5, 7, 6, 8, 2, 3, 2], [-1, 0, 0, 1, 1, 2, 2, -1, 3, -1]),
+        (WORDPIECE, [1, 4, 2], [-1, 0, -1]),
+        (WORDPIECE, [], []),
+    ],
+)
+def test_pieces_of_a_word_have_its_number(tokens, ids, numbers):
+    assert word_numbers(Pieces(tokens), ids) == numbers
+
+
+def test_a_parser_gets_words_and_is_asked_once_for_a_document():
+    asked = []
+
+    def heads(words):
+        asked.append(words)
+        return [max(0, number - 1) for number in range(len(words))]
+
+    parser = DependencyParser(Pieces(WORDPIECE), heads)
+    for _ in range(2):
+        assert parser([1, 3, 4, 6, 5, 2]) == ([-1, 0, 0, 1, 2, -1], [0, 0, 1])
+    assert asked == [["running", "the", "runs"]]
+    assert parser([1, 2]) == ([-1, -1], [])
+
+
+def test_stems_are_shared_by_forms_and_not_by_pieces_that_go_on():
+    stems = stem_table(Pieces(WORDPIECE)).tolist()
+    assert stems[3] == stems[5] == stems[8], "run, runs, Running"
+    assert stems[4] != stems[3] and len({*stems[:3]}) == 3
+    assert len(stems) == len(WORDPIECE)
+
+
+def test_a_missing_parser_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "spacy", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'tersely\[syntax\]'"):
+        spacy_heads()
+
+
+def test_spacys_heads_are_numbers_of_words(monkeypatch):
+    class Doc(list):
+        def __init__(self, vocabulary, words):
+            super().__init__(words)
+
+        def has_annotation(self, name):
+            return name == "DEP"
+
+    def pipeline(document):
+        document[:] = [SimpleNamespace(head=SimpleNamespace(i=1)) for _ in document]
+        return document
+
+    pipeline.vocab = None
+    loaded = []
+
+    def load(name):
+        loaded.append(name)
+        return pipeline
+
+    monkeypatch.setitem(sys.modules, "spacy", SimpleNamespace(load=load))
+    monkeypatch.setitem(sys.modules, "spacy.tokens", SimpleNamespace(Doc=Doc))
+    assert spacy_heads("small")(["dogs", "bark", "loudly"]) == [1, 1, 1]
+    assert loaded == ["small"]
