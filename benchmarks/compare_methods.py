@@ -5,7 +5,7 @@
 
 Every run of a data set and a seed starts from the same dense model, which is the teacher too, and
 trains one epoch more under its plan, on the fixed parts of make_parts.py at 256 tokens; `dense` is
-that model with one epoch more and no plan. A target is multiply-adds over the dense model's. A run
+that model with one epoch more and no plan. A target is MACs over the dense model's. A run
 whose JSON is there is skipped; a method that cannot reach a target leaves a JSON that says so.
 `--time` then measures the speed of the trained models that `--keep` kept, taking turns with the
 dense one, on a machine that does nothing else.
@@ -43,7 +43,7 @@ HERE = Path(__file__).parent
 LEARNING_RATE = 1e-4
 TARGETS = (0.5, 0.25)
 # Below this target, methods that act at one block do so at the first: by default they act at the
-# second of six, and what comes before it takes 0.23 of the multiply-adds already.
+# second of six, and what comes before it takes 0.23 of the MACs already.
 EARLY = 0.3
 
 log = logging.getLogger("compare_methods")
@@ -66,7 +66,7 @@ class Starting:
         encoded = self.classifier.encode(self.test.texts)
         self.labels = self.classifier.label_space.encode(self.test.labels)
         forward = self.classifier.forward(encoded)
-        self.multiply_adds = forward.multiply_adds
+        self.macs = forward.macs
         self.metrics = evaluate_logits(forward.logits, self.labels)
         self.teacher = self.classifier.logits(self.train.texts)
 
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace, start: Starting, key: str, target: float | Non
     record = classifier.training
     return {
         "metrics": evaluate_logits(forward.logits, start.labels),
-        "multiply_adds_ratio": forward.multiply_adds / start.multiply_adds,
+        "macs_ratio": forward.macs / start.macs,
         "steps": record["steps"],
         "seconds_training": record["seconds"],
         "resumed": record["resumed"],

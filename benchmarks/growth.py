@@ -66,7 +66,7 @@ def documents(lengths: list[int]) -> EncodedDocuments:
 class Packed:
     """A plan on packed batches, without texts."""
 
-    tokens = multiply_adds = None
+    tokens = macs = None
 
     def __init__(self, name: str, model: TerselyForSequenceClassification) -> None:
         self.name, self.model = name, model
@@ -84,7 +84,7 @@ class Padded:
     """transformers' own model on padded batches, sorted by length, 32 documents at most."""
 
     name = "padded, sorted"
-    tokens = multiply_adds = None
+    tokens = macs = None
 
     def __init__(self, model: Any) -> None:
         self.model = model

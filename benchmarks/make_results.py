@@ -35,8 +35,7 @@ def load(path: Path) -> dict[str, Any] | None:
 def training_table() -> str:
     """Accuracy and macro F1 of each cell: mean over the seeds, and every seed."""
     lines = [
-        "| data | method | seeds | accuracy | macro F1 | against dense, points | "
-        "multiply-adds a document |",
+        "| data | method | seeds | accuracy | macro F1 | against dense, points | MACs a document |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in SETS:
@@ -67,8 +66,8 @@ def _row(name: str, method: str, runs: dict[int, Any], dense: dict[int, Any]) ->
         gain = f"{statistics.mean(differences):+.1f} ({_each(differences, '+.1f')})"
     ratio = ""
     if dense:
-        base = statistics.mean(run["multiply_adds_per_document"] for run in dense.values())
-        own = statistics.mean(run["multiply_adds_per_document"] for run in runs.values())
+        base = statistics.mean(run["macs_per_document"] for run in dense.values())
+        own = statistics.mean(run["macs_per_document"] for run in runs.values())
         ratio = f"×{own / base:.2f}"
     return (
         f"| {name} | {method} | {len(runs)} | {statistics.mean(accuracy):.1f} "
@@ -82,9 +81,9 @@ def _each(values: list[float], form: str) -> str:
 
 
 def forward_table(record: dict[str, Any]) -> str:
-    """Speed, share of the peak, multiply-adds and memory of every contender."""
+    """Speed, share of the peak, MACs and memory of every contender."""
     lines = [
-        "| contender | documents/s, ratio to dense packed (quartiles) | multiply-adds | "
+        "| contender | documents/s, ratio to dense packed (quartiles) | MACs | "
         "share of matrix peak | peak memory, ratio | ms a document alone, p50 / p95, ratio |",
         "|---|---|---|---|---|---|",
     ]
@@ -99,7 +98,7 @@ def forward_table(record: dict[str, Any]) -> str:
         )
         lines.append(
             f"| {name} | ×{speed['median']:.2f} ({speed['lower_quartile']:.2f}–"
-            f"{speed['upper_quartile']:.2f}) | ×{result['multiply_adds_ratio']:.2f} | "
+            f"{speed['upper_quartile']:.2f}) | ×{result['macs_ratio']:.2f} | "
             f"{result['peak_share']:.0%} | {memory or '–'} | "
             f"×{result['latency_p50'] / base['latency_p50']:.2f} / "
             f"×{result['latency_p95'] / base['latency_p95']:.2f} |"
@@ -120,8 +119,8 @@ def reached(record: dict[str, Any] | None, training: dict[str, Any] | None) -> s
         )
         for name in ("focus-pfc", "focus-pfc shared", "focus-c"):
             result = results[name]
-            share = result["speedup"]["median"] * result["multiply_adds_ratio"]
-            what = f"`{name}`: speed-up over the reduction in multiply-adds"
+            share = result["speedup"]["median"] * result["macs_ratio"]
+            what = f"`{name}`: speed-up over the reduction in MACs"
             lines.append(_target(what, 0.9, share))
     if training is not None:
         speed = training["speed_ratio"]["median"]
@@ -205,14 +204,14 @@ def bench_table(name: str) -> str:
         return "Not measured yet."
     lines = [
         "| contender | accuracy (95 %) | against the baseline, points (95 %), p | "
-        "times as fast (95 %) | with tokenising | multiply-adds | peak MiB |",
+        "times as fast (95 %) | with tokenising | MACs | peak MiB |",
         "|---|---|---|---|---|---|---|",
     ]
     for result in record["results"]:
         low, high = result["quality_intervals"]["accuracy"]
         found = result["comparison"]
         speed, whole = result["speedup"], result["speedup_with_tokenising"]
-        ratio, memory = result["multiply_adds_ratio"], result["memory"]
+        ratio, memory = result["macs_ratio"], result["memory"]
         lines.append(
             f"| `{result['name']}` | {100 * result['quality']['accuracy']:.1f} "
             f"({100 * low:.1f}–{100 * high:.1f}) | {100 * found['difference']:+.1f} "

@@ -83,8 +83,8 @@ def speed_of(speeds: dict[str, Any], name: str, method: str, target: float | Non
 
 
 def table(cells: Cells, speeds: dict[str, Any], target: float) -> str:
-    """One line a method: points against dense, multiply-adds reached and speed for each set."""
-    head = " | ".join(f"{name}: points | {name}: multiply-adds, speed" for name in SETS)
+    """One line a method: points against dense, MACs reached and speed for each set."""
+    head = " | ".join(f"{name}: points | {name}: MACs, speed" for name in SETS)
     lines = [f"| method | {head} | mean, points |", "|---|" + "---|" * (2 * len(SETS) + 1)]
     rows = []
     for method in METHODS:
@@ -108,7 +108,7 @@ def _entries(
     found = gains(cells, name, method, target)
     each = ", ".join(f"{gain:+.1f}" for gain in found)
     points = f"{statistics.mean(found):+.1f} ({each})" if found else "–"
-    reached = statistics.mean(run["multiply_adds_ratio"] for run in runs.values())
+    reached = statistics.mean(run["macs_ratio"] for run in runs.values())
     speed = speed_of(speeds, name, method, target)
     measured = "–" if speed is None else f"{speed['median']:.2f}x"
     return points, f"{reached:.2f}, {measured}"
@@ -144,7 +144,7 @@ def counts(cells: Cells) -> str:
 
 
 def draw(cells: Cells, speeds: dict[str, Any], folder: Path = IMAGES) -> list[Path]:
-    """Draw accuracy against multiply-adds and against measured speed, one picture each."""
+    """Draw accuracy against MACs and against measured speed, one picture each."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -152,14 +152,14 @@ def draw(cells: Cells, speeds: dict[str, Any], folder: Path = IMAGES) -> list[Pa
 
     def cost(name: str, method: str, target: float) -> float | None:
         runs = cells[name, method, target].values()
-        found = [run["multiply_adds_ratio"] for run in runs if "metrics" in run]
+        found = [run["macs_ratio"] for run in runs if "metrics" in run]
         return statistics.mean(found) if found else None
 
     def speed(name: str, method: str, target: float) -> float | None:
         measured = speed_of(speeds, name, method, target)
         return None if measured is None else measured["median"]
 
-    pictures = [("multiply-adds", "multiply-adds over dense", cost)]
+    pictures = [("MACs", "MACs over dense", cost)]
     if speeds:
         pictures.append(("speed", "measured speed-up over dense packed", speed))
     return [

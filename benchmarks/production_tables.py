@@ -38,11 +38,11 @@ def serve_table(record: dict[str, Any] | None) -> str:
 
 
 def onnx_table(record: dict[str, Any] | None) -> str:
-    """Each int8 export against the dense one: speed, multiply-adds, their ratio, latency."""
+    """Each int8 export against the dense one: speed, MACs, their ratio, latency."""
     if record is None:
         return MISSING
     lines = [
-        "| int8 | speed, to dense | multiply-adds | speed-up over the reduction | "
+        "| int8 | speed, to dense | MACs | speed-up over the reduction | "
         "ms a document alone, p50 / p95 |",
         "|---|---|---|---|---|",
     ]
@@ -51,7 +51,7 @@ def onnx_table(record: dict[str, Any] | None) -> str:
             continue
         lines.append(
             f"| `{result['name'].removesuffix(' int8')}` | ×{result['speedup']['median']:.2f} | "
-            f"×{result['multiply_adds_ratio']:.2f} | {result['speedup_over_reduction']:.2f} | "
+            f"×{result['macs_ratio']:.2f} | {result['speedup_over_reduction']:.2f} | "
             f"{result['latency_p50']:.0f} / {result['latency_p95']:.0f} |"
         )
     data = record["data"]

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace, name: str, method: str, seed: int) -> dict:
         "method": method,
         "seed": seed,
         "metrics": metrics,
-        "multiply_adds_per_document": forward.multiply_adds / len(encoded),
+        "macs_per_document": forward.macs / len(encoded),
         "test_documents": len(encoded),
         "test_tokens": encoded.tokens,
         "train_documents": len(train_set),

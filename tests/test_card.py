@@ -71,7 +71,7 @@ def test_the_card_has_the_speed_with_its_machine(trained, tmp_path):
     trained.evaluate(Documents.from_lists(texts, labels))
     speed, machine = trained.evaluation.speed, describe_machine()
     assert speed.documents == 12 and speed.tokens == trained.encode(texts).tokens
-    assert speed.multiply_adds == trained.forward(trained.encode(texts)).multiply_adds
+    assert speed.macs == trained.forward(trained.encode(texts)).macs
     assert speed.tokenising > 0 and speed.running > 0 and speed.machine == machine
     text = ModelCard.load(trained.save(tmp_path) / "README.md").text
     rate = speed.documents / (speed.tokenising + speed.running)

@@ -38,7 +38,7 @@ def trained(encoder, method, **options):
 
 
 def cost(classifier, texts):
-    return classifier.forward(classifier.encode(texts)).multiply_adds
+    return classifier.forward(classifier.encode(texts)).macs
 
 
 def test_one_checkpoint_serves_several_budgets(lat, tmp_path):

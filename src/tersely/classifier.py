@@ -47,7 +47,7 @@ class Classifier(TrainedModel, Estimator):
         method: the reduction: a preset's name, or a `Plan`. `"topk"` by default, because of the
             comparison in `docs/results.md`.
         method_options: the preset's options; see `tersely.preset`.
-        target_flops: multiply-adds to reach, over those of the dense model on the same documents:
+        target_flops: MACs to reach, over those of the dense model on the same documents:
             the option of the preset that moves its cost is set for it in `fit`. None to leave it.
         max_length: most tokens of a document or window; None for what a tersely model to start from
             was saved with, or what the encoder takes, at most 512 (longer contexts have to be asked

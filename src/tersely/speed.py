@@ -21,7 +21,7 @@ class Speed:
     Attributes:
         documents: how many.
         tokens: those that the model was given.
-        multiply_adds: of all matrix products, all documents together.
+        macs: of all matrix products, all documents together.
         tokenising: seconds.
         running: seconds of the model.
         batch_tokens: most tokens of a packed batch.
@@ -32,7 +32,7 @@ class Speed:
 
     documents: int
     tokens: int
-    multiply_adds: int
+    macs: int
     tokenising: float
     running: float
     batch_tokens: int
@@ -54,7 +54,7 @@ class Speed:
             ("ms a document", f"{both:.2f}"),
             ("of which tokenising", f"{1000 * self.tokenising / count:.2f}"),
             ("tokens a document", f"{self.tokens / count:,.0f}"),
-            ("multiply-adds a document", f"{self.multiply_adds / count:.3g}"),
+            ("MACs a document", f"{self.macs / count:.3g}"),
         ]
 
     def sentence(self) -> str:

@@ -242,7 +242,7 @@ class TrainedModel:
         return forward, Speed(
             documents=len(encoded),
             tokens=encoded.tokens,
-            multiply_adds=forward.multiply_adds,
+            macs=forward.macs,
             tokenising=tokenised - begun,
             running=ended - tokenised,
             batch_tokens=self.batch_tokens,
@@ -328,8 +328,8 @@ class TrainedModel:
         """This trained classifier at the share of its plan that reaches a budget.
 
         Args:
-            budget: multiply-adds over those without any removal, between 0 and 1.
-            documents: texts such as it is meant for; the multiply-adds are counted on 64 of them.
+            budget: MACs over those without any removal, between 0 and 1.
+            documents: texts such as it is meant for; the MACs are counted on 64 of them.
             pairs: second texts of text pairs.
             tell: whether to warn where the model was not trained for it.
 

@@ -178,8 +178,8 @@ def test_a_token_that_stands_for_two_counts_as_two_in_a_mean(family):
 # ---- what a family says of itself --------------------------------------------------------------
 
 
-def multiply_adds(compute):
-    """Multiply-adds of the linear layers that run, attention's own products left out."""
+def macs(compute):
+    """MACs of the linear layers that run, attention's own products left out."""
     with FlopCounterMode(display=False) as counter:
         compute()
     counts = counter.get_flop_counts().get("Global", {})
@@ -190,16 +190,16 @@ def multiply_adds(compute):
 def test_cost_of_a_block_is_what_its_linear_layers_compute(backbone):
     ids, places = torch.cat(tiny_ids(LENGTHS)), torch.cat(places_of(LENGTHS))
     hidden = []
-    embedding = multiply_adds(lambda: hidden.append(backbone.embed(ids, places, None)))
+    embedding = macs(lambda: hidden.append(backbone.embed(ids, places, None)))
     assert embedding == len(ids) * backbone.cost_of_embedding()
     hidden = hidden[0]
     extras = backbone.extras(hidden, places)
     for number in range(len(backbone.blocks)):
         packing = Packing(Layout.from_lengths(LENGTHS))
-        attended = multiply_adds(
+        attended = macs(
             lambda number=number, packing=packing: backbone.attend(number, hidden, packing, extras)
         )
-        transformed = multiply_adds(lambda number=number: backbone.transform(number, hidden))
+        transformed = macs(lambda number=number: backbone.transform(number, hidden))
         attention, feed_forward = backbone.cost_of_block(number)
         assert attended == len(ids) * attention > 0
         assert transformed == len(ids) * feed_forward > 0

@@ -11,13 +11,13 @@ WORDS = [f"w{number}" for number in range(20)]
 class FakeContender:
     arithmetic = ("cpu", "float32")
 
-    def __init__(self, name, clock=None, seconds=(1.0,), log=None, logits=None, multiply_adds=None):
+    def __init__(self, name, clock=None, seconds=(1.0,), log=None, logits=None, macs=None):
         self.name = name
         self.clock = clock
         self.seconds = list(seconds)
         self.log = [] if log is None else log
         self.logits = logits
-        self.multiply_adds = multiply_adds
+        self.macs = macs
         self.runs = 0
 
     def prepare(self, texts):

@@ -44,7 +44,7 @@ def test_stock_logits_are_those_of_each_document_alone(model, tokenizer, wanted,
     assert np.ptp(wanted, axis=0).min() > 1e-3  # the documents can be told apart
 
 
-def test_stock_multiply_adds_are_those_computed_and_sorting_saves_some(model, tokenizer):
+def test_stock_macs_are_those_computed_and_sorting_saves_some(model, tokenizer):
     counts = {}
     for order in ("arrival", "sorted"):
         contender = StockContender(model, tokenizer, order=order, batch_size=2, max_length=16)
@@ -54,7 +54,7 @@ def test_stock_multiply_adds_are_those_computed_and_sorting_saves_some(model, to
             contender.run()
         config = model.config
         head = config.hidden_size**2 + config.hidden_size * config.num_labels
-        counts[order] = contender.multiply_adds
+        counts[order] = contender.macs
         assert counts[order] == counter.get_total_flops() / 2 - len(TEXTS) * head
     assert counts["sorted"] < counts["arrival"]
 
@@ -106,7 +106,7 @@ def test_packed_gives_the_stock_models_logits_and_counts_what_was_computed(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TerselyWarning)  # one document is longer than 16 tokens
         contender.prepare(TEXTS)
-        assert contender.multiply_adds is None
+        assert contender.macs is None
         assert np.abs(contender.run() - wanted).max() < 1e-5
         assert np.abs(contender.run_one(4) - wanted[4]).max() < 1e-5
     lengths = [min(16, length + 2) for length in LENGTHS]
@@ -114,5 +114,5 @@ def test_packed_gives_the_stock_models_logits_and_counts_what_was_computed(
     config = model.config
     linear = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
     one_layer = sum(n * linear + 2 * config.hidden_size * n * n for n in lengths)
-    assert contender.multiply_adds == config.num_hidden_layers * one_layer
+    assert contender.macs == config.num_hidden_layers * one_layer
     assert build_contender(contender.spec()).spec() == contender.spec()

@@ -29,8 +29,8 @@ class Parity(TextContender):
 
 @pytest.fixture
 def report(clock):
-    base = FakeContender("dense", clock, [2.0, 2.1], multiply_adds=2000)
-    half = FakeContender("half", clock, [1.0, 1.2], multiply_adds=1000)
+    base = FakeContender("dense", clock, [2.0, 2.1], macs=2000)
+    half = FakeContender("half", clock, [1.0, 1.2], macs=1000)
     base.tokens_by_block, half.tokens_by_block = (60, 60, 60), (60, 30, 30)
     clock_like = Parity()
     clock_like.run = lambda: FakeContender.run(half) * 0 + clock_like.scores(TEXTS)

@@ -289,7 +289,7 @@ def test_bench_adds_models_at_budgets(run, lat_model, dense_model, reviews):
     (report,) = records(found.stdout)
     names = [each["name"] for each in report["results"]]
     assert names == ["dense-model", "lat", "lat, keep 0.9", "lat, budget 0.8"]
-    dense, whole, kept, budget = (each["multiply_adds"] for each in report["results"])
+    dense, whole, kept, budget = (each["macs"] for each in report["results"])
     assert whole < kept < dense and budget < dense
     refused = run("bench", reviews, "--models", dense_model, "--budget", 0.5)
     assert refused.exit_code == 1 and "--method lat" in refused.stderr

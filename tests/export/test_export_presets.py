@@ -1,4 +1,4 @@
-"""Every preset as a graph: the same labels, logits and multiply-adds as the model, at any length.
+"""Every preset as a graph: the same labels, logits and MACs as the model, at any length.
 
 A graph takes seconds to make, so each is made once, and what is asked of it is asked at once.
 """
@@ -66,16 +66,16 @@ def agrees(folder, plan: Plan, **fields) -> Classifier:
         wanted, found = torch_model.forward(one), onnx_model.forward(one)
         np.testing.assert_allclose(found.logits, wanted.logits, atol=LARGEST_DRIFT)
         # Counted in the graph itself: tokens that the model removed are gone from it too.
-        assert found.multiply_adds == wanted.multiply_adds
-        assert found.encoder_multiply_adds == wanted.encoder_multiply_adds
+        assert found.macs == wanted.macs
+        assert found.encoder_macs == wanted.encoder_macs
     # A pattern masks pairs and a soft stage fades states; neither takes a token away.
     if not plan.is_dense and not all(step.act.connects or step.act.soft for step in plan.steps):
-        assert found.encoder_multiply_adds < dense_cost(torch_model, encoded, len(texts) - 1)
+        assert found.encoder_macs < dense_cost(torch_model, encoded, len(texts) - 1)
     return onnx_model
 
 
 def dense_cost(classifier: Classifier, encoded, number: int) -> int:
-    """Multiply-adds of the same document without any reduction."""
+    """MACs of the same document without any reduction."""
     config = classifier.model_config.encoder_config
     width, tokens = config.hidden_size, int(encoded.sizes[number])
     token = 4 * width * width + 2 * width * config.intermediate_size

@@ -40,14 +40,14 @@ def test_what_cannot_be_is_refused(data):
     [(m, h) for m in ("dense", "topk") for h in ("mean", "family")] + [("focus-pfc", "mean")],
 )
 @torch.no_grad()
-def test_int8_computes_as_many_multiply_adds_and_says_so(method, head):
+def test_int8_computes_as_many_macs_and_says_so(method, head):
     model = build(METHODS[method], head=head).eval()
     documents = pad(tiny_ids([11, 30, 4, 23]))
     eight = Execution(precision="int8").convert(model)
     kinds = {type(part) for part in eight.encoder.modules()}
     assert torch.ao.nn.quantized.dynamic.Linear in kinds and torch.nn.Linear not in kinds
     own, other = (each(**documents, output_trace=True) for each in (model, eight))
-    assert own.trace.other_multiply_adds == other.trace.other_multiply_adds > 0
+    assert own.trace.other_macs == other.trace.other_macs > 0
     one, two = own.trace.layers, other.trace.layers
-    assert [layer.multiply_adds for layer in one] == [layer.multiply_adds for layer in two]
+    assert [layer.macs for layer in one] == [layer.macs for layer in two]
     assert torch.allclose(own.logits, other.logits, atol=0.5)

@@ -53,12 +53,12 @@ def test_a_dense_model_becomes_the_stock_classifier_again(family, overrides, tmp
 
 @pytest.mark.parametrize(("family", "overrides"), VARIANTS)
 @torch.no_grad()
-def test_the_count_of_multiply_adds_is_torchs(family, overrides):
+def test_the_count_of_macs_is_torchs(family, overrides):
     """With the family's own head; the other head and all methods are in test_model_methods.py."""
     model = build(preset("dense"), family, head="family", **overrides).eval()
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         trace = model(**pad(tiny_ids(LENGTHS)), output_trace=True).trace
-    assert trace.multiply_adds == counter.get_total_flops() / 2
+    assert trace.macs == counter.get_total_flops() / 2
 
 
 @pytest.mark.parametrize("family", ["bert", "electra"])

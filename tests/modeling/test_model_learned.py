@@ -54,7 +54,7 @@ def test_training_computes_what_use_computes():
 @pytest.mark.parametrize(
     "more", [(), (Step(DropKeys(), 0, ColumnMean(), Threshold(threshold=3.0)),), "combine"]
 )
-def test_the_penalty_is_on_the_multiply_adds_of_the_trace(more):
+def test_the_penalty_is_on_the_macs_of_the_trace(more):
     combining = more == "combine"
     one = plan(layers=[1, 2], target=0.25, strength=3.0)
     more = (Step(Combine(tokens=2), 3),) if combining else more
@@ -63,8 +63,8 @@ def test_the_penalty_is_on_the_multiply_adds_of_the_trace(more):
     with torch.no_grad():
         taken = model(**batch(), output_trace=True).trace
         whole = dense(**batch(), output_trace=True).trace
-    others = taken.other_multiply_adds
-    ratio = taken.multiply_adds / (whole.encoder_multiply_adds + others)
+    others = taken.other_macs
+    ratio = taken.macs / (whole.encoder_macs + others)
     penalty = model.train()(**batch()).penalty
     assert penalty.item() == pytest.approx(3.0 * (ratio - 0.25) ** 2, rel=1e-5)
 
@@ -100,7 +100,7 @@ def test_gradients_of_the_shares_are_those_of_the_sigmoids():
         whole = build(METHODS["dense"]).eval()(**batch(), output_trace=True).trace
     ratio = (output.penalty**0.5 + 0.0001).item()
     # d/dt (ratio − target)²
-    expected = 2 * (ratio - 0.0001) * threshold.grad / whole.multiply_adds
+    expected = 2 * (ratio - 0.0001) * threshold.grad / whole.macs
     torch.testing.assert_close(module.threshold.grad, expected, rtol=1e-4, atol=1e-8)
 
 

@@ -217,11 +217,11 @@ def test_the_trace_tells_which_tokens_live(method):
 @pytest.mark.parametrize("family", ["bert", "modernbert"])
 @every_method
 @torch.no_grad()
-def test_the_count_of_multiply_adds_is_torchs(method, family):
+def test_the_count_of_macs_is_torchs(method, family):
     model = build(METHODS[method], family).eval()
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         trace = model(**pad(documents()), output_trace=True).trace
-    assert trace.multiply_adds == counter.get_total_flops() / 2
+    assert trace.macs == counter.get_total_flops() / 2
 
 
 @every_method

@@ -36,10 +36,10 @@ def ask(client, text, budget, **fields):
 
 
 def cost(classifier, texts):
-    """Multiply-adds of texts, over those without any removal."""
+    """MACs of texts, over those without any removal."""
     encoded = classifier.encode(texts)
     whole = run_model(classifier.torch_model().under_plan(preset("dense")), encoded, 256)
-    return classifier.forward(encoded).multiply_adds / whole.multiply_adds
+    return classifier.forward(encoded).macs / whole.macs
 
 
 def test_a_budget_is_what_the_document_costs(server):

@@ -1,4 +1,4 @@
-"""A target for the multiply-adds is reached, or refused with what can be reached."""
+"""A target for the MACs is reached, or refused with what can be reached."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def long_documents(count=40, seed=0):
 
 
 def share(classifier, dense, texts):
-    costs = [one.forward(one.encode(texts)).multiply_adds for one in (classifier, dense)]
+    costs = [one.forward(one.encode(texts)).macs for one in (classifier, dense)]
     return costs[0] / costs[1]
 
 
@@ -69,11 +69,11 @@ def test_methods_that_move_blocks_take_the_nearest_and_say_so_where_it_is_far(
     with said:
         plan = plan_for_target(dense.model, method, {}, target, encoded)
     name, values = budget_option(method, 4)
-    whole = dense.forward(encoded).multiply_adds
+    whole = dense.forward(encoded).macs
 
     def cost(value):
         model = with_plan(dense.model, preset(method, **{name: value}))
-        return run_model(model, encoded, 4096).multiply_adds / whole
+        return run_model(model, encoded, 4096).macs / whole
 
     best = min(values, key=lambda value: abs(cost(value) - target))
     assert plan == preset(method, **{name: best})
@@ -101,10 +101,10 @@ def test_a_list_of_one_or_two_blocks_is_no_range(dense, method, blocks, expected
     model, encoded = of_blocks(blocks), dense.encode(long_documents()[0])
     name, values = budget_option(method, blocks)
     assert values == expected and not isinstance(values, Range)
-    whole = run_model(model, encoded, 4096).multiply_adds
+    whole = run_model(model, encoded, 4096).macs
     for value in values:
         planned = with_plan(model, preset(method, **{name: value}))
-        target = min(0.999, run_model(planned, encoded, 4096).multiply_adds / whole)
+        target = min(0.999, run_model(planned, encoded, 4096).macs / whole)
         plan = plan_for_target(model, method, {}, target, encoded)
         assert plan == planned.config.reduction_plan()
     with pytest.raises(PlanError, match=f"target_flops must be between .* for {method!r}"):

@@ -28,7 +28,7 @@ class Tried:
             threads and token budgets, which change the order of sums at most and are timed only.
         failures: of those, the ones that count against it.
         bound: the share of failures that is not exceeded at 95 %; None without a text.
-        multiply_adds_ratio: of the encoder's blocks, to the dense model's on the same texts.
+        macs_ratio: of the encoder's blocks, to the dense model's on the same texts.
         seconds_ratio: a single, rough measurement against the packed original; the clock in
             `Evidence.speed` is the one that counts. None where the verdict has another.
         verdict: what became of it.
@@ -40,7 +40,7 @@ class Tried:
     documents: int
     failures: int
     bound: float | None
-    multiply_adds_ratio: float | None
+    macs_ratio: float | None
     seconds_ratio: float | None
     verdict: str
     trained: bool = False

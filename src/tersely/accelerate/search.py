@@ -100,7 +100,7 @@ class _Search:
         started = time.perf_counter()
         forward = classifier.forward(encoded)
         seconds = time.perf_counter() - started
-        return seconds, float(forward.encoder_multiply_adds), forward.logits
+        return seconds, float(forward.encoder_macs), forward.logits
 
     def note_timed(self, candidate: Candidate, base: Candidate, ratio: Spread) -> None:
         """Keep that a candidate was timed against another that runs the same plan otherwise."""
@@ -132,7 +132,7 @@ class _Search:
             documents=documents,
             failures=failures,
             bound=upper_bound(failures, documents),
-            multiply_adds_ratio=cost / self.dense_cost,
+            macs_ratio=cost / self.dense_cost,
             seconds_ratio=seconds / self.dense_seconds,
             verdict=verdict,
             trained=candidate.classifier is not None,
@@ -284,7 +284,7 @@ def _best_plan(search: _Search, packed: Candidate) -> Candidate:
 def _admitted(search: _Search, chains: list[list[Candidate]]) -> list[Candidate]:
     """The cheapest candidates that keep the limit on all texts for choosing.
 
-    Cheapest by their multiply-adds, which no busy machine disturbs; the clock decides among those.
+    Cheapest by their MACs, which no busy machine disturbs; the clock decides among those.
     A chain goes from the boldest to the most careful; its next one is looked at when one fails.
     """
     rest = [iter(chain) for chain in chains]
@@ -292,7 +292,7 @@ def _admitted(search: _Search, chains: list[list[Candidate]]) -> list[Candidate]
     good: list[Candidate] = []
     while len(good) < ADMITTED and any(heads):
         waiting = [place for place, head in enumerate(heads) if head is not None]
-        place = min(waiting, key=lambda place: search.tried[heads[place].name].multiply_adds_ratio)
+        place = min(waiting, key=lambda place: search.tried[heads[place].name].macs_ratio)
         if search.admit(heads[place]):
             good.append(heads[place])
             heads[place] = None

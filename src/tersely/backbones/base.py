@@ -153,18 +153,18 @@ class Backbone(ABC):
         return self.encoder.config.num_attention_heads
 
     def cost_of_block(self, number: int) -> tuple[int, int]:
-        """Multiply-adds a token of the linear layers of block `number`: attention, feed-forward."""
+        """MACs a token of the linear layers of block `number`: attention, feed-forward."""
         block = self.blocks[number]
         attention = linear_cost([self.attention_of(block)])
         return attention, linear_cost(self.feed_forward_of(block))
 
     def cost_of_embedding(self) -> int:
-        """Multiply-adds a token of the linear layers before the first block."""
+        """MACs a token of the linear layers before the first block."""
         return 0
 
 
 def linear_cost(modules: Iterable[nn.Module]) -> int:
-    """Multiply-adds a token of all linear layers inside modules.
+    """MACs a token of all linear layers inside modules.
 
     A layer is told by its sizes, not by its class: torch's quantised ones are no `nn.Linear`.
     """

@@ -93,7 +93,7 @@ class ElectraBackbone(BertBackbone):
         return self.encoder.embeddings_project(hidden) if self._widens else hidden
 
     def cost_of_embedding(self) -> int:
-        """Multiply-adds a token of the widening projection."""
+        """MACs a token of the widening projection."""
         config = self.encoder.config
         return config.embedding_size * config.hidden_size if self._widens else 0
 

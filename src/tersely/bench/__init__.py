@@ -6,8 +6,8 @@ from tersely.bench.clock import Progress, Timing, take_turns
 from tersely.bench.contenders import KINDS, Contender, Rebuildable, TextContender, build_contender
 from tersely.bench.energy import EnergyMeter
 from tersely.bench.machine import MatrixProbe, describe_machine, memory_bandwidth
+from tersely.bench.macs import padded_macs
 from tersely.bench.memory import PeakMemory, measure_memory
-from tersely.bench.multiply_adds import padded_multiply_adds
 from tersely.bench.packed import PackedContender
 from tersely.bench.recipes import RECIPES, make_contender
 from tersely.bench.report import BenchReport, ContenderResult
@@ -44,7 +44,7 @@ __all__ = [
     "make_contender",
     "measure_memory",
     "memory_bandwidth",
-    "padded_multiply_adds",
+    "padded_macs",
     "paired_ratio",
     "quality_intervals",
     "render",

@@ -37,7 +37,7 @@ class Timing:
         latencies: milliseconds of each sampled document, run alone.
         alone: which documents these were, in the same order.
         logits: of the last round, `(documents, labels)`.
-        peaks: multiply-adds per second of the fastest matrix product around each round's turn, the
+        peaks: MACs per second of the fastest matrix product around each round's turn, the
             mean of just before and just after; empty without a probe.
         joules: of each round, for all documents; empty where the machine does not tell.
     """

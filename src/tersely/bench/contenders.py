@@ -22,7 +22,7 @@ class Contender(Protocol):
     """Something that gives logits for documents, and can be asked to do so again and again.
 
     With an attribute `arithmetic`, the device and the type of numbers that it multiplies on, such
-    as `("cpu", "float32")`, its multiply-adds are set against the peak of matrix products there.
+    as `("cpu", "float32")`, its MACs are set against the peak of matrix products there.
     """
 
     name: str
@@ -44,8 +44,8 @@ class Contender(Protocol):
         ...
 
     @property
-    def multiply_adds(self) -> float | None:
-        """Multiply-adds of the encoder's layers in the last `run`; None when not counted."""
+    def macs(self) -> float | None:
+        """MACs of the encoder's layers in the last `run`; None when not counted."""
         ...
 
     @property
@@ -74,7 +74,7 @@ class TextContender(ABC):
 
     name = "texts"
     tokenises_in_run = True
-    multiply_adds: float | None = None
+    macs: float | None = None
     tokens: int | None = None
 
     @abstractmethod

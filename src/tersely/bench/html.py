@@ -29,7 +29,7 @@ TITLES = {
         "How much of the saving reached the clock",
         "On the diagonal a contender is as many times faster as it computes less. Below it, part "
         "of the saving is lost around the matrix products; above it, something else than "
-        "multiply-adds was saved. Padding counts as computed. Bars: quartiles of the rounds.",
+        "MACs was saved. Padding counts as computed. Bars: quartiles of the rounds.",
     ),
     "latency-against-length": (
         "One document alone",
@@ -181,9 +181,9 @@ def _columns(report: BenchReport) -> list[dict[str, Any]]:
     ):
         add(head, about, lambda each, kind=kind: _memory(each, kind))
     add(
-        "multiply-adds",
+        "MACs",
         "10⁹ a document, padding included, in the encoder's blocks; ratio below",
-        lambda each: _multiply_adds(each, documents),
+        lambda each: _macs(each, documents),
     )
     add(
         "of matrix peak",
@@ -242,11 +242,11 @@ def _ratio(spread: Any) -> dict[str, Any]:
     return _cell(f"×{_digits(spread.median)}", spread.median, f"{_digits(low)}–{_digits(high)}")
 
 
-def _multiply_adds(each: ContenderResult, documents: int) -> dict[str, Any]:
-    if each.multiply_adds is None:
+def _macs(each: ContenderResult, documents: int) -> dict[str, Any]:
+    if each.macs is None:
         return _cell(None)
-    value = each.multiply_adds / documents / 1e9
-    ratio = each.multiply_adds_ratio
+    value = each.macs / documents / 1e9
+    ratio = each.macs_ratio
     return _cell(_digits(value), value, "" if ratio is None else f"×{_digits(ratio)}")
 
 

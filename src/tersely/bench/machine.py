@@ -54,14 +54,14 @@ class MatrixProbe:
 
     @property
     def peak(self) -> float:
-        """The most multiply-adds per second that any shape reached so far."""
+        """The most MACs per second that any shape reached so far."""
         return max(self.best.values())
 
     def measure(self) -> float:
         """Multiply every shape a few times, and keep the best rate of each.
 
         Returns:
-            The best rate of this measurement, in multiply-adds per second.
+            The best rate of this measurement, in MACs per second.
         """
         now = 0.0
         for rows, inner, columns in self.best:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer
 
-from tersely.bench.multiply_adds import padded_multiply_adds
+from tersely.bench.macs import padded_macs
 from tersely.errors import DataError, require
 from tersely.modeling import padded_model
 
@@ -104,10 +104,10 @@ class OnnxContender:
         return self._session.run(None, self._alone[index])[0]
 
     @property
-    def multiply_adds(self) -> float | None:
-        """Multiply-adds of the encoder's layers on all padded positions; None if not counted."""
+    def macs(self) -> float | None:
+        """MACs of the encoder's layers on all padded positions; None if not counted."""
         shapes = [tuple(inputs["input_ids"].shape) for inputs, _ in self._batches]
-        return padded_multiply_adds(self._config, shapes)
+        return padded_macs(self._config, shapes)
 
     @property
     def arithmetic(self) -> tuple[str, str]:

@@ -40,7 +40,7 @@ class PackedContender:
         self._texts: list[str] = []
         self._encoded: EncodedDocuments | None = None
         self._alone: dict[int, EncodedDocuments] = {}
-        self._multiply_adds: float | None = None
+        self._macs: float | None = None
         self.tokens_by_block: tuple[int, ...] = ()
 
     def like(self, classifier: Classifier, name: str, **source: Any) -> PackedContender:
@@ -57,7 +57,7 @@ class PackedContender:
     def run(self) -> np.ndarray:
         """Pack and run all documents; logits `(documents, labels)` in the order of the texts."""
         forward = self.classifier.forward(self._encoded)
-        self._multiply_adds = float(forward.encoder_multiply_adds)
+        self._macs = float(forward.encoder_macs)
         self.tokens_by_block = forward.tokens_by_block
         return forward.logits
 
@@ -71,9 +71,9 @@ class PackedContender:
         return self.classifier.forward(self._alone[index]).logits
 
     @property
-    def multiply_adds(self) -> float | None:
-        """Multiply-adds of the encoder's blocks in the last `run`; None before it."""
-        return self._multiply_adds
+    def macs(self) -> float | None:
+        """MACs of the encoder's blocks in the last `run`; None before it."""
+        return self._macs
 
     @property
     def arithmetic(self) -> tuple[str, str]:

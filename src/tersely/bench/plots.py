@@ -113,18 +113,18 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
 
 
 def speedup_against_saving(report: BenchReport) -> Any:
-    """Speed-up over the reduction in multiply-adds; on the diagonal all of it reached the clock."""
-    counted = [each for each in report.results if each.multiply_adds_ratio]
+    """Speed-up over the reduction in MACs; on the diagonal all of it reached the clock."""
+    counted = [each for each in report.results if each.macs_ratio]
     if len(counted) < 2:
         return None
     figure, axes = _figure(
-        f"multiply-adds of {report.baseline}, over the contender's", "times as fast, measured"
+        f"MACs of {report.baseline}, over the contender's", "times as fast, measured"
     )
     for each in counted:
         low, high = each.speedup.lower_quartile, each.speedup.upper_quartile
         middle = each.speedup.median
         axes.errorbar(
-            1 / each.multiply_adds_ratio,
+            1 / each.macs_ratio,
             middle,
             yerr=[[middle - low], [high - middle]],
             linestyle="none",

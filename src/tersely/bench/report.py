@@ -31,9 +31,9 @@ class ContenderResult:
         speedup: the baseline's seconds by this contender's, paired round by round.
         latency_p50: milliseconds of a document run alone, median over the sample.
         latency_p95: the same, 95th percentile.
-        multiply_adds: of all documents.
-        multiply_adds_ratio: to the baseline's.
-        peak_share: multiply-adds per second by those of the fastest matrix product around the same
+        macs: of all documents.
+        macs_ratio: to the baseline's.
+        peak_share: MACs per second by those of the fastest matrix product around the same
             turn, median over the rounds; None for one that multiplies on another device, or in
             another type of numbers, than those products (`BenchReport.matrix_on`).
         memory: peak memory, alone in a process.
@@ -61,8 +61,8 @@ class ContenderResult:
     speedup: Spread
     latency_p50: float | None = None
     latency_p95: float | None = None
-    multiply_adds: float | None = None
-    multiply_adds_ratio: float | None = None
+    macs: float | None = None
+    macs_ratio: float | None = None
     peak_share: float | None = None
     memory: PeakMemory | None = None
     quality: Mapping[str, float] | None = None
@@ -98,7 +98,7 @@ class BenchReport:
         latency_documents: how many of them were also run alone.
         rounds: how often each contender ran them.
         baseline: the name of the contender that ratios refer to.
-        matrix_peak: multiply-adds per second of the fastest matrix product in the same run.
+        matrix_peak: MACs per second of the fastest matrix product in the same run.
         matrix_on: the device and the type of numbers of these products.
         results: one per contender, in the order given.
         memory_bandwidth: bytes a second that a copy moves.

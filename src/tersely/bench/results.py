@@ -26,7 +26,7 @@ class Measured:
     Attributes:
         timing: what the clock saw.
         about: what the contender says that it is.
-        multiply_adds: of the last run over all documents, None if not counted.
+        macs: of the last run over all documents, None if not counted.
         tokens: of the documents, None if it has none.
         tokens_by_block: tokens that went through each block.
         training_seconds: what training took, None if not known.
@@ -37,7 +37,7 @@ class Measured:
 
     timing: Timing
     about: str | None = None
-    multiply_adds: float | None = None
+    macs: float | None = None
     tokens: int | None = None
     tokens_by_block: tuple[int, ...] = ()
     training_seconds: float | None = None
@@ -51,7 +51,7 @@ class Measured:
         return cls(
             timing,
             about=getattr(contender, "about", None),
-            multiply_adds=contender.multiply_adds,
+            macs=contender.macs,
             tokens=contender.tokens,
             tokens_by_block=getattr(contender, "tokens_by_block", ()),
             training_seconds=getattr(contender, "training_seconds", None),
@@ -110,8 +110,8 @@ def result_of(
     """
     timing, before = mine.timing, mine.tokenising
     ratio = None
-    if mine.multiply_adds is not None and base.multiply_adds:
-        ratio = mine.multiply_adds / base.multiply_adds
+    if mine.macs is not None and base.macs:
+        ratio = mine.macs / base.macs
     p50, p95 = _percentiles(timing.latencies)
     text50, text95 = (p50, p95) if before is None else _percentiles(before.latencies)
     words = [len(texts[index].split()) for index in timing.alone]
@@ -128,8 +128,8 @@ def result_of(
         latency=tuple(zip(words, timing.latencies, strict=True)),
         latency_from_text_p50=text50,
         latency_from_text_p95=text95,
-        multiply_adds=mine.multiply_adds,
-        multiply_adds_ratio=ratio,
+        macs=mine.macs,
+        macs_ratio=ratio,
         peak_share=_peak_share(mine) if mine.arithmetic == peak_of else None,
         tokens_by_block=tuple(mine.tokens_by_block),
         memory=mine.memory,
@@ -140,10 +140,10 @@ def result_of(
 
 
 def _peak_share(mine: Measured) -> float | None:
-    if mine.multiply_adds is None:
+    if mine.macs is None:
         return None
     rates = zip(mine.timing.seconds, mine.timing.peaks, strict=True)
-    shares: Spread = summarise([mine.multiply_adds / second / peak for second, peak in rates])
+    shares: Spread = summarise([mine.macs / second / peak for second, peak in rates])
     return shares.median
 
 

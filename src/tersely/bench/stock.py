@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from tersely._io import torch_threads
-from tersely.bench.multiply_adds import padded_multiply_adds
+from tersely.bench.macs import padded_macs
 from tersely.errors import DataError
 from tersely.modeling import padded_model
 
@@ -125,10 +125,10 @@ class StockContender:
             return self._run(**self._alone[index]).logits.float().cpu().numpy()
 
     @property
-    def multiply_adds(self) -> float | None:
-        """Multiply-adds of the encoder's layers on all padded positions; None if not counted."""
+    def macs(self) -> float | None:
+        """MACs of the encoder's layers on all padded positions; None if not counted."""
         shapes = [tuple(inputs["input_ids"].shape) for inputs, _ in self._batches]
-        return padded_multiply_adds(self._model.config, shapes)
+        return padded_macs(self._model.config, shapes)
 
     @property
     def arithmetic(self) -> tuple[str, str]:

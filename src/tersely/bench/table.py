@@ -55,7 +55,7 @@ def _caption(report: BenchReport) -> Text:
     machine, on_cpu = report.machine, report.matrix_on.startswith("cpu")
     return Text(
         f"×: ratio to {report.baseline}, of speed paired by round. ±: distance between the "
-        "quartiles of the rounds. ms: one document alone. GMA: 10⁹ multiply-adds. "
+        "quartiles of the rounds. ms: one document alone. GMA: 10⁹ MACs. "
         f"Peak: {report.matrix_peak / 1e9:.3g} GMA/s in matrix products ({report.matrix_on}) on "
         f"{machine.get('cpu' if on_cpu else 'gpu')}, {machine.get('threads')} threads."
     )
@@ -80,8 +80,8 @@ def _columns(report: BenchReport) -> dict[str, Cell]:
         "peak\nMiB": lambda each: _memory_cell(each.memory, base, "resident"),
         "GPU\nMiB": lambda each: _memory_cell(each.memory, base, "device"),
         "GMA\n/doc": lambda each: (
-            significant(each.multiply_adds, 1e-9 / report.documents),
-            significant(each.multiply_adds_ratio),
+            significant(each.macs, 1e-9 / report.documents),
+            significant(each.macs_ratio),
         ),
         "of\npeak": lambda each: (_percent(each.peak_share),),
     }

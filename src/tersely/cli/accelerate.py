@@ -190,7 +190,7 @@ def _table(evidence: Evidence) -> Table:
             f"{each.documents:,}" if each.documents else "–",
             str(each.failures) if each.documents else "–",
             "–" if each.bound is None else f"{each.bound:.2%}",
-            f"×{each.multiply_adds_ratio:.2f}",
+            f"×{each.macs_ratio:.2f}",
             "–" if each.seconds_ratio is None else f"×{each.seconds_ratio:.2f}",
             Text(each.verdict),
         )

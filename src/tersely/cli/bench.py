@@ -109,7 +109,7 @@ def bench(
     config: o.Config = None,
     debug: o.Debug = False,
 ) -> None:
-    """Compare contenders: quality, speed, latency, memory, multiply-adds.
+    """Compare contenders: quality, speed, latency, memory, MACs.
 
     With --train, contenders that have to be trained or fitted are, on the
     same documents, and kept for the next time.

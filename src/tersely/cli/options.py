@@ -215,7 +215,7 @@ TargetFlops = Annotated[
     float | None,
     option(
         "--target-flops",
-        "Multiply-adds to reach, over the dense model's; sets the method's share or block.",
+        "MACs to reach, over the dense model's; sets the method's share or block.",
         METHOD,
         metavar="R",
     ),
@@ -234,7 +234,7 @@ Budget = Annotated[
     float | None,
     option(
         "--budget",
-        "Multiply-adds to reach on DATA, over those without any removal; sets the share.",
+        "MACs to reach on DATA, over those without any removal; sets the share.",
         METHOD,
         metavar="R",
         show_default="the model's own",
@@ -253,7 +253,7 @@ Budgets = Annotated[
     list[float] | None,
     option(
         "--budget",
-        "Also run models at this share of the multiply-adds without any removal; repeatable.",
+        "Also run models at this share of the MACs without any removal; repeatable.",
         METHOD,
         metavar="R",
     ),

@@ -25,7 +25,7 @@ from tersely.ragged import OneDocument
 __all__ = ["OneDocumentModel", "write_graph"]
 
 INPUTS = ("input_ids", "token_type_ids")
-OUTPUTS = ("logits", "encoder_multiply_adds", "multiply_adds")
+OUTPUTS = ("logits", "encoder_macs", "macs")
 OPSET = 20
 _EXAMPLE = 24  # tokens of the document that is followed through the model; any number would do
 
@@ -42,15 +42,15 @@ class OneDocumentModel(nn.Module):
         self.model = model
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits `(1, labels)` and multiply-adds, of the encoder and of all, from ids `(tokens,)`.
+        """Logits `(1, labels)` and MACs, of the encoder and of all, from ids `(tokens,)`.
 
-        The multiply-adds come out of the graph because they depend on who was removed in it.
+        The MACs come out of the graph because they depend on who was removed in it.
         """
         layout = OneDocument(input_ids.shape[0], input_ids.device)
         types = token_type_ids if self.model.backbone.has_segments else None
         walked = self.model.walk(PackedInputs(input_ids, types, layout))
         logits, trace = walked.logits, walked.trace
-        counts = (trace.encoder_multiply_adds, trace.multiply_adds)
+        counts = (trace.encoder_macs, trace.macs)
         return logits, *(torch.scalar_tensor(count, dtype=torch.long) for count in counts)
 
 

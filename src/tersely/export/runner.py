@@ -54,7 +54,7 @@ class OnnxRunner:
         budget: int = 0,
         progress: Callable[[int], None] | None = None,
     ) -> Forward:
-        """Logits `(documents, labels)` in the documents' order, and multiply-adds.
+        """Logits `(documents, labels)` in the documents' order, and MACs.
 
         Args:
             encoded: the documents.

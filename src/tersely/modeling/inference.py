@@ -23,14 +23,14 @@ class Forward:
 
     Attributes:
         logits: `(documents, labels)` float32, in the documents' order.
-        encoder_multiply_adds: of the encoder's blocks, all documents together.
-        multiply_adds: of all matrix products, the head's included.
+        encoder_macs: of the encoder's blocks, all documents together.
+        macs: of all matrix products, the head's included.
         tokens_by_block: tokens that went through each block's feed-forward, all documents together.
     """
 
     logits: np.ndarray
-    encoder_multiply_adds: int
-    multiply_adds: int
+    encoder_macs: int
+    macs: int
     tokens_by_block: tuple[int, ...] = ()
 
 
@@ -111,8 +111,8 @@ def run_model(
             output = model(**inputs, output_trace="sizes")
             logits[numbers] = output.logits.float().cpu().numpy()
             trace: Trace = output.trace
-            encoder += trace.encoder_multiply_adds
-            everything += trace.multiply_adds
+            encoder += trace.encoder_macs
+            everything += trace.macs
             blocks = [sum(block) for block in trace.tokens_alive()]
             alive = [a + b for a, b in zip(alive or [0] * len(blocks), blocks, strict=True)]
             if progress is not None:

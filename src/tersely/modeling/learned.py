@@ -1,6 +1,6 @@
 """What a plan's parts learn, inside the model: their modules, and the penalty on what they spend.
 
-The penalty compares multiply-adds with those of the dense model. They are counted as the trace
+The penalty compares MACs with those of the dense model. They are counted as the trace
 counts them, with the tokens that count as left in place of those that are: the figures agree, and
 these carry gradients.
 """
@@ -141,7 +141,7 @@ class Spending:
 
         Args:
             plan: the plan.
-            others: multiply-adds beside the blocks, the same for the dense model.
+            others: MACs beside the blocks, the same for the dense model.
         """
         spent = Spent((self.taken + others) / (self.dense + others), self.masks, self.shares)
         parts = [

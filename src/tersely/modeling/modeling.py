@@ -189,7 +189,7 @@ class TerselyForSequenceClassification(PreTrainedModel):
             saliency: `(1, tokens)` of a packed row, how much each token matters to the dense model:
                 what a predictor learns from. Not read in evaluation.
             output_trace: whether the output carries a `Trace`: True for one with alive tokens and
-                importances, `"sizes"` for counts and multiply-adds only.
+                importances, `"sizes"` for counts and MACs only.
             output_final: whether the output carries the tokens that reach the head.
             **kwargs: passed on to the loss function.
 

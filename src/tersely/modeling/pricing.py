@@ -1,4 +1,4 @@
-"""What a block and a head cost, in multiply-adds: the prices that trace and penalty count by.
+"""What a block and a head cost, in MACs: the prices that trace and penalty count by.
 
 Prices are for one token or one pair of a query and a key. How many of each there were, the trace
 knows of what was computed, and the penalty of what counts as left.
@@ -23,7 +23,7 @@ Number = TypeVar("Number", int, Tensor)
 
 @dataclass(frozen=True)
 class Prices:
-    """Multiply-adds of a block for each thing that it computes.
+    """MACs of a block for each thing that it computes.
 
     Attributes:
         entering: for each token that enters.
@@ -38,12 +38,12 @@ class Prices:
     fixed: int = 0
 
     def total(self, entered: Number, pairs: Number, left: Number) -> Number:
-        """Multiply-adds for so many tokens and pairs, whole numbers or tensors."""
+        """MACs for so many tokens and pairs, whole numbers or tensors."""
         return self.entering * entered + self.pair * pairs + self.leaving * left + self.fixed
 
 
 def dense_prices(backbone: Backbone, layer: int) -> Prices:
-    """What a block's multiply-adds are paid for in the dense model."""
+    """What a block's MACs are paid for in the dense model."""
     attention, feed_forward = backbone.cost_of_block(layer)
     return Prices(attention, 2 * backbone.width, feed_forward)
 
@@ -55,7 +55,7 @@ def prices_of_block(
     steps: Sequence[Step],
     pattern: Pattern | None,
 ) -> Prices:
-    """What a block's multiply-adds are paid for under a plan.
+    """What a block's MACs are paid for under a plan.
 
     Args:
         backbone: the encoder.
@@ -79,7 +79,7 @@ def prices_of_block(
 
 
 def cost_of_head(model: nn.Module) -> int:
-    """Multiply-adds of a model's head for each document, its encoder's pooler included."""
+    """MACs of a model's head for each document, its encoder's pooler included."""
     if model.config.head == "mean":
         return model.backbone.width * model.num_labels
     pooler = getattr(model.encoder, "pooler", None)

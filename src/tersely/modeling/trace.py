@@ -26,7 +26,7 @@ class LayerTrace:
         keys: keys and values that each query of a head attended to, a figure a document: those of
             the head that has most of them.
         transformed: tokens that went through the feed-forward, a figure a document.
-        multiply_adds: of the block, all documents together.
+        macs: of the block, all documents together.
         pairs: of a query and a key, whose product each head computed, a figure a document: fewer
             than `queries · keys` where a kernel skips what a band leaves out, more where keys are
             hidden in their places.
@@ -50,7 +50,7 @@ class LayerTrace:
     queries: list[int]
     keys: list[int]
     transformed: list[int]
-    multiply_adds: int
+    macs: int
     pairs: list[int] = field(default_factory=list)
     alive: Ragged | None = None
     alive_keys: Tensor | None = None
@@ -74,25 +74,25 @@ class Trace:
     Attributes:
         documents: how many documents it had.
         layers: one entry a block.
-        other_multiply_adds: of the embedding's projection and the head.
+        other_macs: of the embedding's projection and the head.
         entered: tokens that entered the first block, as in `LayerTrace.alive`: fewer than were read
             where a step of the plan works on the input.
     """
 
     documents: int
     layers: list[LayerTrace] = field(default_factory=list)
-    other_multiply_adds: int = 0
+    other_macs: int = 0
     entered: Ragged | None = None
 
     @property
-    def multiply_adds(self) -> int:
-        """Multiply-adds of all matrix products, all documents together."""
-        return self.encoder_multiply_adds + self.other_multiply_adds
+    def macs(self) -> int:
+        """MACs of all matrix products, all documents together."""
+        return self.encoder_macs + self.other_macs
 
     @property
-    def encoder_multiply_adds(self) -> int:
-        """Multiply-adds of the encoder's blocks, all documents together."""
-        return sum(layer.multiply_adds for layer in self.layers)
+    def encoder_macs(self) -> int:
+        """MACs of the encoder's blocks, all documents together."""
+        return sum(layer.macs for layer in self.layers)
 
     def tokens_alive(self) -> list[list[int]]:
         """Tokens that went through each block's feed-forward, `[layer][document]`."""
@@ -139,7 +139,7 @@ def trace_of_block(
 
     Args:
         layer: 0-based block.
-        prices: what its multiply-adds were paid for.
+        prices: what its MACs were paid for.
         packing: its attention call, made already.
         after: the tokens that left it.
         importance: the scores of the tokens that entered, `(tokens, heads or 1)`, if any.

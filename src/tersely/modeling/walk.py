@@ -74,7 +74,7 @@ class Walk:
         logits = self._classify(stream)
         penalty = None
         if self.spending is not None:
-            penalty = self.spending.penalty(plan, self.trace.other_multiply_adds)
+            penalty = self.spending.penalty(plan, self.trace.other_macs)
         return Walked(logits, self.trace, stream, penalty)
 
     # ---- before the blocks and after them ------------------------------------------------------
@@ -82,7 +82,7 @@ class Walk:
     def _embed(self) -> Stream:
         model, inputs, layout = self.model, self.inputs, self.inputs.layout
         hidden = self.backbone.embed(inputs.input_ids, layout.places, inputs.token_type_ids)
-        self.trace.other_multiply_adds += layout.tokens * self.backbone.cost_of_embedding()
+        self.trace.other_macs += layout.tokens * self.backbone.cost_of_embedding()
         words = None
         if self.plan.patterns:
             needs = frozenset().union(*(p.needs for p in self.plan.patterns.values()))
@@ -97,7 +97,7 @@ class Walk:
 
     def _classify(self, stream: Stream) -> Tensor:
         hidden = Ragged(stream.hidden, stream.layout)
-        self.trace.other_multiply_adds += len(hidden) * cost_of_head(self.model)
+        self.trace.other_macs += len(hidden) * cost_of_head(self.model)
         if self.model.config.head == "mean":
             return self.model.head(hidden, stream.weights)
         return self.backbone.classify(self.model.head, hidden, stream.weights)
@@ -217,7 +217,7 @@ class Walk:
                 queries=stream.layout.sizes,
                 keys=[m] * documents,
                 transformed=layout.sizes,
-                multiply_adds=combiner.cost(embedded.layout.tokens, documents),
+                macs=combiner.cost(embedded.layout.tokens, documents),
                 alive=Ragged(origins, layout) if self.detailed else None,
                 groups=group_trace(groups, embedded.layout) if self.detailed else None,
             )

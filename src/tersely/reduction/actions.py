@@ -63,7 +63,7 @@ class Action(Part):
         return None
 
     def cost(self, sizes: list[int], head_size: int) -> int:
-        """Multiply-adds of its matrix products, for documents of these sizes."""
+        """MACs of its matrix products, for documents of these sizes."""
         return 0
 
 

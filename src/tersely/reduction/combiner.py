@@ -8,7 +8,7 @@ For n embedded tokens ê_j and m combination tokens ĉ_i of a document,
 
 with Gumbel noise g in training only, and c_i = ĉ_i for an empty group. W_k and W_v are linear, so
 they are applied to the m combination tokens instead of the n embedded ones: W_kᵀ W_q LN(ĉ_i) meets
-LN(ê_j), and W_v meets the group's mean. The result is the same, for 4·m·d² + 2·m·d·n multiply-adds
+LN(ê_j), and W_v meets the group's mean. The result is the same, for 4·m·d² + 2·m·d·n MACs
 in place of 2·m·d² + 2·d²·n + 2·m·d·n.
 """
 
@@ -102,6 +102,6 @@ class Combiner(nn.Module):
         return combination + torch.where(filled, absorbed, torch.zeros_like(absorbed))
 
     def cost(self, tokens: int, documents: int) -> int:
-        """Multiply-adds of one call: what torch's counter counts."""
+        """MACs of one call: what torch's counter counts."""
         combination, width = self.tokens.shape
         return documents * combination * 4 * width * width + 2 * tokens * combination * width

@@ -55,7 +55,7 @@ class Spent:
     """What a forward pass took, differentiable in what selectors learn.
 
     Attributes:
-        ratio: multiply-adds over those of the dense model on the same documents, a scalar.
+        ratio: MACs over those of the dense model on the same documents, a scalar.
         masks: the mean mask of each block that has one, scalars, first block first.
         shares: of each block whose pattern is learned the share of the pairs that is connected.
     """

@@ -1,6 +1,6 @@
 """Presets of methods that learn how many tokens stay.
 
-They aim at a target for the multiply-adds, over those of the dense model: a half by default, and
+They aim at a target for the MACs, over those of the dense model: a half by default, and
 what `--target-flops` says otherwise.
 """
 

@@ -34,7 +34,7 @@ class LearnedSelector(Selector):
     """Learns how many tokens stay.
 
     Attributes:
-        target: multiply-adds to reach, over the dense model's; None for no target.
+        target: MACs to reach, over the dense model's; None for no target.
         strength: the penalty is `strength · (reached − target)²`, as in LTMP (arXiv 2307.10780),
             whose 10 is the default.
         regularizer: the penalty has this times the mean mask of all blocks as well, the λ of the
@@ -63,7 +63,7 @@ class LearnedSelector(Selector):
         return replace(self, target=target)
 
     def penalty(self, spent: Spent) -> Tensor | None:
-        """How far the multiply-adds are from the target, and how much stays."""
+        """How far the MACs are from the target, and how much stays."""
         terms = []
         if self.target is not None:
             terms.append(self.strength * (spent.ratio - self.target).square())

@@ -120,7 +120,7 @@ class Merge(Action):
         return leaders
 
     def cost(self, sizes: list[int], head_size: int) -> int:
-        """Multiply-adds of comparing even with odd tokens."""
+        """MACs of comparing even with odd tokens."""
         return head_size * sum(((size + 1) // 2) * (size // 2) for size in sizes)
 
 

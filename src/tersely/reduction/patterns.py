@@ -81,7 +81,7 @@ class Pattern(Action):
         return Connections(sees, band, self.kind)
 
     def work(self, sizes: list[int], width: int) -> int:
-        """Multiply-adds of the matrix products that find the pairs, for states of this width."""
+        """MACs of the matrix products that find the pairs, for states of this width."""
         return 0
 
 

@@ -77,7 +77,7 @@ class Plan:
 
     @property
     def target(self) -> float | None:
-        """The multiply-adds over the dense model's that its learned selectors aim at, if any do."""
+        """The MACs over the dense model's that its learned selectors aim at, if any do."""
         aims = [getattr(step.select, "target", None) for step in self.steps]
         return next((aim for aim in aims if aim is not None), None)
 

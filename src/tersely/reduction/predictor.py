@@ -65,7 +65,7 @@ class Predictor(Scorer):
 
     Both predict in front of a block; ours sees the states after its attention, where all methods
     here choose tokens. Both papers' inner layers are options: Transkimmer's is as wide as the
-    states and takes 8 % of a block's multiply-adds, AdapLeR's has the 32 of the default and takes
+    states and takes 8 % of a block's MACs, AdapLeR's has the 32 of the default and takes
     some thousandths.
 
     Attributes:
@@ -146,5 +146,5 @@ class Predictor(Scorer):
         return self.saliency * wanted.with_values(wanted.values * logs).sum().mean()
 
     def cost_of_token(self, width: int) -> int:
-        """Multiply-adds of the network for each token."""
+        """MACs of the network for each token."""
         return (width + 1) * self.hidden

@@ -92,7 +92,7 @@ def topk(
     """Keep the best scored tokens from one block on, or with linear keep rates (LTP's baseline).
 
     By default at one block, since few points of reduction did better than one for each block; on
-    six blocks and documents of some 200 tokens, 0.4 is about half of the multiply-adds. With
+    six blocks and documents of some 200 tokens, 0.4 is about half of the MACs. With
     `linear`, at every block from the first one, as in Learned Token Pruning (arXiv 2107.00910).
     """
     scorer = _scorer(score)

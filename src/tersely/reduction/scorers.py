@@ -74,7 +74,7 @@ class Scorer(Part):
         return None
 
     def cost_of_token(self, width: int) -> int:
-        """Multiply-adds for each token of its own matrix products, beside the attention's."""
+        """MACs for each token of its own matrix products, beside the attention's."""
         return 0
 
 

@@ -1,6 +1,6 @@
 """The budgets that a request may ask for: one model at other shares of its plan.
 
-A budget is what `tersely predict --budget` takes: multiply-adds over those without any removal. Its
+A budget is what `tersely predict --budget` takes: MACs over those without any removal. Its
 share is found once, on documents that stand for those to come, so that an answer depends on the
 document and the budget, never on its companions. Budgets are rounded to hundredths: there are at
 most 99, each a plan of a few numbers, and all of them run with the same weights.

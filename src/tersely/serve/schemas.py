@@ -46,7 +46,7 @@ class PredictRequest(BaseModel):
     budget: Annotated[
         Annotated[float, Field(strict=True, gt=0, lt=1)] | None,
         Field(
-            description="Multiply-adds over those without any removal, rounded to hundredths; "
+            description="MACs over those without any removal, rounded to hundredths; "
             "null for what the model was trained with."
         ),
     ] = None

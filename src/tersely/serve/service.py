@@ -182,7 +182,7 @@ class Service:
             documents: texts and pairs.
             truncate: whether documents that are too long are shortened; None for the limits' own.
             left: whether the request wants their beginnings cut, which no model here does.
-            budget: multiply-adds over those without any removal; None for the model's own.
+            budget: MACs over those without any removal; None for the model's own.
 
         Raises:
             Refusal: with its status and its message.

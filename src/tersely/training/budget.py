@@ -1,6 +1,6 @@
-"""From a target for the multiply-adds to the setting of a method that reaches it.
+"""From a target for the MACs to the setting of a method that reaches it.
 
-A target is multiply-adds over those of the dense model without padding, on the same documents. What
+A target is MACs over those of the dense model without padding, on the same documents. What
 a setting costs is counted by running it on some of them, so that it holds for every method, whether
 its counts follow from lengths alone or from scores. Each preset has one option that moves its cost
 (`budget_option`): a share, searched by bisection, or a block, of which the nearest is taken.
@@ -56,18 +56,18 @@ def plan_for_target(
     target: float,
     encoded: EncodedDocuments,
     *,
-    dense_multiply_adds: float | None = None,
+    dense_macs: float | None = None,
     batch_tokens: int = 4096,
 ) -> Plan:
-    """Find the setting of a method whose multiply-adds reach a target.
+    """Find the setting of a method whose MACs reach a target.
 
     Args:
         model: the model for whose scores the setting is right: a dense one, or one with all blocks.
         method: a preset's name.
         options: its other options.
-        target: multiply-adds over the dense model's, between 0 and 1.
+        target: MACs over the dense model's, between 0 and 1.
         encoded: documents to count on.
-        dense_multiply_adds: what the dense model takes for them; None if `model` is dense.
+        dense_macs: what the dense model takes for them; None if `model` is dense.
         batch_tokens: tokens of a packed batch.
 
     Returns:
@@ -87,13 +87,13 @@ def plan_for_target(
         )
     if name == "target":
         return preset(method, **options).aimed(target)
-    whole = dense_multiply_adds or run_model(model, encoded, batch_tokens).multiply_adds
+    whole = dense_macs or run_model(model, encoded, batch_tokens).macs
 
     def planned(value: float) -> Plan:
         return preset(method, **options, **{name: value})
 
     def cost(value: float) -> float:
-        return run_model(_put(model, planned(value)), encoded, batch_tokens).multiply_adds / whole
+        return run_model(_put(model, planned(value)), encoded, batch_tokens).macs / whole
 
     return planned(_reach(cost, values, target, "target_flops", method))
 
@@ -111,7 +111,7 @@ def plan_for_budget(
     Args:
         model: the trained model; its plan has a share (see `tersely.reduction.plan_share`), or is
             adjustable.
-        budget: multiply-adds over those of its own blocks without any removal, between 0 and 1.
+        budget: MACs over those of its own blocks without any removal, between 0 and 1.
         encoded: documents to count on.
         batch_tokens: tokens of a packed batch.
 
@@ -126,22 +126,22 @@ def plan_for_budget(
     _check(budget, "budget")
     plan = model.config.reduction_plan()
     if not has_share(plan) and plan.is_adjustable:
-        whole = run_model(model.under_plan(preset("dense")), encoded, batch_tokens).multiply_adds
+        whole = run_model(model.under_plan(preset("dense")), encoded, batch_tokens).macs
         return landed(
             model,
             plan,
             budget,
             encoded,
-            dense_multiply_adds=whole,
+            dense_macs=whole,
             batch_tokens=batch_tokens,
             field="budget",
         )
     name, _, values = plan_share(plan, model.plan.depth)
-    whole = run_model(model.under_plan(preset("dense")), encoded, batch_tokens).multiply_adds
+    whole = run_model(model.under_plan(preset("dense")), encoded, batch_tokens).macs
 
     def cost(value: float) -> float:
         shared = model.under_plan(with_share(plan, **{name: value}))
-        return run_model(shared, encoded, batch_tokens).multiply_adds / whole
+        return run_model(shared, encoded, batch_tokens).macs / whole
 
     return with_share(plan, **{name: _reach(cost, values, budget, "budget", plan.name)})
 
@@ -166,7 +166,7 @@ def reachable_budgets(
         name, _, values = plan_share(plan, model.plan.depth)
         ends = [with_share(plan, **{name: value}) for value in (values[0], values[-1])]
     costs = [
-        run_model(model.under_plan(each), encoded, batch_tokens).multiply_adds
+        run_model(model.under_plan(each), encoded, batch_tokens).macs
         for each in (preset("dense"), *ends)
     ]
     least, most = sorted(cost / costs[0] for cost in costs[1:])
@@ -219,7 +219,7 @@ def landed(
     target: float,
     encoded: EncodedDocuments,
     *,
-    dense_multiply_adds: float,
+    dense_macs: float,
     batch_tokens: int = 4096,
     field: str = "target_flops",
 ) -> Plan:
@@ -228,9 +228,9 @@ def landed(
     Args:
         model: the model for whose scores it is right, with what its plan has learned.
         plan: a plan that is adjustable.
-        target: multiply-adds over the dense model's.
+        target: MACs over the dense model's.
         encoded: documents to count on.
-        dense_multiply_adds: what the dense model takes for them.
+        dense_macs: what the dense model takes for them.
         batch_tokens: tokens of a packed batch.
         field: what the target is called in messages.
 
@@ -245,7 +245,7 @@ def landed(
     @functools.cache
     def cost(doublings: float) -> float:
         planned = _put(model, plan.loosened(2.0**doublings))
-        return run_model(planned, encoded, batch_tokens).multiply_adds / dense_multiply_adds
+        return run_model(planned, encoded, batch_tokens).macs / dense_macs
 
     reached = cost(0)
     if abs(reached - target) <= _NEAR * target:

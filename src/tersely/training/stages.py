@@ -30,7 +30,7 @@ from tersely.training.trainer import TrainingDocuments
 
 __all__ = ["StagedTraining"]
 
-# Training documents on which the multiply-adds of a target are counted.
+# Training documents on which the MACs of a target are counted.
 _COUNTED = 128
 # Of the steps under a plan with a soft stage, the share of that stage.
 _SOFT_SHARE = 0.5
@@ -44,7 +44,7 @@ class StagedTraining:
         make: makes a new model for a plan and a kind of head, on the device to train on.
         plan: what to train under; for a target, a preset's plan of which one option is to be set.
         options: the preset's options, for a target.
-        target: multiply-adds to reach, over those of the dense model; None for what the plan aims
+        target: MACs to reach, over those of the dense model; None for what the plan aims
             at, if it does.
         settings: how to train.
         batch_tokens: tokens of a batch where the model runs without gradients.
@@ -179,7 +179,7 @@ class StagedTraining:
         self, model: TerselyForSequenceClassification, train: TrainingDocuments, target: float
     ) -> _Goal:
         sample = train.encoded.select(spread(len(train), _COUNTED))
-        whole = run_model(model, sample, self.batch_tokens).multiply_adds
+        whole = run_model(model, sample, self.batch_tokens).macs
         return _Goal(target, sample, whole)
 
     def _aim(self, model: TerselyForSequenceClassification, goal: _Goal) -> Plan:
@@ -192,7 +192,7 @@ class StagedTraining:
                 self.options,
                 self.target,
                 goal.sample,
-                dense_multiply_adds=goal.whole,
+                dense_macs=goal.whole,
                 batch_tokens=self.batch_tokens,
             )
         starts = plan.learns and plan.is_adjustable and not plan.is_soft
@@ -204,7 +204,7 @@ class StagedTraining:
             plan,
             goal.target,
             goal.sample,
-            dense_multiply_adds=goal.whole,
+            dense_macs=goal.whole,
             batch_tokens=self.batch_tokens,
         )
 
@@ -241,7 +241,7 @@ class StagedTraining:
 
 @dataclass(frozen=True)
 class _Goal:
-    """A target for the multiply-adds, and how it is counted.
+    """A target for the MACs, and how it is counted.
 
     Attributes:
         target: over the dense model's.

@@ -1,4 +1,4 @@
-"""Multiply-adds of a stock encoder on padded rows, from its configuration alone.
+"""MACs of a stock encoder on padded rows, from its configuration alone.
 
 A padded batch computes every position of every row, so what it really does follows from shapes:
 no hook, no counter, and no cost inside the clock. Families whose layers are built otherwise are not
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["FEED_FORWARD_MATRICES", "padded_multiply_adds"]
+__all__ = ["FEED_FORWARD_MATRICES", "padded_macs"]
 
 FEED_FORWARD_MATRICES = {
     "albert": 2,
@@ -33,8 +33,8 @@ FEED_FORWARD_MATRICES = {
 """Matrices of `hidden_size * intermediate_size` per layer; a gated feed-forward has three."""
 
 
-def padded_multiply_adds(config: Any, shapes: Iterable[tuple[int, int]]) -> float | None:
-    """Count the multiply-adds of the encoder's layers on padded batches.
+def padded_macs(config: Any, shapes: Iterable[tuple[int, int]]) -> float | None:
+    """Count the MACs of the encoder's layers on padded batches.
 
     Per layer and row of n positions, with d hidden and i intermediate units and m feed-forward
     matrices: `(4 d² + m d i) n` for the projections and `2 d n²` for attention, a local attention
@@ -51,7 +51,7 @@ def padded_multiply_adds(config: Any, shapes: Iterable[tuple[int, int]]) -> floa
     Example:
         >>> from transformers import BertConfig
         >>> config = BertConfig(hidden_size=8, intermediate_size=32, num_hidden_layers=2)
-        >>> padded_multiply_adds(config, [(3, 10)]) == 2 * 3 * (12 * 8**2 * 10 + 2 * 8 * 10**2)
+        >>> padded_macs(config, [(3, 10)]) == 2 * 3 * (12 * 8**2 * 10 + 2 * 8 * 10**2)
         True
     """
     matrices = FEED_FORWARD_MATRICES.get(config.model_type)

@@ -6,8 +6,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModel
 
-from tersely.bench import padded_multiply_adds
-from tersely.bench.multiply_adds import FEED_FORWARD_MATRICES
+from tersely.bench import padded_macs
+from tersely.bench.macs import FEED_FORWARD_MATRICES
 
 HIDDEN, INNER = 16, 40
 # What the counter finds outside the layers: projections of the embeddings, and poolers.
@@ -45,16 +45,16 @@ def test_the_count_is_that_of_torchs_counter(family):
         sum(counts[name].values()) for name in counts if name.rpartition(".")[2] in OUTSIDE
     )
     total = counter.get_total_flops() - outside
-    assert padded_multiply_adds(config, [(3, 11)]) == total / 2
+    assert padded_macs(config, [(3, 11)]) == total / 2
 
 
 def test_batches_add_up_and_padding_counts():
     config = tiny("bert")
-    one = padded_multiply_adds(config, [(1, 8)])
-    assert padded_multiply_adds(config, [(2, 8), (1, 8)]) == 3 * one
-    assert padded_multiply_adds(config, [(1, 9)]) > one
-    assert padded_multiply_adds(config, []) == 0
+    one = padded_macs(config, [(1, 8)])
+    assert padded_macs(config, [(2, 8), (1, 8)]) == 3 * one
+    assert padded_macs(config, [(1, 9)]) > one
+    assert padded_macs(config, []) == 0
 
 
 def test_an_unknown_family_is_not_counted():
-    assert padded_multiply_adds(AutoConfig.for_model("deberta-v2"), [(1, 8)]) is None
+    assert padded_macs(AutoConfig.for_model("deberta-v2"), [(1, 8)]) is None
