@@ -93,7 +93,7 @@ def attention_calls(length: int, widths: tuple[int, ...]) -> dict[str, Contender
     """One layer's attention over the same row, without projections."""
     layout = Layout.from_lengths([length] * (ROW // length))
     states = torch.randn(3, layout.tokens, HEADS, WIDTH // HEADS)
-    places = layout.places
+    places = layout.positions
 
     def call(width: int | None) -> Contender:
         connections = None

@@ -40,8 +40,8 @@ def _positions(size, wild, generator):
 
 def connections_of(sizes, positions, reaches, first, exact=True) -> Connections:
     layout = Layout.from_lengths(sizes)
-    places = layout.places if positions is None else positions
-    widths = torch.tensor(reaches)[layout.owners]
+    places = layout.positions if positions is None else positions
+    widths = torch.tensor(reaches)[layout.segment_ids]
 
     def sees(queries, keys):
         q, k = places[queries], places[keys]

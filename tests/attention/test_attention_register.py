@@ -11,7 +11,7 @@ from attention_reference import close
 
 from tersely.attention import NAME, Packing, ScoreRequest, loop, masked, packed_attention, padded
 from tersely.attention.register import _choose
-from tersely.ragged import Layout, OneDocument, Ragged
+from tersely.ragged import ExportLayout, Layout, Ragged
 from tiny import FAMILIES, tiny_encoder, tiny_ids
 
 LENGTHS = [7, 12, 1, 12]
@@ -143,7 +143,7 @@ def test_the_back_end_that_is_picked(device, dtype, request_scores, expected):
     packing = Packing(Layout.from_lengths([2, 3]), scores=scores)
     assert _choose(query, packing, 0.0, None) == expected
     # One that a graph can hold, where nothing can branch on lengths.
-    assert _choose(query, Packing(OneDocument(5), scores=scores), 0.0, None) == "masked"
+    assert _choose(query, Packing(ExportLayout(5), scores=scores), 0.0, None) == "masked"
 
 
 # ---- inside stock models -----------------------------------------------------------------------
@@ -188,7 +188,7 @@ def test_a_stock_model_takes_a_packed_row(encoder):
     first = {0: 0, 1: 2}[encoder.config.pad_token_id]
     row = {
         "input_ids": torch.cat(documents)[None],
-        "position_ids": layout.places[None] + first,
+        "position_ids": layout.positions[None] + first,
         "cu_seq_lens_q": layout.offsets.int(),
         "cu_seq_lens_k": layout.offsets.int(),
         "max_length_q": layout.longest,

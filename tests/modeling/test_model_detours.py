@@ -146,13 +146,13 @@ def test_training_learns_which_words_matter():
 def test_tokens_come_back_to_their_places():
     layout = Layout.from_lengths([4, 1, 3])
     hidden = torch.arange(8.0)[:, None]
-    stream = Stream(hidden, layout, layout.places, lengths=layout.lengths)
+    stream = Stream(hidden, layout, layout.positions, lengths=layout.lengths)
     losers = torch.tensor([0, 1, 1, 0, 0, 1, 0, 1], dtype=torch.bool)[:, None]
     away = stream.set_aside(losers)
     assert away.hidden[:, 0].tolist() == [0, 3, 4, 6] and away.layout.sizes == [2, 1, 1]
     back = away.bring_back()
     assert torch.equal(back.hidden, hidden) and back.layout.sizes == [4, 1, 3]
-    assert torch.equal(back.origins, layout.places) and back.aside is None
+    assert torch.equal(back.origins, layout.positions) and back.aside is None
     assert isinstance(Ragged(back.hidden, back.layout), Ragged)
 
 

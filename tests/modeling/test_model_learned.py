@@ -86,7 +86,7 @@ def test_gradients_of_the_shares_are_those_of_the_sigmoids():
     layout = output.trace.layers[2].importance.layout
     threshold = module.threshold.detach().clone().requires_grad_()
     soft = torch.sigmoid((importance - threshold) / 0.7)
-    soft = torch.where(layout.places == 0, 1.0, soft)  # [CLS] is pinned
+    soft = torch.where(layout.positions == 0, 1.0, soft)  # [CLS] is pinned
     feed_forward = model.backbone.cost_of_block(2)[1]
     attention = model.backbone.cost_of_block(3)[0]
     kept = torch.tensor(output.trace.layers[2].transformed, dtype=torch.float32)

@@ -7,7 +7,7 @@ import torch
 from method_table import METHODS, build
 
 from tersely.modeling.inputs import PackedInputs
-from tersely.ragged import Layout, OneDocument
+from tersely.ragged import ExportLayout, Layout
 from tersely.reduction import resolved
 from tiny import FAMILIES, tiny_ids
 
@@ -28,7 +28,7 @@ def logits_of(model, ids, layout):
 def check(model, lengths=(2, 3, 9, 24, 40)):
     for ids in tiny_ids(list(lengths)):
         wanted, trace = logits_of(model, ids, Layout.from_lengths([len(ids)]))
-        found, own = logits_of(model, ids, OneDocument(len(ids)))
+        found, own = logits_of(model, ids, ExportLayout(len(ids)))
         torch.testing.assert_close(found, wanted, atol=2e-5, rtol=1e-4)
         assert own.tokens_alive() == trace.tokens_alive()
         assert own.macs == trace.macs

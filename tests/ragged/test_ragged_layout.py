@@ -41,8 +41,8 @@ def test_boundaries(make, lengths):
     assert len(layout) == len(lengths)
     assert layout.tokens == sum(lengths)
     assert layout.longest == max(lengths, default=0)
-    owners_and_places = zip(layout.owners.tolist(), layout.places.tolist(), strict=True)
-    assert list(owners_and_places) == by_hand(lengths)
+    ids_and_positions = zip(layout.segment_ids.tolist(), layout.positions.tolist(), strict=True)
+    assert list(ids_and_positions) == by_hand(lengths)
     assert repr(layout) == f"Layout(documents={len(lengths)}, tokens={sum(lengths)})"
 
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tersely.ragged import Layout, OneDocument, lowest, quantile_of_sorted, sorted_values
+from tersely.ragged import ExportLayout, Layout, lowest, quantile_of_sorted, sorted_values
 
 # Everything but NaN: both zeros, both infinities, subnormals.
 FLOATS = st.floats(width=32, allow_nan=False)
@@ -39,7 +39,7 @@ def test_sorted_values_take_any_float(dtype):
 @given(SEGMENTS)
 def test_sorted_values(segments):
     values, layout = flat(segments)
-    actual = sorted_values(values, layout.owners)
+    actual = sorted_values(values, layout.segment_ids)
     expected = torch.tensor([v for part in segments for v in sorted(part, key=signed)])
     assert actual.dtype == torch.float32
     assert torch.equal(actual, expected.float())
@@ -49,7 +49,7 @@ def test_sorted_values(segments):
 def test_sorted_values_as_torch_sorts_them():
     values, layout = torch.randn(3000), Layout.from_lengths([1000, 0, 1, 1999])
     expected = torch.cat([part.sort().values for part in values.split(layout.sizes)])
-    assert torch.equal(sorted_values(values, layout.owners), expected)
+    assert torch.equal(sorted_values(values, layout.segment_ids), expected)
 
 
 def test_sorted_values_carry_no_gradient():
@@ -61,7 +61,7 @@ def test_sorted_values_carry_no_gradient():
 def test_lowest_marks_the_later_of_equals(segments, data):
     values, layout = flat(segments)
     counts = [data.draw(st.integers(0, len(part))) for part in segments]
-    marked = lowest(values, layout.owners, layout.offsets[:-1], torch.tensor(counts))
+    marked = lowest(values, layout.segment_ids, layout.offsets[:-1], torch.tensor(counts))
     expected = []
     for part, count in zip(segments, counts, strict=True):
         # The two zeros are equal here.
@@ -76,7 +76,7 @@ def test_lowest_marks_the_later_of_equals(segments, data):
 def test_lowest_of_all_equal_values_goes_from_the_end(value, count):
     layout = Layout.from_lengths([3])
     marked = lowest(
-        torch.full((3,), value), layout.owners, layout.offsets[:-1], torch.tensor([count])
+        torch.full((3,), value), layout.segment_ids, layout.offsets[:-1], torch.tensor([count])
     )
     assert marked.tolist() == [place >= 3 - count for place in range(3)]
 
@@ -86,9 +86,9 @@ def test_lowest_of_interleaved_segments(segments, data):
     values, layout = flat(segments)
     counts = torch.tensor([data.draw(st.integers(0, len(part))) for part in segments])
     # A stable shuffle: the values of a segment stay in their order.
-    places = sorted(range(layout.tokens), key=lambda i: (int(layout.places[i]), -i))
-    apart = lowest(values[places], layout.owners[places], layout.offsets[:-1], counts)
-    together = lowest(values, layout.owners, layout.offsets[:-1], counts)
+    places = sorted(range(layout.tokens), key=lambda i: (int(layout.positions[i]), -i))
+    apart = lowest(values[places], layout.segment_ids[places], layout.offsets[:-1], counts)
+    together = lowest(values, layout.segment_ids, layout.offsets[:-1], counts)
     assert torch.equal(apart, together[places])
 
 
@@ -98,7 +98,7 @@ def test_quantiles_of_the_first_values_of_each_segment(segments, q):
     counts = [len(part) for part in finite]
     padded = [part + [math.inf] for part in finite]
     values, layout = flat(padded)
-    ordered = sorted_values(values, layout.owners)
+    ordered = sorted_values(values, layout.segment_ids)
     got = quantile_of_sorted(ordered, layout.offsets[:-1], torch.tensor(counts), q)
     for part, figure in zip(finite, got, strict=True):
         if not part:
@@ -115,7 +115,7 @@ def test_quantiles_of_the_first_values_of_each_segment(segments, q):
 def test_the_lowest_of_columns_are_those_of_segments(rows, counts):
     values = torch.tensor(rows, dtype=torch.float32)
     wanted = torch.tensor([counts]).clamp(max=len(rows))
-    packed, one = Layout.from_lengths([len(rows)]), OneDocument(len(rows))
+    packed, one = Layout.from_lengths([len(rows)]), ExportLayout(len(rows))
     assert torch.equal(one.lowest(values, wanted), packed.lowest(values, wanted))
     assert torch.equal(one.sorted(values), packed.sorted(values))
 
@@ -134,4 +134,4 @@ def test_ranks_count_from_the_highest(segments):
 def test_ranks_of_one_document_are_those_of_a_packed_one(row):
     values = torch.tensor(row, dtype=torch.float32)
     packed = Layout.from_lengths([len(row)])
-    assert torch.equal(OneDocument(len(row)).ranks(values), packed.ranks(values))
+    assert torch.equal(ExportLayout(len(row)).ranks(values), packed.ranks(values))

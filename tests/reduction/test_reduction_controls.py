@@ -37,7 +37,7 @@ def candidates(lengths: list[int], first: list[int], seed: int = 0) -> Candidate
     layout = Layout.from_lengths(lengths)
     scores = torch.rand(layout.tokens, 1, generator=torch.Generator().manual_seed(seed)) * 2
     alive = torch.ones_like(scores, dtype=torch.bool)
-    return Candidates(scores, alive, layout.places == 0, layout, torch.tensor(first))
+    return Candidates(scores, alive, layout.positions == 0, layout, torch.tensor(first))
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.integers(1, 4), st.integers(0, 99))
@@ -75,7 +75,7 @@ def observed(lengths: list[int]) -> Observed:
     generator = torch.Generator().manual_seed(0)
     before, after = torch.randn(2, layout.tokens, 4, generator=generator).unbind()
     return Observed(
-        Stream(after, layout, layout.places, lengths=layout.lengths),
+        Stream(after, layout, layout.positions, lengths=layout.lengths),
         before,
         torch.rand(layout.tokens, 1, generator=generator),
     )

@@ -27,7 +27,7 @@ LENGTHS = [9, 4, 1]
 def stream_of(lengths) -> Stream:
     layout = Layout.from_lengths(lengths)
     states = torch.zeros(layout.tokens, 1)
-    return Stream(states, layout, layout.places, lengths=layout.lengths)
+    return Stream(states, layout, layout.positions, lengths=layout.lengths)
 
 
 def learned_module(pattern, heads=3, seed=0):

@@ -66,7 +66,7 @@ def stream_of(documents: list[list[int]], needs=frozenset({"parser", "stems"})) 
     ids = torch.tensor([number for own in documents for number in own])
     words = words_of(ids, layout, TABLE, KNOWLEDGE, needs)
     states = torch.zeros(layout.tokens, 1)
-    return Stream(states, layout, layout.places, lengths=layout.lengths, words=words)
+    return Stream(states, layout, layout.positions, lengths=layout.lengths, words=words)
 
 
 def mask_of(pattern, stream: Stream, document: int, head: int = 0) -> torch.Tensor:

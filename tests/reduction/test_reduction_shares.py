@@ -69,7 +69,7 @@ def test_length_drop_leaves_the_ceiling_of_its_share(lengths, percent, seed):
     layout = Layout.from_lengths(lengths)
     scores = torch.rand(layout.tokens, 1, generator=torch.Generator().manual_seed(seed))
     alive = torch.ones_like(scores, dtype=torch.bool)
-    case = Candidates(scores, alive, layout.places == 0, layout, layout.lengths)
+    case = Candidates(scores, alive, layout.positions == 0, layout, layout.lengths)
     losers = LengthDrop(keep=percent / 100, pin="first").losers(case)[:, 0]
     documents = zip(lengths, scores[:, 0].split(lengths), losers.split(lengths), strict=True)
     for length, own, gone in documents:

@@ -28,7 +28,7 @@ def test_ends_are_the_first_and_last_own_tokens():
 
 def test_combination_tokens_stand_at_place_zero():
     stream = make_stream()
-    assert stream.places.tolist() == [0, 1, 2, 0, 0, 2, 4, 0]
+    assert stream.positions.tolist() == [0, 1, 2, 0, 0, 2, 4, 0]
     assert stream.embedded.tolist() == [True, True, True, False] * 2
 
 

@@ -59,7 +59,9 @@ def _block_diagonal(packing: Packing, window: int | None) -> Tensor | None:
     """
     parts = []
     if len(packing.layout) > 1:
-        parts.append((packing.layout.owners[:, None] == packing.key_layout.owners[None, :])[None])
+        parts.append(
+            (packing.layout.segment_ids[:, None] == packing.key_layout.segment_ids[None, :])[None]
+        )
     if packing.keys is not None and packing.keys.filled is not None:
         parts.append(packing.keys.filled.transpose(0, 1)[:, None, :])
     if window is not None or packing.connections is not None:

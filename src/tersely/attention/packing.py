@@ -89,7 +89,7 @@ class KeySet:
         shift = firsts.flatten() - (counts.cumsum(0) - counts)
         place = torch.arange(len(token), device=mask.device)
         place = place + shift.repeat_interleave(counts, output_size=len(token))
-        filler = layout.offsets[:-1][places.owners]
+        filler = layout.offsets[:-1][places.segment_ids]
         index = filler.repeat(heads).index_copy_(0, place, token)
         filled = torch.zeros_like(index, dtype=torch.bool).index_fill_(0, place, True)
         return cls(places, index.view(heads, -1).t(), filled.view(heads, -1).t())
@@ -226,7 +226,7 @@ class Packing:
 
     def places(self) -> Tensor:
         """Positions that a window is measured on, `(tokens,)`."""
-        return self.layout.places if self.positions is None else self.positions
+        return self.layout.positions if self.positions is None else self.positions
 
     def key_rows(self) -> Tensor:
         """Row number of the token in each key place, `(keys, 1)` or `(keys, heads)`."""

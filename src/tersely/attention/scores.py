@@ -24,20 +24,20 @@ _PIECE = 1 << 20
 
 def column_weights(layout: Layout, request: ScoreRequest) -> Tensor:
     """How much each query row counts in its document's score, `(tokens,)`, summing to 1 in each."""
-    places = layout.places
+    places = layout.positions
     if request.kind == "first":
         return (places == 0).float()
     counted = torch.ones_like(places, dtype=torch.bool)
     if request.kind == "sample":
         # Evenly spaced rows: row r·n/k of n, for r < k; each counts once.
-        lengths = layout.lengths[layout.owners]
+        lengths = layout.lengths[layout.segment_ids]
         rows = torch.clamp(lengths, max=request.rows)
         counted = (places * rows) // lengths != ((places - 1) * rows) // lengths
     if request.counted is not None:
         counted = counted & request.counted
     weights = counted.float()
     totals = Ragged(weights, layout).sum().clamp(min=1)
-    return weights / totals[layout.owners]
+    return weights / totals[layout.segment_ids]
 
 
 def column_scores(weights: Tensor, rows: Tensor, request: ScoreRequest, first: int = 0) -> Tensor:

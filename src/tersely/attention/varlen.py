@@ -94,7 +94,7 @@ def _head_major(layout: Layout, filled: Tensor) -> Tensor:
     """Flat `(row, head)` numbers of the filled places, ordered by document, head, place."""
     heads = filled.shape[1]
     rows, head = filled.nonzero(as_tuple=True)
-    order = (layout.owners[rows] * heads + head).argsort(stable=True)
+    order = (layout.segment_ids[rows] * heads + head).argsort(stable=True)
     return rows[order] * heads + head[order]
 
 

@@ -59,8 +59,8 @@ class Backbone(ABC):
         """The encoder's blocks."""
 
     @abstractmethod
-    def embed(self, input_ids: Tensor, places: Tensor, segments: Tensor | None) -> Tensor:
-        """Embed a row: ids, places in the document and token types `(tokens,)` to hidden states."""
+    def embed(self, input_ids: Tensor, positions: Tensor, segments: Tensor | None) -> Tensor:
+        """Embed a row of ids, positions and token types `(tokens,)` to hidden states."""
 
     @abstractmethod
     def attention_of(self, block: nn.Module) -> nn.Module:
@@ -101,7 +101,7 @@ class Backbone(ABC):
         """The most tokens that a document may have, None where positions have no table."""
         return self.encoder.config.max_position_embeddings
 
-    def extras(self, hidden: Tensor, places: Tensor) -> dict[str, Any]:
+    def extras(self, hidden: Tensor, positions: Tensor) -> dict[str, Any]:
         """What all blocks are passed besides the hidden states; made anew when tokens leave."""
         return {}
 

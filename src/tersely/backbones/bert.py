@@ -22,11 +22,11 @@ class BertBackbone(Backbone):
         """The encoder's blocks."""
         return self.encoder.encoder.layer
 
-    def embed(self, input_ids: Tensor, places: Tensor, segments: Tensor | None) -> Tensor:
+    def embed(self, input_ids: Tensor, positions: Tensor, segments: Tensor | None) -> Tensor:
         """Embed a row: word, position and token type, normalised."""
         return self.encoder.embeddings(
             input_ids=input_ids[None],
-            position_ids=places[None],
+            position_ids=positions[None],
             token_type_ids=None if segments is None else segments[None],
         )[0]
 
@@ -73,9 +73,9 @@ class RobertaBackbone(BertBackbone):
     def _first_place(self) -> int:
         return self.encoder.config.pad_token_id + 1
 
-    def embed(self, input_ids: Tensor, places: Tensor, segments: Tensor | None) -> Tensor:
+    def embed(self, input_ids: Tensor, positions: Tensor, segments: Tensor | None) -> Tensor:
         """Embed a row; the first token's position is the padding id plus one."""
-        return super().embed(input_ids, places + self._first_place, segments)
+        return super().embed(input_ids, positions + self._first_place, segments)
 
     def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
         """The classification head of `RobertaForSequenceClassification` on the first token."""
@@ -87,9 +87,9 @@ class ElectraBackbone(BertBackbone):
 
     model_types = ("electra",)
 
-    def embed(self, input_ids: Tensor, places: Tensor, segments: Tensor | None) -> Tensor:
+    def embed(self, input_ids: Tensor, positions: Tensor, segments: Tensor | None) -> Tensor:
         """Embed a row and widen it where the family does."""
-        hidden = super().embed(input_ids, places, segments)
+        hidden = super().embed(input_ids, positions, segments)
         return self.encoder.embeddings_project(hidden) if self._widens else hidden
 
     def cost_of_embedding(self) -> int:

@@ -23,9 +23,9 @@ class DistilBertBackbone(Backbone):
         """The encoder's blocks."""
         return self.encoder.transformer.layer
 
-    def embed(self, input_ids: Tensor, places: Tensor, segments: Tensor | None) -> Tensor:
+    def embed(self, input_ids: Tensor, positions: Tensor, segments: Tensor | None) -> Tensor:
         """Embed a row: word and position, normalised; the family has no token types."""
-        return self.encoder.embeddings(input_ids[None], position_ids=places[None])[0]
+        return self.encoder.embeddings(input_ids[None], position_ids=positions[None])[0]
 
     def attention_of(self, block: nn.Module) -> nn.Module:
         """Self-attention with its output projection."""

@@ -23,7 +23,7 @@ class ModernBertBackbone(Backbone):
         """The encoder's blocks."""
         return self.encoder.layers
 
-    def embed(self, input_ids: Tensor, places: Tensor, segments: Tensor | None) -> Tensor:
+    def embed(self, input_ids: Tensor, positions: Tensor, segments: Tensor | None) -> Tensor:
         """Embed a row: words only, since positions are rotations of queries and keys."""
         return self.encoder.embeddings(input_ids=input_ids[None])[0]
 
@@ -35,11 +35,11 @@ class ModernBertBackbone(Backbone):
         """The gated feed-forward module."""
         return (block.mlp,)
 
-    def extras(self, hidden: Tensor, places: Tensor) -> dict[str, Any]:
+    def extras(self, hidden: Tensor, positions: Tensor) -> dict[str, Any]:
         """Rotations of these tokens for each kind of layer; place 0 is no rotation at all."""
         kinds = set(self.encoder.config.layer_types)
         rotary = self.encoder.rotary_emb
-        return {"rotations": {kind: rotary(hidden[None], places[None], kind) for kind in kinds}}
+        return {"rotations": {kind: rotary(hidden[None], positions[None], kind) for kind in kinds}}
 
     def attend_block(
         self, block: nn.Module, hidden: Tensor, **extras: Any

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tersely.errors import ExportError, require
 from tersely.modeling import TerselyForSequenceClassification
 from tersely.modeling.inputs import PackedInputs
-from tersely.ragged import OneDocument
+from tersely.ragged import ExportLayout
 
 __all__ = ["OneDocumentModel", "write_graph"]
 
@@ -46,7 +46,7 @@ class OneDocumentModel(nn.Module):
 
         The MACs come out of the graph because they depend on who was removed in it.
         """
-        layout = OneDocument(input_ids.shape[0], input_ids.device)
+        layout = ExportLayout(input_ids.shape[0], input_ids.device)
         types = token_type_ids if self.model.backbone.has_segments else None
         walked = self.model.walk(PackedInputs(input_ids, types, layout))
         logits, trace = walked.logits, walked.trace

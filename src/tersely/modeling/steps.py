@@ -65,9 +65,9 @@ def scores_on_row(raw: Tensor, packing: Packing) -> Tensor:
         return raw
     layout, keys = packing.layout, packing.keys
     if keys is None:
-        return raw * layout.lengths[layout.owners][:, None]
+        return raw * layout.lengths[layout.segment_ids][:, None]
     # One factor for all heads of a document: quantiles over all of them compare their scores.
-    return keys.scatter(raw, layout.tokens) * keys.most[layout.owners][:, None]
+    return keys.scatter(raw, layout.tokens) * keys.most[layout.segment_ids][:, None]
 
 
 def follow_detour(detour: Detour, layer: int, stream: Stream, words: Tensor | None) -> Stream:

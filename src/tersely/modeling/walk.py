@@ -81,14 +81,14 @@ class Walk:
 
     def _embed(self) -> Stream:
         model, inputs, layout = self.model, self.inputs, self.inputs.layout
-        hidden = self.backbone.embed(inputs.input_ids, layout.places, inputs.token_type_ids)
+        hidden = self.backbone.embed(inputs.input_ids, layout.positions, inputs.token_type_ids)
         self.trace.other_macs += layout.tokens * self.backbone.cost_of_embedding()
         words = None
         if self.plan.patterns:
             needs = frozenset().union(*(p.needs for p in self.plan.patterns.values()))
             table = model.encoder.get_input_embeddings().weight
             words = words_of(inputs.input_ids, layout, table, model.knowledge, needs)
-        stream = Stream(hidden, layout, layout.places, lengths=layout.lengths, words=words)
+        stream = Stream(hidden, layout, layout.positions, lengths=layout.lengths, words=words)
         for step in self.plan.inputs:
             stream = carry_out(step, stream, Observed(stream, stream.hidden)).stream
         if model.combiner is None:
@@ -143,7 +143,7 @@ class Walk:
             layout,
             keys,
             scores=score_request(steps, stream),
-            positions=None if stream.origins is layout.places else stream.origins,
+            positions=None if stream.origins is layout.positions else stream.origins,
             weights=stream.weights,
             dropout=self.model.config.attention_dropout,
             connections=pattern and pattern.connect(stream, modules.get("pattern")),
@@ -152,7 +152,7 @@ class Walk:
     def _attend(self, layer: int, stream: Stream, packing: Packing) -> tuple[Tensor, Tensor | None]:
         """Hidden states `(tokens, hidden)` after attention, and the scores asked for."""
         backbone = self.backbone  # not `self`, whose account holds the graph that holds `attend`
-        extras = backbone.extras(stream.hidden, stream.places)
+        extras = backbone.extras(stream.hidden, stream.positions)
 
         def attend(hidden: Tensor) -> tuple[Tensor, Tensor | None]:
             # Made anew for every call: a checkpointed block runs twice.

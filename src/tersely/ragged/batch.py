@@ -72,7 +72,7 @@ class Ragged:
             `(documents, longest, ...)` filled with `value`, and `(documents, longest)` bool.
         """
         shape = (len(self.layout), self.layout.longest)
-        flat = self.layout.owners * shape[1] + self.layout.places
+        flat = self.layout.segment_ids * shape[1] + self.layout.positions
         padded = self.values.new_full((shape[0] * shape[1], *self.values.shape[1:]), value)
         padded = padded.index_copy(0, flat, self.values)
         mask = torch.zeros(shape[0] * shape[1], dtype=torch.bool, device=self.values.device)
@@ -135,8 +135,10 @@ class Ragged:
     def max(self) -> Tensor:
         """Largest value of each document, `(documents, ...)`; −inf for an empty one."""
         lowest_value = self.values.new_full((len(self), *self.values.shape[1:]), -torch.inf)
-        owners = self.layout.owners.view(-1, *([1] * (self.values.dim() - 1)))
-        return lowest_value.scatter_reduce(0, owners.expand_as(self.values), self.values, "amax")
+        segment_ids = self.layout.segment_ids.view(-1, *([1] * (self.values.dim() - 1)))
+        return lowest_value.scatter_reduce(
+            0, segment_ids.expand_as(self.values), self.values, "amax"
+        )
 
     def first(self) -> Tensor:
         """The first token of each document, `(documents, ...)`.
@@ -155,7 +157,7 @@ class Ragged:
         if not tracked and self.values.dtype == torch.float32:
             return self.with_values(self.layout.sorted(self.values[:, None]))
         order = self.values.detach().argsort(stable=True)
-        order = order[self.layout.owners[order].argsort(stable=True)]
+        order = order[self.layout.segment_ids[order].argsort(stable=True)]
         return self.with_values(self.values[order])
 
     def quantile(self, q: float | Sequence[float]) -> Tensor:

@@ -50,12 +50,12 @@ class Layout:
 
     Example:
         >>> layout = Layout.from_lengths([2, 3])
-        >>> layout.offsets.tolist(), layout.owners.tolist()
+        >>> layout.offsets.tolist(), layout.segment_ids.tolist()
         ([0, 2, 5], [0, 0, 1, 1, 1])
     """
 
     symbolic = False
-    """Whether lengths may be symbols of a graph, on which nothing can branch; see `OneDocument`."""
+    """Whether lengths may be symbols of a graph, which cannot branch; see `ExportLayout`."""
 
     def __init__(self, offsets: Tensor, _lengths: Sequence[int] | None = None) -> None:
         if offsets.dim() != 1 or offsets.numel() == 0 or offsets.is_floating_point():
@@ -111,15 +111,15 @@ class Layout:
         return max(self.sizes, default=0)
 
     @cached_property
-    def owners(self) -> Tensor:
+    def segment_ids(self) -> Tensor:
         """The document that each token belongs to, `(tokens,)` int64."""
         documents = torch.arange(len(self), device=self.device)
         return documents.repeat_interleave(self.lengths, output_size=self.tokens)
 
     @cached_property
-    def places(self) -> Tensor:
-        """Each token's place in its document, counted from 0, `(tokens,)` int64."""
-        return torch.arange(self.tokens, device=self.device) - self.offsets[self.owners]
+    def positions(self) -> Tensor:
+        """Each token's position in its document, counted from 0, `(tokens,)` int64."""
+        return torch.arange(self.tokens, device=self.device) - self.offsets[self.segment_ids]
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -157,7 +157,7 @@ class Layout:
             The new layout, and the places of the old tokens in the new row, `(tokens,)` int64.
         """
         grown = Layout.from_lengths([size + extra for size in self.sizes], self.device)
-        return grown, torch.arange(self.tokens, device=self.device) + extra * self.owners
+        return grown, torch.arange(self.tokens, device=self.device) + extra * self.segment_ids
 
     def of_equal(self, tokens: int) -> Layout:
         """As many documents, of so many tokens each."""
@@ -210,8 +210,8 @@ class Layout:
         Returns:
             `(tokens · columns,)` float32, no gradient.
         """
-        owners = self.owners[:, None].expand_as(values)
-        return sorted_values(values.flatten(), owners.flatten())
+        segment_ids = self.segment_ids[:, None].expand_as(values)
+        return sorted_values(values.flatten(), segment_ids.flatten())
 
     def lowest(self, values: Tensor, counts: Tensor) -> Tensor:
         """Mark the lowest values of each document and column; the later ones among equals.
@@ -226,7 +226,7 @@ class Layout:
         # Each column of a document is a segment, and the segments are interleaved.
         columns = values.shape[1]
         column = torch.arange(columns, device=values.device)
-        segments = self.owners[:, None] * columns + column
+        segments = self.segment_ids[:, None] * columns + column
         starts = self.offsets[:-1, None] * columns + self.lengths[:, None] * column
         flat = (each.flatten() for each in (values, segments, starts, counts))
         return lowest(*flat).view(-1, columns)
@@ -238,8 +238,8 @@ class Layout:
             `(tokens,)` int64; among equals the earlier one comes first.
         """
         order = (-values).argsort(stable=True)
-        order = order[self.owners[order].argsort(stable=True)]
-        return torch.empty_like(order).index_copy_(0, order, self.places)
+        order = order[self.segment_ids[order].argsort(stable=True)]
+        return torch.empty_like(order).index_copy_(0, order, self.positions)
 
 
 def _runs(sizes: Iterable[int]) -> Iterator[Run]:

@@ -187,7 +187,7 @@ class LearnedShares(LearnedSelector):
         retention = candidates.module.values()
         layout = candidates.layout
         rank = layout.ranks(candidates.scores[:, 0].detach())
-        lengths = layout.lengths[layout.owners]
+        lengths = layout.lengths[layout.segment_ids]
         place = ((rank + 0.5) / lengths * self.bins).long().clamp(max=self.bins - 1)
         mask = self.masked(candidates, retention[place][:, None])
         left = None

@@ -110,11 +110,11 @@ def _alike(states: Tensor, stream: Stream, share: float) -> Pairs:
     table = torch.cat(found)
     lengths = layout.lengths
     starts = (lengths * lengths).cumsum(0) - lengths * lengths
-    base = starts[layout.owners] + layout.places * lengths[layout.owners]
+    base = starts[layout.segment_ids] + layout.positions * lengths[layout.segment_ids]
 
     def alike(queries: Tensor, keys: Tensor) -> Tensor:
         # Pairs of two documents may point anywhere: nobody reads what stands there.
-        return table[(base[queries] + layout.places[keys]).clamp(max=len(table) - 1)]
+        return table[(base[queries] + layout.positions[keys]).clamp(max=len(table) - 1)]
 
     return alike
 

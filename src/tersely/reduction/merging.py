@@ -149,14 +149,14 @@ class Pool(Action):
         own, layout = stream.embedded, stream.layout
         rows = torch.arange(layout.tokens, device=own.device)
         # Own tokens stand in front of combination tokens; the first of them is [CLS].
-        count = layout.count(own[:, None])[:, 0][layout.owners] - 1
+        count = layout.count(own[:, None])[:, 0][layout.segment_ids] - 1
         # ⌈keep·n⌉ is n less the floor of the rest.
         left = (count - floor_share(count, 1 - self.keep)).clamp(min=1)
-        place = layout.places - 1
+        place = layout.positions - 1
         group = (place * left).div(count.clamp(min=1), rounding_mode="floor")
         # The first place of a group g of m in n is ⌈g·n/m⌉.
         first = (group * count + left - 1).div(left, rounding_mode="floor")
-        leaders = layout.offsets[:-1][layout.owners] + 1 + first
+        leaders = layout.offsets[:-1][layout.segment_ids] + 1 + first
         return merge_into(stream, torch.where(own & (place >= 0), leaders, rows))
 
 
@@ -189,9 +189,9 @@ class Fuse(Action):
         tail, layout = losers[:, 0], stream.layout
         running = tail.long().cumsum(0)
         counts = layout.count(tail[:, None])[:, 0]
-        before = (running[layout.offsets[1:] - 1] - counts)[layout.owners]
+        before = (running[layout.offsets[1:] - 1] - counts)[layout.segment_ids]
         rank = running - 1 - before  # among the document's tail
-        count = counts[layout.owners].clamp(min=1)
+        count = counts[layout.segment_ids].clamp(min=1)
         group = (rank * self.tokens).div(count, rounding_mode="floor")
         first = (group * count + self.tokens - 1).div(self.tokens, rounding_mode="floor")
         rows = torch.arange(layout.tokens, device=tail.device)

@@ -151,7 +151,7 @@ class Neighbours(Pattern):
             widths = self.width
         else:
             reaches = torch.tensor(self._reaches(stream), device=places.device)
-            widths = reaches[stream.layout.owners]
+            widths = reaches[stream.layout.segment_ids]
 
         def near(queries: Tensor, keys: Tensor) -> Tensor:
             width = widths[queries] if self.width is None else widths
@@ -194,7 +194,7 @@ class GlobalTokens(Pattern):
     def pairs(self, stream: Stream) -> Pairs:
         """Pairs of which one is among the first."""
         places = stream.origins
-        counts = torch.tensor(self._counts(stream), device=places.device)[stream.layout.owners]
+        counts = torch.tensor(self._counts(stream), device=places.device)[stream.layout.segment_ids]
         first = places < counts
 
         def of_first(queries: Tensor, keys: Tensor) -> Tensor:

@@ -132,16 +132,16 @@ class Predictor(Scorer):
             own = own & stream.key_mask.view(len(own), -1).any(1, keepdim=True)
         logits = logits.masked_fill(~own, -torch.inf)
         peaks = Ragged(logits.detach(), stream.layout).max()
-        return to_mean_one((logits - peaks[stream.layout.owners]).exp(), stream.layout, own)
+        return to_mean_one((logits - peaks[stream.layout.segment_ids]).exp(), stream.layout, own)
 
     def lesson(self, seen: Observed, importance: Tensor) -> Tensor | None:
         """How far the shares are from the saliency of the tokens that are left, a scalar."""
         if not self.saliency or seen.stream.saliency is None:
             return None
         wanted = Ragged(seen.stream.saliency[:, None].float(), seen.stream.layout)
-        owners, tiny = wanted.layout.owners, torch.finfo(torch.float32).tiny
-        shares = importance / Ragged(importance, wanted.layout).sum().clamp(min=tiny)[owners]
-        wanted = wanted.with_values(wanted.values / wanted.sum().clamp(min=tiny)[owners])
+        segment_ids, tiny = wanted.layout.segment_ids, torch.finfo(torch.float32).tiny
+        shares = importance / Ragged(importance, wanted.layout).sum().clamp(min=tiny)[segment_ids]
+        wanted = wanted.with_values(wanted.values / wanted.sum().clamp(min=tiny)[segment_ids])
         logs = wanted.values.clamp(min=tiny).log() - shares.clamp(min=tiny).log()
         return self.saliency * wanted.with_values(wanted.values * logs).sum().mean()
 

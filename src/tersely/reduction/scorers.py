@@ -224,7 +224,7 @@ class Position(Scorer):
     def score(self, seen: Observed) -> Tensor:
         """Importance of each token, `(tokens, 1)`, with mean 1 in each document."""
         stream = seen.stream
-        left = (stream.lengths[stream.layout.owners] - stream.origins).float()
+        left = (stream.lengths[stream.layout.segment_ids] - stream.origins).float()
         return to_mean_one(left[:, None], stream.layout)
 
 
@@ -250,7 +250,7 @@ class RandomScore(Scorer):
     def score(self, seen: Observed) -> Tensor:
         """Importance of each token, `(tokens, 1)`, with mean 1 in each document."""
         stream = seen.stream
-        mixed = stream.origins + 1_000_003 * stream.lengths[stream.layout.owners]
+        mixed = stream.origins + 1_000_003 * stream.lengths[stream.layout.segment_ids]
         mixed = hashed(mixed, self.seed)
         return to_mean_one(1 + mixed.float()[:, None], stream.layout)
 
@@ -300,4 +300,4 @@ def to_mean_one(scores: Tensor, layout: Layout, keys: Tensor | None = None) -> T
     # Below the smallest normal number a mean counts as 0: one over it is no longer finite.
     told_apart = sums > counts * torch.finfo(scores.dtype).tiny
     factors = counts / torch.where(told_apart, sums, 1)
-    return scores * torch.where(told_apart, factors, 0)[layout.owners]
+    return scores * torch.where(told_apart, factors, 0)[layout.segment_ids]

@@ -147,8 +147,8 @@ class FuzzyRatio(Ratio):
     def unsafe(self, candidates: Candidates) -> Tensor:
         """Tokens that may be pruned, `(tokens, heads or 1)` bool: not important, or unimportant."""
         low, high = self._quantiles(candidates)  # (documents,) each
-        owners = candidates.layout.owners
-        low, high = low[owners][:, None], high[owners][:, None]
+        segment_ids = candidates.layout.segment_ids
+        low, high = low[segment_ids][:, None], high[segment_ids][:, None]
         spread = (high - low).clamp(min=torch.finfo(low.dtype).tiny)
         importance = ((candidates.scores - low) / spread).clamp(0, 1)
         safe = (importance >= self.important) & ~(1 - importance >= self.unimportant)

@@ -53,7 +53,7 @@ class Stream:
     words: Words | None = None
 
     @property
-    def places(self) -> Tensor:
+    def positions(self) -> Tensor:
         """Positions for rotations, `(tokens,)`: a combination token stands at 0, unrotated."""
         return self.origins.clamp(min=0)
 
@@ -66,8 +66,8 @@ class Stream:
         """`(tokens,)` bool: the first and the last own token of each document ([CLS], [SEP])."""
         own = self.embedded
         last = torch.full_like(self.layout.offsets[:-1], -1)
-        last = last.scatter_reduce(0, self.layout.owners, self.origins, "amax")
-        return own & ((self.origins == 0) | (self.origins == last[self.layout.owners]))
+        last = last.scatter_reduce(0, self.layout.segment_ids, self.origins, "amax")
+        return own & ((self.origins == 0) | (self.origins == last[self.layout.segment_ids]))
 
     def drop_keys(self, losers: Tensor) -> Stream:
         """Take `losers`, `(tokens, heads or 1)` bool, out of the keys of the next blocks."""
@@ -91,9 +91,9 @@ class Stream:
     def bring_back(self) -> Stream:
         """The stream with the tokens that were put aside, each at its place in its document."""
         parts = (self, self.aside)
-        owners = torch.cat([part.layout.owners for part in parts])
+        segment_ids = torch.cat([part.layout.segment_ids for part in parts])
         origins = torch.cat([part.origins for part in parts])
-        order = (owners * (self.lengths.max() + 1) + origins).argsort()
+        order = (segment_ids * (self.lengths.max() + 1) + origins).argsort()
         return replace(
             self,
             hidden=torch.cat([part.hidden for part in parts])[order],

@@ -101,9 +101,9 @@ def words_of(
                 "with a model, got None; make one with tersely.text.syntax and set it, or give "
                 "it to Classifier(knowledge=...)"
             )
-    mixed = hashed(ids + 1_000_003 * layout.places)
-    sums = torch.zeros_like(layout.offsets[:-1]).index_add_(0, layout.owners, mixed)
-    words = Words(ids, hashed(sums)[layout.owners], table=table.detach())
+    mixed = hashed(ids + 1_000_003 * layout.positions)
+    sums = torch.zeros_like(layout.offsets[:-1]).index_add_(0, layout.segment_ids, mixed)
+    words = Words(ids, hashed(sums)[layout.segment_ids], table=table.detach())
     if "stems" in needs:
         words = replace(words, stems=knowledge.stems.to(ids.device))
     if "parser" in needs:

@@ -50,7 +50,7 @@ def hidden_distillation_loss(student: Stream, teacher: Stream) -> Tensor:
         student: the tokens that reach the student's head, none of them a combination token.
         teacher: those of a dense teacher, which are all of the same documents' tokens.
     """
-    places = teacher.layout.offsets[student.layout.owners] + student.origins
+    places = teacher.layout.offsets[student.layout.segment_ids] + student.origins
     squared = (student.hidden.float() - teacher.hidden[places].float()).square().mean(1)
     return Ragged(squared, student.layout).mean().mean()
 

@@ -1,4 +1,4 @@
-"""A row of one document, whose length may be a symbol of a graph that is being exported.
+"""The layout that exporters follow: one document, whose length may be a symbol of a graph.
 
 An exporter follows tensors and cannot follow Python's loops over lengths, numpy's sort, or a branch
 on what a tensor holds. With one document there are no boundaries to loop over: a sum is a sum, a
@@ -16,10 +16,10 @@ from torch import Tensor
 from tersely.ragged.layout import Layout, Run
 from tersely.ragged.order import lowest_of_columns
 
-__all__ = ["OneDocument"]
+__all__ = ["ExportLayout"]
 
 
-class OneDocument(Layout):
+class ExportLayout(Layout):
     """The layout of a row that is one document.
 
     Args:
@@ -41,12 +41,12 @@ class OneDocument(Layout):
         return self.sizes[0]
 
     @cached_property
-    def owners(self) -> Tensor:
+    def segment_ids(self) -> Tensor:
         """Zeros, `(tokens,)` int64."""
         return torch.zeros(self.tokens, dtype=torch.long, device=self.device)
 
     @cached_property
-    def places(self) -> Tensor:
+    def positions(self) -> Tensor:
         """Each token's place, `(tokens,)` int64."""
         return torch.arange(self.tokens, device=self.device)
 
@@ -57,7 +57,7 @@ class OneDocument(Layout):
 
     def to(self, device: torch.device | str) -> Layout:
         """The same on another device."""
-        return OneDocument(self.tokens, device)
+        return ExportLayout(self.tokens, device)
 
     def count(self, mask: Tensor) -> Tensor:
         """How many entries of `mask`, `(tokens, columns)` bool, are true, `(1, columns)`."""
@@ -71,15 +71,15 @@ class OneDocument(Layout):
             # What the exporter cannot know: no step takes all tokens, none makes more.
             torch._check(kept >= 1)
             torch._check(kept <= self.tokens)
-        return OneDocument(kept, self.device)
+        return ExportLayout(kept, self.device)
 
     def of_equal(self, tokens: int) -> Layout:
         """One document of so many tokens."""
-        return OneDocument(tokens, self.device)
+        return ExportLayout(tokens, self.device)
 
     def append(self, values: Tensor, extra: Tensor) -> tuple[Tensor, Layout]:
         """`values` with the rows of `extra` behind them, and the layout of that."""
-        grown = OneDocument(self.tokens + extra.shape[0], self.device)
+        grown = ExportLayout(self.tokens + extra.shape[0], self.device)
         return torch.cat([values, extra.to(values.dtype)]), grown
 
     def sum(self, values: Tensor) -> Tensor:
@@ -102,5 +102,7 @@ class OneDocument(Layout):
         """The place of each token by `values` `(tokens,)`, the highest 0, the earlier if equal."""
         # A graph's sort leaves equals in any order, so pairs are compared, `(token, other)`.
         above = values[None] > values[:, None]
-        tied_before = (values[None] == values[:, None]) & (self.places[None] < self.places[:, None])
+        tied_before = (values[None] == values[:, None]) & (
+            self.positions[None] < self.positions[:, None]
+        )
         return (above | tied_before).long().sum(1)
