@@ -103,7 +103,6 @@ CASES = [
     ("export {model} --out {}/full", 1, "--overwrite"),
     ("export {model} --out {}/out --format openvino", 2, "onnx"),
     ("export {model} --out {}/out --min-agreement 2", 2, "min-agreement"),
-    ("demo --out {}/full", 1, "--overwrite"),
     ("shorten", 2, "shorten"),
 ]
 

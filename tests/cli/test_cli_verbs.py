@@ -306,7 +306,7 @@ def test_methods_and_info(run, model):
 
 @pytest.mark.parametrize(
     "verb",
-    ["", *"train evaluate predict bench accelerate serve export demo methods info".split()],
+    ["", *"train evaluate predict bench accelerate serve export methods info".split()],
 )
 def test_help_fits_the_terminal(run, verb):
     result = run(*verb.split(), "--help")

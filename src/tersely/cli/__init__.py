@@ -12,7 +12,6 @@ import typer
 from tersely._io import keep_freed_memory
 from tersely.cli.accelerate import accelerate
 from tersely.cli.bench import BenchCommand, bench
-from tersely.cli.demo import demo
 from tersely.cli.evaluate import evaluate
 from tersely.cli.explain import explain
 from tersely.cli.export import export
@@ -113,7 +112,6 @@ app.command(
     )
 )(export)
 app.command(epilog=_example("tersely serve model/ --port 3000"))(serve)
-app.command(epilog=_example("tersely demo --out tersely-demo"))(demo)
 app.command(epilog=_example("tersely methods"))(methods)
 app.command(epilog=_example("tersely info model/"))(info)
 
