@@ -8,7 +8,7 @@ from typing import Any
 import typer
 import yaml
 
-from tersely.text.messages import close_match
+from tersely.errors import close_match
 
 __all__ = ["load_config"]
 

@@ -15,12 +15,11 @@ import pyarrow as pa
 import torch
 
 from tersely.classifier import Classifier
-from tersely.errors import DataError, DeviceError, TerselyWarning
+from tersely.errors import DataError, DeviceError, TerselyWarning, name_all
 from tersely.score.cells import read_cells
 from tersely.score.columns import prediction_arrays
 from tersely.text.batching import fill_batches
 from tersely.text.encoding import EncodedDocuments, LengthReport
-from tersely.text.messages import name_all
 from tersely.text.unknown import count_unknown
 
 __all__ = ["REASON", "Predictor"]

@@ -17,6 +17,7 @@ from tersely.errors import (
     OutputError,
     ScoringError,
     TerselyWarning,
+    name_all,
     require,
 )
 from tersely.export import is_export
@@ -34,7 +35,6 @@ from tersely.score.shards import (
 )
 from tersely.score.worker import SOURCE, Job
 from tersely.text.columns import choose_columns
-from tersely.text.messages import name_all
 
 __all__ = ["Progress", "Summary", "score"]
 

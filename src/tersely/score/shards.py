@@ -18,8 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from tersely.errors import DataError
-from tersely.text.messages import name_all
+from tersely.errors import DataError, name_all
 
 __all__ = [
     "Input",

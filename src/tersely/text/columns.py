@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from tersely.errors import DataError
+from tersely.errors import DataError, close_match, name_all
 from tersely.text.jsonl import holds_json_text
 from tersely.text.labels import REGRESSION, as_number
-from tersely.text.messages import close_match, name_all
 
 __all__ = ["Columns", "choose_columns"]
 

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tersely.errors import DataError
+from tersely.errors import DataError, name_rows
 from tersely.text.labels import REGRESSION
-from tersely.text.messages import name_rows
 from tersely.text.targets import Labels, kind_of, parse_labels, refuse_mixture
 
 __all__ = ["Documents", "check_lists", "check_texts"]

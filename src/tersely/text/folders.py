@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tersely.errors import DataError, TerselyWarning
+from tersely.errors import DataError, TerselyWarning, name_all
 from tersely.text.formats import TABLE_KINDS, decode_text, find_format, read_bytes
 from tersely.text.jsonl import read_records, tabulate
-from tersely.text.messages import name_all
 from tersely.text.tables import read_delimited, read_parquet
 
 __all__ = ["read_folder", "read_text_files", "read_tables"]

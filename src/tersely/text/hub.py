@@ -7,8 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tersely.errors import DataError, MissingExtraError, require
-from tersely.text.messages import close_match, name_all
+from tersely.errors import DataError, MissingExtraError, close_match, name_all, require
 
 __all__ = ["looks_like_hub_name", "read_hub"]
 

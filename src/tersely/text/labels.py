@@ -14,8 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tersely.errors import DataError, TerselyWarning
-from tersely.text.messages import name_all
+from tersely.errors import DataError, TerselyWarning, name_all
 
 __all__ = [
     "IGNORED_LABEL",

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from tersely.errors import DataError, TerselyWarning
+from tersely.errors import DataError, TerselyWarning, close_match, name_all, name_rows
 from tersely.text.columns import Columns, choose_columns
 from tersely.text.documents import Documents, check_texts
 from tersely.text.folders import read_folder, read_tables, read_text_files
@@ -23,7 +23,6 @@ from tersely.text.formats import TABLE_KINDS, decode_text, find_format, known_su
 from tersely.text.hub import looks_like_hub_name, read_hub
 from tersely.text.jsonl import column_values
 from tersely.text.labels import PROBLEM_TYPES
-from tersely.text.messages import close_match, name_all, name_rows
 from tersely.text.targets import Labels, is_missing, parse_labels
 
 __all__ = ["read_documents"]

@@ -9,9 +9,8 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 
-from tersely.errors import DataError, TerselyWarning, require
+from tersely.errors import DataError, TerselyWarning, name_all, require
 from tersely.text.documents import Documents
-from tersely.text.messages import name_all
 
 __all__ = ["split_numbers", "split_validation"]
 

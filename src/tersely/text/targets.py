@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tersely.errors import DataError
+from tersely.errors import DataError, name_rows
 from tersely.text.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL, as_number
-from tersely.text.messages import name_rows
 
 __all__ = ["LABEL_SEPARATOR", "Labels", "is_missing", "kind_of", "parse_labels", "refuse_mixture"]
 
