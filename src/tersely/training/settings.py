@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from tersely.errors import TrainingError, require
-from tersely.reduction import Plan
+
+if TYPE_CHECKING:
+    from tersely.reduction import Plan
 
 __all__ = ["TrainingSettings"]
+
+
+def _setting(default: Any, text: str, **metadata: Any) -> Any:
+    """Return a field whose metadata describe it to whoever makes options of the settings.
+
+    `help` is a sentence, `common` says whether the setting has an option of its own, `shown` stands
+    in the place of the default.
+    """
+    return field(default=default, metadata={"help": text} | metadata)
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class TrainingSettings:
             for the rest, with the dense model as its teacher; 0 trains under the plan throughout.
             None for 0.75 where the plan combines tokens or learns, or the teacher's hidden states
             are asked for, and 0 else: `topk` came to 59.1 % with 0 and to 54.2 with 0.75 on the
-            documents of `tersely demo` (dense: 60.5; 196 steps, seed 0, 2026-11-22).
+            demo's documents (dense: 60.5; 196 steps, seed 0, 2026-11-22).
             It applies where the classification head is new: a model that was fine-tuned already
             starts with the plan. With other starting vectors of the combination tokens, it took
             `focus-pfc` on 1,200 documents of R8 from 84.0 to 93.5 % (dense: 95.8; docs/results.md).
@@ -52,24 +61,59 @@ class TrainingSettings:
         extra: any other `TrainingArguments` of transformers.
     """
 
-    epochs: float = 3.0
-    learning_rate: float | None = None
-    batch_tokens: int = 4096
-    warmup: float = 0.1
-    weight_decay: float = 0.01
-    attention_dropout: float | None = 0.0
-    seed: int = 0
-    dense_share: float | None = None
-    patience: int | None = None
-    distillation_weight: float = 0.5
-    temperature: float = 2.0
-    hidden_distillation: float = 0.0
-    random_lengths: int = 2
-    gradient_checkpointing: bool = False
-    mixed_precision: bool = True
-    save_minutes: float = 10.0
-    report_to: tuple[str, ...] = ()
-    extra: dict[str, Any] = field(default_factory=dict)
+    epochs: float = _setting(3.0, "How often to pass over the training documents.")
+    learning_rate: float | None = _setting(
+        None, "The peak of the learning rate's schedule.", shown="5e-5 × 768 ÷ width"
+    )
+    batch_tokens: int = _setting(4096, "How many tokens a batch holds, which is one step.")
+    warmup: float = _setting(
+        0.1, "The share of the steps in which the learning rate rises.", common=False
+    )
+    weight_decay: float = _setting(0.01, "How strongly AdamW decays the weights.", common=False)
+    attention_dropout: float | None = _setting(
+        0.0,
+        "The probability of dropping an attention weight; none for the encoder's.",
+        common=False,
+    )
+    seed: int = _setting(0, "The seed of the shuffles, of new weights and of dropout.")
+    dense_share: float | None = _setting(
+        None,
+        "The share of the steps that train dense, before the method is switched on.",
+        common=False,
+        shown="0.75 where a method combines or learns or hidden states are compared, else 0",
+    )
+    patience: int | None = _setting(
+        None, "Stop after this many epochs without a lower validation loss.", shown="never"
+    )
+    distillation_weight: float = _setting(0.5, "The teacher's share of the loss.", common=False)
+    temperature: float = _setting(2.0, "The temperature of the distillation.", common=False)
+    hidden_distillation: float = _setting(
+        0.0, "How much the distance to the teacher's last hidden states weighs.", common=False
+    )
+    random_lengths: int = _setting(
+        2, "How many random configurations a step trains of a method for all budgets.", common=False
+    )
+    gradient_checkpointing: bool = _setting(
+        False, "Save memory by computing each block twice.", common=False
+    )
+    mixed_precision: bool = _setting(
+        True, "Compute in bfloat16 where the device has it.", common=False
+    )
+    save_minutes: float = _setting(
+        10.0, "Save a checkpoint also after about this many minutes.", common=False
+    )
+    report_to: tuple[str, ...] = _setting(
+        (),
+        "The reporting tools of transformers' Trainer to use, with commas between.",
+        common=False,
+    )
+    extra: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "help": "Any other of transformers' TrainingArguments, as extra.NAME=VALUE.",
+            "common": False,
+        },
+    )
 
     def __post_init__(self) -> None:
         checks = {
@@ -153,6 +197,8 @@ class TrainingSettings:
             validate: whether there is a validation set: then the best checkpoint is kept.
         """
         require("accelerate", "train")
+        import torch
+
         from tersely.training.arguments import OneDeviceArguments
 
         half = self.mixed_precision and device != "cpu" and torch.cuda.is_bf16_supported()
