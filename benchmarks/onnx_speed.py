@@ -26,7 +26,7 @@ from tersely import Classifier, preset
 from tersely._io import keep_freed_memory
 from tersely.bench import PackedContender, bench, render
 from tersely.errors import TerselyWarning
-from tersely.export import Original, export_model, is_export
+from tersely.export import export_model, is_export
 from tersely.modeling import from_encoder
 from tersely.modeling.loading import load_tokenizer
 from tersely.text import read_documents
@@ -52,18 +52,9 @@ def exported(encoder: str, name: str, texts: list[str], folder: Path) -> Path:
     model.save_pretrained(directory / "torch")
     load_tokenizer(encoder, {}).save_pretrained(directory / "torch")
     classifier = Classifier.from_pretrained(directory / "torch", device="cpu")
-    encoded = classifier.encode(texts[:8])
-    original = Original(
-        model=classifier.torch_model(),
-        tokenizer=classifier.tokenizer,
-        longest=classifier.limit,
-        problem_type=classifier.label_space.problem_type,
-        encoded=encoded,
-        logits=classifier.logits(encoded),
-        made_up=False,
-    )
     # A head that knows nothing is undecided everywhere, so its labels are no measure.
-    print(name, export_model(original, directory, int8=True, minimum=0.0), flush=True)
+    check = export_model(classifier, directory, texts[:8], int8=True, min_agreement=0.0)
+    print(name, check, flush=True)
     return directory
 
 

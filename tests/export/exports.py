@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from tersely import Classifier
-from tersely.export import Check, Original, export_model
+from tersely.errors import TerselyWarning
+from tersely.export import Check, export_model
 from tersely.modeling import from_encoder
 from tersely.reduction import Plan
 from words import LABELS, save_encoder, tokenizer
 
-__all__ = ["export_of", "original_of", "save_model"]
+__all__ = ["export_of", "save_model"]
 
 
 def save_model(folder: Path, plan: Plan | str, **fields: Any) -> Path:
@@ -29,21 +31,9 @@ def save_model(folder: Path, plan: Plan | str, **fields: Any) -> Path:
     return folder / "model"
 
 
-def original_of(classifier: Classifier, texts: list[str], pairs: list[str] | None = None):
-    """What `export_model` takes."""
-    encoded = classifier.encode(texts, pairs, tell=False)
-    return Original(
-        model=classifier.torch_model(),
-        tokenizer=classifier.tokenizer,
-        longest=classifier.limit,
-        problem_type=classifier.label_space.problem_type,
-        encoded=encoded,
-        logits=classifier.logits(encoded),
-        made_up=False,
-    )
-
-
 def export_of(model: Path, out: Path, texts: list[str], **options: Any) -> Check:
-    """Export a saved model."""
+    """Export a saved model; that some texts are too long is no news here."""
     classifier = Classifier.from_pretrained(model, device="cpu", backend="torch")
-    return export_model(original_of(classifier, texts), out, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TerselyWarning)
+        return export_model(classifier, out, texts, **options)

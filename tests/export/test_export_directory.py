@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from exports import export_of, original_of, save_model
+from exports import export_of, save_model
 
 from serving import serving
 from tersely import Classifier, preset
@@ -125,29 +128,18 @@ def test_directories_that_are_no_export_are_refused(model, exported, tmp_path):
 
 def test_an_export_that_differs_is_refused_with_the_figure(model, tmp_path, monkeypatch):
     classifier = Classifier.from_pretrained(model, device="cpu")
-    original = original_of(classifier, TEXTS)
-    original.logits[:6] = -original.logits[:6]
+    wrong = classifier.logits(TEXTS)
+    wrong[:6] = -wrong[:6]
     # The graph is beside the point here, and takes seconds.
     monkeypatch.setattr("tersely.export.directory.write_graph", lambda *_: None)
-    monkeypatch.setattr("tersely.export.directory.OnnxRunner", _Torch(classifier))
-    for options, limit in (({}, "100.0%"), ({"minimum": 0.9}, "90.0%")):
+    runner = SimpleNamespace(run=lambda encoded: SimpleNamespace(logits=wrong))
+    monkeypatch.setattr("tersely.export.directory.OnnxRunner", lambda *_: runner)
+    for options, limit in (({}, "100.0%"), ({"min_agreement": 0.9}, "90.0%")):
         with pytest.raises(ExportError, match=f"75.0% of 24 documents.*at least {limit}"):
-            export_model(original, tmp_path / "out", **options)
+            export_model(classifier, tmp_path / "out", TEXTS, **options)
     assert list((tmp_path / "out").iterdir()) == []
-    assert export_model(original, tmp_path / "out", minimum=0.7).agreement == 0.75
-
-
-class _Torch:
-    """Stands in for the runner: the model itself."""
-
-    def __init__(self, classifier):
-        self.classifier = classifier
-
-    def __call__(self, *_):
-        return self
-
-    def run(self, encoded):
-        return self.classifier.forward(encoded)
+    check = export_model(classifier, tmp_path / "out", TEXTS, min_agreement=0.7)
+    assert check.agreement == 0.75
 
 
 def test_a_plan_that_cannot_be_exported_is_named(tmp_path, monkeypatch):
@@ -161,6 +153,18 @@ def test_a_plan_that_cannot_be_exported_is_named(tmp_path, monkeypatch):
     with pytest.raises(ExportError, match="the plan 'topk' cannot be exported to ONNX"):
         export_of(model, tmp_path / "onnx", TEXTS)
     assert list((tmp_path / "onnx").iterdir()) == []
+
+
+def test_a_model_elsewhere_than_on_the_cpu_is_refused(model, tmp_path):
+    classifier = Classifier.from_pretrained(model, device="cpu")
+    classifier.device = torch.device("meta")
+    with pytest.raises(ExportError, match="exported from the CPU, got one on meta"):
+        export_model(classifier, tmp_path / "out", TEXTS)
+
+
+def test_importing_the_room_loads_no_runtime():
+    code = "import sys, tersely.export; assert not {'onnx', 'onnxruntime'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_made_up_texts_are_of_all_lengths_and_always_the_same():
@@ -185,7 +189,7 @@ def test_what_agrees(problem, original, exported, agreement):
 
 @pytest.mark.slow
 def test_int8(model, tmp_path):
-    check = export_of(model, tmp_path / "int8", TEXTS, int8=True, minimum=0.5)
+    check = export_of(model, tmp_path / "int8", TEXTS, int8=True, min_agreement=0.5)
     assert 0 < check.largest_difference
     small = Classifier.from_pretrained(tmp_path / "int8")
     assert small.dtype_name == "int8" and len(small.predict(TEXTS)) == len(TEXTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -78,7 +79,7 @@ def export(
     for module in ("onnx", "onnxscript", "onnxruntime"):
         require(module, "onnx")
     check_directory(out, overwrite=overwrite)
-    from tersely.export import Original, export_model, made_up_texts
+    from tersely.export import export_model
 
     classifier = Classifier.from_pretrained(
         model,
@@ -87,23 +88,12 @@ def export(
         long=None if long is None else str(long),
         backend="torch",
     )
-    if check is None:
-        texts, pairs = made_up_texts(classifier.tokenizer, classifier.limit), None
-    else:
+    texts = pairs = None
+    if check is not None:
         documents = drawn(read(ctx, check, labels="ignore"), limit)
         say(describe(documents))
         texts, pairs = documents.texts, documents.pairs
-    encoded = classifier.encode(texts, pairs)
-    original = Original(
-        model=classifier.torch_model().float(),
-        tokenizer=classifier.tokenizer,
-        longest=classifier.limit,
-        problem_type=classifier.label_space.problem_type,
-        encoded=encoded,
-        logits=classifier.logits(encoded),
-        made_up=check is None,
-    )
-    result = export_model(original, out, int8=int8, minimum=min_agreement)
+    result = export_model(classifier, out, texts, pairs, int8=int8, min_agreement=min_agreement)
     if result.made_up:
         say("checked on random words only; --check takes documents of your own", "warning")
     what = count(result.documents, "document")
@@ -112,4 +102,4 @@ def export(
         f"{result.largest_difference:.2g}"
     )
     if json:
-        print_json({"model": model, "out": str(out), "int8": int8, "check": result.to_dict()})
+        print_json({"model": model, "out": str(out), "int8": int8, "check": asdict(result)})

@@ -1,153 +1,201 @@
-"""An exported model on disk: the graph, the tokenizer, the configuration, and what was checked."""
+"""An exported model on disk: graph, tokenizer and configuration, put in place once it was checked.
+
+Two runtimes add numbers up in different orders, so logits differ in their last digits, and a token
+whose score is on the edge may stay in one and go in the other. What must not differ is the label.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tersely._io import written_whole
 from tersely.errors import ExportError, ModelError
-from tersely.export.check import Check, compare_logits
-from tersely.export.graph import OPSET, write_graph
-from tersely.export.quantize import quantize_graph
+from tersely.export.graph import OPSET, quantize_graph, write_graph
 from tersely.export.runner import OnnxRunner
-from tersely.modeling import TerselyConfig, TerselyForSequenceClassification
-from tersely.text.encoding import EncodedDocuments
+from tersely.modeling import TerselyConfig
+from tersely.text.metrics import predict_from_logits
 
-__all__ = [
-    "EXPORT_FILE",
-    "Original",
-    "choose_backend",
-    "export_model",
-    "files_of_export",
-    "is_export",
-    "load_export",
-]
+if TYPE_CHECKING:  # a classifier reads exports, so at run time the import goes the other way
+    from tersely.classifier import Classifier
 
-
-EXPORT_FILE = "export.json"
-"""What marks a directory as an export, and says what is in it."""
-
+_FILE = "export.json"  # what marks a directory as an export, and says what is in it
 _BACKENDS = ("auto", "torch", "onnx")
 _VERSION = 1
 _GRAPH = "model.onnx"
 # What transformers saves the weights of a model as.
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin")
+_CLOSE = 0.01  # numbers of a regression agree within this, and this share of the original
+
+
+# ---- writing -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Original:
-    """What is exported, and what it says of the documents of the check.
+class Check:
+    """An export against its original, on the same documents.
 
     Attributes:
-        model: on the CPU, in float32, in evaluation mode.
-        tokenizer: its tokenizer.
-        longest: most tokens of a document or window.
-        problem_type: of the classifier.
-        encoded: the documents of the check.
-        logits: its own of these, `(documents, labels)`.
-        made_up: whether the documents are no real ones.
+        documents: how many.
+        agreement: share of them with the same labels; for a regression, with numbers that differ by
+            at most 0.01 and 1 %.
+        largest_difference: of any logit.
+        mean_difference: of all logits.
+        made_up: whether the documents are random words of the tokenizer's vocabulary.
     """
 
-    model: TerselyForSequenceClassification
-    tokenizer: Any
-    longest: int
-    problem_type: str
-    encoded: EncodedDocuments
-    logits: np.ndarray
+    documents: int
+    agreement: float
+    largest_difference: float
+    mean_difference: float
     made_up: bool
 
 
 def export_model(
-    original: Original, directory: Path, *, int8: bool = False, minimum: float | None = None
+    classifier: Classifier,
+    directory: str | Path,
+    texts: Sequence[str] | None = None,
+    pairs: Sequence[str] | None = None,
+    *,
+    int8: bool = False,
+    min_agreement: float | None = None,
 ) -> Check:
-    """Export a model, check it, and only then put it in its place.
+    """Export a classifier, check it, and only then put it in its place.
 
     Args:
-        original: the model, and its logits of some documents.
+        classifier: a trained one, on the CPU; a model in half precision becomes float32.
         directory: where to write.
+        texts: documents to compare it with the original on; None for texts of random words.
+        pairs: their second texts.
         int8: whether weights of matrix products become 8-bit integers.
-        minimum: the share of documents that must get the same labels; None for all, or for 0.99
-            with `int8`.
+        min_agreement: the share of documents that must get the same labels; None for all of them,
+            or for 0.99 with `int8`.
 
     Returns:
         The comparison with the original.
 
     Raises:
-        ExportError: if the plan cannot be exported, too few documents get the same labels, or the
-            directory holds the weights of a model; then nothing is written.
+        ExportError: if the classifier is on another device, its plan cannot be exported, too few
+            documents get the same labels, or the directory holds the weights of a model; then
+            nothing is written.
         OutputError: if the directory cannot be written.
+
+    Example:
+        >>> export_model(classifier, "onnx-model/", texts).agreement  # doctest: +SKIP
+        1.0
     """
-    weights = [file.name for pattern in _WEIGHTS for file in Path(directory).glob(pattern)]
+    directory = Path(directory)
+    weights = [file.name for pattern in _WEIGHTS for file in directory.glob(pattern)]
     if weights:
         raise ExportError(
             f"{directory} holds the weights of a model ({weights[0]}), and a directory is either a "
             "model or an export; export to a directory of its own"
         )
-    minimum = (0.99 if int8 else 1.0) if minimum is None else minimum
-    with written_whole(directory, "export") as part:
-        check = _export_into(part, original, int8, minimum)
-    return check
-
-
-def _export_into(folder: Path, original: Original, int8: bool, minimum: float) -> Check:
-    from tersely import __version__
-
-    graph = folder / _GRAPH
-    write_graph(original.model, graph, original.longest)
-    if int8:
-        quantize_graph(graph)
-    config = original.model.config
-    runner = OnnxRunner(graph, config, original.longest, int8)
-    found = runner.run(original.encoded).logits
-    check = compare_logits(original.logits, found, original.problem_type, made_up=original.made_up)
-    if check.agreement < minimum:
+    if classifier.device.type != "cpu":
         raise ExportError(
-            f"the export{' with int8' if int8 else ''} gives {check.agreement:.1%} of "
-            f"{check.documents} documents the labels of the original, expected at least "
-            f"{minimum:.1%} (largest difference of a logit {check.largest_difference:.3g}); "
-            + ("export without int8" if int8 else "serve the original with torch")
-            + ", or lower --min-agreement"
+            f"a model is exported from the CPU, got one on {classifier.device}; load it with "
+            "device='cpu'"
         )
-    config.save_pretrained(folder)
-    original.tokenizer.save_pretrained(folder)
-    record = {
-        "version": _VERSION,
-        "format": "onnx",
-        "graph": _GRAPH,
-        "int8": int8,
-        "opset": OPSET,
-        "longest_document": original.longest,
-        "tersely": __version__,
-        "check": check.to_dict(),
-    }
-    (folder / EXPORT_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    model = classifier.torch_model().float()
+    least = (0.99 if int8 else 1.0) if min_agreement is None else min_agreement
+    made_up = texts is None
+    if texts is None:
+        texts, pairs = made_up_texts(classifier.tokenizer, classifier.limit), None
+    encoded = classifier.encode(texts, pairs)
+    with written_whole(directory, "export") as folder:
+        graph = folder / _GRAPH
+        write_graph(model, graph, classifier.limit)
+        if int8:
+            quantize_graph(graph)
+        found = OnnxRunner(graph, model.config, classifier.limit, int8).run(encoded).logits
+        problem = classifier.label_space.problem_type
+        check = compare_logits(classifier.logits(encoded), found, problem, made_up=made_up)
+        if check.agreement < least:
+            raise ExportError(
+                f"the export{' with int8' if int8 else ''} gives {check.agreement:.1%} of "
+                f"{check.documents} documents the labels of the original, expected at least "
+                f"{least:.1%} (largest difference of a logit {check.largest_difference:.3g}); "
+                + ("export without int8" if int8 else "serve the original with torch")
+                + ", or lower min_agreement"
+            )
+        model.config.save_pretrained(folder)
+        classifier.tokenizer.save_pretrained(folder)
+        record = {
+            "version": _VERSION,
+            "format": "onnx",
+            "graph": _GRAPH,
+            "int8": int8,
+            "opset": OPSET,
+            "longest_document": classifier.limit,
+            "check": asdict(check),
+        }
+        (folder / _FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return check
+
+
+def compare_logits(
+    original: np.ndarray, exported: np.ndarray, problem_type: str, *, made_up: bool = False
+) -> Check:
+    """Compare logits `(documents, labels)` of the same documents.
+
+    Example:
+        >>> one, other = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0.5, 1.0], [0.0, 0.1]])
+        >>> compare_logits(one, other, "single_label_classification").agreement
+        0.5
+    """
+    gaps = np.abs(original.astype(np.float64) - exported.astype(np.float64))
+    wanted, found = (predict_from_logits(each, problem_type) for each in (original, exported))
+    if problem_type == "regression":
+        same = gaps <= _CLOSE + _CLOSE * np.abs(original)
+    else:
+        same = wanted == found
+    return Check(
+        documents=len(original),
+        agreement=float(same.reshape(len(same), -1).all(axis=1).mean()),
+        largest_difference=float(gaps.max()),
+        mean_difference=float(gaps.mean()),
+        made_up=made_up,
+    )
+
+
+def made_up_texts(tokenizer: Any, longest: int, count: int = 32) -> list[str]:
+    """Return texts of random words of the vocabulary, the shortest first; always the same.
+
+    Args:
+        tokenizer: the model's.
+        longest: tokens of a document at most.
+        count: how many texts.
+    """
+    words = sorted(word for word in tokenizer.get_vocab() if word.isalpha()) or ["a"]
+    chance = random.Random(0)
+    lengths = np.geomspace(1, max(1, longest - 2), count).round().astype(int)
+    return [" ".join(chance.choices(words, k=int(length))) for length in lengths]
+
+
+# ---- reading -----------------------------------------------------------------------------------
 
 
 def is_export(source: str | Path) -> bool:
-    """Whether a directory holds an export."""
-    return (Path(source) / EXPORT_FILE).is_file()
+    """Tell whether a directory holds an export."""
+    return (Path(source) / _FILE).is_file()
 
 
 def files_of_export(directory: str | Path) -> tuple[str, ...]:
-    """Names of what an export in a directory has and a model of torch has not; none without one."""
-    return (EXPORT_FILE, _GRAPH, f"{_GRAPH}.data") if is_export(directory) else ()
+    """Name what an export in a directory has and a model of torch has not; nothing without one."""
+    return (_FILE, _GRAPH, f"{_GRAPH}.data") if is_export(directory) else ()
 
 
 def choose_backend(source: str | Path, backend: str = "auto") -> str:
-    """What runs the model of a directory: `"onnx"` for an export, `"torch"` for others.
-
-    Args:
-        source: a directory or a Hub name.
-        backend: `"torch"`, `"onnx"`, or `"auto"` to tell by the directory.
+    """Choose what runs the model of a directory: `"onnx"` for an export, `"torch"` for others.
 
     Raises:
-        ModelError: for another back end, or torch where there is an export.
+        ModelError: for a back end other than these and `"auto"`, or torch where there is an export.
     """
     if backend not in _BACKENDS:
         raise ModelError(f"backend must be one of {', '.join(_BACKENDS)}, got {backend!r}")
@@ -169,21 +217,18 @@ def load_export(source: str | Path) -> OnnxRunner:
     folder = Path(source)
     if not is_export(folder):
         raise ModelError(
-            f"expected the directory of an export, got {source}, which holds no {EXPORT_FILE}; "
-            "make one with: tersely export"
+            f"expected an export, got {source}, which holds no {_FILE}; make one with: "
+            "tersely export"
         )
     try:
-        record = json.loads((folder / EXPORT_FILE).read_text(encoding="utf-8"))
+        record = json.loads((folder / _FILE).read_text(encoding="utf-8"))
         version, graph = record["version"], folder / record["graph"]
         longest, int8 = int(record["longest_document"]), bool(record["int8"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{folder / EXPORT_FILE} cannot be read: {error!r}; export again"
-        ) from None
+        raise ModelError(f"{folder / _FILE} cannot be read: {error!r}; export again") from None
     if version > _VERSION:
         raise ModelError(
             f"{folder} was exported by a newer tersely (version {version} of the format, this one "
-            f"reads {_VERSION}); upgrade with: pip install -U tersely"
+            f"reads {_VERSION}); upgrade tersely, or export again"
         )
-    config = TerselyConfig.from_pretrained(folder)
-    return OnnxRunner(graph, config, longest, int8)
+    return OnnxRunner(graph, TerselyConfig.from_pretrained(folder), longest, int8)

@@ -23,7 +23,7 @@ __all__ = ["OnnxRunner"]
 
 
 class OnnxRunner:
-    """Runs an exported model with ONNX Runtime, on the CPU.
+    """An exported model, run by ONNX Runtime on the CPU.
 
     Args:
         graph: the `.onnx` file.
@@ -54,7 +54,7 @@ class OnnxRunner:
         budget: int = 0,
         progress: Callable[[int], None] | None = None,
     ) -> Forward:
-        """Logits `(documents, labels)` in the documents' order, and MACs.
+        """Return logits `(documents, labels)` in the documents' order, and MACs.
 
         Args:
             encoded: the documents.
@@ -88,12 +88,9 @@ class OnnxRunner:
         return Forward(logits, encoder, everything)
 
     def _session(self, threads: int) -> Any:
-        """The graph, ready to run on so many threads; made once for each number of them."""
-        if threads not in self._sessions:
-            self._sessions[threads] = self._open(threads)
-        return self._sessions[threads]
-
-    def _open(self, threads: int) -> Any:
+        """Return the graph, ready to run on so many threads; made once for each number of them."""
+        if threads in self._sessions:
+            return self._sessions[threads]
         runtime = require("onnxruntime", "onnx")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -102,12 +99,13 @@ class OnnxRunner:
         # Cores that wait for the next document would otherwise keep themselves, and others, busy.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            return runtime.InferenceSession(
+            session = runtime.InferenceSession(
                 str(self._graph), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # its exceptions have no common base but this one
+        except Exception as error:  # onnxruntime's exceptions have no common base but this one
             reason = str(error).strip().splitlines()[0]
-            raise ModelError(f"the graph {self._graph} cannot be loaded: {reason}") from None
+            raise ModelError(f"the graph {self._graph} cannot be loaded: {reason}") from error
+        return self._sessions.setdefault(threads, session)
 
 
 def _feeds(encoded: EncodedDocuments, window: int, wanted: set[str]) -> dict[str, np.ndarray]:
