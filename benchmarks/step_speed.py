@@ -30,7 +30,7 @@ from tersely.modeling import from_encoder, with_plan
 from tersely.modeling.loading import load_tokenizer
 from tersely.text import LabelSpace, read_documents
 from tersely.text.batching import TokenBudgetSampler
-from tersely.training import TerselyTrainer, TrainingDocuments
+from tersely.training.trainer import TerselyTrainer, TrainingDocuments
 
 HERE = Path(__file__).parent
 LENGTH, BATCH_TOKENS, UNTIMED = 512, 2048, 1

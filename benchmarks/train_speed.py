@@ -33,7 +33,7 @@ from tersely.bench import describe_machine
 from tersely.errors import TerselyWarning
 from tersely.text import Documents, LabelSpace, read_documents
 from tersely.text.batching import TokenBudgetSampler
-from tersely.training import TerselyTrainer, TrainingDocuments
+from tersely.training.trainer import TerselyTrainer, TrainingDocuments
 
 HERE = Path(__file__).parent
 DOCUMENTS_PER_STEP, LENGTH, UNTIMED = 16, 512, 3

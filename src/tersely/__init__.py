@@ -1,18 +1,39 @@
 """tersely: document classifiers that read only the tokens that matter.
 
-Importing the package registers its model with transformers, so that
-`AutoModelForSequenceClassification` and `pipeline("text-classification")` can load what it saved.
+Importing the package is cheap: what it offers is loaded when it is first asked for, so that the
+command line can print its help, and a program its version, without torch and transformers.
+
+Importing it also makes its models known to transformers, so that
+`AutoModelForSequenceClassification` and `pipeline("text-classification")` load what it saved. The
+model's classes are registered at the end of `tersely.modeling`; that module is imported when
+transformers first looks for a configuration, and not before:
+
+    import tersely                       a finder waits for transformers' module of `AutoConfig`
+    from transformers import AutoModel…  that module is loaded: `AutoConfig.from_pretrained` is
+                                         wrapped (nothing else is safe here, in the middle of
+                                         transformers' own imports)
+    AutoModel….from_pretrained(…)        asks `AutoConfig` for the model's type: `tersely.modeling`
+                                         is imported, registers its classes, and the wrap comes off
+
+Where transformers was imported first, the wrap is put on at once.
 """
 
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from __future__ import annotations
 
-from tersely.classifier import Classifier
-from tersely.modeling import TerselyConfig, TerselyForSequenceClassification, Trace
-from tersely.ragged import Ragged
-from tersely.reduction import Plan, preset, presets
-from tersely.training import TrainingSettings
+import functools
+import importlib
+import importlib.util
+import sys
+from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from tersely.classifier import Classifier
+    from tersely.modeling import TerselyConfig, TerselyForSequenceClassification, Trace
+    from tersely.ragged import Ragged
+    from tersely.reduction import Plan, preset, presets
+    from tersely.training.settings import TrainingSettings
+
+__version__ = "0.2.0"
 
 __all__ = [
     "Classifier",
@@ -27,7 +48,73 @@ __all__ = [
     "presets",
 ]
 
-AutoConfig.register(TerselyConfig.model_type, TerselyConfig, exist_ok=True)
-AutoModelForSequenceClassification.register(
-    TerselyConfig, TerselyForSequenceClassification, exist_ok=True
-)
+_MODULES = {
+    "Classifier": "tersely.classifier",
+    "Plan": "tersely.reduction",
+    "Ragged": "tersely.ragged",
+    "TerselyConfig": "tersely.modeling",
+    "TerselyForSequenceClassification": "tersely.modeling",
+    "Trace": "tersely.modeling",
+    "TrainingSettings": "tersely.training.settings",
+    "preset": "tersely.reduction",
+    "presets": "tersely.reduction",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module when it is first asked for (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+# ---- transformers' auto classes --------------------------------------------------------------
+
+_AUTO = "transformers.models.auto.configuration_auto"
+
+
+def _register_on_use(auto_config: type) -> None:
+    """Let the first `AutoConfig.from_pretrained` import our model, which registers itself."""
+    original = auto_config.__dict__["from_pretrained"]
+
+    @functools.wraps(original.__func__)
+    def from_pretrained(cls: type, *args: Any, **kwargs: Any) -> Any:
+        auto_config.from_pretrained = original
+        importlib.import_module("tersely.modeling")
+        return auto_config.from_pretrained(*args, **kwargs)
+
+    auto_config.from_pretrained = classmethod(from_pretrained)
+
+
+class _AutoConfigFinder:
+    """Sees transformers' module of `AutoConfig` being imported, once, and acts when it is there."""
+
+    @classmethod
+    def find_spec(cls, name: str, path: Any = None, target: Any = None) -> Any:
+        """Find the module as Python would, and run `_register_on_use` after its own code."""
+        if name != _AUTO:
+            return None
+        sys.meta_path.remove(cls)
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def exec_module(module: Any) -> None:
+            execute(module)
+            _register_on_use(module.AutoConfig)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+if _AUTO in sys.modules:
+    _register_on_use(sys.modules[_AUTO].AutoConfig)
+else:
+    sys.meta_path.insert(0, _AutoConfigFinder)

@@ -1,4 +1,7 @@
-"""What touches the machine: whole-or-nothing writes, devices and threads, hardware, memory."""
+"""What touches the machine: whole-or-nothing writes, devices and threads, hardware, memory.
+
+torch is imported where it is used, so that the command line can import this module and stay light.
+"""
 
 from __future__ import annotations
 
@@ -9,41 +12,34 @@ import platform
 import sys
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError
+from typing import TYPE_CHECKING, Any
 
 from tersely.errors import DeviceError, OutputError
 
+if TYPE_CHECKING:
+    import torch
+
 __all__ = [
     "describe_machine",
-    "device_of_export",
     "keep_freed_memory",
     "resolve_device",
     "torch_threads",
     "written_whole",
 ]
 
-# ---- saving ----------------------------------------------------------------------------------
-
-# Directories of models that are whole: what is written replaces what was there in one go, or not.
-#
-# A full disk, or an export that does not pass its check, must leave an older model as it was. So
-# the files are written into a folder beside their places and moved when all of them are there.
-
 
 @contextlib.contextmanager
 def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ()) -> Iterator[Path]:
-    """A folder to write files into, which are in `directory` once the block has ended well.
+    """Yield a folder to write files into, which are in `directory` once the block has ended well.
 
-    An error inside the block leaves `directory` as it was. Files of other names stay.
+    A full disk, or an export that does not pass its check, leaves an older model as it was: the
+    files are written into a folder beside their places, and moved when all of them are there.
 
     Args:
-        directory: where the files will be; it is made if it is not there.
+        directory: where the files will be; it is made if it is not there. Files of other names
+            stay.
         what: what is written, for the message: `"model"`.
         replaces: names of older files that what is written takes the place of: those of them that
             were not written anew are removed, so that the directory never describes two models.
@@ -59,6 +55,8 @@ def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ())
         ...     before, [file.name for file in Path(folder, "model").iterdir()]
         ([], ['config.json'])
     """
+    from safetensors import SafetensorError
+
     try:
         directory.mkdir(parents=True, exist_ok=True)
         # In the directory itself, since files are moved at once within one file system alone.
@@ -76,33 +74,8 @@ def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ())
         ) from error
 
 
-# ---- devices ---------------------------------------------------------------------------------
-
-# Which device to run on, with an error in plain words when it is not there; how many threads.
-
-
-@contextmanager
-def torch_threads(count: int | None) -> Iterator[None]:
-    """Let torch use that many threads, and give the process its own number back afterwards.
-
-    Example:
-        >>> with torch_threads(1):
-        ...     torch.get_num_threads()
-        1
-    """
-    if count is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """The device to use: `"auto"` takes CUDA where there is one, the CPU otherwise.
+    """Return the device to use: `"auto"` takes CUDA where there is one, the CPU otherwise.
 
     Raises:
         DeviceError: for a device that this machine does not have.
@@ -111,6 +84,8 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         >>> resolve_device("cpu")
         device(type='cpu')
     """
+    import torch
+
     if str(device) == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -122,29 +97,38 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     if chosen.type == "cpu":
         return chosen
     if chosen.type != "cuda" or not torch.cuda.is_available():
-        raise DeviceError(f"the device {chosen} is not available here; use --device cpu")
+        raise DeviceError(f"the device {chosen} is not available here; use the device 'cpu'")
     count = torch.cuda.device_count()
     if chosen.index is not None and chosen.index >= count:
-        raise DeviceError(f"the device {chosen} is not there, this machine has {count}")
+        raise DeviceError(
+            f"the device {chosen} is not there, this machine has {count}, numbered from 0"
+        )
     return chosen
 
 
-def device_of_export(device: str) -> str:
-    """The device of an export: the CPU, whatever else the machine has.
+@contextlib.contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Let torch use that many threads, and give the process its own number back afterwards.
 
-    Raises:
-        DeviceError: if another one was asked for.
+    Args:
+        count: threads of one operation; None to leave them as they are.
+
+    Example:
+        >>> import torch
+        >>> with torch_threads(1):
+        ...     torch.get_num_threads()
+        1
     """
-    if str(device) not in ("auto", "cpu"):
-        raise DeviceError(f"exports run on the CPU, got --device {device}; leave it out")
-    return "cpu"
+    import torch
 
-
-# ---- machine ---------------------------------------------------------------------------------
-
-# What a figure was measured on: the hardware and the libraries, without a name or a path.
-
-_ALLOCATOR_VARIABLES = ("GLIBC_TUNABLES", "LD_PRELOAD")
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if count is not None:
+            torch.set_num_threads(before)
 
 
 def describe_machine() -> dict[str, Any]:
@@ -157,9 +141,11 @@ def describe_machine() -> dict[str, Any]:
         change how memory is allocated.
 
     Example:
-        >>> describe_machine()["threads"] == torch.get_num_threads()
+        >>> describe_machine()["cores"] == os.cpu_count()
         True
     """
+    import torch
+
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     libraries = ("tersely", "torch", "transformers", "numpy", "onnxruntime", "scikit-learn")
     return {
@@ -174,13 +160,18 @@ def describe_machine() -> dict[str, Any]:
         "allocator": sorted(
             name
             for name in os.environ
-            if name.startswith("MALLOC_") or name in _ALLOCATOR_VARIABLES
+            if name.startswith("MALLOC_") or name in ("GLIBC_TUNABLES", "LD_PRELOAD")
         ),
     }
 
 
 def _of(distribution: str) -> str | None:
-    """The version of a distribution; None when its code runs without being installed."""
+    """The version of a distribution, None where it is not installed."""
+    if distribution == "tersely":
+        # Of the code that runs, which may be a checkout that is not what is installed.
+        from tersely import __version__
+
+        return __version__
     try:
         return version(distribution)
     except PackageNotFoundError:
@@ -204,24 +195,19 @@ def _memory_bytes() -> int | None:
         return None
 
 
-# ---- allocator -------------------------------------------------------------------------------
-
-# Keeping freed memory, so that the next batch does not fault it in again.
-#
-# glibc gives memory at the top of its heap back to the system as soon as more than a threshold is
-# free. A model that works on few tokens at the end of every batch crosses the threshold every time,
-# and the next batch pays for fresh pages: combining in the middle of MiniLM-L6 lost a tenth of its
-# speed to that (two Skylake cores, 2026-11-22). It is a setting of the whole process, so a library
-# must not change it unasked: tersely's own commands do, and programs may.
-
-# From glibc's malloc.h.
+# Of glibc's malloc.h, and the most that it takes for blocks that are mapped one by one.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-# The most that glibc takes for blocks that are mapped and unmapped one by one.
 _LARGEST_MMAP_THRESHOLD = 32 << 20
 
 
 def keep_freed_memory(limit: int = 1 << 30) -> bool:
     """Let this process keep up to `limit` bytes of freed memory for its next allocations.
+
+    glibc gives memory at the top of its heap back to the system as soon as more than a threshold is
+    free. A model that works on few tokens at the end of every batch crosses the threshold every
+    time, and the next batch pays for fresh pages: combining in the middle of MiniLM-L6 lost a tenth
+    of its speed to that (two Skylake cores, 2026-11-22). It is a setting of the whole process, so a
+    library must not change it unasked: tersely's own commands do, and programs may.
 
     Args:
         limit: bytes, 1 GiB by default.

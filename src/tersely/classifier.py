@@ -15,20 +15,17 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from tersely._io import device_of_export, written_whole
+from tersely._io import written_whole
 from tersely.card import place_card
-from tersely.errors import ModelError, OutputError, PlanError
+from tersely.errors import DeviceError, ModelError, OutputError, PlanError
 from tersely.estimator import Estimator
 from tersely.export import choose_backend, files_of_export, load_export
-from tersely.fitting import gather, guide_of_teacher, logits_of_teacher
 from tersely.modeling import Execution, TerselyForSequenceClassification, from_encoder
 from tersely.modeling.loading import load_classifier, load_tokenizer
 from tersely.reduction import Knowledge, Plan, preset
 from tersely.text import Documents, LabelSpace
 from tersely.trained import TrainedModel
 from tersely.training import TrainingSettings
-from tersely.training.run import remove_checkpoints
-from tersely.training.stages import StagedTraining
 
 __all__ = ["Classifier"]
 
@@ -153,6 +150,8 @@ class Classifier(TrainedModel, Estimator):
             ModelError: if it is not a classifier, or cannot be read.
         """
         onnx = choose_backend(source, backend) == "onnx"
+        if onnx and str(device) not in ("auto", "cpu"):
+            raise DeviceError(f"exports run on the CPU, got the device {device}; leave it out")
         runner = load_export(source) if onnx else None
         model = None if onnx else load_classifier(str(source), **loading)
         config = (runner if onnx else model).config
@@ -162,7 +161,7 @@ class Classifier(TrainedModel, Estimator):
         classifier = cls(
             source,
             method="dense",
-            device=device_of_export(device) if onnx else device,
+            device="cpu" if onnx else device,
             batch_tokens=execution.batch_tokens,
             knowledge=knowledge,
         )
@@ -214,6 +213,8 @@ class Classifier(TrainedModel, Estimator):
                 (part / _RECORD).write_text(text + "\n", encoding="utf-8")
             place_card(self, part, folder)
         if self._checkpoints is not None:
+            from tersely.training.run import remove_checkpoints
+
             remove_checkpoints(self._checkpoints)
         return folder
 
@@ -280,6 +281,10 @@ class Classifier(TrainedModel, Estimator):
             DataError: for labels that cannot be trained on.
             TrainingError: if training cannot go on.
         """
+        # transformers' Trainer comes with these; who only predicts does without.
+        from tersely.fitting import gather, guide_of_teacher, logits_of_teacher
+        from tersely.training.stages import StagedTraining
+
         settings = settings or TrainingSettings()
         logits = teacher if isinstance(teacher, np.ndarray) else None
         teacher = teacher if logits is None else None

@@ -19,7 +19,7 @@ from tersely.errors import DataError
 from tersely.text import Documents, LabelSpace, split_numbers
 from tersely.text.encoding import EncodedDocuments
 from tersely.text.memory import as_lists
-from tersely.training import TrainingDocuments
+from tersely.training.trainer import TrainingDocuments
 
 if TYPE_CHECKING:
     from tersely.modeling import TerselyForSequenceClassification

@@ -22,6 +22,7 @@ from tersely._io import describe_machine, resolve_device, torch_threads
 from tersely.card import Evaluation
 from tersely.errors import DataError, ModelError, TerselyWarning
 from tersely.modeling import Execution, TerselyConfig, TerselyForSequenceClassification
+from tersely.modeling.budget import plan_for_budget, spread
 from tersely.modeling.inference import Forward, Runner, TorchRunner
 from tersely.reduction import Plan, name_untrained, with_share
 from tersely.speed import Speed
@@ -31,7 +32,6 @@ from tersely.text.encoding import EncodedDocuments, encode
 from tersely.text.memory import as_lists
 from tersely.text.metrics import evaluate_logits, labels_from_logits, scores_from_logits
 from tersely.text.unknown import count_unknown
-from tersely.training.budget import plan_for_budget, spread
 
 __all__ = ["TrainedModel"]
 

@@ -13,8 +13,8 @@ from tersely import Classifier, Plan, TrainingSettings, preset
 from tersely.modeling import with_plan
 from tersely.reduction import ColumnMean, DropKeys, DropTokens, LengthDrop, Ratio, Step
 from tersely.text import Documents
-from tersely.training import TerselyTrainer, TrainingDocuments
 from tersely.training.sandwich import Sandwich
+from tersely.training.trainer import TerselyTrainer, TrainingDocuments
 from words import labelled, save_encoder
 
 QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1)

@@ -17,7 +17,8 @@ from tersely.fitting import guide_of_teacher
 from tersely.modeling import TerselyForSequenceClassification, with_plan
 from tersely.modeling.inference import run_model
 from tersely.text import Documents
-from tersely.training import TerselyTrainer, TrainingDocuments, stages
+from tersely.training import stages
+from tersely.training.trainer import TerselyTrainer, TrainingDocuments
 from words import labelled, save_encoder
 
 QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1)

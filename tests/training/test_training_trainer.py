@@ -15,7 +15,8 @@ from tersely.errors import TrainingError
 from tersely.modeling import with_plan
 from tersely.reduction import ColumnMean, DropTokens, LearnedThreshold, Step
 from tersely.text import Documents
-from tersely.training import TerselyTrainer, TrainingDocuments, distillation_loss
+from tersely.training.distillation import distillation_loss
+from tersely.training.trainer import TerselyTrainer, TrainingDocuments
 from words import LABELS, labelled, save_encoder
 
 QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1)

@@ -13,8 +13,9 @@ from tersely.classifier import Classifier
 from tersely.errors import DataError, TerselyWarning
 from tersely.modeling import with_plan
 from tersely.text.metrics import predict_from_logits
-from tersely.training import TrainingDocuments, TrainingSettings
+from tersely.training import TrainingSettings
 from tersely.training.run import train_model
+from tersely.training.trainer import TrainingDocuments
 
 __all__ = ["trained_candidates"]
 

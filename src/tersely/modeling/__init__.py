@@ -1,5 +1,7 @@
 """The model: an encoder of any supported family, walked by a plan on packed batches."""
 
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
 from tersely.modeling.configuration import TerselyConfig
 from tersely.modeling.execution import Execution
 from tersely.modeling.loading import dense_checkpoint, from_encoder, with_plan
@@ -20,3 +22,10 @@ __all__ = [
     "padded_model",
     "with_plan",
 ]
+
+# Here, and not in `tersely/__init__`, which stays light and imports this module when transformers
+# first looks for a model's configuration.
+AutoConfig.register(TerselyConfig.model_type, TerselyConfig, exist_ok=True)
+AutoModelForSequenceClassification.register(
+    TerselyConfig, TerselyForSequenceClassification, exist_ok=True
+)

@@ -15,9 +15,9 @@ import threading
 from tersely.classifier import Classifier
 from tersely.errors import PlanError
 from tersely.export import made_up_texts
+from tersely.modeling.budget import reachable_budgets, spread
 from tersely.reduction import has_share
 from tersely.text.encoding import EncodedDocuments
-from tersely.training.budget import reachable_budgets, spread
 
 __all__ = ["Budgets"]
 

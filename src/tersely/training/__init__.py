@@ -1,7 +1,8 @@
-"""Training on packed batches, with transformers' Trainer."""
+"""Training on packed batches, with transformers' Trainer.
 
-from tersely.training.distillation import distillation_loss
+The Trainer is loaded by those who train: this module offers the settings alone.
+"""
+
 from tersely.training.settings import TrainingSettings
-from tersely.training.trainer import TerselyTrainer, TrainingDocuments
 
-__all__ = ["TerselyTrainer", "TrainingDocuments", "TrainingSettings", "distillation_loss"]
+__all__ = ["TrainingSettings"]

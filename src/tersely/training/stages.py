@@ -17,11 +17,11 @@ from typing import Any
 
 from tersely.errors import TrainingError
 from tersely.modeling import TerselyForSequenceClassification, with_plan
+from tersely.modeling.budget import landed, plan_for_target, spread
 from tersely.modeling.inference import run_model
 from tersely.modeling.learned import frozen_plan
 from tersely.reduction import Plan, preset
 from tersely.text.encoding import EncodedDocuments
-from tersely.training.budget import landed, plan_for_target, spread
 from tersely.training.distillation import check_hidden_teacher
 from tersely.training.lessons import document_saliency, pupil
 from tersely.training.run import train_model

@@ -12,10 +12,10 @@ from tersely import Classifier, Plan, TrainingSettings, preset
 from tersely.attention import banded
 from tersely.errors import PlanError, TerselyWarning
 from tersely.modeling import TerselyConfig, TerselyForSequenceClassification, with_plan
+from tersely.modeling.budget import plan_for_budget, plan_for_target
 from tersely.modeling.inference import run_model
 from tersely.reduction import Range, budget_option, plan_share, presets
 from tersely.text import Documents
-from tersely.training.budget import plan_for_budget, plan_for_target
 from tiny import tiny_config
 from words import labelled, save_encoder
 
