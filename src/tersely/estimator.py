@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from tersely.errors import DataError
-from tersely.text.memory import as_list
+from tersely.text.documents import as_list
 
 __all__ = ["Estimator"]
 

@@ -18,7 +18,6 @@ import torch
 from tersely.errors import DataError
 from tersely.text import Documents, LabelSpace, split_numbers
 from tersely.text.encoding import EncodedDocuments
-from tersely.text.memory import as_lists
 from tersely.training.trainer import TrainingDocuments
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def gather(
     if isinstance(texts, Documents):
         documents = texts
     else:
-        documents = Documents.from_lists(*as_lists(texts, labels, pairs))
+        documents = Documents.from_lists(texts, labels, pairs)
     if documents.labels is None:
         raise DataError(f"{documents.source} has no labels to train on; name their column")
     space = LabelSpace.infer(documents.labels, problem_type)

@@ -27,11 +27,9 @@ from tersely.modeling.inference import Forward, Runner, TorchRunner
 from tersely.reduction import Plan, name_untrained, with_share
 from tersely.speed import Speed
 from tersely.text import Documents, LabelSpace
-from tersely.text.documents import check_lists
-from tersely.text.encoding import EncodedDocuments, encode
-from tersely.text.memory import as_lists
+from tersely.text.documents import as_texts
+from tersely.text.encoding import EncodedDocuments, encode, longest_window
 from tersely.text.metrics import evaluate_logits, labels_from_logits, scores_from_logits
-from tersely.text.unknown import count_unknown
 
 __all__ = ["TrainedModel"]
 
@@ -122,8 +120,7 @@ class TrainedModel:
     def limit(self) -> int:
         """Most tokens of a document or window, special tokens included."""
         runner = self._ready()
-        most = runner.longest_document or 512
-        return min(runner.config.max_length or min(512, most), most)
+        return longest_window(runner.config.max_length, runner.longest_document)
 
     @property
     def classes_(self) -> list[str]:
@@ -172,7 +169,7 @@ class TrainedModel:
 
     def _encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> EncodedDocuments:
         config = self.model_config
-        texts, pairs = _checked(texts, pairs)
+        texts, pairs = as_texts(texts, pairs)
         return encode(
             self.tokenizer,
             texts,
@@ -187,7 +184,7 @@ class TrainedModel:
         said = functools.reduce(operator.add, (part.report for part in parts)).sentence()
         if said is not None:
             warnings.warn(said, TerselyWarning, stacklevel=3)
-        unknown = sum(count_unknown(part, self.tokenizer) for part in parts)
+        unknown = sum(part.report.unknown for part in parts)
         if unknown:
             warnings.warn(
                 f"{unknown:,} of {sum(map(len, parts)):,} documents hold no character that the "
@@ -222,7 +219,7 @@ class TrainedModel:
         """Some documents to count on, spread over all that were given; others are not encoded."""
         if isinstance(documents, EncodedDocuments):
             return documents.select(spread(len(documents), count))
-        documents, pairs = _checked(documents, pairs)
+        documents, pairs = as_texts(documents, pairs)
         numbers = spread(len(documents), count)
         second = None if pairs is None else [pairs[number] for number in numbers]
         return self._encode([documents[number] for number in numbers], second)
@@ -353,11 +350,3 @@ class TrainedModel:
         if said is not None:
             warnings.warn(said, TerselyWarning, stacklevel=3)
         return twin
-
-
-def _checked(
-    texts: Sequence[str], pairs: Sequence[str] | None
-) -> tuple[list[str], list[str] | None]:
-    """Texts and second texts as lists, whatever columns they came in; refuses what is no text."""
-    texts, _, pairs = as_lists(texts, None, pairs)
-    return check_lists(texts, pairs)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tersely.text.metrics import predict_from_logits
+from tersely.text.metrics import predict_from_logits, right_documents
 
 __all__ = ["Judge"]
 
@@ -58,5 +58,4 @@ class Judge:
         return self._same(original, wanted) & ~self._same(logits, wanted)
 
     def _same(self, logits: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        predicted = predict_from_logits(logits, self.problem_type)
-        return (predicted == wanted).reshape(len(predicted), -1).all(axis=1)
+        return right_documents(logits, wanted, self.problem_type)

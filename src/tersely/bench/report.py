@@ -12,7 +12,7 @@ from tersely.bench.memory import PeakMemory
 from tersely.bench.statistics import Spread, summarise
 from tersely.bench.uncertainty import Comparison, Interval
 from tersely.errors import DataError
-from tersely.text.jsonl import without_nan
+from tersely.text.write import without_nan
 
 __all__ = ["VERSION", "BenchReport", "ContenderResult"]
 

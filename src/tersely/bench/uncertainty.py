@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tersely.errors import require
-from tersely.text.metrics import predict_from_logits
+from tersely.text.metrics import predict_from_logits, right_documents
 
 __all__ = ["Comparison", "Interval", "compare", "quality_intervals"]
 
@@ -93,7 +93,7 @@ def compare(
     """
     if problem_type == "regression":
         return None
-    mine, theirs = (_right(each, labels, problem_type) for each in (logits, base))
+    mine, theirs = (right_documents(each, labels, problem_type) for each in (logits, base))
     better, worse = int((mine & ~theirs).sum()), int((theirs & ~mine).sum())
     test = require("scipy.stats", "bench").binomtest
     gains = mine.astype(float) - theirs
@@ -106,18 +106,12 @@ def compare(
     )
 
 
-def _right(logits: np.ndarray, labels: np.ndarray, problem_type: str) -> np.ndarray:
-    """Whether each document is predicted correctly, of several labels all of them, `(n,)`."""
-    predicted = predict_from_logits(logits, problem_type)
-    same = predicted == np.asarray(labels).astype(predicted.dtype)
-    return same.reshape(len(predicted), -1).all(axis=1)
-
-
 def _as_sets(
     logits: np.ndarray, labels: np.ndarray, problem_type: str
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Predicted and wanted labels as bool `(documents, labels)`; whether absent ones count."""
-    predicted, wanted = predict_from_logits(logits, problem_type), np.asarray(labels)
+    wanted = np.asarray(labels)
+    predicted = predict_from_logits(logits, problem_type, like=wanted)
     if problem_type == "multi_label_classification":
         return predicted.astype(bool), wanted.astype(bool), True
     names = np.union1d(predicted, wanted)

@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.text import Text
 
 from tersely.errors import TerselyWarning
-from tersely.text.jsonl import without_nan
+from tersely.text.write import without_nan
 
 __all__ = [
     "DEBUG",

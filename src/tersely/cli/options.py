@@ -14,8 +14,9 @@ import typer
 
 from tersely.cli.config import load_config
 from tersely.cli.messages import DEBUG
-from tersely.modeling.configuration import HEADS, LONG_POLICIES
+from tersely.modeling.configuration import HEADS
 from tersely.text import PROBLEM_TYPES
+from tersely.text.encoding import LONG_POLICIES
 
 MODEL = "Model"
 DATA = "Data"

@@ -14,7 +14,7 @@ import typer
 
 from tersely.errors import OutputError
 from tersely.text import write_table
-from tersely.text.formats import TABLE_KINDS, find_format
+from tersely.text.tables import TABLE_KINDS, find_format
 
 __all__ = ["check_directory", "write_standard_output"]
 

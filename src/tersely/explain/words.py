@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tersely.classifier import Classifier
-from tersely.text.encoding import places_read
+from tersely.text.encoding import positions_read
 
 __all__ = ["Spelling", "Word", "spell"]
 
@@ -72,7 +72,7 @@ def spell(classifier: Classifier, text: str, pair: str | None = None) -> Spellin
         ).encodings[0]
         windows = [_same_tokens(encoding, cut)]
     else:
-        windows = places_read(
+        windows = positions_read(
             tokenizer,
             length,
             max_length=classifier.limit,

@@ -10,11 +10,11 @@ from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 from tersely.backbones.families import backbone_class
 from tersely.errors import ModelError
 from tersely.reduction import Plan, preset
+from tersely.text.encoding import LONG_POLICIES
 
-__all__ = ["HEADS", "LONG_POLICIES", "TerselyConfig"]
+__all__ = ["HEADS", "TerselyConfig"]
 
 HEADS = ("mean", "family")
-LONG_POLICIES = ("truncate", "head-tail", "windows")
 
 
 class TerselyConfig(PreTrainedConfig):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tersely.text.jsonl import holds_json_text
+from tersely.text.columns import holds_json_text
 
 __all__ = ["read_cells"]
 

@@ -20,7 +20,6 @@ from tersely.score.cells import read_cells
 from tersely.score.columns import prediction_arrays
 from tersely.text.batching import fill_batches
 from tersely.text.encoding import EncodedDocuments, LengthReport
-from tersely.text.unknown import count_unknown
 
 __all__ = ["REASON", "Predictor"]
 
@@ -135,7 +134,7 @@ class Predictor:
             warnings.simplefilter("ignore", TerselyWarning)
             encoded = self.classifier.encode(*texts)
         self.report = encoded.report if self.report is None else self.report + encoded.report
-        self.unknown += count_unknown(encoded, self.classifier.tokenizer)
+        self.unknown += encoded.report.unknown
         while True:
             try:
                 return self.classifier.forward(encoded).logits

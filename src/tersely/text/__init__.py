@@ -5,12 +5,10 @@ This room knows numpy and pyarrow. scikit-learn and datasets are imported when t
 
 from __future__ import annotations
 
-from tersely.text.documents import Documents
-from tersely.text.labels import PROBLEM_TYPES, LabelSpace
-from tersely.text.readers import read_documents
+from tersely.text.documents import Documents, read_documents
+from tersely.text.labels import LABEL_SEPARATOR, PROBLEM_TYPES, LabelSpace
 from tersely.text.splits import split_numbers, split_validation
-from tersely.text.targets import LABEL_SEPARATOR
-from tersely.text.writers import check_output, write_table
+from tersely.text.write import check_output, write_table
 
 __all__ = [
     "LABEL_SEPARATOR",

@@ -33,14 +33,10 @@ def fill_batches(sizes: Sequence[int] | np.ndarray, budget: int) -> list[list[in
         >>> fill_batches([3, 9, 4], budget=8)
         [[1], [2, 0]]
     """
-    order = np.argsort(-np.asarray(sizes, dtype=np.int64), kind="stable")
-    return _fill(order, np.asarray(sizes), budget)
-
-
-def _fill(order: np.ndarray, sizes: np.ndarray, budget: int) -> list[list[int]]:
+    sizes = np.asarray(sizes, dtype=np.int64)
     batches: list[list[int]] = []
     room = 0
-    for number in order.tolist():
+    for number in np.argsort(-sizes, kind="stable").tolist():
         size = int(sizes[number])
         if not batches or size > room:
             batches.append([])
@@ -96,13 +92,11 @@ class TokenBudgetSampler(Sampler[list[int]]):
 
     def _filled(self, epoch: int) -> list[list[int]]:
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.sizes))
-        total = np.cumsum(self.sizes[order])
-        stretches = (total - 1) // (self.budget * self.stretch)
+        stretches = (np.cumsum(self.sizes[order]) - 1) // (self.budget * self.stretch)
         batches: list[list[int]] = []
-        for number in np.unique(stretches):
-            part = order[stretches == number]
-            part = part[np.argsort(-self.sizes[part], kind="stable")]
-            batches.extend(_fill(part, self.sizes, self.budget))
+        for part in np.split(order, np.flatnonzero(np.diff(stretches)) + 1):
+            filled = fill_batches(self.sizes[part], self.budget)
+            batches.extend(part[batch].tolist() for batch in filled)
         return batches
 
 

@@ -1,20 +1,33 @@
-"""Which column holds the texts and which the labels, where the caller did not say.
+"""What the columns of an Arrow table hold, and which of them hold the texts and the labels.
 
 A guess is never made between two equally good columns: the error names them instead.
+
+JSON values of mixed or nested types are kept as JSON text in a marked column, because Arrow's
+columns have one type each and JSON's have not; `column_values` gives back what went in.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from tersely.errors import DataError, close_match, name_all
-from tersely.text.jsonl import holds_json_text
 from tersely.text.labels import REGRESSION, as_number
 
-__all__ = ["Columns", "choose_columns"]
+__all__ = [
+    "JSON_TEXT",
+    "Columns",
+    "choose_columns",
+    "column_values",
+    "holds_json_text",
+    "named_classes",
+    "plain_types",
+]
+
+JSON_TEXT = {b"tersely": b"json"}  # the metadata of a column of JSON text
 
 _TEXTS = (
     "text sentence document content body review message comment tweet post article utterance "
@@ -33,8 +46,7 @@ _SCORES = "score rating stars value".split()
 _LOOKED_AT = 100  # cells that decide whether a column of strings holds only numbers
 
 
-@dataclass(frozen=True)
-class Columns:
+class Columns(NamedTuple):
     """The columns in use; None where there is none."""
 
     text: str
@@ -87,7 +99,7 @@ def choose_columns(
     if labels == "required" and label_column is None:
         raise DataError(
             f"labels are needed, and no column of {source} is named like labels; its columns are "
-            f"{name_all(table.column_names)}; name one with --label-column (label_column=)"
+            f"{name_all(table.column_names)}; name one as label_column"
         )
     return Columns(text_column, text_pair_column, None if labels == "ignore" else label_column)
 
@@ -124,7 +136,7 @@ def _guess_text(table: pa.Table, free: Sequence[str], source: str) -> str:
     if guess is None:
         raise DataError(
             f"the column of texts in {source} cannot be guessed among "
-            f"{name_all(table.column_names)}; name it with --text-column (text_column=)"
+            f"{name_all(table.column_names)}; name it as text_column"
         )
     return guess
 
@@ -143,3 +155,74 @@ def _holds_words(table: pa.Table, name: str) -> bool:
         return False
     cells = [cell for cell in table.column(name)[:_LOOKED_AT].to_pylist() if cell]
     return any(as_number(cell) is None for cell in cells)
+
+
+def holds_json_text(field: pa.Field) -> bool:
+    """Say whether a column's cells are JSON text that stands for values of several types."""
+    return (field.metadata or {}).get(b"tersely") == b"json"
+
+
+def column_values(table: pa.Table, name: str) -> list[Any]:
+    """Return a column's cells as Python values, with JSON text read back."""
+    values = table.column(name).to_pylist()
+    if holds_json_text(table.schema.field(name)):
+        return [None if value is None else json.loads(value) for value in values]
+    return values
+
+
+def plain_types(table: pa.Table) -> pa.Table:
+    """Cast text that Arrow's functions know little of, the views that polars writes, to plain text.
+
+    Everything else stays as it is, so that it is written as it was read.
+    """
+    schema = table.schema
+    for position, field in enumerate(schema):
+        schema = schema.set(position, field.with_type(_plain_type(field.type)))
+    return table if schema.equals(table.schema) else table.cast(schema)
+
+
+def _plain_type(data_type: pa.DataType) -> pa.DataType:
+    is_type = pa.types
+    if is_type.is_string_view(data_type):
+        return pa.large_string()  # which has no limit of 2 GiB either
+    if is_type.is_binary_view(data_type):
+        return pa.large_binary()
+    if is_type.is_dictionary(data_type):
+        plain = _plain_type(data_type.value_type)
+        return data_type if plain == data_type.value_type else plain
+    for is_list, make in ((is_type.is_list, pa.list_), (is_type.is_large_list, pa.large_list)):
+        if is_list(data_type):
+            return make(data_type.value_field.with_type(_plain_type(data_type.value_type)))
+    return data_type
+
+
+def named_classes(table: pa.Table, source: str) -> pa.Table:
+    """Turn class numbers into the class names that `datasets` keeps in a table's metadata.
+
+    Data sets without public labels hold -1 in place of the class, which becomes null.
+
+    Raises:
+        DataError: if a number is that of no class.
+    """
+    metadata = (table.schema.metadata or {}).get(b"huggingface")
+    features = json.loads(metadata).get("info", {}).get("features", {}) if metadata else {}
+    for position, name in enumerate(table.column_names):
+        feature = features.get(name, {})
+        # A list of classes is {"feature": class}, in older versions [class].
+        item = feature[0] if isinstance(feature, list) else feature.get("feature", feature)
+        if item.get("_type") != "ClassLabel":
+            continue
+        names = {None: None, -1: None} | dict(enumerate(item["names"]))
+        try:
+            cells = [
+                [names[number] for number in cell] if isinstance(cell, list) else names[cell]
+                for cell in table.column(name).to_pylist()
+            ]
+        except KeyError as error:
+            raise DataError(
+                f"column {name!r} of {source} must hold numbers of its {len(names) - 2} classes, "
+                f"and holds {error}; correct the column or the names in the table's metadata"
+            ) from error
+        data_type = pa.string() if item is feature else pa.list_(pa.string())
+        table = table.set_column(position, name, pa.array(cells, data_type))
+    return table

@@ -1,14 +1,15 @@
 """From texts to token ids: tokenising, and what happens to documents that are too long.
 
-Nothing is cut in silence: the lengths in full are kept, and `LengthReport` says how many documents
-and tokens a policy affected. A document becomes one window, or with `long="windows"` several, whose
-logits the model pools.
+Nothing is cut or lost in silence: `LengthReport` says how many documents and tokens a policy
+affected, and of how many documents the tokenizer knows nothing. A document becomes one window, or
+with `policy="windows"` several, whose logits the model pools.
 """
 
 from __future__ import annotations
 
 import functools
 import operator
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +17,18 @@ from typing import Any
 import numpy as np
 
 from tersely.errors import DataError
-from tersely.modeling.configuration import LONG_POLICIES
 
-__all__ = ["EncodedDocuments", "LengthReport", "encode", "join_encoded", "places_read"]
+__all__ = [
+    "LONG_POLICIES",
+    "EncodedDocuments",
+    "LengthReport",
+    "encode",
+    "join_encoded",
+    "longest_window",
+    "positions_read",
+]
+
+LONG_POLICIES = ("truncate", "head-tail", "windows")
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,8 @@ class LengthReport:
         unread: tokens that the model never sees.
         policy: `"truncate"`, `"head-tail"` or `"windows"`.
         max_length: tokens of a document or a window.
+        unknown: documents with text of which every token is unknown to the tokenizer, or that
+            become no token at all, as with a tokenizer whose vocabulary is missing.
     """
 
     documents: int
@@ -40,9 +52,10 @@ class LengthReport:
     unread: int
     policy: str
     max_length: int
+    unknown: int = 0
 
     def __add__(self, other: LengthReport) -> LengthReport:
-        """The report on both, read under the same policy."""
+        """Return the report on both, read under the same policy."""
         return LengthReport(
             self.documents + other.documents,
             self.affected + other.affected,
@@ -50,10 +63,11 @@ class LengthReport:
             self.unread + other.unread,
             self.policy,
             self.max_length,
+            self.unknown + other.unknown,
         )
 
     def sentence(self) -> str | None:
-        """One sentence for the user, None when nothing was too long."""
+        """Return one sentence for the user, None when nothing was too long."""
         if not self.affected:
             return None
         share = f"{self.affected:,} of {self.documents:,} documents are longer than "
@@ -63,7 +77,7 @@ class LengthReport:
         what = "their ends" if self.policy == "truncate" else "their middles"
         return (
             f"{share}; {what} are not read ({self.unread:,} of {self.tokens:,} tokens, "
-            f"{self.unread / self.tokens:.1%}); --long windows would read all"
+            f"{self.unread / self.tokens:.1%}); long='windows' would read all"
         )
 
 
@@ -86,14 +100,14 @@ class EncodedDocuments:
     def __len__(self) -> int:
         return len(self.counts)
 
-    @property
+    @functools.cached_property
     def starts(self) -> np.ndarray:
-        """The first window of each document, `(documents,)`."""
-        return np.concatenate([[0], np.cumsum(self.counts)[:-1]]).astype(np.int64)
+        """The first window of each document, `(documents,)` int64; made once for all batches."""
+        return np.cumsum(self.counts, dtype=np.int64) - self.counts
 
-    @property
+    @functools.cached_property
     def sizes(self) -> np.ndarray:
-        """Tokens of each document, all of its windows together, `(documents,)`."""
+        """Tokens of each document, all of its windows together, `(documents,)` int64."""
         lengths = np.array([len(window) for window in self.windows], dtype=np.int64)
         return np.add.reduceat(lengths, self.starts) if len(lengths) else lengths
 
@@ -103,19 +117,19 @@ class EncodedDocuments:
         return int(self.sizes.sum())
 
     def select(self, numbers: Sequence[int]) -> EncodedDocuments:
-        """Some of the documents, in the order of `numbers`; the report stays that of all."""
-        parts = [
-            range(start, start + count)
-            for start, count in zip(self.starts[numbers], self.counts[numbers], strict=True)
-        ]
-        chosen = [window for part in parts for window in part]
-        types = None if self.types is None else [self.types[i] for i in chosen]
+        """Return some of the documents, in the order of `numbers`; the report stays that of all."""
         counts = self.counts[numbers]
+        chosen = [
+            start + window
+            for start, count in zip(self.starts[numbers], counts, strict=True)
+            for window in range(count)
+        ]
+        types = None if self.types is None else [self.types[i] for i in chosen]
         return EncodedDocuments([self.windows[i] for i in chosen], types, counts, self.report)
 
 
 def join_encoded(parts: Sequence[EncodedDocuments]) -> EncodedDocuments:
-    """The documents of several parts, one or more, in their order.
+    """Return the documents of several parts, one or more, in their order.
 
     Where some have token types and others none, the others are of type 0 throughout.
     """
@@ -130,6 +144,20 @@ def join_encoded(parts: Sequence[EncodedDocuments]) -> EncodedDocuments:
     counts = np.concatenate([part.counts for part in parts])
     report = functools.reduce(operator.add, (part.report for part in parts))
     return EncodedDocuments(windows, types, counts, report)
+
+
+def longest_window(asked: int | None, most: int | None) -> int:
+    """Return the tokens that a document or a window may have, special tokens included.
+
+    Args:
+        asked: `max_length` of the configuration; None for 512, or `most` where that is less.
+        most: what the model takes; None where it takes any length.
+
+    Example:
+        >>> longest_window(None, 8192), longest_window(8192, 512), longest_window(8192, None)
+        (512, 512, 8192)
+    """
+    return min(asked or 512, most or sys.maxsize)
 
 
 def encode(
@@ -164,27 +192,38 @@ def encode(
         )
     if pairs is not None and policy != "truncate":
         raise DataError(
-            f"--long {policy} works on single texts, got text pairs; use --long truncate, which "
-            "shortens the longer text of a pair"
+            f"the policy {policy} for long documents works on single texts, got text pairs; use "
+            "truncate, which shortens the longer text of a pair"
         )
     if not texts:
         report = LengthReport(0, 0, 0, 0, policy, max_length)
         return EncodedDocuments([], None, np.zeros(0, dtype=np.int64), report)
-    ids, types, specials = _tokenise(tokenizer, texts, pairs)
+    texts, pairs = list(texts), None if pairs is None else list(pairs)
+    options = {
+        "padding": False,
+        "return_attention_mask": False,
+        "return_token_type_ids": pairs is not None,
+        "verbose": False,
+    }
+    encoded = tokenizer(texts, pairs, truncation=False, **options)
+    ids, types = encoded["input_ids"], encoded.get("token_type_ids") if pairs else None
     lengths = np.array([len(document) for document in ids], dtype=np.int64)
+    unknown = _count_unknown(tokenizer, texts, pairs, ids)
     long = np.flatnonzero(lengths > max_length)
-    counts = np.ones(len(ids), dtype=np.int64)
-    pieces: list[list[np.ndarray]] = [[document] for document in ids]
     if pairs is not None and len(long):
-        _truncate_pairs(tokenizer, texts, pairs, long, max_length, pieces, types)
-    elif len(long):
-        for number in long:
-            pieces[number] = _shorten(ids[number], specials, max_length, policy, overlap)
-            counts[number] = len(pieces[number])
-    windows = [window for document in pieces for window in document]
-    read = lengths.copy()
-    if policy != "windows":
-        read[long] = max_length
+        some = ([texts[i] for i in long], [pairs[i] for i in long])
+        shorter = tokenizer(*some, truncation="longest_first", max_length=max_length, **options)
+        for place, number in enumerate(long):
+            ids[number] = shorter["input_ids"][place]
+            if types is not None:
+                types[number] = shorter["token_type_ids"][place]
+    specials = _count_specials(tokenizer)
+    pieces = []
+    for document in ids:
+        whole = np.asarray(document, dtype=np.int32)
+        fits = len(whole) <= max_length
+        pieces.append([whole] if fits else _shorten(whole, specials, max_length, policy, overlap))
+    read = lengths if policy == "windows" else np.minimum(lengths, max_length)
     report = LengthReport(
         documents=len(ids),
         affected=len(long),
@@ -192,14 +231,33 @@ def encode(
         unread=int((lengths - read).sum()),
         policy=policy,
         max_length=max_length,
+        unknown=unknown,
     )
-    return EncodedDocuments(windows, types, counts, report)
+    return EncodedDocuments(
+        windows=[window for document in pieces for window in document],
+        types=None if types is None else [np.asarray(kind, dtype=np.int32) for kind in types],
+        counts=np.array([len(document) for document in pieces], dtype=np.int64),
+        report=report,
+    )
 
 
-def places_read(
+def _count_unknown(
+    tokenizer: Any, texts: list[str], pairs: list[str] | None, ids: list[list[int]]
+) -> int:
+    """Count documents with text and without any token that stands for some of it."""
+    silent = frozenset(tokenizer.all_special_ids)  # the unknown token is one of them
+    # Nearly every document begins with a known word, so that two look-ups decide.
+    return sum(
+        bool(texts[number].strip() or (pairs and pairs[number].strip()))
+        for number, document in enumerate(ids)
+        if silent.issuperset(document[:2]) and silent.issuperset(document)
+    )
+
+
+def positions_read(
     tokenizer: Any, length: int, *, max_length: int, policy: str, overlap: int
 ) -> list[np.ndarray]:
-    """Which of a single text's tokens each of its windows holds, `(length_i,)` int64 a window.
+    """Return which of a single text's tokens each of its windows holds, `(length_i,)` int64 each.
 
     Args:
         tokenizer: the tokenizer that read it.
@@ -208,10 +266,10 @@ def places_read(
         policy: as for `encode`.
         overlap: as for `encode`.
     """
-    places = np.arange(length)
+    positions = np.arange(length)
     if length <= max_length:
-        return [places]
-    return _shorten(places, _count_specials(tokenizer), max_length, policy, overlap)
+        return [positions]
+    return _shorten(positions, _count_specials(tokenizer), max_length, policy, overlap)
 
 
 def _count_specials(tokenizer: Any) -> tuple[int, int]:
@@ -220,50 +278,6 @@ def _count_specials(tokenizer: Any) -> tuple[int, int]:
     # [CLS] in front, [SEP] behind: an empty text shows how many of each; the first half leads.
     before = (len(bare) + 1) // 2
     return before, len(bare) - before
-
-
-def _tokenise(
-    tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None
-) -> tuple[list[np.ndarray], list[np.ndarray] | None, tuple[int, int]]:
-    encoded = tokenizer(
-        list(texts),
-        None if pairs is None else list(pairs),
-        truncation=False,
-        padding=False,
-        return_attention_mask=False,
-        return_token_type_ids=pairs is not None,
-        verbose=False,
-    )
-    ids = [np.asarray(document, dtype=np.int32) for document in encoded["input_ids"]]
-    types = None
-    if pairs is not None and "token_type_ids" in encoded:
-        types = [np.asarray(document, dtype=np.int32) for document in encoded["token_type_ids"]]
-    return ids, types, _count_specials(tokenizer)
-
-
-def _truncate_pairs(
-    tokenizer: Any,
-    texts: Sequence[str],
-    pairs: Sequence[str],
-    long: np.ndarray,
-    max_length: int,
-    pieces: list[list[np.ndarray]],
-    types: list[np.ndarray] | None,
-) -> None:
-    """Shorten the longer text of each long pair, as the tokenizer does it."""
-    shortened = tokenizer(
-        [texts[number] for number in long],
-        [pairs[number] for number in long],
-        truncation="longest_first",
-        max_length=max_length,
-        padding=False,
-        return_attention_mask=False,
-        return_token_type_ids=types is not None,
-    )
-    for place, number in enumerate(long):
-        pieces[number] = [np.asarray(shortened["input_ids"][place], dtype=np.int32)]
-        if types is not None:
-            types[number] = np.asarray(shortened["token_type_ids"][place], dtype=np.int32)
 
 
 def _shorten(

@@ -1,10 +1,13 @@
-"""The label space: which labels there are, in which order, and how they become numbers.
+"""Labels: the cells of a column turned into labels of one kind, and labels turned into numbers.
 
-Problem types carry transformers' names, so that a space and a model's configuration agree.
+A label keeps its spelling where it was text. Numbers and booleans become text, because a class
+is a name; a number that is to be predicted as a number needs problem type regression. Problem types
+carry transformers' names, so that a label space and a model's configuration agree.
 """
 
 from __future__ import annotations
 
+import decimal
 import math
 import warnings
 from collections import Counter
@@ -14,31 +17,40 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tersely.errors import DataError, TerselyWarning, name_all
+from tersely.errors import DataError, TerselyWarning, name_all, name_rows
 
 __all__ = [
     "IGNORED_LABEL",
+    "LABEL_SEPARATOR",
     "MULTI_LABEL",
     "PROBLEM_TYPES",
     "REGRESSION",
     "SINGLE_LABEL",
     "LabelSpace",
+    "Labels",
     "as_number",
+    "is_missing",
+    "kind_of",
+    "parse_labels",
+    "refuse_mixture",
 ]
 
+Labels = list[str] | list[list[str]] | list[float]
 SINGLE_LABEL = "single_label_classification"
 MULTI_LABEL = "multi_label_classification"
 REGRESSION = "regression"
 PROBLEM_TYPES = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
 IGNORED_LABEL = -100  # what torch's cross-entropy leaves out of its mean
+LABEL_SEPARATOR = "|"  # rarer inside label names than a comma, a semicolon or a space
 _NAMED = 5  # unseen labels spelled out in a message
+_STRING, _NUMBER, _BOOLEAN, _LIST = "a string", "a number", "true or false", "a list"
 
 
 def as_number(text: Any) -> float | None:
     """Return the number a label spells, or None where it spells none."""
     try:
         return float(text)
-    except (ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -129,26 +141,31 @@ class LabelSpace:
         Args:
             labels: labels of this space's kind, one entry a document.
             unseen: what to do with labels this space does not hold: `"error"` refuses them;
-                `"skip"` warns with counts, encodes a single label as -100 and drops it from a
-                document's several.
+                `"skip"` warns with counts and encodes them so that metrics count them as errors, a
+                single label as -100, and of several labels each unseen one in a further column,
+                which no model can predict.
 
         Returns:
             int64 `(documents,)` for single labels, float32 `(documents, labels)` of zeros and
             ones for several, float32 `(documents,)` for regression.
 
         Raises:
-            DataError: if labels are of another kind, or unseen and not skipped.
+            DataError: if labels are of another kind, or unseen and not skipped, or all unseen.
         """
         self._check_kind(labels)
         if self.problem_type == REGRESSION:
             return np.asarray(labels, dtype=np.float32)
         positions = self.label2id
-        self._report_unseen(labels, positions, unseen)
+        found = Counter(_flatten(labels, self.problem_type))
+        new = Counter({name: count for name, count in found.items() if name not in positions})
+        if new:
+            self._report_unseen(new, known=len(found) - len(new), unseen=unseen)
         if self.problem_type == SINGLE_LABEL:
             return np.array([positions.get(label, IGNORED_LABEL) for label in labels], np.int64)
-        encoded = np.zeros((len(labels), len(self.names)), np.float32)
+        positions |= {name: len(self.names) + number for number, name in enumerate(new)}
+        encoded = np.zeros((len(labels), len(positions)), np.float32)
         for row, document_labels in enumerate(labels):
-            encoded[row, [positions[name] for name in document_labels if name in positions]] = 1.0
+            encoded[row, [positions[name] for name in document_labels]] = 1.0
         return encoded
 
     def _check_kind(self, labels: Sequence[Any]) -> None:
@@ -160,12 +177,14 @@ class LabelSpace:
                     f"{label!r}; read the data with problem_type={self.problem_type!r}"
                 )
 
-    def _report_unseen(self, labels: Sequence[Any], positions: dict[str, int], unseen: str) -> None:
-        counts = Counter(
-            name for name in _flatten(labels, self.problem_type) if name not in positions
-        )
-        if not counts:
-            return
+    def _report_unseen(self, counts: Counter[str], *, known: int, unseen: str) -> None:
+        if not known:
+            # A measure over no label that could be right would be 0, or prove whatever is asked.
+            raise DataError(
+                f"the model knows none of the data's labels: the data has {name_all(counts)}, and "
+                f"the model knows {name_all(self.names)}; check the label column, its spelling, "
+                "and whether this is the model"
+            )
         named = ", ".join(f"{name!r} ({count})" for name, count in counts.most_common(_NAMED))
         rest = f" and {len(counts) - _NAMED} more" if len(counts) > _NAMED else ""
         found = (
@@ -202,3 +221,159 @@ def _sorted_names(names: Sequence[str]) -> list[str]:
     if all(number is not None and math.isfinite(number) for number in numbers.values()):
         return sorted(distinct, key=lambda name: (numbers[name], name))
     return sorted(distinct)
+
+
+def parse_labels(
+    cells: Sequence[Any],
+    *,
+    where: str,
+    problem_type: str | None = None,
+    separator: str | None = None,
+) -> Labels:
+    """Turn the cells of a label column into labels of one kind.
+
+    Args:
+        cells: strings, numbers, booleans or lists of them, one a document.
+        where: what to call the column in messages.
+        problem_type: one of transformers' problem types; None takes lists as several labels
+            and everything else as one.
+        separator: splits strings into several labels; `"|"` where the problem type asks for
+            several labels and no separator is given.
+
+    Returns:
+        Strings, lists of strings, or floats for regression.
+
+    Raises:
+        DataError: if a label is missing, the kinds are mixed, or a cell does not fit.
+
+    Example:
+        >>> parse_labels([1.0, 2.0], where="column 'stars'")
+        ['1', '2']
+        >>> parse_labels(["a;b", ""], where="column 'tags'", separator=";")
+        [['a', 'b'], []]
+    """
+    values = [cell.item() if isinstance(cell, np.generic) else cell for cell in cells]
+    if separator is not None and problem_type not in (None, MULTI_LABEL):
+        raise DataError(
+            f"a label separator is for several labels in a cell, and the problem type is "
+            f"{problem_type}; leave one of them out"
+        )
+    several = separator is not None or problem_type == MULTI_LABEL
+    # A blank cell may stand for no label at all where there may be several.
+    missing = [
+        row
+        for row, value in enumerate(values)
+        if is_missing(value) and not (several and isinstance(value, str))
+    ]
+    if missing:
+        raise DataError(
+            f"every document needs a label, and {where} has none in {name_rows(missing)}; "
+            "fill them in or leave these rows out"
+        )
+    kind = refuse_mixture(values, where)
+    if problem_type == REGRESSION:
+        return _parse_numbers(values, where)
+    if kind == _LIST and problem_type == SINGLE_LABEL:
+        raise DataError(
+            f"{where} must hold one label a document for {problem_type}, and holds lists; "
+            f"choose problem type {MULTI_LABEL}"
+        )
+    if kind == _LIST:
+        items = [(row, item) for row, value in enumerate(values, start=1) for item in value]
+        for row, item in items:
+            if is_missing(item) or kind_of(item) == _LIST:
+                raise DataError(
+                    f"{where} must hold flat lists of labels, and the list in row {row} holds a "
+                    "null, a blank or another list; correct it"
+                )
+        refuse_mixture(
+            [item for _, item in items], f"each list of {where}", [row for row, _ in items]
+        )
+        return [[_spell(item) for item in value] for value in values]
+    if several:
+        parts = [_spell(value).split(separator or LABEL_SEPARATOR) for value in values]
+        return [[part.strip() for part in cell if part.strip()] for cell in parts]
+    if problem_type is None:
+        _refuse_measurements(values, where)
+    return [_spell(value) for value in values]
+
+
+def is_missing(value: Any) -> bool:
+    """Say whether a cell holds nothing: null, a float that is not a number, or blank text."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def kind_of(value: Any) -> str:
+    """Name the kind of a cell for a message."""
+    if isinstance(value, str):
+        return _STRING
+    if isinstance(value, bool):
+        return _BOOLEAN
+    if isinstance(value, int | float | decimal.Decimal):
+        return _NUMBER
+    if isinstance(value, list | tuple):
+        return _LIST
+    return f"a value of type {type(value).__name__}"
+
+
+def refuse_mixture(values: list[Any], where: str, rows: Sequence[int] | None = None) -> str:
+    """Return the one kind of all cells, nothing where there is no cell.
+
+    Args:
+        values: the cells.
+        where: what to call them in messages.
+        rows: the number of each cell's row; by default 1, 2, ….
+
+    Raises:
+        DataError: if there are several kinds, with the first row of each.
+    """
+    first_rows: dict[str, int] = {}
+    for row, value in zip(rows or range(1, len(values) + 1), values, strict=True):
+        first_rows.setdefault(kind_of(value), row)
+    if len(first_rows) > 1:
+        found = ", ".join(f"{kind} in row {row}" for kind, row in first_rows.items())
+        raise DataError(f"{where} must hold one kind of value, and has {found}; make them alike")
+    return next(iter(first_rows), "")
+
+
+def _parse_numbers(values: list[Any], where: str) -> list[float]:
+    numbers = [as_number(value) for value in values]
+    for row, (value, number) in enumerate(zip(values, numbers, strict=True), start=1):
+        if isinstance(value, bool) or number is None or not math.isfinite(number):
+            raise DataError(
+                f"{where} must hold finite numbers for regression, and row {row} holds "
+                f"{value!r}; correct it or choose another problem type"
+            )
+    return numbers
+
+
+def _refuse_measurements(values: list[Any], where: str) -> None:
+    # A column of 0.5, 0.73 and so on is almost surely something to regress on; taken as names it
+    # would train a class for each number without a word.
+    numbers = [None if isinstance(value, bool) else as_number(value) for value in values]
+    if any(number is None for number in numbers):
+        return
+    odd = next((row for row, number in enumerate(numbers) if number % 1 != 0), None)
+    if odd is None:
+        return
+    if math.isnan(numbers[odd]):
+        raise DataError(
+            f"every document needs a label, and {where} holds {values[odd]!r} among numbers in row "
+            f"{odd + 1}; fill it in or leave the row out"
+        )
+    raise DataError(
+        f"{where} holds numbers with fractions (row {odd + 1}: {values[odd]!r}), which are no "
+        f"class names; choose problem type {REGRESSION}, or {SINGLE_LABEL} to take each number as "
+        "a name"
+    )
+
+
+def _spell(value: Any) -> str:
+    kind = kind_of(value)
+    if kind == _NUMBER and not isinstance(value, int) and value % 1 == 0:
+        return str(int(value))
+    if kind in (_STRING, _NUMBER, _BOOLEAN):
+        return str(value)
+    raise DataError(f"a label must be text or a number, and one is {kind}: {value!r}")

@@ -1,35 +1,41 @@
-"""How good predictions are: one function for `bench`, `evaluate` and the trainer alike.
+"""From logits to labels and probabilities, and how good they are.
 
-It takes logits rather than labels, so that the step from logits to labels (argmax, or a sigmoid at
-one half) is written once and every figure that tersely reports is comparable with every other.
+The steps from logits (argmax, or a sigmoid at one half; softmax) are written here and nowhere else,
+so that every figure that tersely reports is comparable with every other. Predicting takes numpy
+alone; scikit-learn is imported where figures are computed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tersely.errors import DataError, require
-from tersely.text.labels import PROBLEM_TYPES
+from tersely.text.labels import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
 
 __all__ = [
     "calibration_error",
     "evaluate_logits",
     "labels_from_logits",
     "predict_from_logits",
+    "right_documents",
     "scores_from_logits",
 ]
 
 
 def predict_from_logits(
-    logits: np.ndarray, problem_type: str = "single_label_classification"
+    logits: np.ndarray, problem_type: str = SINGLE_LABEL, *, like: np.ndarray | None = None
 ) -> np.ndarray:
     """Turn logits into what a user would call the prediction.
 
     Args:
         logits: `(documents, labels)`.
         problem_type: one of `tersely.text.PROBLEM_TYPES`; single label by default.
+        like: wanted labels that the predictions are to be compared with. Of several labels it may
+            have more columns than the logits, for labels that the model does not know (see
+            `LabelSpace.encode`); the predictions get as many, all 0.
 
     Returns:
         Label indices `(documents,)`; or 0 and 1 `(documents, labels)` where the sigmoid exceeds one
@@ -53,17 +59,32 @@ def predict_from_logits(
             f"expected logits of shape (documents, labels), got {logits.shape}; "
             "give a matrix with one row per document"
         )
-    if problem_type == "single_label_classification":
+    if problem_type == SINGLE_LABEL:
         return logits.argmax(axis=1)
-    if problem_type == "multi_label_classification":
-        return (logits > 0).astype(np.int64)
-    return logits
+    if problem_type == REGRESSION:
+        return logits
+    predicted = (logits > 0).astype(np.int64)
+    more = 0 if like is None or like.ndim != 2 else max(0, like.shape[1] - logits.shape[1])
+    return np.pad(predicted, ((0, 0), (0, more)))
+
+
+def right_documents(logits: np.ndarray, labels: Any, problem_type: str) -> np.ndarray:
+    """Return which documents are predicted correctly, of several labels all of them, `(n,)` bool.
+
+    Args:
+        logits: `(documents, labels)`.
+        labels: as `evaluate_logits` takes them.
+        problem_type: one of `tersely.text.PROBLEM_TYPES`.
+    """
+    wanted = np.asarray(labels)
+    predicted = predict_from_logits(logits, problem_type, like=wanted)
+    return (predicted == wanted).reshape(len(predicted), -1).all(axis=1)
 
 
 def labels_from_logits(
     logits: np.ndarray, problem_type: str, names: Sequence[str]
 ) -> list[str] | list[list[str]] | list[float]:
-    """The predictions of `predict_from_logits` as users write labels.
+    """Return the predictions of `predict_from_logits` as users write labels.
 
     Args:
         logits: `(documents, labels)`.
@@ -83,20 +104,20 @@ def labels_from_logits(
         [['a', 'b'], []]
     """
     predicted = predict_from_logits(logits, problem_type)
-    if problem_type == "regression":
+    if problem_type == REGRESSION:
         if predicted.shape[1] != 1:
             raise DataError(
                 f"expected a regression of one target, got one of {predicted.shape[1]}; take the "
                 "logits, which are the numbers of all targets"
             )
         return [float(value) for value in predicted[:, 0]]
-    if problem_type == "multi_label_classification":
+    if problem_type == MULTI_LABEL:
         return [[names[i] for i in np.flatnonzero(row)] for row in predicted]
     return [names[number] for number in predicted]
 
 
 def scores_from_logits(logits: np.ndarray, problem_type: str | None) -> np.ndarray:
-    """What transformers' text classification pipeline makes of logits.
+    """Return probabilities, as transformers' text classification pipeline makes them of logits.
 
     Args:
         logits: `(documents, labels)`.
@@ -110,10 +131,10 @@ def scores_from_logits(logits: np.ndarray, problem_type: str | None) -> np.ndarr
         >>> scores_from_logits(np.array([[0.0, 0.0]]), None).tolist()
         [[0.5, 0.5]]
     """
-    if problem_type == "regression":
+    if problem_type == REGRESSION:
         return logits
     wide = logits.astype(np.float64)
-    if problem_type == "multi_label_classification" or logits.shape[1] == 1:
+    if problem_type == MULTI_LABEL or logits.shape[1] == 1:
         # exp of a number that is not positive cannot overflow.
         small = np.exp(-np.abs(wide))
         return (np.where(wide >= 0, 1.0, small) / (1.0 + small)).astype(logits.dtype)
@@ -122,16 +143,15 @@ def scores_from_logits(logits: np.ndarray, problem_type: str | None) -> np.ndarr
 
 
 def evaluate_logits(
-    logits: np.ndarray,
-    labels: np.ndarray | Sequence[int] | Sequence[Sequence[float]] | Sequence[float],
-    problem_type: str = "single_label_classification",
+    logits: np.ndarray, labels: Any, problem_type: str = SINGLE_LABEL
 ) -> dict[str, float]:
     """Compare logits with the labels that were wanted.
 
     Args:
         logits: `(documents, labels)`.
         labels: label indices `(documents,)` for one label; 0 and 1 `(documents, labels)` for
-            several; numbers `(documents,)` or `(documents, targets)` for regression.
+            several, where further columns are labels that the model does not know; numbers
+            `(documents,)` or `(documents, targets)` for regression.
         problem_type: one of `tersely.text.PROBLEM_TYPES`; single label by default.
 
     Returns:
@@ -149,27 +169,30 @@ def evaluate_logits(
         >>> scores["accuracy"]
         0.5
     """
-    predicted = predict_from_logits(logits, problem_type)
     wanted = np.asarray(labels)
-    if problem_type == "regression" and wanted.ndim == 1:
+    predicted = predict_from_logits(logits, problem_type, like=wanted)
+    if problem_type == REGRESSION and wanted.ndim == 1:
         wanted = wanted[:, None]
     if wanted.shape != predicted.shape or len(wanted) == 0:
         raise DataError(
             f"expected labels of shape {predicted.shape}, at least one document, for {problem_type}"
             f", got {wanted.shape}; give each row of the logits its label"
         )
-    if problem_type == "regression":
+    if problem_type == REGRESSION:
         return _regression(predicted.astype(np.float64), wanted.astype(np.float64))
-    return _classification(predicted, _whole_numbers(wanted))
+    metrics = require("sklearn.metrics", "train")
+    wanted = _whole_numbers(wanted)
+    scores = {"accuracy": float(metrics.accuracy_score(wanted, predicted))}
+    for average in ("macro", "micro"):
+        score = metrics.f1_score(wanted, predicted, average=average, zero_division=0)
+        scores[f"{average}_f1"] = float(score)
+    return scores
 
 
 def calibration_error(
-    logits: np.ndarray,
-    labels: np.ndarray | Sequence[int] | Sequence[Sequence[float]],
-    problem_type: str = "single_label_classification",
-    bins: int = 15,
+    logits: np.ndarray, labels: Any, problem_type: str = SINGLE_LABEL, bins: int = 15
 ) -> float | None:
-    """Expected calibration error (Guo et al., arXiv 1706.04599): confidence against being right.
+    """Return the expected calibration error (Guo et al., arXiv 1706.04599).
 
     Predictions are sorted into bins of equal width by their confidence; the error is the mean
     distance between confidence and share of right ones, weighted by the bins' sizes. Where several
@@ -188,24 +211,25 @@ def calibration_error(
         >>> calibration_error(np.array([[9.0, 0.0], [9.0, 0.0]]), [0, 1])
         0.499...
     """
-    if problem_type == "regression":
+    if problem_type == REGRESSION:
         return None
-    scores, wanted = np.asarray(logits, dtype=np.float64), np.asarray(labels)
-    if problem_type == "multi_label_classification":
-        share = 1 / (1 + np.exp(-scores))
-        confidence = np.maximum(share, 1 - share).ravel()
-        right = ((scores > 0) == wanted.astype(bool)).ravel()
+    wanted = np.asarray(labels)
+    predicted = predict_from_logits(logits, problem_type, like=wanted)
+    shares = scores_from_logits(np.asarray(logits, dtype=np.float64), problem_type)
+    if problem_type == MULTI_LABEL:
+        # Of a label that the model does not know, it is sure that it does not hold.
+        shares = np.pad(shares, ((0, 0), (0, predicted.shape[1] - shares.shape[1])))
+        confidence = np.maximum(shares, 1 - shares).ravel()
+        right = (predicted == wanted).ravel()
     else:
-        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-        confidence = (shares / shares.sum(axis=1, keepdims=True)).max(axis=1)
-        right = scores.argmax(axis=1) == wanted
+        confidence, right = shares.max(axis=1), predicted == wanted
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     surplus = np.bincount(place, weights=confidence - right, minlength=bins)
     return float(np.abs(surplus).sum() / len(confidence))
 
 
 def _whole_numbers(labels: np.ndarray) -> np.ndarray:
-    """The labels as integers; a trainer hands several labels over as 0.0 and 1.0."""
+    # A trainer hands several labels over as 0.0 and 1.0.
     whole = labels.astype(np.int64) if labels.dtype.kind in "iubf" else None
     if whole is None or not np.array_equal(whole, labels):
         raise DataError(
@@ -213,15 +237,6 @@ def _whole_numbers(labels: np.ndarray) -> np.ndarray:
             "map label names to indices first"
         )
     return whole
-
-
-def _classification(predicted: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
-    metrics = require("sklearn.metrics", "train")
-    scores = {"accuracy": float(metrics.accuracy_score(wanted, predicted))}
-    for average in ("macro", "micro"):
-        score = metrics.f1_score(wanted, predicted, average=average, zero_division=0)
-        scores[f"{average}_f1"] = float(score)
-    return scores
 
 
 def _regression(predicted: np.ndarray, wanted: np.ndarray) -> dict[str, float]:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from tersely.errors import DataError
-from tersely.text.memory import as_list
+from tersely.text.documents import as_list
 
 WORDS = ["a", "b", "a"]
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import math
 import os
 import tempfile
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +24,21 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
 from tersely.errors import DataError, OutputError, TerselyWarning
-from tersely.text.formats import TABLE_KINDS, find_format, known_suffixes
-from tersely.text.jsonl import holds_json_text, without_nan
-from tersely.text.targets import LABEL_SEPARATOR
+from tersely.text.columns import holds_json_text
+from tersely.text.labels import LABEL_SEPARATOR
+from tersely.text.tables import DELIMITERS, TABLE_KINDS, find_format, known_suffixes
 
-__all__ = ["check_output", "write_table"]
+__all__ = ["check_output", "without_nan", "write_table"]
 
 _ROWS_AT_ONCE = 1024  # turned into Python values together when JSON is written
 
 
 def check_output(path: str | Path, *, overwrite: bool) -> Path:
-    """Make sure, before long work, that its result can be written.
+    """Make sure, before long work, that its result can be written; return the path.
 
     Args:
         path: the file to be written.
         overwrite: whether a file that exists may be replaced.
-
-    Returns:
-        The path.
 
     Raises:
         OutputError: if the suffix is unknown, the file exists and may not be replaced, or the
@@ -55,7 +53,7 @@ def check_output(path: str | Path, *, overwrite: bool) -> Path:
     if os.path.isdir(path):
         raise OutputError(f"the output must be a file, and {path} is a directory; name a file")
     if os.path.lexists(path) and not overwrite:
-        raise OutputError(f"the output {path} exists; name another or allow it with --overwrite")
+        raise OutputError(f"the output {path} exists; name another, or overwrite it")
     if not os.path.isdir(path.parent):
         raise OutputError(f"the output's directory {path.parent} does not exist; make it first")
     try:
@@ -105,13 +103,19 @@ def write_table(
     """
     path = check_output(path, overwrite=overwrite)
     table = _append_columns(table, columns)
-    file_format = find_format(path)
+    kind, compression = find_format(path)
     # Through a link, so that the link stays and the file it points to is replaced.
     target = path.resolve()
     temporary = target.with_name(f".tersely-{uuid.uuid4().hex}.tmp")
     try:
-        with pa.output_stream(str(temporary), compression=file_format.compression) as sink:
-            _WRITERS[file_format.kind](table, sink)
+        with pa.output_stream(str(temporary), compression=compression) as sink:
+            if kind == "parquet":
+                parquet.write_table(table, sink)
+            elif kind == "jsonl":
+                _write_json_lines(table, sink)
+            else:
+                options = arrow_csv.WriteOptions(delimiter=DELIMITERS[kind])
+                arrow_csv.write_csv(_for_csv(table), sink, options)
         os.replace(temporary, target)
     except (OSError, pa.ArrowException, ValueError, TypeError) as error:
         raise OutputError(
@@ -149,52 +153,33 @@ def _append_columns(table: pa.Table, columns: Mapping[str, Sequence[Any]]) -> pa
     return table
 
 
-def _write_delimited(table: pa.Table, sink: pa.NativeFile, delimiter: str) -> None:
+def _for_csv(table: pa.Table) -> pa.Table:
+    """Spell columns that Arrow's CSV does not know, and bytes, which it takes for text."""
     for position, field in enumerate(table.schema):
-        if not _fits_csv(field.type):
-            texts = _cells_as_text(table.column(position).to_pylist())
+        try:
+            arrow_csv.write_csv(table.select([position]).slice(0, 0), pa.BufferOutputStream())
+            known = "binary" not in str(field.type)
+        except pa.ArrowException:
+            known = False
+        if not known:
+            cells = table.column(position).to_pylist()
+            items = [item for cell in cells if isinstance(cell, list) for item in cell]
+            joined = all(
+                isinstance(item, str) and item.strip() and LABEL_SEPARATOR not in item
+                for item in items
+            )
+            texts = [cell if cell is None else _cell(cell, joined) for cell in cells]
             table = table.set_column(position, field.name, pa.array(texts, pa.string()))
-    arrow_csv.write_csv(table, sink, arrow_csv.WriteOptions(delimiter=delimiter))
+    return table
 
 
-def _fits_csv(data_type: pa.DataType) -> bool:
-    if pa.types.is_dictionary(data_type):
-        data_type = data_type.value_type
-    return pa.types.is_primitive(data_type) or any(
-        is_kind(data_type)
-        for is_kind in (
-            pa.types.is_string,
-            pa.types.is_large_string,
-            pa.types.is_decimal,
-            pa.types.is_null,
-        )
-    )
-
-
-def _cells_as_text(cells: list[Any]) -> list[str | None]:
-    present = [cell for cell in cells if cell is not None]
-    if all(isinstance(cell, list) and all(map(_joins, cell)) for cell in present):
-        return [None if cell is None else LABEL_SEPARATOR.join(cell) for cell in cells]
-    return [
-        cell if cell is None else _dump(cell) if isinstance(cell, dict | list) else _spell(cell)
-        for cell in cells
-    ]
-
-
-def _joins(item: Any) -> bool:
-    return isinstance(item, str) and item.strip() != "" and LABEL_SEPARATOR not in item
+def _cell(value: Any, joined: bool) -> str:
+    if joined and isinstance(value, list):
+        return LABEL_SEPARATOR.join(value)
+    return _dump(value) if isinstance(value, dict | list) else _spell(value)
 
 
 def _write_json_lines(table: pa.Table, sink: pa.NativeFile) -> None:
-    for row in _rows(table):
-        try:
-            line = _dump(row).encode("utf-8")
-        except UnicodeEncodeError:  # a lone surrogate from the input, which only an escape holds
-            line = _dump(row, ensure_ascii=True).encode("utf-8")
-        sink.write(line + b"\n")
-
-
-def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
     json_columns = [field.name for field in table.schema if holds_json_text(field)]
     for position, field in enumerate(table.schema):
         if pa.types.is_temporal(field.type):
@@ -205,7 +190,11 @@ def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
         for row in batch.to_pylist():
             for name in json_columns:
                 row[name] = None if row[name] is None else json.loads(row[name])
-            yield row
+            try:
+                line = _dump(row).encode("utf-8")
+            except UnicodeEncodeError:  # half of a surrogate pair, which only an escape holds
+                line = _dump(row, ensure_ascii=True).encode("utf-8")
+            sink.write(line + b"\n")
 
 
 def _dump(value: Any, *, ensure_ascii: bool = False) -> str:
@@ -216,9 +205,15 @@ def _spell(value: Any) -> str:
     return base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else str(value)
 
 
-_WRITERS: dict[str, Callable[[pa.Table, pa.NativeFile], None]] = {
-    "csv": lambda table, sink: _write_delimited(table, sink, ","),
-    "tsv": lambda table, sink: _write_delimited(table, sink, "\t"),
-    "jsonl": _write_json_lines,
-    "parquet": parquet.write_table,
-}
+def without_nan(value: Any) -> Any:
+    """Return the same nested data with null for what is no finite number, as JSON has none.
+
+    Example:
+        >>> without_nan({"a": [1.5, math.nan], "b": math.inf})
+        {'a': [1.5, None], 'b': None}
+    """
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tersely.errors import DataError, OutputError, TerselyWarning
-from tersely.text import check_output, read_documents, write_table, writers
+from tersely.text import check_output, read_documents, write, write_table
 
 NAMES = [
     f"out{kind}{compression}"
@@ -181,7 +181,7 @@ def test_columns_of_another_length(tmp_path):
 def test_an_existing_output_is_kept(tmp_path, name):
     path = tmp_path / name
     path.write_text("old")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="or overwrite it"):
         write_table(path, pa.table({"text": ["t"]}), {})
     assert path.read_text() == "old"
     write_table(path, pa.table({"text": ["t"]}), {}, overwrite=True)
@@ -199,8 +199,9 @@ def test_a_full_disk_costs_nothing(tmp_path, monkeypatch, name, older):
     path = tmp_path / name
     if older is not None:
         path.write_text(older)
-    for kind in writers._WRITERS:
-        monkeypatch.setitem(writers._WRITERS, kind, fail_midway)
+    monkeypatch.setattr(write.arrow_csv, "write_csv", fail_midway)
+    monkeypatch.setattr(write, "_write_json_lines", fail_midway)
+    monkeypatch.setattr(write.parquet, "write_table", fail_midway)
     with pytest.raises(OutputError, match="No space left on device"):
         write_table(path, pa.table({"text": ["t"]}), {}, overwrite=True)
     assert [entry.name for entry in tmp_path.iterdir()] == ([name] if older else [])
@@ -261,6 +262,6 @@ def test_an_unwritable_directory(tmp_path, monkeypatch):
     def refuse(**options):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(writers.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(write.tempfile, "TemporaryFile", refuse)
     with pytest.raises(OutputError, match="cannot be written to: .*Permission denied"):
         check_output(tmp_path / "a.csv", overwrite=False)

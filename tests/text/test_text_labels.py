@@ -88,9 +88,9 @@ def test_unseen_labels_are_named_and_counted():
         assert space.encode(["b", *unseen], unseen="skip").tolist() == [1] + [-100] * 8
 
 
-def test_unseen_of_several_labels_are_dropped():
+def test_unseen_of_several_labels_are_columns_of_their_own():
     space = LabelSpace(("a", "b"), MULTI)
     with pytest.raises(DataError, match=r"'c' \(1\)"):
         space.encode([["a", "c"]])
     with pytest.warns(TerselyWarning, match=r"'c' \(1\)"):
-        assert space.encode([["a", "c"]], unseen="skip").tolist() == [[1.0, 0.0]]
+        assert space.encode([["a", "c"]], unseen="skip").tolist() == [[1.0, 0.0, 1.0]]

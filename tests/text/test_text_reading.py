@@ -13,9 +13,8 @@ import pyarrow.parquet as parquet
 import pytest
 
 from tersely.errors import DataError, MissingExtraError, TerselyWarning
-from tersely.text import Documents, hub, read_documents
-from tersely.text.formats import find_format
-from tersely.text.hub import looks_like_hub_name
+from tersely.text import Documents, read_documents, tables
+from tersely.text.tables import find_format
 
 MULTI = {"problem_type": "multi_label_classification"}
 
@@ -219,7 +218,7 @@ def test_from_lists_and_select():
     ],
 )
 def test_names_of_the_hub(source, expected):
-    assert looks_like_hub_name(source) is expected
+    assert (tables._HUB_NAME.fullmatch(source) is not None) is expected
 
 
 @pytest.fixture
@@ -233,8 +232,8 @@ def fake_hub(monkeypatch):
             return {f"{configuration or 'plain'}_{split}": data for split, data in answer.items()}
 
         library = pytest.importorskip("datasets")
-        fake = SimpleNamespace(load_dataset=load_dataset, ClassLabel=library.ClassLabel)
-        monkeypatch.setattr(hub, "require", lambda module, extra: fake)
+        fake = SimpleNamespace(load_dataset=load_dataset)
+        monkeypatch.setattr(tables, "require", lambda module, extra: fake)
         return library
 
     return install
