@@ -24,8 +24,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from tersely._io import keep_freed_memory
-from tersely.bench import BenchReport
-from tersely.bench.html import write_report
+from tersely.bench import BenchReport, write_report
 from tersely.cli import app
 
 HERE = Path(__file__).parent

@@ -28,7 +28,7 @@ from pathlib import Path
 import httpx2
 import numpy as np
 
-from tersely.bench.machine import describe_machine
+from tersely.bench import describe_machine
 from tersely.modeling.loading import load_tokenizer
 
 HERE = Path(__file__).parent

@@ -5,10 +5,12 @@ A module of its own, since the process that measures memory imports it too.
 
 import numpy as np
 
+from tersely.bench import Contender
+
 WORDS = [f"w{number}" for number in range(20)]
 
 
-class FakeContender:
+class FakeContender(Contender):
     arithmetic = ("cpu", "float32")
 
     def __init__(self, name, clock=None, seconds=(1.0,), log=None, logits=None, macs=None):
@@ -21,7 +23,7 @@ class FakeContender:
         self.runs = 0
 
     def prepare(self, texts):
-        self.texts = list(texts)
+        self.tokens = sum(len(text.split()) for text in texts)
         if self.logits is None:
             self.logits = np.eye(2)[[index % 2 for index in range(len(texts))]]
 
@@ -38,10 +40,6 @@ class FakeContender:
             self.clock.now += 0.001 * (index + 1)
         return self.logits[index : index + 1]
 
-    @property
-    def tokens(self):
-        return sum(len(text.split()) for text in self.texts)
-
 
 class FakeProbe:
     """Stands in for the matrix products, which a fake clock would find infinitely fast."""
@@ -55,9 +53,6 @@ class FakeProbe:
         self.log.append("probe")
         return self.peak
 
-    def bandwidth(self):
-        return 1e9
-
 
 class AllocatingContender(FakeContender):
     """Holds one array when prepared, and takes another while it runs."""
@@ -67,12 +62,7 @@ class AllocatingContender(FakeContender):
         self.held, self.taken = held, taken
 
     def spec(self):
-        kind = "bench_fakes:AllocatingContender"
-        return {"kind": kind, "name": self.name, "held": self.held, "taken": self.taken}
-
-    @classmethod
-    def from_spec(cls, spec):
-        return cls(spec["name"], spec["held"], spec["taken"])
+        return {"name": self.name, "held": self.held, "taken": self.taken}
 
     def prepare(self, texts):
         super().prepare(texts)

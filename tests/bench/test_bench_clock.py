@@ -1,10 +1,13 @@
-"""Who runs when, and what the clock attributes to whom."""
+"""Who runs when, what the clock attributes to whom, and what the probe measures."""
+
+import time
 
 import numpy as np
 import pytest
+import torch
 from bench_fakes import FakeContender, FakeProbe
 
-from tersely.bench import take_turns
+from tersely.bench import MatrixProbe, take_turns
 
 
 def prepared(names, log=None, clock=None, seconds=(1.0,), documents=4):
@@ -40,7 +43,7 @@ def test_the_peak_of_a_turn_is_the_mean_of_what_is_measured_before_and_after():
     rates = iter([10.0, 20.0, 40.0, 2.0, 4.0, 6.0])
     probe.measure = lambda: next(rates)
     first, second = take_turns(prepared("ab", []), rounds=2, warmup=0, probe=probe)
-    assert (first.peaks, second.peaks) == ((15.0, 5.0), (30.0, 3.0))
+    assert (first.peaks, second.peaks) == ([15.0, 5.0], [30.0, 3.0])
 
 
 def test_documents_alone_are_split_over_the_rounds_after_one_untimed_pass():
@@ -54,9 +57,9 @@ def test_seconds_and_milliseconds_are_each_contenders_own(clock):
     left, right = prepared("ab", clock=clock)
     left.seconds, right.seconds = [2.0, 3.0], [5.0, 7.0]
     timings = take_turns([left, right], 2, 0, [0, 3])
-    assert [timing.seconds for timing in timings] == [pytest.approx((2, 3)), pytest.approx((5, 7))]
+    assert [timing.seconds for timing in timings] == [pytest.approx([2, 3]), pytest.approx([5, 7])]
     for timing in timings:
-        assert timing.latencies == pytest.approx((1.0, 4.0))
+        assert timing.latencies == pytest.approx([1.0, 4.0])
         np.testing.assert_array_equal(timing.logits, left.logits)
 
 
@@ -82,3 +85,21 @@ def test_progress_counts_turns():
 def test_no_contender_or_no_round_is_refused(names, rounds):
     with pytest.raises(ValueError, match="at least one contender and one round"):
         take_turns(prepared(names), rounds)
+
+
+def test_the_probe_keeps_the_best_rate(monkeypatch):
+    probe = MatrixProbe(shapes=((2, 3, 4), (5, 5, 5)), repeats=2)
+    # Products take 4, 2 and then 5, 10 seconds; a later, slower measurement changes nothing.
+    ticks = iter([0, 4, 4, 6, 6, 11, 11, 21] + [0, 100] * 4)
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
+    assert probe.measure() == 25.0
+    assert probe.measure() == 1.25
+    assert probe.peak == 25.0
+
+
+def test_the_probe_leaves_the_random_state_alone():
+    torch.manual_seed(3)
+    wanted = torch.rand(1)
+    torch.manual_seed(3)
+    MatrixProbe(shapes=((8, 8, 8),)).measure()
+    assert torch.equal(torch.rand(1), wanted)

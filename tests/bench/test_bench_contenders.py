@@ -5,13 +5,15 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from bench_fakes import WORDS, AllocatingContender
+from bench_fakes import WORDS
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoConfig, AutoModel
 
 from tersely import Classifier
-from tersely.bench import PackedContender, Rebuildable, StockContender, build_contender
-from tersely.errors import DataError, TerselyWarning
+from tersely.bench import PackedContender, StockContender, build_contender, padded_macs
+from tersely.errors import DataError, ModelError, TerselyWarning
+from tiny import FAMILIES, tiny_config
 
 LENGTHS = (3, 11, 1, 0, 30, 7, 11)
 TEXTS = [" ".join(WORDS[(start + i) % 20] for i in range(n)) for start, n in enumerate(LENGTHS)]
@@ -31,16 +33,12 @@ def wanted(model, tokenizer):
 @pytest.mark.parametrize("order", ["arrival", "sorted"])
 @pytest.mark.parametrize("batch_size", [1, 3, 32])
 def test_stock_logits_are_those_of_each_document_alone(model, tokenizer, wanted, order, batch_size):
-    contender = StockContender(
-        model, tokenizer, order=order, batch_size=batch_size, max_length=16, threads=1
-    )
+    contender = StockContender(model, tokenizer, order=order, batch_size=batch_size, max_length=16)
     contender.prepare(TEXTS)
-    threads = torch.get_num_threads()
     np.testing.assert_allclose(contender.run(), wanted, atol=1e-5)
     for index in (0, 4):
         np.testing.assert_allclose(contender.run_one(index), wanted[[index]], atol=1e-5)
     assert contender.tokens == sum(min(length + 2, 16) for length in LENGTHS)
-    assert torch.get_num_threads() == threads
     assert np.ptp(wanted, axis=0).min() > 1e-3  # the documents can be told apart
 
 
@@ -63,14 +61,13 @@ def test_stock_is_built_again_from_its_spec(model, tokenizer, wanted, tmp_path):
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     first = StockContender(tmp_path, name="stock", order="sorted", max_length=16)
-    again = build_contender(first.spec())
+    again = build_contender("tersely.bench:StockContender", first.spec())
     again.prepare(TEXTS)
     assert (again.name, again.options) == (first.name, first.options)
     np.testing.assert_allclose(again.run(), wanted, atol=1e-5)
 
 
 def test_objects_cannot_be_built_again(model, tokenizer):
-    assert isinstance(StockContender(model, tokenizer), Rebuildable)
     assert StockContender(model, tokenizer).spec() is None
     assert PackedContender(None).spec() is None
 
@@ -84,15 +81,21 @@ def test_stock_refuses_what_it_cannot_do(model, tokenizer, arguments, message):
         StockContender(model, **{"tokenizer": tokenizer, **arguments})
 
 
-@pytest.mark.parametrize("kind", ["unheard of", "absent_module:Class", "json:dumps", None])
+@pytest.mark.parametrize("kind", ["unheard of", "absent_module:Class", "json:dumps"])
 def test_an_unknown_kind_is_refused(kind):
-    with pytest.raises(DataError, match="a contender's kind out of"):
-        build_contender({"kind": kind})
+    with pytest.raises(DataError, match="expected 'module:Class' with a from_spec"):
+        build_contender(kind, {})
 
 
-def test_a_kind_may_name_its_class():
-    spec = AllocatingContender("far away", 1, 2).spec()
-    assert build_contender(spec).spec() == spec
+def test_weights_that_transformers_do_not_load_are_refused_in_a_sentence(
+    model, tokenizer, tmp_path
+):
+    """F15: `bench --stock` on a directory of pytorch_model.bin alone ended in a traceback."""
+    model.config.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="safetensors.*save the model again"):
+        StockContender(tmp_path)
 
 
 def test_packed_gives_the_stock_models_logits_and_counts_what_was_computed(
@@ -115,4 +118,31 @@ def test_packed_gives_the_stock_models_logits_and_counts_what_was_computed(
     linear = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
     one_layer = sum(n * linear + 2 * config.hidden_size * n * n for n in lengths)
     assert contender.macs == config.num_hidden_layers * one_layer
-    assert build_contender(contender.spec()).spec() == contender.spec()
+    again = build_contender("tersely.bench:PackedContender", contender.spec())
+    assert again.spec() == contender.spec()
+
+
+# What the counter finds outside the blocks: projections of the embeddings, and poolers.
+OUTSIDE = ("embeddings_project", "pooler")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_padded_macs_are_those_of_torchs_counter(family):
+    config = tiny_config(family)
+    model = AutoModel.from_config(config).eval()
+    ids = torch.randint(5, config.vocab_size, (3, 11))
+    mask = torch.ones_like(ids)
+    mask[1, 7:] = 0
+    counter = FlopCounterMode(display=False)
+    with counter, sdpa_kernel(SDPBackend.MATH), torch.inference_mode():
+        model(input_ids=ids, attention_mask=mask)
+    counts = counter.get_flop_counts()
+    outside = sum(
+        sum(counts[name].values()) for name in counts if name.rpartition(".")[2] in OUTSIDE
+    )
+    assert padded_macs(config, [(3, 11)]) == (counter.get_total_flops() - outside) / 2
+    assert padded_macs(config, [(2, 8), (1, 8)]) == 3 * padded_macs(config, [(1, 8)])
+
+
+def test_an_unknown_family_is_not_counted():
+    assert padded_macs(AutoConfig.for_model("deberta-v2"), [(1, 8)]) is None

@@ -5,8 +5,10 @@ import pytest
 import torch
 from bench_fakes import WORDS
 
-from tersely.bench import Workshop, make_contender, measure_memory
-from tersely.bench.recipes import RECIPES, Skipped
+from tersely.bench import RECIPES, ModelCache, make_contender, make_contenders, measure_memory
+from tersely.bench.linear import TfidfContender
+from tersely.bench.model_cache import _identity, code_fingerprint
+from tersely.bench.recipes import Skipped
 from tersely.errors import DataError, OutputError, PlanError
 from tersely.modeling import TerselyForSequenceClassification, padded_model
 from tersely.text import Documents, LabelSpace
@@ -38,15 +40,15 @@ def dense(encoder, tokenizer, tmp_path_factory):
 
 
 @pytest.fixture
-def shop(dense, encoder, tmp_path):
+def cache(dense, encoder, tmp_path):
     told = []
-    made = Workshop(
+    made = ModelCache(
         space=LabelSpace(("even", "odd"), "single_label_classification"),
         train=Documents.from_lists(TEXTS, LABELS),
         encoder=str(encoder),
         dense=str(dense),
         options={"device": "cpu", "max_length": 16},
-        cache=tmp_path,
+        folder=tmp_path,
         tell=told.append,
     )
     made.told = told
@@ -58,59 +60,58 @@ def run(contender):
     return contender.run()
 
 
-def test_the_padded_form_gives_the_packed_models_logits(shop):
-    wanted = run(make_contender("dense", shop))
+def test_the_padded_form_gives_the_packed_models_logits(cache):
+    wanted = run(make_contender("dense", cache))
     for name in ("pipeline", "sorted:batch_size=7"):
-        contender = make_contender(name, shop)
+        contender = make_contender(name, cache)
         np.testing.assert_allclose(run(contender), wanted, atol=1e-5)
         assert contender.name == name
-        assert contender.spec()["kind"] == "stock"
     assert np.ptp(wanted, axis=0).min() > 1e-3
 
 
-def test_a_plan_is_put_on_the_dense_model_as_it_is(shop):
-    dense = run(make_contender("dense", shop))
-    whole = make_contender("topk:keep=1.0,trained=no", shop)
+def test_a_plan_is_put_on_the_dense_model_as_it_is(cache):
+    dense = run(make_contender("dense", cache))
+    whole = make_contender("topk:keep=1.0,trained=no", cache)
     np.testing.assert_allclose(run(whole), dense, atol=1e-5)
-    reduced = make_contender("random:keep=0.25,at=1/2,trained=no", shop)
+    reduced = make_contender("random:keep=0.25,at=1/2,trained=no", cache)
     assert np.abs(run(reduced) - dense).max() > 1e-3
     assert reduced.tokens_by_block[-1] < reduced.tokens
-    short = make_contender("dense:max_length=3,trained=no", shop)
+    short = make_contender("dense:max_length=3,trained=no", cache)
     with pytest.warns(UserWarning, match="longer than 3"):
         short.prepare(TEXTS)
     assert short.tokens == 3 * len(TEXTS)
 
 
-def test_a_linear_model_is_fitted_once_and_kept(shop):
-    contender = make_contender("tfidf", shop)
+def test_a_linear_model_is_fitted_once_and_kept(cache):
+    contender = make_contender("tfidf", cache)
     logits = run(contender)
-    labels = shop.space.encode(LABELS)
+    labels = cache.space.encode(LABELS)
     assert (logits.argmax(1) == labels).mean() > 0.9
-    assert contender.training_seconds > 0 and len(shop.told) == 1
-    np.testing.assert_array_equal(run(make_contender("tfidf", shop)), logits)
-    assert len(shop.told) == 1
+    assert contender.training_seconds > 0 and len(cache.told) == 2
+    np.testing.assert_array_equal(run(make_contender("tfidf", cache)), logits)
+    assert len(cache.told) == 2
     np.testing.assert_array_equal(contender.run_one(3), logits[3:4])
-    shop.train = Documents.from_lists(TEXTS[:50], LABELS[:50])
-    make_contender("tfidf", shop)
-    assert len(shop.told) == 2
+    cache.train = Documents.from_lists(TEXTS[:50], LABELS[:50])
+    make_contender("tfidf", cache)
+    assert len(cache.told) == 4
 
 
-def test_what_is_trained_is_kept_with_its_time(shop):
+def test_what_is_trained_is_kept_with_its_time(cache):
     from dataclasses import replace
 
     from tersely import TrainingSettings
 
-    shop = replace(shop, settings=TrainingSettings(epochs=2, learning_rate=1e-3), dense=None)
-    first = make_contender("truncate:keep=0.5", shop)
+    cache = replace(cache, settings=TrainingSettings(epochs=2, learning_rate=1e-3), dense=None)
+    first = make_contender("truncate:keep=0.5", cache)
     assert first.training_seconds > 0
-    again = make_contender("truncate:keep=0.5", shop)
+    again = make_contender("truncate:keep=0.5", cache)
     assert again.training_seconds == first.training_seconds
     np.testing.assert_array_equal(run(again), run(first))
-    assert len(shop.tell.__self__) == 1
+    assert len(cache.tell.__self__) == 2
 
 
 @pytest.mark.parametrize("name", ["truncate:keep=0.9", "pipeline", "tfidf"])
-def test_what_is_trained_has_the_models_order_of_labels(shop, name):
+def test_what_is_trained_has_the_models_order_of_labels(cache, name):
     """A model may tell ("odd", "even") apart; `fit` alone would sort the names."""
     from dataclasses import replace
 
@@ -118,8 +119,8 @@ def test_what_is_trained_has_the_models_order_of_labels(shop, name):
 
     space = LabelSpace(("odd", "even"), "single_label_classification")
     settings = TrainingSettings(epochs=6, learning_rate=3e-3, batch_tokens=256)
-    shop = replace(shop, space=space, settings=settings, dense=None)
-    contender = make_contender(name, shop)
+    cache = replace(cache, space=space, settings=settings, dense=None)
+    contender = make_contender(name, cache)
     wanted = space.encode(LABELS)
     assert (run(contender).argmax(1) == wanted).mean() > 0.7
     if name.startswith("truncate"):
@@ -130,55 +131,51 @@ def test_what_is_trained_has_the_models_order_of_labels(shop, name):
 @pytest.mark.parametrize(
     ("names", "message"), [(("a", "even", "odd"), "lack 'a'"), (("even", "other"), "hold 'odd'")]
 )
-def test_training_documents_of_other_classes_are_refused(shop, name, names, message):
-    shop.space = LabelSpace(names, "single_label_classification")
+def test_training_documents_of_other_classes_are_refused(cache, name, names, message):
+    cache.space = LabelSpace(names, "single_label_classification")
     with pytest.raises(DataError, match=message):
-        make_contender(name, shop)
+        make_contender(name, cache)
 
 
 def test_a_linear_model_needs_every_class():
-    from tersely.bench.linear import fit_classifier
-
-    features = np.eye(4)
+    contender = TfidfContender("single_label_classification", "tfidf")
     with pytest.raises(DataError, match="none of 0"):
-        fit_classifier(features, np.array([1, 2, 1, 2]), "single_label_classification")
+        contender.fit(TEXTS[:4], np.array([1, 2, 1, 2]))
     several = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 0], [0, 0, 0]], np.float32)
     with pytest.raises(DataError, match="none of 1"):
-        fit_classifier(features, several, "multi_label_classification")
+        contender.fit(TEXTS[:4], several)
 
 
-def test_limits_do_not_stay_in_what_is_kept(shop):
+def test_limits_do_not_stay_in_what_is_kept(cache):
     """A plan on the dense model is kept under its name alone, so it holds no limit of one call."""
     name = "topk:keep=0.5,at=1,trained=no"
-    assert make_contender(name, shop).classifier.limit == 16
-    shop.options = {"device": "cpu", "long": "windows"}
-    again = make_contender(name, shop).classifier
+    assert make_contender(name, cache).classifier.limit == 16
+    cache.options = {"device": "cpu", "long": "windows"}
+    again = make_contender(name, cache).classifier
     assert again.limit == 64 and again.model_config.long == "windows"
-    assert len(shop.told) == 1
+    assert len(cache.told) == 2
 
 
-def test_two_comparisons_at_once_leave_each_others_work_alone(shop):
+def test_two_comparisons_at_once_leave_each_others_work_alone(cache):
     def slower(folder):
         (folder / "mine").write_text("slower")
-        shop.kept("other", {"form": "x"}, lambda part: (part / "mine").write_text("faster"))
+        cache.kept("other", {"form": "x"}, lambda part: (part / "mine").write_text("faster"))
         assert (folder / "mine").read_text() == "slower"
 
-    folder, _ = shop.kept("one", {"form": "x"}, slower)
+    folder, _ = cache.kept("one", {"form": "x"}, slower)
     assert (folder / "mine").read_text() == "faster"
-    assert [each.name for each in shop.cache.iterdir()] == [folder.name]
+    assert [each.name for each in cache.folder.iterdir()] == [folder.name]
 
 
-def test_a_cache_that_cannot_be_made_is_said(shop, tmp_path):
+def test_a_cache_that_cannot_be_made_is_said(cache, tmp_path):
     (tmp_path / "file").write_text("")
-    shop.cache = tmp_path / "file" / "cache"
-    with pytest.raises(OutputError, match="--cache"):
-        make_contender("tfidf", shop)
+    cache.folder = tmp_path / "file" / "cache"
+    with pytest.raises(OutputError, match="cannot be kept in"):
+        make_contender("tfidf", cache)
 
 
-def test_another_tokenizer_is_another_model(shop, dense, tmp_path):
+def test_another_tokenizer_is_another_model(cache, dense, tmp_path):
     import shutil
-
-    from tersely.bench.workshop import _identity
 
     copy = tmp_path / "copy"
     shutil.copytree(dense, copy)
@@ -191,35 +188,64 @@ def test_another_tokenizer_is_another_model(shop, dense, tmp_path):
 
 
 @pytest.mark.slow
-def test_memory_of_a_linear_model_is_its_own(shop):
-    found = measure_memory(make_contender("tfidf", shop), TEXTS)
+def test_memory_of_a_linear_model_is_its_own(cache):
+    found = measure_memory(make_contender("tfidf", cache), TEXTS)
     assert found is not None and found.peak_bytes > found.loaded_bytes // 2
 
 
 @pytest.mark.slow
-def test_onnx_gives_the_models_logits(shop):
+def test_onnx_gives_the_models_logits(cache):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    wanted = run(make_contender("dense", shop))
-    plain = make_contender("onnx", shop)
+    wanted = run(make_contender("dense", cache))
+    plain = make_contender("onnx", cache)
     np.testing.assert_allclose(run(plain), wanted, atol=1e-4)
     np.testing.assert_allclose(plain.run_one(5), wanted[5:6], atol=1e-4)
-    eight = make_contender("onnx-int8:batch_size=4", shop)
+    eight = make_contender("onnx-int8:batch_size=4", cache)
     assert 0 < np.abs(run(eight) - wanted).max() < 0.5
     assert plain.macs == eight.macs or plain.macs > 0
 
 
-@pytest.mark.parametrize("name", ["half", "compiled", "varlen"])
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_it_is_said_who_is_left_out(shop, name):
-    with pytest.raises(Skipped, match="for a GPU"):
-        make_contender(name, shop)
-
-
-def test_what_an_optional_library_brings_is_left_out_without_it(shop, monkeypatch):
+def test_what_an_optional_library_brings_is_left_out_without_it(cache, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "model2vec", None)
     with pytest.raises(Skipped, match=r"pip install 'tersely\[bench\]'"):
-        make_contender("static", shop)
+        make_contender("static", cache)
+    made, skipped = make_contenders(["static", "dense", "static"], cache)
+    assert [each.name for each in made] == ["dense"] and list(skipped) == ["static"]
+
+
+def test_static_is_left_out_where_its_encoder_cannot_be_read(cache, tmp_path):
+    """It ended the comparison, minutes after it had begun, for want of a tokenizer."""
+    pytest.importorskip("model2vec")
+    cache.encoder = str(tmp_path / "nowhere")
+    with pytest.raises(Skipped, match="encoder cannot be read"):
+        make_contender("static", cache)
+
+
+def test_static_is_distilled_from_the_dense_model_where_no_encoder_is_named(cache):
+    pytest.importorskip("model2vec")
+    cache.encoder = None
+    logits = run(make_contender("static", cache))
+    assert (logits.argmax(1) == cache.space.encode(LABELS)).mean() > 0.7
+
+
+def test_tfidf_needs_no_skops(cache, monkeypatch):
+    """It was left out without it, although scikit-learn was there."""
+    monkeypatch.setitem(__import__("sys").modules, "skops", None)
+    assert run(make_contender("tfidf", cache)).shape == (60, 2)
+
+
+def test_other_code_makes_another_model(cache, tmp_path, monkeypatch):
+    """Review 11: the key was the version, "0.1.0", and a number raised by hand."""
+    (tmp_path / "a.py").write_text("x = 1")
+    before = code_fingerprint(tmp_path)
+    (tmp_path / "a.py").write_text("x = 2")
+    code_fingerprint.cache_clear()
+    assert code_fingerprint(tmp_path) != before
+    make_contender("tfidf", cache)
+    monkeypatch.setattr("tersely.bench.model_cache.code_fingerprint", lambda: "other")
+    make_contender("tfidf", cache)
+    assert len(cache.told) == 4
 
 
 @pytest.mark.parametrize(
@@ -229,7 +255,7 @@ def test_what_an_optional_library_brings_is_left_out_without_it(shop, monkeypatc
         ("pipeline:speed=9", DataError, "'speed' is not an option"),
         ("topk:kept=0.5", PlanError, "'kept' is not an option"),
         ("topk:keep=0.5,often", DataError, "KEY=VALUE"),
-        ("no_such_module:Thing", DataError, "a module and a class"),
+        ("no_such_module:Thing", DataError, "a module and a class in it"),
         ("tersely.bench:TextContender", DataError, "scores.*complete the class"),
         ("topk:target=0.5,trained=no", DataError, "target needs training"),
         ("topk:target=much", DataError, "target must be a share"),
@@ -239,16 +265,16 @@ def test_what_an_optional_library_brings_is_left_out_without_it(shop, monkeypatc
         ("dense:max_length=1.5", DataError, "max_length must be a whole number of at least 3"),
     ],
 )
-def test_names_that_mean_nothing_are_refused(shop, name, error, message):
+def test_names_that_mean_nothing_are_refused(cache, name, error, message):
     with pytest.raises(error, match=message):
-        make_contender(name, shop)
+        make_contender(name, cache)
 
 
-def test_training_needs_documents(shop):
-    shop.train = None
+def test_training_needs_documents(cache):
+    cache.train = None
     for name in ("tfidf", "focus-pfc"):
-        with pytest.raises(DataError, match="--train"):
-            make_contender(name, shop)
+        with pytest.raises(DataError, match="no training documents"):
+            make_contender(name, cache)
 
 
 def test_every_recipe_is_in_the_page():
@@ -259,7 +285,7 @@ def test_every_recipe_is_in_the_page():
         assert f"`{name}`" in page
 
 
-def test_padded_refuses_a_model_that_removes_tokens(shop):
-    folder = make_contender("topk:trained=no", shop).spec()["source"]["source"]
+def test_padded_refuses_a_model_that_removes_tokens(cache):
+    folder = make_contender("topk:trained=no", cache).spec()["source"]["source"]
     with pytest.raises(ValueError, match="only a dense model has a padded form"):
         padded_model(folder)

@@ -1,4 +1,4 @@
-"""One comparison with fakes, its JSON and its table."""
+"""One comparison with fakes: its JSON, its table, its page and its plots."""
 
 import dataclasses
 import io
@@ -36,8 +36,14 @@ def contenders(clock):
 @pytest.fixture
 def report(contenders):
     probe = FakeProbe(peak=2000.0)
-    with pytest.warns(TerselyWarning, match=r"more than 15% \(dense, stock.* \[half\] "):
+    with pytest.warns(TerselyWarning, match=r"ratios to dense.* more than 15% \(tf-idf 4"):
         return bench(contenders, TEXTS, LABELS, rounds=3, warmup=3, memory=False, probe=probe)
+
+
+def test_ratios_that_are_steady_are_conclusive(report):
+    """The report named every contender where one round was slow for all of them alike."""
+    assert list(report.unsteady) == ["tf-idf"]
+    assert report.results[1].spread.relative > 0.15 > report.results[1].speedup.relative
 
 
 def test_results_are_set_against_the_baseline(report):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pyarrow.csv as arrow_csv
 import pytest
@@ -205,22 +206,23 @@ def test_bench_takes_a_contender_of_ones_own_into_its_report(
         "        return np.stack([1 - good, good], axis=1)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "model2vec", None)
     report, cache = tmp_path / "report.html", tmp_path / "cache"
     result = run(
         *("bench", reviews, "--train", reviews, "--models", dense_model, "--encoder", dense_model),
-        *("--contenders", "their_service:Service", "tfidf", "half", "--timed", 12, "--rounds", 2),
+        *("--contenders", "their_service:Service", "tfidf", "static", "--timed", 12, "--rounds", 2),
         *("--no-memory", "--latency-documents", 6, "--report", report, "--cache", cache, "--json"),
         *("--device", "cpu"),
     )
     assert result.exit_code == 0, result.stderr
     (record,) = records(result.stdout)
     found = {each["name"]: each for each in record["results"]}
-    assert list(found) == ["dense-model", "service", "tfidf"] and "half" in record["skipped"]
+    assert list(found) == ["dense-model", "service", "tfidf"] and "static" in record["skipped"]
     assert found["service"]["quality"]["accuracy"] == 1.0
     assert (record["documents"], record["judged"]) == (12, 40)
     assert found["dense-model"]["tokenising"] > 0 and found["service"]["tokenising"] is None
     page = report.read_text()
-    assert "looks for a word" in page and "half</b> is left out" in page
+    assert "looks for a word" in page and "static</b> is left out" in page
     assert "it was a very" not in page
 
 
@@ -235,14 +237,6 @@ def test_bench_takes_a_contender_of_ones_own_into_its_report(
 def test_bench_refuses_what_it_cannot_compare(run, reviews, options, code, message):
     result = run("bench", reviews, *options)
     assert result.exit_code == code and message in " ".join(result.stderr.split())
-
-
-def test_bench_says_that_seeds_need_labels(run, encoder, reviews, tmp_path):
-    data = write_csv(tmp_path / "texts.csv", [("a good film",), ("a bad film",)], header=("text",))
-    options = "--contenders tfidf --seeds 2 --rounds 1 --latency-documents 0 --no-memory --json"
-    places = ("--train", reviews, "--encoder", encoder, "--cache", tmp_path / "cache")
-    done = run("bench", data, *places, *options.split(), "--device", "cpu")
-    assert done.exit_code == 0 and "--seeds is for quality" in done.stderr
 
 
 def test_accelerate_says_how_many_texts_are_needed_and_decides(run, dense_model, tmp_path):

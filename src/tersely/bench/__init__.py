@@ -2,52 +2,54 @@
 
 from __future__ import annotations
 
-from tersely.bench.clock import Progress, Timing, take_turns
-from tersely.bench.contenders import KINDS, Contender, Rebuildable, TextContender, build_contender
-from tersely.bench.energy import EnergyMeter
-from tersely.bench.machine import MatrixProbe, describe_machine, memory_bandwidth
-from tersely.bench.macs import padded_macs
+from tersely._io import describe_machine
+from tersely.bench.clock import MatrixProbe, Progress, Timing, take_turns
+from tersely.bench.contenders import Contender, PackedContender, TextContender, build_contender
 from tersely.bench.memory import PeakMemory, measure_memory
-from tersely.bench.packed import PackedContender
-from tersely.bench.recipes import RECIPES, make_contender
+from tersely.bench.model_cache import ModelCache, default_cache
+from tersely.bench.recipes import (
+    RECIPES,
+    at_budgets,
+    load_models,
+    make_contender,
+    make_contenders,
+)
 from tersely.bench.report import BenchReport, ContenderResult
 from tersely.bench.run import bench
-from tersely.bench.statistics import Spread, paired_ratio, summarise
-from tersely.bench.stock import StockContender
-from tersely.bench.table import render
-from tersely.bench.uncertainty import Comparison, compare, quality_intervals
-from tersely.bench.workshop import Workshop, default_cache
+from tersely.bench.show import render, write_plots, write_report
+from tersely.bench.statistics import Spread, compare, paired_ratio, quality_intervals, summarise
+from tersely.bench.stock import StockContender, padded_macs
 
 __all__ = [
-    "KINDS",
     "RECIPES",
     "BenchReport",
     "Contender",
-    "Comparison",
     "ContenderResult",
-    "EnergyMeter",
     "MatrixProbe",
+    "ModelCache",
     "PackedContender",
     "PeakMemory",
     "Progress",
-    "Rebuildable",
     "Spread",
     "StockContender",
     "TextContender",
     "Timing",
-    "Workshop",
+    "at_budgets",
     "bench",
     "build_contender",
     "compare",
     "default_cache",
     "describe_machine",
+    "load_models",
     "make_contender",
+    "make_contenders",
     "measure_memory",
-    "memory_bandwidth",
     "padded_macs",
     "paired_ratio",
     "quality_intervals",
     "render",
     "summarise",
     "take_turns",
+    "write_plots",
+    "write_report",
 ]

@@ -1,7 +1,14 @@
 """Time contenders in turns, so that a slow minute of the machine hurts all of them alike.
 
 In every round each contender runs all documents once, then a few documents alone; the next round
-starts with the next contender, so that none always follows the same disturbance.
+starts with the next contender, so that none always follows the same disturbance:
+
+    round 1:  probe  A  probe  B  probe  C  probe
+    round 2:  probe  B  probe  C  probe  A  probe
+
+Absolute figures mean little on a shared machine. The share of the machine's own matrix-product
+peak, probed around each turn, says how much of the time is spent on the products that a model
+needs, and how much around them.
 """
 
 from __future__ import annotations
@@ -9,60 +16,51 @@ from __future__ import annotations
 import gc
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from tersely.bench.contenders import Contender
-from tersely.bench.energy import EnergyMeter
-from tersely.bench.machine import MatrixProbe, synchronise
 from tersely.errors import TerselyWarning
 
-__all__ = ["Progress", "Timing", "Tokenising", "take_turns", "time_tokenising"]
+__all__ = ["MatrixProbe", "Progress", "Timing", "take_turns", "time_tokenising"]
 
 Progress = Callable[[str, int, int], None]
 """Called after each step with what was done, and how many steps of how many are done."""
 
+SHAPES = ((4096, 384, 1536), (4096, 1536, 384), (2048, 2048, 2048))
+"""Products `(rows, inner, columns)`: the two of a small encoder's feed-forward, and a square."""
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(eq=False)
 class Timing:
     """What the clock saw of one contender.
 
     Attributes:
         name: the contender's name.
         seconds: seconds of each round, for all documents.
-        latencies: milliseconds of each sampled document, run alone.
-        alone: which documents these were, in the same order.
         logits: of the last round, `(documents, labels)`.
-        peaks: MACs per second of the fastest matrix product around each round's turn, the
-            mean of just before and just after; empty without a probe.
-        joules: of each round, for all documents; empty where the machine does not tell.
+        alone: numbers of the documents that were run alone.
+        latencies: milliseconds of each of these.
+        peaks: MACs per second of the fastest matrix product around each round's turn, the mean of
+            just before and just after; empty without a probe.
+        tokenising: seconds of each round to tokenise and batch all documents; empty where that is
+            part of `seconds`, or was not measured.
+        from_text: milliseconds of each document alone, tokenising included.
     """
 
     name: str
-    seconds: tuple[float, ...]
-    latencies: tuple[float, ...]
-    logits: np.ndarray
-    peaks: tuple[float, ...] = ()
-    alone: tuple[int, ...] = ()
-    joules: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Tokenising:
-    """What the clock saw of a contender's work before the forward pass.
-
-    Attributes:
-        seconds: of each round, to tokenise and batch all documents.
-        latencies: milliseconds of each sampled document from text to logits, alone, in the order
-            asked for.
-    """
-
-    seconds: tuple[float, ...]
-    latencies: tuple[float, ...]
+    seconds: list[float] = field(default_factory=list)
+    logits: np.ndarray | None = None
+    alone: list[int] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
+    peaks: list[float] = field(default_factory=list)
+    tokenising: list[float] = field(default_factory=list)
+    from_text: list[float] = field(default_factory=list)
 
 
 def take_turns(
@@ -72,7 +70,6 @@ def take_turns(
     latency_documents: Sequence[int] = (),
     *,
     probe: MatrixProbe | None = None,
-    energy: EnergyMeter | None = None,
     progress: Progress | None = None,
 ) -> list[Timing]:
     """Run prepared contenders in turns, and time each turn.
@@ -81,11 +78,10 @@ def take_turns(
         contenders: contenders whose `prepare` was called.
         rounds: turns of each, at least one.
         warmup: untimed turns of each before the first round.
-        latency_documents: indices of the documents to run alone; each is run once untimed, and once
+        latency_documents: numbers of the documents to run alone; each is run once untimed, and once
             timed, in the round that its place in this sequence gives it.
         probe: measured at the start of every round and after every turn: a shared machine's
             speed drifts within minutes.
-        energy: read before and after every turn.
         progress: called after every turn.
 
     Returns:
@@ -99,114 +95,129 @@ def take_turns(
             f"expected at least one contender and one round, got {len(contenders)} and {rounds}; "
             "give more"
         )
+    tell = progress or (lambda *step: None)
     for place, contender in enumerate(contenders):
-        _warm_up(contender, warmup, latency_documents)
-        if progress:
-            progress(f"warm-up: {contender.name}", place + 1, len(contenders))
-    records: list[dict[str, list[Any]]] = [
-        {name: [] for name in ("seconds", "latencies", "peaks", "alone", "joules")}
-        for _ in contenders
-    ]
-    logits = [np.empty((0, 0)) for _ in contenders]
+        for _ in range(warmup):
+            contender.run()
+        for index in latency_documents:
+            contender.run_one(index)
+        tell(f"warm-up: {contender.name}", place + 1, len(contenders))
+    timings = [Timing(contender.name) for contender in contenders]
     for number in range(rounds):
-        before = probe.measure() if probe else None
-        for turn in range(len(contenders)):
-            place = (number + turn) % len(contenders)
-            contender, record = contenders[place], records[place]
-            started = energy.read() if energy else None
-            elapsed, logits[place] = _timed(contender.run)
-            joules = energy.joules(started, energy.read()) if energy else None
-            record["seconds"].append(elapsed)
-            record["joules"] += [] if joules is None else [joules]
+        before = probe.measure() if probe else 0.0
+        for turn, place in enumerate(_order(len(contenders), number)):
+            contender, timing = contenders[place], timings[place]
+            seconds, timing.logits = _timed(contender.run)
+            timing.seconds.append(seconds)
             if probe:
                 after = probe.measure()
-                record["peaks"].append((before + after) / 2)
+                timing.peaks.append((before + after) / 2)
                 before = after
-            documents = latency_documents[number::rounds]
-            record["alone"] += documents
-            record["latencies"] += _latencies(contender, documents)
-            if progress:
-                done = number * len(contenders) + turn + 1
-                progress(f"round {number + 1}: {contender.name}", done, rounds * len(contenders))
-    return [
-        Timing(
-            name=contender.name,
-            logits=logits[place],
-            **{name: tuple(values) for name, values in records[place].items()},
-        )
-        for place, contender in enumerate(contenders)
-    ]
+            for index in latency_documents[number::rounds]:
+                timing.alone.append(index)
+                # The heap is tidy already; tidying takes longer than a short document.
+                alone, _ = _timed(partial(contender.run_one, index), tidy=False)
+                timing.latencies.append(1000 * alone)
+            done = number * len(contenders) + turn + 1
+            tell(f"round {number + 1}: {contender.name}", done, rounds * len(contenders))
+    return timings
 
 
 def time_tokenising(
     contenders: Sequence[Contender],
+    timings: Sequence[Timing],
     texts: Sequence[str],
     rounds: int = 3,
-    documents: Sequence[int] = (),
-) -> list[Tokenising | None]:
-    """Time, in turns, what lies before the forward pass; contenders end up with other documents.
+) -> None:
+    """Time, in turns, what lies before the forward pass, and add it to the contenders' timings.
 
-    Args:
-        contenders: contenders that know these texts already.
-        texts: all documents.
-        rounds: turns of each.
-        documents: indices of those to run alone, from text to logits.
-
-    Returns:
-        One record per contender; None for one that tokenises inside its `run`.
+    The documents that were run alone are run once more from their texts. Contenders end up with
+    other documents prepared; those that tokenise inside `run` are left out.
     """
-    seconds: list[list[float]] = [[] for _ in contenders]
-    latencies: list[list[float]] = [[] for _ in contenders]
+    pairs = [pair for pair in zip(contenders, timings, strict=True) if not pair[0].tokenises_in_run]
     with warnings.catch_warnings():
         # How many documents are too long was said when they were first prepared.
         warnings.simplefilter("ignore", TerselyWarning)
         for number in range(rounds):
-            for turn in range(len(contenders)):
-                place = (number + turn) % len(contenders)
-                contender = contenders[place]
-                if not getattr(contender, "tokenises_in_run", False):
-                    seconds[place].append(_timed(partial(contender.prepare, texts))[0])
-        for place, contender in enumerate(contenders):
-            if not getattr(contender, "tokenises_in_run", False):
-                one = [texts[index] for index in documents]
-                latencies[place] = [_from_text(contender, text) for text in one]
-    return [
-        Tokenising(tuple(seconds[place]), tuple(latencies[place])) if seconds[place] else None
-        for place in range(len(contenders))
-    ]
+            for place in _order(len(pairs), number):
+                contender, timing = pairs[place]
+                timing.tokenising.append(_timed(partial(contender.prepare, texts))[0])
+        for contender, timing in pairs:
+            for index in timing.alone:
+                seconds, _ = _timed(partial(_from_text, contender, texts[index]), tidy=False)
+                timing.from_text.append(1000 * seconds)
 
 
-def _from_text(contender: Contender, text: str) -> float:
-    """Milliseconds from one text to its logits."""
-
-    def whole() -> np.ndarray:
-        contender.prepare([text])
-        return contender.run()
-
-    return 1000 * _timed(whole, tidy=False)[0]
+def _order(contenders: int, number: int) -> Iterator[int]:
+    """Yield whose turn it is in a round: 0 1 2, then 1 2 0, then 2 0 1."""
+    return ((number + turn) % contenders for turn in range(contenders))
 
 
-def _warm_up(contender: Contender, turns: int, documents: Sequence[int]) -> None:
-    for _ in range(turns):
-        contender.run()
-    for index in documents:
-        contender.run_one(index)
-
-
-def _latencies(contender: Contender, documents: Sequence[int]) -> list[float]:
-    """Milliseconds of each document alone, the heap being tidy already."""
-    return [1000 * _timed(partial(contender.run_one, index), tidy=False)[0] for index in documents]
+def _from_text(contender: Contender, text: str) -> np.ndarray:
+    contender.prepare([text])
+    return contender.run()
 
 
 def _timed(call: Callable[[], Any], tidy: bool = True) -> tuple[float, Any]:
-    """Seconds of one call, begun on an idle device and a tidy heap, and what it returned.
-
-    Collecting garbage takes longer than a short document, so it can be left out between those.
-    """
+    """Return the seconds of a call, begun on an idle device and a tidy heap, and its result."""
     if tidy:
         gc.collect()
-    synchronise()
+    _synchronise()
     started = time.perf_counter()
     result = call()
-    synchronise()
+    _synchronise()
     return time.perf_counter() - started, result
+
+
+def _synchronise() -> None:
+    """Wait until a CUDA device in use has done all that it was asked to."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+class MatrixProbe:
+    """Measure the machine's matrix-product peak a little at a time, between contenders' turns.
+
+    Args:
+        shapes: products `(rows, inner, columns)` to try, `SHAPES` by default.
+        repeats: products of each shape per measurement; the fastest counts.
+        device: where to multiply, `"cpu"` by default.
+        dtype: numbers to multiply, `"float32"` by default.
+
+    Attributes:
+        peak: the most MACs per second that any product reached so far.
+
+    Example:
+        >>> probe = MatrixProbe(shapes=((64, 64, 64),))
+        >>> 0 < probe.measure() <= probe.peak
+        True
+    """
+
+    def __init__(
+        self,
+        shapes: Sequence[tuple[int, int, int]] = SHAPES,
+        repeats: int = 3,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ) -> None:
+        self.peak = 0.0
+        self.arithmetic = (device, dtype)
+        self._shapes, self._repeats = shapes, repeats
+        self._options = {"device": device, "dtype": getattr(torch, dtype)}
+
+    def measure(self) -> float:
+        """Multiply every shape a few times; return the best rate, in MACs per second."""
+        best = 0.0
+        for rows, inner, columns in self._shapes:
+            # Made anew each time: 50 MiB that would otherwise stay beside the contenders.
+            left, right = self._matrix(rows, inner), self._matrix(inner, columns)
+            out = torch.empty(rows, columns, **self._options)
+            multiply = partial(torch.mm, left, right, out=out)
+            for _ in range(self._repeats):
+                best = max(best, rows * inner * columns / _timed(multiply, tidy=False)[0])
+        self.peak = max(self.peak, best)
+        return best
+
+    def _matrix(self, rows: int, columns: int) -> torch.Tensor:
+        """Numbers that differ: a GPU multiplies equal ones faster. Random state is left alone."""
+        return torch.linspace(-1, 1, rows * columns, **self._options).view(rows, columns)

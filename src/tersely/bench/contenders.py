@@ -1,60 +1,98 @@
-"""What can take part in a comparison: the protocol, and how one is built again elsewhere.
+"""What can take part in a comparison, and the two kinds that most people compare.
 
-The clock, the memory measurement and the report know contenders by this protocol only. A remote
-service or a linear model is a `TextContender` with one method.
+Clock, memory measurement and report know contenders by the class `Contender` alone. A remote
+service or a rule is a `TextContender` with one method; a `tersely.Classifier` is a
+`PackedContender`, through its public interface and nothing below it.
 """
 
 from __future__ import annotations
 
 import pkgutil
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tersely.errors import DataError
+from tersely.errors import DataError, TerselyWarning
 
-__all__ = ["KINDS", "Contender", "Rebuildable", "TextContender", "build_contender"]
+if TYPE_CHECKING:
+    from tersely.classifier import Classifier
+    from tersely.text.encoding import EncodedDocuments
+
+__all__ = ["Contender", "PackedContender", "TextContender", "build_contender"]
 
 
-class Contender(Protocol):
+class Contender(ABC):
     """Something that gives logits for documents, and can be asked to do so again and again.
 
-    With an attribute `arithmetic`, the device and the type of numbers that it multiplies on, such
-    as `("cpu", "float32")`, its MACs are set against the peak of matrix products there.
+    Attributes:
+        name: how the report calls it.
+        about: what it is, in a line.
+        macs: MACs of the encoder's blocks in the last `run`; None when not counted.
+        tokens: tokens of the prepared documents, after truncation, without padding; None: none.
+        tokens_by_block: tokens that went through each block in the last `run`.
+        arithmetic: device and type of numbers that it multiplies on, such as `("cpu", "float32")`;
+            its MACs are set against the peak of matrix products there. None if nobody knows.
+        training_seconds: what training or fitting took; None if nobody knows.
+        tokenises_in_run: whether tokenising is part of `run`, and so of every time.
     """
 
     name: str
+    about: str | None = None
+    macs: float | None = None
+    tokens: int | None = None
+    tokens_by_block: tuple[int, ...] = ()
+    arithmetic: tuple[str, str] | None = None
+    training_seconds: float | None = None
+    tokenises_in_run: bool = False
 
+    @abstractmethod
     def prepare(self, texts: Sequence[str]) -> None:
         """Tokenise and batch the documents once, outside the clock."""
-        ...
 
+    @abstractmethod
     def run(self) -> np.ndarray:
         """Run the forward pass alone; logits `(documents, labels)` in the order of the texts."""
-        ...
 
+    @abstractmethod
     def run_one(self, index: int) -> np.ndarray:
         """Run one prepared document alone; logits `(1, labels)`.
 
         The clock calls this once per sampled document before it measures, so what is needed only
         here may be prepared on the first call.
         """
-        ...
 
-    @property
-    def macs(self) -> float | None:
-        """MACs of the encoder's layers in the last `run`; None when not counted."""
-        ...
+    def spec(self) -> dict[str, Any] | None:
+        """Return what `from_spec` builds this contender from in another process, as JSON.
 
-    @property
-    def tokens(self) -> int | None:
-        """Tokens of the prepared documents, after truncation, without padding; None: none."""
-        ...
+        None when it cannot be built again; its memory is not measured then.
+        """
+        return None
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> Self:
+        """Build the contender that `spec` describes."""
+        return cls(**spec)
 
 
-class TextContender(ABC):
+def build_contender(kind: str, spec: Mapping[str, Any]) -> Contender:
+    """Build a contender in this process from its class, `"module:Class"`, and its `spec`.
+
+    Raises:
+        DataError: if there is no such class.
+    """
+    try:
+        return pkgutil.resolve_name(kind).from_spec(spec)
+    except (AttributeError, ImportError, ValueError) as error:
+        raise DataError(
+            f"expected 'module:Class' with a from_spec, got {kind!r} ({error}); correct the "
+            "contender's class"
+        ) from error
+
+
+class TextContender(Contender):
     """A contender that takes texts and gives scores, all of it inside the clock.
 
     A class of one's own needs a `name` and `scores`; with `fit` it is fitted on the documents of
@@ -74,61 +112,94 @@ class TextContender(ABC):
 
     name = "texts"
     tokenises_in_run = True
-    macs: float | None = None
-    tokens: int | None = None
 
     @abstractmethod
     def scores(self, texts: Sequence[str]) -> np.ndarray:
-        """Logits `(documents, labels)` in the order of the texts; logarithms of shares will do."""
+        """Return logits `(documents, labels)`; logarithms of probabilities will do."""
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Keep the texts; nothing is done outside the clock."""
         self._texts = list(texts)
 
     def run(self) -> np.ndarray:
-        """Score all documents."""
+        """Score all texts; logits `(documents, labels)`."""
         return self.scores(self._texts)
 
     def run_one(self, index: int) -> np.ndarray:
-        """Score one document alone."""
+        """Score one text; logits `(1, labels)`."""
         return self.scores(self._texts[index : index + 1])
 
 
-@runtime_checkable
-class Rebuildable(Protocol):
-    """A contender that another process can build again, to measure its memory there."""
+class PackedContender(Contender):
+    """A `tersely.Classifier` on packed batches.
+
+    Args:
+        classifier: the classifier.
+        name: how the report calls it.
+        source: keyword arguments with which `Classifier.from_pretrained` gives this classifier
+            again, as JSON; without them its memory cannot be measured.
+        about: what it is, in a line.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        name: str = "packed",
+        *,
+        source: Mapping[str, Any] | None = None,
+        about: str | None = None,
+    ) -> None:
+        self.name, self.about = name, about
+        self.classifier = classifier
+        self._source = source
+        self._texts: list[str] = []
+        self._encoded: EncodedDocuments | None = None
+        self._alone: dict[int, EncodedDocuments] = {}
+
+    def like(self, classifier: Classifier, name: str, **source: Any) -> PackedContender:
+        """Return another setting of the same model; `source` gives it from the same directory."""
+        known = None if self._source is None else {**self._source, **source}
+        return PackedContender(classifier, name, source=known)
+
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Tokenise the documents."""
+        self._texts, self._alone = list(texts), {}
+        self._encoded = self.classifier.encode(texts)
+        self.tokens = self._encoded.tokens
+
+    def run(self) -> np.ndarray:
+        """Pack and run all documents; logits `(documents, labels)` in the order of the texts."""
+        forward = self.classifier.forward(self._encoded)
+        self.macs = float(forward.encoder_macs)
+        self.tokens_by_block = forward.tokens_by_block
+        return forward.logits
+
+    def run_one(self, index: int) -> np.ndarray:
+        """Run one document alone; logits `(1, labels)`; the first call tokenises it."""
+        if index not in self._alone:
+            with warnings.catch_warnings():
+                # `prepare` said already how many documents are too long.
+                warnings.simplefilter("ignore", TerselyWarning)
+                self._alone[index] = self.classifier.encode([self._texts[index]])
+        return self.classifier.forward(self._alone[index]).logits
+
+    @property
+    def arithmetic(self) -> tuple[str, str]:
+        """The device and the type of numbers that it multiplies on."""
+        model, precision = self.classifier.model, self.classifier.execution.precision
+        device = "cpu" if model is None else str(model.device)
+        return device, self.classifier.dtype_name if precision == "float32" else precision
 
     def spec(self) -> dict[str, Any] | None:
-        """What `build_contender` needs, as JSON; None when it cannot be built again.
+        """Return the name and the source; None without a source."""
+        if self._source is None:
+            return None
+        return {"name": self.name, "source": dict(self._source)}
 
-        `kind` is one of `KINDS` or `"module:Class"`, a class with a classmethod `from_spec`.
-        """
-        ...
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> PackedContender:
+        """Load the classifier that `spec` describes."""
+        from tersely.classifier import Classifier
 
-
-KINDS = {
-    "linear": "tersely.bench.linear:LinearContender",
-    "onnx": "tersely.bench.onnx_runtime:OnnxContender",
-    "packed": "tersely.bench.packed:PackedContender",
-    "static": "tersely.bench.static:StaticContender",
-    "stock": "tersely.bench.stock:StockContender",
-}
-"""Short names of contenders, by where they live: none is imported before it is asked for."""
-
-
-def build_contender(spec: Mapping[str, Any]) -> Contender:
-    """Build a contender from what its `spec` returned, in this process.
-
-    Raises:
-        DataError: if no class of that kind can be found.
-    """
-    kind = str(spec.get("kind"))
-    try:
-        builder = pkgutil.resolve_name(KINDS.get(kind, kind))
-        from_spec = builder.from_spec
-    except (AttributeError, ImportError, ValueError) as error:
-        raise DataError(
-            f"expected a contender's kind out of {', '.join(KINDS)}, or 'module:Class' with a "
-            f"from_spec, got {kind!r}; correct the contender's spec"
-        ) from error
-    return from_spec(spec)
+        source = spec["source"]
+        return cls(Classifier.from_pretrained(**source), spec["name"], source=source)

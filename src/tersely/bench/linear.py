@@ -1,106 +1,205 @@
-"""TF-IDF with logistic regression: the contender that an encoder has to be worth its price against.
+"""What an encoder has to be worth its price against: linear models without attention.
 
-Words and pairs of words by frequency, one linear layer on top, both scikit-learn's.
+Both classify with one linear layer, scikit-learn's logistic regression: `tfidf` on the frequencies
+of words and pairs of words, `static` on the mean of one vector a word piece. What is fitted is kept
+as plain arrays, so that it can be loaded without scikit-learn's pickles.
 """
 
 from __future__ import annotations
 
+import json
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import torch
 
 from tersely.bench.contenders import TextContender
 from tersely.errors import DataError, require
 
-__all__ = ["LinearContender", "fit_classifier", "scores_of"]
+__all__ = ["LinearContender", "StaticContender", "TfidfContender"]
 
 
 class LinearContender(TextContender):
-    """TF-IDF (words and pairs, sublinear counts) and logistic regression, of scikit-learn.
+    """Features of a text, and logistic regression on them.
 
     Args:
         problem_type: one label or several for a document.
         name: how the report calls it.
+        encoder: the directory or Hub name of an encoder, for those that need one.
     """
+
+    def __init__(self, problem_type: str, name: str, encoder: str | None = None) -> None:
+        self.name = name
+        self._spec = {"problem_type": problem_type, "name": name, "encoder": encoder}
+        self._folder: Path | None = None
+
+    @abstractmethod
+    def learn_features(self, texts: Sequence[str]) -> None:
+        """Fit what `features` needs."""
+
+    @abstractmethod
+    def features(self, texts: Sequence[str]) -> Any:
+        """Return the features `(documents, features)`, sparse or not."""
+
+    @abstractmethod
+    def keep_features(self, folder: Path) -> None:
+        """Write what `learn_features` fitted."""
+
+    @abstractmethod
+    def load_features(self, folder: Path) -> None:
+        """Read what `keep_features` wrote."""
+
+    def fit(self, texts: Sequence[str], labels: np.ndarray) -> None:
+        """Fit on texts with labels: indices `(documents,)`, or 0 and 1 `(documents, labels)`.
+
+        Raises:
+            DataError: for a regression, or a class without a document: a column would be missing,
+                and those behind it be taken for others.
+        """
+        if self._spec["problem_type"] == "regression":
+            raise DataError(
+                "the linear contenders classify, and these labels are numbers; leave them out"
+            )
+        several = labels.ndim == 2
+        absent = np.flatnonzero((labels.sum(axis=0) if several else np.bincount(labels)) == 0)
+        if len(absent):
+            raise DataError(
+                "a linear contender needs documents of every class, and there are none of "
+                f"{', '.join(map(str, absent[:5]))}, counted from 0; add some"
+            )
+        self.learn_features(texts)
+        model = require("sklearn.linear_model", "bench").LogisticRegression(max_iter=1000, C=10.0)
+        if several:
+            model = require("sklearn.multiclass", "bench").OneVsRestClassifier(model)
+        model.fit(self.features(texts), labels)
+        parts = model.estimators_ if several else [model]
+        self._weights = np.concatenate([part.coef_ for part in parts])
+        self._bias = np.concatenate([part.intercept_ for part in parts])
+        if len(self._weights) == 1:  # of two labels there is one row, for the second against both
+            self._weights = np.concatenate([0 * self._weights, self._weights])
+            self._bias = np.concatenate([0 * self._bias, self._bias])
+
+    def scores(self, texts: Sequence[str]) -> np.ndarray:
+        """Return logits `(documents, labels)`."""
+        return np.asarray(self.features(texts) @ self._weights.T + self._bias, dtype=np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Keep what was fitted, for the next comparison and the process that measures memory."""
+        np.savez(folder / "linear.npz", weights=self._weights, bias=self._bias)
+        self.keep_features(folder)
+        self._folder = folder
+
+    def spec(self) -> dict[str, Any] | None:
+        """Return the folder and the options; None before `save`."""
+        return None if self._folder is None else self._spec | {"folder": str(self._folder)}
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> Self:
+        """Load the contender that `save` kept."""
+        options = dict(spec)
+        folder = Path(options.pop("folder"))
+        made = cls(**options)
+        kept = np.load(folder / "linear.npz")
+        made._weights, made._bias, made._folder = kept["weights"], kept["bias"], folder
+        made.load_features(folder)
+        return made
+
+
+class TfidfContender(LinearContender):
+    """TF-IDF of words and pairs of words, sublinear counts, by scikit-learn."""
 
     about = "TF-IDF of words and pairs of words, logistic regression (scikit-learn)"
 
-    def __init__(
-        self, problem_type: str = "single_label_classification", name: str = "tfidf"
-    ) -> None:
-        self.name = name
-        self._problem_type = problem_type
-        self._source: str | None = None
-        self._model: Any = None
-        self._vectorizer: Any = None
-
-    def fit(self, texts: Sequence[str], labels: np.ndarray) -> None:
-        """Fit words and weights on texts with labels, indices or 0 and 1 `(documents, labels)`."""
+    def _vectorizer(self, **options: Any) -> Any:
         text = require("sklearn.feature_extraction.text", "bench")
-        self._vectorizer = text.TfidfVectorizer(
-            ngram_range=(1, 2), min_df=2 if len(texts) >= 100 else 1, sublinear_tf=True
-        )
-        features = self._vectorizer.fit_transform(texts)
-        self._model = fit_classifier(features, labels, self._problem_type)
+        return text.TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, **options)
 
-    def scores(self, texts: Sequence[str]) -> np.ndarray:
-        """Logits `(documents, labels)`."""
-        return scores_of(self._model, self._vectorizer.transform(texts))
+    def learn_features(self, texts: Sequence[str]) -> None:
+        """Count words and pairs; a rare one needs two documents where there are enough."""
+        self._model = self._vectorizer(min_df=2 if len(texts) >= 100 else 1).fit(texts)
 
-    def save(self, folder: Path) -> None:
-        """Keep what was fitted, for the process that measures memory; by skops, so no pickle."""
-        require("skops.io", "bench").dump((self._vectorizer, self._model), folder / "linear.skops")
-        self._source = str(folder)
+    def features(self, texts: Sequence[str]) -> Any:
+        """Return sparse frequencies `(documents, words and pairs)`."""
+        return self._model.transform(texts)
 
-    def load(self, folder: Path) -> None:
-        """Take what `save` kept in a folder of one's own."""
-        found = require("skops.io", "bench").load(folder / "linear.skops")
-        self._vectorizer, self._model = found
-        self._source = str(folder)
+    def keep_features(self, folder: Path) -> None:
+        """Write words and their weights."""
+        words = self._model.get_feature_names_out().tolist()
+        (folder / "words.json").write_text(json.dumps(words))
+        np.save(folder / "idf.npy", self._model.idf_)
 
-    def spec(self) -> dict[str, Any] | None:
-        """What builds this contender again; None before `save`."""
-        if self._source is None:
-            return None
-        about = {"name": self.name, "problem_type": self._problem_type}
-        return {"kind": "linear", "folder": self._source} | about
-
-    @classmethod
-    def from_spec(cls, spec: Mapping[str, Any]) -> LinearContender:
-        """Load the contender that `spec` describes."""
-        contender = cls(spec["problem_type"], spec["name"])
-        contender.load(Path(spec["folder"]))
-        return contender
+    def load_features(self, folder: Path) -> None:
+        """Read words and their weights."""
+        self._model = self._vectorizer(vocabulary=json.loads((folder / "words.json").read_text()))
+        self._model.idf_ = np.load(folder / "idf.npy")
 
 
-def fit_classifier(features: Any, labels: np.ndarray, problem_type: str) -> Any:
-    """Logistic regression on features `(documents, features)`, one a label where several may hold.
+class StaticContender(LinearContender):
+    """The mean of static vectors of word pieces, distilled from an encoder by model2vec's recipe.
 
-    Raises:
-        DataError: for a regression, or a class without a document: a column would be missing, and
-            those behind it be taken for others.
+    Each word piece goes through the encoder alone, principal components are kept, and frequent
+    pieces count less. No other weights are needed, and all contenders know the same pretraining.
+    The recipe is written out here because model2vec's own code for it asks for transformers before
+    5.4; what runs is model2vec.
     """
-    linear = require("sklearn.linear_model", "bench")
-    if problem_type == "regression":
-        raise DataError("the linear contenders classify, and these labels are numbers; leave out")
-    several = problem_type == "multi_label_classification"
-    absent = np.flatnonzero((labels.sum(axis=0) if several else np.bincount(labels)) == 0)
-    if len(absent):
-        raise DataError(
-            "a linear contender needs documents of every class, and there are none of "
-            f"{', '.join(map(str, absent[:5]))}, counted from 0; add some"
-        )
-    model = linear.LogisticRegression(max_iter=1000, C=10.0)
-    if several:
-        model = require("sklearn.multiclass", "bench").OneVsRestClassifier(model)
-    return model.fit(features, labels)
+
+    about = "static word piece vectors distilled from the encoder (model2vec), logistic regression"
+    dimensions = 256
+
+    def learn_features(self, texts: Sequence[str]) -> None:
+        """Distil the vectors; the texts have no part in it."""
+        from tersely.modeling.loading import load_tokenizer
+
+        static = require("model2vec", "bench").StaticModel
+        tokenizer = load_tokenizer(self._spec["encoder"], {})
+        vectors = _distil(self._spec["encoder"], tokenizer, self.dimensions)
+        self._model = static(vectors=vectors, tokenizer=tokenizer.backend_tokenizer)
+
+    def features(self, texts: Sequence[str]) -> np.ndarray:
+        """Return mean vectors `(documents, dimensions)`."""
+        # Without a limit: a linear model reads whole documents, and so does the one on TF-IDF.
+        return self._model.encode(list(texts), max_length=None, use_multiprocessing=False)
+
+    def keep_features(self, folder: Path) -> None:
+        """Write the vectors as model2vec does."""
+        self._model.save_pretrained(str(folder / "vectors"))
+
+    def load_features(self, folder: Path) -> None:
+        """Read the vectors."""
+        static = require("model2vec", "bench").StaticModel
+        self._model = static.from_pretrained(str(folder / "vectors"))
 
 
-def scores_of(model: Any, features: Any) -> np.ndarray:
-    """Logits `(documents, labels)` of a fitted classifier; of two labels scikit-learn gives one."""
-    scores = np.asarray(model.decision_function(features), dtype=np.float32)
-    if scores.ndim == 1:
-        return np.stack([np.zeros_like(scores), scores], axis=1)
-    return scores
+@torch.inference_mode()
+def _distil(source: str, tokenizer: Any, dimensions: int, batch: int = 1024) -> np.ndarray:
+    """Return a vector for each word piece, `(pieces, dimensions)` float32."""
+    from transformers import AutoConfig, AutoModel
+
+    from tersely.modeling import TerselyConfig, padded_model
+
+    if AutoConfig.from_pretrained(source).model_type == TerselyConfig.model_type:
+        padded = padded_model(source)
+        model = getattr(padded, "encoder", None) or padded.base_model
+    else:
+        model = AutoModel.from_pretrained(source).eval()
+    # What stands before and behind a text: [CLS] and [SEP].
+    bare = tokenizer("", return_attention_mask=False)["input_ids"]
+    half = (len(bare) + 1) // 2
+    before, after = torch.tensor(bare[:half]), torch.tensor(bare[half:], dtype=torch.long)
+    rows = []
+    for start in range(0, len(tokenizer), batch):
+        pieces = torch.arange(start, min(start + batch, len(tokenizer)))[:, None]
+        ends = [part.expand(len(pieces), -1) for part in (before, after)]
+        ids = torch.cat([ends[0], pieces, ends[1]], dim=1)
+        hidden = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+        rows.append(hidden.mean(1).float().numpy())
+    vectors = np.concatenate(rows)
+    pca = require("sklearn.decomposition", "bench").PCA
+    vectors = pca(min(dimensions, *vectors.shape), whiten=False).fit_transform(vectors)
+    # Vocabularies are sorted by frequency, more or less, which Zipf's law makes a probability.
+    shares = 1 / np.arange(2, len(vectors) + 2)
+    weights = 1e-4 / (1e-4 + shares / shares.sum())
+    return (vectors * weights[:, None]).astype(np.float32)

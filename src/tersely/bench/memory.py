@@ -1,32 +1,24 @@
-"""Peak memory of a contender, measured in a process of its own.
-
-A process keeps what an allocator once took from the system, so of two models in one process the
-second hides in the first one's pages. Hence each contender is built again in a fresh process,
-`tersely.bench.child`, that does nothing else; this module starts it and reads its answer.
-
-Two traps are avoided there. The `ru_maxrss` of a new process starts, on Linux, at the peak of the
-process that started it, so it shows the parent's models; `VmHWM` in `/proc/self/status` starts
-afresh. And reading a checkpoint can need more than running it, so the peak is reset after loading,
-where the system allows that.
-"""
+"""Peak memory of a contender, each in a fresh process: what others left behind must not show."""
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from tersely.bench.contenders import Contender, Rebuildable
+from tersely.bench.contenders import Contender, build_contender
 from tersely.errors import TerselyWarning
 
-__all__ = ["PeakMemory", "measure_memory"]
+__all__ = ["PeakMemory", "measure", "measure_memory"]
 
 
 @dataclass(frozen=True)
@@ -49,38 +41,30 @@ class PeakMemory:
     includes_loading: bool = False
     kind: str = "resident"
 
-    @property
-    def growth_bytes(self) -> int:
-        """What running needs on top of the loaded state."""
-        return self.peak_bytes - self.loaded_bytes
-
 
 def measure_memory(contender: Contender, texts: Sequence[str]) -> PeakMemory | None:
-    """Build a contender again in a fresh process, run it once there, and report its peak.
+    """Build a contender again in a fresh process, run it once there, and return its peak.
 
     Args:
-        contender: measured if it is `Rebuildable` and its `spec` is not None.
+        contender: measured if its `spec` is not None.
         texts: the documents.
 
     Returns:
         The peak, or None if the contender cannot be built again or, with a warning that holds its
         last words, if the process failed.
     """
-    spec = contender.spec() if isinstance(contender, Rebuildable) else None
+    spec = contender.spec()
     if spec is None:
         return None
+    kind = f"{type(contender).__module__}:{type(contender).__qualname__}"
     with tempfile.TemporaryDirectory() as folder:
         documents = Path(folder) / "texts.json"
         documents.write_text(json.dumps(list(texts)))
-        request = {
-            "contender": spec,
-            "texts": str(documents),
-            "threads": torch.get_num_threads(),
-        }
+        request = {"kind": kind, "spec": spec, "texts": str(documents)}
         # -P: a file of the current directory must not stand in for a module of the same name.
         child = subprocess.run(
-            [sys.executable, "-P", "-m", "tersely.bench.child"],
-            input=json.dumps(request),
+            [sys.executable, "-P", "-c", "from tersely.bench.memory import main; main()"],
+            input=json.dumps(request | {"threads": torch.get_num_threads()}),
             capture_output=True,
             encoding="utf-8",
             errors="replace",
@@ -95,3 +79,49 @@ def measure_memory(contender: Contender, texts: Sequence[str]) -> PeakMemory | N
         )
         return None
     return PeakMemory(**json.loads(child.stdout.strip().splitlines()[-1]))
+
+
+def main() -> None:
+    """Measure the contender that standard input describes; the fresh process runs this."""
+    request = json.load(sys.stdin)
+    torch.set_num_threads(request["threads"])
+    contender = build_contender(request["kind"], request["spec"])
+    contender.prepare(json.loads(Path(request["texts"]).read_text()))
+    # Weights are mapped from their file and come into memory when first used: use them once.
+    contender.run_one(0)
+    gc.collect()
+    sys.stdout.write("\n" + json.dumps(measure(contender.run)) + "\n")
+
+
+def measure(run: Callable[[], Any]) -> dict[str, int | bool | str]:
+    """Run something once, and return the fields of a `PeakMemory`."""
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+        loaded = torch.cuda.memory_allocated()
+        run()
+        peak = torch.cuda.max_memory_allocated()
+        return {"loaded_bytes": loaded, "peak_bytes": peak, "kind": "device"}
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # Linux forgets the peak so far
+        was_reset = True
+    except OSError:
+        was_reset = False
+    loaded = _resident("VmRSS")
+    run()
+    peak = max(loaded, _resident("VmHWM"))
+    return {"loaded_bytes": loaded, "peak_bytes": peak, "includes_loading": not was_reset}
+
+
+def _resident(field: str) -> int:
+    """Return resident memory in bytes, `VmRSS` now or `VmHWM` at the peak.
+
+    Outside Linux only the peak is known without more libraries; it then stands for both.
+    """
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else 1024 * peak
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return 1024 * int(lines[field].split()[0])

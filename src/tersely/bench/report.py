@@ -1,4 +1,4 @@
-"""What a comparison found, as plain data and as JSON; how it looks is the business of `table`."""
+"""What a comparison found, as plain data and as JSON; how it looks is the business of `show`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tersely.bench.memory import PeakMemory
-from tersely.bench.statistics import Spread, summarise
-from tersely.bench.uncertainty import Comparison, Interval
+from tersely.bench.statistics import Comparison, Interval, Spread, summarise
 from tersely.errors import DataError
-from tersely.text.write import without_nan
 
 __all__ = ["VERSION", "BenchReport", "ContenderResult"]
 
@@ -33,9 +31,9 @@ class ContenderResult:
         latency_p95: the same, 95th percentile.
         macs: of all documents.
         macs_ratio: to the baseline's.
-        peak_share: MACs per second by those of the fastest matrix product around the same
-            turn, median over the rounds; None for one that multiplies on another device, or in
-            another type of numbers, than those products (`BenchReport.matrix_on`).
+        peak_share: MACs per second by those of the fastest matrix product around the same turn,
+            median over the rounds; None for one that multiplies on another device, or in another
+            type of numbers, than those products (`BenchReport.matrix_on`).
         memory: peak memory, alone in a process.
         quality: metrics by name, see `tersely.text.metrics.evaluate_logits`.
         agreement: share of documents with the same prediction as the baseline.
@@ -50,13 +48,11 @@ class ContenderResult:
         comparison: with the baseline, document by document.
         calibration_error: see `tersely.text.metrics.calibration_error`.
         tokens_by_block: tokens that went through each block, all documents together.
-        joules: of all documents, median over the rounds; None where the machine does not tell.
-        training_seconds: what training or fitting took; None where nobody knows.
-        seeds: the same metrics of the same contender trained with further seeds.
+        training_seconds: what training or fitting took.
     """
 
     name: str
-    tokens: int
+    tokens: int | None
     seconds: tuple[float, ...]
     speedup: Spread
     latency_p50: float | None = None
@@ -77,9 +73,7 @@ class ContenderResult:
     comparison: Comparison | None = None
     calibration_error: float | None = None
     tokens_by_block: tuple[int, ...] = ()
-    joules: float | None = None
     training_seconds: float | None = None
-    seeds: Mapping[str, Mapping[str, float]] | None = None
 
     @property
     def spread(self) -> Spread:
@@ -101,9 +95,8 @@ class BenchReport:
         matrix_peak: MACs per second of the fastest matrix product in the same run.
         matrix_on: the device and the type of numbers of these products.
         results: one per contender, in the order given.
-        memory_bandwidth: bytes a second that a copy moves.
-        unsteady: contenders whose rounds disagree too much, with the distance between the
-            quartiles as a share of the median.
+        unsteady: contenders whose ratios to the baseline disagree too much between the rounds, with
+            the distance between the quartiles as a share of the median.
         command: the command line that made the report, as far as known.
         skipped: contenders that could not take part, and why.
     """
@@ -117,14 +110,36 @@ class BenchReport:
     results: tuple[ContenderResult, ...]
     judged: int | None = None
     matrix_on: str = "cpu, float32"
-    memory_bandwidth: float | None = None
     unsteady: Mapping[str, float] = field(default_factory=dict)
     command: str | None = None
     skipped: Mapping[str, str] = field(default_factory=dict)
 
+    def findings(self) -> list[str]:
+        """Return a sentence for each contender that is more often right than the baseline.
+
+        Only where chance is no explanation (McNemar's exact test, p < 0.05).
+        """
+        [base] = [each for each in self.results if each.name == self.baseline]
+        found = []
+        for each in self.results:
+            if each.comparison and each.comparison.difference > 0 > each.comparison.p_value - 0.05:
+                mine, theirs = (100 * who.quality["accuracy"] for who in (each, base))
+                found.append(
+                    f"{each.name} is right more often than {base.name} ({mine:.1f} % against "
+                    f"{theirs:.1f} %, p = {each.comparison.p_value:.2g}), at "
+                    f"{each.speedup.median:.2g} times its speed."
+                )
+        return found
+
     def to_json(self) -> str:
-        """The report as JSON, every round included; metrics that are not defined become null."""
-        return json.dumps({"version": VERSION} | without_nan(asdict(self)), indent=2)
+        """Return the report as JSON, every round included; undefined metrics become null."""
+        content = {"version": VERSION} | asdict(self)
+        for result in content["results"]:
+            quality = result["quality"] or {}
+            result["quality"] = {
+                k: None if math.isnan(x) else x for k, x in quality.items()
+            } or None
+        return json.dumps(content, indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> BenchReport:
@@ -151,27 +166,19 @@ class BenchReport:
 
 
 def _result(content: dict[str, Any]) -> ContenderResult:
-    for name in ("seconds", "tokens_by_block"):
-        content[name] = tuple(content[name])
-    content["latency"] = tuple(tuple(pair) for pair in content["latency"])
-    for name in ("speedup", "speedup_with_tokenising"):
-        content[name] = _spread(content[name])
-    if content["memory"] is not None:
-        content["memory"] = PeakMemory(**content["memory"])
+    content = {key: _tuples(value) for key, value in content.items()}
+    kinds = {"speedup": Spread, "speedup_with_tokenising": Spread, "memory": PeakMemory}
+    for key, kind in (kinds | {"comparison": Comparison}).items():
+        if content[key] is not None:
+            content[key] = kind(**content[key])
     if content["quality"] is not None:
         quality = content["quality"].items()
         content["quality"] = {name: math.nan if x is None else x for name, x in quality}
-    if content["quality_intervals"] is not None:
-        intervals = content["quality_intervals"].items()
-        content["quality_intervals"] = {name: tuple(ends) for name, ends in intervals}
-    if content["comparison"] is not None:
-        ends = tuple(content["comparison"]["interval"])
-        content["comparison"] = Comparison(**(content["comparison"] | {"interval": ends}))
     return ContenderResult(**content)
 
 
-def _spread(content: dict[str, Any] | None) -> Spread | None:
-    if content is None:
-        return None
-    ends = content["interval"]
-    return Spread(**(content | {"interval": None if ends is None else tuple(ends)}))
+def _tuples(value: Any) -> Any:
+    """JSON's lists as the tuples that they were."""
+    if isinstance(value, list):
+        return tuple(map(_tuples, value))
+    return {k: _tuples(v) for k, v in value.items()} if isinstance(value, dict) else value

@@ -1,28 +1,31 @@
-"""One comparison from beginning to end: prepare, take turns, measure memory, put together."""
+"""One comparison from beginning to end: prepare, take turns, measure memory, judge, report."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from tersely.bench.clock import Progress, Timing, take_turns, time_tokenising
+from tersely._io import describe_machine
+from tersely.bench.clock import MatrixProbe, Progress, Timing, take_turns, time_tokenising
 from tersely.bench.contenders import Contender
-from tersely.bench.energy import EnergyMeter
-from tersely.bench.machine import MatrixProbe, describe_machine
 from tersely.bench.memory import PeakMemory, measure_memory
-from tersely.bench.report import BenchReport
-from tersely.bench.results import Judge, Measured, result_of
-from tersely.bench.statistics import summarise
+from tersely.bench.report import BenchReport, ContenderResult
+from tersely.bench.statistics import compare, paired_ratio, quality_intervals, summarise
 from tersely.errors import DataError, TerselyWarning
+from tersely.text.metrics import (
+    calibration_error,
+    evaluate_logits,
+    predict_from_logits,
+    right_documents,
+)
 
 __all__ = ["UNSTEADY", "bench"]
 
 UNSTEADY = 0.15
-"""Distance between the quartiles, as a share of the median, above which figures are in doubt."""
+"""Distance between the quartiles, as a share of the median, above which ratios are in doubt."""
 
 
 def bench(
@@ -68,54 +71,56 @@ def bench(
         TerselyWarning: if the rounds of some contender disagree by more than `UNSTEADY`.
     """
     names = [contender.name for contender in contenders]
-    baseline = _check(names, texts, baseline)
-    probe = probe or _probe(contenders[names.index(baseline)])
-    whole = None
-    ran = list(texts)
+    place = _check(names, texts, baseline)
+    tell = progress or (lambda *step: None)
+    probe = probe or _probe(contenders[place])
+    ran, logits = list(texts), []
     if timed is not None and timed < len(texts):
-        whole = _logits(contenders, texts, progress)
+        for number, contender in enumerate(contenders):
+            contender.prepare(texts)
+            logits.append(contender.run())
+            tell(f"quality: {contender.name}", number + 1, len(names))
         ran = [texts[index] for index in sorted(_sample(len(texts), timed, seed))]
     with warnings.catch_warnings():
-        if whole is not None:
-            # How many documents are too long was said of all of them.
+        if logits:  # how many documents are too long was said of all of them
             warnings.simplefilter("ignore", TerselyWarning)
         for contender in contenders:
             contender.prepare(ran)
     alone = _sample(len(ran), latency_documents, seed)
-    timings = take_turns(
-        contenders, rounds, warmup, alone, probe=probe, energy=EnergyMeter(), progress=progress
+    timings = take_turns(contenders, rounds, warmup, alone, probe=probe, progress=progress)
+    known = [_facts(contender, probe) for contender in contenders]
+    time_tokenising(contenders, timings, ran, min(rounds, 3))
+    peaks: list[PeakMemory | None] = [None] * len(names)
+    for number, contender in enumerate(contenders if memory else ()):
+        peaks[number] = measure_memory(contender, ran)
+        tell(f"memory: {contender.name}", number + 1, len(names))
+    logits = logits or [timing.logits for timing in timings]
+    results = tuple(
+        ContenderResult(
+            name=name,
+            memory=peaks[number],
+            **_speed(timings[number], timings[place], ran),
+            **_work(known[number], known[place], timings[number]),
+            **_quality(logits[number], logits[place], labels, problem_type, seed),
+        )
+        for number, name in enumerate(names)
     )
-    measured = [Measured.of(*pair) for pair in zip(contenders, timings, strict=True)]
-    tokenising = time_tokenising(contenders, ran, min(rounds, 3), alone)
-    unsteady = _unsteady(timings)
-    peaks = _memory(contenders, ran, progress) if memory else [None] * len(contenders)
-    measured = [
-        replace(each, tokenising=before, memory=peak)
-        for each, before, peak in zip(measured, tokenising, peaks, strict=True)
-    ]
-    whole = whole or {timing.name: timing.logits for timing in timings}
-    judge = Judge(whole[baseline], labels, problem_type, seed)
-    base = measured[names.index(baseline)]
     return BenchReport(
         machine=describe_machine(),
         documents=len(ran),
         judged=len(texts),
         latency_documents=len(alone),
         rounds=rounds,
-        baseline=baseline,
+        baseline=names[place],
         matrix_peak=probe.peak,
         matrix_on=", ".join(probe.arithmetic),
-        memory_bandwidth=probe.bandwidth(),
-        unsteady=unsteady,
-        results=tuple(
-            result_of(each, base, judge.of(whole[each.timing.name]), ran, probe.arithmetic)
-            for each in measured
-        ),
+        unsteady=_unsteady(results, names[place]),
+        results=results,
     )
 
 
-def _check(names: Sequence[str], texts: Sequence[str], baseline: str | None) -> str:
-    """The baseline's name, if names, documents and it make sense."""
+def _check(names: Sequence[str], texts: Sequence[str], baseline: str | None) -> int:
+    """Return the baseline's place, if names, documents and it make sense."""
     if not names or not texts:
         raise DataError(
             f"expected at least one contender and one document, got {len(names)} and {len(texts)}; "
@@ -129,55 +134,103 @@ def _check(names: Sequence[str], texts: Sequence[str], baseline: str | None) -> 
         raise DataError(
             f"expected the baseline to be one of {', '.join(names)}, got {baseline!r}; choose one"
         )
-    return names[0] if baseline is None else baseline
+    return 0 if baseline is None else names.index(baseline)
 
 
 def _probe(contender: Contender) -> MatrixProbe:
     """Matrix products where a contender multiplies; in float32 where torch has none of its type."""
-    device, dtype = getattr(contender, "arithmetic", None) or ("cpu", "float32")
+    device, dtype = contender.arithmetic or ("cpu", "float32")
     return MatrixProbe(device=device, dtype="float32" if dtype == "int8" else dtype)
 
 
 def _sample(documents: int, wanted: int, seed: int) -> list[int]:
-    """Indices of documents in random order, so that rounds get like shares."""
-    order = np.random.default_rng(seed).permutation(documents)
-    return order[:wanted].tolist()
+    """Numbers of documents in random order, so that rounds get like shares."""
+    return np.random.default_rng(seed).permutation(documents)[:wanted].tolist()
 
 
-def _logits(
-    contenders: Sequence[Contender], texts: Sequence[str], progress: Progress | None
-) -> dict[str, np.ndarray]:
-    """The logits of every contender on all documents, outside the clock."""
-    found = {}
-    for done, contender in enumerate(contenders, start=1):
-        contender.prepare(texts)
-        found[contender.name] = contender.run()
-        if progress:
-            progress(f"quality: {contender.name}", done, len(contenders))
+def _facts(contender: Contender, probe: MatrixProbe) -> dict[str, Any]:
+    """What a contender knows of its last run over all documents."""
+    names = ("about", "macs", "tokens", "tokens_by_block", "training_seconds")
+    same = contender.arithmetic == probe.arithmetic
+    return {name: getattr(contender, name) for name in names} | {"probed": same}
+
+
+def _speed(mine: Timing, base: Timing, texts: Sequence[str]) -> dict[str, Any]:
+    """The fields of a result that the clock gives."""
+    p50, p95 = _percentiles(mine.latencies)
+    text50, text95 = _percentiles(mine.from_text or mine.latencies)
+    words = [len(texts[index].split()) for index in mine.alone]
+    return {
+        "seconds": tuple(mine.seconds),
+        "speedup": paired_ratio(mine.seconds, base.seconds),
+        "tokenising": summarise(mine.tokenising).median if mine.tokenising else None,
+        "speedup_with_tokenising": paired_ratio(_whole(mine), _whole(base)),
+        "latency_p50": p50,
+        "latency_p95": p95,
+        "latency": tuple(zip(words, mine.latencies, strict=True)),
+        "latency_from_text_p50": text50,
+        "latency_from_text_p95": text95,
+    }
+
+
+def _whole(timing: Timing) -> list[float]:
+    """Seconds of each round with tokenising: its median beside each round's forward pass."""
+    before = summarise(timing.tokenising).median if timing.tokenising else 0.0
+    return [before + seconds for seconds in timing.seconds]
+
+
+def _percentiles(milliseconds: Sequence[float]) -> tuple[float | None, float | None]:
+    if not milliseconds:
+        return None, None
+    p50, p95 = np.percentile(milliseconds, [50, 95]).tolist()
+    return p50, p95
+
+
+def _work(mine: dict[str, Any], base: dict[str, Any], timing: Timing) -> dict[str, Any]:
+    """The fields of a result that are about MACs, and what else the contender knows."""
+    facts = {key: value for key, value in mine.items() if key != "probed"}
+    macs = mine["macs"]
+    ratio = None if macs is None or not base["macs"] else macs / base["macs"]
+    share = None
+    if macs is not None and mine["probed"]:
+        rounds = zip(timing.seconds, timing.peaks, strict=True)
+        share = summarise([macs / seconds / peak for seconds, peak in rounds]).median
+    return facts | {"macs_ratio": ratio, "peak_share": share}
+
+
+def _quality(
+    logits: np.ndarray, base: np.ndarray, labels: Any, problem_type: str, seed: int
+) -> dict[str, Any]:
+    """The fields of a result that are about quality; without labels the agreement alone."""
+    found: dict[str, Any] = {}
+    if problem_type != "regression" and logits.shape == base.shape:
+        same = right_documents(logits, predict_from_logits(base, problem_type), problem_type)
+        found["agreement"] = float(same.mean())
+    if labels is None:
+        return found
+    about = (np.asarray(labels), problem_type)
+    found["quality"] = evaluate_logits(logits, *about)
+    found["quality_intervals"] = quality_intervals(logits, *about, seed=seed)
+    found["calibration_error"] = calibration_error(logits, *about)
+    if "agreement" in found:
+        found["comparison"] = compare(logits, base, *about, seed=seed)
     return found
 
 
-def _unsteady(timings: Sequence[Timing]) -> dict[str, float]:
-    """Contenders whose rounds disagree too much to conclude, with a warning that names them."""
-    spreads = {timing.name: summarise(timing.seconds).relative for timing in timings}
+def _unsteady(results: Sequence[ContenderResult], baseline: str) -> dict[str, float]:
+    """Contenders whose ratios say too little, with a warning that names them.
+
+    The ratios, not the seconds: a machine that is slow in one round is slow for all of them.
+    """
+    spreads = {each.name: each.speedup.relative for each in results}
     unsteady = {name: spread for name, spread in spreads.items() if spread > UNSTEADY}
     if unsteady:
         named = ", ".join(f"{name} {spread:.0%}" for name, spread in unsteady.items())
         warnings.warn(
-            f"the rounds disagree by more than {UNSTEADY:.0%} ({named} between the quartiles), so "
-            "the figures are not conclusive; quieten the machine or add rounds",
+            f"the ratios to {baseline} disagree between the rounds by more than {UNSTEADY:.0%} "
+            f"({named} between the quartiles), so they are not conclusive; quieten the machine or "
+            "add rounds",
             TerselyWarning,
             stacklevel=3,
         )
     return unsteady
-
-
-def _memory(
-    contenders: Sequence[Contender], texts: Sequence[str], progress: Progress | None
-) -> list[PeakMemory | None]:
-    peaks = []
-    for done, contender in enumerate(contenders, start=1):
-        peaks.append(measure_memory(contender, texts))
-        if progress:
-            progress(f"memory: {contender.name}", done, len(contenders))
-    return peaks

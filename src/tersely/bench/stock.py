@@ -1,55 +1,60 @@
-"""The contender to beat: a sequence classifier run the way transformers' own examples run it.
+"""The contenders to beat: a dense classifier as transformers or ONNX Runtime run it, padded.
 
-Padded batches in order of arrival, or sorted by length, which is what careful users do by hand. A
-dense tersely model takes part in its padded form (`tersely.modeling.padded_model`).
+Batches are padded in order of arrival, which is what transformers' pipeline does, or sorted by
+length, which is what careful users do by hand. A dense tersely model takes part in its padded form
+(`tersely.modeling.padded_model`). The ONNX form is transformers' own export with ONNX Runtime's
+fusions for encoders; its int8 is ONNX Runtime's dynamic quantisation of the weights, per channel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers import (
-    AutoTokenizer,
-    DataCollatorWithPadding,
-    PreTrainedModel,
-)
+from transformers import AutoConfig, AutoModel, DataCollatorWithPadding, PreTrainedModel
 
-from tersely._io import torch_threads
-from tersely.bench.macs import padded_macs
-from tersely.errors import DataError
+from tersely.backbones import backbone_for, supported_families
+from tersely.bench.contenders import Contender
+from tersely.errors import DataError, ModelError, require
 from tersely.modeling import padded_model
+from tersely.modeling.loading import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["StockContender"]
+__all__ = ["StockContender", "export_onnx", "padded_macs"]
 
-ORDERS = ("arrival", "sorted")
+_GRAPHS = {"float32": "model.onnx", "int8": "model-int8.onnx"}
 
 
-class StockContender:
-    """A transformers classifier on padded batches, with transformers' own choice of attention.
+class StockContender(Contender):
+    """A classifier of transformers on padded batches, run by torch or by ONNX Runtime.
 
-    That choice is scaled dot-product attention wherever the family supports it.
+    Torch runs it with transformers' own choice of attention, scaled dot-product attention wherever
+    the family supports it; ONNX Runtime on the CPU, on as many threads as torch has.
 
     Args:
-        model: a model, or the directory of one; only the latter can be measured for memory.
+        model: a model, the directory or Hub name of one, or a folder of `export_onnx`; a model
+            itself cannot be measured for memory.
         tokenizer: a tokenizer, or the directory of one; the model's directory by default.
         name: how the report calls it; `"stock, arrival"` or `"stock, sorted"` by default.
         order: `"arrival"` or `"sorted"` (by length, longest first).
         batch_size: documents per batch.
         max_length: tokens after which a document is cut.
-        threads: threads of torch for this contender; the process's by default.
-        device: where a model from a directory is put, `"cpu"` by default.
-        dtype: the weights' type of a model from a directory, `"float32"` by default.
+        device: where a model from a directory is put.
+        dtype: the weights' type of a model from a directory; of an export `"float32"` or `"int8"`.
         compiled: whether to run it through `torch.compile`, for any length and number of rows.
 
     Raises:
         DataError: if `order` is unknown, or a model comes without a tokenizer.
+        ModelError: if the directory holds no weights that transformers load.
     """
 
     def __init__(
@@ -61,104 +66,195 @@ class StockContender:
         order: str = "arrival",
         batch_size: int = 32,
         max_length: int = 512,
-        threads: int | None = None,
         device: str = "cpu",
         dtype: str = "float32",
         compiled: bool = False,
     ) -> None:
-        if order not in ORDERS:
-            raise DataError(f"expected order {' or '.join(ORDERS)}, got {order!r}; choose one")
+        if order not in ("arrival", "sorted"):
+            raise DataError(f"expected order arrival or sorted, got {order!r}; choose one")
         if tokenizer is None and isinstance(model, PreTrainedModel):
             raise DataError("expected a tokenizer beside the model, got none; pass the tokenizer")
         self.name = name or f"stock, {order}"
+        self._sources = (model, model if tokenizer is None else tokenizer)
         self.options = {
             "order": order,
             "batch_size": batch_size,
             "max_length": max_length,
-            "threads": threads,
             "device": device,
             "dtype": dtype,
             "compiled": compiled,
         }
-        self._sources = (model, model if tokenizer is None else tokenizer)
-        self._model = padded_model(model, device=device, dtype=dtype).eval()
-        self._run = torch.compile(self._model, dynamic=True) if compiled else self._model
-        self._tokenizer = _load_tokenizer(self._sources[1])
-        self._batches: list[tuple[dict[str, torch.Tensor], np.ndarray]] = []
-        self._documents: list[dict[str, list[int]]] = []
-        self._alone: dict[int, dict[str, torch.Tensor]] = {}
-        self._tokens = 0
+        tokenizer = self._sources[1]
+        if isinstance(tokenizer, str | Path):
+            tokenizer = load_tokenizer(str(tokenizer), {})
+        self._tokenizer = tokenizer
+        self._collate = DataCollatorWithPadding(tokenizer)
+        if isinstance(model, str | Path) and (Path(model) / _GRAPHS["float32"]).is_file():
+            self._logits, self._config = _onnx_runner(Path(model), dtype)
+            self.arithmetic = ("cpu", dtype)
+        else:
+            loaded = _padded(model, device, dtype)
+            self._logits, self._config = _torch_runner(loaded, compiled), loaded.config
+            self.arithmetic = (str(loaded.device), str(loaded.dtype).removeprefix("torch."))
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Tokenise, order and pad the documents, and put them on the model's device."""
-        encoded = self._tokenizer(
-            list(texts), truncation=True, max_length=self.options["max_length"]
-        )
-        documents = [
-            {key: encoded[key][index] for key in encoded if key in ("input_ids", "token_type_ids")}
-            for index in range(len(texts))
-        ]
-        lengths = np.array([len(document["input_ids"]) for document in documents])
-        order = np.arange(len(documents))
+        limit, size = self.options["max_length"], self.options["batch_size"]
+        encoded = self._tokenizer(list(texts), truncation=True, max_length=limit)
+        self._documents = [{key: encoded[key][i] for key in encoded} for i in range(len(texts))]
+        lengths = np.array([len(document["input_ids"]) for document in self._documents])
+        order = np.arange(len(lengths))
         if self.options["order"] == "sorted":
             order = np.argsort(-lengths, kind="stable")
-        size = self.options["batch_size"]
-        parts = [order[start : start + size] for start in range(0, len(order), size)]
-        self._batches = [(self._pad([documents[index] for index in part]), part) for part in parts]
-        self._documents, self._alone = documents, {}
-        self._tokens = int(lengths.sum())
+        self._parts = [order[start : start + size] for start in range(0, len(order), size)]
+        self._batches = [self._pad(part) for part in self._parts]
+        self._alone: dict[int, Any] = {}
+        self.tokens = int(lengths.sum())
+        shapes = [(len(part), int(lengths[part].max())) for part in self._parts]
+        self.macs = padded_macs(self._config, shapes)
 
     def run(self) -> np.ndarray:
         """Run all padded batches; logits `(documents, labels)` in the order of the texts."""
-        with torch_threads(self.options["threads"]), torch.inference_mode():
-            outputs = [self._run(**inputs).logits for inputs, _ in self._batches]
-            logits = torch.cat(outputs).float().cpu().numpy()
+        logits = np.concatenate([self._logits(inputs) for inputs in self._batches])
         restored = np.empty_like(logits)
-        restored[np.concatenate([indices for _, indices in self._batches])] = logits
+        restored[np.concatenate(self._parts)] = logits
         return restored
 
     def run_one(self, index: int) -> np.ndarray:
         """Run one document alone, hence without padding; logits `(1, labels)`."""
         if index not in self._alone:
-            self._alone[index] = self._pad([self._documents[index]])
-        with torch_threads(self.options["threads"]), torch.inference_mode():
-            return self._run(**self._alone[index]).logits.float().cpu().numpy()
-
-    @property
-    def macs(self) -> float | None:
-        """MACs of the encoder's layers on all padded positions; None if not counted."""
-        shapes = [tuple(inputs["input_ids"].shape) for inputs, _ in self._batches]
-        return padded_macs(self._model.config, shapes)
-
-    @property
-    def arithmetic(self) -> tuple[str, str]:
-        """The device and the type of numbers that it multiplies on."""
-        return str(self._model.device), str(self._model.dtype).removeprefix("torch.")
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of the prepared documents, after truncation and without padding."""
-        return self._tokens
+            self._alone[index] = self._pad([index])
+        return self._logits(self._alone[index])
 
     def spec(self) -> dict[str, Any] | None:
-        """What builds this contender again; None when it was given objects, not directories."""
+        """Return the directories and options; None when it was given objects."""
         if not all(isinstance(source, str | Path) for source in self._sources):
             return None
         model, tokenizer = map(str, self._sources)
-        found = {"kind": "stock", "name": self.name, "model": model, "tokenizer": tokenizer}
-        return found | self.options
+        return {"name": self.name, "model": model, "tokenizer": tokenizer} | self.options
 
-    @classmethod
-    def from_spec(cls, spec: Mapping[str, Any]) -> StockContender:
-        """Build the contender that `spec` describes."""
-        return cls(**{key: value for key, value in spec.items() if key != "kind"})
-
-    def _pad(self, documents: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
-        batch = DataCollatorWithPadding(self._tokenizer)(documents)
-        return dict(batch.to(self._model.device))
+    def _pad(self, numbers: Iterable[int]) -> dict[str, torch.Tensor]:
+        """Return the inputs of some documents, `(documents, longest of them)` each."""
+        batch = self._collate([self._documents[number] for number in numbers])
+        return dict(batch.to(self.arithmetic[0]))
 
 
-def _load_tokenizer(tokenizer: str | Path | PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    if isinstance(tokenizer, str | Path):
-        return AutoTokenizer.from_pretrained(tokenizer)
-    return tokenizer
+Runner = Callable[[dict[str, torch.Tensor]], np.ndarray]
+
+
+def _padded(source: Any, device: str, dtype: str) -> PreTrainedModel:
+    try:
+        return padded_model(source, device=device, dtype=dtype).eval()
+    except OSError as error:
+        raise ModelError(
+            f"transformers' classes cannot load {source}, whose weights have to be safetensors "
+            f"({str(error).splitlines()[0]}); save the model again with a current transformers"
+        ) from error
+
+
+def _torch_runner(model: PreTrainedModel, compiled: bool) -> Runner:
+    run = torch.compile(model, dynamic=True) if compiled else model
+
+    @torch.inference_mode()
+    def logits(inputs: dict[str, torch.Tensor]) -> np.ndarray:
+        return run(**inputs).logits.float().cpu().numpy()
+
+    return logits
+
+
+def _onnx_runner(folder: Path, precision: str) -> tuple[Runner, Any]:
+    if precision not in _GRAPHS:
+        raise DataError(f"expected dtype {' or '.join(_GRAPHS)}, got {precision!r}; choose one")
+    runtime = require("onnxruntime", "onnx")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    session = runtime.InferenceSession(
+        str(folder / _GRAPHS[precision]), options, providers=["CPUExecutionProvider"]
+    )
+    names = [each.name for each in session.get_inputs()]
+
+    def logits(inputs: dict[str, torch.Tensor]) -> np.ndarray:
+        return session.run(None, {name: inputs[name].numpy() for name in names})[0]
+
+    return logits, AutoConfig.from_pretrained(folder / "encoder")
+
+
+def export_onnx(source: str | Path, folder: str | Path) -> Path:
+    """Write a dense classifier as ONNX, in float32 and in int8, with its tokenizer.
+
+    Args:
+        source: the directory or Hub name of a dense classifier, tersely's or transformers'.
+        folder: where to; it is made.
+
+    Raises:
+        MissingExtraError: if onnx, onnxscript or onnxruntime are not installed.
+        ModelError: if the model is not dense.
+    """
+    onnx = require("onnx", "onnx")
+    require("onnxscript", "onnx")
+    quantization = require("onnxruntime.quantization", "onnx")
+    from transformers.exporters import OnnxConfig, OnnxExporter
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    model = padded_model(source)
+    # The exporter traces a batch; two rows of eight tokens tell rows and tokens apart.
+    ids = torch.arange(4, 20).view(2, 8) % model.config.vocab_size
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "root")]
+    levels = [logger.level for logger in loggers]
+    # The exporter's progress, and its notes on operators that no encoder has, are nobody's concern.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            exporter = OnnxExporter()
+            exported = exporter.export(model, inputs, OnnxConfig(dynamic=True, ort_fusions="cpu"))
+            exported.save_pretrained(folder)
+            graph = onnx.load(folder / _GRAPHS["float32"])
+            # Shapes that the fusions left behind contradict those that the quantiser infers.
+            del graph.graph.value_info[:]
+            # Nothing is inferred behind ONNX Runtime's own operators; all of it is float32.
+            kind = {"DefaultTensorType": onnx.TensorProto.FLOAT}
+            quantization.quantize_dynamic(
+                graph, folder / _GRAPHS["int8"], per_channel=True, extra_options=kind
+            )
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+    model.config.save_pretrained(folder / "encoder")
+    load_tokenizer(str(source), {}).save_pretrained(folder)
+    return folder
+
+
+def padded_macs(config: Any, shapes: Iterable[tuple[int, int]]) -> float | None:
+    """Count the MACs of the encoder's blocks on padded batches, from their shapes alone.
+
+    A padded batch computes every position of every row: for each block and row of n positions, with
+    d hidden units, the linear layers n times and 2 d n² for attention, a local attention pattern
+    included, since the stock kernels compute the whole square and mask it. Embeddings, pooler and
+    classifier are left out: they are the same for every contender, and small.
+
+    Args:
+        config: a transformers configuration.
+        shapes: `(rows, padded length)` of each batch.
+
+    Returns:
+        The count, or None for a family that tersely does not know.
+
+    Example:
+        >>> from transformers import BertConfig
+        >>> config = BertConfig(hidden_size=8, intermediate_size=32, num_hidden_layers=2)
+        >>> padded_macs(config, [(3, 10)]) == 2 * 3 * (12 * 8**2 * 10 + 2 * 8 * 10**2)
+        True
+    """
+    if config.model_type not in supported_families():
+        return None
+    with torch.device("meta"):
+        backbone = backbone_for(AutoModel.from_config(config))
+    blocks = len(backbone.blocks)
+    linear = sum(sum(backbone.cost_of_block(number)) for number in range(blocks))
+    square = 2 * backbone.width * blocks
+    return float(sum(rows * (linear * n + square * n**2) for rows, n in shapes))

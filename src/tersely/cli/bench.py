@@ -14,19 +14,19 @@ from typer.core import TyperCommand
 from tersely.cli import options as o
 from tersely.cli.messages import command_line, count, print_json, print_table, say, stage_bar
 from tersely.cli.reading import describe, is_given, read, read_single_texts
-from tersely.errors import PlanError
-from tersely.reduction import has_share, plan_share
+from tersely.cli.trained import loading_options
+from tersely.errors import DataError
 from tersely.text import Documents, LabelSpace
 from tersely.training import TrainingSettings
 
 if TYPE_CHECKING:
-    from tersely.bench import BenchReport, PackedContender
+    from tersely.bench import BenchReport, ModelCache, PackedContender
 
 __all__ = ["BenchCommand", "bench"]
 
 _SETTINGS = TrainingSettings()
 _SEVERAL = ("--models", "--contenders")
-_OF_TRAINING = ("encoder", "epochs", "learning_rate", "seeds")
+_OF_TRAINING = ("encoder", "epochs", "learning_rate")
 
 
 class BenchCommand(TyperCommand):
@@ -78,8 +78,8 @@ def bench(
         list[str] | None,
         o.option(
             "--contenders",
-            "What else to compare: pipeline, sorted, onnx, onnx-int8, tfidf, static, half, "
-            "compiled, varlen, a method, or module:Class; options behind a colon.",
+            "What else to compare: pipeline, sorted, onnx, onnx-int8, tfidf, static, a method, "
+            "or module:Class; options behind a colon.",
             o.MODEL,
             metavar="NAME ...",
         ),
@@ -91,7 +91,6 @@ def bench(
     budget: o.Budgets = None,
     epochs: o.Epochs = _SETTINGS.epochs,
     learning_rate: o.LearningRate = None,
-    seeds: o.Seeds = 1,
     cache: o.Cache = None,
     rounds: o.Rounds = 5,
     timed: o.Timed = None,
@@ -115,7 +114,6 @@ def bench(
     same documents, and kept for the next time.
     """
     from tersely import bench as room
-    from tersely.cli.competitors import further_seeds, gather, load_given
 
     if threads is not None:
         import torch
@@ -128,41 +126,83 @@ def bench(
     for out in (report, plots):
         _check_place(out)
     # Loaded first: they say whether a cell holds one label, several, or a number.
-    given, training = load_given(ctx.params, models or []), None
+    given, training = room.load_models(models or [], loading_options(ctx.params)), None
     if train is not None:
-        problem = problem_type or given.problem_type
+        problem = problem_type or (given[0].classifier.label_space.problem_type if given else None)
         training = read(ctx, train, labels="required", problem_type=problem)
         say(f"training documents: {describe(training)}")
-    found = gather(ctx.params, given, wanted, training, say)
-    documents = read_single_texts(
-        ctx, data, labels="optional", problem_type=found.space.problem_type
-    )
-    found.contenders += _at_budgets(found.contenders, documents, keep, budget)
-    labels = _labels(documents, found.space)
-    if seeds > 1 and labels is None:
-        say("--seeds is for quality, which needs labels in DATA; it is left out", "warning")
+    made_from = _cache(ctx, given, models or [], training)
+    space = made_from.space
+    made, skipped = room.make_contenders(wanted, made_from)
+    documents = read_single_texts(ctx, data, labels="optional", problem_type=space.problem_type)
+    entered = [*given, *made]
+    entered += room.at_budgets(entered, documents.texts, keep or (), budget or ())
+    paths = {str(path): each.name for path, each in zip(models or [], given, strict=True)}
     with stage_bar() as progress:
         result = room.bench(
-            found.contenders,
+            entered,
             documents.texts,
-            labels,
-            problem_type=found.space.problem_type,
+            _labels(documents, space),
+            problem_type=space.problem_type,
             rounds=rounds,
             timed=timed,
-            baseline=found.named(baseline),
+            baseline=paths.get(baseline, baseline),
             latency_documents=latency_documents,
             memory=not no_memory,
             seed=seed,
             progress=progress,
         )
-    result = replace(result, command=command_line(), skipped=found.skipped)
-    if seeds > 1 and labels is not None:
-        result = further_seeds(result, found, seeds, documents.texts, labels)
+    result = replace(result, command=command_line(), skipped=skipped)
     _write(result, report, plots)
     if json:
         print_json(json_library.loads(result.to_json()))
     else:
         print_table(room.render(result))
+
+
+def _cache(
+    ctx: typer.Context,
+    given: list[PackedContender],
+    models: Sequence[str],
+    training: Documents | None,
+) -> ModelCache:
+    """What contenders are made from: the models, the documents of --train, the encoder."""
+    from tersely.bench import ModelCache, default_cache
+    from tersely.defaults import default_model
+
+    values = ctx.params
+    if given:
+        space = given[0].classifier.label_space
+    elif training is not None:
+        problem = values["problem_type"]
+        space = LabelSpace.infer(training.labels, problem and str(problem))
+    else:
+        raise DataError(
+            "nothing tells the labels; name a trained model with --models or documents with --train"
+        )
+    # An export holds no model of torch that others could be made of.
+    dense = [
+        model
+        for model, each in zip(models, given, strict=True)
+        if each.classifier.plan.is_dense and each.classifier.model is not None
+    ]
+    encoder = values["encoder"]
+    if encoder is None and training is not None and not dense:
+        encoder, note = default_model()
+        if note is not None:
+            say(note)
+    return ModelCache(
+        space=space,
+        train=training,
+        encoder=encoder,
+        dense=str(dense[0]) if dense else None,
+        settings=TrainingSettings(
+            epochs=values["epochs"], learning_rate=values["learning_rate"], seed=values["seed"]
+        ),
+        options=loading_options(values),
+        folder=values["cache"] or default_cache(),
+        tell=say,
+    )
 
 
 def _check_usage(ctx: typer.Context, wanted: Sequence[str]) -> None:
@@ -181,39 +221,6 @@ def _labels(documents: Documents, space: LabelSpace) -> Any:
     return None if labels is None else space.encode(labels, unseen="skip")
 
 
-def _at_budgets(
-    contenders: Sequence[Any],
-    documents: Documents,
-    keeps: Sequence[float] | None,
-    budgets: Sequence[float] | None,
-) -> list[PackedContender]:
-    """Each model that removes tokens by a share once more for every budget, with its weights."""
-    from tersely.bench import PackedContender
-
-    settings = [("keep", each) for each in keeps or ()] + [("budget", b) for b in budgets or ()]
-    packed = [each for each in contenders if isinstance(each, PackedContender)]
-    models = [each for each in packed if has_share(each.classifier.plan)]
-    if settings and not models:
-        raise PlanError(
-            "--keep and --budget need a model that removes tokens by a share among --models, and "
-            "there is none; train one with --method lat"
-        )
-    more = []
-    for contender in models:
-        for name, value in settings:
-            if name == "keep":
-                other = contender.classifier.with_options(keep=value)
-            else:
-                other = contender.classifier.with_budget(value, documents.texts)
-            share, reached, _ = plan_share(other.plan, other.model.plan.depth)
-            more.append(
-                contender.like(
-                    other, f"{contender.name}, {name} {value:g}", method_options={share: reached}
-                )
-            )
-    return more
-
-
 def _check_place(out: Path | None) -> None:
     """Say before long work that a report has no place to go."""
     if out is not None and not out.absolute().parent.is_dir():
@@ -223,7 +230,7 @@ def _check_place(out: Path | None) -> None:
 def _write(result: BenchReport, report: Path | None, plots: Path | None) -> None:
     if report is None and plots is None:
         return
-    from tersely.bench.html import write_plots, write_report
+    from tersely.bench import write_plots, write_report
 
     if report is not None:
         say(f"{write_report(result, report)} holds the report")

@@ -1,0 +1,226 @@
+"""The model cache: what contenders are made from, and a folder that keeps what was made.
+
+A folder is named by the digest of all that it came from: data, encoder, settings, versions and the
+code itself, so that what an older tersely made is never taken for what this one would make.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tersely._io import resolve_device
+from tersely.classifier import Classifier
+from tersely.errors import DataError, OutputError, name_all
+from tersely.reduction import preset
+from tersely.text import Documents, LabelSpace
+from tersely.text.labels import MULTI_LABEL, REGRESSION
+from tersely.training import TrainingSettings
+
+__all__ = ["ModelCache", "code_fingerprint", "default_cache"]
+
+_RECORD = "bench.json"
+_PARTS = (".safetensors", ".bin", ".json", ".txt", ".model")
+_NOT_THE_MODEL = ("training.json", "evidence.json")  # what was found out about it
+
+
+def default_cache() -> Path:
+    """Return where contenders are kept unless told otherwise: the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tersely" / "bench"
+
+
+@dataclass
+class ModelCache:
+    """What contenders are made from, and the folder where those that were made are kept.
+
+    Attributes:
+        space: the labels.
+        train: labelled documents; None if nothing can be trained.
+        encoder: the encoder to start from.
+        dense: the directory or Hub name of a dense classifier; None to train one when needed.
+        settings: how to train.
+        options: `max_length`, `long`, `head`, `device` and `batch_tokens` of the classifiers.
+        folder: where to keep what was made.
+        tell: called with a line before something is made, and with what it took.
+    """
+
+    space: LabelSpace
+    train: Documents | None = None
+    encoder: str | None = None
+    dense: str | None = None
+    settings: TrainingSettings = field(default_factory=TrainingSettings)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path = field(default_factory=default_cache)
+    tell: Callable[[str], None] = lambda line: None
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """What `Classifier.from_pretrained` is told, besides the source."""
+        names = ("max_length", "long", "device", "batch_tokens")
+        return {name: self.options[name] for name in names if self.options.get(name) is not None}
+
+    @property
+    def device(self) -> str:
+        """The device that contenders run on."""
+        return str(resolve_device(self.options.get("device") or "auto"))
+
+    def documents(self, what: str) -> Documents:
+        """Return the training documents.
+
+        Raises:
+            DataError: if there are none, or their classes are not those that are told apart.
+        """
+        if self.train is None:
+            raise DataError(f"{what} has to be trained, and there are no training documents")
+        if self.space.problem_type != REGRESSION:
+            names = set(LabelSpace.infer(self.train.labels, self.space.problem_type).names)
+            for said, wrong in (
+                ("hold", names - set(self.space.names)),
+                ("lack", set(self.space.names) - names),
+            ):
+                if wrong:
+                    raise DataError(
+                        f"{what} has to be trained on the {len(self.space.names)} classes that are "
+                        f"told apart, and the training documents {said} {name_all(sorted(wrong))}; "
+                        "give others"
+                    )
+        return self.train
+
+    def dense_source(self) -> str:
+        """Return the dense classifier that others are made of; it is trained if need be."""
+        if self.dense is None:
+            self.dense = str(self.trained("dense", {}, {})[0])
+        return self.dense
+
+    def trained(
+        self, method: str, options: Mapping[str, Any], extra: Mapping[str, Any]
+    ) -> tuple[Path, float]:
+        """Return the folder of a classifier trained under a method, and the seconds that took.
+
+        Args:
+            method: a preset.
+            options: its options.
+            extra: further arguments of `Classifier`, such as `max_length` or `target_flops`.
+        """
+        documents = self.documents(method)
+        if self.encoder is None:
+            raise DataError(f"{method} has to be trained, and there is no encoder to start from")
+        arguments = {k: v for k, v in {**self.options, **extra}.items() if v is not None}
+        plan = preset(method, **options)
+        facts = {"form": plan.to_dict(), "arguments": arguments}
+
+        def make(folder: Path) -> None:
+            classifier = Classifier(
+                self.encoder, method=method, method_options=dict(options), **arguments
+            )
+            classifier.fit(self._ordered(documents), validation=0, settings=self.settings)
+            # By name again, and in the order of the space, whatever order `fit` gives to names.
+            config = classifier.model_config
+            config.id2label, config.label2id = self.space.id2label, self.space.label2id
+            classifier.save(folder)
+
+        return self.kept(f"training {method}", facts | {"settings": self.settings.to_dict()}, make)
+
+    def _ordered(self, documents: Documents) -> Documents:
+        """The documents, their labels such that `fit` puts them in the order of the space.
+
+        `fit` sorts names; where the space has another order, labels are called by their numbers.
+        """
+        problem = self.space.problem_type
+        if LabelSpace.infer(documents.labels, problem).names == self.space.names:
+            return documents
+        number = {name: str(place) for name, place in self.space.label2id.items()}
+        labels = [
+            [number[name] for name in label] if problem == MULTI_LABEL else number[label]
+            for label in documents.labels
+        ]
+        return replace(documents, labels=labels)
+
+    def kept(
+        self, what: str, facts: Mapping[str, Any], make: Callable[[Path], None], *, of: str = "data"
+    ) -> tuple[Path, float]:
+        """Return the folder of something made before, or made now, and the seconds that took.
+
+        It is made in a folder of its own beside, so that two comparisons at once do not touch each
+        other's; who ends first is kept.
+
+        Args:
+            what: what is made, for messages.
+            facts: what it depends on besides data, encoder, labels and versions.
+            make: makes it in the folder that it is given.
+            of: `"data"` for what depends on encoder and training documents, `"dense"` for what is
+                made of the dense classifier alone.
+
+        Raises:
+            OutputError: if the cache cannot be written.
+        """
+        folder = self.folder / self._digest(facts, of)
+        record = folder / _RECORD
+        if not record.is_file():
+            self.tell(what)
+            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                place = tempfile.TemporaryDirectory(prefix=".making-", dir=self.folder)
+            except OSError as error:
+                raise OutputError(
+                    f"what is made cannot be kept in {self.folder}: {error.strerror}; name another "
+                    "folder for the cache"
+                ) from None
+            with place as name:
+                part = Path(name) / folder.name
+                part.mkdir()
+                started = time.perf_counter()
+                make(part)
+                seconds = time.perf_counter() - started
+                (part / _RECORD).write_text(json.dumps({"what": what, "seconds": seconds}))
+                size = sum(file.stat().st_size for file in part.rglob("*")) / 2**20
+                if not record.is_file():  # another comparison may have put its own there since
+                    os.rename(part, folder)
+            self.tell(f"{what} took {seconds:.0f} s; {size:.0f} MiB are kept in {folder}")
+        return folder, float(json.loads(record.read_text())["seconds"])
+
+    def _digest(self, facts: Mapping[str, Any], of: str) -> str:
+        versions = {name: version(name) for name in ("torch", "transformers")}
+        known = {"facts": facts, "labels": self.space.names, "versions": versions, "of": of}
+        digest = hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode())
+        digest.update(code_fingerprint().encode())
+        digest.update(_identity(self.dense if of == "dense" else self.encoder).encode())
+        if of == "data" and self.train is not None:
+            for row in zip(self.train.texts, self.train.labels, strict=True):
+                digest.update(repr(row).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()[:16]
+
+
+@functools.cache
+def code_fingerprint(package: Path = Path(__file__).parents[1]) -> str:
+    """Return the digest of all of tersely's source files: other code may train otherwise."""
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        digest.update(str(file.relative_to(package)).encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _identity(source: str | None) -> str:
+    """What tells one model from another: a digest of a directory's files, or a Hub name.
+
+    Weights, configuration and tokenizer, whatever its family calls its files.
+    """
+    if source is None or not Path(source).is_dir():
+        return str(source)
+    digest = hashlib.sha256()
+    for file in sorted(Path(source).iterdir()):
+        if file.suffix in _PARTS and file.name not in _NOT_THE_MODEL and file.is_file():
+            digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,405 @@
+"""A report for people: a table for the terminal, one HTML page that needs no network, plots.
+
+Terminal and page show the same columns; the terminal those that have a short heading, so that the
+table fits 80 columns.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from tersely.bench.report import BenchReport, ContenderResult
+from tersely.bench.statistics import Spread
+from tersely.errors import OutputError, require
+
+__all__ = ["PLOTS", "render", "significant", "to_html", "write_plots", "write_report"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What stands in a cell: text, a number to sort by, and small print; no text for no figure."""
+
+    text: str | None = None
+    value: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure of every contender.
+
+    Attributes:
+        head: the page's heading.
+        short: the terminal's heading; None if it is on the page alone.
+        about: what it is, in a sentence.
+        figure: of a contender.
+    """
+
+    head: str
+    short: str | None
+    about: str
+    figure: Callable[[ContenderResult], Figure]
+
+
+def columns(report: BenchReport) -> list[Column]:
+    """Return the columns in which some contender has a figure."""
+    base = next(each for each in report.results if each.name == report.baseline)
+    documents, name = report.documents, base.name
+    mcnemar = "difference of the accuracies in points, 95 % interval, p of McNemar's exact test"
+    speed = "forward pass alone, or from text where a contender tokenises inside; median of rounds"
+    macs = "10⁹ MACs a document in the encoder's blocks, padding included"
+    peak = f"share of the fastest matrix product ({report.matrix_on}), where it multiplies so too"
+    found = [
+        *(Column(*metric, partial(_quality, key)) for key, *metric in _METRICS),
+        Column(f"against {name}", None, mcnemar, _comparison),
+        Column("same label", "same\nlabel", f"as {name}", lambda r: _share(r.agreement, 1)),
+        Column("calibration error", None, "over 15 bins", lambda r: _number(r.calibration_error)),
+        Column("documents/s", "docs\n/s", speed, partial(_throughput, documents)),
+        Column("±", "±", "distance between the quartiles", lambda r: _share(r.spread.relative)),
+        Column("times as fast", None, f"as {name}, 95 % interval", lambda r: _ratio(r.speedup)),
+        Column(
+            "with tokenising",
+            None,
+            "times as fast, tokenising and batching included on both sides",
+            lambda r: _ratio(r.speedup_with_tokenising),
+        ),
+        Column("ms p50", "ms\np50", "one document alone", lambda r: _number(r.latency_p50)),
+        Column("ms p95", "ms\np95", "one document alone", lambda r: _number(r.latency_p95)),
+        Column(
+            "ms p50 from text",
+            None,
+            "one document alone, tokenising included",
+            lambda r: _number(r.latency_from_text_p50),
+        ),
+        Column("peak MiB", "peak\nMiB", "alone in a process", partial(_memory, base, "resident")),
+        Column("GPU MiB", "GPU\nMiB", "alone in a process", partial(_memory, base, "device")),
+        Column("GMACs", "GMAC\n/doc", macs, partial(_work, documents)),
+        Column("of matrix peak", "of\npeak", peak, lambda r: _share(r.peak_share)),
+        Column("training", None, "seconds", lambda r: _number(r.training_seconds)),
+    ]
+    return [each for each in found if any(each.figure(r).text for r in report.results)]
+
+
+# Micro F1 of single labels is their accuracy once more; the JSON has it.
+_METRICS = (
+    ("accuracy", "accuracy", "accu-\nracy", "with its 95 % bootstrap interval"),
+    ("macro_f1", "macro F1", "macro\nF1", "with its 95 % bootstrap interval"),
+    ("mse", "mean squared error", "mse", "0 is perfect"),
+    ("pearson", "Pearson", "pear-\nson", "correlation"),
+    ("spearman", "Spearman", "spear-\nman", "correlation of ranks"),
+)
+
+
+def significant(value: float | None) -> str | None:
+    """Return three significant digits, never in scientific notation; None stays None."""
+    if value is None:
+        return None
+    digits = 2 - math.floor(math.log10(abs(value))) if value else 0
+    return f"{value:.{min(max(digits, 0), 6)}f}"
+
+
+def _number(value: float | None, note: str = "") -> Figure:
+    return Figure(significant(value), value, note)
+
+
+def _times(ratio: float | None) -> str:
+    return "" if ratio is None else f"×{significant(ratio)}"
+
+
+def _share(share: float | None, digits: int = 0) -> Figure:
+    return Figure() if share is None else Figure(f"{100 * share:.{digits}f}%", share)
+
+
+def _ratio(spread: Spread | None) -> Figure:
+    if spread is None:
+        return Figure()
+    low, high = map(significant, spread.interval or (spread.minimum, spread.maximum))
+    return Figure(_times(spread.median), spread.median, f"{low}–{high}")
+
+
+def _quality(name: str, each: ContenderResult) -> Figure:
+    value = (each.quality or {}).get(name)
+    if value is None:
+        return Figure()
+    ends = (each.quality_intervals or {}).get(name)
+    return Figure(f"{value:.3f}", value, "" if ends is None else f"{ends[0]:.3f}–{ends[1]:.3f}")
+
+
+def _comparison(each: ContenderResult) -> Figure:
+    found = each.comparison
+    if found is None:
+        return Figure()
+    low, high = found.interval
+    note = f"{100 * low:+.1f} to {100 * high:+.1f}, p = {found.p_value:.2g}"
+    return Figure(f"{100 * found.difference:+.1f}", found.difference, note)
+
+
+def _throughput(documents: int, each: ContenderResult) -> Figure:
+    return _number(documents / each.spread.median, _times(each.speedup.median))
+
+
+def _work(documents: int, each: ContenderResult) -> Figure:
+    return _number(each.macs and each.macs / documents / 1e9, _times(each.macs_ratio))
+
+
+def _memory(base: ContenderResult, kind: str, each: ContenderResult) -> Figure:
+    if each.memory is None or each.memory.kind != kind:
+        return Figure()
+    peak, ratio = each.memory.peak_bytes, None
+    if base.memory is not None and base.memory.kind == kind:
+        ratio = peak / base.memory.peak_bytes
+    return Figure(f"{peak / 2**20:.0f}", peak, _times(ratio))
+
+
+# ---- the terminal ------------------------------------------------------------------------------
+
+
+def render(report: BenchReport) -> Table:
+    """Lay a report out as a table that fits 80 columns; figures that nobody has are left out.
+
+    Returns:
+        A table for `rich.console.Console.print`.
+    """
+    machine, on_cpu = report.machine, report.matrix_on.startswith("cpu")
+    table = Table(
+        title=f"{report.documents} documents, {report.rounds} rounds in turns",
+        caption=Text(
+            f"×: ratio to {report.baseline}, of speed paired by round. ±: distance between the "
+            "quartiles of the rounds. ms: one document alone. GMAC: 10⁹ MACs. "
+            f"Peak: {report.matrix_peak / 1e9:.3g} GMAC/s in matrix products ({report.matrix_on}) "
+            f"on {machine.get('cpu' if on_cpu else 'gpu')}, {machine.get('threads')} threads."
+            + "".join(f"\n{sentence}" for sentence in report.findings())
+        ),
+        caption_justify="left",
+        box=None,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+    )
+    table.add_column("", min_width=10, max_width=18, overflow="fold")
+    shown = [column for column in columns(report) if column.short is not None]
+    for column in shown:
+        table.add_column(column.short, justify="right", no_wrap=True)
+    for result in report.results:
+        cells = [Text(result.name)]
+        for figure in (column.figure(result) for column in shown):
+            cells.append(Text(figure.text or "–"))
+            if figure.note.startswith("×"):
+                cells[-1].append(f"\n{figure.note}", style="dim")
+        table.add_row(*cells)
+    return table
+
+
+# ---- the page ----------------------------------------------------------------------------------
+
+
+def write_report(report: BenchReport, path: Path) -> Path:
+    """Write the report as one HTML page.
+
+    Raises:
+        MissingExtraError: if Jinja2 or matplotlib are not installed.
+        OutputError: if the file cannot be written.
+    """
+    text = to_html(report)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            f"the report {path} cannot be written: {error.strerror}; choose another place"
+        ) from None
+    return path
+
+
+def to_html(report: BenchReport) -> str:
+    """Return the report as one HTML page."""
+    jinja = require("jinja2", "bench")
+    environment = jinja.Environment(
+        autoescape=True, undefined=jinja.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(
+        Path(__file__).with_name("report.html.j2").read_text("utf-8")
+    )
+    plots = [(*PLOTS[name][1:], _svg(figure)) for name, figure in draw(report).items()]
+    return template.render(
+        report=report, machine=report.machine, columns=columns(report), plots=plots
+    )
+
+
+def _svg(figure: Any) -> str:
+    """Return the figure as an element that takes the width that there is."""
+    buffer = io.StringIO()
+    # Text stays text; ids get the same salt, so that the same report is the same file.
+    with require("matplotlib", "bench").rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "tersely"}
+    ):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    svg = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
+    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg[svg.index("<svg") :], count=2)
+    return svg
+
+
+# ---- plots -------------------------------------------------------------------------------------
+
+
+def write_plots(report: BenchReport, folder: Path) -> list[Path]:
+    """Write every plot that the report has data for as a PNG file.
+
+    Raises:
+        MissingExtraError: if matplotlib is not installed.
+        OutputError: if the folder cannot be written.
+    """
+    figures = draw(report)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, figure in figures.items():
+            figure.savefig(folder / f"{name}.png", dpi=144)
+    except OSError as error:
+        raise OutputError(
+            f"the plots cannot be written to {folder}: {error.strerror}; choose another place"
+        ) from None
+    return [folder / f"{name}.png" for name in figures]
+
+
+def draw(report: BenchReport) -> dict[str, Any]:
+    """Return all plots that the report has data for: matplotlib figures by name."""
+    require("matplotlib", "bench")
+    from matplotlib.figure import Figure as Canvas
+
+    found = {}
+    for name, (plot, *_) in PLOTS.items():
+        figure = Canvas(figsize=(6.4, 4.8), layout="constrained")
+        axes = figure.subplots()
+        looks = {
+            each.name: {"color": f"C{place % 10}", "marker": "osD^vPX*<"[place % 9]}
+            for place, each in enumerate(report.results)
+        }
+        plot(report, axes, looks)
+        handles, labels = axes.get_legend_handles_labels()
+        if handles:
+            axes.grid(True, color="#d8dce2", linewidth=0.6)
+            shape = {"ncols": 2 if max(map(len, labels)) > 20 else 3, "fontsize": "small"}
+            # Below the plot, where names never hide a point.
+            figure.legend(handles, labels, loc="outside lower center", frameon=False, **shape)
+            found[name] = figure
+    return found
+
+
+def _accuracy(report: BenchReport, axes: Any, looks: dict[str, Any]) -> None:
+    points = []
+    for each in report.results:
+        if "accuracy" not in (each.quality or {}):
+            continue
+        speed, accuracy = report.documents / each.spread.median, 100 * each.quality["accuracy"]
+        points.append((speed, accuracy))
+        low, high = (100 * end for end in each.quality_intervals["accuracy"])
+        slow = speed - report.documents / each.spread.upper_quartile
+        fast = report.documents / each.spread.lower_quartile - speed
+        axes.errorbar(
+            *points[-1],
+            xerr=[[max(0.0, slow)], [max(0.0, fast)]],
+            yerr=[[max(0.0, accuracy - low)], [max(0.0, high - accuracy)]],
+            linestyle="none",
+            elinewidth=0.8,
+            label=each.name,
+            **looks[each.name],
+        )
+    if points:
+        front = pareto_front(points)
+        axes.plot(*zip(*front, strict=True), color="#9aa3af", linewidth=1, linestyle="--", zorder=0)
+    axes.set(xscale="log", xlabel="documents a second, log scale", ylabel="accuracy, %")
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points that no other is at least equal to in both, and better in one.
+
+    Example:
+        >>> pareto_front([(1, 9), (2, 8), (2, 7), (3, 8)])
+        [(1, 9), (3, 8)]
+    """
+    front: list[tuple[float, float]] = []
+    for point in sorted(points, key=lambda point: (-point[0], -point[1])):
+        if not front or point[1] > front[-1][1]:
+            front.append(point)
+    return front[::-1]
+
+
+def _saving(report: BenchReport, axes: Any, looks: dict[str, Any]) -> None:
+    counted = [each for each in report.results if each.macs_ratio]
+    for each in counted if len(counted) > 1 else ():
+        middle = each.speedup.median
+        spread = [middle - each.speedup.lower_quartile], [each.speedup.upper_quartile - middle]
+        axes.errorbar(1 / each.macs_ratio, middle, yerr=spread, linestyle="none", elinewidth=0.8,
+                      label=each.name, **looks[each.name])  # fmt: skip
+    axes.axline((1, 1), slope=1, color="#9aa3af", linewidth=1, zorder=0)
+    axes.set(xlabel=f"MACs of {report.baseline} ÷ MACs", ylabel="times as fast, measured")
+
+
+def _latency(report: BenchReport, axes: Any, looks: dict[str, Any]) -> None:
+    for each in report.results:
+        if each.latency:
+            words, milliseconds = np.array(sorted(each.latency)).T
+            axes.plot(np.maximum(words, 1), milliseconds, linestyle="none", markersize=4,
+                      label=each.name, **looks[each.name])  # fmt: skip
+            axes.set(xscale="log", yscale="log")
+    axes.set(xlabel="words of the document, log scale", ylabel="ms, log scale")
+
+
+def _memory_bars(report: BenchReport, axes: Any, looks: dict[str, Any]) -> None:
+    found = [each for each in report.results if each.memory is not None][::-1]
+    if found:
+        names = [f"{each.name} ({each.memory.kind})" for each in found]
+        peaks, loaded = (
+            [getattr(each.memory, f"{kind}_bytes") / 2**20 for each in found]
+            for kind in ("peak", "loaded")
+        )
+        axes.barh(names, peaks, color="#c8d6e8", height=0.65, label="peak while running")
+        axes.barh(names, loaded, color="#1f5fa8", height=0.35, label="loaded, before running")
+    axes.set(xlabel="MiB")
+
+
+def _tokens(report: BenchReport, axes: Any, looks: dict[str, Any]) -> None:
+    for each in report.results:
+        if each.tokens_by_block and each.tokens:
+            shares = [100 * alive / each.tokens for alive in each.tokens_by_block]
+            axes.plot(shares, drawstyle="steps-mid", label=each.name, **looks[each.name])
+    axes.set(xlabel="block", ylabel="tokens alive, % of those read", ylim=(0, None))
+
+
+Plot = Callable[[BenchReport, Any, dict[str, Any]], None]
+PLOTS: dict[str, tuple[Plot, str, str]] = {
+    "accuracy-against-throughput": (
+        _accuracy,
+        "Accuracy against throughput",
+        "Up and to the right is better. The dashed line joins the contenders that no other beats "
+        "in both. Bars: 95 % interval of the accuracy; quartiles of the rounds.",
+    ),
+    "speedup-against-saving": (
+        _saving,
+        "How much of the saving reached the clock",
+        "On the line a contender is as many times faster as it computes less. Below it, part of "
+        "the saving is lost around the matrix products; above it, something else than MACs was "
+        "saved. Padding counts as computed. Bars: quartiles of the rounds.",
+    ),
+    "latency-against-length": (
+        _latency,
+        "One document alone",
+        "Forward pass; a point for each document that was run alone.",
+    ),
+    "memory": (
+        _memory_bars,
+        "Memory",
+        "Peak of a fresh process for each contender, Python and the libraries included.",
+    ),
+    "tokens-alive": (_tokens, "Tokens alive", "Tokens that each block's feed-forward computes."),
+}
+"""Plots by the name of their file, with a title and a note."""
