@@ -286,7 +286,7 @@ def test_bench_adds_models_at_budgets(run, lat_model, dense_model, reviews):
     dense, whole, kept, budget = (each["macs"] for each in report["results"])
     assert whole < kept < dense and budget < dense
     refused = run("bench", reviews, "--models", dense_model, "--budget", 0.5)
-    assert refused.exit_code == 1 and "--method lat" in refused.stderr
+    assert refused.exit_code == 1 and "with the method lat" in refused.stderr
 
 
 def test_methods_and_info(run, model):
