@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from tersely.classifier import Classifier
 from tersely.cli import options as o
-from tersely.cli.messages import command_line, count, print_json, print_table, say
-from tersely.cli.outputs import check_directory
-from tersely.cli.reading import read_single_texts
+from tersely.cli.messages import (
+    command_line,
+    count,
+    plain_table,
+    print_json,
+    print_table,
+    say,
+)
+from tersely.cli.settings import verb
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from tersely.accelerate import Evidence
 
 __all__ = ["accelerate", "read_share"]
@@ -39,8 +45,26 @@ def read_share(text: str) -> float:
     return value
 
 
+@dataclass(frozen=True)
+class Search:
+    """What may change, and how candidates are measured.
+
+    Attributes:
+        max_disagreement: The share of texts that may get another label; with --label-column, a
+            wrong one where it was right.
+        train: Texts to fine-tune candidates on briefly, the original teaching; no labels. [no
+            training]
+        rounds: How many turns each candidate takes.
+    """
+
+    panel: ClassVar = "Measurement"
+    max_disagreement: Annotated[str, {"metavar": "SHARE"}] = "0.5%"
+    train: o.Data = None
+    rounds: o.Count = 5
+
+
+@verb
 def accelerate(
-    ctx: typer.Context,
     model: o.TrainedModel,
     data: Annotated[
         str,
@@ -49,54 +73,13 @@ def accelerate(
         ),
     ],
     *,
-    text_column: o.TextColumn = None,
-    label_column: Annotated[
-        str | None,
-        o.option(
-            "--label-column",
-            "Column of labels: the limit is then on accuracy.",
-            o.DATA,
-            metavar="COLUMN",
-            show_default="labels are not used",
-        ),
-    ] = None,
-    label_separator: o.LabelSeparator = None,
-    split: o.Split = None,
-    limit: o.Limit = None,
-    max_disagreement: Annotated[
-        str,
-        o.option(
-            "--max-disagreement",
-            "Share of texts that may get another label (or, with labels, a wrong one where "
-            "it was right).",
-            o.MEASUREMENT,
-            metavar="SHARE",
-        ),
-    ] = "0.5%",
-    train: Annotated[
-        str | None,
-        o.option(
-            "--train",
-            "Texts to fine-tune candidates on briefly, the original teaching; no labels.",
-            o.TRAINING,
-            metavar="DATA",
-            show_default="no training",
-        ),
-    ] = None,
-    rounds: o.Rounds = 5,
-    threads: o.Threads = None,
-    seed: Annotated[
-        int,
-        o.option(
-            "--seed", "Of the draws of --limit and of the two halves.", o.MEASUREMENT, metavar="N"
-        ),
-    ] = 0,
-    out: o.OutDirectory,
+    reading: o.LabelledReading,
+    sample: o.Sample,
+    search: Search,
+    out: o.Out,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
-    device: o.Device = "auto",
-    config: o.Config = None,
-    debug: o.Debug = False,
+    machine: o.Machine,
 ) -> None:
     """Make a fine-tuned classifier faster, and prove that it decides as before.
 
@@ -104,29 +87,31 @@ def accelerate(
     the texts chooses, the other half proves the one choice (exact binomial
     bound, 95 %). 'Keep the original' is one of the answers.
     """
+    allowed = read_share(search.max_disagreement)
+    o.check_directory(out, overwrite=overwrite)
     from tersely.accelerate import accelerate as run
     from tersely.accelerate import remove_older_model
+    from tersely.classifier import Classifier
 
-    allowed = read_share(max_disagreement)
-    check_directory(out, overwrite=overwrite)
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
-    labels = "ignore" if label_column is None else "required"
-    original = Classifier.from_pretrained(model, device=device)
-    documents = read_single_texts(
-        ctx, data, labels=labels, problem_type=original.label_space.problem_type
+    labelled = reading.label_column is not None
+    original = Classifier.from_pretrained(model, device=machine.device)
+    documents = reading.read(
+        data, "required" if labelled else "ignore", original.label_space.problem_type
     )
-    further = None if train is None else _further(ctx, train, documents.text_column)
+    documents = sample.single_texts(documents, "accelerate")
+    further = None
+    if search.train is not None:
+        column = reading.text_column or documents.text_column
+        further = replace(reading, text_column=column).read(search.train).texts
+        say(f"{count(len(further), 'text')} to train on from {search.train}")
     evidence, chosen = run(
         original,
         documents.texts,
-        documents.labels if label_column is not None else None,
+        documents.labels if labelled else None,
         limit=allowed,
         train=further,
-        rounds=rounds,
-        seed=seed,
+        rounds=search.rounds,
+        seed=sample.seed,
         tell=say,
     )
     out.mkdir(parents=True, exist_ok=True)
@@ -146,15 +131,6 @@ def accelerate(
         typer.echo(line)
     what = "the model and its evidence" if chosen is not None else "the evidence"
     say(f"{out} holds {what}")
-
-
-def _further(ctx: typer.Context, source: str, column: str) -> list[str]:
-    from tersely.text import read_documents
-
-    given = ctx.params["text_column"]
-    texts = read_documents(source, labels="ignore", text_column=given or column).texts
-    say(f"{count(len(texts), 'text')} to train on from {source}")
-    return list(texts)
 
 
 def _without_paths(command: str) -> str:
@@ -179,9 +155,8 @@ def _without_paths(command: str) -> str:
 
 
 def _table(evidence: Evidence) -> Table:
-    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
-    table.add_column("candidate")
-    for name in ("texts", "differ", "bound", "multiply-\nadds", "time"):
+    table = plain_table("candidate", padding=(0, 1, 0, 0))
+    for name in ("texts", "differ", "bound", "MACs", "time"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
     for each in evidence.tried:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
 from rich.text import Text
 
-from tersely.classifier import Classifier
 from tersely.cli import options as o
-from tersely.cli.messages import print_json, print_table
-from tersely.reduction import Step
+from tersely.cli.messages import plain_table, print_json, print_table
+from tersely.cli.settings import verb
+
+if TYPE_CHECKING:
+    from tersely.classifier import Classifier
+    from tersely.reduction import Step
 
 __all__ = ["blocks", "info"]
 
 
-def info(model: o.TrainedModel, json: o.Json = False, debug: o.Debug = False) -> None:
+@verb
+def info(model: o.TrainedModel, *, json: o.Json = False) -> None:
     """Show a trained model: its encoder, labels, limits, and what happens in which block."""
+    from tersely.classifier import Classifier
+
     facts = _facts(Classifier.from_pretrained(model, device="cpu"))
     if json:
         print_json(facts)
         return
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table = plain_table(show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     for name, value in facts.items():

@@ -1,51 +1,70 @@
-"""What goes where: messages, warnings and progress to standard error, data to standard output."""
+"""What goes where, and how a command ends.
+
+Data goes to standard output; messages, warnings and progress go to standard error. tersely's own
+errors are one line and exit code 1, an interruption is exit code 130, and what nobody foresaw is a
+traceback.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import re
 import shlex
 import sys
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+import typer
 from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
-from tersely.errors import TerselyWarning
-from tersely.text.write import without_nan
+from tersely.errors import TerselyError, TerselyWarning
 
 __all__ = [
     "DEBUG",
+    "TerselyGroup",
     "command_line",
     "count",
+    "plain_table",
     "print_json",
     "print_table",
-    "progress_bar",
+    "progress",
     "quiet_libraries",
-    "rate_bar",
     "say",
-    "stage_bar",
     "stdout_console",
     "tell_warnings",
+    "write_what_can_be_encoded",
 ]
 
 DEBUG = "tersely.debug"
 """Where a click context keeps whether tracebacks are wanted."""
 
 _STYLES = {"error": "bold red", "warning": "yellow"}
+_SECONDS_BETWEEN_LINES = 30
 _stderr = Console(stderr=True, highlight=False)
 _stdout = Console(highlight=False)
+
+
+# ---- what is written ----------------------------------------------------------------------------
+
+
+def write_what_can_be_encoded() -> None:
+    """Let the standard streams replace what their encoding lacks.
+
+    A result is worth more than its dashes: without this, a terminal in cp1252 would end an hour's
+    comparison with an exception at the first "×".
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 def say(message: str, kind: str | None = None) -> None:
@@ -59,8 +78,18 @@ def say(message: str, kind: str | None = None) -> None:
 
 def print_json(record: Any) -> None:
     """Write one line of JSON to standard output; what is not a number becomes null."""
-    sys.stdout.write(json.dumps(without_nan(record), ensure_ascii=False, default=str) + "\n")
+    # JSON has an escape for every character, so that none is lost where the stream lacks it.
+    escape = not str(sys.stdout.encoding).lower().startswith("utf")
+    sys.stdout.write(json.dumps(_without_nan(record), ensure_ascii=escape, default=str) + "\n")
     sys.stdout.flush()
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and value != value else value
 
 
 def print_table(table: RenderableType) -> None:
@@ -69,12 +98,22 @@ def print_table(table: RenderableType) -> None:
 
 
 def stdout_console() -> Console:
-    """The console of standard output, for what depends on its width and colours."""
+    """Return the console of standard output, for what depends on its width and colours."""
     return _stdout
 
 
+def plain_table(*columns: str, numbers: int = 0, **options: Any) -> Table:
+    """Return a table without lines; its last columns, so many, are aligned as `numbers`."""
+    options = {"box": None, "header_style": "bold", "padding": (0, 2, 0, 0)} | options
+    table = Table(**options)
+    for place, name in enumerate(columns):
+        right = place >= len(columns) - numbers
+        table.add_column(name, justify="right" if right else "left")
+    return table
+
+
 def command_line() -> str:
-    """The command that is running, for the record of what it measured."""
+    """Return the command that is running, for the record of what it measured."""
     return shlex.join(["tersely", *sys.argv[1:]])
 
 
@@ -88,71 +127,62 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def _columns() -> tuple[ProgressColumn, ...]:
+class _Reporter:
+    """How far something is: a bar on a terminal, and elsewhere a line every half minute."""
+
+    def __init__(self, bar: Progress | None, what: str, total: int | None) -> None:
+        self.bar, self.what, self.total, self.done = bar, what, total, 0
+        self.task = None if bar is None else bar.add_task(what, total=total, note="")
+        self.told = time.monotonic()
+
+    def advance(self, more: int) -> None:
+        """Say that so many more are done."""
+        self.update(self.what, self.done + more, self.total)
+
+    def update(self, what: str, done: int, total: int | None, note: str = "") -> None:
+        """Say what is being done, how much of how much is, and what else there is to say."""
+        self.what, self.done, self.total = what, done, total
+        if self.bar is not None:
+            self.bar.update(self.task, description=what, completed=done, total=total, note=note)
+        elif time.monotonic() - self.told >= _SECONDS_BETWEEN_LINES:
+            self.told = time.monotonic()
+            of = "" if total is None else f" of {total:,}"
+            say(f"{what}: {done:,}{of}" + (f", {note}" if note else ""))
+
+
+@contextlib.contextmanager
+def progress(what: str = "", total: int | None = None) -> Iterator[_Reporter]:
+    """Report on standard error how far the work of the block is."""
+    if not sys.stderr.isatty():
+        yield _Reporter(None, what, total)
+        return
     # Names of files and contenders are no markup: `module:[Class]` is shown as it is.
-    return TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
-
-
-@contextlib.contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Draw a bar on standard error while the block runs, if that is a terminal.
-
-    Yields:
-        A function to call with how many more things are done.
-    """
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
     with Progress(
-        *_columns(),
-        TimeRemainingColumn(),
-        console=_stderr,
-        transient=True,
-        disable=not sys.stderr.isatty(),
+        *columns, TextColumn("{task.fields[note]}"), console=_stderr, transient=True
     ) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.advance(task, done)
+        yield _Reporter(bar, what, total)
+
+
+# ---- warnings, and what ends a command -----------------------------------------------------------
 
 
 @contextlib.contextmanager
-def rate_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
-    """Draw a bar on a terminal whose speed and time left are told by whoever does the work.
+def tell_warnings(command: Any, *, everything: bool) -> Iterator[None]:
+    """Write tersely's warnings as messages, each once; other libraries' only if `everything`.
 
-    Yields:
-        A function to call with how much is done, of how much, and what stands behind the bar.
+    Args:
+        command: the verb that runs, in whose options a message speaks.
+        everything: whether to tell what other libraries warn of as well.
     """
-    with Progress(
-        *_columns(), TextColumn("{task.fields[note]}"), console=_stderr, transient=True
-    ) as bar:
-        task = bar.add_task(what, total=None, note="")
-        yield lambda done, total, note: bar.update(task, completed=done, total=total, note=note)
-
-
-@contextlib.contextmanager
-def stage_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Draw a bar that goes through several stages, if standard error is a terminal.
-
-    Yields:
-        A function to call with the stage, how many of its steps are done, and how many it has.
-    """
-    hidden = not sys.stderr.isatty()
-    with Progress(*_columns(), console=_stderr, transient=True, disable=hidden) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda stage, done, total: bar.update(
-            task, description=stage, completed=done, total=total
-        )
-
-
-@contextlib.contextmanager
-def tell_warnings(*, everything: bool) -> Iterator[None]:
-    """Write tersely's warnings as messages, each once; other libraries' only if `everything`."""
     told: set[str] = set()
 
     def tell(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         text = str(message)
         if text not in told:
             told.add(text)
-            say(
-                text if issubclass(category, TerselyWarning) else f"{category.__name__}: {text}",
-                "warning",
-            )
+            own = issubclass(category, TerselyWarning)
+            say(_in_options(text, command) if own else f"{category.__name__}: {text}", "warning")
 
     with warnings.catch_warnings():
         warnings.simplefilter("always" if everything else "ignore")
@@ -175,3 +205,68 @@ def quiet_libraries() -> None:
         enable_progress_bars()
     else:
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+
+
+class TerselyGroup(TyperGroup):
+    """The verbs, with tersely's way of ending."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run a verb; what is not tersely's own error and not the machine's fault is a bug."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            say("interrupted")
+            raise typer.Exit(130) from None
+        # Every exception: libraries report a full disk by exceptions of all kinds. Whatever has no
+        # explanation is raised again, as it is.
+        except Exception as error:
+            explanation = _explain(error)
+            if explanation is None or ctx.meta.get(DEBUG):
+                raise
+            command = self.commands.get(ctx.invoked_subcommand or "")
+            say(_in_options(explanation, command), "error")
+            raise typer.Exit(1) from None
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# safetensors and torch's archive writer raise exceptions of their own, without a number.
+_FULL_TEXT = re.compile(
+    r"No space left on device|File too large|Disk quota exceeded|PytorchStreamWriter failed|"
+    r"os error (28|27|122)\b"
+)
+
+
+def _explain(error: BaseException) -> str | None:
+    """Say in one line what went wrong; None for what only a traceback explains.
+
+    tersely's own errors say it themselves. A full disk and a full device are reported by the
+    libraries below, each in its own words.
+
+    Example:
+        >>> _explain(OSError(28, "No space left on device"))
+        'the disk is full (No space left on device); free some space and run this again'
+        >>> _explain(KeyError("a bug")) is None
+        True
+    """
+    if isinstance(error, TerselyError):
+        return " ".join(str(error).split())
+    torch = sys.modules.get("torch")  # not imported for this: where it is not, it raised nothing
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return "the device has too little memory; lower batch_tokens or max_length"
+    full = isinstance(error, OSError) and error.errno in _FULL
+    if full or _FULL_TEXT.search(str(error)):
+        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
+        return f"the disk is full ({reason}); free some space and run this again"
+    return None
+
+
+def _in_options(text: str, command: Any) -> str:
+    """Return a message of the library with its arguments spelled as the verb's options.
+
+    The library knows no command line: it says `text_column`, and here that is `--text-column`.
+    """
+    for parameter in getattr(command, "params", ()):
+        if parameter.name and "_" in parameter.name and parameter.opts[0].startswith("--"):
+            # Not in quotes or paths: there it is a name of the user's.
+            text = re.sub(rf"(?<![\w.'\"/-]){parameter.name}\b(?!['\"])", parameter.opts[0], text)
+    return text

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
 from tersely.cli import options as o
-from tersely.cli.messages import print_json, print_table
-from tersely.reduction import preset_options, preset_summary, presets
+from tersely.cli.messages import plain_table, print_json, print_table
+from tersely.cli.settings import verb
 
 __all__ = ["methods"]
 
 
-def methods(json: o.Json = False, debug: o.Debug = False) -> None:
+@verb
+def methods(json: o.Json = False) -> None:
     """List the methods of token reduction and their options."""
+    from tersely.reduction import preset_options, preset_summary, presets
+
     if json:
         print_json(
             {
@@ -21,7 +22,7 @@ def methods(json: o.Json = False, debug: o.Debug = False) -> None:
             }
         )
         return
-    table = Table(box=None, header_style="bold", padding=(0, 2, 1, 0))
+    table = plain_table(padding=(0, 2, 1, 0))
     table.add_column("method", no_wrap=True)
     table.add_column("what it does, and its options for --method-option")
     for name in presets():

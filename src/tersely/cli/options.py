@@ -1,57 +1,43 @@
-"""The options of all verbs, so that one name means the same, and reads the same, everywhere.
+"""The options that several verbs share, so that one name means the same everywhere.
 
-They are named as users of transformers and scikit-learn would guess; what they mean by default
-stands in the library, whose defaults the verbs take over.
+They are named as users of transformers and scikit-learn would guess. Options that go together are a
+dataclass, with what is done with them: read documents, load a model, set its budget.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
+import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import typer
 
-from tersely.cli.config import load_config
-from tersely.cli.messages import DEBUG
-from tersely.modeling.configuration import HEADS
-from tersely.text import PROBLEM_TYPES
-from tersely.text.encoding import LONG_POLICIES
+from tersely.cli.messages import count, say
+from tersely.cli.settings import MACHINE, Rare, option
+from tersely.errors import DataError, OutputError
 
-MODEL = "Model"
-DATA = "Data"
-METHOD = "Method"
-TRAINING = "Training"
-MEASUREMENT = "Measurement"
-OUTPUT = "Output and machine"
+if TYPE_CHECKING:
+    from tersely.classifier import Classifier
+    from tersely.text import Documents
 
+Labels = Literal["required", "optional", "ignore"]
+Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
 
-def _choices(name: str, values: tuple[str, ...]) -> Any:
-    return StrEnum(name, {value.replace("-", "_"): value for value in values})
+# The types of settings, with what the help shows as their values.
+Column = Annotated[str | None, {"metavar": "COLUMN"}]
+Name = Annotated[str | None, {"metavar": "NAME"}]
+Data = Annotated[str | None, {"metavar": "DATA"}]
+Model = Annotated[str | None, {"metavar": "MODEL"}]
+Directory = Annotated[Path | None, {"metavar": "DIR"}]
+Page = Annotated[Path | None, {"metavar": "FILE.html"}]
+Count = Annotated[int, {"min": 1}]
+MaybeCount = Annotated[int | None, {"min": 1}]
+Length = Annotated[int | None, {"min": 3}]
+Long = Annotated[Literal["truncate", "head-tail", "windows"] | None, {"metavar": "POLICY"}]
 
-
-Long = _choices("Long", LONG_POLICIES)
-Head = _choices("Head", ("auto", *HEADS))
-ProblemType = _choices("ProblemType", PROBLEM_TYPES)
-
-
-def option(name: str, text: str, panel: str, **more: Any) -> Any:
-    """An option under its panel: the shared ones below, and those that one verb has alone."""
-    return typer.Option(name, help=text, rich_help_panel=panel, **more)
-
-
-def flag(name: str, text: str, panel: str, **more: Any) -> Any:
-    """An option that is on or off."""
-    # No metavar: newer typer would call the value of a flag <bool>.
-    return option(name, text, panel, metavar="", **more)
-
-
-def _remember_debug(ctx: typer.Context, wanted: bool) -> bool:
-    ctx.find_root().meta[DEBUG] = wanted
-    return wanted
-
-
-# What is read.
+# The arguments of verbs, and the options that are no settings.
 TrainingData = Annotated[
     str,
     typer.Argument(
@@ -73,409 +59,253 @@ UnlabelledData = Annotated[
 TrainedModel = Annotated[
     str, typer.Argument(metavar="MODEL", help="A trained model: a directory or a Hub name.")
 ]
-Validation = Annotated[
-    str | None,
-    option(
-        "--validation",
-        "Documents to choose the best epoch by, as DATA.",
-        DATA,
-        metavar="DATA",
-        show_default="a stratified tenth",
-    ),
-]
-TextColumn = Annotated[
-    str | None,
-    option("--text-column", "Column of texts.", DATA, metavar="COLUMN", show_default="guessed"),
-]
-TextPairColumn = Annotated[
-    str | None,
-    option(
-        "--text-pair-column",
-        "Column of second texts.",
-        DATA,
-        metavar="COLUMN",
-        show_default="guessed",
-    ),
-]
-LabelColumn = Annotated[
-    str | None,
-    option("--label-column", "Column of labels.", DATA, metavar="COLUMN", show_default="guessed"),
-]
-LabelSeparator = Annotated[
-    str | None,
-    option(
-        "--label-separator", "Splits a cell into several labels, such as '|'.", DATA, metavar="TEXT"
-    ),
-]
-Problem = Annotated[
-    ProblemType | None,
-    option(
-        "--problem-type",
-        "single_label_classification, multi_label_classification or regression.",
-        DATA,
-        metavar="TYPE",
-        show_default="told by the labels",
-    ),
-]
-Split = Annotated[str | None, option("--split", "Split of a Hub data set.", DATA, metavar="NAME")]
-
-# What reads it.
-Encoder = Annotated[
-    str | None,
-    option(
-        "--model",
-        "Encoder to start from: a Hub name or a directory.",
-        MODEL,
-        metavar="NAME",
-        show_default="bert-base-uncased",
-    ),
-]
-Revision = Annotated[
-    str | None,
-    option("--revision", "Branch, tag or commit of a Hub model.", MODEL, metavar="NAME"),
-]
-HeadKind = Annotated[
-    Head,
-    option(
-        "--head",
-        "Classifier on top: mean (of the tokens), family (its own) or auto.",
-        MODEL,
-        metavar="KIND",
-    ),
-]
-MaxLength = Annotated[
-    int | None,
-    option(
-        "--max-length",
-        "Most tokens of a document or window.",
-        MODEL,
-        min=3,
-        metavar="N",
-        show_default="the encoder's, at most 512",
-    ),
-]
-ModelMaxLength = Annotated[
-    int | None,
-    option(
-        "--max-length",
-        "Most tokens of a document or window.",
-        MODEL,
-        min=3,
-        metavar="N",
-        show_default="the model's own",
-    ),
-]
-LongPolicy = Annotated[
-    Long | None,
-    option(
-        "--long",
-        "Longer documents: truncate, head-tail or windows; kept with the model.",
-        MODEL,
-        metavar="POLICY",
-        show_default="truncate, or what a tersely MODEL was saved with",
-    ),
-]
-ModelLongPolicy = Annotated[
-    Long | None,
-    option(
-        "--long",
-        "Longer documents: truncate, head-tail or windows.",
-        MODEL,
-        metavar="POLICY",
-        show_default="the model's own",
-    ),
+Out = Annotated[Path, option("--out", "The directory to write to.", MACHINE, metavar="DIR")]
+Overwrite = Annotated[bool, option("--overwrite", "Replace what exists.", MACHINE, metavar="")]
+Json = Annotated[
+    bool, option("--json", "Print one line of JSON on standard output.", MACHINE, metavar="")
 ]
 
-# How it is reduced.
-Method = Annotated[
-    str,
-    option("--method", "Token reduction; 'tersely methods' lists them.", METHOD, metavar="NAME"),
-]
-MethodOption = Annotated[
-    list[str] | None,
-    option(
-        "--method-option",
-        "An option of the method, such as keep=0.8; repeatable.",
-        METHOD,
-        metavar="KEY=VALUE",
-    ),
-]
-PlanFile = Annotated[
-    Path | None,
-    option(
-        "--plan", "A reduction plan of your own, in place of --method.", METHOD, metavar="FILE.json"
-    ),
-]
-Teacher = Annotated[
-    str | None,
-    option(
-        "--teacher", "A trained model of the same labels to distil from.", METHOD, metavar="MODEL"
-    ),
-]
-TargetFlops = Annotated[
-    float | None,
-    option(
-        "--target-flops",
-        "MACs to reach, over the dense model's; sets the method's share or block.",
-        METHOD,
-        metavar="R",
-    ),
-]
-Keep = Annotated[
-    float | None,
-    option(
-        "--keep",
-        "Another share of tokens to keep than the model was trained with.",
-        METHOD,
-        metavar="X",
-        show_default="the model's own",
-    ),
-]
-Budget = Annotated[
-    float | None,
-    option(
-        "--budget",
-        "MACs to reach on DATA, over those without any removal; sets the share.",
-        METHOD,
-        metavar="R",
-        show_default="the model's own",
-    ),
-]
-Keeps = Annotated[
-    list[float] | None,
-    option(
-        "--keep",
-        "Also run models at this share of tokens to keep; repeatable.",
-        METHOD,
-        metavar="X",
-    ),
-]
-Budgets = Annotated[
-    list[float] | None,
-    option(
-        "--budget",
-        "Also run models at this share of the MACs without any removal; repeatable.",
-        METHOD,
-        metavar="R",
-    ),
-]
-DenseShare = Annotated[
-    float | None,
-    option(
-        "--dense-share",
-        "Share of the steps that are dense, before the method is switched on.",
-        METHOD,
-        metavar="X",
-        show_default="0.75 where a method combines or learns or hidden states are compared, else 0",
-    ),
-]
-DistillationWeight = Annotated[
-    float,
-    option("--distillation-weight", "Share of the teacher in the loss.", METHOD, metavar="X"),
-]
-HiddenDistillation = Annotated[
-    float,
-    option(
-        "--hidden-distillation",
-        "Weight of the distance to a dense teacher's last hidden states.",
-        METHOD,
-        metavar="X",
-    ),
-]
-Temperature = Annotated[float, option("--temperature", "Of the distillation.", METHOD, metavar="X")]
 
-# How it is trained.
-Epochs = Annotated[float, option("--epochs", "Passes over the documents.", TRAINING, metavar="X")]
-LearningRate = Annotated[
-    float | None,
-    option(
-        "--learning-rate",
-        "Peak of the schedule.",
-        TRAINING,
-        metavar="X",
-        show_default="5e-5 × 768 / width",
-    ),
-]
-StepTokens = Annotated[
-    int, option("--batch-tokens", "Tokens of a batch, which is one step.", TRAINING, metavar="N")
-]
-Warmup = Annotated[
-    float, option("--warmup", "Share of the steps that warm up.", TRAINING, metavar="X")
-]
-WeightDecay = Annotated[float, option("--weight-decay", "Of AdamW.", TRAINING, metavar="X")]
-Patience = Annotated[
-    int | None,
-    option(
-        "--patience",
-        "Stop after this many epochs without a lower validation loss.",
-        TRAINING,
-        metavar="N",
-        show_default="never",
-    ),
-]
-GradientCheckpointing = Annotated[
-    bool, flag("--gradient-checkpointing", "Save memory, take longer.", TRAINING)
-]
-ReportTo = Annotated[
-    list[str] | None,
-    option(
-        "--report-to",
-        "A reporting tool of transformers' Trainer; repeatable.",
-        TRAINING,
-        metavar="NAME",
-    ),
-]
-Seed = Annotated[int, option("--seed", "Of everything random.", TRAINING, metavar="N")]
-Resume = Annotated[bool, flag("--resume", "Go on with an interrupted run in --out.", TRAINING)]
+# ---- what is read --------------------------------------------------------------------------------
 
-# How it is measured.
-Rounds = Annotated[int, option("--rounds", "Turns of each model.", MEASUREMENT, metavar="N", min=1)]
-LatencyDocuments = Annotated[
-    int,
-    option("--latency-documents", "Documents also run alone.", MEASUREMENT, metavar="N", min=0),
-]
-Baseline = Annotated[
-    str | None,
-    option(
-        "--baseline",
-        "The model that ratios refer to.",
-        MEASUREMENT,
-        metavar="NAME",
-        show_default="the first",
-    ),
-]
-Stock = Annotated[
-    bool,
-    flag(
-        "--stock",
-        "The contenders pipeline and sorted: the dense model as transformers run it.",
-        MEASUREMENT,
-    ),
-]
-NoMemory = Annotated[bool, flag("--no-memory", "Do not measure memory.", MEASUREMENT)]
-BenchTraining = Annotated[
-    str | None,
-    option(
-        "--train",
-        "Documents to train contenders on, as DATA.",
-        DATA,
-        metavar="DATA",
-        show_default="nothing is trained",
-    ),
-]
-BenchEncoder = Annotated[
-    str | None,
-    option(
-        "--encoder",
-        "Encoder that contenders are trained from: a Hub name or a directory.",
-        MODEL,
-        metavar="NAME",
-        show_default="as in train",
-    ),
-]
-Seeds = Annotated[
-    int,
-    option("--seeds", "Train so many times, for quality.", TRAINING, metavar="N", min=1),
-]
-Cache = Annotated[
-    Path | None,
-    option(
-        "--cache",
-        "Where trained contenders are kept.",
-        TRAINING,
-        metavar="DIR",
-        show_default="the user's cache",
-    ),
-]
-Timed = Annotated[
-    int | None,
-    option(
-        "--timed",
-        "Documents in a round of the clock; quality is judged on all.",
-        MEASUREMENT,
-        metavar="N",
-        min=1,
-        show_default="all",
-    ),
-]
-ReportFile = Annotated[
-    Path | None,
-    option("--report", "Write a report as one HTML file.", OUTPUT, metavar="FILE.html"),
-]
-PlotsDirectory = Annotated[
-    Path | None,
-    option("--plots", "Write the report's plots as PNG files.", OUTPUT, metavar="DIR"),
-]
-Limit = Annotated[
-    int | None,
-    option(
-        "--limit",
-        "Use N documents, drawn by the seed.",
-        DATA,
-        metavar="N",
-        min=1,
-        show_default="all",
-    ),
-]
-Threads = Annotated[
-    int | None,
-    option("--threads", "Threads of torch.", MEASUREMENT, metavar="N", min=1, show_default="all"),
-]
-SampleSeed = Annotated[
-    int, option("--seed", "Of training, and of the choice of documents.", MEASUREMENT, metavar="N")
-]
 
-# Where it goes, and on what it runs.
-OutDirectory = Annotated[
-    Path, option("--out", "Directory of the trained model.", OUTPUT, metavar="DIR")
-]
-OutFile = Annotated[
-    Path | None,
-    option(
-        "--out",
-        "File to write, .csv, .tsv, .jsonl or .parquet.",
-        OUTPUT,
-        metavar="FILE",
-        show_default="standard output",
-    ),
-]
-Probabilities = Annotated[bool, flag("--probabilities", "Also a column for each class.", OUTPUT)]
-Overwrite = Annotated[bool, flag("--overwrite", "Replace an output that exists.", OUTPUT)]
-Json = Annotated[bool, flag("--json", "One line of JSON on standard output.", OUTPUT)]
-JsonLines = Annotated[
-    bool, flag("--json", "JSON Lines on standard output, whatever the input.", OUTPUT)
-]
-BatchTokens = Annotated[
-    int | None,
-    option(
-        "--batch-tokens",
-        "Tokens of a packed batch.",
-        OUTPUT,
-        metavar="N",
-        min=16,
-        show_default="the model's own, or 4096",
-    ),
-]
-Device = Annotated[str, option("--device", "auto, cpu, cuda or cuda:N.", OUTPUT, metavar="NAME")]
-Config = Annotated[
-    Path | None,
-    option(
-        "--config",
-        "A YAML file with these names as keys; options given here win.",
-        OUTPUT,
-        metavar="FILE.yaml",
-        callback=load_config,
-        is_eager=True,
-    ),
-]
-Debug = Annotated[
-    bool,
-    flag(
-        "--debug",
-        "Show the traceback of an error.",
-        OUTPUT,
-        envvar="TERSELY_DEBUG",
-        callback=_remember_debug,
-        is_eager=True,
-    ),
-]
+@dataclass(frozen=True)
+class Reading:
+    """Which columns of the data are read.
+
+    Attributes:
+        text_column: The column of the texts. [guessed]
+        text_pair_column: The column of second texts, for pairs. [guessed]
+        split: The split of a Hub data set, which may also stand behind its name.
+    """
+
+    panel: ClassVar = "Data"
+    text_column: Column = None
+    text_pair_column: Column = None
+    split: Rare[str | None] = None
+
+    def read(
+        self, source: str, labels: Labels = "ignore", problem_type: str | None = None
+    ) -> Documents:
+        """Return the documents of a source."""
+        if source == "-" and sys.stdin.isatty():
+            say("reading one document from standard input; end it with Ctrl-D")
+        from tersely.text import read_documents
+
+        return read_documents(source, labels=labels, problem_type=problem_type, **vars(self))
+
+
+@dataclass(frozen=True)
+class LabelledReading(Reading):
+    """Which columns of labelled documents are read.
+
+    Attributes:
+        label_column: The column of the labels. [guessed]
+        label_separator: What separates several labels of a cell, such as '|'.
+    """
+
+    panel: ClassVar = "Data"
+    label_column: Column = None
+    label_separator: Annotated[str | None, {"metavar": "TEXT"}] = None
+
+
+@dataclass(frozen=True)
+class Labelled(LabelledReading):
+    """Which columns of labelled documents are read, and what the labels are.
+
+    Attributes:
+        problem_type: What the labels are: single_label_classification, multi_label_classification
+            or regression. [told by the labels]
+    """
+
+    panel: ClassVar = "Data"
+    problem_type: Annotated[Problem | None, {"metavar": "TYPE"}] = None
+
+    def read(
+        self, source: str, labels: Labels = "required", problem_type: str | None = None
+    ) -> Documents:
+        """Return the documents of a source; `problem_type` holds where none is given."""
+        from tersely.text import read_documents
+
+        options = vars(self) | {"problem_type": self.problem_type or problem_type}
+        return read_documents(source, labels=labels, **options)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Which of the documents are used.
+
+    Attributes:
+        limit: Use N documents, drawn by the seed. [all]
+        seed: The seed of everything that is drawn.
+    """
+
+    panel: ClassVar = "Data"
+    limit: MaybeCount = None
+    seed: int = 0
+
+    def of(self, documents: Documents) -> Documents:
+        """Return as many documents as `limit` says, in their order.
+
+        They are drawn: files are often sorted by class, and the first are of a few classes only.
+        """
+        if self.limit is None or self.limit >= len(documents):
+            return documents
+        import numpy as np
+
+        numbers = np.random.default_rng(self.seed).permutation(len(documents))[: self.limit]
+        return documents.select(sorted(numbers.tolist()))
+
+    def single_texts(self, documents: Documents, verb: str) -> Documents:
+        """Return a sample of documents for a verb without text pairs, and say what it is.
+
+        Raises:
+            DataError: if two columns of texts were found.
+        """
+        if documents.pairs is not None:
+            raise DataError(
+                f"{verb} runs on single texts, and {documents.source} holds text pairs; name one "
+                "of the columns with text_column"
+            )
+        chosen = self.of(documents)
+        more = f", drawn from {len(documents):,}" if len(chosen) < len(documents) else ""
+        say(describe(chosen) + more)
+        return chosen
+
+
+def describe(documents: Documents) -> str:
+    """Return what the documents are and which columns were taken, for a message."""
+    columns = f"texts in {documents.text_column!r}"
+    if documents.pair_column is not None:
+        columns += f" and {documents.pair_column!r}"
+    if documents.label_column is not None:
+        columns += f", labels in {documents.label_column!r}"
+    return f"{count(len(documents), 'document')} from {documents.source}: {columns}"
+
+
+# ---- what reads it -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Machine:
+    """On what a verb computes.
+
+    Attributes:
+        device: Where to run: auto, cpu, cuda or cuda:N.
+        threads: How many threads torch uses. [one a core]
+    """
+
+    panel: ClassVar = MACHINE
+    device: Annotated[str, {"metavar": "NAME"}] = "auto"
+    threads: MaybeCount = None
+
+
+@dataclass(frozen=True)
+class Batches(Machine):
+    """In how large batches a trained model runs.
+
+    Attributes:
+        batch_tokens: How many tokens a packed batch holds. [the model's own, or 4096]
+    """
+
+    panel: ClassVar = MACHINE
+    batch_tokens: Annotated[int | None, {"min": 16}] = None
+
+
+@dataclass(frozen=True)
+class Loading(Batches):
+    """How a trained model reads documents, and on what.
+
+    Attributes:
+        max_length: Most tokens of a document or window. [the model's own]
+        long: What to read of longer documents: truncate, head-tail or windows. [the model's own]
+    """
+
+    panel: ClassVar = "Model"
+    max_length: Length = None
+    long: Long = None
+
+    def options(self) -> dict[str, Any]:
+        """Return what `Classifier.from_pretrained` takes besides the model."""
+        return {name: value for name, value in vars(self).items() if name != "threads"}
+
+    def load(self, model: str, **more: Any) -> Classifier:
+        """Return the trained model of a directory or a Hub name."""
+        from tersely.classifier import Classifier
+
+        return Classifier.from_pretrained(model, **(self.options() | more))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The budget that a model is run at; the weights stay the same.
+
+    Attributes:
+        keep: The share of tokens to keep. [the model's own]
+        budget: The target: MACs on DATA ÷ those without any removal; it sets the share. [the
+            model's own]
+    """
+
+    panel: ClassVar = "Method"
+    keep: float | None = None
+    budget: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.keep is not None and self.budget is not None:
+            raise typer.BadParameter("--keep and --budget set the same share; give one of them")
+
+    def of(self, classifier: Classifier, documents: Documents) -> Classifier:
+        """Return the classifier at this budget."""
+        if self.keep is not None:
+            return classifier.with_options(keep=self.keep)
+        if self.budget is None:
+            return classifier
+        from tersely.reduction import has_share, plan_share
+
+        set_to = classifier.with_budget(self.budget, documents.texts, documents.pairs)
+        if has_share(set_to.plan):
+            name, value, _ = plan_share(set_to.plan, set_to.model.plan.depth)
+            plan = f"{classifier.plan.name} runs with {name}={value:.3g}"
+            say(f"{plan} for a budget of {self.budget:g}")
+        return set_to
+
+
+# ---- where results go ----------------------------------------------------------------------------
+
+
+def check_directory(out: Path, *, overwrite: bool, resume: bool = False) -> None:
+    """Make sure, before long work, that a directory can be made or filled.
+
+    Args:
+        out: the directory; it is not made yet.
+        overwrite: whether what it holds may be replaced.
+        resume: whether it may hold the checkpoints of an interrupted run, and nothing finished.
+
+    Raises:
+        OutputError: if it is a file, holds something, or cannot be written to.
+    """
+    if overwrite and resume:
+        raise typer.BadParameter("--resume and --overwrite exclude each other; choose one")
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"the output {out} must be a directory, and is a file; name another")
+    filled = out.is_dir() and any(out.iterdir())
+    interrupted = (out / "checkpoints").is_dir()
+    if filled and not overwrite and not (resume and interrupted):
+        if resume:
+            raise OutputError(
+                f"{out} holds no interrupted run to resume; start anew with --overwrite"
+            )
+        go_on = ", or go on with --resume" if interrupted else ""
+        raise OutputError(
+            f"the output {out} exists and is not empty; name another directory, or allow it with "
+            f"--overwrite{go_on}"
+        )
+    nearest = next(place for place in (out, *out.absolute().parents) if place.exists())
+    try:
+        # Asking for permissions would miss read-only file systems; trying does not.
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"the output {out} cannot be written: {nearest}: {error.strerror}; choose another place"
+        ) from None

@@ -2,44 +2,61 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import numpy as np
 import typer
 
-from tersely.classifier import Classifier
 from tersely.cli import options as o
-from tersely.cli.messages import count, print_json, progress_bar, say
-from tersely.cli.outputs import write_standard_output
-from tersely.cli.reading import read
-from tersely.cli.trained import at_budget, load_trained
-from tersely.score.columns import DIGITS, prediction_columns
-from tersely.text import Documents, check_output, write_table
+from tersely.cli.messages import count, print_json, progress, say
+from tersely.cli.settings import MACHINE, verb
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tersely.classifier import Classifier
 
 __all__ = ["predict"]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """Where the labels go, and in what form.
+
+    Attributes:
+        out: The file to write: .csv, .tsv, .jsonl or .parquet. [standard output]
+        probabilities: Add a column for each class.
+        overwrite: Replace what exists.
+        json: Print JSON Lines on standard output, whatever the input.
+    """
+
+    panel: ClassVar = MACHINE
+    out: Annotated[Path | None, {"metavar": "FILE"}] = None
+    probabilities: bool = False
+    overwrite: bool = False
+    json: bool = False
+
+    def __post_init__(self) -> None:
+        if self.out is not None and self.json:
+            raise typer.BadParameter(
+                "--json is for standard output, and the suffix of --out says the format; leave out "
+                "--json, or name a .jsonl file"
+            )
+
+
+@verb
 def predict(
-    ctx: typer.Context,
     model: o.TrainedModel,
     data: o.UnlabelledData = "-",
-    text_column: o.TextColumn = None,
-    text_pair_column: o.TextPairColumn = None,
-    split: o.Split = None,
-    max_length: o.ModelMaxLength = None,
-    long: o.ModelLongPolicy = None,
-    keep: o.Keep = None,
-    budget: o.Budget = None,
-    out: o.OutFile = None,
-    probabilities: o.Probabilities = False,
-    overwrite: o.Overwrite = False,
-    json: o.JsonLines = False,
-    batch_tokens: o.BatchTokens = None,
-    device: o.Device = "auto",
-    config: o.Config = None,
-    debug: o.Debug = False,
+    *,
+    reading: o.Reading,
+    loading: o.Loading,
+    budget: o.Budget,
+    answer: Answer,
 ) -> None:
     """Label documents, or the one on standard input.
 
@@ -47,51 +64,58 @@ def predict(
     added; for several labels both are lists. A regression model adds
     'prediction' instead.
     """
-    if out is not None:
-        if json:
-            raise typer.BadParameter(
-                "--json is for standard output, and the suffix of --out says the format; leave out "
-                "--json, or name a .jsonl file"
-            )
-        check_output(out, overwrite=overwrite)
-    classifier = load_trained(ctx)
-    if data == "-" and sys.stdin.isatty():
-        say("reading one document from standard input; end it with Ctrl-D")
-    documents = read(ctx, data, labels="ignore")
-    classifier = at_budget(ctx, classifier, documents)
-    with progress_bar("predicting", len(documents)) as progress:
-        logits = classifier.logits(documents.texts, documents.pairs, progress)
-    if data == "-" and out is None:
-        _print_one(classifier, logits, every=probabilities, as_json=json)
+    from tersely.score.columns import prediction_columns
+    from tersely.text import check_output, write_table
+
+    if answer.out is not None:
+        check_output(answer.out, overwrite=answer.overwrite)
+    classifier = loading.load(model)
+    documents = reading.read(data)
+    classifier = budget.of(classifier, documents)
+    with progress("predicting", len(documents)) as bar:
+        logits = classifier.logits(documents.texts, documents.pairs, bar.advance)
+    if data == "-" and answer.out is None:
+        _print_one(classifier, logits, answer)
         return
-    columns = prediction_columns(classifier, logits, every=probabilities)
-    if out is None:
-        write_standard_output(data, documents.table, columns, json_lines=json)
-    else:
-        _write(out, documents, columns, overwrite)
+    columns = prediction_columns(classifier, logits, every=answer.probabilities)
+    if answer.out is not None:
+        write_table(answer.out, documents.table, columns, overwrite=answer.overwrite)
+        say(f"{answer.out} holds {count(len(documents), 'labelled document')}")
+        return
+    # In the input's own format; what is no table becomes JSON Lines.
+    plain = _suffix(data) in (".csv", ".tsv") and not answer.json
+    with tempfile.TemporaryDirectory(prefix="tersely-") as folder:
+        name = f"table{_suffix(data) if plain else '.jsonl'}"
+        with write_table(Path(folder, name), documents.table, columns).open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
 
 
-def _print_one(classifier: Classifier, logits: np.ndarray, *, every: bool, as_json: bool) -> None:
+def _suffix(source: str) -> str:
+    """Return the suffix that says a file's format: that in front of the compression's."""
+    parts = [part for part in Path(source.lower()).suffixes if part not in (".gz", ".zst")]
+    return parts[-1] if parts else ""
+
+
+def _print_one(classifier: Classifier, logits: np.ndarray, answer: Answer) -> None:
     """Print label and score of one document, a line a label: those decided for, or every one."""
+    from tersely.score.columns import DIGITS, prediction_columns
+
     columns = {name: values[0] for name, values in prediction_columns(classifier, logits).items()}
     scores: dict[str, float] = {}
-    if every or (as_json and "label" in columns):
-        shares = classifier.probabilities(logits)[0].astype(np.float64).round(DIGITS).tolist()
+    if answer.probabilities or (answer.json and "label" in columns):
+        shares = classifier.probabilities(logits)[0].astype("float64").round(DIGITS).tolist()
         scores = dict(zip(classifier.classes_, shares, strict=True))
-    if as_json:
+    if answer.json:
         print_json(columns | ({"scores": scores} if scores else {}))
-    elif every:
-        for label, score in sorted(scores.items(), key=lambda pair: -pair[1]):
-            typer.echo(f"{label}\t{score:.4f}")
-    elif "prediction" in columns:
+        return
+    if "prediction" in columns:
         typer.echo(f"{columns['prediction']:.4f}")
+        return
+    lines = [(columns["label"], columns["score"])]
+    if answer.probabilities:
+        lines = sorted(scores.items(), key=lambda pair: -pair[1])
     elif isinstance(columns["label"], list):
-        for label, score in zip(columns["label"], columns["score"], strict=True):
-            typer.echo(f"{label}\t{score:.4f}")
-    else:
-        typer.echo(f"{columns['label']}\t{columns['score']:.4f}")
-
-
-def _write(out: Path, documents: Documents, columns: dict[str, Any], overwrite: bool) -> None:
-    write_table(out, documents.table, columns, overwrite=overwrite)
-    say(f"{out} holds {count(len(documents), 'labelled document')}")
+        lines = list(zip(columns["label"], columns["score"], strict=True))
+    for label, score in lines:
+        typer.echo(f"{label}\t{score:.4f}")

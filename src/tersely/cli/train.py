@@ -2,181 +2,213 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import warnings
-from dataclasses import replace
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from tersely.classifier import DEFAULT_MODEL, Classifier
 from tersely.cli import options as o
 from tersely.cli.messages import count, print_json, say
-from tersely.cli.method import read_options
-from tersely.cli.outputs import check_directory
-from tersely.cli.reading import describe, read
+from tersely.cli.settings import Rare, is_given, split_pair, verb
 from tersely.errors import TerselyWarning
-from tersely.reduction import Plan, preset
-from tersely.text import Documents, LabelSpace, split_validation
-from tersely.training import TrainingSettings
+from tersely.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from tersely.classifier import Classifier
+    from tersely.text import LabelSpace
 
 __all__ = ["train"]
 
-_SETTINGS = TrainingSettings()
+
+@dataclass(frozen=True)
+class Validation:
+    """What the best epoch is chosen by.
+
+    Attributes:
+        validation: Documents to choose the best epoch by, as DATA. [a stratified tenth]
+    """
+
+    panel: ClassVar = "Data"
+    validation: o.Data = None
 
 
+@dataclass(frozen=True)
+class Encoder:
+    """The encoder to start from, and what it reads of a document.
+
+    Attributes:
+        model: The encoder to start from: a Hub name or a directory. [bert-base-uncased]
+        max_length: Most tokens of a document or window. [the encoder's, at most 512]
+        long: What to read of longer documents: truncate, head-tail or windows. [truncate, or what
+            MODEL was saved with]
+        revision: The branch, tag or commit of a Hub model.
+        head: The classifier on top: mean (of the tokens), family (its own) or auto.
+    """
+
+    panel: ClassVar = "Model"
+    model: o.Name = None
+    max_length: o.Length = None
+    long: o.Long = None
+    revision: Rare[str | None] = None
+    head: Rare[str] = "auto"
+
+    def classifier(self, **told: Any) -> Classifier:
+        """Return a classifier that is not trained yet."""
+        from tersely.classifier import DEFAULT_MODEL, Classifier
+        from tersely.defaults import default_model
+
+        source = self.model or DEFAULT_MODEL
+        if self.model is None and self.revision is None:
+            source, note = default_model()
+            if note is not None:
+                say(note)
+        if self.revision is not None:
+            told["revision"] = self.revision
+        reading = {"max_length": self.max_length, "long": self.long, "head": self.head}
+        return Classifier(source, **reading, **told)
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """How the model reduces tokens, and who teaches it.
+
+    Attributes:
+        method: The method of token reduction; 'tersely methods' lists them.
+        method_option: An option of the method, such as keep=0.8; repeatable.
+        plan: A reduction plan of your own, in place of --method.
+        target_flops: The target: MACs ÷ the dense model's; it sets the method's share or block.
+        teacher: A trained model of the same labels to distil from.
+    """
+
+    panel: ClassVar = "Method"
+    method: Annotated[str, {"metavar": "NAME"}] = "topk"
+    method_option: Annotated[tuple[str, ...], {"metavar": "NAME=VALUE"}] = ()
+    plan: Annotated[Path | None, {"metavar": "FILE.json"}] = None
+    target_flops: Annotated[float | None, {"metavar": "R"}] = None
+    teacher: o.Model = None
+
+    def arguments(self, ctx: typer.Context) -> dict[str, Any]:
+        """Return what a `Classifier` is told: a preset and its options, or a plan's file."""
+        from tersely.reduction import Plan, preset
+
+        if self.plan is None:
+            options = method_options(self.method, self.method_option)
+            preset(self.method, **options)  # a wrong one is refused before anything is read
+            told = {"method": self.method, "method_options": options}
+            return told | {"target_flops": self.target_flops}
+        if is_given(ctx, "method") or self.method_option or self.target_flops is not None:
+            raise typer.BadParameter(
+                "--plan stands in place of --method, --method-option and --target-flops"
+            )
+        return {"method": Plan.from_file(self.plan)}
+
+
+def method_options(method: str, given: tuple[str, ...]) -> dict[str, object]:
+    """Return the options of a preset, in the types of their defaults.
+
+    Raises:
+        PlanError: for a preset that there is not.
+
+    Example:
+        >>> method_options("focus-c", ("combine_at=7/12", "tokens=4"))["tokens"]
+        4
+    """
+    from tersely.reduction import preset_options
+
+    defaults = preset_options(method)
+    values: dict[str, object] = {}
+    for name, text in (split_pair(each, "--method-option") for each in given):
+        name = name.replace("-", "_")
+        default = defaults.get(name)  # one that there is not is refused by the preset itself
+        if isinstance(default, bool):
+            values[name] = {"true": True, "false": False}.get(text.lower())
+        elif isinstance(default, (int, float)):
+            values[name] = _number(text)
+        else:
+            values[name] = text
+        if values[name] is None:
+            what = "true or false" if isinstance(default, bool) else f"a number, as {default:.3g}"
+            raise typer.BadParameter(
+                f"{name} must be {what}, got {text!r}", param_hint="--method-option"
+            )
+    return values
+
+
+def _number(text: str) -> float | None:
+    """Return a number, whole if it is written so; places in the depth are fractions: 7/12."""
+    over, slash, under = text.partition("/")
+    try:
+        return int(text) if text.lstrip("-").isdigit() else float(over) / float(under or 1)
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run starts.
+
+    Attributes:
+        resume: Go on with an interrupted run in --out.
+    """
+
+    resume: bool = False
+
+
+@verb
 def train(
     ctx: typer.Context,
     data: o.TrainingData,
     *,
-    validation: o.Validation = None,
-    text_column: o.TextColumn = None,
-    text_pair_column: o.TextPairColumn = None,
-    label_column: o.LabelColumn = None,
-    label_separator: o.LabelSeparator = None,
-    problem_type: o.Problem = None,
-    split: o.Split = None,
-    model: o.Encoder = None,
-    revision: o.Revision = None,
-    head: o.HeadKind = o.Head.auto,
-    max_length: o.MaxLength = None,
-    long: o.LongPolicy = None,
-    method: o.Method = "topk",
-    method_option: o.MethodOption = None,
-    plan: o.PlanFile = None,
-    teacher: o.Teacher = None,
-    target_flops: o.TargetFlops = None,
-    dense_share: o.DenseShare = _SETTINGS.dense_share,
-    distillation_weight: o.DistillationWeight = _SETTINGS.distillation_weight,
-    temperature: o.Temperature = _SETTINGS.temperature,
-    hidden_distillation: o.HiddenDistillation = _SETTINGS.hidden_distillation,
-    epochs: o.Epochs = _SETTINGS.epochs,
-    learning_rate: o.LearningRate = None,
-    batch_tokens: o.StepTokens = _SETTINGS.batch_tokens,
-    warmup: o.Warmup = _SETTINGS.warmup,
-    weight_decay: o.WeightDecay = _SETTINGS.weight_decay,
-    patience: o.Patience = None,
-    gradient_checkpointing: o.GradientCheckpointing = False,
-    report_to: o.ReportTo = None,
-    seed: o.Seed = _SETTINGS.seed,
-    resume: o.Resume = False,
-    out: o.OutDirectory,
+    reading: o.Labelled,
+    held_out: Validation,
+    encoder: Encoder,
+    reduction: Reduction,
+    settings: TrainingSettings,
+    run: Run,
+    out: o.Out,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
-    device: o.Device = "auto",
-    config: o.Config = None,
-    debug: o.Debug = False,
+    machine: o.Machine,
 ) -> None:
     """Train a classifier on labelled documents."""
-    settings = _settings(ctx)
-    reduction = _reduction(ctx)
-    check_directory(out, overwrite=overwrite, resume=resume)
-    documents = read(ctx, data, labels="required", problem_type=problem_type)
-    space = LabelSpace.infer(documents.labels, problem_type)
-    say(describe(documents, space))
-    classifier = _classifier(ctx, reduction)
-    if validation is None:
-        documents, held_out = split_validation(documents, seed=seed)
+    from tersely.text import LabelSpace, split_validation
+
+    told = reduction.arguments(ctx)
+    o.check_directory(out, overwrite=overwrite, resume=run.resume)
+    documents = reading.read(data)
+    space = LabelSpace.infer(documents.labels, reading.problem_type)
+    say(f"{o.describe(documents)}; {_describe(space)}")
+    classifier = encoder.classifier(
+        problem_type=reading.problem_type, device=machine.device, **told
+    )
+    if held_out.validation is None:
+        documents, validation = split_validation(documents, seed=settings.seed)
     else:
-        held_out = read(ctx, validation, labels="required", problem_type=problem_type)
+        validation = reading.read(held_out.validation)
     say(
         f"training {Path(classifier.source).name} with {classifier.plan.name} on "
-        f"{count(len(documents), 'document')}, validating on {len(held_out):,}, on "
+        f"{count(len(documents), 'document')}, validating on {len(validation):,}, on "
         f"{classifier.device}"
     )
-    guide = None
-    if teacher is not None:
-        guide = Classifier.from_pretrained(teacher, device=device)
-    _fit(classifier, documents, held_out, settings, guide, out, resume)
-    classifier.save(out)
-    with warnings.catch_warnings():
-        # `fit` has said already which documents are too long.
-        warnings.simplefilter("ignore", TerselyWarning)
-        metrics = classifier.evaluate(held_out)
-    if validation is None:
-        source = f"{classifier.evaluation.source}, a part set apart for validation"
-        classifier.evaluation = replace(classifier.evaluation, source=source)
-    classifier.save_card(out)
-    _report(out, classifier, metrics, as_json=json)
-
-
-def _settings(ctx: typer.Context) -> TrainingSettings:
-    """The settings of the same names; those that take several values hold tuples."""
-    given = {name: ctx.params[name] for name in TrainingSettings.names() if name in ctx.params}
-    return TrainingSettings(**(given | {"report_to": tuple(given["report_to"] or ())}))
-
-
-def _reduction(ctx: typer.Context) -> dict[str, Any]:
-    """What a `Classifier` is told of the reduction: a preset and its options, or a plan's file."""
-    values = ctx.params
-    method, options = values["method"], values["method_option"] or ()
-    if values["plan"] is None:
-        chosen = read_options(method, options)
-        preset(method, **chosen)  # a wrong one is refused before anything is read
-        target = values["target_flops"]
-        return {"method": method, "method_options": chosen, "target_flops": target}
-    if _is_given(ctx, "method") or options or values["target_flops"] is not None:
-        raise typer.BadParameter(
-            "--plan stands in place of --method, --method-option and --target-flops"
-        )
-    return {"method": Plan.from_file(values["plan"])}
-
-
-def _classifier(ctx: typer.Context, reduction: dict[str, Any]) -> Classifier:
-    values = ctx.params
-    source = values["model"]
-    if source is None:
-        source = DEFAULT_MODEL if values["revision"] else _default_model()
-    loading = {} if values["revision"] is None else {"revision": values["revision"]}
-    return Classifier(
-        source,
-        max_length=values["max_length"],
-        long=values["long"] and str(values["long"]),
-        head=str(values["head"]),
-        problem_type=values["problem_type"] and str(values["problem_type"]),
-        device=values["device"],
-        **reduction,
-        **loading,
-    )
-
-
-def _default_model() -> str:
-    from tersely.defaults import default_model
-
-    model, note = default_model()
-    if note is not None:
-        say(note)
-    return model
-
-
-def _is_given(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
-
-
-def _fit(
-    classifier: Classifier,
-    documents: Documents,
-    held_out: Documents,
-    settings: TrainingSettings,
-    teacher: Classifier | None,
-    out: Path,
-    resume: bool,
-) -> None:
-    if resume and not (out / "checkpoints").is_dir():
+    teacher = None
+    if reduction.teacher is not None:
+        teacher = type(classifier).from_pretrained(reduction.teacher, device=machine.device)
+    if run.resume and not (out / "checkpoints").is_dir():
         say(f"there is nothing to resume in {out}, so training starts from the beginning")
     try:
         # The Trainer and its reporting tools write to standard output, which is for data.
-        with contextlib.redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr):
             classifier.fit(
                 documents,
-                validation=held_out,
+                validation=validation,
                 settings=settings,
                 teacher=teacher,
                 out=out,
-                resume=resume,
+                resume=run.resume,
                 progress=sys.stderr.isatty(),
             )
     except KeyboardInterrupt:
@@ -184,6 +216,23 @@ def _fit(
         after = "the same command with --resume goes on from the last checkpoint"
         say(f"interrupted; {after if saved else 'before the first checkpoint was saved'}")
         raise typer.Exit(130) from None
+    classifier.save(out)
+    with warnings.catch_warnings():
+        # `fit` has said already which documents are too long.
+        warnings.simplefilter("ignore", TerselyWarning)
+        metrics = classifier.evaluate(validation)
+    if held_out.validation is None:
+        source = f"{classifier.evaluation.source}, a part set apart for validation"
+        classifier.evaluation = replace(classifier.evaluation, source=source)
+    classifier.save_card(out)
+    _report(out, classifier, metrics, as_json=json)
+
+
+def _describe(space: LabelSpace) -> str:
+    if space.problem_type == "regression":
+        return "regression"
+    names = ", ".join(space.names[:6]) + (", …" if len(space.names) > 6 else "")
+    return f"{space.problem_type}, {len(space.names)} labels: {names}"
 
 
 def _report(out: Path, classifier: Classifier, metrics: dict[str, float], *, as_json: bool) -> None:
@@ -195,13 +244,5 @@ def _report(out: Path, classifier: Classifier, metrics: dict[str, float], *, as_
         f"validation: loss {loss:.3f}, {found}"
     )
     if as_json:
-        print_json(
-            {
-                "out": out,
-                "metrics": {"loss": loss} | metrics,
-                "steps": steps,
-                "seconds": seconds,
-                "documents": record["documents"],
-                "resumed": record["resumed"],
-            }
-        )
+        told = {name: record[name] for name in ("steps", "seconds", "documents", "resumed")}
+        print_json({"out": out, "metrics": {"loss": loss} | metrics} | told)

@@ -10,6 +10,7 @@ from tersely.explain.document import (
     explain_document,
 )
 from tersely.explain.html import to_html, write_html
+from tersely.explain.plot import write_plot
 from tersely.explain.survey import ClassWords, Survey, WordStay, survey_documents
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "survey_documents",
     "to_html",
     "write_html",
+    "write_plot",
 ]

@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tersely.explain.document import Explanation, WordFate
+from tersely.explain.survey import ClassWords, Survey
 
-__all__ = ["render", "render_blocks", "render_many"]
+__all__ = ["render", "render_blocks", "render_many", "render_survey"]
 
 # From a word that no block saw to one that all of them saw: background, then ink.
 _SHADES = (
@@ -171,4 +172,51 @@ def render_blocks(explanation: Explanation) -> Table:
     for block in explanation.blocks:
         name = f"{block.layer + 1}" + (" combines" if block.kind == "combine" else "")
         table.add_row(name, *(f"{n:,.0f}" for n in (block.entered, block.keys, block.left)))
+    return table
+
+
+def render_survey(survey: Survey) -> RenderableType:
+    """A survey: the blocks, and the words of each class."""
+    parts: list[RenderableType] = [_mean_blocks(survey)]
+    if not survey.removes:
+        parts.append(Text("\nthis model takes no token away: every word that is read gets through"))
+        return Group(*parts)
+    which = "of the data" if survey.by == "label" else "as predicted"
+    parts.append(
+        Text(
+            f"\nWords by class ({which}) that were read at least {survey.minimum} times: the share "
+            "of the blocks that saw them (mean of occurrences and heads), and how often they occur."
+        )
+    )
+    for each in survey.classes:
+        parts += [Text(""), _words(each)]
+    return Group(*parts)
+
+
+def _mean_blocks(survey: Survey) -> Table:
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for name in ("block", "tokens in", "keys", "tokens on", "keys, of read", "on, of read"):
+        table.add_column(name, justify="right")
+    for block in survey.blocks:
+        name = f"{block.layer + 1}" + (" combines" if block.kind == "combine" else "")
+        figures = [f"{value:,.1f}" for value in (block.entered, block.keys, block.left)]
+        shares = [f"{value / max(survey.tokens, 1e-9):.1%}" for value in (block.keys, block.left)]
+        table.add_row(name, *figures, *shares)
+    return table
+
+
+def _words(words: ClassWords) -> Table:
+    title = Text(
+        f"{words.label}: {words.documents:,} documents, all words {words.stayed:.1%}", "bold"
+    )
+    table = Table(box=None, title=title, title_justify="left", padding=(0, 2, 0, 0))
+    for name in ("stays longest", "", "", "leaves first", "", ""):
+        table.add_column(name, justify="left" if name else "right")
+    for most, least in zip(words.most, words.least, strict=True):
+        cells = []
+        for each in (most, least):
+            cells += [Text(each.word), f"{each.stayed:.1%}", f"{each.count:,}"]
+        table.add_row(*cells)
+    if not words.most:
+        table.add_row("no word occurs often enough")
     return table
