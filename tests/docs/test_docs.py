@@ -101,7 +101,8 @@ def test_commands_have_the_verbs_and_options_that_are_shown(page):
     verbs = get_command(app).commands
     for _, verb, *words in commands(page):
         assert verb in verbs
-        known = {option for parameter in verbs[verb].params for option in parameter.opts}
+        parameters = verbs[verb].params
+        known = {option for each in parameters for option in each.opts + each.secondary_opts}
         shown = {word.partition("=")[0] for word in words if word.startswith("-") and len(word) > 1}
         assert shown <= known | {"--help"}, f"{verb}: {sorted(shown - known)}"
 

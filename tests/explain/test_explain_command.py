@@ -68,7 +68,7 @@ def test_words_of_a_data_set(model, data, tmp_path):
         ((), 1, "choose it with --row N"),
         (("--row", 11), 1, "--row must be at most 10"),
         (("--row", 1, "--words"), 2, "--row is for one document"),
-        (("--plot", "x.png"), 2, "give --words with it"),
+        (("--plot", "x.png"), 2, "give --words"),
         (("--row", 1, "--minimum", 3), 2, "--minimum is about many documents"),
         (("--row", 1, "--top", 10), 2, "--top is about many documents"),
         (("--row", 1, "--label-column", "label"), 2, "--label-column is about many documents"),

@@ -122,7 +122,7 @@ class Setting:
         """Return what was given in the field's own type."""
         if get_origin(self.hint) is dict:
             return {key: yaml.safe_load(text) for key, text in map(split_pair, given or ())}
-        return tuple(given) if isinstance(given, list) else given
+        return tuple(given or ()) if get_origin(self.hint) is tuple else given
 
 
 def split_pair(text: str, hint: str = "--set") -> tuple[str, str]:
@@ -158,7 +158,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         ctx, debug = values["ctx"], values["debug"]
         ctx.find_root().meta[DEBUG] = debug
         arguments = {name: values[name] for name in plain if name in values}
-        for owner in {each.owner: None for each in settings}:
+        for owner in {each.owner for each in settings}:
             own = {each.field.name: each for each in settings if each.owner == owner}
             kind = hints[owner] if is_dataclass(hints[owner]) else get_args(hints[owner])[0]
             arguments[owner] = kind(**{key: own[key].value(values[key]) for key in own})
