@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as json_library
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
@@ -174,9 +173,7 @@ def bench(
         print_table(room.render(result))
 
 
-def _check_usage(
-    ctx: typer.Context, contest: Contest, training: Training, report: Report
-) -> None:
+def _check_usage(ctx: typer.Context, contest: Contest, training: Training, report: Report) -> None:
     """Refuse what cannot be meant, before long work."""
     if not contest.names and not contest.models:
         raise typer.BadParameter("name contenders with --models or --contenders, or both")

@@ -78,18 +78,12 @@ def say(message: str, kind: str | None = None) -> None:
 
 def print_json(record: Any) -> None:
     """Write one line of JSON to standard output; what is not a number becomes null."""
+    from tersely.text.write import without_nan
+
     # JSON has an escape for every character, so that none is lost where the stream lacks it.
     escape = not str(sys.stdout.encoding).lower().startswith("utf")
-    sys.stdout.write(json.dumps(_without_nan(record), ensure_ascii=escape, default=str) + "\n")
+    sys.stdout.write(json.dumps(without_nan(record), ensure_ascii=escape, default=str) + "\n")
     sys.stdout.flush()
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and value != value else value
 
 
 def print_table(table: RenderableType) -> None:
