@@ -19,8 +19,8 @@ help: ## Show these targets
 
 venv: $(COMPLETE) ## Make the environment with the versions of constraints.txt
 
-demo: $(COMPLETE) ## Train, measure and compare on this machine: `tersely demo`
-	@$(BIN)/tersely demo
+demo: $(COMPLETE) ## Train, measure and compare on this machine
+	@$(BIN)/python examples/demo/run.py
 
 test: $(COMPLETE) ## Run the default test suite (PYTEST_ARGS="-m slow" for another choice)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -31,7 +31,7 @@ lint: $(COMPLETE) ## Check style and formatting with ruff
 
 clean: ## Remove the environment, build outputs and caches
 	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
-	@find src tests -name __pycache__ -prune -exec rm -rf {} +
+	@find src tests examples -name __pycache__ -prune -exec rm -rf {} +
 
 # pip comes first, because `--group` and `--build-constraint` are unknown to older ones. torch comes
 # next and by its exact version, which keeps a CPU build that pip was pointed to, or that is there.
@@ -44,8 +44,8 @@ $(COMPLETE): pyproject.toml constraints.txt
 	@$(INSTALL) --constraint constraints.txt pip
 	@torch=$$(grep '^torch==' constraints.txt) && echo "venv: installing $$torch" \
 	  && $(INSTALL) --constraint constraints.txt "$$torch"
-	@echo "venv: installing tersely with its extras and the development tools"
+	@echo "venv: installing tersely, the extras that its tests need, and the development tools"
 	@$(INSTALL) --constraint constraints.txt --build-constraint constraints.txt \
-	  --editable '.[demo,hub,serve,onnx]' --group dev
+	  --editable '.[bench,hub,serve,onnx]' --group demo --group dev
 	@touch $@
 	@echo "venv: complete"

@@ -136,6 +136,31 @@ def _target(what: str, asked: float, got: float) -> str:
     return f"| {what} | {asked:g} | {got:.2f} ({verdict}) |"
 
 
+def gains_table() -> str:
+    """What one gains, for the README's first screen: accuracy and speed over the pipeline's."""
+    rows = {
+        "pipeline": "transformers' pipeline, padded",
+        "sorted": "the same, sorted by length",
+        "{}-dense-0": "**tersely, dense and packed**: the same labels",
+        "topk:trained=no": "**tersely, `topk`** on the same weights",
+        "tfidf": "TF-IDF with a linear model, no encoder",
+    }
+    reports = {name: load(HERE / "results" / "bench" / f"{name}.json") for name in ("bbc", "20ng")}
+    lines = ["| | BBC News | speed | 20 Newsgroups | speed |", "|---|---|---|---|---|"]
+    for row, about in rows.items():
+        cells = [about]
+        for name, report in reports.items():
+            results = {each["name"]: each for each in report["results"]}
+            result = results[row.format(name)]
+            base = results["pipeline"]["speedup"]["median"]
+            cells += [
+                f"{100 * result['quality']['accuracy']:.1f} %",
+                f"×{result['speedup']['median'] / base:.{0 if row == 'tfidf' else 1}f}",
+            ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def fill(text: str, parts: dict[str, str]) -> str:
     """Replace what stands between `<!-- NAME -->` and `<!-- /NAME -->`."""
     for name, content in parts.items():
@@ -267,6 +292,7 @@ def main() -> int:
         "windows": window_table(load(HERE / "results" / "window.json")),
         "sparsity": sparsity_table(HERE / "results" / "sparsify"),
         "accelerate": accelerate_table(),
+        "gains": gains_table(),
         "bench-bbc": bench_table("bbc"),
         "bench-20ng": bench_table("20ng"),
         "growth": growth_table(),

@@ -186,9 +186,7 @@ def _part(fields: dict[str, Any]) -> str:
 def _use(name: str) -> str:
     return f"""## Use
 
-```bash
-pip install tersely
-```
+With tersely installed (in its checkout: `pip install .`):
 
 ```python
 from tersely import Classifier

@@ -107,8 +107,8 @@ def require(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise MissingExtraError(
-            f"{module.split('.')[0]} is needed for this and is not installed; "
-            f"run: pip install 'tersely[{extra}]'"
+            f"{module.split('.')[0]} is needed for this and is not installed; run in the checkout "
+            f"of tersely: pip install '.[{extra}]'"
         ) from error
 
 

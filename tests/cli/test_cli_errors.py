@@ -148,4 +148,4 @@ def test_a_missing_extra_gives_the_command(run, model, tmp_path, monkeypatch, ve
     monkeypatch.setitem(sys.modules, module, None)
     result = run(verb, model, *(["--out", tmp_path / "out"] if verb == "export" else []))
     assert result.exit_code == 1
-    assert f"pip install 'tersely[{extra}]'" in result.stderr
+    assert f"pip install '.[{extra}]'" in result.stderr

@@ -1,42 +1,71 @@
-"""The demo from its corpus to its report, with a tiny encoder and a few documents."""
+"""The demo from its corpus to its table, with a tiny encoder and a few documents."""
 
 from __future__ import annotations
 
-import functools
-import io
 import json
+import sys
+from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from tersely import TrainingSettings
-from tersely.bench import bench
-from tersely.demo import run
-from tersely.demo.corpus import DemoCorpus
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "demo"))
+import run
+from documentation import Document
 from words import labelled, save_encoder
 
+RESULTS = [
+    {
+        "name": name,
+        "quality": {"accuracy": accuracy},
+        "speedup": {"median": speed},
+        "seconds": [1.0 / speed, 1.1 / speed],
+    }
+    for name, accuracy, speed in [
+        ("dense", 0.705, 1.31),
+        ("topk", 0.698, 2.62),
+        ("pipeline", 0.705, 1.0),
+        ("tfidf", 0.667, 1234.5),
+    ]
+]
 
-@pytest.mark.filterwarnings("ignore:the rounds disagree")
-def test_quality_is_judged_on_all_and_only_the_table_is_printed(tmp_path, monkeypatch, capsys):
-    train, heldout = labelled(30), labelled(12, seed=1)
-    corpus = DemoCorpus(*train, ["x"] * 30, *heldout, ["x"] * 12)
-    encoder = str(save_encoder(tmp_path / "encoder", max_position_embeddings=128))
-    monkeypatch.setattr(run, "demo_encoder", lambda: encoder)
-    monkeypatch.setattr(run, "build_corpus", lambda **_: corpus)
-    monkeypatch.setattr(run, "_SETTINGS", TrainingSettings(epochs=1, batch_tokens=128))
-    monkeypatch.setattr(run, "METHODS", ("dense", "topk"))
-    monkeypatch.setattr(run, "_TIMED", 5)
-    monkeypatch.setattr(run, "bench", functools.partial(bench, memory=False, rounds=1))
-    table = io.StringIO()
-    record = run.run_demo(tmp_path / "out", console=Console(file=table, width=120))
-    written = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert written == json.loads(json.dumps(record))
-    assert (record["documents"], record["judged"]) == (5, 12)
-    assert [each["name"] for each in record["results"]] == list(run.METHODS)
-    for each in record["results"]:
-        # Twelfths, not fifths.
-        assert (each["quality"]["accuracy"] * 12) % 1 == pytest.approx(0, abs=1e-9)
-        assert 0 <= each["agreement"] <= 1
-    said = capsys.readouterr()
-    assert said.out == "" and "Training topk" in said.err and "tersely predict" in said.err
-    assert "topk" in table.getvalue() and "Training" not in table.getvalue()
+
+@pytest.mark.parametrize(
+    ("results", "verdict"),
+    [
+        (RESULTS, "3.8 points above TF-IDF"),
+        (RESULTS[:3], "by -0.7 points (chance: ±4)."),
+    ],
+)
+def test_the_table_fits_80_columns_and_ends_in_a_verdict(results, verdict):
+    text = run.table({"results": results, "documents": 192, "judged": 600})
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line[:5] for line in lines[2:5]] == ["dense", "dense", "topk:"]
+    assert " ".join(verdict.split()) in " ".join(text.split())
+
+
+@pytest.mark.slow
+def test_commands_are_shown_and_signs_of_life_given(tmp_path, monkeypatch, capfd):
+    sides = [
+        [(label, Document("m", "f", text)) for text, label in zip(*labelled(*size), strict=True)]
+        for size in ((60,), (12,))
+    ]
+    encoder = save_encoder(tmp_path / "encoder", max_position_embeddings=256)
+    monkeypatch.setattr(run, "packaged_encoder", lambda: encoder)
+    monkeypatch.setattr(run, "build_corpus", lambda *_: sides)
+    monkeypatch.setattr(run, "_EVERY", 0.5)
+    out = tmp_path / "out"
+    run.main(["--out", str(out)])
+    said = capfd.readouterr()
+    assert all(len(line) <= 80 for line in said.out.splitlines())
+    assert "dense, packed" in said.out and "TF-IDF" in said.out
+    assert said.err.count("\n$ tersely train") == 2 and "\n$ tersely bench" in said.err
+    assert "\n… train: " in said.err and "\r" not in said.err  # no terminal: lines, no bars
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert {each["name"] for each in report["results"]} == set(run.ABOUT)
+
+
+def test_a_command_that_fails_ends_the_demo(capfd):
+    with pytest.raises(SystemExit, match="the command ended with"):
+        run.command("train no-such-file.csv --out nowhere")
+    assert "no-such-file.csv" in capfd.readouterr().err

@@ -6,7 +6,6 @@ out, or a broken entry point, cannot be noticed.
 
 from __future__ import annotations
 
-import importlib.metadata
 import subprocess
 import sys
 import sysconfig
@@ -18,8 +17,10 @@ from pathlib import Path
 
 import pytest
 
+import tersely
+
 ROOT = Path(__file__).resolve().parents[2]
-VERSION = importlib.metadata.version("tersely")
+VERSION = tersely.__version__
 METADATA = f"tersely-{VERSION}.dist-info"
 
 
@@ -79,7 +80,6 @@ def test_metadata_keeps_ranges_and_names_the_extras(distributions):
     assert set(metadata.get_all("Provides-Extra")) == {
         "all",
         "bench",
-        "demo",
         "explain",
         "hub",
         "onnx",

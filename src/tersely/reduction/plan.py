@@ -123,7 +123,7 @@ class Plan:
         if version > PLAN_VERSION:
             raise PlanError(
                 f"plan.version must be at most {PLAN_VERSION}, got {version!r}; "
-                "a newer plan needs a newer tersely: pip install -U tersely"
+                "a newer plan needs a newer tersely"
             )
         unknown = sorted(set(data) - {"version", "name", "steps"})
         if unknown:
