@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tersely.errors import DataError, TerselyWarning
 from tersely.text import LabelSpace
+from tersely.text.metrics import calibration_error, evaluate_logits, right_documents
 
 SINGLE = "single_label_classification"
 MULTI = "multi_label_classification"
@@ -88,9 +89,32 @@ def test_unseen_labels_are_named_and_counted():
         assert space.encode(["b", *unseen], unseen="skip").tolist() == [1] + [-100] * 8
 
 
-def test_unseen_of_several_labels_are_columns_of_their_own():
+def test_unseen_of_several_labels_count_as_errors():
+    """Review 3: they were dropped, so that a prediction of the others alone was right."""
     space = LabelSpace(("a", "b"), MULTI)
     with pytest.raises(DataError, match=r"'c' \(1\)"):
         space.encode([["a", "c"]])
     with pytest.warns(TerselyWarning, match=r"'c' \(1\)"):
-        assert space.encode([["a", "c"]], unseen="skip").tolist() == [[1.0, 0.0, 1.0]]
+        labels = space.encode([["a", "c"], ["b"]], unseen="skip")
+    assert labels.tolist() == [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]
+    logits = np.array([[9.0, -9.0], [-9.0, 9.0]])
+    scores = evaluate_logits(logits, labels, MULTI)
+    assert scores == pytest.approx({"accuracy": 0.5, "macro_f1": 2 / 3, "micro_f1": 0.8})
+    assert right_documents(logits, labels, MULTI).tolist() == [False, True]
+    # Of six decisions the one about "c" is wrong, and was as sure as can be.
+    assert calibration_error(logits, labels, MULTI) == pytest.approx(1 / 6, abs=1e-3)
+
+
+@pytest.mark.parametrize("unseen", ["error", "skip"])
+@pytest.mark.parametrize(
+    ("labels", "problem_type"), [(["1", "2", "2"], SINGLE), ([["1"], [], ["2", "1"]], MULTI)]
+)
+def test_a_model_that_knows_no_label_of_the_data_is_refused(labels, problem_type, unseen):
+    """F3: a measure over labels that cannot be right was 0, or proved whatever was asked."""
+    space = LabelSpace(("neg", "pos"), problem_type)
+    with pytest.raises(DataError, match="the data has '1', '2', and the model knows 'neg', 'pos'"):
+        space.encode(labels, unseen=unseen)
+
+
+def test_documents_without_any_label_are_measured():
+    assert LabelSpace(("a", "b"), MULTI).encode([[], []], unseen="skip").tolist() == [[0, 0]] * 2

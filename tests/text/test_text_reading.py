@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import sys
 from types import SimpleNamespace
 
@@ -13,8 +14,9 @@ import pyarrow.parquet as parquet
 import pytest
 
 from tersely.errors import DataError, MissingExtraError, TerselyWarning
-from tersely.text import Documents, read_documents, tables
-from tersely.text.tables import find_format
+from tersely.text import Documents, read_documents, tables, write_table
+from tersely.text.columns import plain_types
+from tersely.text.documents import as_list
 
 MULTI = {"problem_type": "multi_label_classification"}
 
@@ -203,26 +205,109 @@ def test_from_lists_and_select():
     assert Documents.from_lists([""]).texts == [""]
 
 
+WORDS = ["a", "b", "a"]
+COLUMNS_IN_MEMORY = {
+    "list": list(WORDS),
+    "tuple": tuple(WORDS),
+    "numpy": np.array(WORDS),
+    "numpy objects": np.array(WORDS, dtype=object),
+    "numpy column": np.array(WORDS)[:, None],
+    "arrow": pa.array(WORDS),
+    "arrow chunks": pa.chunked_array([WORDS[:1], WORDS[1:]]),
+    "arrow dictionary": pa.array(WORDS).dictionary_encode(),
+    "arrow table": pa.table({"text": WORDS}),
+}
+
+
+@pytest.mark.parametrize("name", [*COLUMNS_IN_MEMORY, "generator"])
+def test_every_column_in_memory_is_the_same_list(name):
+    values = as_list(COLUMNS_IN_MEMORY.get(name, (word for word in WORDS)))
+    assert values == WORDS and all(type(value) is str for value in values)
+
+
+def test_columns_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    # An index that does not count from 0, as a split leaves it.
+    column = pandas.Series(WORDS, index=[7, 3, 5])
+    arrow = column.astype(pandas.ArrowDtype(pa.string()))
+    for kind in (column, column.astype("category"), column.to_frame("text"), arrow):
+        assert as_list(kind) == WORDS
+    numbers = as_list(pandas.DataFrame({"n": [1, 2]}))
+    assert numbers == [1, 2] and type(numbers[0]) is int
+
+
 @pytest.mark.parametrize(
-    ("source", "expected"),
+    ("column", "said"),
     [
-        ("imdb", True),
-        ("stanfordnlp/imdb:test", True),
-        ("glue:sst2:train", True),
-        ("owner/name-v1.5", True),
-        ("reviews.csv", False),
-        ("folder/reviews.xlsx", False),
-        ("a/b/c", False),
-        ("../name", False),
-        ("a:b:c:d", False),
+        ("a text", "got a single string"),
+        (b"a text", "got a single string"),
+        (np.array([["a", "b"]]), r"got shape \(1, 2\)"),
+        (np.array("a"), "single column"),
+        (pa.table({"a": WORDS, "b": WORDS}), r"got shape \(3, 2\)"),
+        ({"a": 1}, "got dict"),
+        (3, "got int"),
+        (None, "got NoneType"),
     ],
 )
-def test_names_of_the_hub(source, expected):
-    assert (tables._HUB_NAME.fullmatch(source) is not None) is expected
+def test_what_is_no_column_is_refused(column, said):
+    with pytest.raises(DataError, match=said):
+        as_list(column)
+
+
+TEXT_TYPES = {
+    "string_view": pa.array(["good words", "bad"], pa.string_view()),
+    "large_string": pa.array(["good words", "bad"], pa.large_string()),
+    "dictionary": pa.array(["good words", "bad"]).dictionary_encode(),
+}
+
+
+@pytest.mark.parametrize("kind", TEXT_TYPES)
+def test_text_of_any_type_of_arrow(tmp_path, kind):
+    """F8: a column of string_view, as polars writes it, was a traceback or not found."""
+    table = pa.table(
+        {
+            "body": TEXT_TYPES[kind],
+            "nothing": pa.nulls(2),
+            "label": pa.array(["x", "y"], pa.string_view()),
+            "tags": pa.array([["x"], []], pa.list_(pa.string_view())),
+        }
+    )
+    parquet.write_table(table, tmp_path / "a.parquet")
+    documents = read_documents(tmp_path / "a.parquet")
+    assert (documents.text_column, documents.texts) == ("body", ["good words", "bad"])
+    assert documents.labels == ["x", "y"]
+    assert documents.select([1]).texts == ["bad"]
+    assert read_documents(tmp_path / "a.parquet", label_column="tags").labels == [["x"], []]
+    for name in ("out.csv", "out.jsonl", "out.parquet"):
+        out = write_table(tmp_path / name, documents.table, {"score": [0.5, 1.0]})
+        assert read_documents(out).texts == ["good words", "bad"]
+    # A dictionary of views, which Arrow's functions do not take either.
+    views = pa.DictionaryArray.from_arrays([0, 1], pa.array(["a b", "c"], pa.string_view()))
+    assert plain_types(pa.table({"text": views})).column("text").to_pylist() == ["a b", "c"]
+
+
+def test_class_names_in_the_metadata_of_a_table(tmp_path):
+    """F16: of a Parquet file that `datasets` wrote, the numbers were taken for names."""
+    classes = {"names": ["neg", "pos"], "_type": "ClassLabel"}
+    features = {"label": classes, "tags": {"feature": classes, "_type": "List"}, "old": [classes]}
+    metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    columns = {"text": ["a", "b"], "label": [1, -1], "tags": [[0, 1], []], "old": [[1], None]}
+    parquet.write_table(pa.table(columns, metadata=metadata), tmp_path / "a.parquet")
+    table = read_documents(tmp_path / "a.parquet", labels="ignore").table
+    assert table.to_pydict() == {
+        "text": ["a", "b"],
+        "label": ["pos", None],
+        "tags": [["neg", "pos"], []],
+        "old": [["pos"], None],
+    }
+    columns["label"] = [1, 2]
+    parquet.write_table(pa.table(columns, metadata=metadata), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="numbers of its 2 classes, and holds 2"):
+        read_documents(tmp_path / "a.parquet")
 
 
 @pytest.fixture
-def fake_hub(monkeypatch):
+def hub(monkeypatch):
     """A Hub of the data set that a test hands it, or of the error."""
 
     def install(answer):
@@ -231,50 +316,35 @@ def fake_hub(monkeypatch):
                 raise answer
             return {f"{configuration or 'plain'}_{split}": data for split, data in answer.items()}
 
-        library = pytest.importorskip("datasets")
         fake = SimpleNamespace(load_dataset=load_dataset)
         monkeypatch.setattr(tables, "require", lambda module, extra: fake)
-        return library
 
     return install
 
 
-@pytest.fixture
-def small_hub(fake_hub):
+def test_data_sets_of_the_hub(hub):
     library = pytest.importorskip("datasets")
     names = library.ClassLabel(names=["neg", "pos"])
     features = library.Features(
         {"text": library.Value("string"), "label": names, "tags": library.Sequence(names)}
     )
     columns = {"text": ["a", "b"], "label": [1, 0], "tags": [[1, 0], []]}
-    hidden = columns | {"label": [-1, -1]}
-    splits = {"train": columns, "test": hidden}
-    fake_hub(
-        {name: library.Dataset.from_dict(data, features=features) for name, data in splits.items()}
-    )
-
-
-def test_hub_numbers_become_names(small_hub):
+    splits = {"train": columns, "test": columns | {"label": [-1, -1]}}
+    hub({name: library.Dataset.from_dict(data, features) for name, data in splits.items()})
     documents = read_documents("imdb:plain_train")
     assert documents.labels == ["pos", "neg"]
     assert documents.table["tags"].to_pylist() == [["pos", "neg"], []]
     assert read_documents("a/b:other:other_train", label_column="tags").labels[1] == []
-    assert read_documents("imdb", split="plain_train").texts == ["a", "b"]
+    assert read_documents("owner/name-v1.5", split="plain_train").texts == ["a", "b"]
     with pytest.warns(TerselyWarning, match="holds no label"):
         assert read_documents("imdb:plain_test").labels is None
-
-
-@pytest.mark.parametrize(
-    ("source", "split", "message"),
-    [
+    for source, split, message in [
         ("imdb", None, "chosen among 'plain_train', 'plain_test'"),
         ("imdb:plain_tain", None, "did you mean 'plain_train'"),
         ("imdb:plain_train", "plain_test", "names another"),
-    ],
-)
-def test_hub_splits_that_are_none(small_hub, source, split, message):
-    with pytest.raises(DataError, match=message):
-        read_documents(source, split=split)
+    ]:
+        with pytest.raises(DataError, match=message):
+            read_documents(source, split=split)
 
 
 @pytest.mark.parametrize(
@@ -285,10 +355,19 @@ def test_hub_splits_that_are_none(small_hub, source, split, message):
         (ValueError("Config name\nis missing"), "could not be loaded: Config name is missing"),
     ],
 )
-def test_hub_errors(fake_hub, error, message):
-    fake_hub(error)
+def test_hub_errors(hub, error, message):
+    hub(error)
     with pytest.raises(DataError, match=message):
         read_documents("nothing/here")
+
+
+@pytest.mark.parametrize(
+    "source", ["reviews.csv", "folder/reviews.xlsx", "a/b/c", "../name", "a:b:c:d"]
+)
+def test_a_mistyped_file_is_not_asked_of_the_hub(hub, source):
+    hub(AssertionError("asked"))
+    with pytest.raises(DataError, match="there is no file or folder"):
+        read_documents(source)
 
 
 def test_hub_without_its_library(monkeypatch):
@@ -298,5 +377,5 @@ def test_hub_without_its_library(monkeypatch):
 
 
 def test_suffixes_are_read_in_any_case(tmp_path):
-    assert find_format(tmp_path / "A.B.JSONL.GZ").kind == "jsonl"
+    assert tables.find_format(tmp_path / "A.B.JSONL.GZ") == ("jsonl", "gzip")
     assert read(tmp_path, "A.CSV", "text\nx\n").texts == ["x"]

@@ -98,6 +98,33 @@ def test_bad_file(tmp_path, name, content, options, message):
     assert "\n" not in str(caught.value)
 
 
+ZIP = b"PK\x03\x04\x14\x00"
+BINARY_FILES = [
+    ("a.csv", gzip.compress(b"text\na\n", mtime=0), r"gzip data; give it the suffix \.gz"),
+    ("a.jsonl", gzip.compress(b"{}", mtime=0), "gzip data"),
+    ("a.csv.gz", gzip.compress(gzip.compress(b"text\na\n", mtime=0), mtime=0), "gzip data"),
+    ("a.tsv", b"\x28\xb5\x2f\xfd\x04", "zstd data"),
+    ("a.csv", ZIP, "a workbook or another zip archive; export it as CSV"),
+    ("a.txt", ZIP, "a workbook or another zip archive"),
+    ("a.csv", b"PAR1\x15\x04PAR1", "a Parquet file"),
+    ("a.csv", b"%PDF-1.7", "a PDF"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), BINARY_FILES)
+def test_files_that_are_no_text_are_named(tmp_path, name, content, message):
+    """F12: the advice was to save them as UTF-8."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"{name} must be text, and holds {message}"):
+        read_documents(tmp_path / name)
+
+
+def test_texts_that_begin_like_other_files_are_texts(tmp_path):
+    for text in ("PAR1 is a parish", "BZh is no word"):
+        (tmp_path / "a.csv").write_text(f"{text}\n{text}\n")
+        assert read_documents(tmp_path / "a.csv").texts == [text]
+
+
 BAD_TABLES = [
     ({"text": [1, 2], "label": ["a", "b"]}, "'text' .* row 1 holds a number; .*'text', 'label'"),
     ({"text": [b"a"]}, "row 1 holds a value of type bytes"),

@@ -142,7 +142,7 @@ def _guess_text(table: pa.Table, free: Sequence[str], source: str) -> str:
 
 
 def _holds_strings(field: pa.Field) -> bool:
-    data_type = field.type
+    data_type = _plain_type(field.type)
     if pa.types.is_dictionary(data_type):
         data_type = data_type.value_type
     is_string = pa.types.is_string(data_type) or pa.types.is_large_string(data_type)
@@ -175,10 +175,13 @@ def plain_types(table: pa.Table) -> pa.Table:
 
     Everything else stays as it is, so that it is written as it was read.
     """
-    schema = table.schema
-    for position, field in enumerate(schema):
-        schema = schema.set(position, field.with_type(_plain_type(field.type)))
-    return table if schema.equals(table.schema) else table.cast(schema)
+    for position, field in enumerate(table.schema):
+        plain = field.with_type(_plain_type(field.type))
+        if plain.type != field.type:
+            # Not by a cast, which dictionaries of views have none for.
+            array = pa.array(table.column(position).to_pylist(), plain.type)
+            table = table.set_column(position, plain, array)
+    return table
 
 
 def _plain_type(data_type: pa.DataType) -> pa.DataType:
