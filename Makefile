@@ -5,6 +5,8 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+# Tests keep to one thread each, so that as many processes as cores finish soonest.
+TEST_WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,7 +25,7 @@ demo: $(COMPLETE) ## Train, measure and compare on this machine
 	@$(BIN)/python examples/demo/run.py
 
 test: $(COMPLETE) ## Run the default test suite (PYTEST_ARGS="-m slow" for another choice)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) $(PYTEST_ARGS)
 
 lint: $(COMPLETE) ## Check style and formatting with ruff
 	@$(BIN)/python -m ruff check .

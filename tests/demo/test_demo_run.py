@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "demo"))
 import run
 from documentation import Document
+from tersely.cli import app
 from words import labelled, save_encoder
 
 RESULTS = [
@@ -44,24 +48,46 @@ def test_the_table_fits_80_columns_and_ends_in_a_verdict(results, verdict):
     assert " ".join(verdict.split()) in " ".join(text.split())
 
 
-@pytest.mark.slow
-def test_commands_are_shown_and_signs_of_life_given(tmp_path, monkeypatch, capfd):
+@pytest.fixture
+def stage(tmp_path, monkeypatch):
+    """A tiny encoder, and a few documents in the place of the libraries'."""
     sides = [
-        [(label, Document("m", "f", text)) for text, label in zip(*labelled(*size), strict=True)]
-        for size in ((60,), (12,))
+        [(label, Document("m", "f", text)) for text, label in zip(*labelled(size), strict=True)]
+        for size in (60, 12)
     ]
     encoder = save_encoder(tmp_path / "encoder", max_position_embeddings=256)
     monkeypatch.setattr(run, "packaged_encoder", lambda: encoder)
     monkeypatch.setattr(run, "build_corpus", lambda *_: sides)
+    return tmp_path / "out"
+
+
+def test_the_commands_have_options_that_exist(stage, monkeypatch, capfd):
+    lines = []
+
+    def record(line):
+        lines.append(shlex.split(line))
+        return json.dumps({"results": RESULTS, "documents": 192, "judged": 600})
+
+    monkeypatch.setattr(run, "command", record)
+    run.main(["--out", str(stage)])
+    assert "TF-IDF" in capfd.readouterr().out
+    assert [verb for verb, *_ in lines] == ["train", "train", "bench"]
+    for verb, *words in lines:
+        shown = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"}).output
+        options = {word for word in words if word.startswith("--")}
+        options |= {after.split("=")[0] for word, after in pairwise(words) if word == "--set"}
+        assert [option for option in options if option not in shown] == []
+
+
+@pytest.mark.slow
+def test_commands_are_shown_and_signs_of_life_given(stage, monkeypatch, capfd):
     monkeypatch.setattr(run, "_EVERY", 0.5)
-    out = tmp_path / "out"
-    run.main(["--out", str(out)])
+    run.main(["--out", str(stage)])
     said = capfd.readouterr()
     assert all(len(line) <= 80 for line in said.out.splitlines())
-    assert "dense, packed" in said.out and "TF-IDF" in said.out
     assert said.err.count("\n$ tersely train") == 2 and "\n$ tersely bench" in said.err
     assert "\n… train: " in said.err and "\r" not in said.err  # no terminal: lines, no bars
-    report = json.loads((out / "report.json").read_text("utf-8"))
+    report = json.loads((stage / "report.json").read_text("utf-8"))
     assert {each["name"] for each in report["results"]} == set(run.ABOUT)
 
 

@@ -19,7 +19,7 @@ TOLD += [*ROOT.glob("src/**/*.j2"), *ROOT.glob("examples/**/*.py"), *ROOT.glob("
 
 def test_nobody_is_told_to_install_a_name_that_no_index_holds_for_us():
     """The name that the project had before belonged to somebody else's package."""
-    named = re.compile(r"pip install[^\n]*?[\s'\"](?:tersely|laconic)\b")
+    named = re.compile(r"pip install[^\n]*?[ '\"](?:tersely|laconic)\b")
     assert [str(file) for file in TOLD if named.search(file.read_text("utf-8"))] == []
 
 
