@@ -1,4 +1,4 @@
-"""The bound is scipy's and the textbook's, and the halves have nothing in common."""
+"""The bound is scipy's and the textbook's, and selection and proof share no text."""
 
 import math
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
-from tersely.accelerate import documents_needed, least_limit, split_halves, upper_bound
+from tersely.accelerate import documents_needed, least_limit, split_texts, upper_bound
 from tersely.errors import DataError
 
 
@@ -54,19 +54,19 @@ def test_a_limit_that_is_no_share_is_refused(limit):
 @given(st.lists(st.sampled_from("abcdefghij"), max_size=40), st.integers(0, 5))
 def test_choice_and_proof_have_no_text_in_common(letters, seed):
     texts = letters + [f"other {number}" for number in range(20)]
-    halves = split_halves(texts, 0.3, seed)
-    chosen, proven = ({texts[i] for i in part} for part in (halves.choose, halves.prove))
+    split = split_texts(texts, 0.3, seed)
+    chosen, proven = ({texts[i] for i in part} for part in (split.selection, split.proof))
     assert not chosen & proven
     assert chosen | proven == set(texts)
-    assert len(halves.choose) + len(halves.prove) == len(set(texts))
-    assert len(halves.prove) >= documents_needed(0.3)
+    assert len(split.selection) + len(split.proof) == len(set(texts))
+    assert len(split.proof) >= documents_needed(0.3)
 
 
 def test_too_few_texts_are_refused_with_the_number_needed():
     with pytest.raises(DataError, match=r"598 texts .* 1,195 different texts in all, got 100"):
-        split_halves([f"text {number}" for number in range(100)] * 20, 0.005)
+        split_texts([f"text {number}" for number in range(100)] * 20, 0.005)
     with pytest.raises(DataError, match=r"at least 5\.82%"):
-        split_halves([f"text {number}" for number in range(100)], 0.005)
+        split_texts([f"text {number}" for number in range(100)], 0.005)
     assert least_limit(50) <= 0.0582
     with pytest.raises(DataError, match="got 0"):
-        split_halves([], 0.005)
+        split_texts([], 0.005)

@@ -253,7 +253,7 @@ def test_accelerate_says_how_many_texts_are_needed_and_decides(run, dense_model,
     evidence = json.loads((out / "evidence.json").read_text())
     assert record["answer"] == evidence["answer"] in ("faster", "keep")
     assert (out / "model.safetensors").exists() == (evidence["answer"] == "faster")
-    assert evidence["texts"] == {"given": 24, "choose": 12, "prove": 12}
+    assert evidence["texts"] == {"given": 24, "selection": 12, "proof": 12}
     wrong = run("accelerate", dense_model, data, "--out", out, "--max-disagreement", "most")
     assert wrong.exit_code == 2
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from tersely.accelerate.bound import documents_needed, least_limit, upper_bound
-from tersely.accelerate.candidates import Candidate, untrained_plans
+from tersely.accelerate.bound import (
+    Split,
+    documents_needed,
+    least_limit,
+    split_texts,
+    upper_bound,
+)
 from tersely.accelerate.evidence import Evidence, Proof, Tried
-from tersely.accelerate.halves import Halves, split_halves
-from tersely.accelerate.leftovers import remove_older_model
-from tersely.accelerate.search import accelerate
+from tersely.accelerate.search import Candidate, accelerate, untrained_plans
 
 __all__ = [
     "Candidate",
     "Evidence",
-    "Halves",
     "Proof",
+    "Split",
     "Tried",
     "accelerate",
     "documents_needed",
     "least_limit",
-    "remove_older_model",
-    "split_halves",
+    "split_texts",
     "untrained_plans",
     "upper_bound",
 ]

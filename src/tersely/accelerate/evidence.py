@@ -12,25 +12,23 @@ from tersely.bench import Spread
 
 __all__ = ["VERSION", "Evidence", "Proof", "Tried"]
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
 class Tried:
-    """One candidate, on the texts that are for choosing.
+    """One candidate, on the texts for selection.
 
     Attributes:
         name: what it is.
         plan: the plan, as JSON has it.
         execution: token budget, threads, precision.
-        trained: whether it was fine-tuned.
-        documents: texts that it was judged on: first a few, then all that are for choosing; 0 for
-            threads and token budgets, which change the order of sums at most and are timed only.
+        documents: texts that it was judged on: first a few, then all that are for selection.
         failures: of those, the ones that count against it.
-        bound: the share of failures that is not exceeded at 95 %; None without a text.
+        bound: the share of failures that is not exceeded at 95 %.
         macs_ratio: of the encoder's blocks, to the dense model's on the same texts.
         seconds_ratio: a single, rough measurement against the packed original; the clock in
-            `Evidence.speed` is the one that counts. None where the verdict has another.
+            `Evidence.speed` is the one that counts.
         verdict: what became of it.
     """
 
@@ -39,11 +37,10 @@ class Tried:
     execution: Mapping[str, Any]
     documents: int
     failures: int
-    bound: float | None
-    macs_ratio: float | None
-    seconds_ratio: float | None
+    bound: float
+    macs_ratio: float
+    seconds_ratio: float
     verdict: str
-    trained: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,16 +77,15 @@ class Evidence:
         counts: what a failure is: `"another label than the original's"`, or `"right before, wrong
             now"` where labels were given.
         limit: the share of failures that is allowed.
-        texts: how many were given, how many are for choosing and for proving.
+        texts: how many were given, how many are for selection and for proof.
         chosen: the name of what was chosen: what is saved, if the answer is `"faster"`.
         execution: of that.
-        speed: how many times faster than each way to run the original, by name of that way.
+        speed: of the choice: how many times faster than each way to run the original, by name.
+        packed_speed: the same of packed execution without a plan, which changes no label.
         seconds: of each round, by name.
         proofs: packed execution first, then the choice; none if there was nothing to prove.
         tried: all candidates, those of the execution too.
         timed_documents: how many texts the clock ran.
-        without_training: the fastest choice without training and its speed, where training was
-            asked for.
         machine: see `tersely.bench.describe_machine`.
         command: the command line, as far as known; of paths here the last parts alone.
     """
@@ -103,16 +99,16 @@ class Evidence:
     chosen: str | None = None
     execution: Mapping[str, Any] | None = None
     speed: Mapping[str, Spread] = field(default_factory=dict)
-    seconds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    packed_speed: Mapping[str, Spread] = field(default_factory=dict)
+    seconds: Mapping[str, list[float]] = field(default_factory=dict)
     proofs: tuple[Proof, ...] = ()
     tried: tuple[Tried, ...] = ()
     timed_documents: int = 0
-    without_training: Mapping[str, Any] | None = None
     machine: Mapping[str, Any] = field(default_factory=dict)
     command: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return the evidence as JSON has it."""
         return {"version": VERSION} | asdict(self)
 
     def write(self, path: Path) -> Path:
@@ -121,23 +117,20 @@ class Evidence:
         return path
 
     def sentences(self) -> list[str]:
-        """The decision and what it rests on, for a user."""
+        """Return the decision and what it rests on, for a user."""
         lines = [self.reason]
-        for name, ratio in self.speed.items():
-            low, high = ratio.interval or (ratio.minimum, ratio.maximum)
-            lines.append(
-                f"{self.chosen}: ×{ratio.median:.2f} ({low:.2f}–{high:.2f}) the speed of {name}, "
-                f"on {self.timed_documents} texts"
-            )
+        speeds = {"packed": self.packed_speed, self.chosen: self.speed}
+        for finalist, ways in speeds.items():
+            for way, ratio in ways.items():
+                low, high = ratio.interval or (ratio.minimum, ratio.maximum)
+                lines.append(
+                    f"{finalist}: ×{ratio.median:.2f} ({low:.2f}–{high:.2f}) the speed of {way}, "
+                    f"on {self.timed_documents} texts"
+                )
         lines += [
             f"{proof.name}: {proof.failures} of {proof.documents:,} texts that were not used for "
             f"choosing: {self.counts}; at most {proof.bound:.2%} at {proof.confidence:.0%} "
             f"confidence (allowed: {self.limit:.2%})"
             for proof in self.proofs
         ]
-        if self.without_training is not None:
-            before = self.without_training
-            lines.append(
-                f"without training the fastest is {before['name']}, ×{before['speed']:.2f}"
-            )
         return lines

@@ -1,130 +1,209 @@
 """The search: try what needs no training, choose on one half of the texts, prove on the other.
 
-A candidate is looked at on a few texts first, and on all that are for choosing only if those do not
-speak against it; a more careful one of its kind only if it failed. The bound that the proof asks
-for is asked of the choosing half already: a choice that just passes there would often fail the
-proof, and there is only one. Where that one fails, packed execution without a plan remains.
+A candidate is looked at on a few texts first, and on all that are for selection only if those do
+not speak against it; a more careful one of its kind only if it failed. The bound that the proof
+asks for is asked of the selection already: a choice that just passes there would often fail the
+proof, and there is only one. There are two finalists, packed execution, which changes no label by
+design, and the choice, if it is enough faster to be worth more; packed is proven first, so that a
+choice which is not proven need not leave a user with nothing.
 """
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from tersely.accelerate.bound import CONFIDENCE, upper_bound
-from tersely.accelerate.candidates import (
-    TOKEN_BUDGETS,
-    Candidate,
-    thread_counts,
-    untrained_plans,
+from tersely.accelerate.bound import CONFIDENCE, split_texts, upper_bound
+from tersely.accelerate.evidence import Evidence, Proof, Tried
+from tersely.bench import (
+    PackedContender,
+    Spread,
+    StockContender,
+    Timing,
+    describe_machine,
+    paired_ratio,
+    take_turns,
 )
-from tersely.accelerate.evidence import Evidence, Tried
-from tersely.accelerate.final import GAIN, TIMED, gains, prove_in_turn, ready, stock, timed, turns
-from tersely.accelerate.halves import split_halves
-from tersely.accelerate.judge import Judge
-from tersely.accelerate.training import trained_candidates
-from tersely.bench import Spread, describe_machine, paired_ratio
 from tersely.classifier import Classifier
-from tersely.errors import ModelError, TerselyWarning, require
-from tersely.reduction import preset
+from tersely.errors import DataError, ModelError, TerselyWarning, require
+from tersely.modeling import Execution
+from tersely.reduction import Plan, preset
+from tersely.text.metrics import predict_from_logits, right_documents
 
-__all__ = ["GAIN", "accelerate"]
+__all__ = ["GAIN", "Candidate", "accelerate", "untrained_plans"]
+
+GAIN = 1.05
+"""The least speed-up, at the lower end of its interval, that is worth another model, or a plan in
+the place of packed execution alone."""
 
 SCREENED = 96
 """Texts on which a candidate is looked at first."""
 
 ADMITTED = 3
-"""Plans that are looked at on all texts for choosing, until so many pass: the cheapest first."""
+"""Plans that are looked at on all texts for selection, until so many pass: the cheapest first."""
 
 SLOW = 1.25
 """How much longer than packed a candidate may take in a single run, before it is dropped."""
 
+TIMED = 64
+"""Texts that the clock runs."""
+
 PACKED = "packed"
+WAYS = ("the original, padded in arrival order", "the original, padded and sorted by length")
 _PROMISING = "looked at on a few texts only: others are cheaper"
+
+
+# ---- what is tried -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to run the original: a plan, and how it is executed.
+
+    Attributes:
+        name: how the evidence calls it.
+        plan: the reduction; dense for none.
+        execution: token budget, threads, precision.
+    """
+
+    name: str
+    plan: Plan
+    execution: Execution = field(default_factory=Execution)
+
+    def build(self, original: Classifier) -> Classifier:
+        """Return the original under the plan; it shares the weights, unless the precision differs.
+
+        The original stays as it is.
+        """
+        made = copy.copy(original)
+        made.plan = self.plan
+        made.adopt(original.model.under_plan(self.plan), original.tokenizer, self.execution)
+        return made
+
+    def with_execution(self, name: str, **options: Any) -> Candidate:
+        """Return the same plan, executed otherwise."""
+        execution = replace(self.execution, **options)
+        return Candidate(f"{self.name}, {name}", self.plan, execution)
+
+
+def untrained_plans(depth: int, head: str) -> Iterator[list[Candidate]]:
+    """Yield chains of candidates that need no training, each from the boldest to the most careful.
+
+    They are the ones that hold up best on models which were trained dense: tokens leave or merge in
+    the later blocks, where each has seen the others, or a few of them at every block.
+
+    Args:
+        depth: blocks of the encoder.
+        head: the kind of head; the family's own reads [CLS], which pooling would blur.
+    """
+    ratios = (0.15, 0.1, 0.06)
+    yield [Candidate(f"tome ratio={r:g}", preset("tome", ratio=r)) for r in ratios]
+    if depth > 2:
+        ratios = (0.3, 0.2, 0.12, 0.06)
+        yield [
+            Candidate(f"tome ratio={r:g} start=1/2", preset("tome", ratio=r, start=0.5))
+            for r in ratios
+        ]
+    for block in sorted({round(share * depth) for share in (1 / 3, 1 / 2, 2 / 3)} - {0, depth}):
+        for method in ("topk", "fca", "pool") if head == "mean" else ("topk", "fca"):
+            yield [
+                Candidate(f"{method} keep={k:g} at={block}", preset(method, keep=k, at=block))
+                for k in (0.25, 0.5, 0.75)
+            ]
+
+
+# ---- how it is judged --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Counts failures on some documents.
+
+    Without labels a failure is a document that gets another prediction than the original's. With
+    labels it is one that the original has right and the candidate wrong; the share of those is
+    never less than the loss of accuracy, so a bound on it is one on the loss.
+
+    Args:
+        original: the original's logits `(documents, labels)`.
+        labels: as `evaluate_logits` takes them, or None.
+        problem_type: single or several labels.
+
+    Raises:
+        DataError: if the original has none of the documents right: nothing could be lost.
+    """
+
+    original: np.ndarray
+    labels: Any
+    problem_type: str
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and not self._right(self.original).any():
+            raise DataError(
+                f"the original has none of {len(self.original):,} texts right, so that no "
+                "accuracy can be lost and any limit would be proven; check that the labels are "
+                "those of this model"
+            )
+
+    @property
+    def counts(self) -> str:
+        """What a failure is, in words."""
+        if self.labels is None:
+            return "another label than the original's"
+        return "right before, wrong now"
+
+    def failures(self, logits: np.ndarray) -> int:
+        """Return how many of the first documents, one a row, count against the candidate."""
+        if self.labels is None:
+            before = predict_from_logits(self.original[: len(logits)], self.problem_type)
+            return int((~right_documents(logits, before, self.problem_type)).sum())
+        return int((self._right(self.original[: len(logits)]) & ~self._right(logits)).sum())
+
+    def gained(self, logits: np.ndarray) -> int | None:
+        """Return the documents that only the candidate has right; None without labels."""
+        if self.labels is None:
+            return None
+        return int((self._right(logits) & ~self._right(self.original)).sum())
+
+    def _right(self, logits: np.ndarray) -> np.ndarray:
+        return right_documents(logits, self.labels[: len(logits)], self.problem_type)
 
 
 @dataclass
 class _Search:
-    """The state of a search: the original, the texts for choosing, and what was tried."""
+    """The state of a search: the original, the texts for selection, and what was tried."""
 
     original: Classifier
     texts: list[str]
     judge: Judge
     limit: float
     tell: Callable[[str], None]
-    tried: dict[str, Tried]
-    dense_cost: float = 1.0
-    dense_seconds: float = 1.0
+    tried: dict[str, Tried] = field(default_factory=dict)
+    packed: tuple[float, float] = (1.0, 1.0)  # seconds and MACs of packed on the screened texts
 
     def screen(self, candidate: Candidate) -> bool:
         """Look at a candidate on a few texts: can it keep the limit, and is it faster?"""
-        numbers = np.arange(min(SCREENED, len(self.texts)))
-        seconds, cost, logits = self._run(candidate, numbers)
-        if candidate.name == PACKED:
-            self.dense_seconds, self.dense_cost = seconds, cost
-        failures = self.judge.failures(logits, numbers)
-        verdict = _PROMISING
-        test = require("scipy.stats", "bench").binom
-        if test.sf(failures - 1, len(numbers), self.limit) < 1 - CONFIDENCE:
-            verdict = "too many failures"
-        elif seconds > SLOW * self.dense_seconds:
-            verdict = "slower than packed"
-        self._note(candidate, len(numbers), failures, cost, seconds, verdict)
-        return verdict == _PROMISING
-
-    def admit(self, candidate: Candidate) -> bool:
-        """Judge a candidate on all texts for choosing, by the bound that the proof will ask for."""
         classifier = candidate.build(self.original)
-        failures = self.judge.failures(classifier.logits(self.texts))
-        found = self.tried[candidate.name]
-        good = upper_bound(failures, len(self.texts)) <= self.limit
-        verdict = "keeps the limit" if good else "too many failures on all texts for choosing"
-        self.tried[candidate.name] = replace(
-            found,
-            documents=len(self.texts),
-            failures=failures,
-            bound=upper_bound(failures, len(self.texts)),
-            verdict=verdict,
-        )
-        return good
-
-    def _run(self, candidate: Candidate, numbers: np.ndarray) -> tuple[float, float, np.ndarray]:
-        classifier = candidate.build(self.original)
-        encoded = classifier.encode([self.texts[number] for number in numbers])
+        encoded = classifier.encode(self.texts[:SCREENED])
         started = time.perf_counter()
         forward = classifier.forward(encoded)
-        seconds = time.perf_counter() - started
-        return seconds, float(forward.encoder_macs), forward.logits
-
-    def note_timed(self, candidate: Candidate, base: Candidate, ratio: Spread) -> None:
-        """Keep that a candidate was timed against another that runs the same plan otherwise."""
-        said = f"timed only: ×{ratio.median:.2f} the speed of {base.name}"
-        self.tried[candidate.name] = replace(
-            self.tried[base.name],
-            name=candidate.name,
-            execution=candidate.execution.to_dict(),
-            documents=0,
-            failures=0,
-            bound=None,
-            seconds_ratio=None,
-            verdict=said + (", faster in every round" if ratio.minimum > 1.0 else ""),
-        )
-
-    def _note(
-        self,
-        candidate: Candidate,
-        documents: int,
-        failures: int,
-        cost: float,
-        seconds: float,
-        verdict: str,
-    ) -> None:
+        seconds, macs = time.perf_counter() - started, float(forward.encoder_macs)
+        if candidate.name == PACKED:
+            self.packed = seconds, macs
+        failures, documents = self.judge.failures(forward.logits), len(encoded)
+        verdict = _PROMISING
+        chance = require("scipy.stats", "bench").binom.sf(failures - 1, documents, self.limit)
+        if chance < 1 - CONFIDENCE:
+            verdict = "too many failures"
+        elif seconds > SLOW * self.packed[0]:
+            verdict = "slower than packed"
         self.tried[candidate.name] = Tried(
             name=candidate.name,
             plan=candidate.plan.to_dict(),
@@ -132,13 +211,85 @@ class _Search:
             documents=documents,
             failures=failures,
             bound=upper_bound(failures, documents),
-            macs_ratio=cost / self.dense_cost,
-            seconds_ratio=seconds / self.dense_seconds,
+            macs_ratio=macs / self.packed[1],
+            seconds_ratio=seconds / self.packed[0],
             verdict=verdict,
-            trained=candidate.classifier is not None,
         )
-        kept = verdict == _PROMISING
-        self.tell(f"{candidate.name}: {failures} of {documents}, {'goes on' if kept else verdict}")
+        goes_on = verdict == _PROMISING
+        said = "goes on" if goes_on else verdict
+        self.tell(f"{candidate.name}: {failures} of {documents}, {said}")
+        return goes_on
+
+    def admit(self, candidate: Candidate) -> bool:
+        """Judge a candidate on all texts for selection, by the bound that the proof asks for."""
+        failures = self.judge.failures(candidate.build(self.original).logits(self.texts))
+        bound = upper_bound(failures, len(self.texts))
+        good = bound <= self.limit
+        self.tried[candidate.name] = replace(
+            self.tried[candidate.name],
+            documents=len(self.texts),
+            failures=failures,
+            bound=bound,
+            verdict="keeps the limit" if good else "too many failures on all texts for selection",
+        )
+        return good
+
+    def best(self) -> Candidate:
+        """Return the fastest candidate that keeps the limit on the texts for selection."""
+        packed = Candidate(PACKED, preset("dense"))
+        self.screen(packed)
+        self.admit(packed)
+        config = self.original.model.config
+        depth = config.encoder_config.num_hidden_layers
+        chains = [iter(chain) for chain in untrained_plans(depth, config.head)]
+        best = self.fastest([packed, *self._admitted(chains)])
+        if self.original.device.type != "cpu":
+            return best
+        others = [best.with_execution(kind, precision=kind) for kind in ("int8", "bfloat16")]
+        threads = torch.get_num_threads() // 2
+        if threads:
+            others.append(best.with_execution(f"{threads} threads", threads=threads))
+        return self.fastest([best, *filter(self.admit, filter(self.screen, others))])
+
+    def _admitted(self, chains: list[Iterator[Candidate]]) -> list[Candidate]:
+        """The cheapest candidates that keep the limit on all texts for selection.
+
+        Cheapest by their MACs, which no busy machine disturbs; the clock decides among those.
+        A chain goes from the boldest to the most careful; its next is looked at when one fails.
+        """
+        heads = [next(filter(self.screen, chain), None) for chain in chains]
+        good: list[Candidate] = []
+        while len(good) < ADMITTED and any(heads):
+            waiting = [place for place, head in enumerate(heads) if head is not None]
+            place = min(waiting, key=lambda place: self.tried[heads[place].name].macs_ratio)
+            if self.admit(heads[place]):
+                good.append(heads[place])
+                heads[place] = None
+            else:
+                heads[place] = next(filter(self.screen, chains[place]), None)
+        return good
+
+    def fastest(self, candidates: list[Candidate]) -> Candidate:
+        """Return the one with the least median time, all taking turns."""
+        if len(candidates) == 1:
+            return candidates[0]
+        timings = self.turns(candidates, rounds=3)
+        return candidates[int(np.argmin([np.median(timing.seconds) for timing in timings]))]
+
+    def turns(
+        self, candidates: list[Candidate], rounds: int, others: Sequence[StockContender] = ()
+    ) -> list[Timing]:
+        """Time candidates, behind other contenders, on the first of the texts."""
+        contenders = [
+            *others,
+            *(PackedContender(each.build(self.original), each.name) for each in candidates),
+        ]
+        for contender in contenders:
+            contender.prepare(self.texts[:TIMED])
+        return take_turns(contenders, rounds)
+
+
+# ---- the whole ---------------------------------------------------------------------------------
 
 
 def accelerate(
@@ -147,7 +298,6 @@ def accelerate(
     labels: Sequence[Any] | None = None,
     *,
     limit: float = 0.005,
-    train: Sequence[str] | None = None,
     device: str = "auto",
     rounds: int = 5,
     seed: int = 0,
@@ -162,12 +312,10 @@ def accelerate(
         labels: their labels; the limit is then on the loss of accuracy.
         limit: the share of failures that is allowed: of other predictions than the original's, or,
             with labels, of right ones that become wrong.
-        train: further texts (their labels are not needed), to fine-tune candidates briefly on, with
-            the original as teacher; None for no training.
         device: where to run one that is not loaded yet; threads and precisions are tried on a CPU
             only.
         rounds: turns of each in the final comparison.
-        seed: of the draw of the two halves.
+        seed: of the draw of selection and proof.
         tell: called with a line about each candidate.
 
     Returns:
@@ -175,7 +323,8 @@ def accelerate(
         configuration, ready for `save`; None if the answer is to keep the original.
 
     Raises:
-        DataError: if there are too few texts to prove the limit.
+        DataError: if there are too few texts to prove the limit, or labels that the model does not
+            know.
         ModelError: if the original is no dense classifier, or reads long documents otherwise than
             cut at their end.
     """
@@ -183,49 +332,33 @@ def accelerate(
     if not isinstance(original, Classifier):
         original = Classifier.from_pretrained(original, device=device)
     _check(original)
-    halves = split_halves(texts, limit, seed)
+    split = split_texts(texts, limit, seed)
     wanted = None if labels is None else original.label_space.encode(labels, unseen="skip")
     # Says once how many are too long; the same texts are encoded again for every candidate.
-    original.encode([texts[number] for number in halves.choose])
+    original.encode([texts[number] for number in split.selection])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TerselyWarning)
-        chosen_on, judge = _judge(original, texts, wanted, halves.choose)
-        search = _Search(original, chosen_on, judge, limit, tell, {})
-        packed = Candidate(PACKED, preset("dense"))
-        best = without = _best_plan(search, packed)
-        if train is not None:
-            prove = {texts[number] for number in halves.prove}
-            best = _best_trained(search, best, [text for text in train if text not in prove])
-        best = _best_execution(search, best)
-        evidence = Evidence(
-            model=Path(original.source).resolve().name,
-            answer="keep",
-            reason="",
-            counts=judge.counts,
-            limit=limit,
-            texts={"given": len(texts), "choose": len(halves.choose), "prove": len(halves.prove)},
-            machine=describe_machine(),
-            timed_documents=min(TIMED, len(chosen_on)),
-        )
-        finalists = [packed] if best.name == PACKED else [packed, best]
-        before = without if train is not None else None
-        evidence, speeds = timed(evidence, original, chosen_on, finalists, before, rounds)
-        evidence = replace(evidence, tried=tuple(search.tried.values()))
-        if not gains(speeds[best.name]):
-            speed = min(speeds[best.name].values(), key=lambda ratio: ratio.median)
-            reason = (
-                "No gain here: keep the original. The fastest that keeps the limit on the texts "
-                f"for choosing is {best.name}, ×{speed.median:.2f} the speed of the faster way to "
-                f"run it ({speed.interval[0]:.2f}–{speed.interval[1]:.2f})"
-            )
-            return replace(evidence, reason=reason), None
-        prove_on, judge = _judge(original, texts, wanted, halves.prove)
-        proven, proofs = prove_in_turn(finalists, original, prove_on, judge, limit)
-        evidence = replace(evidence, proofs=proofs)
-    failed = f"the texts set apart do not prove the limit for {best.name}, the choice"
-    if proven is None or not gains(speeds[proven.name]):
+        chosen_on, judge = _judge(original, texts, wanted, split.selection)
+        search = _Search(original, chosen_on, judge, limit, tell)
+        best = search.best()
+        finalists, evidence, speeds = _compare(search, best, rounds)
+        sizes = {"selection": len(split.selection), "proof": len(split.proof)}
+        evidence = replace(evidence, texts={"given": len(texts)} | sizes)
+        chosen = finalists[-1]
+        if not _gains(speeds[chosen.name]):
+            return replace(evidence, reason=_no_gain(chosen.name, speeds[chosen.name])), None
+        prove_on, judge = _judge(original, texts, wanted, split.proof)
+        proven, proofs = _prove(finalists, original, prove_on, judge, limit)
+    evidence = replace(evidence, proofs=proofs)
+    failed = f"the texts set apart do not prove the limit for {chosen.name}, the choice"
+    if proven is None or not _gains(speeds[proven.name]):
         return replace(evidence, reason=f"Keep the original: {failed}"), None
-    reason = f"Faster: {proven.name}" + ("" if proven is best else f"; {failed}")
+    reason = f"Faster: {proven.name}"
+    if proven is not chosen:
+        reason += f"; {failed}"
+    elif chosen.name != best.name:
+        ratio = paired_ratio(evidence.seconds[best.name], evidence.seconds[PACKED])
+        reason += f", which changes no label; {best.name} is only ×{ratio.median:.2f} its speed"
     evidence = replace(
         evidence,
         answer="faster",
@@ -234,18 +367,7 @@ def accelerate(
         execution=proven.execution.to_dict(),
         speed=speeds[proven.name],
     )
-    return evidence, ready(proven, original)
-
-
-def _judge(
-    original: Classifier, texts: Sequence[str], wanted: Any, numbers: Sequence[int]
-) -> tuple[list[str], Judge]:
-    """Some of the texts, and who judges on them: by the original as transformers run it."""
-    part = [texts[number] for number in numbers]
-    reference = stock(original, "sorted")
-    reference.prepare(part)
-    right = None if wanted is None else wanted[list(numbers)]
-    return part, Judge(reference.run(), right, original.label_space.problem_type)
+    return evidence, _ready(proven, original)
 
 
 def _check(original: Classifier) -> None:
@@ -268,89 +390,103 @@ def _check(original: Classifier) -> None:
         )
 
 
-def _best_plan(search: _Search, packed: Candidate) -> Candidate:
-    """The fastest plan that keeps the limit on the texts for choosing; packed at least."""
-    original = search.original
-    search.screen(packed)
-    search.admit(packed)
-    depth = original.model.config.encoder_config.num_hidden_layers
-    chains = [
-        [Candidate(name, plan) for name, plan in chain]
-        for chain in untrained_plans(depth, original.model.config.head)
-    ]
-    return _fastest(search, [packed, *_admitted(search, chains)])
-
-
-def _admitted(search: _Search, chains: list[list[Candidate]]) -> list[Candidate]:
-    """The cheapest candidates that keep the limit on all texts for choosing.
-
-    Cheapest by their MACs, which no busy machine disturbs; the clock decides among those.
-    A chain goes from the boldest to the most careful; its next one is looked at when one fails.
-    """
-    rest = [iter(chain) for chain in chains]
-    heads = [next(filter(search.screen, chain), None) for chain in rest]
-    good: list[Candidate] = []
-    while len(good) < ADMITTED and any(heads):
-        waiting = [place for place, head in enumerate(heads) if head is not None]
-        place = min(waiting, key=lambda place: search.tried[heads[place].name].macs_ratio)
-        if search.admit(heads[place]):
-            good.append(heads[place])
-            heads[place] = None
-        else:
-            heads[place] = next(filter(search.screen, rest[place]), None)
-    return good
-
-
-def _best_trained(search: _Search, best: Candidate, texts: Sequence[str]) -> Candidate:
-    """The fastest with those that were fine-tuned briefly, the original teaching."""
-    made = trained_candidates(search.original, texts, search.tell)
-    return _fastest(search, [best, *_admitted(search, [[candidate] for candidate in made])])
-
-
-def _fastest(search: _Search, candidates: list[Candidate]) -> Candidate:
-    """The one with the least median time, all taking turns."""
-    if len(candidates) == 1:
-        return candidates[0]
-    contenders = [candidate.contender(search.original) for candidate in candidates]
-    timings = turns(contenders, search.texts, rounds=3)
-    medians = [float(np.median(timing.seconds)) for timing in timings]
-    return candidates[int(np.argmin(medians))]
-
-
-def _best_execution(search: _Search, best: Candidate) -> Candidate:
-    """Other precisions, token budgets and threads for the plan, where the machine is faster so."""
-    if search.original.device.type != "cpu":
-        return best
-    for precision in ("int8", "bfloat16"):
-        other = _with(best, f"{best.name}, {precision}", precision=precision)
-        if search.screen(other) and search.admit(other):
-            best = _fastest(search, [best, other])
-    for options in (
-        [{"threads": count} for count in thread_counts()],
-        [{"batch_tokens": budget} for budget in TOKEN_BUDGETS],
-    ):
-        # These change the order of sums at most, so they are timed only, and proven with the rest.
-        others = [_with(best, f"{best.name}, {_words(each)}", **each) for each in options]
-        if not others:
-            continue
-        contenders = [each.contender(search.original) for each in (best, *others)]
-        timings = turns(contenders, search.texts, rounds=3)
-        ratios = [paired_ratio(each.seconds, timings[0].seconds) for each in timings[1:]]
-        for other, ratio in zip(others, ratios, strict=True):
-            search.note_timed(other, best, ratio)
-        least = [ratio.minimum for ratio in ratios]
-        if max(least) > 1.0:
-            best = others[int(np.argmax(least))]
-            search.tell(f"{best.name}: faster in every round")
-    return best
-
-
-def _words(options: dict[str, int]) -> str:
-    [(name, value)] = options.items()
-    return f"{value} {'thread' if name == 'threads' else 'tokens a batch'}" + (
-        "s" if name == "threads" and value > 1 else ""
+def _stock(original: Classifier, order: str) -> StockContender:
+    """The original as transformers run it, in `"arrival"` order or `"sorted"` by length."""
+    name = WAYS[order == "sorted"]
+    return StockContender(
+        original.model, original.tokenizer, name=name, order=order, max_length=original.limit
     )
 
 
-def _with(candidate: Candidate, name: str, **options: Any) -> Candidate:
-    return replace(candidate, name=name, execution=replace(candidate.execution, **options))
+def _judge(
+    original: Classifier, texts: Sequence[str], wanted: Any, numbers: Sequence[int]
+) -> tuple[list[str], Judge]:
+    """Some of the texts, and who judges on them: by the original as transformers run it."""
+    part = [texts[number] for number in numbers]
+    reference = _stock(original, "sorted")
+    reference.prepare(part)
+    labels = None if wanted is None else wanted[list(numbers)]
+    return part, Judge(reference.run(), labels, original.label_space.problem_type)
+
+
+def _compare(
+    search: _Search, best: Candidate, rounds: int
+) -> tuple[list[Candidate], Evidence, dict[str, dict[str, Spread]]]:
+    """Time the original's two ways, packed, and the choice; say who goes on to the proof."""
+    original, packed = search.original, Candidate(PACKED, preset("dense"))
+    timed = [packed] if best.name == PACKED else [packed, best]
+    ways = [_stock(original, order) for order in ("arrival", "sorted")]
+    seconds = {each.name: each.seconds for each in search.turns(timed, rounds, ways)}
+    speeds = {
+        each.name: {way: paired_ratio(seconds[each.name], seconds[way]) for way in WAYS}
+        for each in timed
+    }
+    finalists = timed
+    if len(timed) == 2:
+        # Packed changes no label by design: a plan has to be worth what it may change.
+        over = paired_ratio(seconds[best.name], seconds[PACKED])
+        finalists = timed if over.interval[0] >= GAIN else [packed]
+    evidence = Evidence(
+        model=Path(original.source).resolve().name,
+        answer="keep",
+        reason="",
+        counts=search.judge.counts,
+        limit=search.limit,
+        texts={},
+        chosen=finalists[-1].name,
+        execution=finalists[-1].execution.to_dict(),
+        speed=speeds[finalists[-1].name],
+        packed_speed=speeds[PACKED],
+        seconds=seconds,
+        tried=tuple(search.tried.values()),
+        timed_documents=min(TIMED, len(search.texts)),
+        machine=describe_machine(),
+    )
+    return finalists, evidence, speeds
+
+
+def _slowest(speed: dict[str, Spread]) -> Spread:
+    """The ratio to the faster way to run the original."""
+    return min(speed.values(), key=lambda ratio: ratio.median)
+
+
+def _gains(speed: dict[str, Spread]) -> bool:
+    return _slowest(speed).interval[0] >= GAIN
+
+
+def _no_gain(name: str, speed: dict[str, Spread]) -> str:
+    ratio = _slowest(speed)
+    return (
+        "No gain here: keep the original. The fastest that keeps the limit on the texts for "
+        f"selection is {name}, ×{ratio.median:.2f} the speed of the faster way to run it "
+        f"({ratio.interval[0]:.2f}–{ratio.interval[1]:.2f})"
+    )
+
+
+def _prove(
+    finalists: list[Candidate], original: Classifier, texts: list[str], judge: Judge, limit: float
+) -> tuple[Candidate | None, tuple[Proof, ...]]:
+    """The last finalist that is proven, and the proofs, packed first.
+
+    The order is settled before these texts are looked at, and the first that is not proven ends it.
+    So the confidence holds for all together (testing in a fixed sequence), as it does for one.
+    """
+    proven, proofs = None, []
+    for candidate in finalists:
+        logits = candidate.build(original).logits(texts)
+        failures = judge.failures(logits)
+        bound = upper_bound(failures, len(texts))
+        proof = Proof(candidate.name, len(texts), failures, bound, CONFIDENCE, bound <= limit)
+        proofs.append(replace(proof, gained=judge.gained(logits)))
+        if not proof.holds:
+            break
+        proven = candidate
+    return proven, tuple(proofs)
+
+
+def _ready(best: Candidate, original: Classifier) -> Classifier:
+    """The choice with its execution in the configuration, in float32, so that it can be saved."""
+    plain = Candidate(best.name, best.plan).build(original)
+    execution = best.execution
+    plain.model.config.execution = None if execution == Execution() else execution.to_dict()
+    return plain

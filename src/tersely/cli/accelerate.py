@@ -13,7 +13,6 @@ from rich.text import Text
 from tersely.cli import options as o
 from tersely.cli.messages import (
     command_line,
-    count,
     plain_table,
     print_json,
     print_table,
@@ -52,14 +51,11 @@ class Search:
     Attributes:
         max_disagreement: The share of texts that may get another label; with --label-column, a
             wrong one where it was right.
-        train: Texts to fine-tune candidates on briefly, the original teaching; no labels. [no
-            training]
         rounds: How many turns each candidate takes.
     """
 
     panel: ClassVar = "Measurement"
     max_disagreement: Annotated[str, {"metavar": "SHARE"}] = "0.5%"
-    train: o.Data = None
     rounds: o.Count = 5
 
 
@@ -90,7 +86,6 @@ def accelerate(
     allowed = read_share(search.max_disagreement)
     o.check_directory(out, overwrite=overwrite)
     from tersely.accelerate import accelerate as run
-    from tersely.accelerate import remove_older_model
     from tersely.classifier import Classifier
 
     labelled = reading.label_column is not None
@@ -99,17 +94,11 @@ def accelerate(
         data, "required" if labelled else "ignore", original.label_space.problem_type
     )
     documents = sample.single_texts(documents, "accelerate")
-    further = None
-    if search.train is not None:
-        column = reading.text_column or documents.text_column
-        further = replace(reading, text_column=column).read(search.train).texts
-        say(f"{count(len(further), 'text')} to train on from {search.train}")
     evidence, chosen = run(
         original,
         documents.texts,
         documents.labels if labelled else None,
         limit=allowed,
-        train=further,
         rounds=search.rounds,
         seed=sample.seed,
         tell=say,
@@ -118,10 +107,12 @@ def accelerate(
     evidence = replace(evidence, command=_without_paths(command_line()))
     if chosen is not None:
         chosen.save(out)
-    elif out.resolve() != Path(model).resolve():
-        removed = remove_older_model(out, original.tokenizer)
-        if removed:
-            say(f"the older model in {out} is removed: {', '.join(removed)}", "warning")
+    elif (out / "config.json").exists() and out.resolve() != Path(model).resolve():
+        say(
+            f"{out} holds the model of an earlier run, of which this evidence does not speak; "
+            "remove it",
+            "warning",
+        )
     evidence.write(out / "evidence.json")
     if json:
         print_json(evidence.to_dict())
@@ -162,11 +153,11 @@ def _table(evidence: Evidence) -> Table:
     for each in evidence.tried:
         table.add_row(
             Text(each.name),
-            f"{each.documents:,}" if each.documents else "–",
-            str(each.failures) if each.documents else "–",
-            "–" if each.bound is None else f"{each.bound:.2%}",
+            f"{each.documents:,}",
+            str(each.failures),
+            f"{each.bound:.2%}",
             f"×{each.macs_ratio:.2f}",
-            "–" if each.seconds_ratio is None else f"×{each.seconds_ratio:.2f}",
+            f"×{each.seconds_ratio:.2f}",
             Text(each.verdict),
         )
     return table
