@@ -17,8 +17,7 @@ from transformers import AutoModelForSequenceClassification
 from tersely import Classifier
 from tersely.modeling import from_encoder
 from tersely.serve import Limits, Service
-from tersely.serve.app import make_app
-from tersely.serve.run import listen
+from tersely.serve.app import listen, make_app
 from tiny import tiny_config
 from words import LABELS, save_encoder, tokenizer
 

@@ -10,7 +10,6 @@ import pytest
 
 from serving import save_stock, save_trained, serving
 from tersely import Classifier, preset
-from tersely.errors import PlanError
 from tersely.modeling.inference import run_model
 from tersely.serve import Budgets
 from words import labelled
@@ -48,7 +47,7 @@ def test_a_budget_is_what_the_document_costs(server):
     text = texts[0]
     for budget in BUDGETS[1:]:
         found = ask(client, text, budget)
-        set_to = service.budgets.known(budget)
+        set_to = service.budgets.at(budget)
         # Counted on other texts, which are shorter or longer.
         assert cost(set_to, texts) == pytest.approx(budget, rel=0.1)
         wanted = dict(zip(set_to.classes_, set_to.predict_proba([text])[0].tolist(), strict=True))
@@ -64,8 +63,8 @@ def test_all_budgets_have_the_same_weights_and_near_ones_are_one(server):
     client, service = server
     for budget in (0.6, 0.601, 0.5999, 0.8):
         ask(client, "the cat", budget)
-    one, other = (service.budgets.known(budget) for budget in (0.6, 0.8))
-    assert one is service.budgets.known(0.6012) and one is not other
+    one, other = (service.budgets.at(budget) for budget in (0.6, 0.8))
+    assert one is service.budgets.at(0.6012) and one is not other
     assert one.model.encoder is other.model.encoder is service.classifier.model.encoder
     assert one.model.head is service.classifier.model.head
     assert one.plan != other.plan
@@ -140,7 +139,4 @@ def test_budgets_are_counted_on_documents_of_ones_own(model):
     classifier = Classifier.from_pretrained(model, device="cpu", batch_tokens=256)
     texts = labelled(100, words=12)[0]
     budgets = Budgets(classifier, classifier.encode(texts))
-    with pytest.raises(PlanError, match="the model is not ready"):
-        budgets.at(0.6)
-    budgets.prepare()
     assert cost(budgets.at(0.6), texts) == pytest.approx(0.6, rel=0.04)

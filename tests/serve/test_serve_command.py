@@ -8,7 +8,6 @@ import sys
 import pytest
 
 import tersely.serve.app
-import tersely.serve.run
 from commands import run_command
 from serving import save_trained
 
@@ -36,8 +35,8 @@ def serve(model, monkeypatch):
             found[-1].cut_off = cut_off
             return at_once
 
-        monkeypatch.setattr(tersely.serve.run, "serve_app", end)
-        monkeypatch.setattr(tersely.serve.run, "leave", sys.exit)
+        monkeypatch.setattr(tersely.serve.app, "serve_app", end)
+        monkeypatch.setattr(tersely.serve.app, "leave", sys.exit)
         result = run_command("serve", model, "--port", 0, "--device", "cpu", *options)
         assert result.exit_code == code, result.stderr
         return result.stderr, found[-1]

@@ -97,8 +97,8 @@ def test_long_documents_are_cut_and_counted_or_refused(server):
     assert cut.status_code == 200 and int(cut.headers["x-compute-tokens"]) == limit
     assert int(cut.headers["x-unread-tokens"]) == 12
     after = figures(client)
-    assert after["tersely_shortened_documents_total"] == 1 + before.get(
-        "tersely_shortened_documents_total", 0
+    assert after["tersely_documents_shortened_total"] == 1 + before.get(
+        "tersely_documents_shortened_total", 0
     )
     refused = client.post("/predict", json={"inputs": text, "truncate": False})
     assert refused.status_code == 422 and refused.json()["error_type"] == "Validation"
@@ -145,12 +145,6 @@ def test_other_errors_have_tei_s_bodies(server):
         "/predict", content=b'{"inputs": ', headers={"content-type": "application/json"}
     )
     assert broken.status_code == 422 and broken.json()["error_type"] == "Validation"
-    surrogate = client.post(
-        "/predict",
-        content=b'{"inputs": "\\ud800"}',
-        headers={"content-type": "application/json"},
-    )
-    assert surrogate.status_code == 422
     large = client.post("/predict", json={"inputs": "a" * 30_000})
     assert large.status_code == 413 and "20000 bytes" in large.json()["error"]
     streamed = client.post(
@@ -159,6 +153,30 @@ def test_other_errors_have_tei_s_bodies(server):
     assert streamed.status_code == 413
     assert client.get("/nothing").status_code == 404
     assert client.get("/predict").status_code == 405
+
+
+def test_the_reason_is_said(server, model):
+    """Review 6, F13 and F14: a refusal says why, and what would be right."""
+    client, _ = server
+
+    def said(content: bytes, kind: str | None = "application/json") -> str:
+        headers = {} if kind is None else {"content-type": kind}
+        answer = client.post("/predict", content=content, headers=headers)
+        assert answer.status_code == 422
+        return answer.json()["error"]
+
+    assert "half of a surrogate pair" in said(b'{"inputs": "\\ud800"}')
+    assert "or a batch [[text]" in said(b'{"inputs": ["a", "b", "c"]}')
+    assert said(b'{"inputs": "a"}', None) == (
+        "the header content-type must be application/json, got none"
+    )
+    for path in ("/health", "/ping", "/"):
+        assert client.head(path).status_code == 200
+    windows = Classifier.from_pretrained(model, device="cpu", batch_tokens=256, long="windows")
+    with serving(windows) as (client, _, _):
+        pair = client.post("/predict", json={"inputs": ["the cat", "a dog"]})
+        assert pair.status_code == 422 and pair.json()["error_type"] == "Tokenizer"
+        assert "works on single texts, got text pairs" in pair.json()["error"]
 
 
 def test_the_key_opens_what_it_should(model):
@@ -173,7 +191,7 @@ def test_the_key_opens_what_it_should(model):
         assert client.post("/predict", json=body, headers=right).status_code == 200
         for path in ("/health", "/ping", "/metrics", "/docs", "/openapi.json"):
             assert client.get(path).status_code == 200
-        assert figures(client)["te_request_failureunauthorized"] == 5
+        assert figures(client)["tersely_requests_total401"] == 5
 
 
 def test_too_many_documents_are_429_and_the_others_are_answered(model):
@@ -189,7 +207,7 @@ def test_too_many_documents_are_429_and_the_others_are_answered(model):
         assert refused.headers["retry-after"]
         assert client.post("/predict", json=body).status_code == 200
         assert service._under_way == 0
-        assert figures(client)["te_request_failureoverloaded"] == codes.count(429)
+        assert figures(client)["tersely_requests_total429"] == codes.count(429)
 
 
 def test_an_answer_that_is_late_is_504_and_its_work_is_dropped(model):
@@ -209,7 +227,7 @@ def test_a_model_that_fails_is_424_for_that_document_alone(model):
         run = service._batcher._run
 
         def fails_on_long(items):
-            if any(item.encoded.tokens > 20 for item in items):
+            if any(item.encoded.sizes[item.number] > 20 for item in items):
                 raise RuntimeError("no memory")
             return run(items)
 

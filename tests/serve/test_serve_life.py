@@ -15,7 +15,7 @@ from serving import figures, serving, slow_down, wait_until
 from tersely import Classifier
 from tersely.errors import ServeError
 from tersely.serve import Limits
-from tersely.serve.run import listen
+from tersely.serve.app import listen
 from words import labelled
 
 # ---- probes ------------------------------------------------------------------------------------
@@ -55,7 +55,7 @@ def test_warming_up_is_no_traffic(model):
         assert not any(value for name, value in figures(client).items() if name.endswith("_count"))
         client.post("/predict", json={"inputs": "the cat"})
         after = figures(client)
-        assert after["te_request_input_length_count"] == after["te_batch_next_size_count"] == 1
+        assert after["tersely_document_tokens_count"] == after["tersely_batch_documents_count"] == 1
 
 
 def test_an_end_that_does_not_wait_is_counted(model):
@@ -84,10 +84,10 @@ def test_info_and_metrics(server):
     client.post("/predict", json={"inputs": [["the cat"], ["a dog"]]})
     after = figures(client)
     grown = {name for name in after if after[name] > before.get(name, 0)}
-    assert {"te_request_countbatch", "te_request_successbatch", "te_predict_success"} <= grown
-    assert after["te_predict_count"] - before["te_predict_count"] == 2
-    assert after["te_request_input_length_count"] - before["te_request_input_length_count"] == 2
-    assert after["te_queue_size"] == 0
+    assert {"tersely_requests_total200", "tersely_documents_answered_total"} <= grown
+    assert after["tersely_documents_taken_total"] - before["tersely_documents_taken_total"] == 2
+    assert after["tersely_document_tokens_count"] - before["tersely_document_tokens_count"] == 2
+    assert after["tersely_queue_documents"] == 0
     assert client.get("/docs").status_code == 200
 
 
@@ -112,7 +112,7 @@ def test_no_request_is_lost_under_load(server, model):
     assert found == [names[wanted[number % 60]] for number in range(300)]
     # Together, and not one by one: that is what the queue is for.
     after = figures(client)
-    assert after["te_batch_next_size_sum"] > after["te_batch_next_size_count"]
+    assert after["tersely_batch_documents_sum"] > after["tersely_batch_documents_count"]
 
 
 def test_clients_that_hang_up_cost_nothing(model):
@@ -134,7 +134,7 @@ def test_clients_that_hang_up_cost_nothing(model):
                 raw.close()
             wait_until(lambda: len(service._batcher) == 0 and service._under_way <= 1)
             assert patient.result().status_code == 200
-        wait_until(lambda: figures(client)["te_request_failuredropped"] == 10)
+        wait_until(lambda: figures(client)["tersely_requests_total499"] == 10)
         assert client.post("/predict", json={"inputs": "a dog"}).status_code == 200
         assert service._under_way == 0
 
@@ -164,6 +164,6 @@ def test_limits_and_ports_that_cannot_be():
         Limits(max_concurrent_requests=8)
     bound = listen("127.0.0.1", 0)
     bound.listen()
-    with pytest.raises(ServeError, match="choose another with --port"):
+    with pytest.raises(ServeError, match="choose another port"):
         listen("127.0.0.1", bound.getsockname()[1])
     bound.close()

@@ -29,7 +29,7 @@ def test_it_serves_and_ends_in_peace(tmp_path, end):
         with ThreadPoolExecutor(8) as pool:
             body = {"inputs": [["the cat " * 60]] * 32}
             asked = [pool.submit(client.post, "/predict", json=body) for _ in range(8)]
-            wait_until(lambda: "te_predict_count 257.0" in client.get("/metrics").text)
+            wait_until(lambda: "tersely_documents_taken_total 257.0" in client.get("/metrics").text)
             process.send_signal(end)
             assert [answer.result().status_code for answer in asked] == [200] * 8
         stdout, stderr = process.communicate(timeout=60)
@@ -43,7 +43,7 @@ def test_a_second_interrupt_ends_it_at_once(tmp_path):
             # More than is computed while two signals arrive.
             body = {"inputs": [["the cat " * 60]] * 32}
             asked = [pool.submit(client.post, "/predict", json=body, timeout=60) for _ in range(64)]
-            wait_until(lambda: "te_predict_count" in client.get("/metrics").text)
+            wait_until(lambda: "tersely_documents_taken_total" in client.get("/metrics").text)
             process.send_signal(signal.SIGINT)
             # The port is closed when the first one was taken.
             wait_until(lambda: not _is_up(client), 60)

@@ -71,8 +71,7 @@ def serve(
     for module in ("fastapi", "uvicorn", "prometheus_client"):
         require(module, "serve")
     from tersely.serve import Budgets, Limits, Service
-    from tersely.serve.app import make_app
-    from tersely.serve.run import leave, listen, serve_app
+    from tersely.serve.app import leave, listen, make_app, serve_app
 
     limits = Limits(**vars(requests))
     # The port first: an address that is taken should not cost the time of loading.

@@ -1,54 +1,59 @@
-"""The HTTP side of the server: routes, statuses and headers of text-embeddings-inference."""
+"""The HTTP side of the server: routes, statuses and headers, from the socket to a graceful end.
 
-from __future__ import annotations
+On SIGTERM or Ctrl-C the port is closed, requests that were accepted are answered, the queue runs
+empty, and the process ends with exit code 0. A second Ctrl-C ends it at once, with 130.
+"""
+
+# Annotations are no strings here, because FastAPI looks at classes that `make_app` makes.
 
 import asyncio
 import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NoReturn
 
 import numpy as np
+import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from tersely import __version__
 from tersely.classifier import Classifier
-from tersely.serve.guard import Guard
-from tersely.serve.refusals import Invalid, Refusal, Unhealthy
+from tersely.errors import ServeError
+from tersely.serve.guard import CLIENT_GONE, Guard
 from tersely.serve.schemas import (
-    BudgetRange,
+    FORMS,
+    REFUSALS,
+    Classes,
     ErrorResponse,
     Info,
-    PredictRequest,
     PredictResponse,
+    Refusal,
+    request_model,
 )
-from tersely.serve.service import Answer, Service
+from tersely.serve.service import Answer, Document, Service
 from tersely.text.metrics import scores_from_logits
 
-__all__ = ["make_app"]
+__all__ = ["leave", "listen", "make_app", "serve_app"]
 
-_GONE = 499  # what nginx logs for a client that did not wait; nobody reads it
-_REFUSALS: dict[int | str, dict[str, Any]] = {
+_ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse, "description": description}
-    for status, description in {
-        401: "The API key is missing or wrong",
-        408: "The body did not arrive in time",
-        413: "The body is too large",
-        422: "The request is not valid, or cannot be tokenised",
-        424: "The model failed",
-        429: "As many documents are under way as the server takes; try again",
-        503: "The model is not ready",
-        504: "The answer was not ready in time",
-    }.items()
+    for status, (_, description) in REFUSALS.items()
 }
+
+# ---- the application ---------------------------------------------------------------------------
 
 
 def make_app(service: Service, *, name: str, api_key: str | None = None) -> FastAPI:
-    """The application that serves a classifier.
+    """Make the application that serves a classifier.
 
     Args:
         service: the classifier with its queue; started and stopped with the application.
@@ -56,14 +61,10 @@ def make_app(service: Service, *, name: str, api_key: str | None = None) -> Fast
         api_key: what clients must send as `Authorization: Bearer …`; None for none.
     """
 
-    async def warm_up() -> None:
-        await service.start()
-        _tell_budgets(app, service)
-
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # In the background: until the model is warm, the port is open and /health says 503.
-        warming = asyncio.create_task(warm_up())
+        warming = asyncio.create_task(service.start())
         yield
         await asyncio.wait({warming})
         await service.stop()
@@ -79,85 +80,90 @@ def make_app(service: Service, *, name: str, api_key: str | None = None) -> Fast
     _add_errors(app, service)
     _add_probes(app, service, name)
     _add_predict(app, service)
-    _tell_batch_size(app, service.limits.max_client_batch_size)
     return app
-
-
-def _tell_batch_size(app: FastAPI, limit: int) -> None:
-    """Write the limit of this server into its description."""
-    description = app.openapi()
-    inputs = description["components"]["schemas"]["PredictRequest"]["properties"]["inputs"]
-    for kind in inputs["anyOf"]:
-        if kind.get("items", {}).get("type") == "array":
-            kind["maxItems"] = limit
-
-
-def _tell_budgets(app: FastAPI, service: Service) -> None:
-    """Write what `budget` may be into the description, once that has been counted."""
-    budget = app.openapi()["components"]["schemas"]["PredictRequest"]["properties"]["budget"]
-    found = service.budgets.range
-    if found is None:
-        budget["anyOf"] = [{"type": "null"}]
-        budget["description"] = f"Null: {service.budgets.refusal}."
-    else:
-        numbers = {"type": "number", "minimum": found[0], "maximum": found[1]}
-        budget["anyOf"] = [numbers, {"type": "null"}]
 
 
 def _add_errors(app: FastAPI, service: Service) -> None:
     @app.exception_handler(Refusal)
     async def refused(_: Request, refusal: Refusal) -> JSONResponse:
-        service.metrics.failures.labels(refusal.failure).inc()
-        headers = {"retry-after": "1"} if refusal.status in (429, 503) else None
-        return JSONResponse(refusal.body(), refusal.status, headers)
+        service.metrics.requests.labels(refusal.status).inc()
+        return JSONResponse(refusal.body, refusal.status, refusal.headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        # The faulty input is not repeated: it may be long, and need not even be Unicode.
-        faults = sorted(
-            {f"{'.'.join(map(str, each['loc'][1:2]))}: {each['msg']}" for each in error.errors()}
-        )
-        return await refused(request, Invalid("; ".join(faults)))
+        return await refused(request, Refusal(422, _spell(error, request)))
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 400:  # a body that is not even text
-            return await refused(request, Invalid(error.detail))
+            return await refused(request, Refusal(422, error.detail))
         body = {"error": error.detail, "error_type": "Validation"}
         return JSONResponse(body, error.status_code, error.headers)
 
 
-def _add_probes(app: FastAPI, service: Service, name: str) -> None:
-    down = {503: _REFUSALS[503]}
+def _spell(error: RequestValidationError, request: Request) -> str:
+    """Say what is wrong with a body, without repeating it: it may be long, or no Unicode."""
+    kind = request.headers.get("content-type")
+    if "json" not in (kind or ""):
+        return f"the header content-type must be application/json, got {kind or 'none'}"
+    said = {"string_unicode": "it holds half of a surrogate pair, which is no character"}
+    faults = {(*each["loc"], "")[1]: said.get(each["type"], each["msg"]) for each in error.errors()}
+    if "inputs" in faults:
+        faults["inputs"] += f"; it must be {FORMS}"
+    return "; ".join(f"`{field}`: {reason}" for field, reason in sorted(faults.items()))
 
-    @app.get("/health", responses=down, response_class=Response, tags=["probes"])
-    @app.get("/ping", responses=down, response_class=Response, include_in_schema=False)
-    @app.get("/", responses=down, response_class=Response, include_in_schema=False)
+
+def _add_probes(app: FastAPI, service: Service, name: str) -> None:
     async def health() -> Response:
         """200 once the model is warm and as long as it runs."""
         if not service.healthy:
-            raise Unhealthy(service.trouble)
+            raise Refusal(503, service.trouble)
         return Response()
 
-    @app.get("/info", responses={401: _REFUSALS[401]}, tags=["probes"])
+    down = {"responses": {503: _ERRORS[503]}, "response_class": Response}
+    app.get("/health", tags=["probes"], **down)(health)
+    for path in ("/health", "/ping", "/"):
+        app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False, **down)(health)
+
+    @app.get("/info", responses={401: _ERRORS[401]}, tags=["probes"])
     async def info() -> Info:
         """What is served, within which limits."""
-        return describe(service, name)
+        classifier, budgets = service.classifier, service.budgets.range
+        names = classifier.classes_
+        classes = Classes(
+            id2label={str(number): label for number, label in enumerate(names)},
+            label2id={label: number for number, label in enumerate(names)},
+        )
+        return Info(
+            **vars(service.limits),
+            model_id=name,
+            model_dtype=classifier.dtype_name,
+            served_model_name=name,
+            model_type={"classifier": classes},
+            max_input_length=classifier.limit,
+            max_batch_tokens=classifier.batch_tokens,
+            version=__version__,
+            problem_type=classifier.label_space.problem_type,
+            method=classifier.plan.name,
+            long=classifier.model_config.long,
+            budget=None if budgets is None else {"least": budgets[0], "most": budgets[1]},
+        )
 
     @app.get("/metrics", response_class=PlainTextResponse, tags=["probes"])
     async def metrics() -> Response:
         """Figures in Prometheus' format."""
-        return Response(service.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 def _add_predict(app: FastAPI, service: Service) -> None:
-    @app.post("/predict", responses=_REFUSALS, response_model=PredictResponse, tags=["predict"])
+    budgets = service.budgets
+    body_model = request_model(service.limits.max_client_batch_size, budgets.range, budgets.refusal)
+
+    @app.post("/predict", responses=_ERRORS, response_model=PredictResponse, tags=["predict"])
     @app.post("/", include_in_schema=False, response_model=PredictResponse)
-    async def predict(body: PredictRequest, request: Request) -> Response:
+    async def predict(body: body_model, request: Request) -> Response:
         """The scores of all labels, the highest first, for a text, a pair or a batch."""
         begun = time.monotonic()
-        method = "batch" if body.is_batch else "single"
-        service.metrics.requests.labels(method).inc()
         documents = body.documents()
         left = body.truncation_direction.lower() == "left"
         work = service.logits(documents, truncate=body.truncate, left=left, budget=body.budget)
@@ -166,22 +172,27 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         except asyncio.CancelledError:
             # Not a client that hung up, but an end that does not wait.
             service.cut_off += len(documents)
-            raise Unhealthy("the server went down before the answer was ready") from None
+            reason = "the server went down before the answer was ready"
+            raise Refusal(503, reason) from None
+        service.metrics.requests.labels(CLIENT_GONE if answer is None else 200).inc()
         if answer is None:
-            service.metrics.failures.labels("dropped").inc()
-            return Response(status_code=_GONE)
-        rows = predictions(service.classifier, answer.logits, raw=body.raw_scores)
-        service.metrics.successes.labels(method).inc()
+            return Response(status_code=CLIENT_GONE)
+        rows = _predictions(service.classifier, answer.logits, raw=body.raw_scores)
         total = time.monotonic() - begun
-        _time(service, answer, total)
-        headers = _headers(service, answer, documents, total)
+        service.metrics.request.observe(total)
+        headers = _headers(service.classifier, answer, documents, total)
         return JSONResponse(rows if body.is_batch else rows[0], headers=headers)
 
 
 async def _unless_gone(request: Request, work: Any) -> Answer | None:
-    """The answer, or None, and the work cancelled, where the client hung up first."""
+    """Return the answer, or None, and the work cancelled, where the client hung up first."""
+
+    async def wait_until_gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
     working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_wait_until_gone(request))
+    leaving = asyncio.create_task(wait_until_gone())
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         return await working if working.done() else None
@@ -190,15 +201,10 @@ async def _unless_gone(request: Request, work: Any) -> Answer | None:
             task.cancel()
 
 
-async def _wait_until_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-def predictions(
+def _predictions(
     classifier: Classifier, logits: np.ndarray, *, raw: bool
 ) -> list[list[dict[str, Any]]]:
-    """Labels and scores of each document, the highest first.
+    """Return labels and scores of each document, the highest first.
 
     Scores are those of transformers' pipeline: a sigmoid each where several labels may hold or
     there is but one, softmax where one of several does, and numbers as they are for a regression.
@@ -212,59 +218,90 @@ def predictions(
     ]
 
 
-def _time(service: Service, answer: Answer, total: float) -> None:
-    metrics = service.metrics
-    metrics.duration.observe(total)
-    metrics.tokenization.observe(answer.tokenizing)
-    metrics.queue.observe(answer.waited)
-    metrics.inference.observe(answer.ran)
-
-
-def _headers(service: Service, answer: Answer, documents: list[Any], total: float) -> dict:
-    figures = {
-        "x-compute-type": service.classifier.device.type,
+def _headers(
+    classifier: Classifier, answer: Answer, documents: list[Document], total: float
+) -> dict[str, str]:
+    seconds = {
         "x-compute-time": total,
-        "x-compute-characters": sum(len(text) + len(pair or "") for text, pair in documents),
-        "x-compute-tokens": answer.tokens,
-        "x-unread-tokens": answer.unread,
         "x-total-time": total,
         "x-tokenization-time": answer.tokenizing,
         "x-queue-time": answer.waited,
         "x-inference-time": answer.ran,
     }
-    # Seconds become whole milliseconds, as TEI gives them.
-    return {
-        key: str(round(value * 1000) if isinstance(value, float) else value)
-        for key, value in figures.items()
+    # In whole milliseconds, as TEI gives them.
+    return {name: str(round(value * 1000)) for name, value in seconds.items()} | {
+        "x-compute-type": classifier.device.type,
+        "x-compute-characters": str(sum(len(text) + len(pair or "") for text, pair in documents)),
+        "x-compute-tokens": str(answer.read),
+        "x-unread-tokens": str(answer.unread),
     }
 
 
-def describe(service: Service, name: str) -> Info:
-    """What `/info` says."""
-    classifier, limits, budgets = service.classifier, service.limits, service.budgets.range
-    names = classifier.classes_
-    labels = {
-        "id2label": {str(number): label for number, label in enumerate(names)},
-        "label2id": {label: number for number, label in enumerate(names)},
-    }
-    return Info(
-        model_id=name,
-        model_sha=None,
-        model_dtype=classifier.dtype_name,
-        served_model_name=name,
-        model_type={"classifier": labels},
-        max_concurrent_requests=limits.max_concurrent_requests,
-        max_input_length=classifier.limit,
-        max_batch_tokens=classifier.batch_tokens,
-        max_batch_requests=None,
-        max_client_batch_size=limits.max_client_batch_size,
-        auto_truncate=limits.auto_truncate,
-        tokenization_workers=1,
-        version=__version__,
-        sha=None,
-        docker_label=None,
-        problem_type=classifier.label_space.problem_type,
-        method=classifier.plan.name,
-        long=classifier.model_config.long,
-        budget=None if budgets is None else BudgetRange(least=budgets[0], most=budgets[1]),
+# ---- the socket and the end --------------------------------------------------------------------
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind a socket, before anything slow begins; port 0 takes a free one.
+
+    Raises:
+        ServeError: if the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except (OSError, OverflowError) as error:
+        bound.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ServeError(
+            f"port {port} of {host} cannot be listened on ({reason}); choose another port"
+        ) from None
+    return bound
+
+
+def serve_app(
+    app: Any, bound: socket.socket, *, patience: float, ready: Callable[[str], None]
+) -> bool:
+    """Serve an application until SIGTERM or Ctrl-C; tell whether a second Ctrl-C cut that short.
+
+    Args:
+        app: the application.
+        bound: what `listen` returned.
+        patience: seconds that accepted requests have to be answered after the first signal.
+        ready: called with the address.
+    """
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=max(1, round(patience)),
+        timeout_keep_alive=30,  # seconds that a connection may be idle between requests
+        lifespan="on",
     )
+    host, port = bound.getsockname()[:2]
+    ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    server = uvicorn.Server(config)
+    # uvicorn raises the signal that ended it once more, after everything is done.
+    ends = (signal.SIGINT, signal.SIGTERM)
+    before = {each: signal.signal(each, lambda *_: None) for each in ends}
+    log = logging.getLogger("uvicorn.error")
+    # Who ends it at once wants no traceback of the tasks that were cancelled.
+    log.addFilter(quiet := lambda _: not server.force_exit)
+    try:
+        server.run(sockets=[bound])
+    finally:
+        log.removeFilter(quiet)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    return server.force_exit
+
+
+def leave(code: int) -> NoReturn:
+    """End the process without waiting for the model's thread.
+
+    It may be inside a batch, and an interpreter that ends around it aborts with a core dump.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

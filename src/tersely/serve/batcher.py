@@ -2,7 +2,10 @@
 
 There is no window to wait in: an idle worker takes what is there at once, and while it works the
 next batch gathers. A batch is filled in order of arrival until the next document would exceed the
-token budget; of several kinds, those of the first in the queue go, and the others keep their turn.
+token budget; of several kinds, those of the first in the queue go, and the others keep their turn:
+
+    budget 10, waiting  a:4 b:4 a:4 a:4   ->   batch  a:4 a:4   left waiting  b:4 a:4
+
 Nothing here knows of HTTP or of a model.
 """
 
@@ -14,20 +17,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["Batcher", "Done", "Job"]
+__all__ = ["Batcher", "Done"]
 
 
-@dataclass(frozen=True)
-class Done:
-    """What became of a job.
-
-    Attributes:
-        value: its result.
-        waited: seconds in the queue.
-        ran: seconds of the batch that it was in.
-    """
+class Done(NamedTuple):
+    """An item's result, the seconds it waited in the queue, and those that its batch ran."""
 
     value: Any
     waited: float
@@ -35,16 +31,7 @@ class Done:
 
 
 @dataclass
-class Job:
-    """One document that waits for its turn; cancelling the future takes it out of the queue.
-
-    Attributes:
-        item: what the worker is handed.
-        size: its tokens.
-        future: resolves to a `Done`.
-        since: when it arrived, in seconds of the monotonic clock.
-    """
-
+class _Job:
     item: Any
     size: int
     future: Future[Done] = field(default_factory=Future)
@@ -73,14 +60,14 @@ class Batcher:
         self,
         run: Callable[[list[Any]], Sequence[Any]],
         budget: int,
-        observe: Callable[[int, int], None] | None = None,
-        kind: Callable[[Any], object] | None = None,
+        observe: Callable[[int, int], None] = lambda items, tokens: None,
+        kind: Callable[[Any], object] = lambda item: None,
     ) -> None:
         self._run = run
         self._budget = budget
         self._observe = observe
-        self._kind = kind or (lambda item: None)
-        self._waiting: deque[Job] = deque()
+        self._kind = kind
+        self._waiting: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._closed = False
         # A daemon, so that a process which fails elsewhere does not hang on it.
@@ -92,21 +79,24 @@ class Batcher:
 
     @property
     def alive(self) -> bool:
-        """Whether the worker runs and takes jobs."""
+        """Whether the worker runs and takes items."""
         return self._thread.is_alive() and not self._closed
 
     def __len__(self) -> int:
-        """Documents that wait, those that nobody waits for any more left out."""
+        """Count the items that wait, without those that nobody waits for any more."""
         with self._changed:
             return sum(not job.future.cancelled() for job in self._waiting)
 
     def submit(self, items: Sequence[tuple[Any, int]]) -> list[Future[Done]]:
         """Queue items with their sizes, all of them or none.
 
+        Returns:
+            A future for each; cancelling it takes its item out of the queue.
+
         Raises:
             RuntimeError: after `close`.
         """
-        jobs = [Job(item, size) for item, size in items]
+        jobs = [_Job(item, size) for item, size in items]
         with self._changed:
             if self._closed:
                 raise RuntimeError("the batcher is closed and takes no more items")
@@ -134,13 +124,11 @@ class Batcher:
 
     def _work(self) -> None:
         while batch := self._take():
-            started = time.monotonic()
-            if self._observe is not None:
-                self._observe(len(batch), sum(job.size for job in batch))
-            self._finish(batch, started)
+            self._observe(len(batch), sum(job.size for job in batch))
+            self._finish(batch, time.monotonic())
 
-    def _take(self) -> list[Job]:
-        """The next batch, waiting for one; empty when the batcher is closed and nothing is left."""
+    def _take(self) -> list[_Job]:
+        """Return the next batch, waiting for one; an empty one at the end, when nothing is left."""
         with self._changed:
             while True:
                 self._changed.wait_for(lambda: self._waiting or self._closed)
@@ -148,10 +136,10 @@ class Batcher:
                 if batch or (self._closed and not self._waiting):
                     return batch
 
-    def _pick(self) -> list[Job]:
+    def _pick(self) -> list[_Job]:
         """Take jobs from the queue: the first, and of its kind as many as fit, in their order."""
-        batch: list[Job] = []
-        passed: list[Job] = []
+        batch: list[_Job] = []
+        passed: list[_Job] = []
         tokens, kind = 0, None
         while self._waiting:
             job = self._waiting.popleft()
@@ -168,13 +156,13 @@ class Batcher:
         self._waiting.extendleft(reversed(passed))
         return batch
 
-    def _finish(self, batch: list[Job], started: float) -> None:
+    def _finish(self, batch: list[_Job], started: float) -> None:
         """Run a batch; where it fails, its halves, so that one item fails for itself alone."""
         try:
             values = self._run([job.item for job in batch])
             if len(values) != len(batch):
                 raise RuntimeError(f"expected {len(batch)} results of a batch, got {len(values)}")
-        except Exception as error:
+        except Exception as error:  # of the model, whatever it is: whoever waits for it gets it
             if len(batch) == 1:
                 batch[0].future.set_exception(error)
                 return

@@ -23,12 +23,13 @@ __all__ = ["Budgets"]
 
 logger = logging.getLogger(__name__)
 
-_TEXTS = 16  # that are made up
-_COUNTED = 64  # of given ones
+_MADE_UP, _GIVEN = 16, 64  # documents that are counted on
 
 
 class Budgets:
     """A classifier at the budgets that were asked for so far.
+
+    Making one counts which budgets the model reaches, in some runs over the documents.
 
     Args:
         classifier: the classifier.
@@ -37,77 +38,65 @@ class Budgets:
             not where it follows from their scores.
 
     Attributes:
-        range: the least and the most that can be asked for; None before `prepare`, and where the
-            model has one budget only.
-        refusal: why there is none, in half a sentence of the server's own: anybody may read it.
+        range: the least and the most that can be asked for; None where there is one budget only.
+        refusal: why there is one only, in half a sentence of the server's own: anybody may read it.
     """
 
     def __init__(self, classifier: Classifier, documents: EncodedDocuments | None = None) -> None:
         self._classifier = classifier
-        if documents is not None and len(documents) > _COUNTED:
-            documents = documents.select(spread(len(documents), _COUNTED))
         self._documents = documents
         self._found: dict[float, Classifier] = {}
         self._finding = threading.Lock()
         self.range: tuple[float, float] | None = None
-        self.refusal = "the model is not ready"
-
-    def prepare(self) -> None:
-        """Count which budgets the model reaches."""
-        classifier = self._classifier
+        self.refusal = ""
+        plan = classifier.plan
         if classifier.model is None:
             self.refusal = "the server runs an export, which has one budget"
-            return
-        plan = classifier.plan
-        if not has_share(plan) and not plan.is_adjustable:
+        elif not has_share(plan) and not plan.is_adjustable:
             self.refusal = f"the plan {plan.name!r} has no share that could be set"
-            return
-        model = classifier.torch_model()
+        else:
+            self._count()
+
+    def _count(self) -> None:
+        classifier, documents = self._classifier, self._documents
+        if documents is None:
+            texts = made_up_texts(classifier.tokenizer, classifier.limit, _MADE_UP)
+            documents = classifier.encode(texts, tell=False)
+        self._documents = documents.select(spread(len(documents), _GIVEN))
         try:
-            if self._documents is None:
-                texts = made_up_texts(classifier.tokenizer, classifier.limit, _TEXTS)
-                self._documents = classifier.encode(texts, tell=False)
-            ends = reachable_budgets(model, self._documents, classifier.batch_tokens)
+            least, most = reachable_budgets(
+                classifier.torch_model(), self._documents, classifier.batch_tokens
+            )
         except PlanError as error:
             logger.info("budgets cannot be set: %s", error)
             self.refusal = (
-                f"the plan {plan.name!r} cannot be counted against a run without any removal"
+                f"the plan {classifier.plan.name!r} cannot be counted against a run without any "
+                "removal"
             )
             return
-        least, most = math.ceil(ends[0] * 100) / 100, math.floor(ends[1] * 100) / 100
-        least, most = max(least, 0.01), min(most, 0.99)
+        # Inwards, so that both ends can be reached.
+        least, most = max(math.ceil(least * 100), 1) / 100, min(math.floor(most * 100), 99) / 100
         if least <= most:
             self.range = least, most
         else:
             self.refusal = f"all shares of {classifier.plan.name!r} cost about the same"
 
-    def known(self, budget: float) -> Classifier | None:
-        """The classifier at a budget that was asked for before, or None.
+    def at(self, budget: float) -> Classifier:
+        """Return the classifier at a budget; a new one takes some runs over a few documents.
 
         Raises:
             PlanError: if the model does not reach it, or has one budget only.
         """
-        return self._found.get(self._check(budget))
-
-    def at(self, budget: float) -> Classifier:
-        """The classifier at a budget; for a new one, this takes some runs over a few documents.
-
-        Raises:
-            PlanError: as for `known`.
-        """
-        rounded = self._check(budget)
-        with self._finding:
-            if rounded not in self._found:
-                self._found[rounded] = self._classifier.with_budget(
-                    rounded, self._documents, tell=False
-                )
-            return self._found[rounded]
-
-    def _check(self, budget: float) -> float:
         if self.range is None:
             raise PlanError(f"`budget` cannot be set: {self.refusal}")
         least, most = self.range
         rounded = round(budget, 2)
         if not least <= rounded <= most:
             raise PlanError(f"`budget` must be between {least:g} and {most:g}, got {budget:g}")
-        return rounded
+        if rounded not in self._found:
+            with self._finding:
+                if rounded not in self._found:
+                    self._found[rounded] = self._classifier.with_budget(
+                        rounded, self._documents, tell=False
+                    )
+        return self._found[rounded]

@@ -9,24 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-import json
 from typing import Any
 
-from tersely.serve.metrics import Metrics
-from tersely.serve.refusals import PayloadTooLarge, Refusal, RequestTimeout, Unauthorized
-from tersely.serve.service import Limits
+from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
-__all__ = ["Guard", "OPEN_PATHS"]
+from tersely.serve.schemas import Refusal
+from tersely.serve.service import Limits, Metrics
 
-OPEN_PATHS = frozenset({"/", "/health", "/ping", "/metrics", "/docs", "/openapi.json"})
-"""What needs no key when it is read with GET: probes, scrapers and the documentation."""
+__all__ = ["CLIENT_GONE", "Guard"]
 
+CLIENT_GONE = 499  # the status that nginx logs for a client that did not wait; nobody reads it
+# What needs no key when it is read: probes, scrapers and the documentation.
+_OPEN_PATHS = frozenset({"/", "/health", "/ping", "/metrics", "/docs", "/openapi.json"})
 # Seconds, and as many bytes as a body may have, for which a body that is too large is read on.
 _LINGER = 2.0
-
-
-class _Gone(Exception):
-    """The client went away while it was sending."""
 
 
 class Guard:
@@ -50,67 +47,60 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
         try:
-            self._check_key(scope, headers)
-            body = await self._read(headers, receive)
+            self._check_key(scope)
+            body = await self._read(receive)
         except Refusal as refusal:
-            self._metrics.failures.labels(refusal.failure).inc()
-            await _refuse(send, refusal)
-        except _Gone:
-            self._metrics.failures.labels("dropped").inc()
+            self._metrics.requests.labels(refusal.status).inc()
+            # What may be left of the body is not read, so the connection cannot be used again.
+            headers = refusal.headers | {"connection": "close"}
+            await JSONResponse(refusal.body, refusal.status, headers)(scope, receive, send)
+        except ClientDisconnect:
+            self._metrics.requests.labels(CLIENT_GONE).inc()
         else:
             await self._app(scope, _replay(body, receive), send)
 
-    def _check_key(self, scope: dict[str, Any], headers: dict[bytes, bytes]) -> None:
-        is_open = scope["path"] in OPEN_PATHS and scope["method"] in ("GET", "HEAD")
+    def _check_key(self, scope: dict[str, Any]) -> None:
+        is_open = scope["path"] in _OPEN_PATHS and scope["method"] in ("GET", "HEAD")
         if self._authorization is None or is_open:
             return
-        if not hmac.compare_digest(headers.get(b"authorization", b""), self._authorization):
-            raise Unauthorized("the header 'Authorization: Bearer KEY' is missing or wrong")
+        given = dict(scope["headers"]).get(b"authorization", b"")
+        if not hmac.compare_digest(given, self._authorization):
+            raise Refusal(401, "the header 'Authorization: Bearer KEY' is missing or wrong")
 
-    async def _read(self, headers: dict[bytes, bytes], receive: Any) -> bytes:
+    async def _read(self, receive: Any) -> bytes:
         limit, seconds = self._limits.payload_limit, self._limits.request_timeout
-        declared = headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > limit:
-            await _discard(receive, limit)
-            raise _too_large(limit)
-        body = bytearray()
+        body, more = bytearray(), True
         try:
             async with asyncio.timeout(seconds):
-                more = True
-                while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _Gone
-                    body += message.get("body", b"")
-                    more = message.get("more_body", False)
-                    if len(body) > limit:
-                        if more:
-                            await _discard(receive, limit)
-                        raise _too_large(limit)
+                while more and len(body) <= limit:
+                    part, more = await _next_part(receive)
+                    body += part
         except TimeoutError:
-            raise RequestTimeout(f"the body did not arrive within {seconds:g} s") from None
-        return bytes(body)
+            raise Refusal(408, f"the body did not arrive within {seconds:g} s") from None
+        if len(body) <= limit:
+            return bytes(body)
+        # A client that still sends when it is hung up on never reads the refusal, so read on.
+        with contextlib.suppress(TimeoutError, ClientDisconnect):
+            async with asyncio.timeout(_LINGER):
+                while more and limit > 0:
+                    part, more = await _next_part(receive)
+                    limit -= len(part)
+        raise Refusal(
+            413, f"the body of a request may have at most {self._limits.payload_limit} bytes"
+        )
 
 
-async def _discard(receive: Any, most: int) -> None:
-    """Read on, for a client that still sends when it is hung up on never reads the refusal."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_LINGER):
-            more = True
-            while more and most > 0:
-                message = await receive()
-                most -= len(message.get("body", b""))
-                more = message.get("more_body", False)
-
-
-def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"the body of a request may have at most {limit} bytes")
+async def _next_part(receive: Any) -> tuple[bytes, bool]:
+    """Return the next part of a body, and whether there is more."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def _replay(body: bytes, receive: Any) -> Any:
-    """The body once more for the application, and then whatever the client does next."""
+    """Give the application the body once more, and then whatever the client does next."""
     told = False
 
     async def replay() -> dict[str, Any]:
@@ -121,17 +111,3 @@ def _replay(body: bytes, receive: Any) -> Any:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay
-
-
-async def _refuse(send: Any, refusal: Refusal) -> None:
-    content = json.dumps(refusal.body()).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(content)).encode()),
-        # What may be left of the body is not read, so the connection cannot be used again.
-        (b"connection", b"close"),
-    ]
-    if isinstance(refusal, Unauthorized):
-        headers.append((b"www-authenticate", b"Bearer"))
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})

@@ -1,67 +1,93 @@
-"""The requests and responses of text-embeddings-inference's `/predict`, and what they mean."""
+"""What clients send and get: requests, responses and errors of text-embeddings-inference."""
 
-from __future__ import annotations
+# Annotations are no strings here, because the request's speak of one server's limits.
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, Discriminator, Field, StrictBool, Tag, WithJsonSchema
 
 __all__ = [
-    "BudgetRange",
+    "FORMS",
+    "REFUSALS",
     "ErrorResponse",
     "Info",
-    "PredictRequest",
     "PredictResponse",
-    "Prediction",
+    "Refusal",
+    "request_model",
 ]
 
-Sequence = Annotated[
-    list[str], Field(min_length=1, max_length=2, description="A text, or the two texts of a pair.")
-]
+FORMS = "a text, a pair of texts [first, second], or a batch [[text], [first, second], …]"
 
 
-class PredictRequest(BaseModel):
-    """What to classify, and how to answer."""
+def request_model(
+    largest: int, budgets: tuple[float, float] | None, refusal: str
+) -> type[BaseModel]:
+    """Make the class of requests, with what one server takes in its description.
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"inputs": "It was a good film."}]})
+    These limits are described here and enforced by the service, which says them in TEI's words.
 
-    inputs: Annotated[
-        str | Sequence | Annotated[list[Sequence], Field(min_length=1)],
-        Field(
-            description="A text; a pair of texts [first, second]; or a batch [[text], [first, "
-            "second], …]. A list of two texts is a pair and not a batch."
-        ),
+    Args:
+        largest: documents of a batch.
+        budgets: the least and the most that `budget` may be, None where it cannot be set.
+        refusal: why it cannot.
+    """
+    one = Annotated[
+        list[str],
+        Field(min_length=1, max_length=2, description="A text, or the two texts of a pair."),
     ]
-    raw_scores: Annotated[
-        StrictBool, Field(description="Answer with logits in place of probabilities.")
-    ] = False
-    truncate: Annotated[
-        StrictBool | None,
-        Field(description="Shorten texts that are too long, or refuse them; null for the server's"),
-    ] = None
-    truncation_direction: Annotated[
-        Literal["right", "Right", "left", "Left"],
-        Field(description="Which end may be cut: only the right one."),
-    ] = "right"
-    budget: Annotated[
-        Annotated[float, Field(strict=True, gt=0, lt=1)] | None,
-        Field(
-            description="MACs over those without any removal, rounded to hundredths; "
-            "null for what the model was trained with."
-        ),
-    ] = None
+    many = Annotated[list[one], Field(min_length=1, json_schema_extra={"maxItems": largest})]
+    numbers = [{"type": "null"}]
+    if budgets is not None:
+        numbers.insert(0, {"type": "number", "minimum": budgets[0], "maximum": budgets[1]})
+        refusal = "MACs over those without any removal, in hundredths; null for the model's own"
 
-    @property
-    def is_batch(self) -> bool:
-        """Whether the answer is a list of lists."""
-        return isinstance(self.inputs, list) and isinstance(self.inputs[0], list)
+    class PredictRequest(BaseModel, json_schema_extra={"examples": [{"inputs": "A good film."}]}):
+        """What to classify, and how to answer."""
 
-    def documents(self) -> list[tuple[str, str | None]]:
-        """The texts, each with the second text of its pair or None."""
-        if isinstance(self.inputs, str):
-            return [(self.inputs, None)]
-        many = self.inputs if self.is_batch else [self.inputs]
-        return [(one[0], one[1] if len(one) == 2 else None) for one in many]
+        inputs: Annotated[
+            Annotated[str, Tag("text")]
+            | Annotated[one, Tag("pair")]
+            | Annotated[many, Tag("batch")],
+            Discriminator(_form),
+            Field(description=f"It is {FORMS}. A list of two texts is a pair and not a batch."),
+        ]
+        raw_scores: Annotated[
+            StrictBool, Field(description="Answer with logits in place of probabilities.")
+        ] = False
+        truncate: Annotated[
+            StrictBool | None,
+            Field(description="Shorten texts that are too long; null for what the server does."),
+        ] = None
+        truncation_direction: Annotated[
+            Literal["right", "Right", "left", "Left"],
+            Field(description="Which end may be cut: only the right one."),
+        ] = "right"
+        budget: Annotated[
+            Annotated[float, Field(strict=True, gt=0, lt=1)] | None,
+            WithJsonSchema({"anyOf": numbers}),
+            Field(description=f"{refusal[0].upper()}{refusal[1:]}."),
+        ] = None
+
+        @property
+        def is_batch(self) -> bool:
+            """Whether the answer is a list of lists."""
+            return _form(self.inputs) == "batch"
+
+        def documents(self) -> list[tuple[str, str | None]]:
+            """Return the texts, each with the second text of its pair or None."""
+            if isinstance(self.inputs, str):
+                return [(self.inputs, None)]
+            rows = self.inputs if self.is_batch else [self.inputs]
+            return [(row[0], row[1] if len(row) == 2 else None) for row in rows]
+
+    return PredictRequest
+
+
+def _form(inputs: Any) -> str:
+    """Tell which form was meant, so that an error speaks of this one and not of all three."""
+    if not isinstance(inputs, list):
+        return "text"
+    return "batch" if inputs and isinstance(inputs[0], list) else "pair"
 
 
 class Prediction(BaseModel):
@@ -75,13 +101,6 @@ PredictResponse = list[Prediction] | list[list[Prediction]]
 """All labels of a document, the highest score first; for a batch a list of those."""
 
 
-class ErrorResponse(BaseModel):
-    """Why there is no prediction."""
-
-    error: str
-    error_type: str
-
-
 class Classes(BaseModel):
     """The labels of a classifier."""
 
@@ -89,40 +108,62 @@ class Classes(BaseModel):
     label2id: dict[str, int]
 
 
-class ModelType(BaseModel):
-    """What kind of model is served."""
-
-    classifier: Classes
-
-
-class BudgetRange(BaseModel):
-    """The budgets that a request may ask for."""
-
-    least: float
-    most: float
-
-
-class Info(BaseModel):
-    """What is served, within which limits."""
-
-    model_config = ConfigDict(protected_namespaces=())
+class Info(BaseModel, protected_namespaces=()):
+    """What is served, within which limits; what TEI has besides is null."""
 
     model_id: str
-    model_sha: str | None
+    model_sha: str | None = None
     model_dtype: str
     served_model_name: str
-    model_type: ModelType
+    model_type: dict[Literal["classifier"], Classes]
     max_concurrent_requests: int
     max_input_length: int
     max_batch_tokens: int
-    max_batch_requests: int | None
+    max_batch_requests: int | None = None
     max_client_batch_size: int
     auto_truncate: bool
-    tokenization_workers: int
+    tokenization_workers: int = 1
     version: str
-    sha: str | None
-    docker_label: str | None
+    sha: str | None = None
+    docker_label: str | None = None
     problem_type: str
     method: str
     long: str
-    budget: BudgetRange | None
+    budget: dict[Literal["least", "most"], float] | None
+
+
+class ErrorResponse(BaseModel):
+    """Why there is no prediction."""
+
+    error: str
+    error_type: str
+
+
+REFUSALS = {
+    401: ("Unauthorized", "The API key is missing or wrong"),
+    408: ("Timeout", "The body did not arrive in time"),
+    413: ("Validation", "The body is too large"),
+    422: ("Validation", "The request is not valid, or cannot be tokenised"),
+    424: ("Backend", "The model failed"),
+    429: ("Overloaded", "As many documents are under way as the server takes; try again"),
+    503: ("Unhealthy", "The model is not ready"),
+    504: ("Timeout", "The answer was not ready in time"),
+}
+"""What a status means: TEI's `error_type`, and a description."""
+
+
+class Refusal(Exception):
+    """A request that gets an error.
+
+    Args:
+        status: of the HTTP response, one of `REFUSALS`.
+        message: the reason, a sentence for the client.
+        kind: the body's `error_type`; None for that of the status.
+    """
+
+    def __init__(self, status: int, message: str, kind: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {"error": message, "error_type": kind or REFUSALS[status][0]}
+        headers = {401: {"www-authenticate": "Bearer"}, 429: {"retry-after": "1"}}
+        self.headers = headers.get(429 if status == 503 else status, {})

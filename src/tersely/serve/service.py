@@ -1,39 +1,44 @@
 """From texts to scores for many clients at once: admission, tokenising, the batcher, timeouts.
 
 Each accepted document counts against one limit from its arrival to its answer, so that what waits
-for the tokenizer is bounded as well as what waits for the model. Nothing here knows of HTTP.
+for the tokenizer is bounded as well as what waits for the model. Nothing here knows of HTTP but the
+statuses of its refusals.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import logging
+import operator
 import time
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from tersely.classifier import Classifier
-from tersely.errors import PlanError, ServeError, TerselyWarning
+from tersely.errors import PlanError, ServeError, TerselyError, TerselyWarning
+from tersely.export import made_up_texts
 from tersely.serve.batcher import Batcher, Done
 from tersely.serve.budgets import Budgets
-from tersely.serve.metrics import Metrics
-from tersely.serve.refusals import (
-    BackendFailed,
-    Invalid,
-    Overloaded,
-    TimedOut,
-    TokenizerFailed,
-    Unhealthy,
-)
-from tersely.text.encoding import EncodedDocuments, join_encoded
+from tersely.serve.schemas import Refusal
+from tersely.text.encoding import EncodedDocuments, LengthReport, join_encoded
 
-__all__ = ["Answer", "Document", "Limits", "Service"]
+__all__ = ["Answer", "Document", "Limits", "Metrics", "Service"]
+
+logger = logging.getLogger(__name__)
 
 Document = tuple[str, str | None]
 """A text, and the second text of a pair or None."""
+
+_SECONDS = [15e-6 * 1.5**step for step in range(35)]
+_POWERS = [2.0**step for step in range(17)]
 
 
 @dataclass(frozen=True)
@@ -64,33 +69,53 @@ class Limits:
             )
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a request gets.
+class Metrics:
+    """What is counted and timed; one registry a server, so that two of them do not mix."""
 
-    Attributes:
-        logits: `(documents, labels)` float32.
-        tokens: tokens that were read.
-        unread: tokens that were cut off.
-        tokenizing: seconds.
-        waited: seconds in the queue, mean of the documents.
-        ran: seconds in the model, mean of the documents.
-    """
+    def __init__(self) -> None:
+        self.registry = one = CollectorRegistry()
+
+        def seconds(name: str, what: str) -> Histogram:
+            return Histogram(f"tersely_{name}_seconds", what, buckets=_SECONDS, registry=one)
+
+        def sizes(name: str, what: str) -> Histogram:
+            return Histogram(f"tersely_{name}", what, buckets=_POWERS, registry=one)
+
+        def total(name: str, what: str, *labels: str) -> Counter:
+            return Counter(f"tersely_{name}", what, labels, registry=one)
+
+        self.requests = total("requests", "Requests for predictions, by status.", "status")
+        self.taken = total("documents_taken", "Documents that were accepted.")
+        self.answered = total("documents_answered", "Documents that were answered.")
+        self.shortened = total("documents_shortened", "Documents longer than the model's limit.")
+        self.unread = total("unread_tokens", "Tokens that were cut off.")
+        self.waiting = Gauge("tersely_queue_documents", "Documents in the queue.", registry=one)
+        self.request = seconds("request", "A request that was answered.")
+        self.tokenization = seconds("tokenization", "Tokenising a request.")
+        self.queue = seconds("queue", "Waiting in the queue, mean of a request's documents.")
+        self.inference = seconds("inference", "In the model, mean of a request's documents.")
+        self.lengths = sizes("document_tokens", "Tokens of a document.")
+        self.batch_documents = sizes("batch_documents", "Documents of a batch.")
+        self.batch_tokens = sizes("batch_tokens", "Tokens of a batch.")
+
+
+class Answer(NamedTuple):
+    """What a request gets: logits `(documents, labels)`, tokens, and seconds."""
 
     logits: np.ndarray
-    tokens: int
+    read: int
     unread: int
     tokenizing: float
     waited: float
     ran: float
 
 
-@dataclass(frozen=True)
-class _Work:
-    """A document for the model, and the classifier, at some budget, that is to run it."""
+class _Work(NamedTuple):
+    """A document: its number in what it was encoded with, and the classifier that is to run it."""
 
     classifier: Classifier
     encoded: EncodedDocuments
+    number: int
 
 
 class Service:
@@ -102,6 +127,7 @@ class Service:
         budgets: those that requests may ask for; None for what it reaches on made-up texts.
 
     Attributes:
+        trouble: why it is not ready, in words that anybody may read.
         cut_off: documents of requests that the end of the server left without an answer.
     """
 
@@ -121,8 +147,6 @@ class Service:
         self._under_way = 0
         # A tokenizer is not safe to share between threads, and one keeps a model busy.
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tersely-tokenizer")
-        # Finding the share for a budget takes a few runs, for which no other request should wait.
-        self._planning = ThreadPoolExecutor(1, thread_name_prefix="tersely-budgets")
         self._batcher = Batcher(
             self._run, classifier.batch_tokens, self._observe, lambda work: work.classifier
         )
@@ -131,19 +155,19 @@ class Service:
     # ---- beginning and end ---------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start the worker and run a few batches, the largest first; then it is ready."""
+        """Start the worker and run two batches, of the longest documents and of short ones."""
         self._batcher.start()
-        limit = self.classifier.limit
+        classifier = self.classifier
         try:
-            for length in (limit, min(32, limit)):
-                count = max(1, self.classifier.batch_tokens // length)
-                texts = [_text_of(self.classifier.tokenizer, length)] * count
-                encoded = self.classifier.encode(texts, tell=False)
-                futures = self._submit(encoded, self.classifier)
+            for longest in (classifier.limit, min(32, classifier.limit)):
+                text = made_up_texts(classifier.tokenizer, longest)[-1]
+                count = max(1, classifier.batch_tokens // longest)
+                encoded = classifier.encode([text] * count, tell=False)
+                futures = self._submit(classifier, encoded)
                 await asyncio.gather(*map(asyncio.wrap_future, futures))
-            await asyncio.get_running_loop().run_in_executor(self._planning, self.budgets.prepare)
+        # Whatever it is, the server stays up and says 503; the reason is for the log, not for
+        # whoever asks for the health.
         except Exception as error:
-            # Anybody may ask for the health; what the exception says is for the log.
             self.trouble = "the model failed on its first batch; the server's log says why"
             warnings.warn(
                 f"the model failed on its first batch ({type(error).__name__}: {error}); no "
@@ -158,8 +182,7 @@ class Service:
         """Finish what was accepted, then stop the worker."""
         self.ready = False
         await asyncio.to_thread(self._batcher.close)
-        for pool in (self._tokenizing, self._planning):
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._tokenizing.shutdown(wait=False, cancel_futures=True)
 
     @property
     def healthy(self) -> bool:
@@ -185,7 +208,7 @@ class Service:
             budget: MACs over those without any removal; None for the model's own.
 
         Raises:
-            Refusal: with its status and its message.
+            Refusal: with its status and the reason.
         """
         self._admit(len(documents))
         try:
@@ -193,39 +216,33 @@ class Service:
                 classifier = await self._at(budget)
                 return await self._answer(classifier, documents, truncate, left)
         except TimeoutError:
-            raise TimedOut(
-                f"the answer was not ready within {self.limits.request_timeout:g} s"
-            ) from None
+            seconds = self.limits.request_timeout
+            raise Refusal(504, f"the answer was not ready within {seconds:g} s") from None
         finally:
             self._under_way -= len(documents)
 
     def _admit(self, count: int) -> None:
-        limits = self.limits
-        if count > limits.max_client_batch_size:
-            raise Invalid(
-                f"batch size {count} > maximum allowed batch size {limits.max_client_batch_size}"
-            )
+        most = self.limits.max_client_batch_size
+        if count > most:
+            raise Refusal(422, f"batch size {count} > maximum allowed batch size {most}")
         if not self.healthy:
-            raise Unhealthy(self.trouble)
-        if self._under_way + count > limits.max_concurrent_requests:
-            raise Overloaded("Model is overloaded")
+            raise Refusal(503, self.trouble)
+        if self._under_way + count > self.limits.max_concurrent_requests:
+            raise Refusal(429, "Model is overloaded")
         self._under_way += count
-        self.metrics.predictions.inc(count)
+        self.metrics.taken.inc(count)
 
     async def _at(self, budget: float | None) -> Classifier:
-        """The classifier at a budget; the first request for one waits until its share is found."""
+        """Return the classifier at a budget; the first request for one waits for its share."""
         if budget is None:
             return self.classifier
         try:
-            known = self.budgets.known(budget)
-            if known is not None:
-                return known
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._planning, self.budgets.at, budget)
+            # In a thread of its own: a share that is to be found is nobody else's to wait for.
+            return await asyncio.to_thread(self.budgets.at, budget)
         except PlanError as error:
-            raise Invalid(str(error)) from None
-        except Exception as error:
-            raise BackendFailed(f"Inference failed: {type(error).__name__}") from error
+            raise Refusal(422, str(error)) from None
+        except Exception as error:  # of torch or of the system, in runs to find the share
+            raise _failed(error) from error
 
     async def _answer(
         self,
@@ -236,93 +253,97 @@ class Service:
     ) -> Answer:
         begun = time.monotonic()
         loop = asyncio.get_running_loop()
-        encoded = await loop.run_in_executor(self._tokenizing, self._encode, documents)
-        tokenized = time.monotonic() - begun
-        self._check_lengths(encoded, truncate, left)
-        for size in encoded.sizes.tolist():
-            self.metrics.lengths.observe(size)
-        futures = self._submit(encoded, classifier)
+        parts = await loop.run_in_executor(self._tokenizing, self._encode, documents)
+        tokenizing = time.monotonic() - begun
+        report = functools.reduce(operator.add, (encoded.report for encoded, _ in parts))
+        self._check_lengths(report, truncate, left)
+        futures: list[Future[Done]] = [None] * len(documents)
+        for encoded, numbers in parts:
+            for number, future in zip(numbers, self._submit(classifier, encoded), strict=True):
+                futures[number] = future
         try:
             done: list[Done] = await asyncio.gather(*map(asyncio.wrap_future, futures))
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            raise BackendFailed(f"Inference failed: {type(error).__name__}") from error
+        except Exception as error:  # of torch or of the system, in the worker's thread
+            raise _failed(error) from error
         finally:
             for future in futures:
                 future.cancel()
         logits = np.stack([each.value for each in done])
         if not np.isfinite(logits).all():
-            raise BackendFailed("score is NaN")
-        self.metrics.predicted.inc(len(documents))
-        return Answer(
-            logits,
-            tokens=encoded.tokens,
-            unread=encoded.report.unread,
-            tokenizing=tokenized,
-            waited=float(np.mean([each.waited for each in done])),
-            ran=float(np.mean([each.ran for each in done])),
-        )
+            raise Refusal(424, "score is NaN")
+        waited, ran = (float(np.mean(each)) for each in zip(*(d[1:] for d in done), strict=True))
+        self.metrics.answered.inc(len(documents))
+        self.metrics.tokenization.observe(tokenizing)
+        self.metrics.queue.observe(waited)
+        self.metrics.inference.observe(ran)
+        read = sum(encoded.tokens for encoded, _ in parts)
+        return Answer(logits, read, report.unread, tokenizing, waited, ran)
 
-    def _encode(self, documents: Sequence[Document]) -> EncodedDocuments:
-        """Tokenise texts and pairs, each kind in one call, in the order of the request."""
-        single = [i for i, (_, pair) in enumerate(documents) if pair is None]
-        paired = [i for i, (_, pair) in enumerate(documents) if pair is not None]
+    def _encode(self, documents: Sequence[Document]) -> list[tuple[EncodedDocuments, list[int]]]:
+        """Tokenise a request's texts in one call and its pairs in another, with their numbers."""
         parts = []
-        try:
-            if single:
-                texts = [documents[i][0] for i in single]
-                parts.append(self.classifier.encode(texts, tell=False))
-            if paired:
-                firsts, seconds = zip(*(documents[i] for i in paired), strict=True)
-                parts.append(self.classifier.encode(list(firsts), list(seconds), tell=False))
-        except Exception as error:
-            raise TokenizerFailed(f"Tokenization error: {type(error).__name__}") from error
-        order = np.argsort(np.array(single + paired))
-        return join_encoded(parts).select(order)
+        for paired in (False, True):
+            numbers = [i for i, (_, other) in enumerate(documents) if (other is not None) is paired]
+            if numbers:
+                firsts, seconds = zip(*(documents[i] for i in numbers), strict=True)
+                try:
+                    encoded = self.classifier.encode(
+                        list(firsts), list(seconds) if paired else None, tell=False
+                    )
+                except TerselyError as error:
+                    raise Refusal(422, str(error), "Tokenizer") from error
+                except Exception as error:  # tokenizers' own has no class but this one
+                    reason = f"Tokenization error: {type(error).__name__}: {error}"
+                    raise Refusal(422, reason, "Tokenizer") from error
+                parts.append((encoded, numbers))
+        return parts
 
-    def _check_lengths(self, encoded: EncodedDocuments, truncate: bool | None, left: bool) -> None:
-        report = encoded.report
+    def _check_lengths(self, report: LengthReport, truncate: bool | None, left: bool) -> None:
         if not report.affected or report.policy == "windows":
             return
-        truncate = self.limits.auto_truncate if truncate is None else truncate
-        if not truncate:
-            raise Invalid(
-                f"`inputs` must have at most {report.max_length} tokens; {report.affected} of "
-                f"{report.documents} have more, and truncate is false"
+        more = f"{report.affected} of {report.documents} have more than {report.max_length} tokens"
+        if not (self.limits.auto_truncate if truncate is None else truncate):
+            raise Refusal(
+                422,
+                f"`inputs` must have at most {report.max_length} tokens where truncate is false, "
+                f"and {more}",
             )
         if left:
-            raise Invalid(
-                "`truncation_direction` must be right: this model does not read the ends of texts "
-                f"alone, and {report.affected} of {report.documents} inputs have more than "
-                f"{report.max_length} tokens"
+            raise Refusal(
+                422,
+                "`truncation_direction` must be right, since this model does not read the ends of "
+                f"texts alone, and {more}",
             )
         self.metrics.shortened.inc(report.affected)
         self.metrics.unread.inc(report.unread)
 
     # ---- the model -----------------------------------------------------------------------------
 
-    def _submit(self, encoded: EncodedDocuments, classifier: Classifier) -> list[Future[Done]]:
-        return self._batcher.submit(
-            [
-                (_Work(classifier, encoded.select(np.array([i]))), size)
-                for i, size in enumerate(encoded.sizes.tolist())
-            ]
-        )
+    def _submit(self, classifier: Classifier, encoded: EncodedDocuments) -> list[Future[Done]]:
+        sizes = encoded.sizes.tolist()
+        if self.ready:  # the batches that warm it up are nobody's traffic
+            for size in sizes:
+                self.metrics.lengths.observe(size)
+        works = [(_Work(classifier, encoded, i), size) for i, size in enumerate(sizes)]
+        return self._batcher.submit(works)
 
-    def _run(self, items: list[_Work]) -> np.ndarray:
-        # All of one classifier, since the batcher takes it for their kind.
-        encoded = join_encoded([item.encoded for item in items])
-        return items[0].classifier.forward(encoded).logits
+    def _run(self, works: list[_Work]) -> np.ndarray:
+        # All of one classifier, since the batcher takes it for their kind. What was encoded
+        # together is taken together.
+        parts = [list(part) for _, part in groupby(works, lambda work: id(work.encoded))]
+        encoded = join_encoded(
+            [part[0].encoded.select([work.number for work in part]) for part in parts]
+        )
+        return works[0].classifier.forward(encoded).logits
 
     def _observe(self, documents: int, tokens: int) -> None:
-        if not self.ready:  # the batches that warm it up are nobody's traffic
-            return
-        self.metrics.batch_documents.observe(documents)
-        self.metrics.batch_tokens.observe(tokens)
+        if self.ready:
+            self.metrics.batch_documents.observe(documents)
+            self.metrics.batch_tokens.observe(tokens)
 
 
-def _text_of(tokenizer: object, length: int) -> str:
-    """A text of about so many tokens: words of the vocabulary, each of which is one token."""
-    words = [word for word in tokenizer.get_vocab() if word.isalpha()] or ["a"]
-    return " ".join(words[number % len(words)] for number in range(length))
+def _failed(error: Exception) -> Refusal:
+    """Log a failure whole; a client is told what our own sentences say, and of others the class."""
+    logger.error("the model failed", exc_info=error)
+    reason = str(error) if isinstance(error, TerselyError) else type(error).__name__
+    return Refusal(424, f"Inference failed: {reason}")
