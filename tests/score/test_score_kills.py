@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import pytest
 
-from tersely.score.pool import _Pool
+from tersely.score.workers import _context
 
 pytestmark = pytest.mark.slow
 
@@ -97,9 +97,9 @@ def test_the_command_is_killed_and_ends_the_same(model, write, tmp_path):
 
 
 def test_workers_do_not_hear_the_interruption_from_their_first_moment_on():
-    pool = _Pool(None, [], 1, None)
-    ours, theirs = pool.context.Pipe()
-    process = pool.context.Process(target=tell_handler, args=(theirs,))
+    context = _context()
+    ours, theirs = context.Pipe()
+    process = context.Process(target=tell_handler, args=(theirs,))
     process.start()
     assert ours.recv() == signal.SIG_IGN
     process.join()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tersely.errors import DataError, DeviceError, TerselyWarning
 from tersely.score import Predictor
-from tersely.score.cells import read_cells
+from tersely.score.predictor import read_cells
 from words import labelled
 
 
@@ -125,6 +125,7 @@ def fail_over(predictor: Predictor, tokens: int, error: Exception, monkeypatch) 
         ),
         (pa.array(["cat", None]).dictionary_encode(), [None, "null"]),
         (pa.array(["cat", "\n"], pa.large_string()), [None, "empty text"]),
+        (pa.array(["cat", None], pa.string_view()), [None, "null"]),
         (pa.nulls(2), ["null", "null"]),
         (pa.array([["cat"], []]), ["not a string (list)", "not a string (list)"]),
     ],

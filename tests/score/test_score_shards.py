@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tersely.errors import DataError
-from tersely.score import shards
-from tersely.score.shards import cut_shards, find_inputs, read_chunks
+from tersely.errors import DataError, TerselyWarning
+from tersely.score import inputs
+from tersely.score.inputs import cut_shards, find_inputs, read_chunks, resolve_types
 
 
 @given(
@@ -30,12 +30,12 @@ def test_every_row_is_read_once_and_in_order(tmp_path_factory, counts, group, ro
     cut = cut_shards(find_inputs([str(folder)]), rows)
     assert [shard.number for shard in cut] == list(range(len(cut)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "_ROWS", chunk)
-        patch.setattr(shards, "_ROWS_READ", read)
+        patch.setattr(inputs, "_ROWS", chunk)
+        patch.setattr(inputs, "_ROWS_READ", read)
         found = []
         for shard in cut:
             assert 0 < shard.rows <= rows
-            chunks = list(read_chunks(shard, ["n"]))
+            chunks = list(read_chunks(shard, ["n"], {}))
             assert all(part.column_names == ["n"] for part in chunks)
             values = [value for part in chunks for value in part["n"].to_pylist()]
             assert values == list(range(shard.first, shard.first + shard.rows))
@@ -48,7 +48,7 @@ def test_large_cells_make_small_chunks(tmp_path):
     texts = ["x" * 300_000] * 600
     parquet.write_table(pa.table({"text": texts}), tmp_path / "a.parquet")
     (shard,) = cut_shards(find_inputs([str(tmp_path)]), 1000)
-    sizes = [chunk.num_rows for chunk in read_chunks(shard, ["text"])]
+    sizes = [chunk.num_rows for chunk in read_chunks(shard, ["text"], {})]
     assert sizes == [256, 256, 88]
 
 
@@ -60,16 +60,20 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     before = pa.total_allocated_bytes()
     most = 0
     for shard in cut_shards(find_inputs([str(tmp_path)]), 8000):
-        for _ in read_chunks(shard, ["text"]):
+        for _ in read_chunks(shard, ["text"], {}):
             most = max(most, pa.total_allocated_bytes() - before)
     assert most < 16 << 20
 
 
-def test_patterns_name_files_by_what_they_share(tmp_path):
-    for name in ("in/b/1.parquet", "in/a/1.parquet", "in/a/_hidden.parquet", "in/a/notes.txt"):
-        path = tmp_path / name
+def write(folder, *names, table=None) -> None:
+    for name in names:
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        parquet.write_table(pa.table({"text": ["x"]}), path)
+        parquet.write_table(pa.table({"text": ["x"]}) if table is None else table, path)
+
+
+def test_patterns_name_files_by_what_they_share(tmp_path):
+    write(tmp_path, "in/b/1.parquet", "in/a/1.parquet")
     pattern = str(tmp_path / "in" / "**" / "*.parquet")
     twice = [pattern, str(tmp_path / "in" / "a")]
     assert [file.name for file in find_inputs(twice)] == ["a/1.parquet", "b/1.parquet"]
@@ -77,17 +81,57 @@ def test_patterns_name_files_by_what_they_share(tmp_path):
         find_inputs([str(tmp_path / "*.parquet")])
 
 
-def test_a_folder_among_files_stands_for_its_files(tmp_path):
-    for name in ("a.parquet", "b.parquet/part-0.parquet", "b.parquet/_SUCCESS", "c.parquet/x.txt"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        parquet.write_table(pa.table({"text": ["x"]}), path)
-    with pytest.raises(DataError, match=r"c\.parquet is a folder without \.parquet files"):
+def test_a_folder_stands_for_all_files_below_it_and_others_are_named(tmp_path):
+    """F6: of a folder, files of other suffixes and in other folders were left out silently."""
+    names = ["C.PARQUET", "a.parquet", "d.pq", "more.parquet/e.parquet", "year=2024/b.parquet"]
+    write(tmp_path, *names)
+    for pattern in (str(tmp_path), str(tmp_path / "*")):
+        assert [file.name for file in find_inputs([pattern])] == names
+    write(tmp_path, "_old/f.parquet", "more.parquet/_SUCCESS", "notes.txt")
+    with pytest.warns(TerselyWarning, match="^2 files are passed over, .*_old/f.*notes"):
+        assert [file.name for file in find_inputs([str(tmp_path)])] == names
+    with pytest.warns(TerselyWarning, match="^1 files are passed over, .*_old/f"):
+        find_inputs([str(tmp_path / "*[dt]")])
+
+
+def test_what_folders_say_is_a_column(tmp_path):
+    """F6: Hive's folders."""
+    write(tmp_path, "year=2024/kind=a%20b/x.parquet")
+    write(tmp_path, "year=__HIVE_DEFAULT_PARTITION__/kind=c/y.parquet")
+    files = find_inputs([str(tmp_path)])
+    types = resolve_types(files, ["text"], ["year", "kind"])
+    tables = [next(read_chunks(s, ["text", *types], types)) for s in cut_shards(files, 9)]
+    rows = [row for table in tables for row in table.to_pylist()]
+    assert [(row["year"], row["kind"]) for row in rows] == [("2024", "a b"), (None, "c")]
+
+
+def test_a_column_has_one_type_in_all_parts(tmp_path):
+    """F5: a column that is all null in one file made parts that no reader could put together."""
+    ids = {
+        "a": pa.nulls(2),
+        "b": pa.array(["x", "y"]).dictionary_encode(),
+        "c": pa.array(["x", "y"], pa.string_view()),
+    }
+    for name, cells in ids.items():
+        write(tmp_path, f"{name}.parquet", table=pa.table({"text": ["t", "t"], "id": cells}))
+    files = find_inputs([str(tmp_path)])
+    types = resolve_types(files, ["text"], ["id"])
+    tables = [next(read_chunks(s, ["text", "id"], types)) for s in cut_shards(files, 9)]
+    assert {table.schema for table in tables} == {tables[0].schema}
+    assert [table["id"].to_pylist() for table in tables] == [[None] * 2, ["x", "y"], ["x", "y"]]
+    write(tmp_path, "d.parquet", table=pa.table({"text": ["t"], "id": [7]}))
+    with pytest.raises(
+        DataError, match=r"'id' must be of one type .*string in .*int64 in .*d\.parq"
+    ):
+        resolve_types(find_inputs([str(tmp_path)]), ["text"], ["id"])
+
+
+def test_columns_of_one_name_are_refused(tmp_path):
+    """F15: a traceback of pyarrow's."""
+    table = pa.table([["x"], ["y"]], names=["text", "text"])
+    write(tmp_path, "a.parquet", table=table)
+    with pytest.raises(DataError, match=r"a\.parquet has several named 'text'; rename them"):
         find_inputs([str(tmp_path)])
-    (tmp_path / "c.parquet").rename(tmp_path / "c")
-    for named in (str(tmp_path), str(tmp_path / "*.parquet"), str(tmp_path / "*")):
-        names = [file.name for file in find_inputs([named])]
-        assert names == ["a.parquet", "b.parquet/part-0.parquet"]
 
 
 def test_what_is_no_parquet_file_is_refused(tmp_path):
@@ -102,6 +146,6 @@ def test_a_file_that_lost_rows_or_a_column_is_noticed(tmp_path):
     (shard,) = cut_shards(find_inputs([str(path)]), 100)
     parquet.write_table(pa.table({"text": ["x"] * 8}), path)
     with pytest.raises(DataError, match="has fewer now"):
-        list(read_chunks(shard, ["text"]))
+        list(read_chunks(shard, ["text"], {}))
     with pytest.raises(DataError, match=r"must have the columns 'id', and .* has no 'id'"):
-        list(read_chunks(shard, ["id"]))
+        list(read_chunks(shard, ["id"], {}))

@@ -64,7 +64,7 @@ def predict(
     added; for several labels both are lists. A regression model adds
     'prediction' instead.
     """
-    from tersely.score.columns import prediction_columns
+    from tersely.score.predictor import prediction_columns
     from tersely.text import check_output, write_table
 
     if answer.out is not None:
@@ -99,7 +99,7 @@ def _suffix(source: str) -> str:
 
 def _print_one(classifier: Classifier, logits: np.ndarray, answer: Answer) -> None:
     """Print label and score of one document, a line a label: those decided for, or every one."""
-    from tersely.score.columns import DIGITS, prediction_columns
+    from tersely.score.predictor import DIGITS, prediction_columns
 
     columns = {name: values[0] for name, values in prediction_columns(classifier, logits).items()}
     scores: dict[str, float] = {}

@@ -1,10 +1,12 @@
 """A trained model as a function from tables to tables, for worker processes, Ray and Spark.
 
-It gives every row an answer or a reason, and when memory runs out it goes on with smaller batches.
+It gives every row an answer or a reason: among millions of rows a few bad ones are normal, so they
+are set aside one by one. When memory runs out it goes on with smaller batches.
 """
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,12 +18,13 @@ import torch
 
 from tersely.classifier import Classifier
 from tersely.errors import DataError, DeviceError, TerselyWarning, name_all
-from tersely.score.cells import read_cells
-from tersely.score.columns import prediction_arrays
 from tersely.text.batching import fill_batches
+from tersely.text.columns import holds_json_text
 from tersely.text.encoding import EncodedDocuments, LengthReport
 
-__all__ = ["REASON", "Predictor"]
+__all__ = ["DIGITS", "REASON", "Predictor", "prediction_columns", "read_cells"]
+
+DIGITS = 6  # what float32 can hold of a probability; more would be noise
 
 REASON = "reason"
 """The column that says why a row has no label; null where it has one."""
@@ -46,7 +49,6 @@ class Predictor:
 
     Attributes:
         report: what the length policy did to the documents so far, None before the first.
-        unknown: documents so far of which the tokenizer knows nothing.
 
     Raises:
         ModelError: if the model cannot be read.
@@ -78,8 +80,7 @@ class Predictor:
         self.id_columns = list(id_columns)
         self.probabilities = probabilities
         self.report: LengthReport | None = None
-        self.unknown = 0
-        added = {*self._arrays(np.zeros((0, len(self.classifier.classes_)), np.float32)), REASON}
+        added = {*self._arrays(self._no_logits()), REASON}
         taken = [name for name in self.id_columns if name in added]
         if taken:
             raise DataError(
@@ -100,21 +101,19 @@ class Predictor:
         texts, reasons = self._read(table)
         good = [row for row, reason in enumerate(reasons) if reason is None]
         logits = self._logits([[column[row] for row in good] for column in texts])
-        place: list[int | None] = [None] * table.num_rows
-        for position, row in enumerate(good):
-            place[row] = position
-        rows = pa.array(place, pa.int64())
+        places: list[int | None] = [None] * table.num_rows
+        for place, row in enumerate(good):
+            places[row] = place
         result = table.select(self.id_columns)
         for name, array in self._arrays(logits).items():
-            result = result.append_column(name, array.take(rows))
+            result = result.append_column(name, array.take(pa.array(places, pa.int64())))
         return result.append_column(REASON, pa.array(reasons, pa.string()))
 
     def _read(self, table: pa.Table) -> tuple[list[list[str | None]], list[str | None]]:
-        """The texts of each column, and for each row the first reason why it cannot be used."""
+        """Return the texts of each column, and for each row the first reason against it."""
         texts, reasons = [], [None] * table.num_rows
         for name in self.text_columns:
-            column = table.column(name).combine_chunks()
-            cells, why = read_cells(column, table.schema.field(name))
+            cells, why = read_cells(table.column(name).combine_chunks(), table.schema.field(name))
             texts.append(cells)
             where = f"{name}: " if len(self.text_columns) > 1 else ""
             reasons = [
@@ -124,17 +123,22 @@ class Predictor:
         return texts, reasons
 
     def _arrays(self, logits: np.ndarray) -> dict[str, pa.Array]:
-        return prediction_arrays(self.classifier, logits, every=self.probabilities)
+        """Return what was decided as Arrow's columns, of the same types for any number of rows."""
+        kinds: dict[str, pa.DataType] = {"label": pa.string(), "score": pa.float64()}
+        if self.classifier.label_space.problem_type == "multi_label_classification":
+            kinds = {name: pa.list_(kind) for name, kind in kinds.items()}
+        columns = prediction_columns(self.classifier, logits, every=self.probabilities)
+        return {name: pa.array(col, kinds.get(name, pa.float64())) for name, col in columns.items()}
+
+    def _no_logits(self) -> np.ndarray:
+        return np.zeros((0, len(self.classifier.classes_)), np.float32)
 
     def _logits(self, texts: list[list[str]]) -> np.ndarray:
         if not texts[0]:
-            return np.zeros((0, len(self.classifier.classes_)), np.float32)
-        with warnings.catch_warnings():
-            # Said of millions of documents together, and not of every chunk; see `report`.
-            warnings.simplefilter("ignore", TerselyWarning)
-            encoded = self.classifier.encode(*texts)
+            return self._no_logits()
+        # What was too long is said of millions of documents together; see `report`.
+        encoded = self.classifier.encode(*texts, tell=False)
         self.report = encoded.report if self.report is None else self.report + encoded.report
-        self.unknown += encoded.report.unknown
         while True:
             try:
                 return self.classifier.forward(encoded).logits
@@ -150,7 +154,7 @@ class Predictor:
         if alone or before // 2 < _SMALLEST_BUDGET:
             raise DeviceError(
                 f"there is too little memory for one document of {int(encoded.sizes.max()):,} "
-                "tokens alone; lower --max-length, or use fewer --workers"
+                "tokens alone; set a lower max_length, or use fewer workers"
             )
         self.classifier.batch_tokens = before // 2
         if self.classifier.device.type == "cuda":
@@ -166,3 +170,83 @@ def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return any(sign in str(error) for sign in _OUT_OF_MEMORY)
+
+
+def prediction_columns(
+    classifier: Classifier, logits: np.ndarray, *, every: bool = False
+) -> dict[str, Any]:
+    """Return what was decided for each document, by column: the same names wherever it is written.
+
+    Args:
+        classifier: the trained classifier.
+        logits: `(documents, labels)`.
+        every: also a column `probability_<label>` for each label.
+
+    Returns:
+        `label` and its probability `score`, lists where several labels may hold; `prediction`
+        alone for a regression.
+
+    Raises:
+        ModelError: if a regression model is asked for the probability of every label.
+    """
+    decided = classifier.decide(logits)
+    space = classifier.label_space
+    if space.problem_type == "regression" and not every:
+        return {"prediction": [round(value, DIGITS) for value in decided]}
+    shares = classifier.probabilities(logits).astype(np.float64).round(DIGITS)
+    place = space.label2id
+    if space.problem_type == "multi_label_classification":
+        scores = [
+            [float(row[place[name]]) for name in names]
+            for names, row in zip(decided, shares, strict=True)
+        ]
+    else:
+        scores = [float(row[place[name]]) for name, row in zip(decided, shares, strict=True)]
+    columns: dict[str, Any] = {"label": decided, "score": scores}
+    if every:
+        columns |= {f"probability_{name}": shares[:, i] for i, name in enumerate(space.names)}
+    return columns
+
+
+def read_cells(column: pa.Array, field: pa.Field) -> tuple[list[str | None], list[str | None]]:
+    """Read texts; bytes are taken as UTF-8, as older writers of Parquet store text.
+
+    Args:
+        column: the cells.
+        field: the column's name, type and metadata.
+
+    Returns:
+        For each row its text, None where there is none, and the reason why, None for a text.
+
+    Example:
+        >>> read_cells(pa.array(["fine", None, " "]), pa.field("text", pa.string()))
+        (['fine', None, None], [None, 'null', 'empty text'])
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    try:
+        cells = column.to_pylist()
+    except UnicodeDecodeError:
+        # Parquet does not check what is declared to be text; as bytes it is judged row by row.
+        cells = column.cast(pa.large_binary()).to_pylist()
+    if holds_json_text(field):
+        cells = [None if cell is None else json.loads(cell) for cell in cells]
+    judged = [_judge(cell) for cell in cells]
+    return [text for text, _ in judged], [reason for _, reason in judged]
+
+
+def _judge(cell: Any) -> tuple[str | None, str | None]:
+    if cell is None:
+        return None, "null"
+    if isinstance(cell, bytes):
+        try:
+            cell = cell.decode("utf-8")
+        except UnicodeDecodeError as error:
+            return None, f"not UTF-8 (byte {error.start})"
+    if not isinstance(cell, str):
+        return None, f"not a string ({type(cell).__name__})"
+    try:
+        cell.encode("utf-8")
+    except UnicodeEncodeError:
+        return None, "half of a surrogate pair"
+    return (cell, None) if cell.strip() else (None, "empty text")

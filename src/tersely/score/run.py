@@ -21,19 +21,21 @@ from tersely.errors import (
     require,
 )
 from tersely.export import is_export
-from tersely.score.manifest import fingerprint_model, make_manifest, settle, write_json
-from tersely.score.parts import BAD, SUMMARY, Count, claim, clear, finished
-from tersely.score.pool import run_pool
-from tersely.score.predictor import Predictor
-from tersely.score.ray_pool import connected, run_ray
-from tersely.score.shards import (
-    Input,
-    check_columns,
-    cut_shards,
-    find_inputs,
-    read_beginning,
+from tersely.score.inputs import Input, cut_shards, find_inputs, read_beginning, resolve_types
+from tersely.score.parts import (
+    BAD,
+    SUMMARY,
+    Count,
+    claim,
+    clear,
+    fingerprint_model,
+    finished,
+    make_manifest,
+    settle,
+    write_json,
 )
-from tersely.score.worker import SOURCE, Job
+from tersely.score.predictor import Predictor
+from tersely.score.workers import SOURCE, Job, connected, run_processes, run_ray
 from tersely.text.columns import choose_columns
 
 __all__ = ["Progress", "Summary", "score"]
@@ -120,7 +122,7 @@ def score(
             a core on CPUs, and one on a GPU.
         shard_rows: most rows of a part, which are repeated where a run is killed.
         ray: the address of a Ray cluster to do it on, every node of which must see the model, the
-            inputs and `out` by the same paths; see `tersely.score.ray_pool`.
+            inputs and `out` by the same paths; see `tersely.score.workers`.
         overwrite: remove a run that was begun in `out`, and begin anew.
         progress: called as rows are done.
 
@@ -145,6 +147,8 @@ def score(
     files = find_inputs([str(inputs)] if isinstance(inputs, str | Path) else [*map(str, inputs)])
     _check_places(files, out)
     columns = _choose(files, text_column, text_pair_column, id_columns)
+    texts = [name for name in (columns["text_column"], columns["pair_column"]) if name is not None]
+    types = resolve_types(files, texts, id_columns)
     # What decides the rows that are written; the others may differ from run to run.
     decisive = {
         **columns,
@@ -154,15 +158,17 @@ def score(
         "long": long,
     }
     machine = {"batch_tokens": batch_tokens, "device": device}
-    _check_model(model, decisive | machine, ray)
+    budget = _check_model(model, decisive | machine, ray)
     manifest = make_manifest(
         _version(), fingerprint_model(str(model)), decisive | {"shard_rows": shard_rows}, files
     )
     # Absolute, since the processes of a cluster stand elsewhere.
-    job = Job(_locate(model), str(out.absolute()), manifest["fingerprint"], decisive | machine)
+    place = str(Path(model).absolute()) if Path(model).is_dir() else str(model)
+    run = manifest["fingerprint"]
+    job = Job(place, str(out.absolute()), run, types, decisive | machine)
     shards = cut_shards(files, shard_rows)
     with claim(out):
-        counts = {} if overwrite else finished(out, shards, job.run)
+        counts = {} if overwrite else finished(out, shards, run)
         left = [shard for shard in shards if shard.number not in counts]
         resumed = sum(count.rows for count in counts.values())
         tell = _Teller(sum(shard.rows for shard in shards), resumed, progress)
@@ -171,16 +177,15 @@ def score(
             if overwrite:
                 clear(out)
             settle(out, manifest)
-            if cluster is None:
-                counts |= run_pool(job, left, workers, tell)
-            else:
+            if cluster is not None:
                 counts |= run_ray(job, left, cluster, workers, tell)
+            elif left:
+                counts |= run_processes(job, left, workers, budget, tell)
         total = sum(counts.values(), Count())
         _warn_at_the_end(total, out)
-        summary = Summary(
-            out, total.rows, total.bad, len(shards), resumed, time.monotonic() - began
-        )
-        write_json(out / SUMMARY, {"fingerprint": job.run, "parts": len(shards), **asdict(total)})
+        seconds = time.monotonic() - began
+        summary = Summary(out, total.rows, total.bad, len(shards), resumed, seconds)
+        write_json(out / SUMMARY, {"fingerprint": run, "parts": len(shards), **asdict(total)})
     return summary
 
 
@@ -190,13 +195,12 @@ def _version() -> str:
     return __version__
 
 
-def _locate(model: str | Path) -> str:
-    """A directory by its absolute path, a Hub name as it is."""
-    return str(Path(model).absolute()) if Path(model).is_dir() else str(model)
+def _check_model(model: str | Path, options: dict[str, Any], ray: str | None) -> int:
+    """Load the model as workers will, so that what they would refuse is refused before any harm.
 
-
-def _check_model(model: str | Path, options: dict[str, Any], ray: str | None) -> None:
-    """Load the model as workers will, so that what they would refuse is refused before any harm."""
+    Returns:
+        Its token budget. The model itself is not kept: workers have their own.
+    """
     if is_export(model):
         raise ModelError(
             f"score runs models of torch, and {model} is an export; score with the model that it "
@@ -209,7 +213,7 @@ def _check_model(model: str | Path, options: dict[str, Any], ray: str | None) ->
         require("ray.data", "ray")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TerselyWarning)  # the workers' to say
-        Predictor(str(model), **(options | {"device": "cpu"}))
+        return Predictor(str(model), **(options | {"device": "cpu"})).classifier.batch_tokens
 
 
 def _check_places(files: Sequence[Input], out: Path) -> None:
@@ -235,11 +239,11 @@ def _choose(
         text_pair_column=pair,
         labels="ignore",
     )
-    missing = [name for name in ids if name not in first.columns]
+    missing = [name for name in ids if name not in first.types]
     if missing:
         raise DataError(
             f"{first.path} has no column {name_all(missing)} to keep; its columns are "
-            f"{name_all(first.columns)}"
+            f"{name_all(first.types)}"
         )
     added = [name for name in ids if name in SOURCE]
     if added or len(set(ids)) < len(ids):
@@ -247,10 +251,6 @@ def _choose(
             f"the columns to keep must differ from each other and from {name_all(SOURCE)}, which "
             f"are added; got {name_all(ids)}"
         )
-    used = [name for name in (chosen.text, chosen.pair, *ids) if name is not None]
-    for file in files:
-        if file.rows:
-            check_columns(file.path, file.columns, used)
     return {
         "text_column": chosen.text,
         "pair_column": chosen.pair,
@@ -259,13 +259,13 @@ def _choose(
 
 
 class _Teller:
-    """Adds up what workers report, and passes it on."""
+    """Passes on what workers report."""
 
     def __init__(
         self, total: int, resumed: int, progress: Callable[[Progress], None] | None
     ) -> None:
         self.total = total
-        self.resumed = self.rows = resumed
+        self.resumed = resumed
         self.progress = progress
         self.began: float | None = None
         self.said: set[str] = set()
@@ -274,21 +274,19 @@ class _Teller:
         """Start the clock of the rate, when the first model is loaded."""
         self.began = self.began or time.monotonic()
 
-    def add(self, rows: int) -> None:
-        """Count rows; fewer than none where a worker died and its rows are done again."""
-        self.rows += rows
+    def done(self, rows: int) -> None:
+        """Tell how many rows this run has done; fewer than before where a worker died."""
         if self.progress is None or self.began is None:
             return
-        done = self.rows - self.resumed
-        rate = done / max(time.monotonic() - self.began, 1e-9) if done else None
-        left = None if not rate else (self.total - self.rows) / rate
-        self.progress(Progress(self.rows, self.total, rate, left))
+        rate = rows / max(time.monotonic() - self.began, 1e-9) if rows else None
+        now = self.resumed + rows
+        self.progress(Progress(now, self.total, rate, (self.total - now) / rate if rate else None))
 
     def warn(self, text: str) -> None:
         """Warn once of what several workers may say."""
         if text not in self.said:
             self.said.add(text)
-            warnings.warn(text, TerselyWarning, stacklevel=4)
+            warnings.warn(text, TerselyWarning, stacklevel=5)
 
 
 def _warn_at_the_end(total: Count, out: Path) -> None:
