@@ -70,7 +70,7 @@ def test_stems_are_shared_by_forms_and_not_by_pieces_that_go_on():
 
 def test_a_missing_parser_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "spacy", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'tersely\[syntax\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[syntax\]"):
         spacy_heads()
 
 

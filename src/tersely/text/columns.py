@@ -80,36 +80,33 @@ def choose_columns(
     Raises:
         DataError: if a named column does not exist, or a needed one cannot be guessed.
     """
+    known = table.column_names
     given = [name for name in (text_column, text_pair_column, label_column) if name is not None]
     for name in given:
         # Where labels are ignored, a label column that is missing is of no concern.
-        if not (labels == "ignore" and name == label_column):
-            _require_column(name, table.column_names, source)
+        if name not in known and not (labels == "ignore" and name == label_column):
+            raise DataError(
+                f"there is no column {name!r} in {source}, whose columns are "
+                f"{name_all(known)}{close_match(name, known)}"
+            )
     if len(set(given)) < len(given):
         raise DataError(f"the columns in use must differ, and {name_all(given)} were given")
-    free = [name for name in table.column_names if name not in given]
+    free = [name for name in known if name not in given]
     if label_column is None:
-        names = _LABELS + _SCORES if problem_type == REGRESSION else _LABELS
-        label_column = _find(free, names)
+        label_column = _find(free, _LABELS + _SCORES if problem_type == REGRESSION else _LABELS)
         free = [name for name in free if name != label_column]
     if text_column is None and text_pair_column is None:
-        text_column, text_pair_column = _find_couple(free)
+        couples = ((_find(free, [first]), _find(free, [second])) for first, second in _PAIRS)
+        found = (couple for couple in couples if None not in couple)
+        text_column, text_pair_column = next(found, (None, None))
     if text_column is None:
         text_column = _guess_text(table, free, source)
     if labels == "required" and label_column is None:
         raise DataError(
             f"labels are needed, and no column of {source} is named like labels; its columns are "
-            f"{name_all(table.column_names)}; name one as label_column"
+            f"{name_all(known)}; name one as label_column"
         )
     return Columns(text_column, text_pair_column, None if labels == "ignore" else label_column)
-
-
-def _require_column(name: str, known: Sequence[str], source: str) -> None:
-    if name not in known:
-        raise DataError(
-            f"there is no column {name!r} in {source}, whose columns are "
-            f"{name_all(known)}{close_match(name, known)}"
-        )
 
 
 def _find(free: Sequence[str], names: Sequence[str]) -> str | None:
@@ -117,28 +114,23 @@ def _find(free: Sequence[str], names: Sequence[str]) -> str | None:
     return next((spelled[name] for name in names if name in spelled), None)
 
 
-def _find_couple(free: Sequence[str]) -> tuple[str | None, str | None]:
-    for names in _PAIRS:
-        first, second = (_find(free, [name]) for name in names)
-        if first is not None and second is not None:
-            return first, second
-    return None, None
-
-
 def _guess_text(table: pa.Table, free: Sequence[str], source: str) -> str:
-    words = [name for name in free if _holds_words(table, name)]
     strings = [name for name in free if _holds_strings(table.schema.field(name))]
+    # Every cell of a CSV file is a string, so identifiers and counts have to be told by looking.
+    words = [
+        name
+        for name in strings
+        if any(cell and as_number(cell) is None for cell in table[name][:_LOOKED_AT].to_pylist())
+    ]
     only = words[0] if len(words) == 1 else None
     # Last of all a well-named column of another type, so that the error can be about its values.
     guess = _find(strings, _TEXTS) or only or _find(free, _TEXTS)
-    if guess is None and len(free) == 1:
-        guess = free[0]
-    if guess is None:
+    if guess is None and len(free) != 1:
         raise DataError(
             f"the column of texts in {source} cannot be guessed among "
             f"{name_all(table.column_names)}; name it as text_column"
         )
-    return guess
+    return guess or free[0]
 
 
 def _holds_strings(field: pa.Field) -> bool:
@@ -147,14 +139,6 @@ def _holds_strings(field: pa.Field) -> bool:
         data_type = data_type.value_type
     is_string = pa.types.is_string(data_type) or pa.types.is_large_string(data_type)
     return is_string and not holds_json_text(field)
-
-
-def _holds_words(table: pa.Table, name: str) -> bool:
-    # Every cell of a CSV file is a string, so identifiers and counts have to be told by looking.
-    if not _holds_strings(table.schema.field(name)):
-        return False
-    cells = [cell for cell in table.column(name)[:_LOOKED_AT].to_pylist() if cell]
-    return any(as_number(cell) is None for cell in cells)
 
 
 def holds_json_text(field: pa.Field) -> bool:

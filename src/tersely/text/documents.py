@@ -265,12 +265,7 @@ def as_list(column: Any, what: str = "the texts") -> list[Any]:
             raise DataError(
                 f"{what} must be a single column, got shape {tuple(shape)}; choose the column"
             )
-        if hasattr(column, "iloc"):  # pandas
-            column = column.iloc[:, 0]
-        elif hasattr(column, "to_series"):  # polars
-            column = column.to_series(0)
-        else:  # Arrow, numpy
-            column = column.column(0) if hasattr(column, "column") else column.reshape(-1)
+        column = np.asarray(column)[:, 0]
     # Arrow, polars, numpy and pandas, in this order: pandas' `tolist` makes Python's own values.
     for name in ("to_pylist", "to_list", "tolist"):
         if callable(method := getattr(column, name, None)):

@@ -109,18 +109,20 @@ class LabelSpace:
                 "labels are needed to know the classes, and there are none; name the label column"
             )
         problem_type = problem_type or _problem_type_of(labels[0])
+        space = cls(("score",) if problem_type == REGRESSION else (), problem_type)
+        space._check_kind(labels)
         if problem_type == REGRESSION:
-            space = cls(("score",), REGRESSION)
-            space._check_kind(labels)
             return space
-        cls((), problem_type)._check_kind(labels)
-        names = _sorted_names(_flatten(labels, problem_type))
+        names = sorted(set(_flatten(labels, problem_type)))
         if len(names) < 2:
             found = f"only {names[0]!r}" if names else "no label at all"
             raise DataError(
                 f"at least two classes are needed to train, and the labels hold {found}; "
                 "check the label column or add documents of another class"
             )
+        numbers = [as_number(name) for name in names]
+        if all(number is not None and math.isfinite(number) for number in numbers):
+            names.sort(key=float)
         return cls(tuple(names), problem_type)
 
     @property
@@ -215,14 +217,6 @@ def _flatten(labels: Sequence[Any], problem_type: str) -> list[str]:
     return [name for document_labels in labels for name in document_labels]
 
 
-def _sorted_names(names: Sequence[str]) -> list[str]:
-    distinct = set(names)
-    numbers = {name: as_number(name) for name in distinct}
-    if all(number is not None and math.isfinite(number) for number in numbers.values()):
-        return sorted(distinct, key=lambda name: (numbers[name], name))
-    return sorted(distinct)
-
-
 def parse_labels(
     cells: Sequence[Any],
     *,
@@ -281,7 +275,7 @@ def parse_labels(
     if kind == _LIST:
         items = [(row, item) for row, value in enumerate(values, start=1) for item in value]
         for row, item in items:
-            if is_missing(item) or kind_of(item) == _LIST:
+            if is_missing(item) or isinstance(item, list | tuple):
                 raise DataError(
                     f"{where} must hold flat lists of labels, and the list in row {row} holds a "
                     "null, a blank or another list; correct it"

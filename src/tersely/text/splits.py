@@ -49,52 +49,42 @@ def split_validation(
 def split_numbers(
     documents: Documents, *, fraction: float = 0.1, seed: int = 0
 ) -> tuple[list[int], list[int]]:
-    """The numbers of the documents that `split_validation` puts in each part, ascending."""
+    """Return the numbers of the documents that `split_validation` puts in each part, ascending."""
     if not 0 < fraction < 1:
         raise DataError(f"the validation fraction must be between 0 and 1, not {fraction}")
     labels = documents.labels
-    single = labels is not None and len(labels) > 0 and isinstance(labels[0], str)
-    candidates = _without_rare_classes(documents) if single else list(range(len(documents)))
+    candidates, strata, classes = list(range(len(documents))), None, 1
+    if labels and isinstance(labels[0], str):
+        counts = Counter(labels)
+        rare = sorted(label for label, count in counts.items() if count == 1)
+        if rare:
+            warnings.warn(
+                f"{len(rare)} of {len(counts)} classes have one document only, which stays in "
+                f"training: {name_all(rare, limit=5)}; validation does not measure them",
+                TerselyWarning,
+                stacklevel=2,
+            )
+        candidates = [index for index in candidates if counts[labels[index]] > 1]
+        strata = [labels[index] for index in candidates]
+        classes = len(counts) - len(rare)
     if len(candidates) < 2:
         raise DataError(
             f"{documents.source} has {len(documents)} documents, too few of a class to split off "
             "validation documents; give a validation file or more documents"
         )
-    strata = [labels[index] for index in candidates] if single else None
-    selection = require("sklearn.model_selection", "train")
-    _, validation = selection.train_test_split(
-        candidates,
-        test_size=_count_validation(len(candidates), fraction, len(set(strata or ["all"]))),
-        random_state=seed,
-        stratify=strata,
-    )
-    chosen = set(validation)
-    training = [index for index in range(len(documents)) if index not in chosen]
-    return training, sorted(validation)
-
-
-def _without_rare_classes(documents: Documents) -> list[int]:
-    counts = Counter(documents.labels)
-    rare = sorted(label for label, count in counts.items() if count == 1)
-    if rare:
-        warnings.warn(
-            f"{len(rare)} of {len(counts)} classes have one document only, which stays in "
-            f"training: {name_all(rare, limit=5)}; validation does not measure them",
-            TerselyWarning,
-            stacklevel=3,
-        )
-    return [index for index, label in enumerate(documents.labels) if counts[label] > 1]
-
-
-def _count_validation(documents: int, fraction: float, classes: int) -> int:
+    wanted = max(round(len(candidates) * fraction), 1)
     # Every class has two documents or more here, so one a class fits on both sides.
-    wanted = max(round(documents * fraction), 1)
-    count = min(max(wanted, classes), documents - classes)
+    count = min(max(wanted, classes), len(candidates) - classes)
     if count != wanted:
         warnings.warn(
             f"validation holds {count} documents instead of {wanted}, so that both parts have "
             f"room for each of {classes} classes",
             TerselyWarning,
-            stacklevel=3,
+            stacklevel=2,
         )
-    return count
+    _, validation = require("sklearn.model_selection", "train").train_test_split(
+        candidates, test_size=count, random_state=seed, stratify=strata
+    )
+    chosen = set(validation)
+    training = [index for index in range(len(documents)) if index not in chosen]
+    return training, sorted(validation)
