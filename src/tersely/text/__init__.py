@@ -1,6 +1,7 @@
 """Documents in, predictions out: every format, column guess, label and split, and no model.
 
-This room knows numpy and pyarrow. scikit-learn and datasets are imported when they are used.
+This room knows numpy, pyarrow and, for batches, torch. scikit-learn and datasets are imported when
+they are used. Names without an underscore in its files are there for the other rooms.
 """
 
 from __future__ import annotations

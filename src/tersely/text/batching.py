@@ -16,8 +16,6 @@ from torch.utils.data import Sampler
 
 from tersely.text.encoding import EncodedDocuments
 
-__all__ = ["TokenBudgetSampler", "fill_batches", "pack"]
-
 
 def fill_batches(sizes: Sequence[int] | np.ndarray, budget: int) -> list[list[int]]:
     """Fill batches to a token budget, the longest documents first.

@@ -17,16 +17,6 @@ import pyarrow as pa
 from tersely.errors import DataError, close_match, name_all
 from tersely.text.labels import REGRESSION, as_number
 
-__all__ = [
-    "JSON_TEXT",
-    "Columns",
-    "choose_columns",
-    "column_values",
-    "holds_json_text",
-    "named_classes",
-    "plain_types",
-]
-
 JSON_TEXT = {b"tersely": b"json"}  # the metadata of a column of JSON text
 
 _TEXTS = (

@@ -28,8 +28,6 @@ from tersely.text.labels import (
 )
 from tersely.text.tables import read_table
 
-__all__ = ["Documents", "as_list", "as_texts", "read_documents"]
-
 
 @dataclass(frozen=True)
 class Documents:

@@ -18,16 +18,6 @@ import numpy as np
 
 from tersely.errors import DataError
 
-__all__ = [
-    "LONG_POLICIES",
-    "EncodedDocuments",
-    "LengthReport",
-    "encode",
-    "join_encoded",
-    "longest_window",
-    "positions_read",
-]
-
 LONG_POLICIES = ("truncate", "head-tail", "windows")
 
 

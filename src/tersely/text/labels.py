@@ -19,22 +19,6 @@ import numpy as np
 
 from tersely.errors import DataError, TerselyWarning, name_all, name_rows
 
-__all__ = [
-    "IGNORED_LABEL",
-    "LABEL_SEPARATOR",
-    "MULTI_LABEL",
-    "PROBLEM_TYPES",
-    "REGRESSION",
-    "SINGLE_LABEL",
-    "LabelSpace",
-    "Labels",
-    "as_number",
-    "is_missing",
-    "kind_of",
-    "parse_labels",
-    "refuse_mixture",
-]
-
 Labels = list[str] | list[list[str]] | list[float]
 SINGLE_LABEL = "single_label_classification"
 MULTI_LABEL = "multi_label_classification"

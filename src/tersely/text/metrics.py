@@ -15,15 +15,6 @@ import numpy as np
 from tersely.errors import DataError, require
 from tersely.text.labels import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
 
-__all__ = [
-    "calibration_error",
-    "evaluate_logits",
-    "labels_from_logits",
-    "predict_from_logits",
-    "right_documents",
-    "scores_from_logits",
-]
-
 
 def predict_from_logits(
     logits: np.ndarray, problem_type: str = SINGLE_LABEL, *, like: np.ndarray | None = None

@@ -12,8 +12,6 @@ from collections import Counter
 from tersely.errors import DataError, TerselyWarning, name_all, require
 from tersely.text.documents import Documents
 
-__all__ = ["split_numbers", "split_validation"]
-
 
 def split_validation(
     documents: Documents, *, fraction: float = 0.1, seed: int = 0

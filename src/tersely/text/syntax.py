@@ -16,8 +16,6 @@ from torch import Tensor
 
 from tersely.errors import ModelError, require
 
-__all__ = ["DependencyParser", "spacy_heads", "stem_table", "word_numbers"]
-
 Heads = Callable[[list[str]], Sequence[int]]
 
 # How many documents' parses are kept: every forward pass of an epoch asks for them again.

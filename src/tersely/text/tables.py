@@ -35,15 +35,6 @@ from tersely.errors import (
 )
 from tersely.text.columns import JSON_TEXT, named_classes, plain_types
 
-__all__ = [
-    "DELIMITERS",
-    "TABLE_KINDS",
-    "FileFormat",
-    "find_format",
-    "known_suffixes",
-    "read_table",
-]
-
 _KINDS = {
     ".csv": "csv",
     ".tsv": "tsv",

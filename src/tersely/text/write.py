@@ -28,8 +28,6 @@ from tersely.text.columns import holds_json_text
 from tersely.text.labels import LABEL_SEPARATOR
 from tersely.text.tables import DELIMITERS, TABLE_KINDS, find_format, known_suffixes
 
-__all__ = ["check_output", "without_nan", "write_table"]
-
 _ROWS_AT_ONCE = 1024  # turned into Python values together when JSON is written
 
 
