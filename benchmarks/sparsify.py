@@ -26,20 +26,11 @@ import transformers
 
 from tersely import Classifier, Plan, TrainingSettings
 from tersely.errors import TerselyWarning, require
+from tersely.methods.breaking_bert import LearnedNeighbours
+from tersely.methods.patterns import GlobalTokens, Lexical, Neighbours, RandomPairs, Syntax, Union
 from tersely.modeling import TerselyForSequenceClassification, with_plan
 from tersely.modeling.inference import batches
-from tersely.reduction import (
-    GlobalTokens,
-    Knowledge,
-    LearnedNeighbours,
-    Lexical,
-    Neighbours,
-    Pattern,
-    RandomPairs,
-    Step,
-    Syntax,
-    Union,
-)
+from tersely.reduction import Knowledge, Pattern, Step
 from tersely.text import Documents, read_documents
 from tersely.text.metrics import evaluate_logits
 from tersely.text.syntax import DependencyParser, spacy_heads
@@ -111,7 +102,7 @@ def evaluate(
         for numbers, inputs in batches(encoded, 4096, model.device):
             output = model(**inputs, output_trace=True)
             logits[numbers] = output.logits.float().cpu().numpy()
-            for layer in output.trace.layers:
+            for layer in output.trace.blocks:
                 whole = sum(q * k for q, k in zip(layer.queries, layer.keys, strict=True))
                 everything += whole
                 if layer.connected is not None:

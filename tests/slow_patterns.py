@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from tersely.reduction import GlobalTokens, Lexical, Neighbours, Pattern, RandomPairs, Syntax, Union
+from tersely.methods.patterns import GlobalTokens, Lexical, Neighbours, RandomPairs, Syntax, Union
+from tersely.reduction import Pattern
 
 BITS = 2**31 - 1
 

@@ -85,7 +85,7 @@ def test_scores_are_those_that_the_trace_has(pieces):
     classifier = make(pieces, "topk", keep=0.5, at=1)
     told = explain_document(classifier, TEXT)
     ids = classifier.tokenizer(TEXT, return_tensors="pt")["input_ids"]
-    layer = classifier.model(ids, output_trace=True).trace.layers[1]
+    layer = classifier.model(ids, output_trace=True).trace.blocks[1]
     scores = [token.scores for token in everything(told)]
     assert [s[1] for s in scores] == pytest.approx(layer.importance.values[:, 0].tolist(), abs=1e-5)
     assert all(s[0] is None and s[2] is None for s in scores)
@@ -167,7 +167,7 @@ def test_a_token_of_two_windows_is_shown_where_it_got_furthest(pieces):
     best = np.zeros(told.tokens)
     for window, places in zip(encoded.windows, spell(classifier, TEXT).windows, strict=True):
         row = torch.from_numpy(window.astype(np.int64))[None]
-        alive = classifier.model(row, output_trace=True).trace.layers[0].alive.values.numpy()
+        alive = classifier.model(row, output_trace=True).trace.blocks[0].alive.values.numpy()
         blocks = np.ones(len(window))
         blocks[alive] = 4
         best[places] = np.maximum(best[places], blocks)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from method_table import METHODS, build, pack, pad
 from transformers import AutoModelForSequenceClassification
 
+from method_table import METHODS, build, pack, pad
 from tersely import TerselyForSequenceClassification
 from tersely.errors import ModelError, TerselyWarning
 from tiny import tiny_ids

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from method_table import METHODS, build, pad
 
+from method_table import METHODS, build, pad
 from tersely.errors import ModelError, TerselyWarning
 from tersely.modeling import Execution, TerselyConfig
 from tiny import tiny_config, tiny_ids
@@ -48,6 +48,6 @@ def test_int8_computes_as_many_macs_and_says_so(method, head):
     assert torch.ao.nn.quantized.dynamic.Linear in kinds and torch.nn.Linear not in kinds
     own, other = (each(**documents, output_trace=True) for each in (model, eight))
     assert own.trace.other_macs == other.trace.other_macs > 0
-    one, two = own.trace.layers, other.trace.layers
+    one, two = own.trace.blocks, other.trace.blocks
     assert [layer.macs for layer in one] == [layer.macs for layer in two]
     assert torch.allclose(own.logits, other.logits, atol=0.5)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from checkpoints import NAMES, save_classifier
-from method_table import build, pad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from method_table import build, pad
 from tersely import preset
 from tersely.errors import ModelError
 from tersely.modeling import dense_checkpoint, from_encoder

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from method_table import METHODS, build, pad
 
+from method_table import METHODS, build, pad
 from tersely.errors import ModelError
 from tiny import tiny_ids
 

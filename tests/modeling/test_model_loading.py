@@ -7,15 +7,15 @@ import json
 import pytest
 import torch
 from checkpoints import NAMES, change_config, remove_weight, save_classifier, save_encoder
-from method_table import METHODS, build, pad
 from transformers import DebertaV2Config, GPT2Config
 
+from method_table import METHODS, build, combiner_of, pad
 from tersely import TerselyForSequenceClassification, preset
 from tersely.backbones import backbone_for
 from tersely.errors import ModelError, PlanError
+from tersely.methods.focus import starting_tokens
 from tersely.modeling import Execution, from_encoder, with_plan
 from tersely.modeling.loading import load_classifier
-from tersely.modeling.starting import starting_tokens
 from tersely.reduction import PLAN_VERSION
 from tiny import FAMILIES, HIDDEN, tiny_encoder, tiny_ids
 
@@ -72,11 +72,11 @@ def test_the_combining_module_starts_from_the_block_that_it_replaces(family, tmp
     replaced = TerselyForSequenceClassification(model.config).backbone.__class__(encoder)
     projections = replaced.projections(replaced.blocks[1])
     for name in ("query", "key", "value", "output"):
-        own, source = getattr(model.combiner, name), getattr(projections, name)
+        own, source = getattr(combiner_of(model), name), getattr(projections, name)
         assert torch.equal(own.weight, source.weight)
         assert torch.equal(own.bias, torch.zeros(32) if source.bias is None else source.bias)
-    assert torch.equal(model.combiner.embedded_norm.weight, torch.ones(32))
-    tokens = model.combiner.tokens
+    assert torch.equal(combiner_of(model).embedded_norm.weight, torch.ones(32))
+    tokens = combiner_of(model).tokens
     assert torch.cdist(tokens, tokens).add(torch.eye(4)).min() > 1e-3, "two start alike"
     # A replaced block leaves nothing behind.
     left = [name for name in model.encoder.state_dict() if ".1." in name and "layer" in name]
@@ -85,7 +85,7 @@ def test_the_combining_module_starts_from_the_block_that_it_replaces(family, tmp
 
 def test_loading_twice_gives_the_same_model(tmp_path):
     save_encoder(tmp_path)
-    first, second = (from_encoder(tmp_path, plan="focus-c").combiner for _ in range(2))
+    first, second = (combiner_of(from_encoder(tmp_path, plan="focus-c")) for _ in range(2))
     torch.testing.assert_close(first.state_dict(), second.state_dict(), rtol=0, atol=0)
 
 
@@ -235,8 +235,10 @@ def test_a_saved_model_that_cannot_be_used_is_refused(load, spoil, error, fragme
 
 def test_a_combining_module_that_lacks_a_weight_is_refused(tmp_path):
     build(METHODS["focus-pfc"]).save_pretrained(tmp_path)
-    remove_weight(tmp_path, "combiner.tokens")
-    with pytest.raises(ModelError, match=r"lacks 1 of the model's weights.*\(combiner.tokens\)"):
+    remove_weight(tmp_path, "learned.3.act.tokens")
+    with pytest.raises(
+        ModelError, match=r"lacks 1 of the model's weights.*\(learned\.\d\.act\.tokens\)"
+    ):
         load_classifier(tmp_path)
 
 
@@ -308,7 +310,7 @@ def test_a_model_that_starts_from_a_dense_one_reads_as_that_was_saved(tmp_path):
     for name, value in fields.items():
         setattr(dense.config, name, value)
     dense.config.execution = Execution(threads=1).to_dict()
-    reduced = with_plan(dense, preset("topk"))
+    reduced = with_plan(dense, preset("topk", least=1))
     assert reduced.config.execution == dense.config.execution
     dense.save_pretrained(tmp_path)
     for model in (reduced, from_encoder(tmp_path, plan="topk")):

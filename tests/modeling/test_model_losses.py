@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from checkpoints import save_classifier
-from method_table import METHODS, build, pad
 
+from method_table import METHODS, build, pad
 from tersely.modeling import from_encoder
 from tiny import tiny_ids
 

@@ -9,8 +9,8 @@ import sys
 import pytest
 import torch
 from checkpoints import NAMES, word_tokenizer
-from method_table import METHODS, build
 
+from method_table import METHODS, build
 from tersely import TerselyConfig, TerselyForSequenceClassification
 from tersely.errors import ModelError
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from tersely.reduction import Combiner
+from tersely.methods.focus import Combiner
 
 
 def combine_document(

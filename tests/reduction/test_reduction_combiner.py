@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from slow_combiner import combine_document
 from torch import Tensor
 
+from tersely.methods.focus import Combiner
 from tersely.ragged import Layout
-from tersely.reduction import Combiner
 
 WIDTH = 6
 

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tersely.errors import PlanError
+from tersely.methods.controls import Position, RandomScore, Skip
+from tersely.methods.tome import Merge
 from tersely.ragged import Layout
 from tersely.reduction import (
     Candidates,
@@ -18,13 +20,9 @@ from tersely.reduction import (
     DropTokens,
     HiddenChange,
     LinearRatio,
-    Merge,
     Observed,
     Plan,
-    Position,
-    RandomScore,
     RowMax,
-    Skip,
     Step,
     Stream,
     Threshold,
@@ -44,7 +42,7 @@ def candidates(lengths: list[int], first: list[int], seed: int = 0) -> Candidate
 def test_linear_keep_rates(lengths, block, seed):
     first = [length + 3 for length in lengths]
     case = candidates(lengths, first, seed)
-    losers = LinearRatio(keep=0.2, pin="first").at_block(block, 4).losers(case)[:, 0]
+    losers = LinearRatio(least=1, keep=0.2, pin="first").at_block(block, 4).losers(case)[:, 0]
     share = 1 - 0.8 * block / 4
     for length, n, scores, gone in zip(
         lengths, first, case.scores[:, 0].split(lengths), losers.split(lengths), strict=True
@@ -57,7 +55,7 @@ def test_linear_keep_rates(lengths, block, seed):
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.integers(1, 4), st.integers(0, 99))
 def test_rising_thresholds(lengths, block, seed):
     case = candidates(lengths, lengths, seed)
-    losers = Threshold(threshold=1.2, pin="first").at_block(block, 4).losers(case)[:, 0]
+    losers = Threshold(least=1, threshold=1.2, pin="first").at_block(block, 4).losers(case)[:, 0]
     low = case.scores[:, 0] < torch.tensor(1.2 * block / 4)
     assert torch.equal(losers, low & ~case.pinned)
 
@@ -65,7 +63,7 @@ def test_rising_thresholds(lengths, block, seed):
 def test_a_threshold_above_all_scores_keeps_the_best_token():
     case = candidates([4, 1], [4, 1])
     case = replace(case, pinned=torch.zeros_like(case.pinned))
-    losers = Threshold(threshold=9.0, pin="none").losers(case)[:, 0]
+    losers = Threshold(least=1, threshold=9.0, pin="none").losers(case)[:, 0]
     best = case.scores[:4, 0].argmax().item()
     assert losers.tolist() == [i != best for i in range(4)] + [False]
 
@@ -125,16 +123,16 @@ def test_fewer_layers(depth, keep, skipped):
     ("make", "fragment"),
     [
         (
-            lambda: Plan("x", (Step(Skip(), {"start": 0}), Step(Merge(), 5))).resolve(6),
+            lambda: Plan("x", (Step(Skip(), {"start": 0}), Step(Merge(least=1), 5))).resolve(6),
             "steps exclude each other at block 5: it is skipped",
         ),
         (
-            lambda: Step(DropTokens(), "input", ColumnMean(), Threshold()),
+            lambda: Step(DropTokens(), "input", ColumnMean(), Threshold(least=1)),
             "score must be one that needs no attention .* got 'column-mean'",
         ),
         (
-            lambda: Step(DropKeys(), "input", Position(), Threshold()),
-            "act must be 'drop-tokens' at layers 'input', got 'drop-keys'",
+            lambda: Step(DropKeys(), "input", Position(), Threshold(least=1)),
+            "act must be 'drop-tokens' at blocks 'input', got 'drop-keys'",
         ),
         (lambda: RandomScore(seed=0.5), "seed must be a whole number, got 0.5"),
         (lambda: ColumnMean(diagonal=1), "diagonal must be true or false, got 1"),

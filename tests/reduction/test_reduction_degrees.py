@@ -8,18 +8,10 @@ import pytest
 import torch
 
 from tersely.errors import PlanError
+from tersely.methods.breaking_bert import Degrees, LearnedNeighbours, Span
+from tersely.methods.patterns import Neighbours, Union
 from tersely.ragged import Layout
-from tersely.reduction import (
-    LearnedNeighbours,
-    Neighbours,
-    Plan,
-    Spent,
-    Step,
-    Stream,
-    Union,
-    preset,
-)
-from tersely.reduction.degrees import Degrees, Span
+from tersely.reduction import Plan, Spent, Step, Stream, preset
 
 LENGTHS = [9, 4, 1]
 

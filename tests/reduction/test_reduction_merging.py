@@ -10,9 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tersely.methods.fca import Fuse
+from tersely.methods.pool import Pool
+from tersely.methods.tome import Merge
 from tersely.ragged import Layout
-from tersely.reduction import Fuse, Merge, Pool, Stream
-from tersely.reduction.merging import merge_into
+from tersely.reduction import Stream
 
 WIDTH = 3
 
@@ -63,7 +65,7 @@ def test_merging_into_leaders(stream, data):
         for i in span:
             leaders[i] = i if i in stay else data.draw(st.sampled_from(sorted(stay)))
     shares = [data.draw(st.floats(0.1, 3)) for _ in leaders]
-    merged = merge_into(stream, torch.tensor(leaders), torch.tensor(shares))
+    merged = stream.merge(torch.tensor(leaders), torch.tensor(shares))
     groups = [
         [i] + [j for j in range(len(leaders)) if leaders[j] == i and j != i]
         for i in range(len(leaders))
@@ -90,7 +92,7 @@ def matched(stream: Stream, span: range, keys: torch.Tensor, ratio: float) -> di
 @given(streams(), st.sampled_from([0.0, 0.2, 0.5]), st.integers(0, 99))
 def test_merging_the_most_similar(stream, ratio, seed):
     keys = torch.randn(stream.layout.tokens, 4, generator=torch.Generator().manual_seed(seed))
-    merged = Merge(ratio=ratio).apply(stream, None, keys)
+    merged = Merge(least=1, ratio=ratio).apply(stream, None, keys)
     goes: dict[int, int] = {}
     for span in documents(stream):
         goes |= matched(stream, span, keys, ratio)
@@ -105,14 +107,14 @@ def test_the_rules_of_merging():
     stream = Stream(hidden, Layout.from_lengths([4]), torch.arange(4))
     # Token 2 goes into token 1.
     states = {
-        rule: Merge(ratio=0.25, rule=rule).apply(stream, None, keys).hidden[1]
+        rule: Merge(least=1, ratio=0.25, rule=rule).apply(stream, None, keys).hidden[1]
         for rule in ("mean", "norm", "prune")
     }
     assert states["mean"].tolist() == [2, 0]
     assert states["prune"].tolist() == [3, 0]
     opposite = replace(stream, hidden=torch.tensor([[9.0, 0], [3, 0], [0, 1], [0, 4]]))
-    mean = Merge(ratio=0.25).apply(opposite, None, keys).hidden[1]
-    norm = Merge(ratio=0.25, rule="norm").apply(opposite, None, keys).hidden[1]
+    mean = Merge(least=1, ratio=0.25).apply(opposite, None, keys).hidden[1]
+    norm = Merge(least=1, ratio=0.25, rule="norm").apply(opposite, None, keys).hidden[1]
     assert norm.norm().item() == pytest.approx(2)  # of the norms 3 and 1
     torch.testing.assert_close(norm / norm.norm(), mean / mean.norm())
 
@@ -129,7 +131,7 @@ def test_pooling_neighbours(stream, keep):
             for g in range(left)
         ]
         groups += [[first], *stretches, *[[i] for i in span if stream.origins[i] < 0]]
-    assert_groups(stream, Pool(keep=keep).apply(stream, None, None), groups)
+    assert_groups(stream, Pool(least=1, keep=keep).apply(stream, None, None), groups)
 
 
 @given(streams(), st.integers(1, 3), st.booleans(), st.data())

@@ -9,27 +9,22 @@ from hypothesis import strategies as st
 
 from slow_patterns import Slow
 from tersely.errors import ModelError, PlanError
+from tersely.methods.controls import Skip
+from tersely.methods.focus import Combine
+from tersely.methods.patterns import GlobalTokens, Lexical, Neighbours, RandomPairs, Syntax, Union
 from tersely.ragged import Layout
 from tersely.reduction import (
     ColumnMean,
-    Combine,
     DropTokens,
     FirstRow,
-    GlobalTokens,
     Knowledge,
-    Lexical,
-    Neighbours,
     Plan,
-    RandomPairs,
     Ratio,
-    Skip,
     Step,
     Stream,
-    Syntax,
-    Union,
     preset,
-    words_of,
 )
+from tersely.reduction.patterns import token_columns
 
 HEADS = 2
 TABLE = torch.randn(12, 5, generator=torch.Generator().manual_seed(0))
@@ -61,12 +56,14 @@ PATTERNS = [
 ]
 
 
-def stream_of(documents: list[list[int]], needs=frozenset({"parser", "stems"})) -> Stream:
+def stream_of(
+    documents: list[list[int]], needs=("id", "document", "stem", "vector", "parse")
+) -> Stream:
     layout = Layout.from_lengths([len(ids) for ids in documents])
     ids = torch.tensor([number for own in documents for number in own])
-    words = words_of(ids, layout, TABLE, KNOWLEDGE, needs)
+    columns = token_columns(ids, layout, TABLE, KNOWLEDGE, needs)
     states = torch.zeros(layout.tokens, 1)
-    return Stream(states, layout, layout.positions, lengths=layout.lengths, words=words)
+    return Stream(states, layout, layout.positions, lengths=layout.lengths, columns=columns)
 
 
 def mask_of(pattern, stream: Stream, document: int, head: int = 0) -> torch.Tensor:
@@ -136,11 +133,9 @@ def test_bands_hold_all_that_is_connected():
 
 def test_combination_tokens_see_and_are_seen_by_all():
     stream = stream_of([[3, 1, 4, 1]])
-    words = stream.words.with_combination_tokens(stream.layout, 2)
-    assert words.ids.tolist() == [3, 1, 4, 1, -1, -1]
-    layout = Layout.from_lengths([6])
-    origins = torch.tensor([0, 1, 2, 3, -1, -1])
-    grown = Stream(torch.zeros(6, 1), layout, origins, lengths=stream.lengths, words=words)
+    grown = stream.append(torch.zeros(2, 1))
+    assert grown.columns["id"].tolist() == [3, 1, 4, 1, -1, -1]
+    assert grown.origins.tolist() == [0, 1, 2, 3, -1, -1]
     for pattern in PATTERNS:
         seen = mask_of(pattern, grown, 0)
         assert seen[4:].all() and seen[:, 4:].all()
@@ -200,11 +195,11 @@ BARE = Neighbours(width=2, cls=False)
             [Step(NEAR, 1), Step(Lexical(), [0, 1])],
             "got 'neighbours' and 'lexical' at block 1; put",
         ),
-        ([Step(NEAR, 2), Step(Combine(), 2)], "before the combining block 2"),
-        ([Step(NEAR, 3), Step(Combine(), 2)], "before the combining block 2"),
+        ([Step(NEAR, 2), Step(Combine(), 2)], "must come before block 2, where 'combine'"),
+        ([Step(NEAR, 3), Step(Combine(), 2)], "must come before block 2, where 'combine'"),
         ([Step(NEAR, 3), Step(Skip(keep=0.5), {"start": 0})], "exclude each other at block 3"),
         (
-            [Step(BARE, 1), Step(DropTokens(), 1, FirstRow(), Ratio())],
+            [Step(BARE, 1), Step(DropTokens(), 1, FirstRow(), Ratio(least=1))],
             "exclude each other at block 1: 'first-row' scores by what [CLS] pays",
         ),
     ],
@@ -216,14 +211,14 @@ def test_steps_that_exclude_each_other_are_refused(steps, fragment):
 
 
 def test_patterns_have_no_place_before_the_first_block_and_choose_nothing():
-    with pytest.raises(PlanError, match="must be 'drop-tokens' at layers 'input'"):
+    with pytest.raises(PlanError, match="must be 'drop-tokens' at blocks 'input'"):
         Step(NEAR, "input")
     with pytest.raises(PlanError, match="score must be left out for 'neighbours'"):
         Step(NEAR, 1, ColumnMean())
 
 
 def test_a_pattern_may_stand_beside_a_step_that_chooses():
-    steps = [Step(NEAR, {"start": 0}), Step(DropTokens(), 1, FirstRow(), Ratio())]
+    steps = [Step(NEAR, {"start": 0}), Step(DropTokens(), 1, FirstRow(), Ratio(least=1))]
     resolved = Plan("both", steps).resolve(3)
     assert resolved.patterns == dict.fromkeys(range(3), NEAR)
     assert [step.act.kind for step in resolved.at(1)] == ["drop-tokens"]
@@ -235,11 +230,11 @@ def test_widths_must_fit_the_heads():
     Union(of=[Neighbours(width=[1, 2, 3, 4])]).check_heads(4)
 
 
-@pytest.mark.parametrize("name", ["parser", "stems"])
-def test_what_was_not_given_is_named(name):
+@pytest.mark.parametrize(("column", "name"), [("parse", "parser"), ("stem", "stems")])
+def test_what_was_not_given_is_named(column, name):
     ids, layout = torch.tensor([1, 2]), Layout.from_lengths([2])
     with pytest.raises(ModelError, match=rf"needs model\.knowledge\.{name}, .*got None; make one"):
-        words_of(ids, layout, TABLE, Knowledge(), frozenset({name}))
+        token_columns(ids, layout, TABLE, Knowledge(), (column,))
 
 
 @pytest.mark.parametrize(
@@ -248,9 +243,7 @@ def test_what_was_not_given_is_named(name):
 def test_a_parse_that_does_not_fit_is_refused(words, heads):
     ids, layout = torch.tensor([1, 2]), Layout.from_lengths([2])
     with pytest.raises(ModelError, match="a word number for each of the 2 tokens"):
-        words_of(
-            ids, layout, TABLE, Knowledge(parser=lambda ids: (words, heads)), frozenset({"parser"})
-        )
+        token_columns(ids, layout, TABLE, Knowledge(parser=lambda ids: (words, heads)), ("parse",))
 
 
 def test_the_presets_are_what_their_papers_unite():

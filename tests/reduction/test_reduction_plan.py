@@ -10,14 +10,14 @@ from typing import ClassVar
 import pytest
 
 from tersely.errors import PlanError
+from tersely.methods.focus import Combine
+from tersely.methods.tome import Merge
 from tersely.reduction import (
     PLAN_VERSION,
     ColumnMean,
-    Combine,
     DropKeys,
     DropTokens,
     FirstRow,
-    Merge,
     Plan,
     Ratio,
     SampledRows,
@@ -98,17 +98,19 @@ def test_every_option_of_a_preset_survives_json_and_changes_the_plan(name, optio
 
 def test_plans_of_all_kinds_of_parts_survive_json():
     steps = (
-        Step(DropKeys(), [0, 1], FirstRow(heads="each"), Ratio(keep=1, pin="none")),
-        Step(DropTokens(), 0.5, SampledRows(rows=4, count_combination_tokens=False), Ratio()),
+        Step(DropKeys(), [0, 1], FirstRow(heads="each"), Ratio(least=1, keep=1, pin="none")),
+        Step(
+            DropTokens(), 0.5, SampledRows(rows=4, count_combination_tokens=False), Ratio(least=1)
+        ),
         Step(Combine(tokens=2, temperature=0.5), -1),
     )
     assert through_json(Plan("mixed", steps)) == Plan("mixed", steps)
 
 
 def test_fields_left_out_get_their_defaults():
-    step = {"layers": 1, "act": {"kind": "drop-keys"}}
+    step = {"blocks": 1, "act": {"kind": "drop-keys"}}
     step |= {"score": {"kind": "column-mean"}, "select": {"kind": "fuzzy-ratio", "keep": 0.5}}
-    plan = Plan.from_dict({"version": 1, "name": "short", "steps": [step]})
+    plan = Plan.from_dict({"version": PLAN_VERSION, "name": "short", "steps": [step]})
     assert plan.steps[0].select.upper == 0.75
     assert plan.steps[0].score == ColumnMean()
 
@@ -134,10 +136,11 @@ def test_a_file_without_a_plan_is_refused(tmp_path, content, fragment):
 # Where in the dictionary of a good plan a value is put (`...` takes the field out), and what the
 # message must then say.
 BAD_FIELDS = [
-    (("version",), PLAN_VERSION + 1, "plan.version must be at most 1, got 2; a newer plan needs"),
-    (("version",), ..., "plan.version must be 1, got None"),
-    (("version",), "1", "plan.version must be 1, got '1'"),
+    (("version",), PLAN_VERSION + 1, "plan.version must be 2, got 3; a newer plan needs"),
+    (("version",), ..., "plan.version must be 2, got None"),
+    (("version",), "1", "plan.version must be 2, got '1'"),
     (("version",), 0, "plan.version must be"),
+    (("version",), 1, "plan.version must be 2, got 1; plans of 0.1 are not read any more"),
     (("name",), ..., "plan.name must be a string, got None"),
     (("name",), "", "plan.name must be a string, got ''"),
     (("steps",), {}, "plan.steps must be a list, got {}"),
@@ -145,13 +148,13 @@ BAD_FIELDS = [
     (("stages",), 3, "plan.stages is not a field of a plan; its fields are version, name, steps"),
     (("steps", 0), 5, "plan.steps[0] must be an object, got 5"),
     (("steps", 0, "layer"), 1, "plan.steps[0].layer is not a field of a step; its fields are"),
-    (("steps", 0, "layers"), ..., "plan.steps[0].layers must be given"),
-    (("steps", 0, "layers"), [], "plan.steps[0].layers must name at least one block"),
-    (("steps", 0, "layers"), "all", "plan.steps[0].layers must be whole numbers counted from 0"),
-    (("steps", 0, "layers"), True, "fractions of the depth in (0, 1), got True"),
-    (("steps", 0, "layers"), [1, 1.5], "fractions of the depth in (0, 1), got 1.5"),
-    (("steps", 0, "layers"), {"from": 1}, "plan.steps[0].layers has the fields start and stop"),
-    (("steps", 0, "layers"), {"stop": "x"}, "plan.steps[0].layers must be whole numbers"),
+    (("steps", 0, "blocks"), ..., "plan.steps[0].blocks must be given"),
+    (("steps", 0, "blocks"), [], "plan.steps[0].blocks must name at least one block"),
+    (("steps", 0, "blocks"), "all", "plan.steps[0].blocks must be whole numbers counted from 0"),
+    (("steps", 0, "blocks"), True, "fractions of the depth in (0, 1), got True"),
+    (("steps", 0, "blocks"), [1, 1.5], "fractions of the depth in (0, 1), got 1.5"),
+    (("steps", 0, "blocks"), {"from": 1}, "plan.steps[0].blocks has the fields start and stop"),
+    (("steps", 0, "blocks"), {"stop": "x"}, "plan.steps[0].blocks must be whole numbers"),
     (("steps", 0, "act"), ..., "plan.steps[0].act must be given"),
     (("steps", 0, "act"), None, "plan.steps[0].act must be an object with a field 'kind'"),
     (("steps", 0, "act", "kind"), "drop", "plan.steps[0].act.kind must be one of combine, drop-k"),
@@ -178,7 +181,7 @@ BAD_FIELDS = [
     (("steps", 0, "select", "keep"), True, "plan.steps[0].select.keep must be a number"),
     (("steps", 0, "select", "keep"), float("nan"), "plan.steps[0].select.keep must be a number"),
     (("steps", 0, "select", "pin"), "both", "select.pin must be 'ends', 'first' or 'none'"),
-    (("steps", 0, "select", "reading"), "1", "select.reading must be 'layer' or 'complement'"),
+    (("steps", 0, "select", "reading"), "1", "select.reading must be 'block' or 'complement'"),
     (("steps", 0, "select", "lower"), -0.1, "select.lower must be a number in [0, 1], got -0.1"),
     (("steps", 0, "select", "upper"), 0.2, "select.upper must be at least lower (0.25), got 0.2"),
     (("steps", 0, "select", "important"), 2, "select.important must be a number in [0, 1]"),
@@ -190,7 +193,7 @@ BAD_FIELDS = [
     (("steps", 1, "score"), {"kind": "first-row"}, "steps[1].score must be left out for 'combine'"),
     (("steps", 1, "select"), {"kind": "ratio"}, "steps[1].select must be left out for 'combine'"),
     (("steps", 0, "act"), {"kind": "drop-tokens"}, "score.heads must be 'mean' for 'drop-tokens'"),
-    (("steps", 0), {"layers": 0, "act": {"kind": "combine"}}, "one 'combine' at most, got 2"),
+    (("steps", 0), {"blocks": 0, "act": {"kind": "combine"}}, "one 'combine' at most, got 2"),
 ]
 
 
@@ -225,23 +228,23 @@ def test_resolving_keeps_the_steps_that_can_still_change_something():
     # Keys dropped at the last block would be dropped from nothing.
     assert [len(resolved.at(layer)) for layer in range(4)] == [1, 1, 1, 0]
     resolved = preset("focus-pfc", combine_at=2).resolve(4)
-    assert (resolved.combining, resolved.combine.tokens) == (2, 8)
+    assert resolved.replaced == {2: Combine()}
     # The combining module takes all tokens in, so keys are not dropped just before it.
     assert [len(resolved.at(layer)) for layer in range(4)] == [1, 0, 0, 0]
     resolved = preset("focus-pfc", combine_at=2, drop="tokens").resolve(4)
     assert [len(resolved.at(layer)) for layer in range(4)] == [1, 1, 0, 0]
 
 
-def pruning(layers: object) -> Step:
-    return Step(DropKeys(), layers, ColumnMean(), Ratio())
+def pruning(blocks: object) -> Step:
+    return Step(DropKeys(), blocks, ColumnMean(), Ratio(least=1))
 
 
 @pytest.mark.parametrize(
     ("steps", "fragment"),
     [
-        ([pruning(6)], "plan.steps[0].layers must be a block of this encoder, 0 to 5"),
+        ([pruning(6)], "plan.steps[0].blocks must be a block of this encoder, 0 to 5"),
         ([Step(Combine(), [1, 3])], "a 'combine' step must name one block, got [1, 3]"),
-        ([pruning(3), Step(Combine(), 3)], "must come before the combining block 3"),
+        ([pruning(3), Step(Combine(), 3)], "must come before block 3, where 'combine'"),
         ([Step(Combine(), 0.5), pruning(0), pruning(4)], "got a step at block 4"),
     ],
 )
@@ -292,33 +295,36 @@ def test_two_parts_cannot_share_a_kind():
     [
         (
             [
-                Step(DropKeys(), 0, ColumnMean(), Ratio()),
-                Step(DropTokens(), 0, ColumnMean(), Ratio()),
+                Step(DropKeys(), 0, ColumnMean(), Ratio(least=1)),
+                Step(DropTokens(), 0, ColumnMean(), Ratio(least=1)),
             ],
             "got 2 steps at block 0",
         ),
         (
             [
-                Step(DropKeys(), 0, ColumnMean(heads="each"), Ratio()),
-                Step(DropTokens(), 2, ColumnMean(), Ratio()),
+                Step(DropKeys(), 0, ColumnMean(heads="each"), Ratio(least=1)),
+                Step(DropTokens(), 2, ColumnMean(), Ratio(least=1)),
             ],
             "score.heads must be 'each' at block 2",
         ),
         (
             [
-                Step(DropKeys(), 0, ColumnMean(heads="each"), Ratio()),
-                Step(Merge(ratio=0.2), 2),
+                Step(DropKeys(), 0, ColumnMean(heads="each"), Ratio(least=1)),
+                Step(Merge(least=1, ratio=0.2), 2),
             ],
             "act must be 'drop-keys' at block 2, .* got 'merge'",
         ),
         (
             [
-                Step(DropKeys(), 1, ColumnMean(), Ratio()),
-                Step(DropTokens(), 3, ColumnMean(diagonal=False), Ratio()),
+                Step(DropKeys(), 1, ColumnMean(), Ratio(least=1)),
+                Step(DropTokens(), 3, ColumnMean(diagonal=False), Ratio(least=1)),
             ],
             "score.diagonal must be true at block 3, .* from block 1 on",
         ),
-        ([Step(DropTokens(), {"start": 5, "stop": 3}, ColumnMean(), Ratio())], "come after start"),
+        (
+            [Step(DropTokens(), {"start": 5, "stop": 3}, ColumnMean(), Ratio(least=1))],
+            "come after start",
+        ),
     ],
 )
 def test_steps_that_exclude_each_other_are_refused(steps, message):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tersely.errors import PlanError
+from tersely.methods.focus import Combine, FuzzyRatio
 from tersely.reduction import (
+    LEAST,
     ColumnMean,
-    Combine,
     DropKeys,
     DropTokens,
-    FuzzyRatio,
     Ratio,
     preset,
     preset_options,
@@ -23,9 +23,9 @@ AIMING = {"target": 0.5, "strength": 10.0, "pin": "first"}
 OPTIONS = {
     "dense": {},
     "focus-p": PRUNING,
-    "focus-pf": PRUNING | {"reading": "layer"},
+    "focus-pf": PRUNING | {"reading": "block"},
     "focus-c": COMBINING,
-    "focus-pfc": PRUNING | {"reading": "layer"} | COMBINING,
+    "focus-pfc": PRUNING | {"reading": "block"} | COMBINING,
     "topk": {"keep": 0.4, "at": 1 / 3, "score": "column-mean", "linear": False, "pin": "first"},
     "threshold": {"threshold": 0.5, "score": "column-mean", "pin": "first"},
     "lat": {"keep": 0.8, "start": 0, "score": "column-mean", "pin": "first"},
@@ -38,7 +38,8 @@ OPTIONS = {
     },
     "ltp": AIMING | {"threshold": 0.5, "temperature": 0.1, "gradients": False},
     "ltp-once": AIMING | {"at": 1 / 3, "threshold": 0.8, "temperature": 0.1, "gradients": False},
-    "ltp-paper": {"threshold": 1.0, "temperature": 0.128, "regularizer": 0.1, "pin": "first"},
+    "ltp-paper": {"threshold": 1.0, "temperature": 0.128, "regularizer": 0.1, "pin": "first"}
+    | {"target": 0.0},
     "power-bert": AIMING | {"bins": 100, "regularizer": 0.0},
     "transkimmer": AIMING
     | {"hidden": 32, "regularizer": 0.0, "temperature": 1.0, "noise": True, "bias": 2.0},
@@ -63,8 +64,13 @@ OPTIONS = {
 
 
 def test_the_presets_and_their_defaults_are_the_papers():
-    assert {name: preset_options(name) for name in presets()} == OPTIONS
+    found = {name: preset_options(name) for name in presets()}
+    floors = {name: options.pop("least") for name, options in found.items() if "least" in options}
+    assert found == OPTIONS
     assert presets() == tuple(sorted(OPTIONS))
+    # As the papers have it where only keys go, and in the paper's own recipe.
+    papers = {"focus-p": 0, "focus-pf": 0, "focus-pfc": 0, "ltp-paper": 1}
+    assert {name: least for name, least in floors.items() if least != LEAST} == papers
 
 
 def test_options_reach_the_parts():
@@ -72,10 +78,10 @@ def test_options_reach_the_parts():
     pruning, combining = plan.steps
     assert pruning.act == DropKeys()
     assert pruning.score == ColumnMean(heads="each")
-    assert pruning.select == FuzzyRatio(keep=0.7, reading="complement", pin="none")
-    assert pruning.layers == {"start": 0, "stop": 4}
-    assert combining.act == plan.combine == Combine(tokens=2)
-    assert combining.layers == 4
+    assert pruning.select == FuzzyRatio(least=1, keep=0.7, reading="complement", pin="none")
+    assert pruning.blocks == {"start": 0, "stop": 4}
+    assert combining.act == Combine(tokens=2)
+    assert combining.blocks == 4
     assert type(preset("focus-p").steps[0].select) is Ratio
 
 
@@ -89,7 +95,7 @@ def test_tokens_that_leave_for_good_are_scored_for_all_heads_together():
 def test_dense_removes_nothing():
     assert preset("dense").is_dense
     assert not preset("focus-c").is_dense
-    assert preset("token-drop").is_dense, "in use"
+    assert preset("token-drop", least=1).is_dense, "in use"
 
 
 @pytest.mark.parametrize(
@@ -113,9 +119,9 @@ def test_dense_removes_nothing():
         ("focus-c", {"keep": 1}, "not an option of 'focus-c'; its options are combine_at, tokens"),
         ("focus-p", {"drop": "all"}, "drop must be 'keys' or 'tokens', got 'all'"),
         ("focus-p", {"keep": 2}, "keep must be a number in (0, 1], got 2"),
-        ("focus-pf", {"reading": "x"}, "reading must be 'layer' or 'complement', got 'x'"),
+        ("focus-pf", {"reading": "x"}, "reading must be 'block' or 'complement', got 'x'"),
         ("focus-p", {"heads": "x"}, "heads must be 'each' or 'mean', got 'x'"),
-        ("focus-c", {"combine_at": 1.5}, "layers must be whole numbers counted from 0"),
+        ("focus-c", {"combine_at": 1.5}, "blocks must be whole numbers counted from 0"),
         ("focus-c", {"tokens": -1}, "tokens must be a whole number above 0, got -1"),
     ],
 )

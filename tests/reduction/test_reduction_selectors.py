@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slow_selection import losers_of_document, quantile, unsafe_tokens
 
+from tersely.methods.focus import FuzzyRatio
 from tersely.ragged import Layout
-from tersely.reduction import Candidates, FuzzyRatio, Ratio, Selector
+from tersely.reduction import Candidates, Ratio, Selector
 
 KEEPS = st.sampled_from([0.05, 0.1, 0.25, 0.3, 0.5, 0.7, 0.9, 1.0]) | st.floats(0.01, 1)
 
@@ -69,23 +70,23 @@ def assert_agrees(selector: Ratio, cases: list[Document], **reference: object) -
     )
     assert ((left.counts > 0) | (candidates.counts == 0)).all()
     # The head with most of them keeps what was said before.
-    assert (left.counts.amax(1) + 1 > selector.least * candidates.counts.amax(1) - 1e-6).all()
+    assert (left.counts.amax(1) + 1 > selector.share_left * candidates.counts.amax(1) - 1e-6).all()
 
 
 @settings(max_examples=60, deadline=None)
 @given(cases=documents(), keep=KEEPS)
 def test_ratio_agrees_with_the_slow_one(cases, keep):
-    assert_agrees(Ratio(keep=keep), cases)
+    assert_agrees(Ratio(least=1, keep=keep), cases)
 
 
-@pytest.mark.parametrize("reading", ["layer", "complement"])
+@pytest.mark.parametrize("reading", ["block", "complement"])
 @settings(max_examples=60, deadline=None)
 @given(cases=documents(), keep=KEEPS)
 def test_fuzzy_ratio_agrees_with_the_slow_one(reading, cases, keep):
-    assert_agrees(FuzzyRatio(keep=keep, reading=reading), cases, reading=reading)
+    assert_agrees(FuzzyRatio(least=1, keep=keep, reading=reading), cases, reading=reading)
 
 
-@pytest.mark.parametrize("reading", ["layer", "complement"])
+@pytest.mark.parametrize("reading", ["block", "complement"])
 @settings(max_examples=40, deadline=None)
 @given(
     cases=documents(),
@@ -94,7 +95,9 @@ def test_fuzzy_ratio_agrees_with_the_slow_one(reading, cases, keep):
 )
 def test_other_alpha_cuts_agree_with_the_slow_one(reading, cases, important, unimportant):
     cuts = {"important": important, "unimportant": unimportant}
-    assert_agrees(FuzzyRatio(keep=0.3, reading=reading, **cuts), cases, reading=reading, **cuts)
+    assert_agrees(
+        FuzzyRatio(least=1, keep=0.3, reading=reading, **cuts), cases, reading=reading, **cuts
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -117,7 +120,7 @@ def test_the_unsafe_are_those_up_to_a_tenth_above_the_lower_quantile(cases):
         ]
         assert unsafe_tokens(case.scores, case.alive) == by_limit
         expected += by_limit
-    assert FuzzyRatio().unsafe(as_candidates(cases)).tolist() == expected
+    assert FuzzyRatio(least=1).unsafe(as_candidates(cases)).tolist() == expected
 
 
 def one_document(scores: list[float], pinned: tuple[int, ...] = ()) -> Candidates:
@@ -135,36 +138,36 @@ def gone(selector: Selector, candidates: Candidates) -> list[int]:
 
 def test_a_float_that_is_a_little_too_small_loses_no_token():
     # In floats 0.7 · 90 is 62.99…
-    assert len(gone(Ratio(keep=0.7), one_document([1.0] * 90))) == 90 - 63
+    assert len(gone(Ratio(least=1, keep=0.7), one_document([1.0] * 90))) == 90 - 63
 
 
 def test_thirteen_tokens_keep_one_through_twelve_blocks():
     alive = 13
     for _ in range(12):
-        alive -= len(gone(Ratio(keep=0.9), one_document([1.0] * alive)))
+        alive -= len(gone(Ratio(least=1, keep=0.9), one_document([1.0] * alive)))
     assert alive == 1
 
 
 def test_of_equal_tokens_the_earlier_one_stays():
-    assert gone(Ratio(keep=0.5), one_document([2.0, 1.0, 1.0, 1.0])) == [2, 3]
+    assert gone(Ratio(least=1, keep=0.5), one_document([2.0, 1.0, 1.0, 1.0])) == [2, 3]
 
 
 def test_a_pinned_token_takes_no_place_from_a_safe_one():
     # Unsafe are the three zeros, of which two are pinned: only the third one goes.
     candidates = one_document([0.0, 0.0, 5, 6, 7, 8, 9, 10, 11, 0.0], pinned=(0, 9))
-    assert gone(FuzzyRatio(keep=0.1), candidates) == [1]
-    assert gone(FuzzyRatio(keep=0.1, reading="complement"), candidates) == [1]
+    assert gone(FuzzyRatio(least=1, keep=0.1), candidates) == [1]
+    assert gone(FuzzyRatio(least=1, keep=0.1, reading="complement"), candidates) == [1]
 
 
 def test_the_last_key_of_a_document_stays_when_p_is_applied_to_the_complement():
-    assert gone(FuzzyRatio(reading="complement", pin="none"), one_document([1.0])) == []
+    assert gone(FuzzyRatio(least=1, reading="complement", pin="none"), one_document([1.0])) == []
 
 
 def test_the_readings_differ():
     candidates = one_document([float(score) for score in range(40)])
     # Unsafe are S ≤ 9.75 + 0.1 · 19.5, twelve tokens: four of forty go, or two of twelve.
-    assert gone(FuzzyRatio(reading="layer"), candidates) == [0, 1, 2, 3]
-    assert gone(FuzzyRatio(reading="complement"), candidates) == [0, 1]
+    assert gone(FuzzyRatio(least=1, reading="block"), candidates) == [0, 1, 2, 3]
+    assert gone(FuzzyRatio(least=1, reading="complement"), candidates) == [0, 1]
 
 
 def test_a_selector_without_a_choice_says_so():

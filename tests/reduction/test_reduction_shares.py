@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tersely.errors import PlanError
+from tersely.methods.focus import Combine
+from tersely.methods.lat import LengthDrop
 from tersely.ragged import Layout
 from tersely.reduction import (
     Candidates,
-    Combine,
-    LengthDrop,
     Plan,
     Step,
     budget_option,
@@ -48,18 +48,18 @@ def test_presets_without_a_share_are_refused():
     assert len(BY_SHARE) > 8
     for plan in (
         preset("dense"),
-        preset("token-drop"),
+        preset("token-drop", least=1),
         preset("focus-c"),
         Plan("mine", (Step(Combine(), 2),)),
     ):
         with pytest.raises(PlanError, match="the plan must have one of keep, threshold, ratio"):
             plan_share(plan, 6)
     with pytest.raises(PlanError, match="keep is not a share of the plan 'tome'.*are ratio"):
-        with_share(preset("tome"), keep=0.5)
+        with_share(preset("tome", least=1), keep=0.5)
     with pytest.raises(PlanError, match="keep is not a share of the plan 'dense'.*are none"):
         with_share(preset("dense"), keep=0.5)
     with pytest.raises(PlanError, match=r"keep must be a number in \(0, 1\], got 2"):
-        with_share(preset("lat"), keep=2)
+        with_share(preset("lat", least=1), keep=2)
 
 
 @given(
@@ -70,7 +70,7 @@ def test_length_drop_leaves_the_ceiling_of_its_share(lengths, percent, seed):
     scores = torch.rand(layout.tokens, 1, generator=torch.Generator().manual_seed(seed))
     alive = torch.ones_like(scores, dtype=torch.bool)
     case = Candidates(scores, alive, layout.positions == 0, layout, layout.lengths)
-    losers = LengthDrop(keep=percent / 100, pin="first").losers(case)[:, 0]
+    losers = LengthDrop(least=1, keep=percent / 100, pin="first").losers(case)[:, 0]
     documents = zip(lengths, scores[:, 0].split(lengths), losers.split(lengths), strict=True)
     for length, own, gone in documents:
         stay = math.ceil(percent * length / 100)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tersely.methods.focus import Combine
 from tersely.ragged import Layout
-from tersely.reduction import Action, Combine, DropKeys, DropTokens, Stream
+from tersely.reduction import Action, DropKeys, DropTokens, Stream
 
 # Two documents with one combination token each; the second has lost its tokens 1 and 3 before.
 ORIGINS = torch.tensor([0, 1, 2, -1, 0, 2, 4, -1])

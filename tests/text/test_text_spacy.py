@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from tersely.errors import ModelError
+from tersely.methods.patterns import Syntax
 from tersely.modeling import from_encoder
-from tersely.reduction import Knowledge, Plan, Step, Syntax
+from tersely.reduction import Knowledge, Plan, Step
 from tersely.text.syntax import DependencyParser, spacy_heads
 from words import save_encoder, tokenizer
 
@@ -71,7 +72,7 @@ def test_a_model_attends_along_the_parse(directory, tmp_path):
         trace = model(torch.tensor([ids]), output_trace=True).trace
     # [CLS] with all; of five words each with itself, and four arcs both ways.
     arcs = 5 + 2 * 4
-    assert {layer.connected[0] for layer in trace.layers} == {arcs + 2 * 7 - 1 + 1}
+    assert {layer.connected[0] for layer in trace.blocks} == {arcs + 2 * 7 - 1 + 1}
 
 
 def test_a_pipeline_that_is_not_there_or_cannot_parse(tmp_path):

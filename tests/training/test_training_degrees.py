@@ -8,8 +8,9 @@ import torch
 from tersely import Classifier, TrainingSettings, preset
 from tersely.attention import Packing, packed_attention
 from tersely.attention.connections import Connections
+from tersely.methods.breaking_bert import LearnedNeighbours
+from tersely.methods.patterns import Neighbours
 from tersely.ragged import Layout
-from tersely.reduction import LearnedNeighbours, Neighbours
 from tersely.text.batching import pack
 from words import labelled, save_encoder
 
@@ -32,7 +33,7 @@ def test_a_run_ends_with_neighbours_near_the_target(heads, tmp_path):
     encoded = classifier.encode(texts[:8])
     with torch.no_grad():
         trace = model(**pack(encoded, range(8)), output_trace=True).trace
-    sparsity = torch.tensor([layer.sparsity for layer in trace.layers]).mean()
+    sparsity = torch.tensor([layer.sparsity for layer in trace.blocks]).mean()
     assert float(sparsity) == pytest.approx(0.5, abs=0.1)
     classifier.save(tmp_path / "model")
     again = Classifier.from_pretrained(tmp_path / "model")

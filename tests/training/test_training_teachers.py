@@ -137,7 +137,7 @@ def test_logits_of_other_documents_are_refused(encoder, logits, message):
 def test_the_distance_of_hidden_states_takes_part_in_the_loss(dense, tmp_path):
     data = documents()
     train = TrainingDocuments(dense.encode(data.texts), dense.label_space.encode(data.labels))
-    model = with_plan(dense.model, preset("topk", keep=0.5, at=1)).train()
+    model = with_plan(dense.model, preset("topk", least=1, keep=0.5, at=1)).train()
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -156,7 +156,7 @@ def test_the_distance_of_hidden_states_takes_part_in_the_loss(dense, tmp_path):
         window = torch.from_numpy(train.encoded.windows[number].astype(np.int64))[None]
         whole = teacher.encoder(window).last_hidden_state[0]
         output = model(window, output_trace=True, output_final=True)
-        alive = output.trace.layers[-1].alive.values
+        alive = output.trace.blocks[-1].alive.values
         assert len(alive) == len(window[0]) // 2
         distances.append((output.final.hidden - whole[alive]).square().mean())
     expected = (loss + 0.5 * torch.stack(distances).mean()) * 3 / trainer.documents_per_step
@@ -246,7 +246,7 @@ def test_token_dropping_trains_from_the_first_step(encoder, tmp_path):
     classifier = Classifier(encoder, method="token-drop").fit(documents(120), settings=settings)
     assert "dense_stage" not in classifier.training
     assert classifier.evaluate(documents(60, seed=9))["accuracy"] > 0.8
-    importance = classifier.model.words.importance
+    importance = classifier.model.shared["by-word"].importance
     known = classifier.tokenizer.get_vocab()
     telling = [known[word] for word in "cat dog piano drum rain snow".split()]
     filler = [number for word, number in known.items() if word.startswith("word")]
@@ -254,7 +254,7 @@ def test_token_dropping_trains_from_the_first_step(encoder, tmp_path):
     loaded = Classifier.from_pretrained(classifier.save(tmp_path))
     texts = documents(9).texts
     assert np.array_equal(loaded.logits(texts), classifier.logits(texts))
-    assert torch.equal(loaded.model.words.importance, classifier.model.words.importance)
+    assert torch.equal(loaded.model.shared["by-word"].importance, importance)
     # What comes out is a dense model: others may start from it.
     student = Classifier(tmp_path, **HALF).fit(documents(), settings=QUICK)
     assert student.training["teacher"] == "the model to start from"

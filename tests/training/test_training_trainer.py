@@ -12,8 +12,9 @@ from transformers import Trainer, TrainerCallback
 
 from tersely import Classifier, Plan, TrainingSettings
 from tersely.errors import TrainingError
+from tersely.methods.ltp import LearnedThreshold
 from tersely.modeling import with_plan
-from tersely.reduction import ColumnMean, DropTokens, LearnedThreshold, Step
+from tersely.reduction import ColumnMean, DropTokens, Step
 from tersely.text import Documents
 from tersely.training.distillation import distillation_loss
 from tersely.training.trainer import TerselyTrainer, TrainingDocuments
@@ -110,7 +111,7 @@ def test_a_teacher_takes_part_in_the_loss(encoder, tmp_path):
 def test_what_learns_has_a_rate_of_its_own_and_a_penalty_that_no_teacher_shrinks(encoder, tmp_path):
     logits = np.zeros((60, 3), dtype=np.float32)
     trainer, train = a_trainer(encoder, tmp_path, teacher_logits=logits)
-    select = LearnedThreshold(threshold=0.9, target=0.1)
+    select = LearnedThreshold(least=1, threshold=0.9, target=0.1)
     plan = Plan("learned", (Step(DropTokens(), {"start": 0}, ColumnMean(), select),))
     model = trainer.model = with_plan(trainer.model, plan).train()
     for module in model.modules():

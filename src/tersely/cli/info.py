@@ -73,9 +73,9 @@ def blocks(classifier: Classifier) -> dict[str, str]:
         what = "; ".join(said) or "all of the encoder's work"
         if plan.detour is not None and plan.detour.start <= layer < plan.detour.stop:
             what = f"in training only: {_spell(plan.detour.step)}"
-        if layer == plan.combining:
-            what = f"replaced: {_part(plan.combine.to_dict())}"
-        elif plan.combining is not None and layer > plan.combining:
+        if layer in plan.replaced:
+            what = f"replaced: {_part(plan.replaced[layer].to_dict())}"
+        elif any(layer > block for block in plan.replaced):
             what = "combination tokens only"
         elif layer in plan.skipped:
             what = "left out"

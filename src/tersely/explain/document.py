@@ -20,7 +20,7 @@ from tersely._io import torch_threads
 from tersely.classifier import Classifier
 from tersely.explain.fates import NO_GROUP, WindowFate, window_fates
 from tersely.explain.words import Spelling, Word, spell
-from tersely.modeling.trace import LayerTrace
+from tersely.modeling.trace import BlockTrace
 from tersely.text.batching import pack
 
 __all__ = [
@@ -239,7 +239,7 @@ def explain_document(
         texts=texts,
         words=tuple(_word(texts[word.part], word, tokens) for word in spelling.words),
         special=tuple(tokens[place] for place in spelling.special),
-        blocks=block_figures(output.trace.layers, 1),
+        blocks=block_figures(output.trace.blocks, 1),
         labels=_labels(classifier, logits),
         decided=classifier.decide(logits)[0],
         problem_type=classifier.label_space.problem_type,
@@ -256,11 +256,11 @@ def name_of(classifier: Classifier) -> str:
     return Path(classifier.source).name
 
 
-def block_figures(layers: Sequence[LayerTrace], documents: int) -> tuple[BlockFigures, ...]:
+def block_figures(layers: Sequence[BlockTrace], documents: int) -> tuple[BlockFigures, ...]:
     """What each block worked on, the mean of so many documents."""
     return tuple(
         BlockFigures(
-            layer=layer.layer,
+            layer=layer.block,
             kind=layer.kind,
             entered=sum(layer.queries) / documents,
             keys=sum(layer.keys) / documents,

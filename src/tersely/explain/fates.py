@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from tersely.modeling import Trace
-from tersely.modeling.trace import LayerTrace
+from tersely.modeling.trace import BlockTrace
 from tersely.ragged import Ragged
 
 __all__ = ["NO_GROUP", "WindowFate", "window_fates"]
@@ -73,7 +73,7 @@ def window_fates(trace: Trace, lengths: list[int]) -> list[WindowFate]:
 
 
 def _fate_of(trace: Trace, number: int, length: int) -> WindowFate:
-    blocks = len(trace.layers)
+    blocks = len(trace.blocks)
     keys = np.zeros((blocks, length), dtype=np.float32)
     present = np.zeros((blocks, length), dtype=bool)
     scores = np.full((blocks, length), np.nan, dtype=np.float32)
@@ -81,7 +81,7 @@ def _fate_of(trace: Trace, number: int, length: int) -> WindowFate:
     combined_at = None
     entering = _part(trace.entered, number)
     shares = np.ones(len(entering), dtype=np.float32)
-    for place, layer in enumerate(trace.layers):
+    for place, layer in enumerate(trace.blocks):
         own = entering >= 0
         tokens = entering[own]
         present[place, tokens] = True
@@ -100,7 +100,7 @@ def _fate_of(trace: Trace, number: int, length: int) -> WindowFate:
             merged_into[tokens[gone]] = leader[gone]
         shares = _key_shares(layer, number, len(leaving))
         entering = leaving
-    layers = tuple(layer.layer for layer in trace.layers)
+    layers = tuple(layer.block for layer in trace.blocks)
     return WindowFate(layers, keys, present, scores, group, combined_at, merged_at, merged_into)
 
 
@@ -118,7 +118,7 @@ def _rows(values: Tensor, ragged: Ragged, number: int) -> np.ndarray:
     return (part.float() if part.is_floating_point() else part).cpu().numpy()
 
 
-def _key_shares(layer: LayerTrace, number: int, count: int) -> np.ndarray:
+def _key_shares(layer: BlockTrace, number: int, count: int) -> np.ndarray:
     """Share of the heads for which each token that left a block is a key of the next one."""
     if layer.alive_keys is None:
         return np.ones(count, dtype=np.float32)

@@ -161,7 +161,7 @@ def survey_documents(
     with torch.inference_mode(), torch_threads(classifier.execution.threads):
         for numbers, inputs in batches(encoded, classifier.batch_tokens, model.device):
             output = model(**inputs, output_trace=True)
-            gathering.blocks = _add(gathering.blocks, block_figures(output.trace.layers, 1))
+            gathering.blocks = _add(gathering.blocks, block_figures(output.trace.blocks, 1))
             decided = classifier.decide(output.logits.float().cpu().numpy())
             windows = [len(window) for window in encoded.select(numbers).windows]
             fates = iter(window_fates(output.trace, windows))

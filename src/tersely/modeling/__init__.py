@@ -8,14 +8,14 @@ from tersely.modeling.loading import dense_checkpoint, from_encoder, with_plan
 from tersely.modeling.modeling import TerselyForSequenceClassification
 from tersely.modeling.outputs import TerselyOutput
 from tersely.modeling.padded import padded_model
-from tersely.modeling.trace import LayerTrace, Trace
+from tersely.modeling.trace import BlockTrace, Trace
 
 __all__ = [
     "Execution",
     "TerselyConfig",
     "TerselyForSequenceClassification",
     "TerselyOutput",
-    "LayerTrace",
+    "BlockTrace",
     "Trace",
     "dense_checkpoint",
     "from_encoder",

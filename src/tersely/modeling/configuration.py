@@ -96,12 +96,12 @@ class TerselyConfig(PreTrainedConfig):
             raise ModelError(f"long must be one of {', '.join(LONG_POLICIES)}, got {self.long!r}")
         plan = Plan.from_dict(self.plan)
         plan.resolve(self.encoder_config.num_hidden_layers)
-        if self.head == "family" and plan.combine is not None:
+        if self.head == "family" and not plan.keeps_tokens:
             raise ModelError(
                 "head must be 'mean' for a plan that combines tokens, since no [CLS] is left for "
                 "the family's own head, got 'family'"
             )
-        unpinned = [s for s in plan.steps if not s.act.keys_only and s.select is not None]
+        unpinned = [s for s in plan.steps if s.act.acts != "keys" and s.select is not None]
         if self.head == "family" and any(step.select.pin == "none" for step in unpinned):
             raise ModelError(
                 "pin must be 'ends' or 'first' for a plan that drops tokens under the family's "

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from tersely.errors import ModelError, TerselyWarning
-from tersely.reduction import Combiner
+from tersely.reduction import Learned
 
 __all__ = ["PRECISIONS", "Execution"]
 
@@ -105,13 +105,13 @@ class Execution:
 
 
 def _int8_layers(model: nn.Module) -> dict[Any, Any]:
-    """What dynamic quantisation makes of each layer: linear ones int8, but for a combiner's."""
+    """Say what becomes of each layer: linear ones int8, but for modules that must not."""
     from torch.ao.quantization import default_dynamic_qconfig
 
     kept = {
         f"{name}.{inner}": None
         for name, part in model.named_modules()
-        if isinstance(part, Combiner)
+        if isinstance(part, Learned) and not part.int8
         for inner, _ in part.named_modules()
         if inner
     }

@@ -27,9 +27,8 @@ from tersely.backbones.families import backbone_class
 from tersely.errors import ModelError, TerselyError
 from tersely.modeling.configuration import HEADS, TerselyConfig
 from tersely.modeling.heads import family_head
-from tersely.modeling.learned import take_over_learned
 from tersely.modeling.modeling import TerselyForSequenceClassification
-from tersely.modeling.starting import start_combiner
+from tersely.modeling.modules import take_over_learned
 from tersely.reduction import Plan, preset
 
 __all__ = ["dense_checkpoint", "from_encoder", "load_classifier", "load_tokenizer", "with_plan"]
@@ -204,7 +203,7 @@ def with_plan(
     """
     config = copy.deepcopy(dense.config)
     own = config.head
-    keep = labels is None and head in ("auto", own) and (own == "mean" or plan.combine is None)
+    keep = labels is None and head in ("auto", own) and (own == "mean" or plan.keeps_tokens)
     config.plan = plan.to_dict()
     config.head = (own if keep else "mean") if head == "auto" else head
     for name, value in (labels or {}).items():
@@ -293,7 +292,7 @@ def _keeps_head(
     id2label: Mapping[int, str] | None,
 ) -> bool:
     """Whether the checkpoint's own classifier is kept."""
-    if not _is_classifier(config) or head == "mean" or plan.combine is not None:
+    if not _is_classifier(config) or head == "mean" or not plan.keeps_tokens:
         return False
     names = dict(id2label) if id2label else None
     same_names = names is None or names == dict(config.id2label)
@@ -360,10 +359,10 @@ def _label_fields(
 def _take_over(model: TerselyForSequenceClassification, stock: PreTrainedModel, keep: bool) -> None:
     base = stock.base_model if keep else stock
     state = base.state_dict()
-    combining = model.plan.combining
-    if combining is not None:
-        source = backbone_for(base)
-        start_combiner(model.combiner, source, combining, model.config.separator_id)
+    source = backbone_for(base)
+    for block, roles in model.learned.items():
+        for module in roles.values():
+            module.start_from(source, int(block), model.config.separator_id)
     own = model.encoder.state_dict()
     lacking = sorted(key for key in own if key not in state and "pooler." not in key)
     if lacking:

@@ -1,13 +1,13 @@
 """The model as transformers know it: its modules, saving and loading, other plans, and the call.
 
-How a packed row goes through the encoder's blocks under the plan stands in `tersely.modeling.walk`.
+How a packed row goes through the blocks under the plan stands in `tersely.modeling.forward`.
 """
 
 from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import MethodType
 from typing import Any, Literal, Self
 
@@ -21,15 +21,19 @@ from tersely.attention import NAME
 from tersely.backbones import backbone_for
 from tersely.errors import ModelError, TerselyWarning
 from tersely.modeling.configuration import TerselyConfig
+from tersely.modeling.cost import dense_cost
+from tersely.modeling.forward import ForwardPass
 from tersely.modeling.heads import build_encoder_and_head
-from tersely.modeling.inputs import PackedInputs, pack_inputs
-from tersely.modeling.learned import learned_modules
-from tersely.modeling.outputs import TerselyOutput, Walked
-from tersely.modeling.pricing import dense_prices
-from tersely.modeling.sharing import check_modules
-from tersely.modeling.walk import Walk
+from tersely.modeling.inputs import pack_inputs
+from tersely.modeling.modules import (
+    block_modules,
+    check_modules,
+    shared_modules,
+    start_modules,
+)
+from tersely.modeling.outputs import TerselyOutput
 from tersely.ragged import Layout, Ragged
-from tersely.reduction import Combiner, Knowledge, Learned, Plan, WordImportance
+from tersely.reduction import Knowledge, Plan
 
 __all__ = ["TerselyForSequenceClassification"]
 
@@ -75,26 +79,16 @@ class TerselyForSequenceClassification(PreTrainedModel):
         self.knowledge = Knowledge()
         for pattern in self.plan.patterns.values():
             pattern.check_heads(self.backbone.heads)
-        self.learned = learned_modules(self.plan, self.backbone.width, self.backbone.heads)
+        self.learned = block_modules(self.plan, self.backbone.width, self.backbone.heads)
+        self.shared = shared_modules(self.plan, config.encoder_config.vocab_size)
         # Of all blocks, before some are replaced or left out.
-        self.dense_prices = [dense_prices(self.backbone, i) for i in range(self.plan.depth)]
-        self.combiner = None
-        if self.plan.combining is not None:
-            combine = self.plan.combine
-            self.combiner = Combiner(self.backbone.width, combine.tokens, combine.temperature)
-            # The block is replaced, feed-forward and all; the loop never asks for it.
-            self.backbone.blocks[self.plan.combining] = nn.Identity()
-        detour = self.plan.detour
-        self.words = None
-        if detour is not None and detour.step.score.by_word:
-            self.words = WordImportance(config.encoder_config.vocab_size)
-        for layer in self.plan.skipped:
-            self.backbone.blocks[layer] = nn.Identity()
+        self.dense_costs = [dense_cost(self.backbone, i) for i in range(self.plan.depth)]
+        for block in self.plan.replaced.keys() | self.plan.skipped:
+            # It is gone, feed-forward and all; the forward pass never asks for it.
+            self.backbone.blocks[block] = nn.Identity()
         self.post_init()
         # transformers has set the weights of the layers that they are made of.
-        for module in self.learned.modules():
-            if isinstance(module, Learned):
-                module.start()
+        start_modules(self.learned, self.shared)
 
     @classmethod
     def from_encoder(cls, source: str, **options: Any) -> TerselyForSequenceClassification:
@@ -153,12 +147,6 @@ class TerselyForSequenceClassification(PreTrainedModel):
             twin.forward = MethodType(own.__func__, twin)
         return twin
 
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, Combiner):
-            nn.init.normal_(module.tokens)
-
     # ---- the forward pass ----------------------------------------------------------------------
 
     @can_return_tuple
@@ -170,7 +158,9 @@ class TerselyForSequenceClassification(PreTrainedModel):
         labels: Tensor | None = None,
         cu_seq_lens_q: Tensor | None = None,
         document_windows: Tensor | None = None,
-        saliency: Tensor | None = None,
+        token_targets: Tensor | None = None,
+        embedded: Tensor | None = None,
+        plans: Sequence[Plan] = (),
         output_trace: bool | Literal["sizes"] = False,
         output_final: bool = False,
         **kwargs: Any,
@@ -186,8 +176,11 @@ class TerselyForSequenceClassification(PreTrainedModel):
             cu_seq_lens_q: `(documents + 1,)`, the boundaries of a packed row.
             document_windows: `(documents,)`, how many neighbouring windows of the row belong to
                 each document; their logits are averaged. None for one each.
-            saliency: `(1, tokens)` of a packed row, how much each token matters to the dense model:
-                what a predictor learns from. Not read in evaluation.
+            token_targets: `(1, tokens)` of a packed row, a figure for each token that modules of
+                the plan learn from. Not read in evaluation.
+            embedded: what `embed` made of the same inputs, `(tokens, hidden)`; None to make it.
+            plans: to run the batch under these plans in the place of the model's own, all on the
+                same weights: loss, logits and trace are of the first, `shorter_logits` of others.
             output_trace: whether the output carries a `Trace`: True for one with alive tokens and
                 importances, `"sizes"` for counts and MACs only.
             output_final: whether the output carries the tokens that reach the head.
@@ -200,10 +193,19 @@ class TerselyForSequenceClassification(PreTrainedModel):
         inputs = pack_inputs(
             input_ids, attention_mask, token_type_ids, cu_seq_lens_q, self.backbone
         )
-        walked = self.walk(inputs, detailed=output_trace is True, saliency=saliency)
-        logits, penalty = walked.logits, walked.penalty
+        first, *shorter = [self.under_plan(plan) for plan in plans] or [self]
+        passed = ForwardPass(
+            first,
+            inputs,
+            detailed=output_trace is True,
+            token_targets=token_targets,
+            embedded=embedded,
+        ).run()
+        logits, penalty = passed.logits, passed.penalty
+        others = [ForwardPass(twin, inputs).run().logits for twin in shorter]
         if document_windows is not None:
-            logits = Ragged(logits, Layout.from_lengths(document_windows)).mean()
+            windows = Layout.from_lengths(document_windows)
+            logits, *others = [Ragged(each, windows).mean() for each in (logits, *others)]
         loss = None
         if labels is not None:
             self.config.problem_type = self.config.problem_type or _guess_problem_type(
@@ -217,21 +219,17 @@ class TerselyForSequenceClassification(PreTrainedModel):
             loss=loss,
             logits=logits,
             penalty=penalty,
-            trace=walked.trace if output_trace else None,
-            final=walked.final if output_final else None,
+            shorter_logits=tuple(others) or None,
+            trace=passed.trace if output_trace else None,
+            final=passed.final if output_final else None,
         )
 
-    def walk(
-        self, inputs: PackedInputs, *, detailed: bool = False, saliency: Tensor | None = None
-    ) -> Walked:
-        """Take a packed row through all blocks.
-
-        Args:
-            inputs: the row, checked already.
-            detailed: whether the trace carries alive tokens and importances.
-            saliency: see `forward`.
-        """
-        return Walk(self, inputs, detailed=detailed, saliency=saliency).run()
+    def embed(self, **batch: Any) -> Tensor:
+        """Embed a packed row as `forward` takes it: `(tokens, hidden)`."""
+        names = ("input_ids", "attention_mask", "token_type_ids", "cu_seq_lens_q")
+        inputs = pack_inputs(*(batch.get(name) for name in names), self.backbone)
+        positions = inputs.layout.positions
+        return self.backbone.embed(inputs.input_ids, positions, inputs.token_type_ids)
 
     def checkpointed(self, function: Callable[[Tensor], Any], hidden: Tensor) -> Any:
         """Half a block on a row `(tokens, hidden)`; under gradient checkpointing made twice.

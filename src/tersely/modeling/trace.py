@@ -8,20 +8,18 @@ import torch
 from torch import Tensor
 
 from tersely.attention import Packing
-from tersely.modeling.pricing import Prices
-from tersely.ragged import Layout, Ragged
-from tersely.reduction import Stream
-
-__all__ = ["LayerTrace", "Trace", "connected_pairs", "group_trace", "pairs_of", "trace_of_block"]
+from tersely.modeling.cost import pairs_of
+from tersely.ragged import Ragged
+from tersely.reduction import BlockCost, Stream
 
 
 @dataclass(frozen=True)
-class LayerTrace:
+class BlockTrace:
     """What one block did.
 
     Attributes:
-        layer: 0-based block.
-        kind: `"block"`, or `"combine"` where the combining module stands in its place.
+        block: 0-based block.
+        kind: `"block"`, or the kind of the action whose module stands in its place (`"combine"`).
         queries: tokens that entered, a figure a document.
         keys: keys and values that each query of a head attended to, a figure a document: those of
             the head that has most of them.
@@ -45,7 +43,7 @@ class LayerTrace:
             pattern. An encoder's own windows are not counted.
     """
 
-    layer: int
+    block: int
     kind: str
     queries: list[int]
     keys: list[int]
@@ -73,14 +71,14 @@ class Trace:
 
     Attributes:
         documents: how many documents it had.
-        layers: one entry a block.
+        blocks: one entry a block.
         other_macs: of the embedding's projection and the head.
-        entered: tokens that entered the first block, as in `LayerTrace.alive`: fewer than were read
+        entered: tokens that entered the first block, as in `BlockTrace.alive`: fewer than were read
             where a step of the plan works on the input.
     """
 
     documents: int
-    layers: list[LayerTrace] = field(default_factory=list)
+    blocks: list[BlockTrace] = field(default_factory=list)
     other_macs: int = 0
     entered: Ragged | None = None
 
@@ -92,23 +90,16 @@ class Trace:
     @property
     def encoder_macs(self) -> int:
         """MACs of the encoder's blocks, all documents together."""
-        return sum(layer.macs for layer in self.layers)
+        return sum(block.macs for block in self.blocks)
 
     def tokens_alive(self) -> list[list[int]]:
-        """Tokens that went through each block's feed-forward, `[layer][document]`."""
-        return [layer.transformed for layer in self.layers]
-
-
-def pairs_of(packing: Packing) -> list[int]:
-    """The pairs of a query and a key place that each head computed, a figure a document."""
-    if packing.pairs:
-        return list(packing.pairs)
-    return [q * k for q, k in zip(packing.layout.sizes, packing.key_layout.sizes, strict=True)]
+        """Return the tokens that went through each block's feed-forward, `[block][document]`."""
+        return [block.transformed for block in self.blocks]
 
 
 @torch.no_grad()
 def connected_pairs(packing: Packing) -> list[float]:
-    """The pairs that a pattern lets through, a figure a document, the mean of the heads."""
+    """Return the pairs that a pattern lets through, a figure a document, the mean of the heads."""
     rows = torch.arange(packing.layout.tokens, device=packing.layout.device)
     queries = rows.split(packing.layout.sizes)
     keys = packing.key_rows().split(packing.key_layout.sizes)
@@ -127,29 +118,29 @@ def connected_pairs(packing: Packing) -> list[float]:
 
 
 def trace_of_block(
-    layer: int,
-    prices: Prices,
+    block: int,
+    cost: BlockCost,
     packing: Packing,
     after: Stream,
     importance: Tensor | None = None,
     *,
     detailed: bool = False,
-) -> LayerTrace:
-    """What a block of the encoder did.
+) -> BlockTrace:
+    """Return what a block of the encoder did.
 
     Args:
-        layer: 0-based block.
-        prices: what its MACs were paid for.
+        block: 0-based block.
+        cost: what it costs.
         packing: its attention call, made already.
         after: the tokens that left it.
         importance: the scores of the tokens that entered, `(tokens, heads or 1)`, if any.
         detailed: whether to tell of tokens and pairs what costs time to find out.
     """
     entered, left, pairs = packing.layout, after.layout, pairs_of(packing)
-    cost = prices.total(entered.tokens, sum(pairs), left.tokens)
+    macs = cost.total(entered.tokens, sum(pairs), left.tokens)
     keys = entered if packing.keys is None else packing.keys
     sizes = (entered.sizes, keys.sizes, left.sizes)
-    record = LayerTrace(layer, "block", *sizes, cost, pairs)
+    record = BlockTrace(block, "block", *sizes, macs, pairs)
     if not detailed:
         return record
     return replace(
@@ -160,8 +151,3 @@ def trace_of_block(
         groups=None if after.groups is None else Ragged(after.groups, entered),
         connected=None if packing.connections is None else connected_pairs(packing),
     )
-
-
-def group_trace(groups: Tensor, layout: Layout) -> Ragged:
-    """Groups of the embedded tokens, without gradients."""
-    return Ragged(groups.detach().to(torch.int64), layout)

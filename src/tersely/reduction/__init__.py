@@ -1,96 +1,72 @@
-"""Token reduction as data: scorers, selectors and actions, the plan, and the presets."""
+"""Token reduction as data: the framework that methods are written in.
 
-from tersely.reduction.actions import Action, Combine, DropKeys, DropTokens, Fade, SetAside, Skip
-from tersely.reduction.combiner import Combiner
-from tersely.reduction.degrees import LearnedNeighbours
-from tersely.reduction.layers import resolve_layer, resolve_layers
-from tersely.reduction.learned import Choice, Learned, Spent
-from tersely.reduction.learning import (
-    LearnedSelector,
-    LearnedShares,
-    LearnedSkim,
-    LearnedThreshold,
-)
-from tersely.reduction.likeness import Lexical, Syntax
-from tersely.reduction.merging import Fuse, Merge, Pool
-from tersely.reduction.parts import Part, register
-from tersely.reduction.patterns import GlobalTokens, Neighbours, Pattern, RandomPairs, Union
-from tersely.reduction.plan import PLAN_VERSION, Plan
-from tersely.reduction.predictor import Predictor
+A plan says at which blocks tokens are scored, selected and acted upon. Its parts and the presets
+that make plans are registered by the files of `tersely.methods`.
+"""
+
+from tersely.reduction.actions import Action, BlockCost, BlockModule, DropKeys, DropTokens
+from tersely.reduction.parts import SHARE, Budget, Learned, Part, Range, Spent, register
+from tersely.reduction.patterns import Knowledge, Pattern
+from tersely.reduction.plan import PLAN_VERSION, Plan, ResolvedPlan, Stage
 from tersely.reduction.presets import (
-    Range,
     budget_option,
+    has_share,
+    name_untrained,
+    plan_share,
     preset,
+    preset_examples,
+    preset_is_measured,
     preset_options,
     preset_summary,
     presets,
+    register_preset,
+    with_share,
 )
-from tersely.reduction.resolved import ResolvedPlan
 from tersely.reduction.scorers import (
     AttentionScorer,
-    ByWord,
     ColumnMean,
     FirstRow,
     HiddenChange,
-    Position,
-    RandomScore,
     RowMax,
     SampledRows,
     Scorer,
 )
 from tersely.reduction.selectors import (
-    FuzzyRatio,
-    LengthDrop,
+    LEAST,
+    LearnedSelector,
     LinearRatio,
     Ratio,
     Selector,
     Threshold,
 )
-from tersely.reduction.shares import has_share, name_untrained, plan_share, with_share
-from tersely.reduction.step import Step
-from tersely.reduction.stream import Candidates, Observed, Stream
-from tersely.reduction.vocabulary import WordImportance
-from tersely.reduction.words import Knowledge, Words, words_of
+from tersely.reduction.step import INPUT, Step, resolve_block, resolve_blocks
+from tersely.reduction.stream import Candidates, Choice, Observed, Stream
 
 __all__ = [
+    "INPUT",
+    "LEAST",
     "PLAN_VERSION",
+    "SHARE",
     "Action",
     "AttentionScorer",
-    "ByWord",
+    "BlockCost",
+    "BlockModule",
+    "Budget",
     "Candidates",
     "Choice",
     "ColumnMean",
-    "Combine",
-    "Combiner",
     "DropKeys",
     "DropTokens",
-    "Fade",
     "FirstRow",
-    "Fuse",
-    "FuzzyRatio",
-    "GlobalTokens",
-    "Knowledge",
-    "Lexical",
     "HiddenChange",
+    "Knowledge",
     "Learned",
-    "LearnedNeighbours",
     "LearnedSelector",
-    "LearnedShares",
-    "LearnedSkim",
-    "LearnedThreshold",
-    "LengthDrop",
     "LinearRatio",
-    "Merge",
-    "Neighbours",
     "Observed",
     "Part",
     "Pattern",
     "Plan",
-    "Pool",
-    "Position",
-    "Predictor",
-    "RandomPairs",
-    "RandomScore",
     "Range",
     "Ratio",
     "ResolvedPlan",
@@ -98,27 +74,24 @@ __all__ = [
     "SampledRows",
     "Scorer",
     "Selector",
-    "SetAside",
-    "Skip",
     "Spent",
+    "Stage",
     "Step",
     "Stream",
-    "Syntax",
     "Threshold",
-    "WordImportance",
-    "Union",
-    "Words",
     "budget_option",
     "has_share",
     "name_untrained",
     "plan_share",
     "preset",
+    "preset_examples",
+    "preset_is_measured",
     "preset_options",
     "preset_summary",
     "presets",
     "register",
-    "resolve_layer",
-    "resolve_layers",
+    "register_preset",
+    "resolve_block",
+    "resolve_blocks",
     "with_share",
-    "words_of",
 ]

@@ -1,19 +1,40 @@
-"""Actions: what happens to the tokens that were not selected."""
+"""Actions: what happens to the tokens that were not selected, or to a block itself."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal, NamedTuple, TypeVar
 
 from torch import Tensor
 
-from tersely.reduction.learned import Learned, Spent, straight_through
-from tersely.reduction.parts import Part, check, check_number, register
+from tersely.ragged import Layout, Ragged
+from tersely.reduction.parts import Learned, Part, register
 from tersely.reduction.stream import Stream
 
-__all__ = ["Action", "Combine", "DropKeys", "DropTokens", "Fade", "SetAside", "Skip"]
+Number = TypeVar("Number", int, float, Tensor)
+
+
+class BlockCost(NamedTuple):
+    """MACs of a block for each thing that it computes.
+
+    The trace multiplies them with what was computed, the penalty of what learns with what counts as
+    left: the figures agree, and the latter carry gradients.
+
+    Attributes:
+        entering: for each token that enters.
+        pair: for each query with each of its keys.
+        leaving: for each token that goes through the feed-forward.
+        fixed: whatever the tokens.
+    """
+
+    entering: int = 0
+    pair: int = 0
+    leaving: int = 0
+    fixed: int = 0
+
+    def total(self, entered: Number, pairs: Number, left: Number) -> Number:
+        """Return the MACs for so many tokens and pairs, whole numbers or tensors."""
+        return self.entering * entered + self.pair * pairs + self.leaving * left + self.fixed
 
 
 @dataclass(frozen=True)
@@ -21,35 +42,36 @@ class Action(Part):
     """What a step does.
 
     Attributes:
+        acts: on what it acts, and so when it is called:
+            `"tokens"`: between a block's attention and its feed-forward, tokens may leave;
+            `"keys"`: there too, but tokens leave the keys alone, so that each head may lose others;
+            `"attention"`: it says who sees whom in a block (`tersely.reduction.patterns`), and can
+            stand beside a step that acts on tokens;
+            `"block"`: its module, a `BlockModule`, stands in the place of a block;
+            `"depth"`: blocks are left out;
+            `"training"`: in training alone, `apply` before the first of the step's blocks and
+            `undo` after the last of them.
         selects: whether the step needs a scorer and a selector.
-        replaces: whether the step stands in the place of a block.
-        keys_only: whether tokens leave the keys alone, so that each head may lose others.
-        skips: whether the blocks are left out.
-        training_only: whether it acts in training alone, before the first of the step's blocks and
-            after the last of them.
-        connects: whether it says who sees whom, and can stand beside a step that chooses tokens.
         attention: what it asks the block's attention for in place of scores, if it selects nothing.
         takes_masks: whether it can be given the mask of a selector that learns.
-        soft: whether it only multiplies by the mask, so that a stage without it has to follow.
+        soft: whether it only fades what would go, so that a stage that removes it has to follow.
+        keeps_tokens: whether what is left are the document's tokens, as a family's head wants.
     """
 
     role: ClassVar[str] = "act"
+    acts: ClassVar[Literal["tokens", "keys", "attention", "block", "depth", "training"]] = "tokens"
     selects: ClassVar[bool] = True
-    replaces: ClassVar[bool] = False
-    keys_only: ClassVar[bool] = False
-    skips: ClassVar[bool] = False
-    training_only: ClassVar[bool] = False
-    connects: ClassVar[bool] = False
     attention: ClassVar[str | None] = None
     takes_masks: ClassVar[bool] = False
     soft: ClassVar[bool] = False
+    keeps_tokens: ClassVar[bool] = True
 
     def soften(self, stream: Stream, mask: Tensor) -> Stream:
-        """The stream with a learned mask `(tokens, 1)` on its tokens, before `apply`."""
+        """Return the stream with a learned mask `(tokens, 1)` on its tokens, before `apply`."""
         raise TypeError(f"{type(self).__name__} takes no masks")
 
     def apply(self, stream: Stream, losers: Tensor | None, seen: Tensor | None) -> Stream:
-        """The stream after the action.
+        """Return the stream after the action.
 
         Args:
             stream: the tokens after the block's attention.
@@ -58,13 +80,29 @@ class Action(Part):
         """
         raise TypeError(f"{type(self).__name__} does not act on tokens")
 
-    def penalty(self, spent: Spent) -> Tensor | None:
-        """What it adds to the loss for what a forward pass took, where it learns."""
-        return None
+    def undo(self, stream: Stream) -> Stream:
+        """Return the stream after the last block of a step that acts in training alone."""
+        return stream
 
     def cost(self, sizes: list[int], head_size: int) -> int:
-        """MACs of its matrix products, for documents of these sizes."""
+        """Return the MACs of its matrix products, for documents of these sizes."""
         return 0
+
+
+class BlockModule(Learned):
+    """A module in the place of a block, feed-forward and all."""
+
+    def enter(self, stream: Stream) -> Stream:
+        """Return the embedded stream with what the module wants to take along."""
+        return stream
+
+    def replace_block(self, stream: Stream) -> tuple[Stream, Ragged]:
+        """Return the stream after the module, and where each of the own tokens went."""
+        raise TypeError(f"{type(self).__name__} stands in the place of no block")
+
+    def block_cost(self, documents: int) -> BlockCost:
+        """Return what it costs for so many documents; only their own tokens count as entering."""
+        raise TypeError(f"{type(self).__name__} does not say what it costs")
 
 
 @register
@@ -76,10 +114,10 @@ class DropKeys(Action):
     """
 
     kind: ClassVar[str] = "drop-keys"
-    keys_only: ClassVar[bool] = True
+    acts: ClassVar[str] = "keys"
 
     def apply(self, stream: Stream, losers: Tensor, seen: Tensor | None) -> Stream:
-        """The stream with fewer keys."""
+        """Return the stream with fewer keys."""
         return stream.drop_keys(losers)
 
 
@@ -100,118 +138,30 @@ class DropTokens(Action):
     takes_masks: ClassVar[bool] = True
 
     def soften(self, stream: Stream, mask: Tensor) -> Stream:
-        """The stream with the mask's gradients on the tokens' weights."""
-        gate = straight_through(mask[:, 0])
+        """Return the stream with the mask's gradients on the tokens' weights."""
+        gate = 1 + (mask - mask.detach())[:, 0]  # ones, exactly, with gradients
         weights = gate if stream.weights is None else stream.weights * gate
         return replace(stream, weights=weights.to(stream.hidden.dtype))
 
     def apply(self, stream: Stream, losers: Tensor, seen: Tensor | None) -> Stream:
-        """The stream with fewer tokens."""
-        return stream.drop_tokens(losers)
+        """Return the stream with fewer tokens."""
+        return stream.select(~losers[:, 0])
 
 
-@register
-@dataclass(frozen=True)
-class SetAside(Action):
-    """Token dropping (Hou et al., ACL 2022, arXiv 2203.13240): the losers miss the step's blocks.
+def expected_left(
+    before: Tensor, entered: Layout, left: Layout, mask: Tensor | None, soft: bool = False
+) -> Tensor:
+    """Return the tokens left of each document, `(documents,)`, with the gradients of a mask.
 
-    In training only: they leave before the first of the blocks and come back, as they were, after
-    the last one. A model in use is dense; what is saved is time to train.
+    Args:
+        before: `(documents,)`, those that entered, differentiable.
+        entered: the layout before anything left.
+        left: the layout after it.
+        mask: `(tokens, 1)` of those that entered, None for no gradients.
+        soft: count tokens by their masks, and not those that are there.
     """
-
-    kind: ClassVar[str] = "set-aside"
-    training_only: ClassVar[bool] = True
-
-    def apply(self, stream: Stream, losers: Tensor, seen: Tensor | None) -> Stream:
-        """The stream with the losers put aside."""
-        return stream.set_aside(losers)
-
-
-@register
-@dataclass(frozen=True)
-class Fade(Action):
-    """The soft stage of Learned Token Pruning (arXiv 2107.00910) and PoWER-BERT (arXiv 2001.08950).
-
-    Nothing is removed: states are multiplied by the selector's mask, and attention stays as it is.
-    What was learned so is frozen to a plan that drops tokens, under which training goes on.
-
-    Attributes:
-        after: `"block"` multiplies the block's output, as Learned Token Pruning does, `"attention"`
-            what goes into the feed-forward, as PoWER-BERT does.
-    """
-
-    kind: ClassVar[str] = "fade"
-    takes_masks: ClassVar[bool] = True
-    soft: ClassVar[bool] = True
-
-    after: str = "block"
-
-    def __post_init__(self) -> None:
-        check(self.after in ("block", "attention"), "after", "'block' or 'attention'", self.after)
-
-    def soften(self, stream: Stream, mask: Tensor) -> Stream:
-        """The stream with its states faded, or the mask kept until the block's end."""
-        mask = mask.to(stream.hidden.dtype)
-        if self.after == "block":
-            return replace(stream, fading=mask)
-        return replace(stream, hidden=stream.hidden * mask)
-
-    def apply(self, stream: Stream, losers: Tensor, seen: Tensor | None) -> Stream:
-        """The stream as it is."""
-        return stream
-
-    def frozen(self, modules: Sequence[Learned]) -> DropTokens:
-        """What it stands for."""
-        return DropTokens()
-
-
-@register
-@dataclass(frozen=True)
-class Combine(Action):
-    """Focus on the Core (arXiv 2406.01283), C: a module in a block's place combines the tokens.
-
-    Combination tokens are appended to the embedded document, exempt from pruning, and take each a
-    group of tokens in; from there on they are all that is left. Ours draws Gumbel noise for each
-    pair (the paper's notation would give a token the same for all groups, which shifts nothing),
-    scales the product by 1/√d as GroupViT does, and applies the key and value projections on the
-    side of the few combination tokens, which is the same by linearity and costs next to nothing.
-
-    Attributes:
-        tokens: combination tokens m; the paper's 8.
-        temperature: of the straight-through Gumbel softmax; the paper's 1.
-    """
-
-    kind: ClassVar[str] = "combine"
-    selects: ClassVar[bool] = False
-    replaces: ClassVar[bool] = True
-
-    tokens: int = 8
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        whole = isinstance(self.tokens, int) and not isinstance(self.tokens, bool)
-        check(whole and self.tokens > 0, "tokens", "a whole number above 0", self.tokens)
-        check_number("temperature", self.temperature, 0, 100, open_low=True)
-
-
-@register
-@dataclass(frozen=True)
-class Skip(Action):
-    """The last of the step's blocks are left out: the encoder with fewer layers, a control.
-
-    Attributes:
-        keep: share of the blocks that stays; at least one does.
-    """
-
-    kind: ClassVar[str] = "skip"
-    selects: ClassVar[bool] = False
-    skips: ClassVar[bool] = True
-
-    keep: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_number("keep", self.keep, 0, 1, open_low=True)
-
-    def kept(self, blocks: int) -> int:
-        """How many of so many blocks stay."""
-        return max(1, math.floor(self.keep * blocks + 0.5))
+    stayed = left.lengths.to(before.dtype)
+    if mask is not None:
+        sums = Ragged(mask, entered).sum()[:, 0]
+        stayed = sums if soft else stayed + (sums - sums.detach())
+    return before * (stayed / entered.lengths.clamp(min=1))

@@ -1,23 +1,101 @@
 """The parts of a plan: frozen dataclasses with a kind, checked fields, and a form in JSON.
 
 A scorer, a selector or an action is one dataclass. `kind` names it in JSON; its fields are its
-settings. Registering makes it known to `Plan.from_dict`; nothing else has to change.
+settings. Registering makes it known to `Plan.from_dict`; nothing else has to change. What a part
+needs besides, it brings along: modules that learn, a loss, stages of training, the one number that
+moves its cost.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, ClassVar, Self, TypeVar
+import functools
+import importlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar
+
+from torch import Tensor, nn
 
 from tersely.errors import PlanError
-from tersely.reduction.learned import Learned
 
-__all__ = ["Part", "check", "register"]
+if TYPE_CHECKING:
+    from tersely.reduction.plan import Plan, Stage
 
 _REGISTRY: dict[str, dict[str, type[Part]]] = {}
 
 PartType = TypeVar("PartType", bound="type[Part]")
+
+
+class Range(NamedTuple):
+    """The two ends between which a number may lie anywhere; a plain tuple lists its values.
+
+    Example:
+        >>> Range(0.01, 1.0).high
+        1.0
+    """
+
+    low: float
+    high: float
+
+
+class Budget(NamedTuple):
+    """The one number that moves what a part or a preset costs.
+
+    Attributes:
+        option: its name.
+        values: its `Range`, or a function from a number of blocks to a tuple of all its values.
+    """
+
+    option: str
+    values: Range | Callable[[int], tuple[float, ...]]
+
+    def at(self, blocks: int) -> Range | tuple[float, ...]:
+        """Return the values where so many blocks are concerned."""
+        return self.values if isinstance(self.values, Range) else self.values(blocks)
+
+
+SHARE = Range(0.01, 1.0)
+"""Of a share of tokens that stays."""
+
+
+class Learned(nn.Module):
+    """What a part learns at one block, or once for the whole model.
+
+    Attributes:
+        learning_rate: its peak, in place of the encoder's; None for that one. It is not decayed.
+        int8: whether its linear layers may become int8 where the model's do.
+    """
+
+    learning_rate: ClassVar[float | None] = None
+    int8: ClassVar[bool] = True
+
+    def start(self) -> None:
+        """Set the weights to what training starts from."""
+        raise TypeError(f"{type(self).__name__} does not say what its weights start from")
+
+    def start_from(self, backbone: Any, block: int, separator: int | None) -> None:
+        """Start from a pretrained encoder, where that is better than `start`.
+
+        Args:
+            backbone: the encoder, with all of its blocks.
+            block: the block that it acts at.
+            separator: the id of [SEP]; None if there is none.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Spent:
+    """What a forward pass in training took, differentiable in what selectors learn.
+
+    Attributes:
+        ratio: MACs over those of the dense model on the same documents, a scalar.
+        masks: the mean mask of each block that has one, scalars, first block first.
+        shares: of each block whose pattern is learned the share of the pairs that is connected.
+    """
+
+    ratio: Tensor
+    masks: list[Tensor] = dataclasses.field(default_factory=list)
+    shares: list[Tensor] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,23 +103,43 @@ class Part:
     """One setting of a plan, of a role (`"score"`, `"select"`, `"act"`) and a kind.
 
     Attributes:
-        learns: whether it learns anything in training.
+        learns: whether it learns anything in training that its plan is not usable without.
     """
 
     role: ClassVar[str]
     kind: ClassVar[str]
     learns: ClassVar[bool] = False
 
+    @property
+    def budget(self) -> Budget | None:
+        """The field that moves its cost and no weights, so that a trained model runs at others."""
+        return None
+
     def module(self, width: int, heads: int) -> Learned | None:
-        """What it learns at one block of an encoder of this width and number of heads."""
+        """Return what it learns at one block of an encoder of this width and number of heads."""
+        return None
+
+    def shared_module(self, vocabulary: int) -> Learned | None:
+        """Return what it learns once for the model, whatever the block, from its tokens' ids.
+
+        It is called in training with `(ids, layout, embedded)` and returns columns of the stream.
+        """
+        return None
+
+    def stages(self, plan: Plan) -> Sequence[Stage]:
+        """Return the stages of training that have to come before its plan's own."""
+        return ()
+
+    def penalty(self, spent: Spent) -> Tensor | None:
+        """Return what it adds to the loss for what a forward pass took, a scalar, or None."""
         return None
 
     def at_block(self, number: int, count: int) -> Self:
-        """The part at the `number`-th, from 1, of a step's `count` blocks."""
+        """Return the part at the `number`-th, from 1, of a step's `count` blocks."""
         return self
 
     def frozen(self, modules: Sequence[Learned | None]) -> Part:
-        """The part that does the same with what it learned written down as plain numbers.
+        """Return the part that does the same with what it learned written down as plain numbers.
 
         Args:
             modules: what it learned, at each of the step's blocks. A part of which this cannot be
@@ -50,7 +148,7 @@ class Part:
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """The part as JSON writes it: its kind and all of its fields."""
+        """Return the part as JSON writes it: its kind and all of its fields."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {"kind": self.kind, **fields}
 
@@ -65,6 +163,7 @@ class Part:
         Raises:
             PlanError: naming the field that is wrong and the values that would do.
         """
+        load_methods()
         known = _REGISTRY.get(cls.role, {})
         if not isinstance(data, dict) or "kind" not in data:
             raise PlanError(f"{where} must be an object with a field 'kind', got {data!r}")
@@ -98,6 +197,16 @@ def register(part: PartType) -> PartType:
     return part
 
 
+@functools.cache
+def load_methods() -> None:
+    """Import the package's own methods, so that they register.
+
+    They are plug-ins of this framework: it knows none of them by name, and looks for them when a
+    kind or a preset is asked for.
+    """
+    importlib.import_module("tersely.methods")
+
+
 def check(condition: bool, field: str, expected: str, got: Any) -> None:
     """Raise the `PlanError` of a field unless the condition holds."""
     if not condition:
@@ -112,3 +221,17 @@ def check_number(
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     inside = is_number and (low < value if open_low else low <= value) and value <= high
     check(inside, field, f"a number in {bracket}{low:g}, {high:g}]", value)
+
+
+def check_whole(field: str, value: Any, least: int | None = 1) -> None:
+    """Raise a `PlanError` unless `value` is a whole number, of at least `least` if given."""
+    expected = "a whole number"
+    if least is not None:
+        expected += " above 0" if least == 1 else f" of {least} or more"
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    check(whole and (least is None or value >= least), field, expected, value)
+
+
+def check_flag(field: str, value: Any) -> None:
+    """Raise a `PlanError` unless `value` is true or false."""
+    check(isinstance(value, bool), field, "true or false", value)

@@ -1,352 +1,106 @@
-"""Presets: plans under the names of their papers, with the papers' defaults."""
+"""Presets: plans under the names of their papers, registered by the files of their methods.
+
+A preset is a function from options to a plan, with the papers' defaults. It is registered with the
+option that moves its cost, and with examples on which every method's behaviours are tested. What
+the command line, budgets, the tables of the documentation and the tests know of a method, they know
+from here.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import NamedTuple
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from tersely.errors import PlanError
-from tersely.reduction.actions import Combine, DropKeys, DropTokens, SetAside, Skip
-from tersely.reduction.learned_presets import (
-    adapler,
-    breaking_bert,
-    ltp,
-    ltp_once,
-    ltp_paper,
-    power_bert,
-    transkimmer,
-)
-from tersely.reduction.merging import Fuse, Merge, Pool
-from tersely.reduction.patterns import GlobalTokens, Neighbours, RandomPairs, Union
+from tersely.reduction.parts import Budget, Part, Range, load_methods
 from tersely.reduction.plan import Plan
-from tersely.reduction.scorers import ColumnMean, Position, RandomScore, Scorer
-from tersely.reduction.selectors import FuzzyRatio, LengthDrop, LinearRatio, Ratio, Threshold
-from tersely.reduction.step import Step
+from tersely.reduction.step import INPUT, Step, resolve_blocks
 
-__all__ = [
-    "Range",
-    "budget_option",
-    "budget_ranges",
-    "preset",
-    "preset_options",
-    "preset_summary",
-    "presets",
-]
+Maker = Callable[..., Plan]
 
 
-def dense() -> Plan:
-    """Nothing is removed: the encoder as it is, on packed batches."""
-    return Plan("dense")
+@dataclass(frozen=True)
+class _Preset:
+    """A registered preset; see `register_preset`."""
+
+    name: str
+    make: Maker
+    budget: Budget | None = None
+    examples: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    nothing: Mapping[str, object] | None = None
+
+    @property
+    def options(self) -> dict[str, object]:
+        return {key: p.default for key, p in inspect.signature(self.make).parameters.items()}
 
 
-def focus_p(keep: float = 0.9, heads: str = "auto", drop: str = "keys", pin: str = "ends") -> Plan:
-    """Token pruning by ratio, in every block (Focus on the Core, arXiv 2406.01283, P)."""
-    select = Ratio(keep=keep, pin=pin)
-    return Plan("focus-p", (_pruning(select, heads, drop, None),))
+_PRESETS: dict[str, _Preset] = {}
 
 
-def focus_pf(
-    keep: float = 0.9,
-    heads: str = "auto",
-    reading: str = "layer",
-    drop: str = "keys",
-    pin: str = "ends",
-) -> Plan:
-    """Fuzzy token pruning, in every block (Focus on the Core, arXiv 2406.01283, PF)."""
-    select = FuzzyRatio(keep=keep, reading=reading, pin=pin)
-    return Plan("focus-pf", (_pruning(select, heads, drop, None),))
-
-
-def focus_c(combine_at: int | float = 7 / 12, tokens: int = 8) -> Plan:
-    """Token combining alone (Focus on the Core, arXiv 2406.01283, C)."""
-    return Plan("focus-c", (Step(Combine(tokens=tokens), combine_at),))
-
-
-def focus_pfc(
-    keep: float = 0.9,
-    heads: str = "auto",
-    reading: str = "layer",
-    drop: str = "keys",
-    pin: str = "ends",
-    combine_at: int | float = 7 / 12,
-    tokens: int = 8,
-) -> Plan:
-    """Fuzzy pruning before a combining block (Focus on the Core, arXiv 2406.01283, PFC).
-
-    The block is the paper's fast variant, the seventh of twelve, since that is what saves time; its
-    more careful one is `combine_at=11/12`.
-    """
-    select = FuzzyRatio(keep=keep, reading=reading, pin=pin)
-    pruning = _pruning(select, heads, drop, combine_at)
-    return Plan("focus-pfc", (pruning, Step(Combine(tokens=tokens), combine_at)))
-
-
-def topk(
-    keep: float = 0.4,
-    at: int | float = 1 / 3,
-    score: str = "column-mean",
-    linear: bool = False,
-    pin: str = "first",
-) -> Plan:
-    """Keep the best scored tokens from one block on, or with linear keep rates (LTP's baseline).
-
-    By default at one block, since few points of reduction did better than one for each block; on
-    six blocks and documents of some 200 tokens, 0.4 is about half of the MACs. With
-    `linear`, at every block from the first one, as in Learned Token Pruning (arXiv 2107.00910).
-    """
-    scorer = _scorer(score)
-    if linear:
-        step = Step(DropTokens(), {"start": 0}, scorer, LinearRatio(keep=keep, pin=pin))
-    else:
-        step = Step(DropTokens(), at, scorer, Ratio(keep=keep, pin=pin))
-    return Plan("topk", (step,))
-
-
-def threshold(threshold: float = 0.5, score: str = "column-mean", pin: str = "first") -> Plan:
-    """Drop tokens below thresholds that rise from block to block (LTP's baseline)."""
-    select = Threshold(threshold=threshold, pin=pin)
-    return Plan("threshold", (Step(DropTokens(), {"start": 0}, _scorer(score), select),))
-
-
-def random(keep: float = 0.25, at: int | float = 1 / 3, seed: int = 0) -> Plan:
-    """Keep random tokens from one block on; a control."""
-    select = Ratio(keep=keep, pin="first")
-    return Plan("random", (Step(DropTokens(), at, RandomScore(seed=seed), select),))
-
-
-def truncate(keep: float = 0.5) -> Plan:
-    """Keep the beginning of each document, from the embedding on; a control."""
-    select = Ratio(keep=keep, pin="first")
-    return Plan("truncate", (Step(DropTokens(), "input", Position(), select),))
-
-
-def fewer_layers(keep: float = 0.5) -> Plan:
-    """The first blocks of the encoder only; a control."""
-    return Plan("fewer-layers", (Step(Skip(keep=keep), {"start": 0}),))
-
-
-def pool(keep: float = 0.25, at: int | float = 1 / 3) -> Plan:
-    """Adaptive average pooling of neighbours at one block."""
-    return Plan("pool", (Step(Pool(keep=keep), at),))
-
-
-def lat(
-    keep: float = 0.8, start: int | float = 0, score: str = "column-mean", pin: str = "first"
-) -> Plan:
-    """Drop a share of the tokens at every block, trained for all shares (LAT, arXiv 2010.07003).
-
-    One checkpoint serves every budget from that of `keep` to the dense model's.
-    """
-    step = Step(DropTokens(), {"start": start}, _scorer(score), LengthDrop(keep=keep, pin=pin))
-    return Plan("lat", (step,))
-
-
-def token_drop(
-    keep: float = 0.5,
-    start: int | float = 7 / 12,
-    stop: int | float = -1,
-    score: str = "by-word",
-    pin: str = "ends",
-) -> Plan:
-    """Half of the tokens miss the later blocks, in training only (Hou et al., arXiv 2203.13240).
-
-    They come back before the block `stop`, the last one; the trained model is dense.
-    """
-    step = Step(
-        SetAside(), {"start": start, "stop": stop}, _scorer(score), Ratio(keep=keep, pin=pin)
-    )
-    return Plan("token-drop", (step,))
-
-
-def tome(ratio: float = 0.2, start: int | float = 0, rule: str = "mean") -> Plan:
-    """Merge the most similar tokens at every block (ToMe, arXiv 2210.09461)."""
-    return Plan("tome", (Step(Merge(ratio=ratio, rule=rule), {"start": start}),))
-
-
-def fca(
-    keep: float = 0.25,
-    at: int | float = 1 / 3,
-    tokens: int = 1,
-    weighted: bool = True,
-) -> Plan:
-    """Keep the best scored tokens, and the others as coarse ones (FCA-BERT, arXiv 2203.09055)."""
-    action = Fuse(tokens=tokens, weighted=weighted)
-    select = Ratio(keep=keep, pin="first")
-    return Plan("fca", (Step(action, at, ColumnMean(diagonal=False), select),))
-
-
-def neighbours(width: int = 64, start: int | float = 0, cls: bool = True) -> Plan:
-    """Tokens see their neighbours and [CLS] only (Breaking BERT, arXiv 2210.03841)."""
-    return Plan("neighbours", (Step(Neighbours(width=width, cls=cls), {"start": start}),))
-
-
-def bigbird(
-    width: int = 96,
-    random: float = 0.05,
-    tokens: int = 64,
-    start: int | float = 0,
-    seed: int = 0,
-) -> Plan:
-    """Neighbours, random pairs and global first tokens together (BigBird, arXiv 2007.14062).
-
-    The defaults are near BigBird's own on 4,096 tokens: three blocks of 64 keys in the window,
-    three of them at random, and global tokens; ours are first tokens only, and go by single tokens.
-    """
-    parts = (
-        Neighbours(width=width),
-        RandomPairs(share=random, seed=seed),
-        GlobalTokens(tokens=tokens),
-    )
-    return Plan("bigbird", (Step(Union(of=parts), {"start": start}),))
-
-
-def _scorer(kind: str) -> Scorer:
-    """A scorer by its kind; "column-mean-values" and the like weight by the value's norm."""
-    name, weighted, rest = kind.partition("-values")
-    data = {"kind": name} | ({"values": True} if weighted and not rest else {})
-    return Scorer.from_dict(data, "score")
-
-
-def _pruning(select: Ratio, heads: str, drop: str, stop: int | float | None) -> Step:
-    """The pruning step; `heads="auto"` gives each head its own keys where only keys go."""
-    actions = {"keys": DropKeys, "tokens": DropTokens}
-    if drop not in actions:
-        raise PlanError(f"drop must be 'keys' or 'tokens', got {drop!r}")
-    if drop == "tokens" and heads == "each":
-        raise PlanError(
-            "heads must be 'mean' with drop='tokens', since a token that leaves for good leaves "
-            "all heads, got 'each'"
-        )
-    if heads == "auto":
-        heads = "each" if drop == "keys" else "mean"
-    score = ColumnMean(heads=heads)
-    return Step(actions[drop](), {"start": 0, "stop": stop}, score, select)
-
-
-_PRESETS: dict[str, Callable[..., Plan]] = {
-    "dense": dense,
-    "focus-p": focus_p,
-    "focus-pf": focus_pf,
-    "focus-c": focus_c,
-    "focus-pfc": focus_pfc,
-    "topk": topk,
-    "threshold": threshold,
-    "ltp": ltp,
-    "ltp-once": ltp_once,
-    "ltp-paper": ltp_paper,
-    "power-bert": power_bert,
-    "transkimmer": transkimmer,
-    "adapler": adapler,
-    "lat": lat,
-    "token-drop": token_drop,
-    "tome": tome,
-    "fca": fca,
-    "pool": pool,
-    "random": random,
-    "truncate": truncate,
-    "fewer-layers": fewer_layers,
-    "neighbours": neighbours,
-    "bigbird": bigbird,
-    "breaking-bert": breaking_bert,
-}
-
-
-class Range(NamedTuple):
-    """The two ends between which an option may be any number; a plain tuple lists its values.
-
-    Example:
-        >>> Range(0.01, 1.0).high
-        1.0
-    """
-
-    low: float
-    high: float
-
-
-_WIDTHS = tuple(2**power for power in range(3, 13))
-
-
-# The option of each preset that moves its cost: the ends of a range, or "blocks" for every block
-# that can combine, "shares" for every number of blocks, or "widths" for the powers of two. Methods
-# that learn aim at a target.
-_BUDGETS: dict[str, tuple[str, Range | str]] = {
-    "focus-p": ("keep", Range(0.01, 1.0)),
-    "focus-pf": ("keep", Range(0.01, 1.0)),
-    "focus-c": ("combine_at", "blocks"),
-    "focus-pfc": ("combine_at", "blocks"),
-    "topk": ("keep", Range(0.01, 1.0)),
-    "threshold": ("threshold", Range(0.0, 10.0)),
-    "ltp": ("target", Range(0.0, 1.0)),
-    "ltp-once": ("target", Range(0.0, 1.0)),
-    "ltp-paper": ("target", Range(0.0, 1.0)),
-    "power-bert": ("target", Range(0.0, 1.0)),
-    "transkimmer": ("target", Range(0.0, 1.0)),
-    "adapler": ("target", Range(0.0, 1.0)),
-    "lat": ("keep", Range(0.01, 1.0)),
-    "tome": ("ratio", Range(0.0, 0.5)),
-    "fca": ("keep", Range(0.01, 1.0)),
-    "pool": ("keep", Range(0.01, 1.0)),
-    "random": ("keep", Range(0.01, 1.0)),
-    "truncate": ("keep", Range(0.01, 1.0)),
-    "fewer-layers": ("keep", "shares"),
-    "neighbours": ("width", "widths"),
-    "bigbird": ("width", "widths"),
-}
-
-
-def budget_option(name: str, depth: int) -> tuple[str, Range | tuple[float, ...]]:
-    """The option of a preset that moves its cost, and its values on an encoder of so many blocks.
+def register_preset(
+    name: str,
+    *,
+    budget: Budget | None = None,
+    examples: Mapping[str, Mapping[str, object]] | None = None,
+    nothing: Mapping[str, object] | None = None,
+) -> Callable[[Maker], Maker]:
+    """Register a function that makes a plan as a preset; a decorator.
 
     Args:
-        name: one of `presets()`.
-        depth: blocks of the encoder.
-
-    Returns:
-        The option's name, and its `Range`, or a plain tuple of all values that it may have.
+        name: what users call it.
+        budget: the option that moves its cost, for `--target-flops`; None where there is none.
+        examples: options under which the method does something to encoders of four blocks and
+            documents of some ten tokens, by a name of each (`""` for the first): what the shared
+            behaviours are tested on. None for the defaults.
+        nothing: options that, laid over an example's, remove nothing; None where there are none.
 
     Raises:
-        PlanError: if the preset has none, or nothing to choose from on so few blocks.
+        ValueError: for a name that is taken or is not of small letters, digits and hyphens, an
+            option that the function does not have, or a function without a line of documentation.
     """
-    _find(name)
-    if name not in _BUDGETS:
-        raise PlanError(
-            f"the method must be one of {', '.join(_BUDGETS)} for a target, got {name!r}"
+
+    def decorate(make: Maker) -> Maker:
+        preset_ = _Preset(name, make, budget, examples or {"": {}}, nothing)
+        _check(preset_)
+        _PRESETS[name] = preset_
+        return make
+
+    return decorate
+
+
+def _check(new: _Preset) -> None:
+    """Refuse a registration that would not work later."""
+    known = _PRESETS.get(new.name)
+    if known is not None and known.make.__qualname__ != new.make.__qualname__:
+        raise ValueError(f"the preset {new.name!r} is taken by {known.make.__module__}")
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", new.name):
+        raise ValueError(f"a preset's name must be of small letters and hyphens, got {new.name!r}")
+    if not inspect.getdoc(new.make):
+        raise ValueError(f"the preset {new.name!r} must say what it does in a line of docstring")
+    used = [options for options in (*new.examples.values(), new.nothing) if options is not None]
+    names = {name for options in used for name in options}
+    names |= {new.budget.option} if new.budget else set()
+    unknown = sorted(names - set(new.options))
+    if unknown:
+        raise ValueError(
+            f"{unknown[0]!r} must be an option of the preset {new.name!r}, whose options are "
+            f"{', '.join(new.options) or 'none'}"
         )
-    option, values = _BUDGETS[name]
-    if values == "blocks":
-        if depth < 2:
-            raise PlanError(
-                f"{name!r} needs an encoder of at least 2 blocks for a target, got {depth}"
-            )
-        return option, tuple(range(depth - 1))
-    if values == "widths":
-        return option, _WIDTHS
-    if values == "shares":
-        return option, tuple(blocks / depth for blocks in range(1, depth + 1))
-    return option, values
 
 
-def budget_ranges() -> dict[str, Range]:
-    """The shares that move the cost of some preset, and their ranges."""
-    shares = {option: ends for option, ends in _BUDGETS.values() if isinstance(ends, Range)}
-    shares.pop("target")  # an aim of training, of no meaning to a trained model
-    return shares
+def _find(name: str) -> _Preset:
+    load_methods()
+    if name not in _PRESETS:
+        raise PlanError(f"the method must be one of {', '.join(presets())}, got {name!r}")
+    return _PRESETS[name]
 
 
 def presets() -> tuple[str, ...]:
-    """The presets' names, sorted."""
+    """Return the presets' names, sorted."""
+    load_methods()
     return tuple(sorted(_PRESETS))
-
-
-def preset_options(name: str) -> dict[str, object]:
-    """The options of a preset and their defaults."""
-    return {key: p.default for key, p in inspect.signature(_find(name)).parameters.items()}
-
-
-def preset_summary(name: str) -> str:
-    """What a preset does, in one line."""
-    return (inspect.getdoc(_find(name)) or "").partition("\n")[0]
 
 
 def preset(name: str, **options: object) -> Plan:
@@ -360,21 +114,172 @@ def preset(name: str, **options: object) -> Plan:
         PlanError: for a preset or an option that does not exist; the message lists those that do.
 
     Example:
-        >>> preset("focus-pfc", combine_at=0.5).combine.tokens
-        8
+        >>> len(preset("focus-pfc", combine_at=0.5).steps)
+        2
     """
-    make = _find(name)
-    known = preset_options(name)
-    unknown = sorted(set(options) - set(known))
+    found = _find(name)
+    unknown = sorted(set(options) - set(found.options))
     if unknown:
         raise PlanError(
             f"{unknown[0]!r} is not an option of {name!r}; "
-            f"its options are {', '.join(known) or 'none'}"
+            f"its options are {', '.join(found.options) or 'none'}"
         )
-    return make(**options)
+    return found.make(**options)
 
 
-def _find(name: str) -> Callable[..., Plan]:
-    if name not in _PRESETS:
-        raise PlanError(f"the method must be one of {', '.join(presets())}, got {name!r}")
-    return _PRESETS[name]
+def preset_options(name: str) -> dict[str, object]:
+    """Return the options of a preset and their defaults."""
+    return _find(name).options
+
+
+def preset_summary(name: str) -> str:
+    """Return what a preset does, in one line."""
+    return (inspect.getdoc(_find(name).make) or "").partition("\n")[0]
+
+
+def preset_is_measured(name: str) -> bool:
+    """Return whether a preset belongs to the methods that have committed results."""
+    return ".contrib." not in _find(name).make.__module__
+
+
+def preset_examples(name: str) -> dict[str, tuple[Plan, Plan | None]]:
+    """Return the plans of a preset's examples, each beside the one that removes nothing, if any."""
+    found = _find(name)
+    plans = {}
+    for example, options in found.examples.items():
+        nothing = None if found.nothing is None else found.make(**{**options, **found.nothing})
+        plans[f"{name}, {example}" if example else name] = (found.make(**options), nothing)
+    return plans
+
+
+def budget_option(name: str, depth: int) -> tuple[str, Range | tuple[float, ...]]:
+    """Return the option of a preset that moves its cost, and its values on so many blocks.
+
+    Args:
+        name: one of `presets()`.
+        depth: blocks of the encoder.
+
+    Returns:
+        The option's name, and its `Range`, or a plain tuple of all values that it may have.
+
+    Raises:
+        PlanError: if the preset has none, or nothing to choose from on so few blocks.
+    """
+    found = _find(name)
+    if found.budget is None:
+        able = [each for each in presets() if _PRESETS[each].budget is not None]
+        raise PlanError(f"the method must be one of {', '.join(able)} for a target, got {name!r}")
+    values = found.budget.at(depth)
+    if not values:
+        raise PlanError(f"{name!r} needs an encoder of more blocks for a target, got {depth}")
+    return found.budget.option, values
+
+
+# ---- the share of a plan: the one number in it that moves what a trained model costs -------------
+
+
+def plan_share(plan: Plan, depth: int) -> tuple[str, float, Range | tuple[float, ...]]:
+    """Return the share of a plan, whatever preset or file it came from.
+
+    Args:
+        plan: the plan.
+        depth: blocks of the encoder.
+
+    Returns:
+        Its name, its value (that of the first step that has it), and the `Range` in which it makes
+        sense; a plain tuple of all values that differ where whole blocks are left out.
+
+    Raises:
+        PlanError: if no step has one.
+
+    Example:
+        >>> plan_share(preset("tome"), 12)
+        ('ratio', 0.2, Range(low=0.0, high=0.5))
+    """
+    for step in plan.steps:
+        for part in _parts_with_share(step):
+            blocks = 0 if step.blocks == INPUT else len(resolve_blocks(step.blocks, depth))
+            name = part.budget.option
+            return name, getattr(part, name), part.budget.at(blocks)
+    raise PlanError(
+        f"the plan must have a share of tokens or blocks for a budget, got {plan.name!r}, which "
+        "has none"
+    )
+
+
+def has_share(plan: Plan) -> bool:
+    """Return whether `plan_share` finds one."""
+    return any(_parts_with_share(step) for step in plan.steps)
+
+
+def with_share(plan: Plan, **shares: float) -> Plan:
+    """Return the plan with another share, in every step that has one of this name.
+
+    Raises:
+        PlanError: if no step has it, or the value is out of range.
+
+    Example:
+        >>> with_share(preset("topk"), keep=0.5) == preset("topk", keep=0.5)
+        True
+    """
+    for name, value in shares.items():
+        steps, known = [], []
+        for step in plan.steps:
+            parts = step.parts
+            for role, part in parts.items():
+                if part.budget is not None:
+                    known.append(part.budget.option)
+                    if part.budget.option == name:
+                        parts[role] = replace(part, **{name: value})
+            steps.append(replace(step, **parts))
+        if name not in known:
+            raise PlanError(
+                f"{name} is not a share of the plan {plan.name!r}; "
+                f"its shares are {', '.join(dict.fromkeys(known)) or 'none'}"
+            )
+        plan = replace(plan, steps=tuple(steps))
+    return plan
+
+
+def name_untrained(trained: Plan, now: Plan, depth: int) -> str | None:
+    """Say that a model was not trained for the share that it runs with.
+
+    Args:
+        trained: the plan that it was trained under.
+        now: the plan that it runs under.
+        depth: blocks of the encoder.
+
+    Returns:
+        The sentence; None where it was trained for that: the plans are the same, or the share is
+        inside the range that training drew from.
+
+    Example:
+        >>> name_untrained(preset("lat", keep=0.6), preset("lat", keep=0.8), 12)
+        >>> name_untrained(preset("lat", keep=0.6), preset("lat", keep=0.4), 12)
+        'the model was trained down to keep=0.6 and runs with keep=0.4, so it may be less ...
+    """
+    before, after = _spell(trained, depth), _spell(now, depth)
+    ranged = any(step.select is not None and step.select.randomised for step in now.steps)
+    if not (after[1] < before[1] if ranged else now != trained):
+        return None
+    what = "down to" if ranged else "with"
+    advice = "" if ranged else ", or train for a range of budgets with the method lat"
+    return (
+        f"the model was trained {what} {before[0]} and runs with {after[0]}, so it may be "
+        f"less accurate; compare with tersely evaluate{advice}"
+    )
+
+
+def _spell(plan: Plan, depth: int) -> tuple[str, float]:
+    """A plan's share in words, and its value; other numbers where a method learned them."""
+    if not has_share(plan):
+        return f"numbers of its own at each block ({plan.name})", 0.0
+    name, value, _ = plan_share(plan, depth)
+    return f"{name}={value:.3g}", value
+
+
+def _parts_with_share(step: Step) -> list[Part]:
+    """A step's parts with a share; what happens in training alone costs a trained model nothing."""
+    if step.act.acts == "training":
+        return []
+    return [part for part in step.parts.values() if part.budget is not None]

@@ -12,24 +12,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tersely.attention import ScoreRequest
 from tersely.ragged import Layout, Ragged
-from tersely.reduction.learned import Learned
-from tersely.reduction.parts import Part, check, check_number, register
-from tersely.reduction.stream import Observed
-from tersely.reduction.words import hashed
-
-__all__ = [
-    "AttentionScorer",
-    "ByWord",
-    "ColumnMean",
-    "FirstRow",
-    "HiddenChange",
-    "Position",
-    "RandomScore",
-    "RowMax",
-    "SampledRows",
-    "Scorer",
-]
+from tersely.reduction.parts import Learned, Part, check, check_flag, check_whole, register
+from tersely.reduction.stream import Observed, Stream
 
 
 @dataclass(frozen=True)
@@ -38,12 +24,12 @@ class Scorer(Part):
 
     Attributes:
         attention: what the block's attention should return for it, None for nothing.
-        by_word: whether the model should keep the running importance of words for it.
+        training_only: whether what it looks at is there in training alone.
     """
 
     role: ClassVar[str] = "score"
     attention: ClassVar[str | None] = None
-    by_word: ClassVar[bool] = False
+    training_only: ClassVar[bool] = False
 
     @property
     def per_head(self) -> bool:
@@ -65,16 +51,20 @@ class Scorer(Part):
         """Whether it learns from nothing but a selector's masks."""
         return False
 
+    def request(self, stream: Stream) -> ScoreRequest | None:
+        """Return what it asks the attention of a block for; None for nothing."""
+        return None
+
     def score(self, seen: Observed) -> Tensor:
-        """Importance of each token, `(tokens, heads or 1)`, with mean 1 in each document."""
+        """Return each token's importance, `(tokens, heads or 1)`, of mean 1 in each document."""
         raise TypeError(f"{type(self).__name__} does not score tokens")
 
-    def lesson(self, seen: Observed, importance: Tensor) -> Tensor | None:
-        """What is added to the loss in training for the scores it gave; None for nothing."""
+    def auxiliary_loss(self, seen: Observed, importance: Tensor) -> Tensor | None:
+        """Return what is added to the loss in training for the scores it gave; None for nothing."""
         return None
 
     def cost_of_token(self, width: int) -> int:
-        """MACs for each token of its own matrix products, beside the attention's."""
+        """Return the MACs for each token of its own matrix products, beside the attention's."""
         return 0
 
 
@@ -99,8 +89,7 @@ class AttentionScorer(Scorer):
     def __post_init__(self) -> None:
         check(self.heads in ("each", "mean"), "heads", "'each' or 'mean'", self.heads)
         for name in ("count_combination_tokens", "values", "gradients"):
-            flag = getattr(self, name)
-            check(isinstance(flag, bool), name, "true or false", flag)
+            check_flag(name, getattr(self, name))
 
     @property
     def per_head(self) -> bool:
@@ -112,12 +101,22 @@ class AttentionScorer(Scorer):
         """Whether what attention returns sums to 1 already, and so has mean 1 when scaled."""
         return not self.values
 
+    def request(self, stream: Stream) -> ScoreRequest:
+        """Return what it asks for."""
+        return ScoreRequest(
+            kind=self.attention,
+            per_head=self.per_head,
+            counted=None if self.count_combination_tokens else stream.embedded,
+            values=self.values,
+            differentiable=self.gradients,
+        )
+
     def frozen(self, modules: Sequence[Learned]) -> AttentionScorer:
-        """The same without gradients."""
+        """Return the same without gradients."""
         return replace(self, gradients=False)
 
     def score(self, seen: Observed) -> Tensor:
-        """What attention returned, `(tokens, heads or 1)`, with mean 1 in each document."""
+        """Return what attention returned, `(tokens, heads or 1)`, with mean 1 in each document."""
         if self.is_distribution:
             return seen.attention
         return to_mean_one(seen.attention, seen.stream.layout, seen.stream.key_mask)
@@ -143,12 +142,16 @@ class ColumnMean(AttentionScorer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(isinstance(self.diagonal, bool), "diagonal", "true or false", self.diagonal)
+        check_flag("diagonal", self.diagonal)
 
     @property
     def is_distribution(self) -> bool:
         """Whether what attention returns sums to 1 already."""
         return self.diagonal and not self.values
+
+    def request(self, stream: Stream) -> ScoreRequest:
+        """Return what it asks for."""
+        return replace(super().request(stream), diagonal=self.diagonal)
 
 
 @register
@@ -190,8 +193,11 @@ class SampledRows(AttentionScorer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole = isinstance(self.rows, int) and not isinstance(self.rows, bool) and self.rows > 0
-        check(whole, "rows", "a whole number above 0", self.rows)
+        check_whole("rows", self.rows)
+
+    def request(self, stream: Stream) -> ScoreRequest:
+        """Return what it asks for."""
+        return replace(super().request(stream), rows=self.rows)
 
 
 @register
@@ -207,79 +213,11 @@ class HiddenChange(Scorer):
         return True
 
     def score(self, seen: Observed) -> Tensor:
-        """Importance of each token, `(tokens, 1)`, with mean 1 in each document."""
+        """Return the importance of each token, `(tokens, 1)`, with mean 1 in each document."""
         before = seen.before.detach().float()
         moved = (seen.stream.hidden.detach().float() - before).norm(dim=1)
         size = before.norm(dim=1).clamp(min=torch.finfo(torch.float32).tiny)
         return to_mean_one((moved / size)[:, None], seen.stream.layout)
-
-
-@register
-@dataclass(frozen=True)
-class Position(Scorer):
-    """Earlier tokens are more important: what truncation believes; a control."""
-
-    kind: ClassVar[str] = "position"
-
-    def score(self, seen: Observed) -> Tensor:
-        """Importance of each token, `(tokens, 1)`, with mean 1 in each document."""
-        stream = seen.stream
-        left = (stream.lengths[stream.layout.segment_ids] - stream.origins).float()
-        return to_mean_one(left[:, None], stream.layout)
-
-
-@register
-@dataclass(frozen=True)
-class RandomScore(Scorer):
-    """Random importance, the same for a place in documents of the same length; a control.
-
-    It is a hash and not a draw, so that a document loses the same tokens in any batch.
-
-    Attributes:
-        seed: another seed, other tokens.
-    """
-
-    kind: ClassVar[str] = "random"
-
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        whole = isinstance(self.seed, int) and not isinstance(self.seed, bool)
-        check(whole, "seed", "a whole number", self.seed)
-
-    def score(self, seen: Observed) -> Tensor:
-        """Importance of each token, `(tokens, 1)`, with mean 1 in each document."""
-        stream = seen.stream
-        mixed = stream.origins + 1_000_003 * stream.lengths[stream.layout.segment_ids]
-        mixed = hashed(mixed, self.seed)
-        return to_mean_one(1 + mixed.float()[:, None], stream.layout)
-
-
-@register
-@dataclass(frozen=True)
-class ByWord(Scorer):
-    """Token dropping (arXiv 2203.13240): the running importance of the token's word in training.
-
-    The paper's is the masked language model's loss, ours the length of the loss's gradient; see
-    `tersely.reduction.vocabulary`. As there, a little noise decides between equals: words that were
-    never seen, and several of one word.
-
-    Attributes:
-        noise: up to which share of the importance it adds.
-    """
-
-    kind: ClassVar[str] = "by-word"
-    by_word: ClassVar[bool] = True
-
-    noise: float = 0.01
-
-    def __post_init__(self) -> None:
-        check_number("noise", self.noise, 0, 1)
-
-    def score(self, seen: Observed) -> Tensor:
-        """Importance of each token, `(tokens, 1)`, with mean 1 in each document."""
-        noisy = seen.words * (1 + self.noise * torch.rand_like(seen.words))
-        return to_mean_one(noisy[:, None], seen.stream.layout)
 
 
 def to_mean_one(scores: Tensor, layout: Layout, keys: Tensor | None = None) -> Tensor:
@@ -301,3 +239,10 @@ def to_mean_one(scores: Tensor, layout: Layout, keys: Tensor | None = None) -> T
     told_apart = sums > counts * torch.finfo(scores.dtype).tiny
     factors = counts / torch.where(told_apart, sums, 1)
     return scores * torch.where(told_apart, factors, 0)[layout.segment_ids]
+
+
+def scorer_of(kind: str) -> Scorer:
+    """Return a scorer by its kind; "column-mean-values" and the like weight by the value's norm."""
+    name, weighted, rest = kind.partition("-values")
+    data = {"kind": name} | ({"values": True} if weighted and not rest else {})
+    return Scorer.from_dict(data, "score")

@@ -8,15 +8,28 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from tersely.ragged import quantile_of_sorted
-from tersely.reduction.learned import Choice, Spent
-from tersely.reduction.parts import Part, check, check_number, register
-from tersely.reduction.stream import Candidates
+from tersely.reduction.parts import (
+    SHARE,
+    Budget,
+    Part,
+    Range,
+    Spent,
+    check,
+    check_number,
+    check_whole,
+    register,
+)
+from tersely.reduction.stream import Candidates, Choice
 
 # Of a threshold: above any score, so that a search for one can go so far.
 MOST = 1e6
 
-__all__ = ["FuzzyRatio", "LengthDrop", "LinearRatio", "Ratio", "Selector", "Threshold"]
+LEAST = 16
+"""Tokens that a document keeps at least, unless it is told otherwise.
+
+A share has no mercy on short texts: 0.4 of [CLS], one word and [SEP] is [CLS] alone. Documents of
+16 tokens are so little of a batch's work that nothing is lost by reading them whole.
+"""
 
 
 @dataclass(frozen=True)
@@ -26,6 +39,7 @@ class Selector(Part):
     Attributes:
         pin: tokens that stay whatever their score: `"ends"`, the first and last of a document
             ([CLS] and [SEP]), `"first"`, or `"none"`. The paper does not say; ends by default.
+        least: tokens that a document keeps at least; who has no more loses none.
     """
 
     role: ClassVar[str] = "select"
@@ -33,20 +47,22 @@ class Selector(Part):
     randomised: ClassVar[bool] = False
 
     pin: str = "ends"
+    least: int = LEAST
 
     def __post_init__(self) -> None:
         check(self.pin in ("ends", "first", "none"), "pin", "'ends', 'first' or 'none'", self.pin)
+        check_whole("least", self.least)
 
     def losers(self, candidates: Candidates) -> Tensor:
-        """The tokens that go, `(tokens, heads or 1)` bool."""
+        """Return the tokens that go, `(tokens, heads or 1)` bool."""
         raise TypeError(f"{type(self).__name__} does not choose tokens")
 
     def choose(self, candidates: Candidates) -> Choice:
-        """Who goes, and where something is learned how near each token was to going."""
+        """Return who goes, and where something is learned how near each token was to going."""
         return Choice(self.losers(candidates))
 
     @property
-    def least(self) -> float:
+    def share_left(self) -> float:
         """The share of a document's tokens that stay at least, as far as that is known before."""
         return 0.0
 
@@ -56,12 +72,17 @@ class Selector(Part):
         return False
 
     def loosened(self, factor: float) -> Self:
-        """The same with more tokens that stay for a factor above 1, fewer for one below."""
+        """Return the same with more tokens that stay for a factor above 1, fewer for one below."""
         return self
 
-    def penalty(self, spent: Spent) -> Tensor | None:
-        """What is added to the loss in training, a scalar; None for nothing."""
+    @property
+    def aim(self) -> float | None:
+        """The MACs over the dense model's that it learns to reach, None for no target."""
         return None
+
+    def aimed(self, target: float) -> Self:
+        """Return the same with another target, where it has one."""
+        return self
 
 
 @register
@@ -69,8 +90,8 @@ class Selector(Part):
 class Ratio(Selector):
     """Focus on the Core (arXiv 2406.01283), P: keep `floor(keep · t)` of t tokens, the best scored.
 
-    At least one stays, a float's rounding is forgiven (0.7 · 90 is 63), ties go to the earlier
-    token, and pinned tokens stay first.
+    A float's rounding is forgiven (0.7 · 90 is 63), ties go to the earlier token, and pinned tokens
+    stay first.
 
     Attributes:
         keep: the preservation ratio p; the paper's 0.9.
@@ -85,82 +106,19 @@ class Ratio(Selector):
         check_number("keep", self.keep, 0, 1, open_low=True)
 
     @property
-    def least(self) -> float:
+    def budget(self) -> Budget | None:
+        """The share that stays."""
+        return Budget("keep", SHARE)
+
+    @property
+    def share_left(self) -> float:
         """The share of a document's tokens that stay at least; rounding takes one more at most."""
         return self.keep
 
     def losers(self, candidates: Candidates) -> Tensor:
-        """The tokens that go, `(tokens, heads or 1)` bool."""
+        """Return the tokens that go, `(tokens, heads or 1)` bool."""
         counts = candidates.counts
-        return mark_lowest(candidates, counts - keep_count(counts, self.keep))
-
-
-@register
-@dataclass(frozen=True)
-class FuzzyRatio(Ratio):
-    """Focus on the Core (arXiv 2406.01283), PF: ratio pruning of what is fuzzily unimportant only.
-
-    With a and b the quantiles of a document's scores in all heads, importance is
-    `clip((S − a)/(b − a), 0, 1)`; tokens that are important (its α-cut) and not unimportant (the
-    α-cut of one minus it) are safe. The paper can be read in two ways, and both are here.
-
-    Attributes:
-        reading: `"layer"`: the layer's count falls to `floor(p·t)`, the losers drawn only from
-            those not safe (fewer, if they are too few); with key sets per head this fits the
-            paper's memory figures. `"complement"`: p applies to those not safe alone, about 3 % of
-            the keys go. In both, at least one token stays.
-        lower: quantile a; the paper's 0.25.
-        upper: quantile b; the paper's 0.75.
-        important: α-cut of importance; the paper's 0.01.
-        unimportant: α-cut of unimportance; the paper's 0.9.
-    """
-
-    kind: ClassVar[str] = "fuzzy-ratio"
-
-    reading: str = "layer"
-    lower: float = 0.25
-    upper: float = 0.75
-    important: float = 0.01
-    unimportant: float = 0.9
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        readings = ("layer", "complement")
-        check(self.reading in readings, "reading", "'layer' or 'complement'", self.reading)
-        for name in ("lower", "upper", "important", "unimportant"):
-            check_number(name, getattr(self, name), 0, 1)
-        check(self.lower <= self.upper, "upper", f"at least lower ({self.lower})", self.upper)
-
-    def losers(self, candidates: Candidates) -> Tensor:
-        """The tokens that go, `(tokens, heads or 1)` bool."""
-        unsafe, layout = self.unsafe(candidates), candidates.layout
-        counts = candidates.counts
-        wanted = counts - keep_count(counts, self.keep)
-        if self.reading == "complement":
-            share = layout.count(unsafe)
-            wanted = torch.minimum(share - floor_share(share, self.keep), counts - 1)
-        # Unsafe tokens are the lowest ones of their head, so the lowest few of all are among them;
-        # a pinned one of them stays, but no safe token goes in its place.
-        free = layout.count(unsafe & ~candidates.pinned[:, None])
-        return mark_lowest(candidates, torch.minimum(wanted, free))
-
-    def unsafe(self, candidates: Candidates) -> Tensor:
-        """Tokens that may be pruned, `(tokens, heads or 1)` bool: not important, or unimportant."""
-        low, high = self._quantiles(candidates)  # (documents,) each
-        segment_ids = candidates.layout.segment_ids
-        low, high = low[segment_ids][:, None], high[segment_ids][:, None]
-        spread = (high - low).clamp(min=torch.finfo(low.dtype).tiny)
-        importance = ((candidates.scores - low) / spread).clamp(0, 1)
-        safe = (importance >= self.important) & ~(1 - importance >= self.unimportant)
-        return candidates.alive & ~safe
-
-    def _quantiles(self, candidates: Candidates) -> list[Tensor]:
-        """Quantiles a and b of the living tokens' scores in all heads, `(documents,)` each."""
-        heads, layout = candidates.scores.shape[1], candidates.layout
-        scores = candidates.scores.float().masked_fill(~candidates.alive, torch.inf)
-        ordered = layout.sorted(scores)
-        starts, lengths = layout.offsets[:-1] * heads, candidates.counts.sum(1)
-        return [quantile_of_sorted(ordered, starts, lengths, q) for q in (self.lower, self.upper)]
+        return mark_lowest(candidates, counts - keep_count(counts, self.keep, self.least))
 
 
 @register
@@ -185,11 +143,16 @@ class LinearRatio(Ratio):
             object.__setattr__(self, "keeps", check_numbers("keeps", self.keeps, 1.0))
 
     def at_block(self, number: int, count: int) -> LinearRatio:
-        """The same with the share that is left at this block."""
+        """Return the same with the share that is left at this block."""
         if self.keeps is None:
             return replace(self, keep=1 - (1 - self.keep) * number / count)
         check_one_each("keeps", self.keeps, count)
         return replace(self, keep=self.keeps[number - 1], keeps=None)
+
+    @property
+    def budget(self) -> Budget | None:
+        """The share that stays at the end, unless each block has its own."""
+        return None if self.keeps is not None else super().budget
 
     @property
     def is_adjustable(self) -> bool:
@@ -197,42 +160,15 @@ class LinearRatio(Ratio):
         return self.keeps is not None
 
     def loosened(self, factor: float) -> LinearRatio:
-        """The same with its shares multiplied by a factor, 1 at most."""
+        """Return the same with its shares multiplied by a factor, 1 at most."""
         if self.keeps is None:
             return self
         return replace(self, keeps=[min(1.0, keep * factor) for keep in self.keeps])
 
     def losers(self, candidates: Candidates) -> Tensor:
-        """The tokens that go, `(tokens, heads or 1)` bool."""
-        stay = keep_count(candidates.lengths, self.keep)[:, None]
+        """Return the tokens that go, `(tokens, heads or 1)` bool."""
+        stay = keep_count(candidates.lengths, self.keep, self.least)[:, None]
         return mark_lowest(candidates, candidates.counts - stay)
-
-
-@register
-@dataclass(frozen=True)
-class LengthDrop(Ratio):
-    """Length-Adaptive Transformer (arXiv 2010.07003): `⌈keep · t⌉` of the block's t tokens stay.
-
-    At each of the step's blocks anew, so that lengths fall geometrically; training draws the shares
-    of its blocks at random between `keep` and 1 (`tersely.training.sandwich`). The paper's lengths
-    start from the longest document's; ours are shares of each document's own.
-
-    Attributes:
-        keep: what stays at a block at least; 1 − p with the paper's p of 0.2.
-    """
-
-    kind: ClassVar[str] = "length-drop"
-    randomised: ClassVar[bool] = True
-
-    keep: float = 0.8
-
-    def losers(self, candidates: Candidates) -> Tensor:
-        """The tokens that go, `(tokens, heads or 1)` bool."""
-        counts = candidates.counts
-        # A tensor, since exporters write a Python number as a float of 32 bits.
-        share = torch.as_tensor(self.keep, dtype=torch.float64, device=counts.device)
-        stay = (counts.double() * share - 1e-9).ceil().long()
-        return mark_lowest(candidates, counts - stay)
 
 
 @register
@@ -261,15 +197,20 @@ class Threshold(Selector):
             object.__setattr__(self, "thresholds", check_numbers("thresholds", self.thresholds))
 
     def at_block(self, number: int, count: int) -> Threshold:
-        """The same with this block's threshold."""
+        """Return the same with this block's threshold."""
         if self.thresholds is None:
             return replace(self, threshold=self.threshold * number / count)
         check_one_each("thresholds", self.thresholds, count)
         return replace(self, threshold=self.thresholds[number - 1], thresholds=None)
 
     def losers(self, candidates: Candidates) -> Tensor:
-        """The tokens that go, `(tokens, heads or 1)` bool; each document keeps its best one."""
-        return mark_below(candidates, self.threshold)
+        """Return the tokens that go, `(tokens, heads or 1)` bool; the best `least` stay."""
+        return mark_below(candidates, self.threshold, self.least)
+
+    @property
+    def budget(self) -> Budget | None:
+        """The threshold, unless each block has its own."""
+        return None if self.thresholds is not None else Budget("threshold", Range(0.0, 10.0))
 
     @property
     def is_adjustable(self) -> bool:
@@ -277,14 +218,14 @@ class Threshold(Selector):
         return True
 
     def loosened(self, factor: float) -> Threshold:
-        """The same with its thresholds divided by a factor."""
+        """Return the same with its thresholds divided by a factor."""
         if self.thresholds is None:
             return replace(self, threshold=self.threshold / factor)
         return replace(self, thresholds=[one / factor for one in self.thresholds])
 
 
 def check_numbers(field: str, values: object, high: float = MOST) -> list[float]:
-    """The numbers of a field as a list, or a `PlanError` for others."""
+    """Return the numbers of a field as a list, or a `PlanError` for others."""
     check(isinstance(values, list | tuple) and len(values) > 0, field, "a list of numbers", values)
     for value in values:
         check_number(field, value, 0, high)
@@ -297,26 +238,26 @@ def check_one_each(field: str, values: list[float], blocks: int) -> None:
 
 
 def floor_share(counts: Tensor, keep: float | Tensor) -> Tensor:
-    """`floor(keep · counts)`, forgiving what a float's rounding takes off a whole number."""
+    """Return `floor(keep · counts)`, forgiving what a float's rounding takes off a whole number."""
     # A tensor, since exporters write a Python number as a float of 32 bits.
     share = torch.as_tensor(keep, dtype=torch.float64, device=counts.device)
     return (counts.double() * share + 1e-9).floor().long()
 
 
-def keep_count(counts: Tensor, keep: float | Tensor) -> Tensor:
-    """How many of `counts` tokens stay: `floor(keep · counts)`, at least one."""
-    return floor_share(counts, keep).clamp(min=1)
+def keep_count(counts: Tensor, keep: float | Tensor, least: int) -> Tensor:
+    """Return how many of `counts` tokens stay: `floor(keep · counts)`, at least so many."""
+    return floor_share(counts, keep).clamp(min=least)
 
 
-def mark_below(candidates: Candidates, threshold: float | Tensor) -> Tensor:
-    """Mark the living tokens scored below a threshold that are not pinned, but never all.
+def mark_below(candidates: Candidates, threshold: float | Tensor, least: int) -> Tensor:
+    """Mark the living tokens scored below a threshold that are not pinned, but leave `least`.
 
     Returns:
         `(tokens, heads or 1)` bool.
     """
     free = candidates.alive & ~candidates.pinned[:, None]
     low = free & (candidates.scores.detach() < threshold)
-    wanted = torch.minimum(candidates.layout.count(low), candidates.counts - 1)
+    wanted = torch.minimum(candidates.layout.count(low), candidates.counts - least)
     return mark_lowest(candidates, wanted)
 
 
@@ -334,3 +275,56 @@ def mark_lowest(candidates: Candidates, wanted: Tensor) -> Tensor:
     wanted = torch.minimum(wanted.clamp(min=0), candidates.layout.count(free))
     scores = candidates.scores.detach().masked_fill(~free, torch.inf)
     return candidates.layout.lowest(scores, wanted)
+
+
+@dataclass(frozen=True)
+class LearnedSelector(Selector):
+    """Learns how many tokens stay.
+
+    Attributes:
+        target: MACs to reach, over the dense model's; None for no target.
+        strength: the penalty is `strength · (reached − target)²`, as in LTMP (arXiv 2307.10780),
+            whose 10 is the default.
+        regularizer: the penalty has this times the mean mask of all blocks as well, the λ of the
+            papers on Learned Token Pruning and Transkimmer.
+    """
+
+    learns: ClassVar[bool] = True
+
+    target: float | None = None
+    strength: float = 10.0
+    regularizer: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.target is not None:
+            check_number("target", self.target, 0, 1, open_low=True)
+        check_number("strength", self.strength, 0, 10_000)
+        check_number("regularizer", self.regularizer, 0, 1000)
+
+    @property
+    def aim(self) -> float | None:
+        """The target."""
+        return self.target
+
+    def aimed(self, target: float) -> Self:
+        """Return the same with another target."""
+        return replace(self, target=target)
+
+    def penalty(self, spent: Spent) -> Tensor | None:
+        """Return how far the MACs are from the target, and how much stays."""
+        terms = []
+        if self.target is not None:
+            terms.append(self.strength * (spent.ratio - self.target).square())
+        if self.regularizer:
+            terms.append(self.regularizer * self.size(torch.stack(spent.masks)))
+        return torch.stack(terms).sum() if terms else None
+
+    def size(self, masks: Tensor) -> Tensor:
+        """Return what the regulariser is on, a scalar, from each block's mean mask `(blocks,)`."""
+        return masks.mean()
+
+    def masked(self, candidates: Candidates, mask: Tensor) -> Tensor:
+        """Return a mask `(tokens, 1)` with 1 for all tokens that cannot be chosen."""
+        free = candidates.alive & ~candidates.pinned[:, None]
+        return mask.masked_fill(~free, 1.0)

@@ -1,18 +1,23 @@
-"""The tokens on their way through the encoder, and what a selector gets to see of them."""
+"""The tokens on their way through the encoder, and what scorers and selectors get to see of them.
+
+All documents of a batch lie in one row. Here `b` has two tokens left of three, and the second of
+them is no key any more:
+
+    hidden    a0 a1 a2 | b0 b2       layout: lengths 3, 2
+    origins    0  1  2 |  0  2
+    key_mask   1  1  1 |  1  0
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from tersely.ragged import Layout, Ragged
-from tersely.reduction.learned import Learned
-from tersely.reduction.words import Words
-
-__all__ = ["Candidates", "Observed", "Stream"]
+from tersely.reduction.parts import Learned
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,8 @@ class Stream:
     Attributes:
         hidden: `(tokens, hidden)`.
         layout: the documents' boundaries.
-        origins: `(tokens,)` int64: each token's place in its original document, −1 for a
-            combination token, which has none.
+        origins: `(tokens,)` int64: each token's place in its original document, −1 for a token that
+            a module added, which has none.
         key_mask: the tokens that are still keys and values of the next attention, `(tokens,)` or
             `(tokens, heads)` bool; None for all.
         lengths: tokens that each document had before anything left, `(documents,)` int64.
@@ -35,8 +40,8 @@ class Stream:
         expected: `(documents,)`, how many tokens of each document count as left, with the gradients
             of learned selectors; None where nothing learns.
         fading: `(tokens, 1)`, what the block's output is multiplied by; None for nothing.
-        saliency: `(tokens,)`, how much each token matters to the dense model; None where unknown.
-        words: what patterns may know of the tokens; None under a plan without patterns.
+        columns: further figures of each token, `(tokens, ...)` by name, which go where it goes:
+            what patterns know of the words, targets that something is learned from.
     """
 
     hidden: Tensor
@@ -49,25 +54,24 @@ class Stream:
     aside: Stream | None = None
     expected: Tensor | None = None
     fading: Tensor | None = None
-    saliency: Tensor | None = None
-    words: Words | None = None
+    columns: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def positions(self) -> Tensor:
-        """Positions for rotations, `(tokens,)`: a combination token stands at 0, unrotated."""
+        """Positions for rotations, `(tokens,)`: an added token stands at 0, unrotated."""
         return self.origins.clamp(min=0)
 
     @property
     def embedded(self) -> Tensor:
-        """`(tokens,)` bool: the document's own tokens, not the combination tokens."""
+        """`(tokens,)` bool: the document's own tokens, not those that a module added."""
         return self.origins >= 0
 
     def ends(self) -> Tensor:
-        """`(tokens,)` bool: the first and the last own token of each document ([CLS], [SEP])."""
-        own = self.embedded
+        """Return `(tokens,)` bool: each document's first and last own token ([CLS], [SEP])."""
+        own, segments = self.embedded, self.layout.segment_ids
         last = torch.full_like(self.layout.offsets[:-1], -1)
-        last = last.scatter_reduce(0, self.layout.segment_ids, self.origins, "amax")
-        return own & ((self.origins == 0) | (self.origins == last[self.layout.segment_ids]))
+        last = last.scatter_reduce(0, segments, self.origins, "amax")
+        return own & ((self.origins == 0) | (self.origins == last[segments]))
 
     def drop_keys(self, losers: Tensor) -> Stream:
         """Take `losers`, `(tokens, heads or 1)` bool, out of the keys of the next blocks."""
@@ -79,44 +83,8 @@ class Stream:
             mask, losers = mask.view(mask.shape[0], -1), losers.view(losers.shape[0], -1)
         return replace(self, key_mask=mask & ~losers)
 
-    def drop_tokens(self, losers: Tensor) -> Stream:
-        """Take `losers`, `(tokens, 1)` bool, out of the stream: they are gone from here on."""
-        return self.select(~losers[:, 0])
-
-    def set_aside(self, losers: Tensor) -> Stream:
-        """Put `losers`, `(tokens, 1)` bool, aside as they are, until `bring_back`."""
-        goes = losers[:, 0]
-        return replace(self.select(~goes), aside=self.select(goes))
-
-    def bring_back(self) -> Stream:
-        """The stream with the tokens that were put aside, each at its place in its document."""
-        parts = (self, self.aside)
-        segment_ids = torch.cat([part.layout.segment_ids for part in parts])
-        origins = torch.cat([part.origins for part in parts])
-        order = (segment_ids * (self.lengths.max() + 1) + origins).argsort()
-        return replace(
-            self,
-            hidden=torch.cat([part.hidden for part in parts])[order],
-            layout=Layout.from_lengths(self.layout.lengths + self.aside.layout.lengths),
-            origins=origins[order],
-            aside=None,
-        )
-
-    def with_combination_tokens(self, tokens: Tensor) -> Stream:
-        """The stream with combination tokens, `(m, hidden)`, at the end of each document."""
-        count, row = len(tokens), Ragged(self.hidden, self.layout).append(tokens)
-        none = torch.full((count,), -1, device=self.hidden.device)
-        words = self.words
-        return replace(
-            self,
-            hidden=row.values,
-            layout=row.layout,
-            origins=Ragged(self.origins, self.layout).append(none).values,
-            words=None if words is None else words.with_combination_tokens(self.layout, count),
-        )
-
     def select(self, keep: Tensor) -> Stream:
-        """The tokens where `keep`, `(tokens,)` bool, is true."""
+        """Return the tokens where `keep`, `(tokens,)` bool, is true; the others are gone."""
         index = keep.nonzero()[:, 0]
         layout = self.layout.keep(keep, index)
 
@@ -130,8 +98,55 @@ class Stream:
             origins=take(self.origins),
             key_mask=take(self.key_mask),
             weights=take(self.weights),
-            saliency=take(self.saliency),
-            words=None if self.words is None else self.words.select(keep),
+            columns={name: take(column) for name, column in self.columns.items()},
+        )
+
+    def merge(self, leaders: Tensor, shares: Tensor | None = None) -> Stream:
+        """Merge each token into its leader: the mean of those that go into one, weighted by size.
+
+            hidden    a0 a1 a2 a3                   weights  None
+            leaders    0  2  2  3
+            after     a0 (a1+a2)/2 a3               weights  1 2 1      groups  0 1 1 2
+
+        Merged tokens keep count of how many they stand for; means are weighted by that count, and
+        following attention adds its logarithm to a key's logit, as if all of them were still there.
+
+        Args:
+            leaders: `(tokens,)` int64, the row number of the token that each goes into, one of the
+                same document; a leader leads itself.
+            shares: `(tokens,)`, further weights in the mean, above 0; None for equal ones.
+
+        Returns:
+            The leaders, in their order, with `weights` and `groups`.
+        """
+        rows = torch.arange(leaders.shape[0], device=leaders.device)
+        stays = leaders == rows
+        groups = (stays.cumsum(0) - 1)[leaders]
+        sizes = self.hidden.new_ones(leaders.shape[0]) if self.weights is None else self.weights
+        weights = sizes if shares is None else sizes * shares.to(sizes.dtype)
+        kept = self.select(stays)
+        weighted = torch.cat([self.hidden * weights[:, None], weights[:, None], sizes[:, None]], 1)
+        sums = self.layout.sum_groups(weighted, groups, kept.layout.tokens)
+        hidden = sums[:, :-2] / sums[:, -2:-1]
+        return replace(kept, hidden=hidden, weights=sums[:, -1], groups=groups)
+
+    def append(self, tokens: Tensor) -> Stream:
+        """Return the stream with the same added tokens, `(m, hidden)`, at each document's end."""
+        row = Ragged(self.hidden, self.layout).append(tokens)
+
+        def grow(column: Tensor) -> Tensor:
+            grown, places = self.layout.grow(len(tokens))
+            nothing = 0 if column.is_floating_point() else -1
+            filled = column.new_full((grown.tokens, *column.shape[1:]), nothing)
+            return filled.index_copy_(0, places, column)
+
+        none = torch.full((len(tokens),), -1, device=self.hidden.device)
+        return replace(
+            self,
+            hidden=row.values,
+            layout=row.layout,
+            origins=Ragged(self.origins, self.layout).append(none).values,
+            columns={name: grow(column) for name, column in self.columns.items()},
         )
 
 
@@ -144,7 +159,6 @@ class Observed:
         before: their hidden states before it, `(tokens, hidden)`.
         attention: what the scorer asked the block's attention for, on the row and scaled by the
             number of keys: `(tokens, heads or 1)`; None where it asked for nothing.
-        words: running importance of each token's word, `(tokens,)`; None where no score asks.
         module: what the scorer has learned at this block; None where it learns nothing.
         learning: whether this is a pass that something is learned from.
     """
@@ -152,7 +166,6 @@ class Observed:
     stream: Stream
     before: Tensor
     attention: Tensor | None = None
-    words: Tensor | None = None
     module: Learned | None = None
     learning: bool = False
 
@@ -185,3 +198,20 @@ class Candidates:
     def counts(self) -> Tensor:
         """Living tokens, `(documents, heads or 1)` int64."""
         return self.layout.count(self.alive)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a selector chose.
+
+    Attributes:
+        losers: `(tokens, heads or 1)` bool, who goes.
+        mask: `(tokens, 1)` in [0, 1], differentiable: how much of each token stays. None where
+            nothing is learned.
+        left: `(documents,)`, how many tokens count as left of each document, differentiable; None
+            for those that stay, with the mask's gradients.
+    """
+
+    losers: Tensor
+    mask: Tensor | None = None
+    left: Tensor | None = None

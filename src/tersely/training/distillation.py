@@ -65,7 +65,7 @@ def check_hidden_teacher(
     Raises:
         TrainingError: if no token survives the plan, or the teacher's tokens are others.
     """
-    if plan.combine is not None:
+    if not plan.keeps_tokens:
         raise TrainingError(
             "hidden_distillation must be 0 for a plan that combines tokens, since none of a "
             f"document's own tokens survives {plan.name!r}"

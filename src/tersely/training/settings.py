@@ -137,7 +137,7 @@ class TrainingSettings:
         """The settings with the share of dense steps that suits a plan, where none is given."""
         if self.dense_share is not None:
             return self
-        new = plan.combine is not None or plan.learns or self.hidden_distillation > 0
+        new = plan.is_new_to_learn or self.hidden_distillation > 0
         return replace(self, dense_share=0.75 if new else 0.0)
 
     def dense_stage(self, width: int) -> TrainingSettings:

@@ -3,9 +3,13 @@
 A plan that combines tokens or learns is learned from a dense model that tells the labels apart
 already; trained from the encoder itself it needs many more steps. The dense model is also the
 teacher of what it becomes under the plan: the one of the first stage, or the one to start from, if
-it was fine-tuned for these labels. Other plans hold from the first step.
-A predictor first learns what matters to it. What a plan learns is frozen at the end; after a soft
-stage, which only fades tokens, training goes on under the frozen plan, which drops them.
+it was fine-tuned for these labels. Other plans hold from the first step. What has to come between,
+the plan says itself (`Plan.stages`); a run is that list:
+
+    dense     three quarters of the steps      of a new head, under a plan that is new to learn
+    saliency  passes of its own                modules learn from the dense model, alone
+    soft      half of what is left             tokens only fade; then what was learned is frozen
+    plan      the rest
 """
 
 from __future__ import annotations
@@ -15,25 +19,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from tersely.errors import TrainingError
 from tersely.modeling import TerselyForSequenceClassification, with_plan
 from tersely.modeling.budget import landed, plan_for_target, spread
-from tersely.modeling.inference import run_model
-from tersely.modeling.learned import frozen_plan
-from tersely.reduction import Plan, preset
+from tersely.modeling.inference import batches, run_model
+from tersely.modeling.modules import frozen_plan
+from tersely.reduction import Plan, Stage, preset
 from tersely.text.encoding import EncodedDocuments
 from tersely.training.distillation import check_hidden_teacher
-from tersely.training.lessons import document_saliency, pupil
 from tersely.training.run import train_model
 from tersely.training.settings import TrainingSettings
 from tersely.training.trainer import TrainingDocuments
 
-__all__ = ["StagedTraining"]
-
 # Training documents on which the MACs of a target are counted.
 _COUNTED = 128
-# Of the steps under a plan with a soft stage, the share of that stage.
-_SOFT_SHARE = 0.5
+
+Model = TerselyForSequenceClassification
 
 
 @dataclass
@@ -52,7 +56,7 @@ class StagedTraining:
         flow: `resume` and `progress`, as `train_model` takes them.
     """
 
-    make: Callable[[Plan, str], TerselyForSequenceClassification]
+    make: Callable[[Plan, str], Model]
     plan: Plan
     settings: TrainingSettings
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -66,125 +70,126 @@ class StagedTraining:
 
     def run(
         self,
-        model: TerselyForSequenceClassification,
+        model: Model,
         train: TrainingDocuments,
         held_out: TrainingDocuments | None,
-        teacher: TerselyForSequenceClassification | None = None,
-    ) -> tuple[TerselyForSequenceClassification, dict[str, Any]]:
+        teacher: Model | None = None,
+    ) -> tuple[Model, dict[str, Any]]:
         """Train.
 
         Args:
             model: the model under the plan, as it starts.
-            train: what to train on; gets the dense model's logits if it has none of a teacher.
+            train: what to train on; a dense model teaches it where it has no teacher's logits.
             held_out: what to choose the best checkpoint by, or None.
             teacher: another model to compare hidden states with, if that is asked for.
 
         Returns:
-            The trained model, and the record of the run; `plan` is then the one that was trained.
+            The trained model, under the plan that it was trained for in the end, and the record.
         """
-        settings, records, taught_by = self.settings, {}, None
+        plan, settings, width = self.plan, self.settings, model.backbone.width
         if settings.hidden_distillation > 0:
-            check_hidden_teacher(self.plan, model, teacher)
-        removes, lacking = not self.plan.is_dense, self._lacks_teacher(train, teacher)
-        staged = removes and model.head_is_new and settings.dense_share > 0
-        taught = removes and lacking and (staged or not model.head_is_new)
-        target = self.plan.target if self.target is None else self.target
-        learns_first = self.plan.needs_saliency
-        if learns_first and model.head_is_new and not staged:
+            check_hidden_teacher(plan, model, teacher)
+        dense_first = not plan.is_dense and model.head_is_new and settings.dense_share > 0
+        taught_by = self._teacher_of(model, train, teacher, dense_first)
+        target = plan.target if self.target is None else self.target
+        preparing = self._preparing(model, dense_first)
+        if dense_first or taught_by or preparing or target is not None:
+            model = self.make(preset("dense"), model.config.head)
+        records: dict[str, dict[str, Any]] = {}
+        if dense_first:
+            own, settings = settings.dense_stage(width), settings.plan_stage(width)
+            untaught = replace(train, teacher_logits=None)
+            records["dense"] = self._train("dense", model, untaught, held_out, own)
+        if taught_by:
+            train, teacher = self._let_teach(model, train), teacher or model
+        goal = None if target is None else self._goal(model, train, target)
+        for stage in preparing:
+            model, records[stage.name] = self._prepare(stage, model, train, settings)
+        plan = self._aim(model, plan, goal)
+        for stage in plan.stages():
+            if stage.learned_only:
+                continue
+            if model.config.reduction_plan() != plan:
+                model = with_plan(model, plan)
+            own, helper = settings, teacher
+            if stage.share is not None:
+                parts, helper = replace(settings, dense_share=stage.share), None
+                own, settings = parts.dense_stage(width), parts.plan_stage(width)
+            records[stage.name] = self._train(stage.name, model, train, held_out, own, helper)
+            model, plan = self._settle(model, plan, goal)
+        return model, self._joined(records) | {"teacher": taught_by}
+
+    def _teacher_of(
+        self, model: Model, train: TrainingDocuments, teacher: Model | None, dense_first: bool
+    ) -> str | None:
+        """Return which dense model teaches, where the settings want one and nobody was named."""
+        settings = self.settings
+        lacking = settings.distillation_weight > 0 and train.teacher_logits is None
+        lacking = lacking or (settings.hidden_distillation > 0 and teacher is None)
+        if self.plan.is_dense or not lacking or (model.head_is_new and not dense_first):
+            return None
+        return "the dense stage" if dense_first else "the model to start from"
+
+    def _let_teach(self, dense: Model, train: TrainingDocuments) -> TrainingDocuments:
+        """Return the documents with a dense model's logits, where they are wanted and lacking."""
+        if self.settings.distillation_weight == 0 or train.teacher_logits is not None:
+            return train
+        logits = run_model(dense, train.encoded, self.batch_tokens).logits
+        return replace(train, teacher_logits=logits)
+
+    def _preparing(self, model: Model, dense_first: bool) -> list[Stage]:
+        """Return the stages in which modules learn from a dense model, which there must be."""
+        stages = [stage for stage in self.plan.stages() if stage.learned_only]
+        if stages and model.head_is_new and not dense_first:
             raise TrainingError(
                 f"{self.plan.name!r} learns from a dense model of these labels, got a new head and "
-                f"a dense_share of {settings.dense_share:g}; raise it, or start from a dense "
+                f"a dense_share of {self.settings.dense_share:g}; raise it, or start from a dense "
                 "model that was trained on them"
             )
-        if staged or taught or learns_first or target is not None:
-            model = self.make(preset("dense"), model.config.head)
-        width = model.backbone.width
-        if staged:
-            records["dense"] = self._train_dense(model, train, held_out)
-            settings = settings.plan_stage(width)
-        if taught:
-            taught_by = "the dense stage" if staged else "the model to start from"
-            self._let_teach(model, train)
-            teacher = teacher or model
-        goal = None if target is None else self._set_goal(model, train, target)
-        if learns_first:
-            records["saliency"], model = self._teach_predictor(model, train, settings)
-        if goal is not None:
-            self.plan = self._aim(model, goal)
-        if model.config.reduction_plan() != self.plan:
-            model = with_plan(model, self.plan)
-        if self.plan.is_soft:
-            parts = replace(settings, dense_share=_SOFT_SHARE)
-            soft = parts.dense_stage(width)
-            records["soft"] = self._train("soft", model, train, held_out, soft)
-            model = self._settle(model, goal)
-            settings = parts.plan_stage(width)
-        records["plan"] = self._train("plan", model, train, held_out, settings, teacher)
-        model = self._settle(model, goal)
-        return model, self._joined(records) | {"teacher": taught_by}
+        return stages
 
     def _train(
         self,
         stage: str,
-        model: TerselyForSequenceClassification,
+        model: Model,
         train: TrainingDocuments,
         held_out: TrainingDocuments | None,
         settings: TrainingSettings,
-        teacher: TerselyForSequenceClassification | None = None,
+        teacher: Model | None = None,
     ) -> dict[str, Any]:
         folder = None if self.checkpoints is None else self.checkpoints / stage
         flow = {"teacher": teacher, "checkpoints": folder, **self.flow}
         return train_model(model, train, held_out, settings, **flow)
 
-    def _train_dense(
-        self,
-        model: TerselyForSequenceClassification,
-        train: TrainingDocuments,
-        held_out: TrainingDocuments | None,
-    ) -> dict[str, Any]:
-        """Train the dense model, without a teacher."""
-        settings = self.settings.dense_stage(model.backbone.width)
-        untaught = replace(train, teacher_logits=None)
-        return self._train("dense", model, untaught, held_out, settings)
-
-    def _lacks_teacher(
-        self, train: TrainingDocuments, teacher: TerselyForSequenceClassification | None
-    ) -> bool:
-        """Whether the settings ask for a teacher and nobody was named."""
-        by_logits = self.settings.distillation_weight > 0 and train.teacher_logits is None
-        return by_logits or (self.settings.hidden_distillation > 0 and teacher is None)
-
-    def _let_teach(self, dense: TerselyForSequenceClassification, train: TrainingDocuments) -> None:
-        """Take a dense model's logits, before the plan is switched on."""
-        if self.settings.distillation_weight > 0 and train.teacher_logits is None:
-            train.teacher_logits = run_model(dense, train.encoded, self.batch_tokens).logits
-
-    def _teach_predictor(
-        self,
-        dense: TerselyForSequenceClassification,
-        train: TrainingDocuments,
-        settings: TrainingSettings,
-    ) -> tuple[dict[str, Any], TerselyForSequenceClassification]:
-        """Let predictors learn the dense model's saliency, and nothing else learn anything."""
-        train.saliency = document_saliency(dense, train, self.batch_tokens)
-        model = pupil(dense, self.plan)
+    def _prepare(
+        self, stage: Stage, dense: Model, train: TrainingDocuments, settings: TrainingSettings
+    ) -> tuple[Model, dict[str, Any]]:
+        """Let a plan's modules learn on the dense model's weights, and nothing else."""
+        if stage.token_targets is not None:
+            targets = token_targets(stage, dense, train, self.batch_tokens)
+            train = replace(train, token_targets=targets)
+        model = with_plan(dense, stage.plan)
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        for parameter in model.learned.parameters():
+            parameter.requires_grad_(True)
         # The loss on labels stays as it is, and so no checkpoint is better than the last; nothing
         # is dropped yet, and so a teacher's hidden states are the model's own.
         passes = replace(
             settings, epochs=max(1.0, settings.epochs), patience=None, hidden_distillation=0.0
         )
-        return self._train("saliency", model, train, None, passes), model
+        return model, self._train(stage.name, model, train, None, passes)
 
-    def _set_goal(
-        self, model: TerselyForSequenceClassification, train: TrainingDocuments, target: float
-    ) -> _Goal:
+    # ---- a target for the MACs -----------------------------------------------------------------
+
+    def _goal(self, model: Model, train: TrainingDocuments, target: float) -> _Goal:
         sample = train.encoded.select(spread(len(train), _COUNTED))
-        whole = run_model(model, sample, self.batch_tokens).macs
-        return _Goal(target, sample, whole)
+        return _Goal(target, sample, run_model(model, sample, self.batch_tokens).macs)
 
-    def _aim(self, model: TerselyForSequenceClassification, goal: _Goal) -> Plan:
-        """The plan to train under, for a target: one that starts there, where it can."""
-        plan = self.plan
+    def _aim(self, model: Model, plan: Plan, goal: _Goal | None) -> Plan:
+        """Return the plan to train under, for a target: one that starts there, where it can."""
+        if goal is None:
+            return plan
         if self.target is not None:
             plan = plan_for_target(
                 model,
@@ -198,7 +203,7 @@ class StagedTraining:
         starts = plan.learns and plan.is_adjustable and not plan.is_soft
         return self._land(model, plan, goal) if starts else plan
 
-    def _land(self, model: TerselyForSequenceClassification, plan: Plan, goal: _Goal) -> Plan:
+    def _land(self, model: Model, plan: Plan, goal: _Goal) -> Plan:
         return landed(
             model,
             plan,
@@ -208,23 +213,18 @@ class StagedTraining:
             batch_tokens=self.batch_tokens,
         )
 
-    def _settle(
-        self, model: TerselyForSequenceClassification, goal: _Goal | None
-    ) -> TerselyForSequenceClassification:
+    def _settle(self, model: Model, plan: Plan, goal: _Goal | None) -> tuple[Model, Plan]:
         """Freeze what was learned, and land on the target once more.
 
         Scores move in training, and with them how many fall below a threshold.
         """
-        plan = frozen_plan(self.plan, model)
-        if goal is not None and plan.is_adjustable:
-            plan = self._land(model, plan, goal)
-        if plan == self.plan:
-            return model
-        self.plan = plan
-        return with_plan(model, plan)
+        settled = frozen_plan(plan, model)
+        if goal is not None and settled.is_adjustable:
+            settled = self._land(model, settled, goal)
+        return (model if settled == plan else with_plan(model, settled)), settled
 
     def _joined(self, records: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        """One record of all stages: the last one's, with the others inside."""
+        """Return one record of all stages: the last one's, with the others inside."""
         if len(records) == 1:
             return records["plan"]
         first, *_, last = records.values()
@@ -241,14 +241,25 @@ class StagedTraining:
 
 @dataclass(frozen=True)
 class _Goal:
-    """A target for the MACs, and how it is counted.
-
-    Attributes:
-        target: over the dense model's.
-        sample: the documents to count on.
-        whole: what the dense model takes for them.
-    """
+    """A target for the MACs over the dense model's, and the documents and MACs it is counted by."""
 
     target: float
     sample: EncodedDocuments
     whole: float
+
+
+def token_targets(
+    stage: Stage, dense: Model, train: TrainingDocuments, batch_tokens: int
+) -> list[np.ndarray]:
+    """Compute what a stage's modules learn from, `(tokens,)` for each window of the documents."""
+    encoded = train.encoded
+    starts, counts = encoded.starts, encoded.counts
+    found: list[np.ndarray] = [np.empty(0)] * len(encoded.windows)
+    for numbers, inputs in batches(encoded, batch_tokens, dense.device):
+        labels = torch.from_numpy(train.labels[numbers]).to(dense.device)
+        row = stage.token_targets(dense, inputs, labels).cpu()
+        windows = [starts[n] + i for n in numbers for i in range(counts[n])]
+        lengths = inputs["cu_seq_lens_q"].diff().tolist()
+        for window, values in zip(windows, row.split(lengths), strict=True):
+            found[window] = values.numpy()
+    return found

@@ -24,7 +24,11 @@ from tersely.reduction import Learned
 from tersely.text.batching import TokenBudgetSampler, fill_batches, pack
 from tersely.text.encoding import EncodedDocuments
 from tersely.training.distillation import distillation_loss, hidden_distillation_loss
-from tersely.training.sandwich import Sandwich
+from tersely.training.random_budgets import (
+    RandomBudgets,
+    is_for_random_budgets,
+    shorter_loss,
+)
 from tersely.training.settings import TrainingSettings
 
 __all__ = ["TerselyTrainer", "TrainingDocuments"]
@@ -38,14 +42,14 @@ class TrainingDocuments(Dataset):
         encoded: the documents.
         labels: `(documents,)` class numbers or floats, or `(documents, labels)` multi-hot.
         teacher_logits: `(documents, labels)`.
-        saliency: how much each token matters to the dense model, `(tokens,)` for each window; what
-            a predictor learns from.
+        token_targets: a figure for each token, `(tokens,)` for each window; what modules of a plan
+            learn from.
     """
 
     encoded: EncodedDocuments
     labels: np.ndarray
     teacher_logits: np.ndarray | None = None
-    saliency: list[np.ndarray] | None = None
+    token_targets: list[np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -58,11 +62,11 @@ class TrainingDocuments(Dataset):
         inputs = {"labels": torch.from_numpy(self.labels[numbers])}
         if self.teacher_logits is not None:
             inputs["teacher_logits"] = torch.from_numpy(self.teacher_logits[numbers])
-        if self.saliency is not None:
+        if self.token_targets is not None:
             starts, counts = self.encoded.starts, self.encoded.counts
             picked = [starts[number] + i for number in numbers for i in range(counts[number])]
-            row = np.concatenate([self.saliency[window] for window in picked])
-            inputs["saliency"] = torch.from_numpy(row)[None]
+            row = np.concatenate([self.token_targets[window] for window in picked])
+            inputs["token_targets"] = torch.from_numpy(row)[None]
         return inputs | pack(self.encoded, numbers)
 
 
@@ -96,9 +100,10 @@ class TerselyTrainer(Trainer):
             epochs=int(np.ceil(settings.epochs)),
         )
         self.documents_per_step = len(train_documents) / len(self.sampler)
-        self.sandwich = None
-        if Sandwich.is_asked_for(model.config.reduction_plan()):
-            self.sandwich = Sandwich(model, settings.random_lengths, settings.seed)
+        self.budgets, plan = None, model.config.reduction_plan()
+        if is_for_random_budgets(plan):
+            samples, depth = settings.random_lengths, model.plan.depth
+            self.budgets = RandomBudgets(plan, depth, samples, settings.seed)
         super().__init__(
             model=model, train_dataset=train_documents, eval_dataset=validation, **options
         )
@@ -145,30 +150,32 @@ class TerselyTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """The documents' summed loss over the mean number of documents a step."""
+        """Return the documents' summed loss over the mean number of documents a step."""
+        training, step = model.training, self.state.global_step
         teacher = inputs.pop("teacher_logits", None)
-        sandwich = self.sandwich if model.training else None
-        student = self.model if sandwich is None else sandwich.full()
-        guided = self.teacher is not None and model.training
-        outputs = (model if sandwich is None else student)(**inputs, output_final=guided)
+        plans = self.budgets.draw(step) if training and self.budgets is not None else ()
+        # All configurations in one call of the model that was given: a wrapper around it, such as
+        # that of torchrun, sees one forward pass and one backward pass a step.
+        outputs = model(**inputs, plans=plans, output_final=training and self.teacher is not None)
         loss, penalty = outputs.loss, outputs.penalty
-        problem = student.config.problem_type
-        if model.training:
-            if penalty is not None:
-                loss = loss - penalty
-            loss = self._taught(loss, outputs, teacher, inputs, problem)
-            if sandwich is not None:
-                shorter = sandwich.loss(inputs, outputs.logits, problem, self.state.global_step)
-                loss = (loss + shorter) / (2 + sandwich.samples)
-            if not torch.isfinite(loss):
-                raise TrainingError(
-                    f"the loss became {loss.item()} at step {self.state.global_step + 1}; lower "
-                    "the learning rate (--learning-rate), or look for labels out of range"
-                )
-            loss = loss * (len(outputs.logits) / self.documents_per_step)
-            if penalty is not None:
-                # On what a batch takes, which no teacher knows of, and which no document adds to.
-                loss = loss + penalty
+        if not training:
+            return (loss, outputs) if return_outputs else loss
+        problem = self.model.config.problem_type
+        if penalty is not None:
+            loss = loss - penalty
+        loss = self._taught(loss, outputs, teacher, inputs, problem)
+        if plans:
+            shorter = shorter_loss(outputs.logits, outputs.shorter_logits, problem)
+            loss = (loss + shorter) / len(plans)
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss became {loss.item()} at step {step + 1}; lower the learning rate, or "
+                "look for labels out of range"
+            )
+        loss = loss * (len(outputs.logits) / self.documents_per_step)
+        if penalty is not None:
+            # On what a batch takes, which no teacher knows of, and which no document adds to.
+            loss = loss + penalty
         return (loss, outputs) if return_outputs else loss
 
     def _taught(

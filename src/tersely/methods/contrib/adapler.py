@@ -1,0 +1,154 @@
+"""AdapLeR (A. Modarressi et al., ACL 2022, arXiv 2203.08991): small networks predict saliency.
+
+Before the method is switched on, the networks learn what the gradients of the dense model find
+important, and nothing else learns anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from tersely.methods.contrib.transkimmer import Predictor, PredictorNetwork
+from tersely.methods.ltp import LearnedThreshold
+from tersely.ragged import Ragged
+from tersely.reduction.actions import DropTokens
+from tersely.reduction.parts import Budget, Range, check_number, register
+from tersely.reduction.plan import Plan, Stage
+from tersely.reduction.presets import register_preset
+from tersely.reduction.scorers import to_mean_one
+from tersely.reduction.selectors import LEAST, Threshold
+from tersely.reduction.step import Step
+from tersely.reduction.stream import Observed
+
+
+@register
+@dataclass(frozen=True)
+class SaliencyPredictor(Predictor):
+    """AdapLeR (arXiv 2203.08991): predicted shares of a document's saliency, scaled to mean 1.
+
+    Attributes:
+        saliency: weight in the loss of how far the shares are from the saliency of the dense model,
+            the γ of the paper; 0 to learn from the loss alone. Falls linearly over the blocks.
+    """
+
+    kind: ClassVar[str] = "saliency-predictor"
+
+    saliency: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("saliency", self.saliency, 0, 1000)
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether scores have mean 1 in each document."""
+        return True
+
+    @property
+    def needs_teaching(self) -> bool:
+        """Whether it learns from nothing but a selector's masks."""
+        return not self.trained and not self.saliency
+
+    def at_block(self, number: int, count: int) -> SaliencyPredictor:
+        """Return the same with the block's weight of the saliency."""
+        return replace(self, saliency=self.saliency * (count + 1 - number) / count)
+
+    def module(self, width: int, heads: int) -> PredictorNetwork:
+        """Return the network of one block."""
+        return PredictorNetwork(width, self.hidden, None)
+
+    def stages(self, plan: Plan) -> tuple[Stage, ...]:
+        """Return the stage that learns from the dense model: it predicts, and drops nothing."""
+        if not self.saliency:
+            return ()
+        steps = tuple(
+            replace(step, select=Threshold(pin=step.select.pin, threshold=0.0))
+            if isinstance(step.score, SaliencyPredictor)
+            else step
+            for step in plan.steps
+        )
+        quiet = replace(plan, steps=steps)
+        return (Stage("saliency", quiet, learned_only=True, token_targets=saliency),)
+
+    def frozen(self, modules: Any) -> SaliencyPredictor:
+        """Return the same, marked as trained; the networks stay."""
+        return replace(self, trained=True, saliency=0.0)
+
+    def score(self, seen: Observed) -> Tensor:
+        """Return shares with mean 1 in each document, `(tokens, 1)`."""
+        stream = seen.stream
+        logits = seen.module(stream.hidden).float()
+        own = stream.embedded[:, None]
+        if stream.key_mask is not None:
+            own = own & stream.key_mask.view(len(own), -1).any(1, keepdim=True)
+        logits = logits.masked_fill(~own, -torch.inf)
+        peaks = Ragged(logits.detach(), stream.layout).max()
+        return to_mean_one((logits - peaks[stream.layout.segment_ids]).exp(), stream.layout, own)
+
+    def auxiliary_loss(self, seen: Observed, importance: Tensor) -> Tensor | None:
+        """Return how far the shares are from the saliency of the tokens that are left, a scalar."""
+        targets = seen.stream.columns.get("targets")
+        if not self.saliency or targets is None:
+            return None
+        wanted = Ragged(targets[:, None].float(), seen.stream.layout)
+        segments, tiny = wanted.layout.segment_ids, torch.finfo(torch.float32).tiny
+        shares = importance / Ragged(importance, wanted.layout).sum().clamp(min=tiny)[segments]
+        wanted = wanted.with_values(wanted.values / wanted.sum().clamp(min=tiny)[segments])
+        logs = wanted.values.clamp(min=tiny).log() - shares.clamp(min=tiny).log()
+        return self.saliency * wanted.with_values(wanted.values * logs).sum().mean()
+
+
+def saliency(model: Any, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
+    """Return the length of gradient times input of each token at the embedding.
+
+    Args:
+        model: a dense model in evaluation mode.
+        inputs: a packed batch.
+        labels: `(documents,)` class numbers or floats, or `(documents, labels)` multi-hot. The
+            gradient is that of the label's logit: of the sum of those that hold, where several may,
+            and of the only one in a regression.
+
+    Returns:
+        `(tokens,)`, float32, 0 or more.
+    """
+    with torch.enable_grad():
+        embedded = model.embed(**inputs).detach().requires_grad_()
+        logits = model(**inputs, embedded=embedded).logits
+        if logits.shape[1] > 1:
+            many = labels.dim() == 2
+            logits = logits * labels if many else logits.gather(1, labels.long()[:, None])
+        gradient = torch.autograd.grad(logits.sum(), embedded)[0]
+    return (gradient * embedded.detach()).float().norm(dim=1)
+
+
+@register_preset(
+    "adapler",
+    budget=Budget("target", Range(0.0, 1.0)),
+    examples={"": {"threshold": 0.999, "least": 1}},
+    nothing={"threshold": 0.0},
+)
+def adapler(
+    target: float = 0.5,
+    strength: float = 10.0,
+    hidden: int = 32,
+    saliency: float = 0.1,
+    threshold: float = 0.5,
+    temperature: float = 0.1,
+    pin: str = "first",
+    least: int = LEAST,
+) -> Plan:
+    """Predict what the dense model's gradients find important (AdapLeR, arXiv 2203.08991)."""
+    select = LearnedThreshold(
+        pin=pin,
+        least=least,
+        target=target,
+        strength=strength,
+        threshold=threshold,
+        temperature=temperature,
+    )
+    score = SaliencyPredictor(hidden=hidden, saliency=saliency)
+    return Plan("adapler", (Step(DropTokens(), {"start": 0}, score, select),))

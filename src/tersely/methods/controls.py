@@ -1,0 +1,127 @@
+"""Controls: a method that does not beat these at the same MACs has not found anything."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from tersely.reduction.actions import Action, DropTokens
+from tersely.reduction.parts import SHARE, Budget, check_number, check_whole, register
+from tersely.reduction.patterns import hashed
+from tersely.reduction.plan import Plan
+from tersely.reduction.presets import register_preset
+from tersely.reduction.scorers import Scorer, to_mean_one
+from tersely.reduction.selectors import LEAST, Ratio
+from tersely.reduction.step import Step
+from tersely.reduction.stream import Observed
+
+
+def _shares_of(blocks: int) -> tuple[float, ...]:
+    return tuple(count / blocks for count in range(1, blocks + 1))
+
+
+@register
+@dataclass(frozen=True)
+class Skip(Action):
+    """The last of the step's blocks are left out: the encoder with fewer layers, a control.
+
+    Attributes:
+        keep: share of the blocks that stays; at least one does.
+    """
+
+    kind: ClassVar[str] = "skip"
+    selects: ClassVar[bool] = False
+    acts: ClassVar[str] = "depth"
+
+    keep: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_number("keep", self.keep, 0, 1, open_low=True)
+
+    @property
+    def budget(self) -> Budget | None:
+        """The share of the blocks, which has as many values as there are blocks."""
+        return Budget("keep", _shares_of)
+
+    def kept(self, blocks: int) -> int:
+        """Return how many of so many blocks stay."""
+        return max(1, math.floor(self.keep * blocks + 0.5))
+
+
+@register
+@dataclass(frozen=True)
+class Position(Scorer):
+    """Earlier tokens are more important: what truncation believes; a control."""
+
+    kind: ClassVar[str] = "position"
+
+    def score(self, seen: Observed) -> Tensor:
+        """Return the importance of each token, `(tokens, 1)`, with mean 1 in each document."""
+        stream = seen.stream
+        left = (stream.lengths[stream.layout.segment_ids] - stream.origins).float()
+        return to_mean_one(left[:, None], stream.layout)
+
+
+@register
+@dataclass(frozen=True)
+class RandomScore(Scorer):
+    """Random importance, the same for a place in documents of the same length; a control.
+
+    It is a hash and not a draw, so that a document loses the same tokens in any batch.
+
+    Attributes:
+        seed: another seed, other tokens.
+    """
+
+    kind: ClassVar[str] = "random"
+
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_whole("seed", self.seed, None)
+
+    def score(self, seen: Observed) -> Tensor:
+        """Return the importance of each token, `(tokens, 1)`, with mean 1 in each document."""
+        stream = seen.stream
+        mixed = stream.origins + 1_000_003 * stream.lengths[stream.layout.segment_ids]
+        mixed = hashed(mixed, self.seed)
+        return to_mean_one(1 + mixed.float()[:, None], stream.layout)
+
+
+@register_preset("dense")
+def dense() -> Plan:
+    """Remove nothing: the encoder as it is, on packed batches."""
+    return Plan("dense")
+
+
+@register_preset(
+    "random",
+    budget=Budget("keep", SHARE),
+    examples={"": {"keep": 0.5, "least": 1}},
+    nothing={"keep": 1.0},
+)
+def random(keep: float = 0.25, at: int | float = 1 / 3, seed: int = 0, least: int = LEAST) -> Plan:
+    """Keep random tokens from one block on; a control."""
+    select = Ratio(keep=keep, pin="first", least=least)
+    return Plan("random", (Step(DropTokens(), at, RandomScore(seed=seed), select),))
+
+
+@register_preset(
+    "truncate",
+    budget=Budget("keep", SHARE),
+    examples={"": {"keep": 0.5, "least": 1}},
+    nothing={"keep": 1.0},
+)
+def truncate(keep: float = 0.5, least: int = LEAST) -> Plan:
+    """Keep the beginning of each document, from the embedding on; a control."""
+    select = Ratio(keep=keep, pin="first", least=least)
+    return Plan("truncate", (Step(DropTokens(), "input", Position(), select),))
+
+
+@register_preset("fewer-layers", budget=Budget("keep", _shares_of), nothing={"keep": 1.0})
+def fewer_layers(keep: float = 0.5) -> Plan:
+    """Run the first blocks of the encoder only; a control."""
+    return Plan("fewer-layers", (Step(Skip(keep=keep), {"start": 0}),))

@@ -1,0 +1,122 @@
+"""ToMe (D. Bolya et al., ICLR 2023, arXiv 2210.09461): the most similar tokens become one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tersely.ragged import lowest_of_columns
+from tersely.reduction.actions import Action
+from tersely.reduction.parts import Budget, Range, check, check_number, check_whole, register
+from tersely.reduction.plan import Plan
+from tersely.reduction.presets import register_preset
+from tersely.reduction.selectors import LEAST
+from tersely.reduction.step import Step
+from tersely.reduction.stream import Stream
+
+
+@register
+@dataclass(frozen=True)
+class Merge(Action):
+    """ToMe (arXiv 2210.09461): the most similar pairs of tokens become one, their weighted mean.
+
+    Tokens at even places look among those at odd places for the most similar one, by the cosine of
+    their keys' means over the heads; the closest pairs merge. Ours takes a share of each document's
+    tokens where the paper takes a number for fixed-size images, and leaves tokens in their order.
+
+    Attributes:
+        ratio: share of a document's tokens that is merged away at each block, at most a half.
+        rule: `"mean"` as in ToMe; `"norm"` scales the mean to the members' mean norm, `"prune"`
+            keeps the odd token's state, both as in ToFu (arXiv 2312.01026).
+        least: tokens that a document keeps at least; who has no more loses none.
+    """
+
+    kind: ClassVar[str] = "merge"
+    selects: ClassVar[bool] = False
+    attention: ClassVar[str | None] = "keys"
+
+    ratio: float = 0.1
+    rule: str = "mean"
+    least: int = LEAST
+
+    def __post_init__(self) -> None:
+        check_whole("least", self.least)
+        check_number("ratio", self.ratio, 0, 0.5)
+        rules = ("mean", "norm", "prune")
+        check(self.rule in rules, "rule", "'mean', 'norm' or 'prune'", self.rule)
+
+    @property
+    def budget(self) -> Budget | None:
+        """The share that is merged away."""
+        return Budget("ratio", Range(0.0, 0.5))
+
+    def apply(self, stream: Stream, losers: Tensor | None, seen: Tensor) -> Stream:
+        """Return the stream with pairs merged; `seen` are the keys' means `(tokens, size)`."""
+        leaders = self.leaders(stream, seen)
+        shares = None
+        if self.rule == "prune":
+            # Next to nothing of those that go, so that the mean is the leader.
+            goes = leaders != torch.arange(leaders.shape[0], device=leaders.device)
+            shares = torch.where(goes, 0.0, 1.0)
+        merged = stream.merge(leaders, shares)
+        if self.rule != "norm":
+            return merged
+        norms = replace(stream, hidden=stream.hidden.norm(dim=1, keepdim=True))
+        wanted = norms.merge(leaders).hidden
+        found = merged.hidden.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        return replace(merged, hidden=merged.hidden * (wanted / found))
+
+    def leaders(self, stream: Stream, keys: Tensor) -> Tensor:
+        """Return the token that each token goes into, `(tokens,)`: itself, or its best match."""
+        units = torch.nn.functional.normalize(keys.detach(), dim=1)
+        own, layout = stream.embedded, stream.layout
+        leaders = torch.arange(layout.tokens, device=keys.device)
+        for run in layout.runs:
+            part = slice(run.start, run.stop)
+            shape = (run.documents, run.length)
+            metric = units[part].view(*shape, -1)
+            mine = own[part].view(shape)
+            even, odd = metric[:, ::2], metric[:, 1::2]
+            if not layout.symbolic and odd.shape[1] == 0:
+                continue
+            likeness = even @ odd.transpose(1, 2)
+            free = mine[:, ::2].clone()
+            free[:, 0] = False  # [CLS] goes into nothing
+            likeness = likeness.masked_fill(~(free[:, :, None] & mine[:, None, 1::2]), -torch.inf)
+            best, match = likeness.max(2)
+            size = mine.sum(1)
+            counts = (self.ratio * size + 1e-9).floor().long()
+            counts = torch.minimum(counts, size - self.least).clamp(min=0)
+            # The closest pairs are those that are not among the lowest of the others.
+            others = lowest_of_columns(best.t(), best.shape[1] - counts).t()
+            chosen = ~others & (best > -torch.inf)
+            documents = torch.arange(run.documents, device=keys.device)[:, None]
+            first = run.start + documents * run.length
+            source = first + 2 * torch.arange(best.shape[1], device=keys.device)
+            into = torch.where(chosen, first + 2 * match + 1, source)
+            leaders = leaders.index_copy(0, source.flatten(), into.flatten())
+        return leaders
+
+    def cost(self, sizes: list[int], head_size: int) -> int:
+        """Return the MACs of comparing even with odd tokens."""
+        return head_size * sum(((size + 1) // 2) * (size // 2) for size in sizes)
+
+
+@register_preset(
+    "tome",
+    budget=Budget("ratio", Range(0.0, 0.5)),
+    examples={
+        "": {"ratio": 0.3, "least": 1},
+        "norm": {"ratio": 0.3, "rule": "norm", "start": 1, "least": 1},
+        "prune": {"ratio": 0.3, "rule": "prune", "least": 1},
+    },
+    nothing={"ratio": 0.0},
+)
+def tome(
+    ratio: float = 0.2, start: int | float = 0, rule: str = "mean", least: int = LEAST
+) -> Plan:
+    """Merge the most similar tokens at every block (ToMe, arXiv 2210.09461)."""
+    return Plan("tome", (Step(Merge(ratio=ratio, rule=rule, least=least), {"start": start}),))

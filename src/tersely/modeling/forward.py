@@ -1,0 +1,313 @@
+"""The forward pass: embed, then for each block attend, score, select, act, transform.
+
+The encoder's own modules do the work of each block; the plan says what happens in between. All
+documents of a batch lie in one row, and a token that a step removes is gone from it:
+
+    row     a0 a1 a2 a3 | b0 b1 b2
+    attend  all of them, each document with itself
+    step    a1 and b2 are scored lowest and go
+    row     a0 a2 a3 | b0 b1
+    transform: the feed-forward of those that are left, and on to the next block
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tersely.attention import KeySet, Packing, ScoreRequest
+from tersely.modeling.cost import Account, cost_of_block, cost_of_head, pairs_of
+from tersely.modeling.inputs import PackedInputs
+from tersely.modeling.modules import modules_at
+from tersely.modeling.trace import BlockTrace, Trace, trace_of_block
+from tersely.ragged import Ragged
+from tersely.reduction import Candidates, Learned, Observed, Step, Stream
+from tersely.reduction.actions import expected_left
+from tersely.reduction.patterns import token_columns
+
+
+class ForwardPass:
+    """One row's way through a model, with the account of what it took.
+
+    Args:
+        model: the model, whose modules and plan are read and never changed.
+        inputs: the row, checked already.
+        detailed: whether the trace carries alive tokens and importances.
+        token_targets: `(1, tokens)`, what the plan's modules learn from, or None.
+        embedded: what the embedding made of the row, `(tokens, hidden)`; None to make it.
+
+    Attributes:
+        logits: `(windows, labels)`, once it has run.
+        trace: what it took.
+        final: the tokens that reach the head.
+        penalty: what learned parts add to the loss in training, a scalar; None for nothing.
+    """
+
+    logits: Tensor
+    final: Stream
+    penalty: Tensor | None = None
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: PackedInputs,
+        *,
+        detailed: bool = False,
+        token_targets: Tensor | None = None,
+        embedded: Tensor | None = None,
+    ) -> None:
+        self.model, self.plan, self.backbone = model, model.plan, model.backbone
+        self.inputs, self.detailed = inputs, detailed
+        self.token_targets, self.embedded = token_targets, embedded
+        self.trace = Trace(documents=len(inputs.layout))
+        self._account = None
+        self._extras: tuple[Tensor | None, dict[str, Any]] = (None, {})
+        if model.training and model.plan.learns:
+            self._account = Account(inputs.layout.lengths, model.dense_costs)
+
+    def run(self) -> ForwardPass:
+        """Take the row through all blocks."""
+        plan, detour = self.plan, self.plan.detour if self.model.training else None
+        stream = self._embed()
+        self.trace.entered = Ragged(stream.origins, stream.layout)
+        for block in range(plan.depth):
+            if block in plan.skipped:
+                continue
+            if detour is not None and block == detour.start:
+                stream, *_ = carry_out(detour.step, stream, Observed(stream, stream.hidden))
+            elif detour is not None and block == detour.stop:
+                stream = detour.step.act.undo(stream)
+            stream = (self._replaced if block in plan.replaced else self._block)(block, stream)
+        self.final = replace(stream, hidden=self.backbone.finish(stream.hidden))
+        self.logits = self._classify(self.final)
+        if self._account is not None:
+            self.penalty = self._account.penalty(plan, self.trace.other_macs)
+        return self
+
+    # ---- before the blocks and after them ------------------------------------------------------
+
+    def _embed(self) -> Stream:
+        model, inputs, layout = self.model, self.inputs, self.inputs.layout
+        hidden = self.embedded
+        if hidden is None:
+            hidden = self.backbone.embed(inputs.input_ids, layout.positions, inputs.token_type_ids)
+        self.trace.other_macs += layout.tokens * self.backbone.cost_of_embedding()
+        columns = self._columns(hidden)
+        stream = Stream(hidden, layout, layout.positions, lengths=layout.lengths, columns=columns)
+        for step in self.plan.inputs:
+            stream, *_ = carry_out(step, stream, Observed(stream, hidden))
+        for block in self.plan.replaced:
+            stream = modules_at(model.learned, block)["act"].enter(stream)
+        if self._account is not None:
+            stream = replace(stream, expected=stream.layout.lengths.float())
+        return stream
+
+    def _columns(self, hidden: Tensor) -> dict[str, Tensor]:
+        """Return what patterns, scorers and losses want to know of each token."""
+        model, inputs, columns = self.model, self.inputs, {}
+        if self.plan.patterns:
+            needs = frozenset().union(*(p.needs for p in self.plan.patterns.values()))
+            table = model.encoder.get_input_embeddings().weight
+            columns = token_columns(inputs.input_ids, inputs.layout, table, model.knowledge, needs)
+        if model.training:
+            for module in model.shared.values():
+                columns |= module(inputs.input_ids, inputs.layout, hidden)
+            if self.token_targets is not None:
+                columns["targets"] = self.token_targets[0]
+        return columns
+
+    def _classify(self, stream: Stream) -> Tensor:
+        hidden = Ragged(stream.hidden, stream.layout)
+        self.trace.other_macs += len(hidden) * cost_of_head(self.model)
+        if self.model.config.head == "mean":
+            return self.model.head(hidden, stream.weights)
+        return self.backbone.classify(self.model.head, hidden, stream.weights)
+
+    # ---- a block of the encoder ----------------------------------------------------------------
+
+    def _block(self, block: int, stream: Stream) -> Stream:
+        steps, pattern = self.plan.at(block), self.plan.patterns.get(block)
+        modules = modules_at(self.model.learned, block)
+        packing = self._packing(block, stream, steps, modules)
+        hidden, raw = self._attend(block, stream, packing)
+        after = attended = replace(stream, hidden=hidden, groups=None)
+        importance = mask = loss = None
+        for step in steps:
+            scores = None if raw is None else _scores_on_row(raw, packing)
+            seen = Observed(attended, stream.hidden, scores, learning=self._account is not None)
+            after, importance, mask, loss = carry_out(step, attended, seen, modules)
+        expected = after.expected
+        after = self._transform(block, after)
+        cost = cost_of_block(self.backbone, block, packing, steps, pattern)
+        if self._account is not None:
+            # The channel of the weights is computed in training alone, so it is not counted.
+            bare = replace(packing, weights=None)
+            bare_cost = cost_of_block(self.backbone, block, bare, steps, pattern)
+            self._account.add(bare_cost, stream, pairs_of(packing), expected)
+            self._account.note(mask, loss)
+            if "pattern" in modules:
+                share = pattern.share(modules["pattern"], stream.lengths)
+                self._account.shares.append(share)
+        self.trace.blocks.append(
+            trace_of_block(block, cost, packing, after, importance, detailed=self.detailed)
+        )
+        return after
+
+    def _packing(
+        self, block: int, stream: Stream, steps: list[Step], modules: Mapping[str, Learned]
+    ) -> Packing:
+        """Return the block's attention call: who is a key, who sees whom, the scores wanted."""
+        layout, pattern = stream.layout, self.plan.patterns.get(block)
+        keys = None
+        if stream.key_mask is not None:
+            # The kernel for CUDA devices has no masks, and in exported graphs gathering pays off at
+            # once: int8, dense took 1.52 times as long as `focus-pfc` with gathered keys, 1.40 with
+            # hidden ones (48 documents of 20 Newsgroups, one Skylake core, 2026-11-23).
+            here = stream.key_mask.device.type == "cpu" and not layout.symbolic
+            hidden = here and stream.key_mask.dim() == 2 and self.plan.hides_keys(block)
+            keys = (KeySet.hidden if hidden else KeySet.from_mask)(stream.key_mask, layout)
+        return Packing(
+            layout,
+            keys,
+            scores=_request(steps, stream),
+            positions=None if stream.origins is layout.positions else stream.origins,
+            weights=stream.weights,
+            dropout=self.model.config.attention_dropout,
+            connections=pattern and pattern.connect(stream, modules.get("pattern")),
+        )
+
+    def _attend(self, block: int, stream: Stream, packing: Packing) -> tuple[Tensor, Tensor | None]:
+        """Return hidden states `(tokens, hidden)` after attention, and the scores asked for."""
+        backbone = self.backbone  # not `self`, whose account holds the graph that holds `attend`
+        known, extras = self._extras
+        if known is not stream.origins:  # made anew when tokens leave, and not for every block
+            extras = backbone.extras(stream.hidden, stream.positions)
+            self._extras = (stream.origins, extras)
+
+        def attend(hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+            # Made anew for every call: a checkpointed block runs twice.
+            return backbone.attend(block, hidden, replace(packing, calls=0), extras)
+
+        return self.model.checkpointed(attend, stream.hidden)
+
+    def _transform(self, block: int, stream: Stream) -> Stream:
+        """Return the tokens that a step left, after the feed-forward."""
+        backbone = self.backbone  # as in `_attend`
+        hidden = self.model.checkpointed(lambda x: backbone.transform(block, x), stream.hidden)
+        if stream.fading is not None:
+            hidden = hidden * stream.fading
+        return replace(stream, hidden=hidden, fading=None)
+
+    # ---- a module in the place of a block ------------------------------------------------------
+
+    def _replaced(self, block: int, stream: Stream) -> Stream:
+        module = modules_at(self.model.learned, block)["act"]
+        after, groups = module.replace_block(stream)
+        cost = module.block_cost(len(stream.layout))
+        if self._account is not None:
+            added = stream.layout.lengths - groups.layout.lengths
+            self._account.add(cost, replace(stream, expected=stream.expected - added))
+            after = replace(after, expected=after.layout.lengths.float())
+        self.trace.blocks.append(
+            BlockTrace(
+                block=block,
+                kind=self.plan.replaced[block].kind,
+                queries=stream.layout.sizes,
+                keys=after.layout.sizes,
+                transformed=after.layout.sizes,
+                macs=cost.total(groups.layout.tokens, 0, 0),
+                alive=Ragged(after.origins, after.layout) if self.detailed else None,
+                groups=groups.with_values(groups.values.detach()) if self.detailed else None,
+            )
+        )
+        return after
+
+
+def carry_out(
+    step: Step, stream: Stream, seen: Observed, modules: Mapping[str, Learned] | None = None
+) -> tuple[Stream, Tensor | None, Tensor | None, Tensor | None]:
+    """Carry a step out.
+
+    Args:
+        step: the step.
+        stream: the tokens after the block's attention.
+        seen: what its scorer gets to see.
+        modules: what its parts have learned at this block, by role.
+
+    Returns:
+        The stream after it; the scores it chose by, `(tokens, heads or 1)`; what its selector has
+        learned of each token that entered, `(tokens, 1)`; what its scorer adds to the loss, a
+        scalar. None each where there is nothing.
+    """
+    modules = modules or {}
+    if not step.act.selects:
+        after = step.act.apply(stream, None, seen.attention)
+        return _expect(stream, after, None, None), None, None, None
+    seen = replace(seen, module=modules.get("score"))
+    importance = step.score.score(seen)
+    alive = stream.embedded[:, None].expand_as(importance)
+    if stream.key_mask is not None:
+        alive = alive & stream.key_mask.view(alive.shape[0], -1)
+    candidates = Candidates(
+        importance,
+        alive,
+        _pinned(step.select.pin, stream),
+        stream.layout,
+        stream.lengths,
+        modules.get("select"),
+        seen.learning or step.act.soft,
+        stream.expected,
+    )
+    choice = step.select.choose(candidates)
+    softened = stream if choice.mask is None else step.act.soften(stream, choice.mask)
+    after = step.act.apply(softened, choice.losers, importance)
+    after = _expect(stream, after, choice.mask, choice.left, step.act.soft)
+    loss = step.score.auxiliary_loss(seen, importance) if seen.learning else None
+    return after, importance, choice.mask, loss
+
+
+def _pinned(pin: str, stream: Stream) -> Tensor:
+    """Return the tokens that stay whatever their score, `(tokens,)` bool."""
+    if pin == "ends":
+        return stream.ends()
+    return stream.origins == 0 if pin == "first" else torch.zeros_like(stream.embedded)
+
+
+def _expect(
+    before: Stream, after: Stream, mask: Tensor | None, left: Tensor | None, soft: bool = False
+) -> Stream:
+    """Return the stream after a step, with the tokens that count as left."""
+    if before.expected is None:
+        return after
+    if left is None:
+        left = expected_left(before.expected, before.layout, after.layout, mask, soft)
+    return replace(after, expected=left)
+
+
+def _request(steps: list[Step], stream: Stream) -> ScoreRequest | None:
+    """Return what a block's step needs from its attention."""
+    if not steps:
+        return None
+    if steps[0].act.selects:
+        return steps[0].score.request(stream)
+    kind = steps[0].act.attention
+    return None if kind is None else ScoreRequest(kind)
+
+
+def _scores_on_row(raw: Tensor, packing: Packing) -> Tensor:
+    """Put scores of key places back on the row and scale them, `(tokens, heads or 1)`.
+
+    They get mean 1 over the keys of the head that has most of them. Keys asked for come as they
+    are.
+    """
+    if packing.scores.kind == "keys":
+        return raw
+    layout, keys = packing.layout, packing.keys
+    if keys is None:
+        return raw * layout.lengths[layout.segment_ids][:, None]
+    # One factor for all heads of a document: quantiles over all of them compare their scores.
+    return keys.scatter(raw, layout.tokens) * keys.most[layout.segment_ids][:, None]

@@ -1,0 +1,129 @@
+"""The modules that a plan's parts bring into a model, and what another plan needs of them.
+
+Most plans need an encoder and nothing else, so that two plans can run on the same weights. Some
+bring modules of their own, at a block or for the whole model, or were built with a block less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from tersely.errors import PlanError
+from tersely.reduction import Learned, Plan, ResolvedPlan, resolve_blocks
+
+
+def block_modules(plan: ResolvedPlan, width: int, heads: int) -> nn.ModuleDict:
+    """Make the modules of a plan's parts, by block and by role."""
+    blocks = nn.ModuleDict()
+    for block in range(plan.depth):
+        parts = {"pattern": plan.patterns.get(block), "act": plan.replaced.get(block)}
+        for step in plan.at(block):
+            parts |= step.parts
+        made = {role: part.module(width, heads) for role, part in parts.items() if part is not None}
+        modules = {role: module for role, module in made.items() if module is not None}
+        if modules:
+            blocks[str(block)] = nn.ModuleDict(modules)
+    return blocks
+
+
+def shared_modules(plan: ResolvedPlan, vocabulary: int) -> nn.ModuleDict:
+    """Make the modules that a plan's parts want once for the whole model, by the parts' kinds."""
+    parts = [part for step in plan.whole for part in step.parts.values()]
+    made = {part.kind: part.shared_module(vocabulary) for part in parts}
+    return nn.ModuleDict({kind: module for kind, module in made.items() if module is not None})
+
+
+def modules_at(learned: nn.ModuleDict, block: int) -> dict[str, Learned]:
+    """Return the modules at a block by role; none as a rule."""
+    return dict(learned[str(block)].items()) if str(block) in learned else {}
+
+
+def start_modules(*holders: nn.ModuleDict) -> None:
+    """Set the weights of new modules to what training starts from."""
+    for holder in holders:
+        for module in holder.modules():
+            if isinstance(module, Learned):
+                module.start()
+
+
+@torch.no_grad()
+def take_over_learned(new: nn.ModuleDict, old: nn.ModuleDict) -> None:
+    """Copy what parts have learned where the same is learned at the same block; else start anew."""
+    for block, roles in new.items():
+        for role, module in roles.items():
+            known = modules_at(old, int(block)).get(role)
+            if _alike(known, module):
+                module.load_state_dict(known.state_dict())
+
+
+def check_modules(model: nn.Module, plan: Plan, resolved: ResolvedPlan) -> None:
+    """Refuse a plan for which a model lacks something, which would have to be trained.
+
+    Args:
+        model: the model, built for a plan of its own.
+        plan: the other plan.
+        resolved: the same, fitted to the model's encoder.
+
+    Raises:
+        PlanError: naming what the plan needs, and the plan that the model was built for, or a
+            pattern that does not fit the encoder's heads.
+    """
+    for pattern in resolved.patterns.values():
+        pattern.check_heads(model.backbone.heads)
+    lacking = next(_lacking(model, resolved), None)
+    if lacking is not None:
+        raise PlanError(
+            f"the plan {plan.name!r} needs {lacking}, and this model was built for "
+            f"{model.config.plan['name']!r}; train a model under that plan"
+        )
+
+
+def _lacking(model: nn.Module, plan: ResolvedPlan) -> Iterator[str]:
+    """Say what a plan needs and a model has not."""
+    if plan.replaced != model.plan.replaced:
+        for block, act in plan.replaced.items():
+            yield f"a module for {act.to_dict()} in the place of block {block}"
+    for block, module in enumerate(model.backbone.blocks):
+        if isinstance(module, nn.Identity) and block not in plan.replaced.keys() | plan.skipped:
+            yield f"block {block}"
+    wanted = block_modules(plan, model.backbone.width, model.backbone.heads) if plan.learns else {}
+    for block, roles in wanted.items():
+        known = modules_at(model.learned, int(block))
+        for role in roles:
+            if not _alike(known.get(role), roles[role]):
+                yield f"what its {role!r} part learns at block {block}"
+    for kind in shared_modules(plan, 1).keys() - model.shared.keys():
+        yield f"what {kind!r} keeps of the whole model"
+
+
+def _alike(known: Learned | None, module: Learned) -> bool:
+    """Return whether two modules learn the same, in the same shapes."""
+    if type(known) is not type(module):
+        return False
+    mine, other = known.state_dict(), module.state_dict()
+    shapes = {name: tensor.shape for name, tensor in mine.items()}
+    return shapes == {name: tensor.shape for name, tensor in other.items()}
+
+
+def frozen_plan(plan: Plan, model: nn.Module) -> Plan:
+    """Write what a plan's parts have learned down as plain numbers, where that can be.
+
+    Args:
+        plan: the model's plan.
+        model: the model, as it was trained.
+    """
+    steps = []
+    for number, step in enumerate(plan.steps):
+        parts = step.parts
+        if step.learns:
+            blocks = resolve_blocks(step.blocks, model.plan.depth, f"plan.steps[{number}].blocks")
+            for role, part in parts.items():
+                name = "pattern" if role == "act" and step.act.acts == "attention" else role
+                learned = [modules_at(model.learned, block).get(name) for block in blocks]
+                parts[role] = part.frozen(learned)
+        steps.append(replace(step, **parts))
+    return replace(plan, steps=tuple(steps))

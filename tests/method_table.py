@@ -1,0 +1,214 @@
+"""The one table of methods that all behaviours are tested on, and the tiny models they make.
+
+Presets are here by the examples that they register; a combination of parts that no preset makes
+gets an entry, and thereby all tests of `tests/methods/test_methods_table.py`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tersely import TerselyConfig, TerselyForSequenceClassification, preset
+from tersely.methods.breaking_bert import LearnedNeighbours
+from tersely.methods.contrib.power_bert import LearnedShares
+from tersely.methods.focus import Combine, FuzzyRatio
+from tersely.methods.patterns import GlobalTokens, Lexical, Neighbours, RandomPairs, Syntax, Union
+from tersely.methods.tome import Merge
+from tersely.reduction import (
+    ColumnMean,
+    DropKeys,
+    DropTokens,
+    FirstRow,
+    Knowledge,
+    LinearRatio,
+    Pattern,
+    Plan,
+    Ratio,
+    SampledRows,
+    Step,
+    Threshold,
+    preset_examples,
+    presets,
+)
+from tiny import tiny_config
+
+LABELS = 3
+
+_SAMPLED = SampledRows(rows=4, heads="each", count_combination_tokens=False)
+
+
+def odd_and_even(ids: list[int]) -> tuple[list[int], list[int]]:
+    """A parse: words of up to two tokens, each governed by the word three before it."""
+    words = [number // 2 for number in range(len(ids))]
+    heads = [max(0, word - 3) for word in range(words[-1] + 1)]
+    return [-1, *words[1:]], heads
+
+
+KNOWLEDGE = Knowledge(parser=odd_and_even, stems=torch.arange(100) // 10)
+
+
+def _pattern(pattern: Pattern, *steps: Step) -> tuple[Step, ...]:
+    return (Step(pattern, {"start": 0}), *steps)
+
+
+def _ratio(keep: float) -> Ratio:
+    return Ratio(keep=keep, least=1)
+
+
+# Parts of presets in other company, and what learned parts freeze to: what no preset makes.
+COMBINATIONS: dict[str, tuple[Step, ...]] = {
+    "first row": (Step(DropTokens(), [0, 2], FirstRow(), _ratio(0.5)),),
+    "ltp, frozen": (
+        Step(DropTokens(), [0, 2], ColumnMean(), Threshold(thresholds=[0.7, 0.9], least=1)),
+    ),
+    "power-bert, straight": (
+        Step(DropTokens(), {"start": 0}, ColumnMean(), LearnedShares(bins=10, target=0.5, least=1)),
+    ),
+    "power-bert, frozen": (
+        Step(
+            DropTokens(),
+            [0, 2],
+            ColumnMean(diagonal=False),
+            LinearRatio(keeps=[0.8, 0.5], least=1),
+        ),
+    ),
+    "truncated, then combined": (
+        *preset("truncate", keep=0.5, least=1).steps,
+        Step(DropKeys(), {"stop": 3}, ColumnMean(heads="each"), _ratio(0.6)),
+        Step(Combine(tokens=4), 3),
+    ),
+    "merged, then topk": (
+        Step(Merge(ratio=0.4, least=1), 0),
+        Step(DropKeys(), 1, ColumnMean(), _ratio(0.7)),
+        Step(DropTokens(), 2, ColumnMean(values=True), _ratio(0.6)),
+    ),
+    "sampled rows": (
+        Step(DropKeys(), {"stop": 3}, _SAMPLED, FuzzyRatio(keep=0.5, least=1)),
+        Step(Combine(tokens=4), 3),
+    ),
+    "neighbours, a share": _pattern(Neighbours(share=0.2)),
+    "neighbours, heads": _pattern(Neighbours(width=[0, 3, 1, 2])),
+    "neighbours, of each block": _pattern(Neighbours(widths=[3, [1, 2, 0, 4], 1, 2])),
+    "global": _pattern(GlobalTokens(tokens=3)),
+    "random pairs": _pattern(RandomPairs(share=0.3, seed=5)),
+    "lexical": _pattern(Lexical()),
+    "lexical, stems": _pattern(Lexical(by="stem")),
+    "lexical, embedding": _pattern(Lexical(by="embedding", share=0.2)),
+    "syntax": _pattern(Syntax()),
+    "neighbours, tokens dropped": _pattern(
+        Neighbours(width=3), Step(DropTokens(), [0, 2], ColumnMean(), _ratio(0.6))
+    ),
+    "neighbours, merged": _pattern(
+        Neighbours(width=3), Step(Merge(ratio=0.3, least=1), {"start": 0})
+    ),
+    "breaking-bert, ramp": _pattern(
+        LearnedNeighbours(by="ramp", heads="each", most=6, ramp=4),
+    ),
+    "breaking-bert, heads, dropped": _pattern(
+        LearnedNeighbours(heads="each", most=11, cls=False),
+        Step(DropKeys(), [0, 1], ColumnMean(heads="each"), _ratio(0.6)),
+    ),
+    "union, keys dropped, combined": (
+        Step(Union(of=[Neighbours(width=3), Lexical(by="embedding")]), {"stop": 3}),
+        Step(DropKeys(), {"stop": 3}, ColumnMean(heads="each"), FuzzyRatio(keep=0.5, least=1)),
+        Step(Combine(tokens=4), 3),
+    ),
+}
+
+_NOTHING = {
+    "keep": 1.0,
+    "ratio": 0.0,
+    "threshold": 0.0,
+    "width": 1000,
+    "tokens": 1000,
+    "share": 1.0,
+}
+
+
+def _with_nothing_to_remove(plan: dict) -> dict:
+    for step in plan["steps"]:
+        parts = [step["act"], step.get("select", {}), *step["act"].get("of", [])]
+        for part in parts:
+            for name, value in _NOTHING.items():
+                if part.get(name) is not None:
+                    part[name] = [value] * 4 if isinstance(part[name], list) else value
+            if part.get("widths"):
+                part["widths"] = [1000] * 4
+            if part.get("thresholds"):
+                part["thresholds"] = [0.0] * len(part["thresholds"])
+            if part.get("keeps"):
+                part["keeps"] = [1.0] * len(part["keeps"])
+    return plan
+
+
+# Those without a setting at which they remove nothing: what follows from the words alone leaves
+# something out at any, and what learns shares starts from them.
+_FIXED = ("syntax", "lexical", "lexical, stems", "power-bert, straight")
+
+_EXAMPLES = {name: pair for each in presets() for name, pair in preset_examples(each).items()}
+_OTHERS = {name: Plan(name, steps) for name, steps in COMBINATIONS.items()}
+
+METHODS: dict[str, Plan] = {name: plan for name, (plan, _) in _EXAMPLES.items()} | _OTHERS
+
+NO_OPS: dict[str, Plan] = {
+    name: nothing for name, (_, nothing) in _EXAMPLES.items() if nothing is not None
+} | {
+    name: Plan.from_dict(_with_nothing_to_remove(plan.to_dict()))
+    for name, plan in _OTHERS.items()
+    if plan.keeps_tokens and not plan.is_soft and name not in _FIXED
+}
+
+
+def build(
+    plan: Plan, family: str = "bert", head: str = "mean", **overrides: object
+) -> TerselyForSequenceClassification:
+    """A tiny model with random weights, the same ones for the same arguments."""
+    config = TerselyConfig(
+        encoder_config=tiny_config(family, **{"num_hidden_layers": 4, **overrides}),
+        plan=plan.to_dict(),
+        head=head,
+        num_labels=LABELS,
+        classifier_dropout=0.0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = TerselyForSequenceClassification(config)
+        # Biases and norms start as 0 and 1, and the head near 0, which would hide mistakes.
+        for name, parameter in model.named_parameters():
+            if parameter.dim() == 1 or name.startswith("head."):
+                parameter.data.add_(torch.randn_like(parameter), alpha=0.3)
+    model.knowledge = KNOWLEDGE
+    return model
+
+
+def combiner_of(model: TerselyForSequenceClassification) -> nn.Module:
+    """The combining module of a model."""
+    (block,) = model.plan.replaced
+    return model.learned[str(block)]["act"]
+
+
+def pad(documents: list[Tensor], filler: int = 0) -> dict[str, Tensor]:
+    """A padded batch as transformers' tokenizers make it."""
+    longest = max(len(document) for document in documents)
+    ids = torch.full((len(documents), longest), filler)
+    mask = torch.zeros_like(ids)
+    for row, document in enumerate(documents):
+        ids[row, : len(document)] = document
+        mask[row, : len(document)] = 1
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def pack(documents: list[Tensor]) -> dict[str, Tensor]:
+    """A packed row as transformers' flattening collator makes it."""
+    lengths = torch.tensor([0, *(len(document) for document in documents)])
+    return {
+        "input_ids": torch.cat(documents)[None],
+        "cu_seq_lens_q": lengths.cumsum(0).int(),
+    }
+
+
+def checkpointing(model: TerselyForSequenceClassification) -> None:
+    """Switch gradient checkpointing on, by the name that this transformers gives it."""
+    newer = getattr(model, "activation_checkpointing_enable", None)
+    (newer or model.gradient_checkpointing_enable)()

@@ -1,0 +1,158 @@
+"""What parts of a plan learn: the mask's gradients, the penalty on the cost, and taking it over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from method_table import METHODS, build, pad
+from tersely import Plan, TerselyForSequenceClassification, preset
+from tersely.errors import PlanError
+from tersely.methods.focus import Combine
+from tersely.methods.ltp import LearnedThreshold
+from tersely.modeling import with_plan
+from tersely.reduction import ColumnMean, DropKeys, DropTokens, Spent, Step, Threshold
+from tiny import tiny_ids
+
+LENGTHS = [11, 30, 4, 4, 23, 1]
+QUIET = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+
+def plan(blocks=None, act=None, **settings) -> Plan:
+    select = LearnedThreshold(least=1, pin="first", **({"threshold": 0.9} | settings))
+    return Plan(
+        "learned", (Step(act or DropTokens(), blocks or {"start": 0}, ColumnMean(), select),)
+    )
+
+
+def batch() -> dict:
+    return pad(tiny_ids(LENGTHS)) | {"labels": torch.tensor([0, 1, 2, 0, 1, 2])}
+
+
+def test_training_computes_what_use_computes():
+    """Losers are really gone in training, and the masks that stand for gradients are exactly 1."""
+    model = build(plan(target=0.5), **QUIET).train()
+    learning = model(**batch(), output_trace=True)
+    model.eval()
+    with torch.no_grad():
+        used = model(**batch(), output_trace=True)
+    torch.testing.assert_close(learning.logits, used.logits)
+    assert learning.trace.tokens_alive() == used.trace.tokens_alive()
+    assert used.penalty is None
+    assert learning.loss.item() == pytest.approx((used.loss + learning.penalty).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "more", [(), (Step(DropKeys(), 0, ColumnMean(), Threshold(least=1, threshold=3.0)),), "combine"]
+)
+def test_the_penalty_is_on_the_macs_of_the_trace(more):
+    combining = more == "combine"
+    one = plan(blocks=[1, 2], target=0.25, strength=3.0)
+    more = (Step(Combine(tokens=2), 3),) if combining else more
+    model = build(replace(one, steps=(*one.steps, *more)), **QUIET).eval()
+    dense = build(METHODS["dense"]).eval()
+    with torch.no_grad():
+        taken = model(**batch(), output_trace=True).trace
+        whole = dense(**batch(), output_trace=True).trace
+    others = taken.other_macs
+    ratio = taken.macs / (whole.encoder_macs + others)
+    penalty = model.train()(**batch()).penalty
+    assert penalty.item() == pytest.approx(3.0 * (ratio - 0.25) ** 2, rel=1e-5)
+
+
+def test_the_penalty_moves_thresholds_towards_the_target():
+    for target, sign in ((0.1, -1), (1.0, 1)):
+        model = build(plan(target=target), **QUIET).train()
+        model(**batch()).penalty.backward()
+        slopes = torch.stack([model.learned[str(i)]["select"].threshold.grad for i in range(4)])
+        assert (slopes * sign > 0).all()
+
+
+def test_gradients_of_the_shares_are_those_of_the_sigmoids():
+    model = build(plan(blocks=2, target=0.0001, strength=1.0, temperature=0.7), **QUIET).train()
+    output = model(**batch(), output_trace=True)
+    output.penalty.backward()
+    module = model.learned["2"]["select"]
+    importance = output.trace.blocks[2].importance.values[:, 0]
+    layout = output.trace.blocks[2].importance.layout
+    threshold = module.threshold.detach().clone().requires_grad_()
+    soft = torch.sigmoid((importance - threshold) / 0.7)
+    soft = torch.where(layout.positions == 0, 1.0, soft)  # [CLS] is pinned
+    feed_forward = model.backbone.cost_of_block(2)[1]
+    attention = model.backbone.cost_of_block(3)[0]
+    kept = torch.tensor(output.trace.blocks[2].transformed, dtype=torch.float32)
+    total = 0.0
+    for document, own in enumerate(soft.split(layout.sizes)):
+        left = own.sum() - own.sum().detach() + kept[document]
+        taken = left * (feed_forward + attention + feed_forward) + 2 * 32 * left.square()
+        total = total + taken
+    total.backward()
+    with torch.no_grad():
+        whole = build(METHODS["dense"]).eval()(**batch(), output_trace=True).trace
+    ratio = (output.penalty**0.5 + 0.0001).item()
+    # d/dt (ratio − target)²
+    expected = 2 * (ratio - 0.0001) * threshold.grad / whole.macs
+    torch.testing.assert_close(module.threshold.grad, expected, rtol=1e-4, atol=1e-8)
+
+
+def test_what_was_learned_is_taken_over_by_the_same_part_at_the_same_block():
+    old = build(plan(blocks=[0, 1]))
+    with torch.no_grad():
+        old.learned["1"]["select"].threshold.fill_(0.123)
+    new = with_plan(old, plan(blocks=[1, 2], target=0.3, threshold=0.8))
+    assert new.learned["1"]["select"].threshold.item() == pytest.approx(0.123)
+    assert new.learned["2"]["select"].threshold.item() == pytest.approx(0.8)
+    assert len(with_plan(old, Plan("dense")).learned) == 0
+
+
+def test_a_module_starts_as_it_says_and_is_loaded_as_it_was(tmp_path):
+    model = with_plan(build(METHODS["dense"]), preset("transkimmer", least=1, bias=1.5))
+    network = model.learned["2"]["score"]
+    assert network.output.bias.item() == 1.5
+    with torch.no_grad():
+        network.output.bias.fill_(-0.25)
+    model.save_pretrained(tmp_path)
+    loaded = TerselyForSequenceClassification.from_pretrained(tmp_path)
+    assert loaded.learned["2"]["score"].output.bias.item() == -0.25
+    assert loaded.learned["1"]["score"].output.bias.item() == 1.5
+
+
+def test_thresholds_are_frozen_to_plain_numbers():
+    select = LearnedThreshold(least=1, pin="first", threshold=0.9)
+    modules = [select.at_block(number, 3).module(32, 4) for number in (1, 2, 3)]
+    with torch.no_grad():
+        modules[1].threshold.fill_(-0.2)
+    frozen = select.frozen(modules)
+    assert frozen.thresholds == pytest.approx([0.3, 0.0, 0.9])
+    assert frozen == Threshold(least=1, pin="first", thresholds=frozen.thresholds)
+    assert Threshold(least=1, thresholds=[0.1, 0.4]).at_block(2, 2) == Threshold(
+        least=1, threshold=0.4
+    )
+    with pytest.raises(PlanError, match="thresholds must be one for each of the step's 3 blocks"):
+        Threshold(least=1, thresholds=[0.1, 0.4]).at_block(2, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "fragment"),
+    [
+        (lambda: plan(act=DropKeys()), "act must be one that a learned selector can teach"),
+        (lambda: plan(blocks="input"), "parts at blocks 'input' must not learn"),
+        (lambda: plan(target=1.5), r"target must be a number in \(0, 1\], got 1.5"),
+        (lambda: plan(temperature=0), r"temperature must be a number in \(0, 1000\], got 0"),
+        (
+            lambda: Threshold(least=1, thresholds=0.5),
+            "thresholds must be a list of numbers, got 0.5",
+        ),
+    ],
+)
+def test_what_cannot_be_learned_is_refused(make, fragment):
+    with pytest.raises(PlanError, match=fragment):
+        make()
+
+
+def test_the_papers_regularizer_is_the_mean_mask():
+    spent = Spent(torch.tensor(0.5), [torch.tensor(0.2), torch.tensor(0.6)])
+    assert LearnedThreshold(least=1, regularizer=0.1).penalty(spent).item() == pytest.approx(0.04)
+    assert LearnedThreshold(least=1).penalty(spent) is None

@@ -1,0 +1,156 @@
+"""One set of weights under several plans: nothing is copied, and what does not fit is refused."""
+
+from __future__ import annotations
+
+import threading
+from types import MethodType
+
+import pytest
+import torch
+
+from method_table import METHODS, build, pad
+from tersely import preset
+from tersely.errors import ModelError, PlanError
+from tersely.methods.patterns import Neighbours
+from tersely.modeling import with_plan
+from tersely.reduction import Plan, Step
+from tiny import tiny_ids
+
+DOCUMENTS = tiny_ids([11, 30, 4, 23])
+OTHERS = ("fewer-layers", "token-drop")
+SHARED = [
+    name
+    for name, plan in METHODS.items()
+    if plan.keeps_tokens and not plan.learns and name not in OTHERS
+]
+
+
+@torch.no_grad()
+def logits(model) -> torch.Tensor:
+    return model(**pad(DOCUMENTS)).logits
+
+
+@pytest.mark.parametrize("method", SHARED)
+def test_a_model_under_another_plan_is_one_that_was_built_for_it(method):
+    dense = build(METHODS["dense"]).eval()
+    copied = with_plan(dense, METHODS[method])
+    shared = dense.under_plan(METHODS[method])
+    assert torch.equal(logits(shared), logits(copied))
+    assert shared.config.reduction_plan() == METHODS[method]
+    assert dense.config.reduction_plan().is_dense and dense.plan.steps == {}
+    for one, other in zip(shared.parameters(), dense.parameters(), strict=True):
+        assert one is other
+    back = shared.under_plan(preset("dense"))
+    assert torch.equal(logits(back), logits(dense))
+
+
+def test_blocks_may_be_left_out_but_not_put_back():
+    dense = build(METHODS["dense"]).eval()
+    short = dense.under_plan(preset("fewer-layers", keep=0.5))
+    assert torch.equal(logits(short), logits(with_plan(dense, preset("fewer-layers", keep=0.5))))
+    built = build(METHODS["fewer-layers"])
+    with pytest.raises(PlanError, match="needs block 2, and this model was built for"):
+        built.under_plan(preset("dense"))
+    assert built.under_plan(preset("fewer-layers", keep=0.25)).plan.skipped == {1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("mine", "plan", "error", "message"),
+    [
+        (
+            "dense",
+            METHODS["focus-c"],
+            PlanError,
+            "a module for .*combine.* in the place of block 2",
+        ),
+        ("focus-c", preset("dense"), PlanError, "needs block 2, .*built for 'focus-c'"),
+        (
+            "focus-c",
+            preset("focus-c", combine_at=1, tokens=4),
+            PlanError,
+            "in the place of block 1",
+        ),
+        ("focus-c", preset("focus-c", combine_at=0.75), PlanError, "a module for .*'tokens': 8"),
+        (
+            "dense",
+            preset("ltp", least=1),
+            PlanError,
+            "needs what its 'select' part learns at block 0",
+        ),
+        ("dense", preset("transkimmer", least=1), PlanError, "needs what its 'score' part learns"),
+        (
+            "dense",
+            preset("token-drop", least=1),
+            PlanError,
+            "needs what 'by-word' keeps of the whole model",
+        ),
+        (
+            "dense",
+            Plan("wide", (Step(Neighbours(width=[1, 2, 3]), 0),)),
+            PlanError,
+            "each of the encoder's 4 heads",
+        ),
+        (
+            "dense",
+            preset("topk", least=1, at=7),
+            PlanError,
+            "must be a block of this encoder, 0 to 3",
+        ),
+    ],
+)
+def test_plans_that_need_other_modules_are_refused(mine, plan, error, message):
+    model = build(METHODS[mine])
+    with pytest.raises(error, match=message):
+        model.under_plan(plan)
+
+
+def test_the_familys_head_still_needs_its_first_token():
+    with pytest.raises(ModelError, match="pin must be 'ends' or 'first'"):
+        build(METHODS["dense"], head="family").under_plan(preset("topk", least=1, pin="none"))
+
+
+def test_another_share_before_the_combining_module():
+    model = build(METHODS["focus-pfc"]).eval()
+    plan = preset("focus-pfc", keep=0.8, combine_at=0.75, tokens=4)
+    other = build(plan).eval()
+    assert torch.equal(logits(model.under_plan(plan)), logits(other))
+
+
+def test_the_forward_that_mixed_precision_hangs_on_a_model_runs_the_twins_plan():
+    model = build(METHODS["dense"]).eval()
+    plain = type(model).forward
+    # As accelerate does it: the wrapped function, bound to the object.
+    model.forward = MethodType(lambda self, *args, **kwargs: plain(self, *args, **kwargs), model)
+    twin = model.under_plan(METHODS["topk"])
+    assert torch.equal(logits(twin), logits(build(METHODS["topk"]).eval()))
+
+
+def test_threads_run_plans_of_their_own_on_the_same_weights():
+    model = build(METHODS["lat"]).eval()
+    shares = (0.3, 0.5, 0.7, 0.9)
+    twins = [model.under_plan(preset("lat", least=1, keep=share)) for share in shares]
+    expected = [logits(twin) for twin in twins]
+    found: dict[int, list[torch.Tensor]] = {number: [] for number in range(len(twins))}
+
+    def run(number: int) -> None:
+        for _ in range(5):
+            found[number].append(logits(twins[number]))
+
+    threads = [threading.Thread(target=run, args=[number]) for number in found]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, results in found.items():
+        assert len(results) == 5
+        assert all(torch.equal(result, expected[number]) for result in results)
+
+
+def test_a_saved_twin_is_loaded_under_its_plan(tmp_path):
+    model = build(METHODS["lat"]).eval()
+    plan = Plan.from_dict(preset("lat", least=1, keep=0.4).to_dict())
+    twin = model.under_plan(plan)
+    twin.save_pretrained(tmp_path)
+    loaded = type(model).from_pretrained(tmp_path).eval()
+    assert loaded.config.reduction_plan() == plan
+    assert torch.equal(logits(loaded), logits(twin))

@@ -1,0 +1,286 @@
+"""What every method must do, whatever it removes: one table, one set of behaviours."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoModelForSequenceClassification
+
+from method_table import (
+    LABELS,
+    METHODS,
+    NO_OPS,
+    build,
+    checkpointing,
+    combiner_of,
+    pack,
+    pad,
+)
+from tersely.attention import banded, loop
+from tersely.methods.focus import FuzzyRatio
+from tersely.reduction import Ratio
+from tiny import tiny_ids
+
+LENGTHS = [11, 30, 4, 4, 23, 1]
+EXACT = {"rtol": 1e-5, "atol": 1e-5}
+
+every_method = pytest.mark.parametrize("method", METHODS)
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Blocks of a band as small as these documents, or there would be one for each of them."""
+    monkeypatch.setattr(banded, "_SMALLEST", 3)
+    monkeypatch.setattr(banded, "_LARGEST", 3)
+
+
+def documents() -> list[torch.Tensor]:
+    return tiny_ids(LENGTHS)
+
+
+@torch.no_grad()
+def logits(model, **batch) -> torch.Tensor:
+    return model(**batch).logits
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+@pytest.mark.parametrize("method", NO_OPS)
+def test_with_nothing_to_remove_the_logits_are_the_dense_models(method, family):
+    model = build(NO_OPS[method], family).eval()
+    dense = build(METHODS["dense"], family).eval()
+    # What the plan has learned, the dense model has no use for.
+    own = ("learned.", "shared.")
+    shared = {name: p for name, p in model.state_dict().items() if not name.startswith(own)}
+    dense.load_state_dict(shared)
+    batch = pad(documents())
+    torch.testing.assert_close(logits(model, **batch), logits(dense, **batch), **EXACT)
+    assert not torch.allclose(
+        logits(build(METHODS[method], family).eval(), **batch), logits(dense, **batch), **EXACT
+    ), "the method removes nothing here in any case, so this test could not fail"
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+@every_method
+def test_a_documents_logits_do_not_depend_on_its_companions(method, family):
+    model = build(METHODS[method], family).eval()
+    alone = torch.cat([logits(model, input_ids=document[None]) for document in documents()])
+    torch.testing.assert_close(logits(model, **pad(documents())), alone, **EXACT)
+    torch.testing.assert_close(logits(model, **pack(documents())), alone, **EXACT)
+    order = [4, 2, 0, 5, 1, 3]
+    shuffled = [documents()[i] for i in order]
+    torch.testing.assert_close(logits(model, **pad(shuffled)), alone[order], **EXACT)
+    torch.testing.assert_close(logits(model, **pack(shuffled[:3])), alone[order[:3]], **EXACT)
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+@every_method
+def test_gradients_reach_every_parameter(method, family):
+    model = build(METHODS[method], family).train()
+    labels = torch.arange(len(LENGTHS)) % LABELS
+    model(**pad(documents()), labels=labels).loss.backward()
+    missing = [name for name, p in model.named_parameters() if p.grad is None]
+    assert missing == []
+    # What shifts all combination tokens' queries alike changes no softmax over them.
+    # Keys' biases shift all logits of a query alike.
+    idle = ("act.query.bias", "act.combination_norm.bias", "key.bias")
+    still = {name for name, p in model.named_parameters() if p.grad.abs().max() < 1e-8}
+    assert {name for name in still if not name.endswith(idle)} == set()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@every_method
+def test_a_saved_model_gives_the_same_logits(method, tmp_path):
+    model = build(METHODS[method]).eval()
+    model.config.id2label = {0: "left", 1: "middle", 2: "right"}
+    model.save_pretrained(tmp_path)
+    assert not list(tmp_path.glob("*.bin"))
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert type(loaded) is type(model)
+    assert loaded.config.reduction_plan() == METHODS[method]
+    assert loaded.config.id2label == {0: "left", 1: "middle", 2: "right"}
+    loaded.knowledge = model.knowledge  # given in Python, and not saved
+    batch = pad(documents())
+    assert torch.equal(logits(loaded, **batch), logits(model, **batch))
+
+
+class Seen:
+    """What the real modules and the attention were given, block by block."""
+
+    def __init__(self, model, monkeypatch) -> None:
+        self.entered: dict[int, int] = {}
+        self.transformed: dict[int, int] = {}
+        self.keys: dict[int, int] = {}
+        self.key_sizes: dict[int, list[int]] = {}
+        self.block = -1
+        for number in range(model.plan.depth):
+            if number in model.plan.replaced or number in model.plan.skipped:
+                continue
+            block = model.backbone.blocks[number]
+            attention = model.backbone.attention_of(block)
+            attention.register_forward_pre_hook(self._enter(number))
+            first = model.backbone.feed_forward_of(block)[0]
+            first.register_forward_pre_hook(self._transform(number))
+        for number in model.plan.replaced:
+            combiner_of(model).register_forward_pre_hook(self._combine(number))
+        compute = loop.attend
+
+        def attend(query, key, value, packing, **settings):
+            assert len(query) == self.entered[self.block]
+            sizes = packing.key_layout.sizes
+            assert len(key) == sum(sizes)
+            if packing.keys is not None and packing.keys.in_place:
+                parts = packing.keys.filled.split(sizes)  # the others are hidden in their places
+                sizes = [int(part.sum(0).max()) for part in parts]
+            self.key_sizes[self.block], self.keys[self.block] = sizes, sum(sizes)
+            return compute(query, key, value, packing, **settings)
+
+        monkeypatch.setattr(loop, "attend", attend)
+
+    def _enter(self, number):
+        def hook(module, inputs):
+            self.block = number
+            self.entered[number] = inputs[0].shape[-2]
+
+        return hook
+
+    def _transform(self, number):
+        def hook(module, inputs):
+            self.transformed[number] = inputs[0].shape[-2]
+
+        return hook
+
+    def _combine(self, number):
+        def hook(module, inputs):
+            embedded, _, combination, *_ = inputs
+            self.keys[number] = self.transformed[number] = combination.shape[:2].numel()
+            self.entered[number] = len(embedded) + combination.shape[:2].numel()
+
+        return hook
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+@every_method
+@torch.no_grad()
+def test_the_trace_is_what_was_computed(method, family, monkeypatch):
+    model = build(METHODS[method], family).eval()
+    seen = Seen(model, monkeypatch)
+    trace = model(**pad(documents()), output_trace=True).trace
+    assert trace.documents == len(LENGTHS)
+    assert {layer.block for layer in trace.blocks} == set(range(4)) - model.plan.skipped
+    for layer in trace.blocks:
+        number = layer.block
+        assert sum(layer.queries) == seen.entered[number]
+        assert sum(layer.keys) == seen.keys[number]
+        assert sum(layer.transformed) == seen.transformed[number]
+        assert layer.keys == seen.key_sizes.get(number, layer.keys)
+    assert trace.tokens_alive() == [layer.transformed for layer in trace.blocks]
+    for i, document in enumerate(documents()):
+        model(input_ids=document[None])
+        for layer in trace.blocks:
+            number = layer.block
+            figures = (layer.queries[i], layer.keys[i], layer.transformed[i])
+            alone = (seen.entered[number], seen.keys[number], seen.transformed[number])
+            assert figures == alone
+
+
+@every_method
+@torch.no_grad()
+def test_the_trace_tells_which_tokens_live(method):
+    model = build(METHODS[method]).eval()
+    trace = model(**pad(documents()), output_trace=True).trace
+    combination = [-1] * sum(act.tokens for act in model.plan.replaced.values())
+    before = [list(range(length)) + combination for length in LENGTHS]
+    for layer in trace.blocks:
+        alive = [origins.tolist() for origins in layer.alive.to_list()]
+        assert [len(origins) for origins in alive] == layer.transformed
+        for i, origins in enumerate(alive):
+            own = [origin for origin in origins if origin >= 0]
+            assert own == sorted(set(own)), "tokens keep their order, and none is there twice"
+            assert origins[len(own) :] == combination, "combination tokens are exempt"
+            assert set(own) <= set(before[i]), "a token that is gone does not return"
+        if layer.importance is not None:
+            assert layer.importance.layout.sizes == layer.queries
+            assert (layer.importance.values >= 0).all()
+            means = layer.importance.mean()
+            fullest = torch.tensor(layer.keys) / torch.tensor(layer.queries)
+            # All scores are 0 where only what a token pays to others counts, and there is one.
+            scored = means > 0
+            if not all(step.score.is_scaled for step in model.plan.at(layer.block)):
+                continue
+            torch.testing.assert_close(means[scored], fullest[:, None].expand_as(means)[scored])
+        if layer.alive_keys is not None:
+            assert len(layer.alive_keys) == layer.alive.layout.tokens
+        if layer.kind == "block" and layer.groups is not None:
+            assert layer.groups.layout.sizes == layer.queries
+            rows = layer.groups.values.tolist()
+            assert set(rows) == set(range(sum(layer.transformed))), "each is made of some token"
+        elif layer.groups is not None:
+            assert layer.groups.layout.sizes == [size - len(combination) for size in layer.queries]
+            assert set(layer.groups.values.tolist()) <= set(range(len(combination)))
+        before = alive
+    assert model(**pad(documents())).trace is None
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+@every_method
+@torch.no_grad()
+def test_the_count_of_macs_is_torchs(method, family):
+    model = build(METHODS[method], family).eval()
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        trace = model(**pad(documents()), output_trace=True).trace
+    assert trace.macs == counter.get_total_flops() / 2
+
+
+@every_method
+def test_gradient_checkpointing_changes_nothing_but_the_memory(method, monkeypatch):
+    quiet = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    calls = defaultdict(int)
+    # Scores and the choice of tokens are made once, even for a block that is computed twice.
+    for selector in (Ratio, FuzzyRatio):
+        count_calls(monkeypatch, selector, "losers", calls)
+    count_calls(monkeypatch, loop, "attend", calls)
+    results = []
+    for checkpointed in (False, True):
+        model = build(METHODS[method], **quiet).train()
+        if checkpointed:
+            checkpointing(model)
+        calls.clear()
+        torch.manual_seed(1)  # the noise of the combining module
+        loss = model(**pad(documents()), labels=torch.tensor([0, 1, 2, 0, 1, 2])).loss
+        loss.backward()
+        gradients = {name: p.grad for name, p in model.named_parameters()}
+        results.append((loss, gradients, calls["losers"], calls["attend"]))
+    (loss, gradients, chosen, attended), (again, other, chosen_again, attended_again) = results
+    torch.testing.assert_close(again, loss)
+    torch.testing.assert_close(other, gradients)
+    assert chosen_again == chosen
+    assert attended_again == 2 * attended
+
+
+def count_calls(monkeypatch, owner, name, calls) -> None:
+    function = getattr(owner, name)
+
+    def counted(*args, **kwargs):
+        calls[name] += 1
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, counted)
+
+
+@torch.no_grad()
+def test_a_band_is_computed_and_not_just_masked():
+    """The table's documents are long enough for a band: else the tests above would miss it."""
+    trace = build(METHODS["neighbours"]).eval()(**pad(documents()), output_trace=True).trace
+    for layer in trace.blocks:
+        whole = [length * length for length in LENGTHS]
+        assert sum(layer.pairs) < 0.6 * sum(whole)
+        assert all(own >= seen for own, seen in zip(layer.pairs, layer.connected, strict=True))
+        # Itself, two on each side where there are, and the row and the column of [CLS].
+        assert layer.connected[1] == sum(
+            abs(q - k) <= 2 or 0 in (q, k) for q in range(30) for k in range(30)
+        )
+        assert layer.sparsity[1] == 1 - layer.connected[1] / 900
