@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tersely.errors import TerselyWarning
 from tersely.explain import explain_document
-from tersely.explain.words import spell
+from tersely.explain.lineage import spell
 
 METHODS = [
     ("dense", {}),

@@ -8,8 +8,7 @@ import pytest
 from explain_models import make
 
 from tersely.errors import OutputError, TerselyWarning
-from tersely.explain import explain_document, survey_documents
-from tersely.explain.plot import write_plot
+from tersely.explain import explain_document, survey_documents, write_plot
 from tersely.text import Documents
 
 TEXTS = ["The cat sat, playing. The film", "a good film (the cat)", "the the bad cat"] * 3

@@ -5,21 +5,20 @@ from __future__ import annotations
 from tersely.explain.document import (
     BlockFigures,
     Explanation,
-    TokenFate,
-    WordFate,
+    TokenLineage,
+    WordLineage,
     explain_document,
 )
 from tersely.explain.html import to_html, write_html
-from tersely.explain.plot import write_plot
-from tersely.explain.survey import ClassWords, Survey, WordStay, survey_documents
+from tersely.explain.survey import ClassWords, Survey, WordStay, survey_documents, write_plot
 
 __all__ = [
     "BlockFigures",
     "ClassWords",
     "Explanation",
     "Survey",
-    "TokenFate",
-    "WordFate",
+    "TokenLineage",
+    "WordLineage",
     "WordStay",
     "explain_document",
     "survey_documents",

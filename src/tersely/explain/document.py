@@ -18,16 +18,15 @@ import torch
 
 from tersely._io import torch_threads
 from tersely.classifier import Classifier
-from tersely.explain.fates import NO_GROUP, WindowFate, window_fates
-from tersely.explain.words import Spelling, Word, spell
+from tersely.explain.lineage import NONE, Lineage, Spelling, lineages, spell
 from tersely.modeling.trace import BlockTrace
 from tersely.text.batching import pack
 
 __all__ = [
     "BlockFigures",
     "Explanation",
-    "TokenFate",
-    "WordFate",
+    "TokenLineage",
+    "WordLineage",
     "block_figures",
     "explain_document",
     "name_of",
@@ -37,7 +36,7 @@ _DIGITS = 6  # what float32 can hold of a score; more would be noise
 
 
 @dataclass(frozen=True)
-class TokenFate:
+class TokenLineage:
     """What became of a token.
 
     Attributes:
@@ -66,8 +65,8 @@ class TokenFate:
 
 
 @dataclass(frozen=True)
-class WordFate:
-    """A word and its tokens.
+class WordLineage:
+    """A word and its tokens; of its tokens the best one counts.
 
     Attributes:
         text: the word as it stands in the document.
@@ -82,7 +81,7 @@ class WordFate:
     part: int
     start: int
     stop: int
-    tokens: tuple[TokenFate, ...]
+    tokens: tuple[TokenLineage, ...]
     places: tuple[int, ...]
 
     @property
@@ -92,20 +91,20 @@ class WordFate:
 
     @property
     def reached(self) -> float:
-        """How many blocks saw it, the mean of the heads: as many as of its best token."""
-        return max(token.reached for token in self.tokens)
+        """How many blocks saw it, the mean of the heads."""
+        return self.furthest.reached
 
     @property
-    def furthest(self) -> TokenFate:
+    def furthest(self) -> TokenLineage:
         """The first of its tokens that got as far as any."""
         return max(self.tokens, key=lambda token: token.reached)
 
     def keys(self, block: int) -> float:
-        """The share of heads in which it was a key of a block, counted from 0; its best token's."""
+        """Return the share of heads in which it was a key of a block, counted from 0."""
         return max((token.keys[block] for token in self.tokens if token.read), default=0.0)
 
     def score(self, block: int) -> float | None:
-        """Its score in a block, counted from 0; its best token's, None where none had one."""
+        """Return its score in a block, counted from 0; None where no token had one."""
         found = [token.scores[block] for token in self.tokens if token.read]
         return max((score for score in found if score is not None), default=None)
 
@@ -115,18 +114,23 @@ class BlockFigures:
     """What one block worked on.
 
     Attributes:
-        layer: the encoder's number of the block, from 0.
+        number: the encoder's number of the block, from 0.
         kind: `"block"`, or `"combine"` where combination tokens take all others in.
         entered: tokens that entered, combination tokens included.
         keys: keys that each query attended to.
         left: tokens that went through the feed-forward.
     """
 
-    layer: int
+    number: int
     kind: str
     entered: float
     keys: float
     left: float
+
+    @property
+    def name(self) -> str:
+        """Its number from 1, as people count, and what is special about it."""
+        return f"{self.number + 1}" + (" combines" if self.kind == "combine" else "")
 
 
 @dataclass(frozen=True)
@@ -153,8 +157,8 @@ class Explanation:
     model: str
     method: str
     texts: tuple[str, ...]
-    words: tuple[WordFate, ...]
-    special: tuple[TokenFate, ...]
+    words: tuple[WordLineage, ...]
+    special: tuple[TokenLineage, ...]
     blocks: tuple[BlockFigures, ...]
     labels: dict[str, float]
     decided: Any
@@ -176,13 +180,15 @@ class Explanation:
         """How many blocks can see a token of the document: those up to a combining one."""
         return len(self.blocks) if self.combined_at is None else self.combined_at + 1
 
-    def word_of(self, token: int) -> int | None:
-        """The number of the word that holds a token of the document, None for a special token."""
-        holders = (number for number, word in enumerate(self.words) if token in word.places)
-        return next(holders, None)
+    @property
+    def answer(self) -> str:
+        """What was decided, in words."""
+        if isinstance(self.decided, list):
+            return ", ".join(self.decided) or "no label"
+        return f"{self.decided:.4f}" if isinstance(self.decided, float) else self.decided
 
     def about_length(self) -> str | None:
-        """A sentence on what was never read, or on the windows; None where all was read at once."""
+        """Return a sentence on what was never read, or on the windows; None if there is none."""
         if self.windows > 1:
             return (
                 f"longer than {self.limit} tokens: read in {self.windows} overlapping windows; "
@@ -196,7 +202,7 @@ class Explanation:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values, ready for JSON."""
+        """Return all of it as plain values, ready for JSON."""
         record = asdict(self)
         for word, source in zip(record["words"], self.words, strict=True):
             word["read"], word["reached"] = source.read, source.reached
@@ -229,90 +235,89 @@ def explain_document(
     inputs = {name: value.to(model.device) for name, value in pack(encoded, [0]).items()}
     with torch.inference_mode(), torch_threads(classifier.execution.threads):
         output = model(**inputs, output_trace=True)
-    fates = window_fates(output.trace, [len(window) for window in encoded.windows])
+    found = lineages(output.trace, [len(window) for window in encoded.windows])
     logits = output.logits.float().cpu().numpy()
+    problem = classifier.label_space.problem_type
+    values = logits if problem == "regression" else classifier.probabilities(logits)
     texts = (text,) if pair is None else (text, pair)
-    tokens = _tokens(spelling, fates)
+    tokens = _tokens(spelling, found)
+    words = (
+        WordLineage(
+            text=texts[word.part][word.start : word.stop],
+            part=word.part,
+            start=word.start,
+            stop=word.stop,
+            tokens=tuple(tokens[place] for place in word.tokens),
+            places=word.tokens,
+        )
+        for word in spelling.words
+    )
     return Explanation(
         model=name or name_of(classifier),
         method=classifier.plan.name,
         texts=texts,
-        words=tuple(_word(texts[word.part], word, tokens) for word in spelling.words),
+        words=tuple(words),
         special=tuple(tokens[place] for place in spelling.special),
-        blocks=block_figures(output.trace.blocks, 1),
-        labels=_labels(classifier, logits),
+        blocks=block_figures(output.trace.blocks),
+        labels=dict(zip(classifier.classes_, map(_short, values[0]), strict=True)),
         decided=classifier.decide(logits)[0],
-        problem_type=classifier.label_space.problem_type,
+        problem_type=problem,
         tokens=len(tokens),
         unread=int((~spelling.read).sum()),
         windows=len(encoded.windows),
         limit=classifier.limit,
-        removes=any(fate.combined_at is not None or (fate.keys < 1).any() for fate in fates),
+        removes=any(each.removes for each in found),
     )
 
 
 def name_of(classifier: Classifier) -> str:
-    """The name of the directory or the repository that a classifier came from."""
+    """Return the name of the directory or the repository that a classifier came from."""
     return Path(classifier.source).name
 
 
-def block_figures(layers: Sequence[BlockTrace], documents: int) -> tuple[BlockFigures, ...]:
-    """What each block worked on, the mean of so many documents."""
+def block_figures(
+    blocks: Sequence[BlockTrace], before: Sequence[BlockFigures] = ()
+) -> tuple[BlockFigures, ...]:
+    """Return what each block worked on, all documents together, added to what was `before`."""
+    before = before or [BlockFigures(b.block, b.kind, 0, 0, 0) for b in blocks]
     return tuple(
         BlockFigures(
-            layer=layer.block,
-            kind=layer.kind,
-            entered=sum(layer.queries) / documents,
-            keys=sum(layer.keys) / documents,
-            left=sum(layer.transformed) / documents,
+            number=block.block,
+            kind=block.kind,
+            entered=known.entered + sum(block.queries),
+            keys=known.keys + sum(block.keys),
+            left=known.left + sum(block.transformed),
         )
-        for layer in layers
+        for known, block in zip(before, blocks, strict=True)
     )
 
 
-def _word(text: str, word: Word, tokens: list[TokenFate]) -> WordFate:
-    own = tuple(tokens[place] for place in word.tokens)
-    spelt = text[word.start : word.stop]
-    return WordFate(spelt, word.part, word.start, word.stop, own, word.tokens)
-
-
-def _tokens(spelling: Spelling, fates: list[WindowFate]) -> list[TokenFate]:
-    """Every token of the document in full; one in several windows as where it got furthest."""
-    tokens = [TokenFate(piece, read=False) for piece in spelling.pieces]
-    for window, fate in zip(spelling.windows, fates, strict=True):
-        reached = fate.reached
+def _tokens(spelling: Spelling, found: list[Lineage]) -> list[TokenLineage]:
+    """Return every token of the document in full; one in several windows where it got furthest."""
+    tokens = [TokenLineage(piece, read=False) for piece in spelling.pieces]
+    for window, lineage in zip(spelling.windows, found, strict=True):
+        reached = lineage.reached
         for place, token in enumerate(window.tolist()):
             known = tokens[token]
             if not known.read or reached[place] > known.reached:
-                piece, blocks = spelling.pieces[token], _short(reached[place])
-                tokens[token] = _token(piece, blocks, fate, place, window)
+                tokens[token] = _token(known.piece, lineage, place, window)
     return tokens
 
 
-def _token(
-    piece: str, reached: float, fate: WindowFate, place: int, window: np.ndarray
-) -> TokenFate:
-    merged = fate.merged_into[place]
-    group = fate.group[place]
-    return TokenFate(
+def _token(piece: str, lineage: Lineage, place: int, window: np.ndarray) -> TokenLineage:
+    merged, group = lineage.merged_into[place], lineage.group[place]
+    return TokenLineage(
         piece=piece,
         read=True,
-        reached=reached,
-        keys=tuple(_short(value) for value in fate.keys[:, place]),
-        present=tuple(fate.present[:, place].tolist()),
-        scores=tuple(None if np.isnan(s) else _short(s) for s in fate.scores[:, place]),
-        group=None if group == NO_GROUP else int(group),
-        merged_at=None if merged == NO_GROUP else int(fate.merged_at[place]) + 1,
-        merged_into=None if merged == NO_GROUP else int(window[merged]),
+        reached=_short(lineage.reached[place]),
+        keys=tuple(_short(value) for value in lineage.keys[:, place]),
+        present=tuple(lineage.present[:, place].tolist()),
+        scores=tuple(None if np.isnan(s) else _short(s) for s in lineage.scores[:, place]),
+        group=None if group == NONE else int(group),
+        merged_at=None if merged == NONE else int(lineage.merged_at[place]) + 1,
+        merged_into=None if merged == NONE else int(window[merged]),
     )
 
 
 def _short(value: float) -> float:
     return round(float(value), _DIGITS)
-
-
-def _labels(classifier: Classifier, logits: np.ndarray) -> dict[str, float]:
-    """Probabilities by label; the number itself of a regression."""
-    regression = classifier.label_space.problem_type == "regression"
-    values = logits if regression else classifier.probabilities(logits)
-    return dict(zip(classifier.classes_, map(_short, values[0]), strict=True))

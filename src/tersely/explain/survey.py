@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,13 @@ import torch
 
 from tersely._io import torch_threads
 from tersely.classifier import Classifier
+from tersely.errors import OutputError, require
 from tersely.explain.document import BlockFigures, block_figures, name_of
-from tersely.explain.fates import WindowFate, window_fates
-from tersely.explain.words import spell
+from tersely.explain.lineage import Lineage, lineages, spell
 from tersely.modeling.inference import batches
 from tersely.text import Documents
 
-__all__ = ["ClassWords", "Survey", "WordStay", "survey_documents"]
+__all__ = ["ClassWords", "Survey", "WordStay", "survey_documents", "write_plot"]
 
 ALL = "all documents"
 """The one class of a regression."""
@@ -90,49 +91,8 @@ class Survey:
     removes: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values, ready for JSON."""
+        """Return all of it as plain values, ready for JSON."""
         return asdict(self)
-
-
-@dataclass
-class _Tally:
-    """How often a word was read in a class, and the sum of its shares."""
-
-    count: int = 0
-    stayed: float = 0.0
-
-
-class _Gathering:
-    """Words by class, and the tokens of the blocks, summed up batch by batch."""
-
-    def __init__(self, classifier: Classifier, documents: Documents) -> None:
-        self.classifier = classifier
-        self.documents = documents
-        self.tallies: dict[str, dict[str, _Tally]] = defaultdict(lambda: defaultdict(_Tally))
-        self.sizes: dict[str, int] = defaultdict(int)
-        self.blocks: list[BlockFigures] = []
-        self.removes = False
-
-    def add(self, number: int, decided: Any, fates: list[WindowFate]) -> None:
-        """Add a document, by its label or else by what was decided for it."""
-        given, pairs = self.documents.labels, self.documents.pairs
-        self.removes = self.removes or any(map(_removes, fates))
-        pair = None if pairs is None else pairs[number]
-        stays = list(_stays(self.classifier, self.documents.texts[number], pair, fates))
-        for name in _classes_of(decided if given is None else given[number]):
-            self.sizes[name] += 1
-            for word, share in stays:
-                tally = self.tallies[name][word]
-                tally.count += 1
-                tally.stayed += share
-
-    def ranked(self, minimum: int, top: int) -> tuple[ClassWords, ...]:
-        """The words of each class, in the model's order; labels that it does not know last."""
-        known = [name for name in self.classifier.classes_ if name in self.sizes]
-        order = [*known, *sorted(set(self.sizes) - set(known))]
-        return tuple(
-            _rank(name, self.sizes[name], self.tallies[name], minimum, top) for name in order
-        )
 
 
 def survey_documents(
@@ -157,24 +117,32 @@ def survey_documents(
     """
     model = classifier.torch_model()
     encoded = classifier.encode(documents.texts, documents.pairs)
-    gathering = _Gathering(classifier, documents)
+    sums: tuple[BlockFigures, ...] = ()
+    removes = False
+    sizes: Counter[str] = Counter()
+    stays: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     with torch.inference_mode(), torch_threads(classifier.execution.threads):
         for numbers, inputs in batches(encoded, classifier.batch_tokens, model.device):
             output = model(**inputs, output_trace=True)
-            gathering.blocks = _add(gathering.blocks, block_figures(output.trace.blocks, 1))
+            sums = block_figures(output.trace.blocks, sums)
             decided = classifier.decide(output.logits.float().cpu().numpy())
             windows = [len(window) for window in encoded.select(numbers).windows]
-            fates = iter(window_fates(output.trace, windows))
+            found = iter(lineages(output.trace, windows))
             for place, number in enumerate(numbers):
-                own = list(islice(fates, int(encoded.counts[number])))
-                gathering.add(number, decided[place], own)
+                own = list(islice(found, int(encoded.counts[number])))
+                removes = removes or any(each.removes for each in own)
+                given = decided[place] if documents.labels is None else documents.labels[number]
+                classes = _classes_of(given)
+                sizes.update(classes)
+                for word, share in _stays(classifier, documents, number, own):
+                    for name in classes:
+                        stays[name][word].append(share)
             if progress is not None:
                 progress(len(numbers))
     count = max(1, len(documents))
-    means = (
-        BlockFigures(b.layer, b.kind, b.entered / count, b.keys / count, b.left / count)
-        for b in gathering.blocks
-    )
+    # In the model's order; labels that it does not know last.
+    order = [name for name in classifier.classes_ if name in sizes]
+    order += sorted(set(sizes) - set(order))
     return Survey(
         model=name_of(classifier),
         method=classifier.plan.name,
@@ -184,35 +152,26 @@ def survey_documents(
         tokens=encoded.tokens / count,
         unread=encoded.report.unread,
         affected=encoded.report.affected,
-        blocks=tuple(means),
-        classes=gathering.ranked(minimum, top),
-        removes=gathering.removes,
+        blocks=tuple(
+            BlockFigures(b.number, b.kind, b.entered / count, b.keys / count, b.left / count)
+            for b in sums
+        ),
+        classes=tuple(_rank(name, sizes[name], stays[name], minimum, top) for name in order),
+        removes=removes,
     )
 
 
-def _add(sums: list[BlockFigures], more: tuple[BlockFigures, ...]) -> list[BlockFigures]:
-    if not sums:
-        return list(more)
-    return [
-        BlockFigures(a.layer, a.kind, a.entered + b.entered, a.keys + b.keys, a.left + b.left)
-        for a, b in zip(sums, more, strict=True)
-    ]
-
-
-def _removes(fate: WindowFate) -> bool:
-    return fate.combined_at is not None or bool((fate.keys < 1).any())
-
-
 def _stays(
-    classifier: Classifier, text: str, pair: str | None, fates: list[WindowFate]
+    classifier: Classifier, documents: Documents, number: int, found: list[Lineage]
 ) -> Iterator[tuple[str, float]]:
-    """Each word of a document that was read, with the share of the blocks that saw it."""
-    spelling = spell(classifier, text, pair)
+    """Yield each word of a document that was read, with the share of the blocks that saw it."""
+    texts = [documents.texts[number]]
+    if documents.pairs is not None:
+        texts.append(documents.pairs[number])
+    spelling = spell(classifier, *texts)
     shares = np.full(len(spelling.pieces), np.nan)
-    for window, fate in zip(spelling.windows, fates, strict=True):
-        blocks = len(fate.layers) if fate.combined_at is None else fate.combined_at + 1
-        shares[window] = np.fmax(shares[window], fate.reached / blocks)
-    texts = (text, pair)
+    for window, lineage in zip(spelling.windows, found, strict=True):
+        shares[window] = np.fmax(shares[window], lineage.reached / lineage.reading)
     for word in spelling.words:
         share = np.fmax.reduce(shares[list(word.tokens)])
         spelt = texts[word.part][word.start : word.stop].lower()
@@ -227,15 +186,51 @@ def _classes_of(label: Any) -> list[str]:
 
 
 def _rank(
-    name: str, documents: int, tallies: dict[str, _Tally], minimum: int, top: int
+    name: str, documents: int, stays: dict[str, list[float]], minimum: int, top: int
 ) -> ClassWords:
     words = [
-        WordStay(word, tally.count, tally.stayed / tally.count)
-        for word, tally in tallies.items()
-        if tally.count >= minimum
+        WordStay(word, len(shares), sum(shares) / len(shares))
+        for word, shares in stays.items()
+        if len(shares) >= minimum
     ]
     most = sorted(words, key=lambda each: (-each.stayed, -each.count, each.word))[:top]
     least = sorted(words, key=lambda each: (each.stayed, -each.count, each.word))[:top]
-    count = sum(tally.count for tally in tallies.values())
-    stayed = sum(tally.stayed for tally in tallies.values()) / max(1, count)
+    shares = [share for each in stays.values() for share in each]
+    stayed = sum(shares) / max(1, len(shares))
     return ClassWords(name, documents, stayed, tuple(most), tuple(least))
+
+
+def write_plot(survey: Survey, path: Path) -> Path:
+    """Write how many tokens each block works on as a plot, in the format of the suffix.
+
+    Raises:
+        MissingExtraError: if matplotlib is not installed.
+        OutputError: if the file cannot be written, or matplotlib has no such format.
+    """
+    require("matplotlib", "explain")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    series = {"entered": ("tokens in", "#a9c8ea"), "keys": ("keys", "#1f5fa8")}
+    series["left"] = ("tokens on", "#c8553d")
+    for number, (field, (label, colour)) in enumerate(series.items()):
+        heights = [getattr(block, field) for block in survey.blocks]
+        places = [place + 0.27 * (number - 1) for place in range(len(heights))]
+        axes.bar(places, heights, width=0.27, label=label, color=colour)
+    axes.axhline(survey.tokens, color="#5b6572", linestyle="--", linewidth=0.8)
+    names = [each.name.replace(" ", "\n") for each in survey.blocks]
+    axes.set_xticks(range(len(names)), names)
+    axes.set_xlabel("block")
+    axes.set_ylabel("tokens of a document, mean")
+    axes.set_title(f"{survey.model} on {survey.documents:,} documents (dashed: tokens read)")
+    axes.legend(frameon=False, fontsize="small")
+    axes.spines[["top", "right"]].set_visible(False)
+    try:
+        figure.savefig(path, dpi=144)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(
+            f"the plot {path} cannot be written: {reason}; choose another name or place"
+        ) from None
+    return path

@@ -1,0 +1,235 @@
+"""What became of each token, and the words of the text that tokens belong to.
+
+A token is seen by a block where it is a key and a value of that block's attention. That reads the
+same for methods that drop tokens and for those that drop keys alone: for both, the first block that
+no longer sees a token is the one after it was dropped. Where each head drops keys of its own, a
+token counts by the share of the heads that still see it: nearly every token stays in some head.
+
+    block        0    1    2    3
+    [CLS]        1    1    1    1     reached 4
+    cat          1    1    0.5  0.5   reached 3: half of the heads dropped it after block 1
+    the          1    1    0    0     reached 2
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from tersely.classifier import Classifier
+from tersely.modeling import Trace
+from tersely.modeling.trace import BlockTrace
+from tersely.ragged import Ragged
+from tersely.text.encoding import positions_read
+
+__all__ = ["NONE", "Lineage", "Spelling", "Word", "lineages", "spell"]
+
+NONE = -1
+"""Of a token that no combination token took in, or that was not merged into another."""
+
+
+# ---- from the trace to tokens --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What became of the tokens of one window.
+
+    Attributes:
+        keys: share of the heads in which a token was a key of a block, `(blocks, tokens)`; of a
+            combining block the share that it came with.
+        present: whether a token entered a block, `(blocks, tokens)` bool.
+        scores: what a block scored a token with, the mean of the heads, scaled to mean 1 over the
+            document; `(blocks, tokens)`, NaN where it had no score.
+        group: the combination token that took a token in, `(tokens,)`; `NONE` for none.
+        combined_at: the place of the combining block among those that ran, None for none.
+        merged_at: the place of the block that merged a token into another, `(tokens,)`.
+        merged_into: the token it was merged into, `(tokens,)`; `NONE` for none.
+    """
+
+    keys: np.ndarray
+    present: np.ndarray
+    scores: np.ndarray
+    group: np.ndarray
+    combined_at: int | None
+    merged_at: np.ndarray
+    merged_into: np.ndarray
+
+    @property
+    def reached(self) -> np.ndarray:
+        """How many of the blocks saw each token, the mean of the heads, `(tokens,)`; 0 for none.
+
+        A key that was dropped never returns, so this is how far it got.
+        """
+        return self.keys.sum(axis=0)
+
+    @property
+    def reading(self) -> int:
+        """How many blocks can see a token: those up to a combining one."""
+        return len(self.keys) if self.combined_at is None else self.combined_at + 1
+
+    @property
+    def removes(self) -> bool:
+        """Whether any token was taken away from any block."""
+        return self.combined_at is not None or bool((self.keys < 1).any())
+
+
+def lineages(trace: Trace, lengths: list[int]) -> list[Lineage]:
+    """Return what became of every token of a batch, one entry a window, in the batch's order.
+
+    Args:
+        trace: a full one, of `output_trace=True`.
+        lengths: how many tokens each window has.
+    """
+    return [_lineage(trace, number, length) for number, length in enumerate(lengths)]
+
+
+def _lineage(trace: Trace, number: int, length: int) -> Lineage:
+    shape = (len(trace.blocks), length)
+    keys, present = np.zeros(shape, np.float32), np.zeros(shape, bool)
+    scores = np.full(shape, np.nan, np.float32)
+    group, merged_at, merged_into = (np.full(length, NONE) for _ in range(3))
+    combined_at = None
+    entering = _part(trace.entered, number)
+    shares = np.ones(len(entering), np.float32)
+    for place, block in enumerate(trace.blocks):
+        own = entering >= 0  # combination tokens have no place in the document
+        tokens = entering[own]
+        present[place, tokens] = True
+        keys[place, tokens] = shares[own]
+        if block.importance is not None:
+            found = _part(block.importance, number).mean(axis=1)[own]
+            scores[place, tokens] = np.where(shares[own] > 0, found, np.nan)
+        leaving = _part(block.alive, number)
+        if block.groups is not None and block.kind == "combine":
+            group[tokens] = _part(block.groups, number)
+            combined_at = place
+        elif block.groups is not None:
+            start = int(block.alive.layout.offsets[number])
+            leader = leaving[_part(block.groups, number) - start][own]
+            gone = leader != tokens
+            merged_at[tokens[gone]] = place
+            merged_into[tokens[gone]] = leader[gone]
+        shares = _key_shares(block, number, len(leaving))
+        entering = leaving
+    return Lineage(keys, present, scores, group, combined_at, merged_at, merged_into)
+
+
+def _part(ragged: Ragged, number: int, values: Tensor | None = None) -> np.ndarray:
+    """Return one document's rows of a ragged tensor, or of `values` that lie like it."""
+    start, stop = ragged.layout.offsets[number : number + 2].tolist()
+    part = (ragged.values if values is None else values)[start:stop].detach()
+    return (part.float() if part.is_floating_point() else part).cpu().numpy()
+
+
+def _key_shares(block: BlockTrace, number: int, count: int) -> np.ndarray:
+    """Return the share of the heads for which each token that left is a key of the next block."""
+    if block.alive_keys is None:
+        return np.ones(count, np.float32)
+    mask = _part(block.alive, number, block.alive_keys)
+    return mask.reshape(count, -1).mean(axis=1, dtype=np.float32)
+
+
+# ---- from tokens to words ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of the text.
+
+    Attributes:
+        part: 0 for the text, 1 for the second one of a pair.
+        start: its first character.
+        stop: one behind its last character.
+        tokens: the tokens that it became, numbered over all of the document in full.
+    """
+
+    part: int
+    start: int
+    stop: int
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """A document's words, and which of its tokens each window reads.
+
+    Attributes:
+        words: the words in order.
+        pieces: every token of the document in full, as the tokenizer spells it.
+        special: the tokens that stand for no text, such as [CLS].
+        windows: the tokens that each window holds, `(length_i,)` int64.
+    """
+
+    words: tuple[Word, ...]
+    pieces: tuple[str, ...]
+    special: tuple[int, ...]
+    windows: tuple[np.ndarray, ...]
+
+    @property
+    def read(self) -> np.ndarray:
+        """Whether the model reads each token, `(tokens,)` bool."""
+        seen = np.zeros(len(self.pieces), dtype=bool)
+        seen[np.concatenate(self.windows)] = True
+        return seen
+
+
+def spell(classifier: Classifier, text: str, pair: str | None = None) -> Spelling:
+    """Find the words of a document and what the classifier reads of them.
+
+    Pieces are put back at their places in the text, so that what is shown is the user's text with
+    its spaces and capitals, whatever the tokenizer made of them.
+    """
+    tokenizer, config = classifier.tokenizer, classifier.model_config
+    texts = (text,) if pair is None else (text, pair)
+    options = {"return_offsets_mapping": True, "return_attention_mask": False, "verbose": False}
+    encoding = tokenizer(*texts, truncation=False, **options).encodings[0]
+    length, limit = len(encoding.ids), classifier.limit
+    if pair is not None and length > limit:
+        options |= {"truncation": "longest_first", "max_length": limit}
+        windows = [_same_tokens(encoding, tokenizer(*texts, **options).encodings[0])]
+    else:
+        policy = {"policy": config.long, "overlap": config.window_overlap}
+        windows = positions_read(tokenizer, length, max_length=limit, **policy)
+    words, special = _words(encoding, texts)
+    return Spelling(words, tuple(encoding.tokens), special, tuple(windows))
+
+
+def _same_tokens(whole: Any, cut: Any) -> np.ndarray:
+    """Return which tokens of a whole pair one that was shortened at its ends still holds."""
+    places: dict[int | None, list[int]] = {}
+    for place, part in enumerate(whole.sequence_ids):
+        places.setdefault(part, []).append(place)
+    streams = {part: iter(found) for part, found in places.items()}
+    return np.array([next(streams[part]) for part in cut.sequence_ids])
+
+
+def _words(encoding: Any, texts: tuple[str, ...]) -> tuple[tuple[Word, ...], tuple[int, ...]]:
+    words: list[Word] = []
+    special = []
+    ends = [0] * len(texts)
+    last: tuple[int, int] | None = None
+    pieces = zip(encoding.sequence_ids, encoding.word_ids, encoding.offsets, strict=True)
+    for token, (part, number, (start, stop)) in enumerate(pieces):
+        if part is None or number is None:
+            special.append(token)
+            last = None
+            continue
+        # Without spaces at its ends, which some tokenizers count to the word.
+        start = min(max(start, ends[part]), max(start, stop))
+        bare = texts[part][start:stop].strip()
+        start += len(texts[part][start:stop]) - len(texts[part][start:stop].lstrip())
+        stop = start + len(bare)
+        # A piece of the same word, or one of a character that an earlier piece holds already.
+        held = not bare and bool(words) and words[-1].part == part
+        if last == (part, number) or held:
+            word = words[-1]
+            words[-1] = Word(part, word.start, max(word.stop, stop), (*word.tokens, token))
+        else:
+            words.append(Word(part, start, stop, (token,)))
+        ends[part] = words[-1].stop
+        last = (part, number)
+    return tuple(words), tuple(special)
