@@ -25,7 +25,7 @@ demo: $(COMPLETE) ## Train, measure and compare on this machine
 	@$(BIN)/python examples/demo/run.py
 
 test: $(COMPLETE) ## Run the default test suite (PYTEST_ARGS="-m slow" for another choice)
-	@$(BIN)/python -m pytest -n $(TEST_WORKERS) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 lint: $(COMPLETE) ## Check style and formatting with ruff
 	@$(BIN)/python -m ruff check .

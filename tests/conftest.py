@@ -12,6 +12,8 @@ import random
 # Before anything imports transformers, which reads these once.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# What tests start keeps to one thread as well: `make test` runs as many processes as cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402

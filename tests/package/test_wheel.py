@@ -92,18 +92,23 @@ def test_metadata_keeps_ranges_and_names_the_extras(distributions):
     assert not [line for line in metadata.get_all("Requires-Dist") if "==" in line.split(";")[0]]
 
 
-@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "CITATION.cff", "constraints.txt"])
+@pytest.mark.parametrize(
+    "name",
+    ["README.md", "CHANGELOG.md", "CITATION.cff", "constraints.txt", "examples/demo/run.py"],
+)
 def test_source_distribution_holds(distributions, name):
     with tarfile.open(distributions[0]) as archive:
         assert f"tersely-{VERSION}/{name}" in archive.getnames()
 
 
+@pytest.mark.slow
 def test_installed_package_is_found_in_its_environment(installed, tmp_path):
     code = "import importlib.util; print(importlib.util.find_spec('tersely').origin)"
     place = run(installed / "python", "-c", code, folder=tmp_path).strip()
     assert Path(place).is_relative_to(installed.parent)
 
 
+@pytest.mark.slow
 def test_installed_command_imports_it_and_prints_its_version(installed, tmp_path):
     assert run(installed / "tersely", "--version", folder=tmp_path) == f"tersely {VERSION}\n"
 
