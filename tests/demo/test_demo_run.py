@@ -81,7 +81,7 @@ def test_the_commands_have_options_that_exist(stage, monkeypatch, capfd):
 
 @pytest.mark.slow
 def test_commands_are_shown_and_signs_of_life_given(stage, monkeypatch, capfd):
-    monkeypatch.setattr(run, "_EVERY", 0.5)
+    monkeypatch.setattr(run, "_EVERY", 2)
     run.main(["--out", str(stage)])
     said = capfd.readouterr()
     assert all(len(line) <= 80 for line in said.out.splitlines())
