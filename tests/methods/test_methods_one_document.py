@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from method_table import METHODS, build
+from tersely.modeling.forward import ForwardPass
 from tersely.modeling.inputs import PackedInputs
 from tersely.ragged import ExportLayout, Layout
 from tersely.reduction import plan as resolved
@@ -20,9 +21,8 @@ def gathered_keys(monkeypatch):
 
 def logits_of(model, ids, layout):
     with torch.inference_mode():
-        walked = model.walk(PackedInputs(ids, None, layout))
-        logits, trace = walked.logits, walked.trace
-    return logits, trace
+        passed = ForwardPass(model, PackedInputs(ids, None, layout)).run()
+    return passed.logits, passed.trace
 
 
 def check(model, lengths=(2, 3, 9, 24, 40)):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,24 +97,6 @@ def test_merging_the_most_similar(stream, ratio, seed):
     rows = range(stream.layout.tokens)
     groups = [[i] + [j for j in rows if goes.get(j) == i] for i in rows if i not in goes]
     assert_groups(stream, merged, groups)
-
-
-def test_the_rules_of_merging():
-    hidden = torch.tensor([[9.0, 0], [3, 0], [1, 0], [0, 4]])
-    keys = torch.tensor([[1.0, 0], [0, 1], [0, 1], [1, 0]])
-    stream = Stream(hidden, Layout.from_lengths([4]), torch.arange(4))
-    # Token 2 goes into token 1.
-    states = {
-        rule: Merge(least=1, ratio=0.25, rule=rule).apply(stream, None, keys).hidden[1]
-        for rule in ("mean", "norm", "prune")
-    }
-    assert states["mean"].tolist() == [2, 0]
-    assert states["prune"].tolist() == [3, 0]
-    opposite = replace(stream, hidden=torch.tensor([[9.0, 0], [3, 0], [0, 1], [0, 4]]))
-    mean = Merge(least=1, ratio=0.25).apply(opposite, None, keys).hidden[1]
-    norm = Merge(least=1, ratio=0.25, rule="norm").apply(opposite, None, keys).hidden[1]
-    assert norm.norm().item() == pytest.approx(2)  # of the norms 3 and 1
-    torch.testing.assert_close(norm / norm.norm(), mean / mean.norm())
 
 
 @given(streams(), st.sampled_from([0.01, 0.25, 0.5, 0.7, 1.0]))

@@ -46,7 +46,6 @@ OTHER = {
     "ratio": 0.1,
     "start": 2,
     "stop": 5,
-    "rule": "norm",
     "weighted": False,
     "seed": 7,
     "width": 5,

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from tersely.errors import ExportError, require
 from tersely.modeling import TerselyForSequenceClassification
+from tersely.modeling.forward import ForwardPass
 from tersely.modeling.inputs import PackedInputs
 from tersely.ragged import ExportLayout
 
@@ -48,10 +49,9 @@ class OneDocumentModel(nn.Module):
         """
         layout = ExportLayout(input_ids.shape[0], input_ids.device)
         types = token_type_ids if self.model.backbone.has_segments else None
-        walked = self.model.walk(PackedInputs(input_ids, types, layout))
-        logits, trace = walked.logits, walked.trace
-        counts = (trace.encoder_macs, trace.macs)
-        return logits, *(torch.scalar_tensor(count, dtype=torch.long) for count in counts)
+        passed = ForwardPass(self.model, PackedInputs(input_ids, types, layout)).run()
+        counts = (passed.trace.encoder_macs, passed.trace.macs)
+        return passed.logits, *(torch.scalar_tensor(count, dtype=torch.long) for count in counts)
 
 
 def write_graph(model: TerselyForSequenceClassification, file: Path, longest: int) -> None:

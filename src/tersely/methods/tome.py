@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tersely.ragged import lowest_of_columns
 from tersely.reduction.actions import Action
-from tersely.reduction.parts import Budget, Range, check, check_number, check_whole, register
+from tersely.reduction.parts import Budget, Range, check_number, check_whole, register
 from tersely.reduction.plan import Plan
 from tersely.reduction.presets import register_preset
 from tersely.reduction.selectors import LEAST
@@ -29,8 +29,6 @@ class Merge(Action):
 
     Attributes:
         ratio: share of a document's tokens that is merged away at each block, at most a half.
-        rule: `"mean"` as in ToMe; `"norm"` scales the mean to the members' mean norm, `"prune"`
-            keeps the odd token's state, both as in ToFu (arXiv 2312.01026).
         least: tokens that a document keeps at least; who has no more loses none.
     """
 
@@ -39,14 +37,11 @@ class Merge(Action):
     attention: ClassVar[str | None] = "keys"
 
     ratio: float = 0.1
-    rule: str = "mean"
     least: int = LEAST
 
     def __post_init__(self) -> None:
         check_whole("least", self.least)
         check_number("ratio", self.ratio, 0, 0.5)
-        rules = ("mean", "norm", "prune")
-        check(self.rule in rules, "rule", "'mean', 'norm' or 'prune'", self.rule)
 
     @property
     def budget(self) -> Budget | None:
@@ -55,19 +50,7 @@ class Merge(Action):
 
     def apply(self, stream: Stream, losers: Tensor | None, seen: Tensor) -> Stream:
         """Return the stream with pairs merged; `seen` are the keys' means `(tokens, size)`."""
-        leaders = self.leaders(stream, seen)
-        shares = None
-        if self.rule == "prune":
-            # Next to nothing of those that go, so that the mean is the leader.
-            goes = leaders != torch.arange(leaders.shape[0], device=leaders.device)
-            shares = torch.where(goes, 0.0, 1.0)
-        merged = stream.merge(leaders, shares)
-        if self.rule != "norm":
-            return merged
-        norms = replace(stream, hidden=stream.hidden.norm(dim=1, keepdim=True))
-        wanted = norms.merge(leaders).hidden
-        found = merged.hidden.norm(dim=1, keepdim=True).clamp(min=1e-12)
-        return replace(merged, hidden=merged.hidden * (wanted / found))
+        return stream.merge(self.leaders(stream, seen))
 
     def leaders(self, stream: Stream, keys: Tensor) -> Tensor:
         """Return the token that each token goes into, `(tokens,)`: itself, or its best match."""
@@ -110,13 +93,10 @@ class Merge(Action):
     budget=Budget("ratio", Range(0.0, 0.5)),
     examples={
         "": {"ratio": 0.3, "least": 1},
-        "norm": {"ratio": 0.3, "rule": "norm", "start": 1, "least": 1},
-        "prune": {"ratio": 0.3, "rule": "prune", "least": 1},
+        "start 1": {"ratio": 0.3, "start": 1, "least": 1},
     },
     nothing={"ratio": 0.0},
 )
-def tome(
-    ratio: float = 0.2, start: int | float = 0, rule: str = "mean", least: int = LEAST
-) -> Plan:
+def tome(ratio: float = 0.2, start: int | float = 0, least: int = LEAST) -> Plan:
     """Merge the most similar tokens at every block (ToMe, arXiv 2210.09461)."""
-    return Plan("tome", (Step(Merge(ratio=ratio, rule=rule, least=least), {"start": start}),))
+    return Plan("tome", (Step(Merge(ratio=ratio, least=least), {"start": start}),))

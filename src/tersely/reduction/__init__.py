@@ -4,6 +4,7 @@ A plan says at which blocks tokens are scored, selected and acted upon. Its part
 that make plans are registered by the files of `tersely.methods`.
 """
 
+# ruff: noqa: F401 - these are the names that methods and the rest of the library are written with.
 from tersely.reduction.actions import Action, BlockCost, BlockModule, DropKeys, DropTokens
 from tersely.reduction.parts import SHARE, Budget, Learned, Part, Range, Spent, register
 from tersely.reduction.patterns import Knowledge, Pattern
@@ -41,57 +42,3 @@ from tersely.reduction.selectors import (
 )
 from tersely.reduction.step import INPUT, Step, resolve_block, resolve_blocks
 from tersely.reduction.stream import Candidates, Choice, Observed, Stream
-
-__all__ = [
-    "INPUT",
-    "LEAST",
-    "PLAN_VERSION",
-    "SHARE",
-    "Action",
-    "AttentionScorer",
-    "BlockCost",
-    "BlockModule",
-    "Budget",
-    "Candidates",
-    "Choice",
-    "ColumnMean",
-    "DropKeys",
-    "DropTokens",
-    "FirstRow",
-    "HiddenChange",
-    "Knowledge",
-    "Learned",
-    "LearnedSelector",
-    "LinearRatio",
-    "Observed",
-    "Part",
-    "Pattern",
-    "Plan",
-    "Range",
-    "Ratio",
-    "ResolvedPlan",
-    "RowMax",
-    "SampledRows",
-    "Scorer",
-    "Selector",
-    "Spent",
-    "Stage",
-    "Step",
-    "Stream",
-    "Threshold",
-    "budget_option",
-    "has_share",
-    "name_untrained",
-    "plan_share",
-    "preset",
-    "preset_examples",
-    "preset_is_measured",
-    "preset_options",
-    "preset_summary",
-    "presets",
-    "register",
-    "register_preset",
-    "resolve_block",
-    "resolve_blocks",
-    "with_share",
-]

@@ -1,0 +1,81 @@
+"""Make the documentation's tables of methods from what is registered.
+
+    python docs/make_tables.py            # writes them into the pages
+    python docs/make_tables.py --check    # exit 1 if a page differs, for the tests
+
+A table stands between `<!-- NAME: made by docs/make_tables.py -->` and `<!-- end NAME -->`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+from tersely.reduction import preset_is_measured, preset_options, preset_summary, presets
+
+ROOT = Path(__file__).parents[1]
+
+
+def spell(value: object) -> str:
+    """Spell a default as `--method-option` takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value != round(value, 3):
+        return str(Fraction(value).limit_denominator(100))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def method_table() -> str:
+    """Return the methods, what they do, and which were not measured yet."""
+    lines = ["| method | what it does |", "|---|---|"]
+    for name in presets():
+        note = "" if preset_is_measured(name) else " *Not measured yet.*"
+        lines.append(f"| `{name}` | {preset_summary(name)}{note} |")
+    return "\n".join(lines)
+
+
+def option_table() -> str:
+    """Return the methods' options and their defaults."""
+    lines = ["| method | options and defaults |", "|---|---|"]
+    for name in presets():
+        options = [f"`{key}` {spell(value)}" for key, value in preset_options(name).items()]
+        lines.append(f"| `{name}` | {', '.join(options) or 'none'} |")
+    return "\n".join(lines)
+
+
+TABLES: dict[str, Callable[[], str]] = {"methods": method_table, "options": option_table}
+PAGES = ("README.md", "docs/methods.md", "docs/getting-started.md")
+
+
+def made(page: str) -> str:
+    """Return a page's text with its tables made anew."""
+    for name, table in TABLES.items():
+        begin, end = f"<!-- {name}: made by docs/make_tables.py -->", f"<!-- end {name} -->"
+        between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        text = f"{begin}\n{table()}\n{end}"
+        page = between.sub(lambda found, text=text: text, page)
+    return page
+
+
+def main() -> None:
+    """Write the tables, or with `--check` say where they differ."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="Exit 1 where a page differs.")
+    check, differing = parser.parse_args().check, []
+    for page in PAGES:
+        old = (ROOT / page).read_text("utf-8")
+        new = made(old)
+        if new != old:
+            differing.append(page)
+            if not check:
+                (ROOT / page).write_text(new, "utf-8")
+    if check and differing:
+        sys.exit(f"{', '.join(differing)} differ from what is registered; run docs/make_tables.py")
+
+
+if __name__ == "__main__":
+    main()

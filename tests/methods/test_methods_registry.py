@@ -1,0 +1,132 @@
+"""Methods register themselves: one file is all that a new one needs, and the documents follow."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import test_methods_table as table
+from tersely.cli.method import read_options
+
+from tersely.errors import PlanError
+from tersely.reduction import (
+    Budget,
+    Plan,
+    Range,
+    budget_option,
+    parts,
+    preset,
+    preset_examples,
+    preset_is_measured,
+    preset_options,
+    preset_summary,
+    presets,
+    register_preset,
+)
+
+registry = importlib.import_module("tersely.reduction.presets")
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+# First-class methods that wait to be measured (or were measured in other ways than by a file each).
+WAITING = {"bigbird", "breaking-bert", "fewer-layers", "focus-c", "focus-p", "lat", "threshold"}
+WAITING |= {"ltp-paper"}
+
+
+@pytest.fixture
+def own_registry(monkeypatch):
+    """What a test registers is forgotten afterwards."""
+    monkeypatch.setattr(parts, "_REGISTRY", copy.deepcopy(parts._REGISTRY))
+    monkeypatch.setattr(registry, "_PRESETS", dict(registry._PRESETS))
+
+
+@pytest.fixture
+def page(own_registry, tmp_path, monkeypatch):
+    """The complete example of the page about adding a method, as a module that was imported."""
+    text = (ROOT / "docs" / "adding-a-method.md").read_text("utf-8")
+    code = re.search(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE).group(1)
+    (tmp_path / "keep_count.py").write_text(code, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("keep_count")
+    del sys.modules["keep_count"]
+
+
+BEHAVIOURS = {name: test for name, test in vars(table).items() if name.startswith("test_")}
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS)
+def test_the_pages_method_does_what_every_method_must(behaviour, page, tmp_path, monkeypatch):
+    for name, (plan, nothing) in preset_examples("keep-count").items():
+        monkeypatch.setitem(table.METHODS, name, plan)
+        monkeypatch.setitem(table.NO_OPS, name, nothing)
+        given = {"method": name, "family": "bert", "tmp_path": tmp_path, "monkeypatch": monkeypatch}
+        test = BEHAVIOURS[behaviour]
+        test(**{key: given[key] for key in inspect.signature(test).parameters})
+
+
+def test_the_pages_method_is_known_everywhere(page):
+    assert "keep-count" in presets() and not preset_is_measured("keep-count")
+    assert preset_summary("keep-count").startswith("Keep a fixed number of tokens")
+    assert preset_options("keep-count") == {"tokens": 64, "at": 0.25}
+    assert budget_option("keep-count", 6) == ("tokens", (16, 32, 64, 128, 256))
+    assert preset("keep-count", **read_options("keep-count", ["tokens=8"])) == page.keep_count(8)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("topk", {}, "'topk' is taken by tersely.methods.topk"),
+        ("My Method", {}, "must be of small letters and hyphens"),
+        ("mine", {"budget": Budget("keep", Range(0.0, 1.0))}, "'keep' must be an option"),
+        ("mine", {"examples": {"": {"tokens": 3}}}, "'tokens' must be an option"),
+        ("mine", {"nothing": {"share": 3}}, "whose options are at"),
+    ],
+)
+def test_a_registration_that_would_not_work_is_refused(own_registry, name, settings, message):
+    def make(at: int = 1) -> Plan:
+        """Do nothing."""
+        return Plan("mine")
+
+    with pytest.raises(ValueError, match=message):
+        register_preset(name, **settings)(make)
+    make.__doc__ = None
+    with pytest.raises(ValueError, match="must say what it does|taken|small letters"):
+        register_preset(name)(make)
+
+
+def test_a_method_without_a_budget_names_those_that_have_one():
+    with pytest.raises(PlanError, match="must be one of adapler, bigbird, .* got 'dense'"):
+        budget_option("dense", 6)
+    with pytest.raises(PlanError, match="'focus-c' needs an encoder of more blocks"):
+        budget_option("focus-c", 1)
+
+
+def measured() -> set[str]:
+    """The methods that have a committed result, by their names in the files."""
+    found = {"neighbours"} if any((RESULTS / "sparsify").glob("*.json")) else set()
+    for folder in ("methods", "focus"):
+        for file in (RESULTS / folder).glob("*.json"):
+            record = json.loads(file.read_text("utf-8"))
+            found.add(record.get("method") or record.get("plan", {}).get("name"))
+    return found
+
+
+def test_first_class_methods_have_a_committed_result():
+    first_class = {name for name in presets() if preset_is_measured(name)}
+    assert first_class - measured() == WAITING
+
+
+def test_the_tables_of_the_documents_are_those_of_the_registry():
+    run = subprocess.run(
+        [sys.executable, ROOT / "docs" / "make_tables.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
