@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -13,11 +12,9 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import pytest
 
-from tersely.score.workers import _context
-
 pytestmark = pytest.mark.slow
 
-ROWS, SHARD_ROWS, KILLS = 6000, 10, 3
+ROWS, SHARD_ROWS = 6000, 10
 
 
 def command(model: str, inputs: Path, out: Path) -> list[str]:
@@ -73,41 +70,6 @@ def test_killed_at_thirty_moments_it_ends_the_same(model, write, tmp_path):
     # A run may have ended before its kill came, but most must not have.
     assert int(done.stdout) >= 10
     check_same(whole, broken)
-
-
-def test_the_command_is_killed_and_ends_the_same(model, write, tmp_path):
-    write_inputs(write)
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    settings = {"env": environment(), "stderr": subprocess.PIPE, "text": True}
-    done = subprocess.run(command(model, tmp_path / "in", whole), **settings)
-    assert done.returncode == 0, done.stderr
-    chance = random.Random(0)
-    for turn in range(KILLS):
-        before = len(list(broken.glob("part-*.parquet")))
-        run = command(model, tmp_path / "in", broken)
-        with subprocess.Popen(run, start_new_session=True, **settings) as process:
-            assert wait_for_part(process, broken, before)
-            time.sleep(chance.random() * 0.3)
-            (os.kill if turn % 2 else os.killpg)(process.pid, signal.SIGKILL)
-        assert process.returncode == -signal.SIGKILL
-    assert len(list(broken.glob("part-*.parquet"))) < ROWS // SHARD_ROWS
-    last = subprocess.run(command(model, tmp_path / "in", broken), **settings)
-    assert last.returncode == 0 and "by earlier runs" in last.stderr, last.stderr
-    check_same(whole, broken)
-
-
-def test_workers_do_not_hear_the_interruption_from_their_first_moment_on():
-    context = _context()
-    ours, theirs = context.Pipe()
-    process = context.Process(target=tell_handler, args=(theirs,))
-    process.start()
-    assert ours.recv() == signal.SIG_IGN
-    process.join()
-    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
-
-
-def tell_handler(pipe) -> None:
-    pipe.send(int(signal.getsignal(signal.SIGINT)))
 
 
 def test_interrupted_it_says_so_and_leaves_no_worker(model, write, tmp_path):

@@ -167,18 +167,10 @@ def test_a_worker_that_dies_again_and_again_is_an_error(model, write, tmp_path):
         for worker in multiprocessing.active_children():
             os.kill(worker.pid, signal.SIGKILL)
 
-    # Rows are told before the part is written, but the worker may be faster than the kill.
+    options = {"progress": kill, "device": "cpu", "workers": 1}
+    # It is told how far they are while they load, too.
     with pytest.warns(TerselyWarning), pytest.raises(ScoringError, match="3 times on a.parquet"):
-        for _ in range(20):
-            score(
-                model,
-                tmp_path / "in",
-                tmp_path / "out",
-                progress=kill,
-                overwrite=True,
-                device="cpu",
-                workers=1,
-            )
+        score(model, tmp_path / "in", tmp_path / "out", **options)
 
 
 def test_errors_of_a_worker_reach_the_caller(model, write, damage, tmp_path):

@@ -133,12 +133,7 @@ def test_closing_finishes_what_was_taken():
 @given(st.lists(st.lists(st.integers(1, 12), max_size=6), max_size=8), st.integers(1, 10))
 def test_every_item_is_run_once_within_the_budget(requests, budget):
     seen = []
-    observed = []
-    batcher = Batcher(
-        lambda items: [seen.append(item) or item for item in items],
-        budget,
-        lambda count, tokens: observed.append((count, tokens)),
-    )
+    batcher = Batcher(lambda items: seen.append(items) or items, budget)
     futures, number = [], 0
     for sizes in requests:
         items = [((number + place, size), size) for place, size in enumerate(sizes)]
@@ -147,6 +142,5 @@ def test_every_item_is_run_once_within_the_budget(requests, budget):
     batcher.start()
     assert batcher.close(10)
     assert [future.result(0).value[0] for future in futures] == list(range(number))
-    assert [item[0] for item in seen] == list(range(number))
-    assert all(tokens <= budget or count == 1 for count, tokens in observed)
-    assert sum(count for count, _ in observed) == number
+    assert [item[0] for batch in seen for item in batch] == list(range(number))
+    assert all(sum(size for _, size in batch) <= budget or len(batch) == 1 for batch in seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tersely.score.predictor import Predictor
-from tersely.score.run import Progress, Summary, score
+from tersely.score.run import Summary, score
+from tersely.score.workers import Progress
 
 __all__ = ["Predictor", "Progress", "Summary", "score"]

@@ -22,13 +22,13 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from tersely.errors import DataError, TerselyWarning, name_all
+from tersely.text.columns import plain_types
 
 __all__ = [
     "Input",
     "Shard",
     "cut_shards",
     "find_inputs",
-    "read_beginning",
     "read_chunks",
     "resolve_types",
 ]
@@ -153,7 +153,7 @@ def _look_at(path: str, name: str) -> Input:
             file.seek(max(0, size - 8 - length))
             footer = hashlib.sha256(file.read()).hexdigest()
         metadata = parquet.read_metadata(path)
-        schema = metadata.schema.to_arrow_schema()
+        schema = plain_types(metadata.schema.to_arrow_schema().empty_table()).schema
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"{path} is not a whole Parquet file: {error}; make it anew, or leave it out"
@@ -170,7 +170,11 @@ def _look_at(path: str, name: str) -> Input:
         for key, value in pairs
         if unquote(key) not in schema.names
     }
-    types = dict(zip(schema.names, schema.types, strict=True)) | dict.fromkeys(folders, pa.string())
+    # Dictionaries, like views, are another form of the same values in memory.
+    types = {
+        field.name: field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        for field in schema
+    } | dict.fromkeys(folders, pa.string())
     return Input(path, name, metadata.num_rows, size, footer, types, folders)
 
 
@@ -207,7 +211,7 @@ def resolve_types(
         _check_columns(file.path, [*file.types], [*texts, *kept])
     types = {}
     for name in kept:
-        seen = {_plain(file.types[name]): file.path for file in files}
+        seen = {file.types[name]: file.path for file in files}
         try:
             schemas = [pa.schema([(name, kind)]) for kind in seen]
             types[name] = pa.unify_schemas(schemas, promote_options="permissive").field(name).type
@@ -220,26 +224,7 @@ def resolve_types(
     return types
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
-    """Return a type that Parquet files can share, for one that is another form of it in memory."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    views = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
-    return views.get(kind, kind)
-
-
 # ---- rows --------------------------------------------------------------------------------------
-
-
-def read_beginning(file: Input, rows: int) -> pa.Table:
-    """Read the first rows of a file, at most so many.
-
-    Raises:
-        DataError: if they cannot be read.
-    """
-    with _readable(file.path), parquet.ParquetFile(file.path) as source:
-        batch = next(source.iter_batches(batch_size=rows, use_threads=False))
-        return pa.Table.from_batches([batch], source.schema_arrow)
 
 
 def cut_shards(inputs: Sequence[Input], rows: int) -> list[Shard]:

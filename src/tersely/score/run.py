@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tersely import __version__
 from tersely._io import resolve_device
 from tersely.errors import (
     DataError,
@@ -21,7 +21,7 @@ from tersely.errors import (
     require,
 )
 from tersely.export import is_export
-from tersely.score.inputs import Input, cut_shards, find_inputs, read_beginning, resolve_types
+from tersely.score.inputs import Input, Shard, cut_shards, find_inputs, read_chunks, resolve_types
 from tersely.score.parts import (
     BAD,
     SUMMARY,
@@ -35,29 +35,20 @@ from tersely.score.parts import (
     write_json,
 )
 from tersely.score.predictor import Predictor
-from tersely.score.workers import SOURCE, Job, connected, run_processes, run_ray
+from tersely.score.workers import (
+    SOURCE,
+    Job,
+    Progress,
+    Teller,
+    connect,
+    run_processes,
+    run_ray,
+)
 from tersely.text.columns import choose_columns
 
-__all__ = ["Progress", "Summary", "score"]
+__all__ = ["Summary", "score"]
 
 _LOOKED_AT = 100
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Attributes:
-        rows: rows that are done, those of earlier runs included.
-        total: rows of all inputs.
-        rate: rows a second in this run, None before the first.
-        seconds_left: at this rate, None before the first rows.
-    """
-
-    rows: int
-    total: int
-    rate: float | None
-    seconds_left: float | None
 
 
 @dataclass(frozen=True)
@@ -160,7 +151,7 @@ def score(
     machine = {"batch_tokens": batch_tokens, "device": device}
     budget = _check_model(model, decisive | machine, ray)
     manifest = make_manifest(
-        _version(), fingerprint_model(str(model)), decisive | {"shard_rows": shard_rows}, files
+        __version__, fingerprint_model(str(model)), decisive | {"shard_rows": shard_rows}, files
     )
     # Absolute, since the processes of a cluster stand elsewhere.
     place = str(Path(model).absolute()) if Path(model).is_dir() else str(model)
@@ -171,28 +162,22 @@ def score(
         counts = {} if overwrite else finished(out, shards, run)
         left = [shard for shard in shards if shard.number not in counts]
         resumed = sum(count.rows for count in counts.values())
-        tell = _Teller(sum(shard.rows for shard in shards), resumed, progress)
-        with nullcontext() if ray is None or not left else connected(ray) as cluster:
-            # Only here, where nothing is left that could refuse the new run.
-            if overwrite:
-                clear(out)
-            settle(out, manifest)
-            if cluster is not None:
-                counts |= run_ray(job, left, cluster, workers, tell)
-            elif left:
-                counts |= run_processes(job, left, workers, budget, tell)
+        tell = Teller(sum(shard.rows for shard in shards), resumed, progress)
+        cluster = connect(ray) if ray is not None and left else None
+        # Only here, where nothing is left that could refuse the new run.
+        if overwrite:
+            clear(out)
+        settle(out, manifest)
+        if cluster is not None:
+            counts |= run_ray(job, left, cluster, workers, tell)
+        elif left:
+            counts |= run_processes(job, left, workers, budget, tell)
         total = sum(counts.values(), Count())
         _warn_at_the_end(total, out)
         seconds = time.monotonic() - began
         summary = Summary(out, total.rows, total.bad, len(shards), resumed, seconds)
         write_json(out / SUMMARY, {"fingerprint": run, "parts": len(shards), **asdict(total)})
     return summary
-
-
-def _version() -> str:
-    from tersely import __version__
-
-    return __version__
 
 
 def _check_model(model: str | Path, options: dict[str, Any], ray: str | None) -> int:
@@ -232,8 +217,9 @@ def _choose(
 ) -> dict[str, Any]:
     """The columns in use, as options of `Predictor`; guesses are made on the first file."""
     first = next(file for file in files if file.rows)
+    beginning = Shard(0, first, 0, min(_LOOKED_AT, first.rows))
     chosen = choose_columns(
-        read_beginning(first, _LOOKED_AT),
+        next(read_chunks(beginning, [*first.types], {})),
         first.path,
         text_column=text,
         text_pair_column=pair,
@@ -256,37 +242,6 @@ def _choose(
         "pair_column": chosen.pair,
         "id_columns": list(ids),
     }
-
-
-class _Teller:
-    """Passes on what workers report."""
-
-    def __init__(
-        self, total: int, resumed: int, progress: Callable[[Progress], None] | None
-    ) -> None:
-        self.total = total
-        self.resumed = resumed
-        self.progress = progress
-        self.began: float | None = None
-        self.said: set[str] = set()
-
-    def begin(self) -> None:
-        """Start the clock of the rate, when the first model is loaded."""
-        self.began = self.began or time.monotonic()
-
-    def done(self, rows: int) -> None:
-        """Tell how many rows this run has done; fewer than before where a worker died."""
-        if self.progress is None or self.began is None:
-            return
-        rate = rows / max(time.monotonic() - self.began, 1e-9) if rows else None
-        now = self.resumed + rows
-        self.progress(Progress(now, self.total, rate, (self.total - now) / rate if rate else None))
-
-    def warn(self, text: str) -> None:
-        """Warn once of what several workers may say."""
-        if text not in self.said:
-            self.said.add(text)
-            warnings.warn(text, TerselyWarning, stacklevel=5)
 
 
 def _warn_at_the_end(total: Count, out: Path) -> None:

@@ -15,15 +15,16 @@ import os
 import pickle
 import signal
 import threading
+import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from multiprocessing import connection, parent_process
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as compute
@@ -34,7 +35,7 @@ from tersely.score.inputs import Shard, read_chunks
 from tersely.score.parts import Count, finished, write_part
 from tersely.score.predictor import REASON, Predictor
 
-__all__ = ["SOURCE", "Job", "Teller", "connected", "run_processes", "run_ray"]
+__all__ = ["SOURCE", "Job", "Progress", "Teller", "connect", "run_processes", "run_ray"]
 
 SOURCE = ("source_file", "source_row")
 """Columns that every row gets: its file's name, and its number in it, counted from 1."""
@@ -63,17 +64,54 @@ class Job:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Teller(Protocol):
-    """Who is told how far the workers are."""
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
 
-    def begin(self) -> None:
-        """A model is loaded."""
+    Attributes:
+        rows: rows that are done, those of earlier runs included.
+        total: rows of all inputs.
+        rate: rows a second since the first were done, None before.
+        seconds_left: at this rate, None before.
+    """
+
+    rows: int
+    total: int
+    rate: float | None
+    seconds_left: float | None
+
+
+class Teller:
+    """Passes on what workers report: how far they are, and once each of what they warn of."""
+
+    def __init__(
+        self, total: int, resumed: int, progress: Callable[[Progress], None] | None
+    ) -> None:
+        self.total = total
+        self.resumed = resumed
+        self.progress = progress
+        self.first: tuple[float, int] | None = None
+        self.said: set[str] = set()
 
     def done(self, rows: int) -> None:
-        """So many rows are done by now, those of this run alone."""
+        """Tell how many rows this run has done; fewer than before where a worker died."""
+        if self.progress is None:
+            return
+        rate = None
+        if rows:
+            # Imports and the loading of models, which do not grow with the rows, are left out.
+            self.first = self.first or (time.monotonic(), rows)
+            seconds, more = time.monotonic() - self.first[0], rows - self.first[1]
+            rate = more / seconds if more > 0 else None
+        now = self.resumed + rows
+        left = (self.total - now) / rate if rate else None
+        self.progress(Progress(now, self.total, rate, left))
 
     def warn(self, text: str) -> None:
-        """Something that the user should know."""
+        """Warn of what several workers may say."""
+        if text not in self.said:
+            self.said.add(text)
+            warnings.warn(text, TerselyWarning, stacklevel=5)
 
 
 class _Scored(NamedTuple):
@@ -122,7 +160,7 @@ def _with_source(table: pa.Table, shard: Shard, first: int) -> pa.Table:
 def run_processes(
     job: Job, shards: Sequence[Shard], workers: int | None, budget: int, tell: Teller
 ) -> dict[int, Count]:
-    """Score shards in worker processes.
+    """Score shards in worker processes, and start them anew when one of them dies.
 
     Args:
         job: what is the same for all shards.
@@ -141,87 +179,74 @@ def run_processes(
     on_cpu = resolve_device(job.options.get("device", "auto")).type == "cpu"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     wanted = min(workers or (cores if on_cpu else 1), len(shards))
-    pool = _Pool(job, max(1, cores // wanted) if on_cpu else None, budget, tell)
+    threads = max(1, cores // wanted) if on_cpu else None
+    done: dict[int, _Scored] = {}
     deaths = 0
-    while left := [shard for shard in shards if shard.number not in pool.counts]:
-        before = len(pool.counts)
-        died = pool.run(left, wanted)
-        if died is None:
+    while left := [shard for shard in shards if shard.number not in done]:
+        before = len(done)
+        killed = _run_pool(job, left, wanted, threads, done, tell)
+        if killed is None:
             break
-        deaths = deaths + 1 if len(pool.counts) == before else 1
-        where = str(next(shard for shard in shards if shard.number not in pool.counts))
+        where = str(next(shard for shard in left if shard.number not in done))
+        died = "was killed, as happens where memory runs out," if killed else "died"
+        deaths = deaths + 1 if len(done) == before else 1
         if deaths == _MOST_DEATHS:
             raise ScoringError(
                 f"a worker {died} {_MOST_DEATHS} times on {where}; use fewer workers or a lower "
                 "max_length, and run this again, which goes on where it was"
             )
-        pool.restart(died, where)
-    return pool.counts
-
-
-class _Pool:
-    """A pool of processes; when one dies the pool is broken, and `run` can be called again."""
-
-    def __init__(self, job: Job, threads: int | None, budget: int, tell: Teller) -> None:
-        self.job = job
-        self.threads = threads
-        self.budget = budget
-        self.tell = tell
-        self.counts: dict[int, Count] = {}
-        self.context = _context()
-
-    def run(self, shards: Sequence[Shard], workers: int) -> str | None:
-        """Score shards until all are done, or say how a worker died."""
-        waiting = enumerate(shards)
-        running: dict[Future[_Scored], tuple[int, Shard]] = {}
-        # Rows done of each shard, and whether a model is loaded: each is written by one process,
-        # without a lock, which a process that is killed might take with it.
-        done = self.context.RawArray("q", len(shards) + 1)
-        others = set(multiprocessing.active_children())
-        processes: set[Any] = set()
-        pool = ProcessPoolExecutor(workers, self.context, _begin, (self.job, self.threads, done))
-        try:
-            while True:
-                # A few more than workers, so that none waits for us; but not a million.
-                for place, shard in islice(waiting, 2 * workers - len(running)):
-                    running[pool.submit(_work, place, shard)] = place, shard
-                processes |= set(multiprocessing.active_children()) - others
-                if not running:
-                    return None
-                ended, _ = wait(running, _SECONDS, FIRST_COMPLETED)
-                for future in ended:
-                    self._take(running.pop(future)[1], future.result())
-                if done[len(shards)]:
-                    self.tell.begin()
-                now = sum(done[place] for place, _ in running.values())
-                self.tell.done(sum(count.rows for count in self.counts.values()) + now)
-        except BrokenProcessPool:
-            pool.shutdown()
-            killed = any(process.exitcode == -signal.SIGKILL for process in processes)
-            return "was killed, as happens where memory runs out," if killed else "died"
-        except BaseException:
-            # The executor would wait for what runs, and a shard may take minutes.
-            for process in processes:
-                process.terminate()
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def restart(self, died: str, where: str) -> None:
-        """Get ready to run again after a death, with smaller batches where memory ran out."""
         advice = "what was not finished is done again"
-        if "killed" in died:
-            self.budget = max(_SMALLEST_BUDGET, self.budget // 2)
-            options = {**self.job.options, "batch_tokens": self.budget}
-            self.job = replace(self.job, options=options)
-            advice = f"it is done again with {self.budget:,} tokens in a batch"
-        self.tell.warn(f"a worker {died} on {where}; {advice}")
+        if killed:
+            least = min([budget, *(scored.budget for scored in done.values())])
+            budget = max(_SMALLEST_BUDGET, least // 2)
+            job = replace(job, options={**job.options, "batch_tokens": budget})
+            advice += f" with {budget:,} tokens in a batch"
+        tell.warn(f"a worker {died} on {where}; {advice}")
+    return {number: scored.counted for number, scored in done.items()}
 
-    def _take(self, shard: Shard, scored: _Scored) -> None:
-        self.counts[shard.number] = scored.counted
-        self.budget = min(self.budget, scored.budget)
-        for text in scored.said:
-            self.tell.warn(text)
+
+def _run_pool(
+    job: Job,
+    shards: Sequence[Shard],
+    workers: int,
+    threads: int | None,
+    done: dict[int, _Scored],
+    tell: Teller,
+) -> bool | None:
+    """Score shards into `done` until all are, or a worker died; tell whether it was killed then."""
+    context = _context()
+    waiting = enumerate(shards)
+    running: dict[Future[_Scored], tuple[int, Shard]] = {}
+    # Rows done of each shard; each number is written by one process, without a lock, which a
+    # process that is killed might take with it.
+    rows = context.RawArray("q", len(shards))
+    others = set(multiprocessing.active_children())
+    processes: set[Any] = set()
+    pool = ProcessPoolExecutor(workers, context, _begin, (job, threads, rows))
+    try:
+        while True:
+            # A few more than workers, so that none waits for us; but not a million.
+            for place, shard in islice(waiting, 2 * workers - len(running)):
+                running[pool.submit(_work, place, shard)] = place, shard
+            processes |= set(multiprocessing.active_children()) - others
+            if not running:
+                return None
+            for future in wait(running, _SECONDS, FIRST_COMPLETED).done:
+                done[running.pop(future)[1].number] = scored = future.result()
+                for text in scored.said:
+                    tell.warn(text)
+            now = sum(rows[place] for place, _ in running.values())
+            tell.done(sum(scored.counted.rows for scored in done.values()) + now)
+    except BrokenProcessPool:
+        pool.shutdown()
+        return any(process.exitcode == -signal.SIGKILL for process in processes)
+    except BaseException:
+        # The executor would wait for what runs, and a shard may take minutes.
+        for process in processes:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _context() -> Any:
@@ -256,7 +281,7 @@ def _begin(job: Job, threads: int | None, done: Any) -> None:
     global _here
     _here = job, threads, done
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with_the_parent()
+    threading.Thread(target=_die_with_the_parent, daemon=True).start()
     keep_freed_memory()
     # Tokenizers would start a thread for every core in every worker.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -272,10 +297,8 @@ def _hide_bars() -> None:
 
 @functools.cache
 def _predictor() -> Predictor:
-    job, threads, done = _here
-    predictor = Predictor(job.model, threads=threads, **job.options)
-    done[len(done) - 1] = 1
-    return predictor
+    job, threads, _ = _here
+    return Predictor(job.model, threads=threads, **job.options)
 
 
 def _work(place: int, shard: Shard) -> _Scored:
@@ -289,21 +312,15 @@ def _work(place: int, shard: Shard) -> _Scored:
 
 def _die_with_the_parent() -> None:
     """End this process as soon as the parent is gone, however it went."""
-    parent = parent_process()
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    connection.wait([parent_process().sentinel])
+    os._exit(1)
 
 
 # ---- a Ray cluster -----------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def connected(address: str) -> Iterator[Any]:
-    """Connect Ray to a cluster; a connection that was there before is used and kept.
+def connect(address: str) -> Any:
+    """Connect Ray to a cluster and return it; a connection that was there before is used.
 
     Args:
         address: of the cluster, as `ray.init` takes it; `"auto"` for the one of this machine,
@@ -314,21 +331,14 @@ def connected(address: str) -> Iterator[Any]:
         ScoringError: if the cluster cannot be reached.
     """
     ray = require("ray", "ray")
-    ours = not ray.is_initialized()
-    if ours:
-        try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ScoringError(
-                f"the Ray cluster {address} cannot be reached: {reason}; start one with ray start "
-                "--head, or give its address"
-            ) from error
     try:
-        yield ray
-    finally:
-        if ours:
-            ray.shutdown()
+        ray.init(address, ignore_reinit_error=True, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ScoringError(
+            f"the Ray cluster {address} cannot be reached: {str(error).strip().splitlines()[0]}; "
+            "start one with ray start --head, or give its address"
+        ) from error
+    return ray
 
 
 def run_ray(
@@ -343,7 +353,7 @@ def run_ray(
     Args:
         job: what is the same for all shards.
         shards: those to be done, at least one.
-        ray: what `connected` yields.
+        ray: what `connect` returned.
         workers: most actors, of one core each; None for one a core of the cluster.
         tell: who is told how far it is.
 
@@ -370,7 +380,6 @@ def run_ray(
         **({"num_gpus": 1} if on_gpu else {"num_cpus": 1}),
     )
     counts: dict[int, Count] = {}
-    tell.begin()
     try:
         for row in places.iter_rows():
             number, scored = pickle.loads(row["scored"])

@@ -44,7 +44,6 @@ class Batcher:
     Args:
         run: results of a batch's items, in their order; called in the worker thread only.
         budget: most tokens of a batch; an item that is larger makes a batch of its own.
-        observe: told the items and the tokens of each batch before it runs.
         kind: of an item; a batch has items of one kind only. None where all are alike.
 
     Example:
@@ -60,12 +59,10 @@ class Batcher:
         self,
         run: Callable[[list[Any]], Sequence[Any]],
         budget: int,
-        observe: Callable[[int, int], None] = lambda items, tokens: None,
         kind: Callable[[Any], object] = lambda item: None,
     ) -> None:
         self._run = run
         self._budget = budget
-        self._observe = observe
         self._kind = kind
         self._waiting: deque[_Job] = deque()
         self._changed = threading.Condition()
@@ -124,7 +121,6 @@ class Batcher:
 
     def _work(self) -> None:
         while batch := self._take():
-            self._observe(len(batch), sum(job.size for job in batch))
             self._finish(batch, time.monotonic())
 
     def _take(self) -> list[_Job]:

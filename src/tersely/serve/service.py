@@ -147,9 +147,7 @@ class Service:
         self._under_way = 0
         # A tokenizer is not safe to share between threads, and one keeps a model busy.
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tersely-tokenizer")
-        self._batcher = Batcher(
-            self._run, classifier.batch_tokens, self._observe, lambda work: work.classifier
-        )
+        self._batcher = Batcher(self._run, classifier.batch_tokens, lambda work: work.classifier)
         self.metrics.waiting.set_function(lambda: len(self._batcher))
 
     # ---- beginning and end ---------------------------------------------------------------------
@@ -334,12 +332,10 @@ class Service:
         encoded = join_encoded(
             [part[0].encoded.select([work.number for work in part]) for part in parts]
         )
-        return works[0].classifier.forward(encoded).logits
-
-    def _observe(self, documents: int, tokens: int) -> None:
         if self.ready:
-            self.metrics.batch_documents.observe(documents)
-            self.metrics.batch_tokens.observe(tokens)
+            self.metrics.batch_documents.observe(len(encoded))
+            self.metrics.batch_tokens.observe(encoded.tokens)
+        return works[0].classifier.forward(encoded).logits
 
 
 def _failed(error: Exception) -> Refusal:
