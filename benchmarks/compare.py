@@ -10,12 +10,9 @@ Writes `results/bench/NAME.json` and `NAME.html`; no text of a document is in ei
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import json
-import os
-import re
 import sys
 import tempfile
 from pathlib import Path
@@ -23,11 +20,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from tersely._io import keep_freed_memory
+from common import HERE, RESULTS, parser, quiet, write
 from tersely.bench import BenchReport, write_report
 from tersely.cli import app
 
-HERE = Path(__file__).parent
 CONTENDERS = (
     "pipeline",
     "sorted",
@@ -41,9 +37,6 @@ CONTENDERS = (
     "fewer-layers:trained=no",
     "tfidf",
     "static",
-    "half",
-    "compiled",
-    "varlen",
 )
 METHODS = ("dense", "focus-pfc", "focus-pf")
 
@@ -60,49 +53,47 @@ def write_part(data: Path, name: str, split: str, folder: Path, most: int | None
     return path
 
 
-def run(args: argparse.Namespace, name: str, folder: Path) -> BenchReport:
-    """One run of the command, in this process, so that it is what users run."""
-    train = write_part(args.data, name, "train", folder, None)
-    test = write_part(args.data, name, "test", folder, args.documents)
-    models = [str(args.models / f"{name}-{method}-0") for method in METHODS]
-    command = ["bench", test, "--train", train, "--encoder", args.encoder, "--models", *models]
-    command += ["--contenders", *CONTENDERS, "--timed", args.timed, "--rounds", args.rounds]
-    command += ["--latency-documents", 32, "--cache", args.cache, "--json"]
-    command = [str(part) for part in command]
-    sys.argv = ["tersely", *command]
+def run_shown(command: list[object], places: dict[str, object]) -> str:
+    """Run a command of tersely in this process; return what it printed.
+
+    The record shows the command as it is written here, with names in the place of this machine's
+    folders.
+    """
+    shown = [str(part) for part in command]
+    real = list(shown)
+    for name, place in places.items():
+        real = [part.replace(name, str(place)) for part in real]
+    sys.argv = ["tersely", *shown]
     output = io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
-        app(command, prog_name="tersely", standalone_mode=False)
-    record = json.loads(output.getvalue().splitlines()[-1])
-    places = {args.data: "$DATA", args.models: "$MODELS", folder: "$PART", args.cache: "$CACHE"}
-    for place, shown in {**places, Path(args.encoder): "$ENCODER"}.items():
-        record["command"] = record["command"].replace(str(place), shown)
-    if found := re.search(r"(?<![\w$/])/\w+", record["command"]):
-        raise SystemExit(f"a path of this machine is left in the command: {found[0]}")
-    return BenchReport.from_json(json.dumps(record))
+        app(real, prog_name="tersely", standalone_mode=False)
+    return output.getvalue()
 
 
 def main() -> None:
     """Run the command for every set, and write JSON and HTML."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--models", type=Path, required=True)
-    parser.add_argument("--encoder", required=True)
-    parser.add_argument("--only", nargs="*", default=["bbc", "20ng"])
-    parser.add_argument("--documents", type=int, help="of the test part, drawn; all by default")
-    parser.add_argument("--timed", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--cache", type=Path, default=Path(".cache/bench"))
-    args = parser.parse_args()
-    keep_freed_memory()
-    out = HERE / "results" / "bench"
-    out.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    options = parser(__doc__, None, "data", "models", "encoder", rounds=5)
+    options.add_argument("--only", nargs="*", default=["bbc", "20ng"])
+    options.add_argument("--documents", type=int, help="of the test part, drawn; all by default")
+    options.add_argument("--timed", type=int, default=64)
+    options.add_argument("--cache", type=Path, default=Path(".cache/bench"))
+    args = options.parse_args()
+    quiet()
     for name in args.only:
         with tempfile.TemporaryDirectory() as folder:
-            report = run(args, name, Path(folder))
-        (out / f"{name}.json").write_text(report.to_json() + "\n")
-        write_report(report, out / f"{name}.html")
+            train = write_part(args.data, name, "train", Path(folder), None).name
+            test = write_part(args.data, name, "test", Path(folder), args.documents).name
+            models = [f"$MODELS/{name}-{method}-0" for method in METHODS]
+            command = ["bench", f"$PART/{test}", "--train", f"$PART/{train}"]
+            command += ["--encoder", "$ENCODER"]
+            command += ["--models", *models, "--contenders", *CONTENDERS, "--timed", args.timed]
+            command += ["--rounds", args.rounds, "--latency-documents", 32, "--cache", "$CACHE"]
+            places = {"$MODELS": args.models, "$PART": folder, "$ENCODER": args.encoder}
+            printed = run_shown([*command, "--json"], places | {"$CACHE": args.cache})
+        record = json.loads(printed.splitlines()[-1])
+        write(RESULTS / "bench" / f"{name}.json", record)
+        report = BenchReport.from_json(json.dumps(record))
+        write_report(report, RESULTS / "bench" / f"{name}.html")
         print(f"{name}: {len(report.results)} contenders, {report.judged} documents")
 
 

@@ -15,31 +15,24 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import logging
-import platform
 import shutil
 import statistics
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-import transformers
 
-import tersely
+from common import RESULTS, SETS, drawn, fixed_part, parser, quiet, versions, write
 from method_tables import METHODS
 from tersely import Classifier, TrainingSettings
-from tersely._io import keep_freed_memory
-from tersely.bench import PackedContender
-from tersely.bench.clock import take_turns
-from tersely.errors import PlanError, TerselyWarning
+from tersely.bench import PackedContender, take_turns
+from tersely.errors import PlanError
 from tersely.reduction import preset_options
 from tersely.text.metrics import evaluate_logits
-from train_focus import BATCH_TOKENS, LENGTH, SETS, documents
+from train_focus import BATCH_TOKENS, LENGTH
 
-HERE = Path(__file__).parent
 LEARNING_RATE = 1e-4
 TARGETS = (0.5, 0.25)
 # Below this target, methods that act at one block do so at the first: by default they act at the
@@ -61,7 +54,7 @@ class Starting:
     def __init__(self, args: argparse.Namespace, name: str, seed: int) -> None:
         self.name, self.seed = name, seed
         self.folder = args.dense / f"{name}-dense-{seed}"
-        self.train, self.test = (documents(args.data, name, part) for part in ("train", "test"))
+        self.train, self.test = (fixed_part(args.data, name, part) for part in ("train", "test"))
         self.classifier = Classifier.from_pretrained(self.folder)
         encoded = self.classifier.encode(self.test.texts)
         self.labels = self.classifier.label_space.encode(self.test.labels)
@@ -149,18 +142,8 @@ def train_all(args: argparse.Namespace) -> None:
                 result = about | run(args, start, key, target)
             except PlanError as error:
                 result = about | {"unreachable": str(error)}
-            path.write_text(json.dumps(result, indent=1) + "\n")
+            write(path, result)
             log.info("%s %s", path.stem, result.get("metrics", result.get("unreachable")))
-
-
-def versions() -> dict[str, str]:
-    """What the runs were made with."""
-    return {
-        "tersely": tersely.__version__,
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def time_all(args: argparse.Namespace) -> None:
@@ -169,13 +152,11 @@ def time_all(args: argparse.Namespace) -> None:
     Every model runs the same documents once a round, a random draw of the test part (which is in
     the order of its classes); the ratio of a round is dense over the model.
     """
-    keep_freed_memory()
     seed = args.seeds[0]
     for name in args.only:
         dense = Classifier.from_pretrained(args.dense / f"{name}-dense-{seed}")
-        test = documents(args.data, name, "test")
-        rows = np.random.default_rng(0).permutation(len(test))[: args.documents]
-        texts = test.select(sorted(rows.tolist())).texts
+        test = fixed_part(args.data, name, "test")
+        texts = drawn(test, args.documents, in_order=True).texts
         models = {"dense": dense}
         for key, target in cells(args)[1:]:
             folder = args.keep / cell_name(name, key, target, seed)
@@ -195,7 +176,7 @@ def time_all(args: argparse.Namespace) -> None:
             "versions": versions(),
             "speedup": {key: _ratios(seconds["dense"], own) for key, own in seconds.items()},
         }
-        (args.results / f"speed-{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+        write(args.results / f"speed-{name}.json", record)
         log.info("speed-%s: %d models", name, len(models))
 
 
@@ -207,25 +188,19 @@ def _ratios(dense: Sequence[float], own: Sequence[float]) -> dict[str, float]:
 
 def main() -> None:
     """Read the command line, and train or measure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--dense", type=Path, required=True, help="folder of the dense models")
-    parser.add_argument("--work", type=Path, default=Path(".cache/compare_methods"))
-    parser.add_argument("--keep", type=Path, help="save the trained models here, to be timed")
-    parser.add_argument("--results", type=Path, default=HERE / "results" / "methods")
-    parser.add_argument("--only", nargs="*", default=SETS, choices=SETS)
-    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS)
-    parser.add_argument("--targets", nargs="*", type=float, default=TARGETS)
-    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1])
-    parser.add_argument("--time", action="store_true", help="measure speed instead of training")
-    parser.add_argument("--documents", type=int, default=96, help="to measure on")
-    parser.add_argument("--rounds", type=int, default=5)
-    args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    warnings.simplefilter("ignore", TerselyWarning)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    args.results.mkdir(parents=True, exist_ok=True)
+    options = parser(__doc__, None, "data", rounds=5)
+    options.add_argument("--dense", type=Path, required=True, help="folder of the dense models")
+    options.add_argument("--work", type=Path, default=Path(".cache/compare_methods"))
+    options.add_argument("--keep", type=Path, help="save the trained models here, to be timed")
+    options.add_argument("--results", type=Path, default=RESULTS / "methods")
+    options.add_argument("--only", nargs="*", default=SETS, choices=SETS)
+    options.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS)
+    options.add_argument("--targets", nargs="*", type=float, default=TARGETS)
+    options.add_argument("--seeds", nargs="*", type=int, default=[0, 1])
+    options.add_argument("--time", action="store_true", help="measure speed instead of training")
+    options.add_argument("--documents", type=int, default=96, help="to measure on")
+    args = options.parse_args()
+    quiet()
     time_all(args) if args.time else train_all(args)
 
 

@@ -12,24 +12,18 @@ order; `sorted` the same in length-sorted batches.
 
 from __future__ import annotations
 
-import argparse
 import json
-import warnings
 from pathlib import Path
 
-import numpy as np
 import torch
 import transformers
 from rich.console import Console
 
+from common import newsgroups, parser, quiet, save_stock, write
 from tersely import Classifier, preset
-from tersely._io import keep_freed_memory
 from tersely.bench import PackedContender, StockContender, bench, render
-from tersely.errors import TerselyWarning
 from tersely.modeling import from_encoder
-from tersely.text import read_documents
 
-HERE = Path(__file__).parent
 LABELS = 20
 PLANS = {
     "dense": preset("dense"),
@@ -51,41 +45,24 @@ def contenders(encoder: str, folder: Path) -> list:
             transformers.AutoTokenizer.from_pretrained(encoder).save_pretrained(directory)
         classifier = Classifier.from_pretrained(directory)
         found.append(PackedContender(classifier, name, source={"source": str(directory)}))
-    stock = folder / "stock"
-    if not stock.exists():
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(
-            encoder, num_labels=LABELS
-        )
-        model.save_pretrained(stock)
-        transformers.AutoTokenizer.from_pretrained(encoder).save_pretrained(stock)
-    found.append(StockContender(str(stock), name="pipeline", order="arrival"))
-    found.append(StockContender(str(stock), name="sorted", order="sorted"))
+    stock = save_stock(encoder, folder / "stock", LABELS)
+    found.append(StockContender(stock, name="pipeline", order="arrival"))
+    found.append(StockContender(stock, name="sorted", order="sorted"))
     return found
 
 
 def main() -> None:
     """Measure, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--encoder", required=True)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "forward.json")
-    parser.add_argument("--work", type=Path, default=Path(".cache/forward_speed"))
-    parser.add_argument("--documents", type=int, default=512)
-    parser.add_argument("--rounds", type=int, default=5)
-    args = parser.parse_args()
-    keep_freed_memory()
-    warnings.simplefilter("ignore", TerselyWarning)
-    transformers.logging.set_verbosity_error()
-    documents = read_documents(args.data / "20ng" / "test.parquet")
-    rows = np.random.default_rng(0).permutation(len(documents))[: args.documents]
-    texts = documents.select(rows.tolist()).texts
-    report = bench(
-        contenders(args.encoder, args.work), texts, rounds=args.rounds, latency_documents=48
-    )
+    options = parser(__doc__, "forward.json", "data", "encoder", rounds=5)
+    options.add_argument("--work", type=Path, default=Path(".cache/forward_speed"))
+    options.add_argument("--documents", type=int, default=512)
+    args = options.parse_args()
+    quiet()
+    documents, about = newsgroups(args.data, "test", args.documents)
+    who = contenders(args.encoder, args.work)
+    report = bench(who, documents.texts, rounds=args.rounds, latency_documents=48)
     Console(width=100).print(render(report))
-    record = json.loads(report.to_json())
-    record["data"] = {"set": "20ng test", "documents": len(texts), "seed": 0, "max_length": 512}
-    args.out.write_text(json.dumps(record, indent=1) + "\n")
+    write(args.out, json.loads(report.to_json()) | {"data": about})
 
 
 if __name__ == "__main__":

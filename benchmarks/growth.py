@@ -11,26 +11,21 @@ length, 2 for attention alone. The documents are random token ids.
 
 from __future__ import annotations
 
-import argparse
 import json
-import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from transformers import AutoModelForSequenceClassification, ModernBertConfig
 
+from common import parser, quiet, write
 from tersely import preset
-from tersely._io import keep_freed_memory
 from tersely.bench import Timing, describe_machine, summarise, take_turns
 from tersely.modeling import TerselyConfig, TerselyForSequenceClassification
 from tersely.modeling.inference import run_model
 from tersely.text.batching import pack
 from tersely.text.encoding import EncodedDocuments, LengthReport
 
-HERE = Path(__file__).parent
 PLANS = {
     "dense packed": preset("dense"),
     "topk keep=0.25 at=1": preset("topk", keep=0.25, at=1),
@@ -155,17 +150,12 @@ def fits(points: list[dict[str, Any]], size: str, per_document: bool) -> dict[st
 
 def main() -> None:
     """Measure both, print the exponents, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--lengths", type=int, nargs="*", default=[64, 128, 256, 512, 1024, 2048, 4096, 8192]
-    )
-    parser.add_argument("--counts", type=int, nargs="*", default=[16, 32, 64, 128, 256])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "growth.json")
-    args = parser.parse_args()
-    keep_freed_memory()
-    warnings.simplefilter("ignore")
-    transformers.logging.set_verbosity_error()
+    options = parser(__doc__, "growth.json", rounds=3)
+    lengths = [64, 128, 256, 512, 1024, 2048, 4096, 8192]
+    options.add_argument("--lengths", type=int, nargs="*", default=lengths)
+    options.add_argument("--counts", type=int, nargs="*", default=[16, 32, 64, 128, 256])
+    args = options.parse_args()
+    quiet()
     who = contenders()
     by_length, by_count = [], []
     for length in args.lengths:
@@ -188,7 +178,7 @@ def main() -> None:
         "length": {"points": by_length, "fits": fits(by_length, "length", True)},
         "count": {"points": by_count, "fits": fits(by_count, "documents", False)},
     }
-    args.out.write_text(json.dumps(record, indent=1) + "\n")
+    write(args.out, record)
     print(json.dumps({key: record[key]["fits"] for key in ("length", "count")}, indent=1))
 
 

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import method_tables
-import production_tables
-from pattern_tables import sparsity_table, window_table
+import tables
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -289,16 +288,16 @@ def main() -> int:
         "targets": reached(forward, training),
         "machine": _machine(forward),
         "verdict": verdict(),
-        "windows": window_table(load(HERE / "results" / "window.json")),
-        "sparsity": sparsity_table(HERE / "results" / "sparsify"),
+        "windows": tables.window_table(load(HERE / "results" / "window.json")),
+        "sparsity": tables.sparsity_table(HERE / "results" / "sparsify"),
         "accelerate": accelerate_table(),
         "gains": gains_table(),
         "bench-bbc": bench_table("bbc"),
         "bench-20ng": bench_table("20ng"),
         "growth": growth_table(),
-        "serve": production_tables.serve_table(load(HERE / "results" / "serve.json")),
-        "onnx": production_tables.onnx_table(load(HERE / "results" / "onnx.json")),
-        "ray": production_tables.ray_table(load(HERE / "results" / "ray.json")),
+        "serve": tables.serve_table(load(HERE / "results" / "serve.json")),
+        "onnx": tables.onnx_table(load(HERE / "results" / "onnx.json")),
+        "ray": tables.ray_table(load(HERE / "results" / "ray.json")),
         "methods-counts": method_tables.counts(cells),
         "methods-dense": method_tables.dense_table(cells),
         "methods-half": method_tables.table(cells, speeds, 0.5),

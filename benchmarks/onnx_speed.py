@@ -12,26 +12,19 @@ The figure that counts is the speed-up over dense int8, by the reduction in MACs
 
 from __future__ import annotations
 
-import argparse
 import json
-import warnings
 from pathlib import Path
 
-import numpy as np
 import torch
-import transformers
 from rich.console import Console
 
+from common import newsgroups, parser, quiet, write
 from tersely import Classifier, preset
-from tersely._io import keep_freed_memory
 from tersely.bench import PackedContender, bench, render
-from tersely.errors import TerselyWarning
 from tersely.export import export_model, is_export
 from tersely.modeling import from_encoder
 from tersely.modeling.loading import load_tokenizer
-from tersely.text import read_documents
 
-HERE = Path(__file__).parent
 LABELS = 20
 PLANS = {
     "dense": preset("dense"),
@@ -60,20 +53,13 @@ def exported(encoder: str, name: str, texts: list[str], folder: Path) -> Path:
 
 def main() -> None:
     """Measure, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--encoder", required=True)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "onnx.json")
-    parser.add_argument("--work", type=Path, default=Path(".cache/onnx_speed"))
-    parser.add_argument("--documents", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=5)
-    args = parser.parse_args()
-    keep_freed_memory()
-    warnings.simplefilter("ignore", TerselyWarning)
-    transformers.logging.set_verbosity_error()
-    documents = read_documents(args.data / "20ng" / "test.parquet")
-    rows = np.random.default_rng(0).permutation(len(documents))[: args.documents]
-    texts = documents.select(rows.tolist()).texts
+    options = parser(__doc__, "onnx.json", "data", "encoder", rounds=5)
+    options.add_argument("--work", type=Path, default=Path(".cache/onnx_speed"))
+    options.add_argument("--documents", type=int, default=128)
+    args = options.parse_args()
+    quiet()
+    documents, about = newsgroups(args.data, "test", args.documents)
+    texts = documents.texts
     contenders = []
     for name in PLANS:
         directory = exported(args.encoder, name, texts, args.work)
@@ -89,14 +75,13 @@ def main() -> None:
         memory=False,
     )
     Console(width=100).print(render(report))
-    record = json.loads(report.to_json())
-    record["data"] = {"set": "20ng test", "documents": len(texts), "seed": 0, "max_length": 512}
+    record = json.loads(report.to_json()) | {"data": about}
     for each in record["results"]:
         if each["name"] != "dense torch":
             share = each["speedup"]["median"] * each["macs_ratio"]
             each["speedup_over_reduction"] = share
             print(f"{each['name']}: speed-up over the reduction {share:.2f}")
-    args.out.write_text(json.dumps(record, indent=1) + "\n")
+    write(args.out, record)
 
 
 if __name__ == "__main__":

@@ -9,41 +9,30 @@ documents, is asked for 1 %.
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from pathlib import Path
 
-from tersely._io import keep_freed_memory
-from tersely.cli import app
+from common import RESULTS, parser, quiet, write
+from compare import run_shown
 
-HERE = Path(__file__).parent
 RUNS = {"bbc": ("1.5%", 445), "r8": ("0.5%", 1600), "20ng": ("1%", 1600)}
 
 
 def main() -> None:
     """Run the command for every set."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--models", type=Path, required=True)
-    parser.add_argument("--only", nargs="*", default=list(RUNS), choices=RUNS)
-    args = parser.parse_args()
-    keep_freed_memory()
-    out = HERE / "results" / "accelerate"
-    out.mkdir(parents=True, exist_ok=True)
+    options = parser(__doc__, None, "data", "models")
+    options.add_argument("--only", nargs="*", default=list(RUNS), choices=RUNS)
+    args = options.parse_args()
+    quiet()
     for name in args.only:
         allowed, most = RUNS[name]
+        command = ["accelerate", f"$MODELS/{name}-dense-0", f"$DATA/{name}/test.parquet"]
+        command += ["--limit", most, "--max-disagreement", allowed, "--out", "faster"]
         with tempfile.TemporaryDirectory() as folder:
-            command = ["accelerate", f"$MODELS/{name}-dense-0", f"$DATA/{name}/test.parquet"]
-            command += ["--limit", str(most), "--max-disagreement", allowed, "--out", "faster"]
-            places = {"$MODELS": str(args.models), "$DATA": str(args.data), "faster": folder}
-            real = list(command)
-            for shown, place in places.items():
-                real = [part.replace(shown, place) for part in real]
-            app(real, prog_name="tersely", standalone_mode=False)
+            run_shown(command, {"$MODELS": args.models, "$DATA": args.data, "faster": folder})
             evidence = json.loads((Path(folder) / "evidence.json").read_text())
-        evidence["command"] = " ".join(["tersely", *command])
-        (out / f"{name}.json").write_text(json.dumps(evidence, indent=1) + "\n")
+        write(RESULTS / "accelerate" / f"{name}.json", evidence)
 
 
 if __name__ == "__main__":

@@ -35,12 +35,12 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, PreTrainedTokenizerFast
 
+from common import HERE, parser, write
 from tersely._io import describe_machine
 from tersely.modeling import TerselyConfig, TerselyForSequenceClassification
 from tersely.reduction import preset
 from tersely.score import score
 
-HERE = Path(__file__).parent
 SOURCE = HERE.parent / "src"
 WORDS = [f"word{number}" for number in range(2000)]
 SPECIAL = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
@@ -161,14 +161,12 @@ def measure(args: argparse.Namespace, work: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=4000)
-    parser.add_argument("--shard-rows", type=int, default=100)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "ray.json")
-    parser.add_argument("--run", help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    options = parser(__doc__, "ray.json", rounds=3)
+    options.add_argument("--rows", type=int, default=4000)
+    options.add_argument("--shard-rows", type=int, default=100)
+    options.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    options.add_argument("--run", help=argparse.SUPPRESS)
+    args = options.parse_args()
     if args.run is not None:
         print(json.dumps(one_run(json.loads(args.run))))
         return
@@ -181,7 +179,7 @@ def main() -> None:
 
     record |= {"rounds": args.rounds, "machine": describe_machine()}
     record["machine"]["versions"]["ray"] = ray.__version__
-    args.out.write_text(json.dumps(record, indent=1) + "\n")
+    write(args.out, record)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ Texts are random words of the model's vocabulary, 10 to 200 of them.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -23,15 +22,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import httpx2
 import numpy as np
 
+from common import parser, write
 from tersely.bench import describe_machine
 from tersely.modeling.loading import load_tokenizer
 
-HERE = Path(__file__).parent
 QUEUE = 64
 CONNECTIONS = 400
 
@@ -129,11 +127,10 @@ async def measure(address: str, texts: list[str], seconds: float) -> dict:
 
 def main() -> None:
     """Start the server, measure, stop it, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "serve.json")
-    args = parser.parse_args()
+    options = parser(__doc__, "serve.json")
+    options.add_argument("--model", required=True)
+    options.add_argument("--seconds", type=float, default=20)
+    args = options.parse_args()
     texts = texts_of(args.model)
     options = ["--port", "0", "--device", "cpu", "--max-concurrent-requests", str(QUEUE)]
     process = subprocess.Popen(
@@ -152,7 +149,7 @@ def main() -> None:
     record["machine"] = describe_machine()
     record["load_average_after"] = os.getloadavg()[0]
     print(json.dumps(record, indent=1))
-    args.out.write_text(json.dumps(record, indent=1) + "\n")
+    write(args.out, record)
 
 
 if __name__ == "__main__":

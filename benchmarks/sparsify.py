@@ -3,11 +3,12 @@
     python benchmarks/sparsify.py --model DIRECTORY --test test.csv --out results/
 
 The first experiment of Breaking BERT (arXiv 2210.03841), on any data set and any fine-tuned dense
-model: every pattern at every range of layers at several shares of the pairs, one JSON a cell, a
-table and a plot. With `--train` each cell is fine-tuned first, else the dense weights are evaluated
-as they are; `degrees` and `ramp` learn how far each layer looks, so they need it. A cell whose JSON
-is there is skipped; one that was made with other settings is an error, not a cell. The sparsity of
-a cell is counted, not computed: pairs that the pattern leaves out of the blocks that it stands at.
+model: every pattern at every range of layers at several shares of the pairs, one JSON a cell, of
+which make_results.py makes the table. With `--train` each cell is fine-tuned first, else the dense
+weights are evaluated as they are; `degrees` and `ramp` learn how far each layer looks, so they need
+it. A cell whose JSON is there is skipped; one that was made with other settings is an error, not a
+cell. The sparsity of a cell is counted, not computed: pairs that the pattern leaves out of the
+blocks that it stands at.
 `--part r8` with `--test` a folder of data sets takes one of the fixed parts of `make_parts.py`.
 """
 
@@ -17,15 +18,13 @@ import argparse
 import json
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
-import transformers
 
+from common import drawn, fixed_part, parser, quiet, write
 from tersely import Classifier, Plan, TrainingSettings
-from tersely.errors import TerselyWarning, require
 from tersely.methods.breaking_bert import LearnedNeighbours
 from tersely.methods.patterns import GlobalTokens, Lexical, Neighbours, RandomPairs, Syntax, Union
 from tersely.modeling import TerselyForSequenceClassification, with_plan
@@ -35,7 +34,6 @@ from tersely.text import Documents, read_documents
 from tersely.text.metrics import evaluate_logits
 from tersely.text.syntax import DependencyParser, spacy_heads
 
-HERE = Path(__file__).parent
 # Those that can be brought to any share, and those that are as sparse as the words make them.
 BY_SHARE = ("neighbours", "random", "global", "bigbird", "lexical")
 LEARNED = ("degrees", "ramp")
@@ -77,17 +75,10 @@ def blocks_of(name: str, depth: int) -> list[int]:
 
 
 def read(source: Path, name: str | None, split: str, limit: int | None) -> Documents:
-    """A file, or a fixed part of a data set in a folder of them; the first ones of it."""
+    """A file, or a fixed part of a data set in a folder of them; some of it, drawn at random."""
     if name is None:
-        documents = read_documents(source, labels="required")
-    else:
-        rows = json.loads((HERE / "parts" / f"{name}.json").read_text())[split]
-        documents = read_documents(source / name / f"{split}.parquet", labels="required")
-        documents = documents.select(rows)
-    if limit is None or limit >= len(documents):
-        return documents
-    rows = np.random.default_rng(0).permutation(len(documents))[:limit]
-    return documents.select(sorted(rows.tolist()))
+        return drawn(read_documents(source, labels="required"), limit, in_order=True)
+    return drawn(fixed_part(source, name, split), limit, in_order=True)
 
 
 def evaluate(
@@ -172,101 +163,48 @@ def settings_of(args: argparse.Namespace) -> dict:
     }
 
 
-def table(results: list[dict]) -> str:
-    """A table in Markdown, the sparsest last."""
-    lines = ["| pattern | layers | sparsity there | accuracy | macro F1 |", "|---|---|---|---|---|"]
-    order = sorted(results, key=lambda r: (r["layers"], r["pattern"], r["sparsity"]))
-    for own in order:
-        metrics = own["metrics"]
-        lines.append(
-            f"| {own['pattern']} | {own['layers']} | {100 * own['sparsity']:.1f} % | "
-            f"{100 * metrics['accuracy']:.1f} | {100 * metrics['macro_f1']:.1f} |"
-        )
-    return "\n".join(lines)
-
-
-def plot(results: list[dict], target: Path) -> None:
-    """Accuracy over sparsity, one panel a range of layers, one line a pattern."""
-    require("matplotlib", "bench").use("Agg")
-    pyplot = require("matplotlib.pyplot", "bench")
-    ranges = [where for where in RANGES if any(own["layers"] == where for own in results)]
-    order = (*BY_SHARE, *LEARNED, *FIXED)
-    names = [name for name in order if any(own["pattern"] == name for own in results)]
-    dense = next(own["metrics"]["accuracy"] for own in results if own["pattern"] == "dense")
-    figure, panels = pyplot.subplots(
-        1, len(ranges), figsize=(4.2 * len(ranges), 3.8), sharey=True, squeeze=False
-    )
-    for panel, where in zip(panels[0], ranges, strict=True):
-        panel.axhline(100 * dense, color="0.5", linestyle="--", linewidth=1, label="dense")
-        for number, name in enumerate(names):
-            own = [r for r in results if r["layers"] == where and r["pattern"] == name]
-            own.sort(key=lambda r: r["sparsity"])
-            panel.plot(
-                [100 * r["sparsity"] for r in own],
-                [100 * r["metrics"]["accuracy"] for r in own],
-                marker="os^Dvxp"[number % 7],
-                color=f"C{number}",
-                label=name,
-            )
-        spelt = where.replace("-", " ")
-        panel.set_title("all layers" if where == "all" else f"the {spelt} of the layers")
-        panel.set_xlabel("sparsity of their attention, %")
-        panel.grid(alpha=0.3)
-    panels[0][0].set_ylabel("accuracy, %")
-    panels[0][-1].legend(fontsize="small")
-    figure.tight_layout()
-    figure.savefig(target, dpi=120)
-
-
 def parsed() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True, help="a fine-tuned dense model")
-    parser.add_argument("--test", type=Path, required=True, help="documents with labels")
-    parser.add_argument("--train", type=Path, help="fine-tune each cell on these first")
-    parser.add_argument("--part", help="a fixed part: the data set's name in the folder given")
-    parser.add_argument("--out", type=Path, required=True)
+    options = parser(__doc__)
+    options.add_argument("--model", required=True, help="a fine-tuned dense model")
+    options.add_argument("--test", type=Path, required=True, help="documents with labels")
+    options.add_argument("--train", type=Path, help="fine-tune each cell on these first")
+    options.add_argument("--part", help="a fixed part: the data set's name in the folder given")
+    options.add_argument("--out", type=Path, required=True)
     choices = (*BY_SHARE, *LEARNED, *FIXED)
-    parser.add_argument("--patterns", nargs="*", default=BY_SHARE, choices=choices)
-    parser.add_argument("--layers", nargs="*", default=RANGES[:3], choices=RANGES)
-    parser.add_argument("--shares", nargs="*", type=float, default=[0.5, 0.22, 0.1, 0.05])
-    parser.add_argument("--documents", type=int, help="test on so many, drawn at random")
-    parser.add_argument("--max-length", type=int)
-    parser.add_argument("--epochs", type=float, default=1)
-    parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--spacy", default="en_core_web_sm", help="the pipeline for 'syntax'")
-    args = parser.parse_args()
+    options.add_argument("--patterns", nargs="*", default=BY_SHARE, choices=choices)
+    options.add_argument("--layers", nargs="*", default=RANGES[:3], choices=RANGES)
+    options.add_argument("--shares", nargs="*", type=float, default=[0.5, 0.22, 0.1, 0.05])
+    options.add_argument("--documents", type=int, help="test on so many, drawn at random")
+    options.add_argument("--max-length", type=int)
+    options.add_argument("--epochs", type=float, default=1)
+    options.add_argument("--learning-rate", type=float)
+    options.add_argument("--spacy", default="en_core_web_sm", help="the pipeline for 'syntax'")
+    args = options.parse_args()
     if args.train is None and set(args.patterns) & set(LEARNED):
-        parser.error(f"{' and '.join(LEARNED)} learn their widths; give --train")
+        options.error(f"{' and '.join(LEARNED)} learn their widths; give --train")
     return args
 
 
 def main() -> None:
-    """Go through the cells, then draw what is there."""
+    """Go through the cells."""
     args = parsed()
-    warnings.simplefilter("ignore", TerselyWarning)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    args.out.mkdir(parents=True, exist_ok=True)
+    quiet()
     dense = Classifier.from_pretrained(args.model, max_length=args.max_length)
     if "syntax" in args.patterns:
-        parser = DependencyParser(dense.tokenizer, spacy_heads(args.spacy))
-        dense.knowledge = dense.model.knowledge = Knowledge(parser=parser)
-    results = []
+        words = DependencyParser(dense.tokenizer, spacy_heads(args.spacy))
+        dense.knowledge = dense.model.knowledge = Knowledge(parser=words)
     for cell in cells(args):
         name = "-".join(str(part) for part in cell if part is not None)
         target = args.out / f"{name}.json"
         if not target.exists():
             result = run_cell(args, dense, cell)
-            target.write_text(json.dumps(result, indent=1) + "\n")
+            write(target, result)
             accuracy = 100 * result["metrics"]["accuracy"]
             sparsity = 100 * result["sparsity"]
             print(f"{name}: {sparsity:.1f} % sparse, accuracy {accuracy:.1f}", flush=True)
-        results.append(json.loads(target.read_text()))
-        if results[-1]["settings"] != settings_of(args):
+        if json.loads(target.read_text())["settings"] != settings_of(args):
             sys.exit(f"{target} was made with other settings; give another --out")
-    (args.out / "table.md").write_text(table(results) + "\n")
-    plot(results, args.out / "plot.png")
 
 
 if __name__ == "__main__":

@@ -12,42 +12,25 @@ goes on from its newest checkpoint.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import platform
 import shutil
 import time
-import warnings
 from pathlib import Path
 
-import torch
-import transformers
-
-import tersely
+from common import RESULTS, SETS, fixed_part, parser, quiet, versions, write
 from tersely import Classifier, TrainingSettings
-from tersely.errors import TerselyWarning
-from tersely.text import Documents, read_documents
 from tersely.text.metrics import evaluate_logits
 
-HERE = Path(__file__).parent
 METHODS = ("dense", "focus-pfc", "focus-pf")
-SETS = ("bbc", "r8", "20ng")
 LENGTH, EPOCHS = 256, 2
 LEARNING_RATE, BATCH_TOKENS = 2e-4, 4096
 
 log = logging.getLogger("train_focus")
 
 
-def documents(data: Path, name: str, split: str) -> Documents:
-    """The fixed part of a data set."""
-    rows = json.loads((HERE / "parts" / f"{name}.json").read_text())[split]
-    table = read_documents(data / name / f"{split}.parquet", labels="required")
-    return table.select(rows)
-
-
 def run(args: argparse.Namespace, name: str, method: str, seed: int) -> dict:
     """Train and evaluate one cell of the table."""
-    train_set, test_set = (documents(args.data, name, split) for split in ("train", "test"))
+    train_set, test_set = (fixed_part(args.data, name, split) for split in ("train", "test"))
     settings = TrainingSettings(
         epochs=EPOCHS,
         learning_rate=LEARNING_RATE,
@@ -89,31 +72,21 @@ def run(args: argparse.Namespace, name: str, method: str, seed: int) -> dict:
         "resumed": record["resumed"],
         "seconds_evaluating": time.perf_counter() - started,
         "plan": classifier.plan.to_dict(),
-        "versions": {
-            "tersely": tersely.__version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
     }
 
 
 def main() -> None:
     """Go through the table, method by method, the cheapest data set first."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--encoder", required=True)
-    parser.add_argument("--work", type=Path, default=Path(".cache/train_focus"))
-    parser.add_argument("--keep", type=Path, help="save the trained models here")
-    parser.add_argument("--results", type=Path, default=HERE / "results" / "focus")
-    parser.add_argument("--only", nargs="*", default=SETS, choices=SETS)
-    parser.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS)
-    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1])
-    args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    warnings.simplefilter("ignore", TerselyWarning)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    options = parser(__doc__, None, "data", "encoder")
+    options.add_argument("--work", type=Path, default=Path(".cache/train_focus"))
+    options.add_argument("--keep", type=Path, help="save the trained models here")
+    options.add_argument("--results", type=Path, default=RESULTS / "focus")
+    options.add_argument("--only", nargs="*", default=SETS, choices=SETS)
+    options.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS)
+    options.add_argument("--seeds", nargs="*", type=int, default=[0, 1])
+    args = options.parse_args()
+    quiet()
     for seed in args.seeds:
         for method in args.methods:
             for name in args.only:
@@ -121,7 +94,7 @@ def main() -> None:
                 if target.exists():
                     continue
                 result = run(args, name, method, seed)
-                target.write_text(json.dumps(result, indent=1) + "\n")
+                write(target, result)
                 log.info("%s %s", target.stem, result["metrics"])
 
 

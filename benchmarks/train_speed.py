@@ -20,22 +20,19 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
 
+from common import newsgroups, parser, quiet, write
 from tersely import Classifier, TrainingSettings
 from tersely.bench import describe_machine
-from tersely.errors import TerselyWarning
-from tersely.text import Documents, LabelSpace, read_documents
+from tersely.text import Documents, LabelSpace
 from tersely.text.batching import TokenBudgetSampler
 from tersely.training.trainer import TerselyTrainer, TrainingDocuments
 
-HERE = Path(__file__).parent
 DOCUMENTS_PER_STEP, LENGTH, UNTIMED = 16, 512, 3
 
 
@@ -125,11 +122,8 @@ def train_packed(encoder: str, documents: Documents, clock: Clock, folder: str) 
 
 def child(args: argparse.Namespace) -> None:
     """One run in this process; prints its figures as JSON."""
-    warnings.simplefilter("ignore", TerselyWarning)
-    transformers.logging.set_verbosity_error()
-    table = read_documents(args.data / "20ng" / "train.parquet")
-    rows = np.random.default_rng(0).permutation(len(table))[: args.documents]
-    documents = table.select(rows.tolist())
+    quiet()
+    documents, _ = newsgroups(args.data, "train", args.documents)
     clock = Clock()
     run = {"stock": train_stock, "packed": train_packed}[args.child]
     with tempfile.TemporaryDirectory() as folder:
@@ -152,14 +146,10 @@ def child(args: argparse.Namespace) -> None:
 
 def main() -> None:
     """Take turns and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--encoder", required=True)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "training.json")
-    parser.add_argument("--documents", type=int, default=240)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--child", choices=["stock", "packed"])
-    args = parser.parse_args()
+    options = parser(__doc__, "training.json", "data", "encoder", rounds=3)
+    options.add_argument("--documents", type=int, default=240)
+    options.add_argument("--child", choices=["stock", "packed"])
+    args = options.parse_args()
     if args.child:
         child(args)
         return
@@ -172,12 +162,9 @@ def main() -> None:
             )
             runs[name].append(json.loads(done.stdout.strip().splitlines()[-1]))
             print(name, runs[name][-1], flush=True)
-    pairs = zip(runs["packed"], runs["stock"], strict=True)
-    ratios = [(p["tokens_per_second"] / s["tokens_per_second"]) for p, s in pairs]
-    memory = [
-        p["peak_bytes"] / s["peak_bytes"]
-        for p, s in zip(runs["packed"], runs["stock"], strict=True)
-    ]
+    pairs = list(zip(runs["packed"], runs["stock"], strict=True))
+    ratios = [p["tokens_per_second"] / s["tokens_per_second"] for p, s in pairs]
+    memory = [p["peak_bytes"] / s["peak_bytes"] for p, s in pairs]
     record = {
         "machine": describe_machine(),
         "python": platform.python_version(),
@@ -187,7 +174,7 @@ def main() -> None:
         "memory_ratio": {"median": statistics.median(memory), "all": memory},
     }
     print(record["speed_ratio"], record["memory_ratio"])
-    args.out.write_text(json.dumps(record, indent=1) + "\n")
+    write(args.out, record)
 
 
 if __name__ == "__main__":

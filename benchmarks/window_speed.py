@@ -12,26 +12,21 @@ even. The contenders take turns in one process.
 
 from __future__ import annotations
 
-import argparse
-import json
 import platform
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
-import transformers
 from transformers import ModernBertConfig
 
 import tersely
+from common import parser, quiet, versions, write
 from tersely import TerselyConfig, TerselyForSequenceClassification, preset
-from tersely._io import keep_freed_memory
 from tersely.attention import Packing, banded, loop
 from tersely.attention.connections import Band, Connections
 from tersely.ragged import Layout
 
-HERE = Path(__file__).parent
 LAYERS, WIDTH, HEADS = 4, 384, 6
 ROW = 8192
 LENGTHS = (512, 2048, 8192)
@@ -153,12 +148,10 @@ def break_even(found: dict[int, dict]) -> int | None:
 
 def main() -> None:
     """Measure, print, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "window.json")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    args = parser.parse_args()
-    keep_freed_memory()
+    options = parser(__doc__, "window.json", rounds=5)
+    options.add_argument("--threads", type=int, default=2)
+    args = options.parse_args()
+    quiet()
     torch.set_num_threads(args.threads)
     whole, attention, short_whole, short_attention = {}, {}, {}, {}
     for length in LENGTHS:
@@ -184,15 +177,10 @@ def main() -> None:
             "whole_pass_tokens": break_even(short_whole),
             "attention_tokens": break_even(short_attention),
         },
-        "versions": {
-            "tersely": tersely.__version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
         "processor": platform.processor() or platform.machine(),
     }
-    args.out.write_text(json.dumps(record, indent=1) + "\n")
+    write(args.out, record)
     print(f"break-even: {record['break_even']}")
 
 

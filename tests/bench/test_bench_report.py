@@ -4,14 +4,16 @@ import dataclasses
 import io
 import json
 import math
+import re
 
 import numpy as np
 import pytest
 from bench_fakes import FakeContender, FakeProbe
 from rich.console import Console
 
-from tersely.bench import BenchReport, PeakMemory, bench, render
-from tersely.errors import DataError, TerselyWarning
+from tersely.bench import BenchReport, PeakMemory, TextContender, bench, render, write_plots
+from tersely.bench.show import pareto_front, to_html
+from tersely.errors import DataError, OutputError, TerselyWarning
 
 TEXTS = ["a b c", "d", "e f", "g"]
 LABELS = [0, 1, 0, 0]
@@ -201,3 +203,64 @@ def test_columns_that_nobody_has_are_left_out(report):
     header = text.partition("dense")[0]
     assert "racy" not in header and "label" not in header and "MiB" not in header
     assert "p95" in header
+
+
+class Parity(TextContender):
+    """All that a contender of one's own needs."""
+
+    name = "parity <of> the number"
+    about = "a rule of one line"
+
+    def scores(self, texts):
+        return np.log(0.98 * np.eye(2)[[int(text.split()[-1]) % 2 for text in texts]] + 0.01)
+
+
+@pytest.fixture
+def whole(clock):
+    """A report with every plot but that of memory."""
+    texts = [f"text {'long ' * (number % 9)}{number}" for number in range(24)]
+    base = FakeContender("dense", clock, [2.0, 2.1], macs=2000, logits=np.eye(2)[[0] * 24])
+    half = FakeContender("half", clock, [1.0, 1.05], macs=1000)
+    base.tokens_by_block, half.tokens_by_block = (60, 60, 60), (60, 30, 30)
+    rule = Parity()
+    rule.run = lambda: FakeContender.run(half) * 0 + rule.scores(texts)
+    labels = [number % 2 for number in range(24)]
+    options = {"rounds": 4, "memory": False, "latency_documents": 12}
+    return bench([base, half, rule], texts, labels, probe=FakeProbe(peak=2000.0), **options)
+
+
+def test_the_page_holds_every_contender_and_needs_nothing_from_elsewhere(whole):
+    page = to_html(whole)
+    assert "a rule of one line" in page and "<svg" in page
+    assert page.count("parity &lt;of&gt; the number") >= 4  # table, list and legends
+    assert ">×2.00<" in page and ">1.000<" in page
+    # Names of SVG are not addresses that anything is loaded from.
+    assert not re.findall(r"https?://", re.sub(r'xmlns(:\w+)?="[^"]*"', "", page))
+    assert not re.findall(r'<(link|img)|src=|(?<!xlink:)href="(?!#)', page)
+    assert "long long" not in page
+
+
+def test_who_beats_the_baseline_is_said_in_a_sentence(whole):
+    """Nobody said that TF-IDF was better, with p = 0.034 in the table."""
+    assert [line.split(" is right")[0] for line in whole.findings()] == ["half", Parity.name]
+    assert "(100.0 % against 50.0 %, p = 0.00049), at 2 times its speed" in whole.findings()[0]
+    assert "half is right more often than dense" in " ".join(text_of(whole, 80).split())
+
+
+def test_plots_are_drawn_as_far_as_there_are_figures(whole, tmp_path):
+    paths = write_plots(whole, tmp_path / "plots")
+    assert {path.stem for path in paths} == {
+        "accuracy-against-throughput",
+        "speedup-against-saving",
+        "latency-against-length",
+        "tokens-alive",
+    }
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in paths)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_plots(whole, tmp_path / "file" / "plots")
+
+
+def test_nothing_on_the_front_is_beaten():
+    points = [(1, 5), (3, 5), (2, 9), (4, 1), (4, 2), (0.5, 9)]
+    assert pareto_front(points) == [(2, 9), (3, 5), (4, 2)]
