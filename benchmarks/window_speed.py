@@ -23,8 +23,7 @@ from transformers import ModernBertConfig
 import tersely
 from common import parser, quiet, versions, write
 from tersely import TerselyConfig, TerselyForSequenceClassification, preset
-from tersely.attention import Packing, banded, loop
-from tersely.attention.connections import Band, Connections
+from tersely.attention import Band, Connections, Packing, banded, loop
 from tersely.ragged import Layout
 
 LAYERS, WIDTH, HEADS = 4, 384, 6

@@ -1,8 +1,8 @@
 """Tiny encoders of every supported family, and tokenizers for them, made in milliseconds.
 
 No test downloads a checkpoint: weights are random and vocabularies short. A family's configuration
-is what its rooms are tested with: hidden states of 32, four heads, as few blocks as still show a
-fault, and a vocabulary of 100.
+stands beside its backbone: hidden states of 32, four heads, as few blocks as still show a fault,
+and a vocabulary of 100.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
-    AutoConfig,
     AutoModel,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+
+from tersely.backbones import backbone_class, supported_families
 
 __all__ = [
     "FAMILIES",
@@ -37,51 +38,7 @@ VOCABULARY = 100
 SPECIAL = 4
 _SPECIAL_TOKENS = ("[PAD]", "[CLS]", "[SEP]", "[UNK]")
 
-_COMMON = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": HIDDEN,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "num_hidden_layers": 3,
-    "max_position_embeddings": 64,
-    "type_vocab_size": 2,
-    "pad_token_id": 0,
-    # Larger than usual, so that attention and positions leave a visible mark on the outputs.
-    "initializer_range": 0.2,
-}
-# RoBERTa's families keep their padding id of 1, since their positions begin after it.
-_ROBERTA = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "type_vocab_size": 1}
-_FAMILIES: dict[str, dict[str, Any]] = {
-    "bert": {},
-    "roberta": _ROBERTA,
-    "xlm-roberta": _ROBERTA,
-    "camembert": _ROBERTA,
-    "distilbert": {},
-    "electra": {"embedding_size": 24},
-    "modernbert": {
-        # Blocks 0 and 3 see everything, blocks 1 and 2 a window: both kinds, and one after another.
-        "num_hidden_layers": 4,
-        "global_attn_every_n_layers": 3,
-        "local_attention": 8,
-        "bos_token_id": 1,
-        "cls_token_id": 1,
-        "eos_token_id": 2,
-        "sep_token_id": 2,
-    },
-}
-# What DistilBERT and ModernBERT call these, or do not have.
-_RENAMED = {
-    "distilbert": {
-        "hidden_size": "dim",
-        "num_attention_heads": "n_heads",
-        "intermediate_size": "hidden_dim",
-        "num_hidden_layers": "n_layers",
-        "type_vocab_size": None,
-    },
-    "modernbert": {"type_vocab_size": None},
-}
-
-FAMILIES = tuple(_FAMILIES)
+FAMILIES = supported_families()
 
 
 def tiny_config(family: str, **overrides: Any) -> PreTrainedConfig:
@@ -91,11 +48,7 @@ def tiny_config(family: str, **overrides: Any) -> PreTrainedConfig:
         family: one of `FAMILIES`, a `model_type`.
         **overrides: settings under BERT's names (`num_hidden_layers`, …) or the family's own.
     """
-    renamed = _RENAMED.get(family, {})
-    settings = _COMMON | _FAMILIES[family] | overrides
-    named = {renamed.get(name, name): value for name, value in settings.items()}
-    named.pop(None, None)
-    return AutoConfig.for_model(family, **named)
+    return backbone_class(family).tiny(family, **overrides)
 
 
 def tiny_encoder(family: str, *, seed: int = 0, **overrides: Any) -> PreTrainedModel:

@@ -20,7 +20,7 @@ from tersely.ragged import Layout
 
 __all__ = ["Case", "cases", "close", "make_case", "run", "varlen_reference"]
 
-SIZE = 4
+SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Case:
         window: a query sees keys at a distance below this; None for all.
         positions: `(tokens,)` original positions, −1 for a global token; None for the places.
         in_place: whether each head's keys are hidden in their places, not gathered.
+        relative: `(heads, 2 · reach + 1)`, what is added to the logits by distance, or None.
     """
 
     sizes: list[int]
@@ -44,6 +45,7 @@ class Case:
     window: int | None = None
     positions: Tensor | None = None
     in_place: bool = False
+    relative: Tensor | None = None
 
     @property
     def layout(self) -> Layout:
@@ -95,6 +97,7 @@ class Case:
             for head in range(query.shape[1]):
                 seen = self._seen(part, head)
                 logits = query[part, head] @ key[part, head].T / math.sqrt(SIZE)
+                logits = logits + self._added(part, head)
                 exponentials = logits.exp() * seen
                 # A query that sees no key attends to nothing.
                 totals = exponentials.sum(1, keepdim=True)
@@ -124,6 +127,18 @@ class Case:
             scores = scores[keys.index]
         return scores if self.request.per_head else scores.mean(1, keepdim=True)
 
+    def _added(self, part: slice, head: int) -> Tensor | float:
+        """What each pair's distance adds to its logit, `(queries, keys)`."""
+        if self.relative is None:
+            return 0.0
+        places = torch.arange(sum(self.sizes)) if self.positions is None else self.positions
+        own = places[part].clamp(min=0).tolist()
+        reach = self.relative.shape[1] // 2
+        far = [[min(max(k - q, -reach), reach) + reach for k in own] for q in own]
+        return self.relative[
+            head, torch.tensor(far, dtype=torch.long).view(len(own), len(own))
+        ].double()
+
     def _seen(self, part: slice, head: int) -> Tensor:
         """Which keys of a document the queries see, `(queries, keys)` bool."""
         places = torch.arange(sum(self.sizes)) if self.positions is None else self.positions
@@ -151,7 +166,14 @@ class Case:
 def run(case: Case, backend: str, **options) -> tuple[Tensor, Tensor | None]:
     """Call the library: the context `(tokens, heads, size)`, and the scores it returned."""
     query, key, value = (states.transpose(0, 1)[None] for states in case.states)
-    packing = Packing(case.layout, case.keys, case.request, case.positions, backend=backend)
+    packing = Packing(
+        case.layout,
+        case.keys,
+        case.request,
+        case.positions,
+        backend=backend,
+        relative=case.relative,
+    )
     context, scores = packed_attention(
         None, query, key, value, sliding_window=case.window, packing=packing, **options
     )
@@ -197,12 +219,15 @@ def cases(draw, *, scores=False, windows=True, dead=True) -> Case:
             alive = torch.cat([alive[:, :1], torch.cat(parts).expand(-1, heads - 1)], 1)
     window = draw(st.sampled_from([None, 1, 2, 4])) if windows else None
     positions = None
-    if window is not None and draw(st.booleans()):
+    relative = None
+    if draw(st.integers(0, 3)) == 0:
+        relative = torch.randn(heads, 2 * draw(st.integers(0, 6)) + 1, generator=generator)
+    if (window is not None or relative is not None) and draw(st.booleans()):
         positions = torch.cat([_positions(size, generator) for size in sizes])
     request = draw(_requests(tokens, alive, generator)) if scores else None
     case = make_case(sizes, heads=heads, seed=seed)
     fields = {"alive": alive, "window": window, "positions": positions, "request": request}
-    return replace(case, **fields, in_place=kind == "hidden")
+    return replace(case, **fields, in_place=kind == "hidden", relative=relative)
 
 
 def _positions(size: int, generator: torch.Generator) -> Tensor:

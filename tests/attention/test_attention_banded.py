@@ -7,8 +7,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tersely.attention import KeySet, Packing, ScoreRequest, banded, loop, packed_attention
-from tersely.attention.connections import Band, Connections
+from tersely.attention import (
+    Band,
+    Connections,
+    KeySet,
+    Packing,
+    ScoreRequest,
+    banded,
+    loop,
+    packed_attention,
+)
 from tersely.ragged import Layout
 
 HEADS, SIZE = 2, 4
@@ -140,7 +148,7 @@ def test_nothing_but_the_bands_entries_is_made():
 # ---- other back ends ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", ["masked", "padded"])
+@pytest.mark.parametrize("backend", ["dense", "padded"])
 @settings(max_examples=40, deadline=None)
 @given(case=bands())
 def test_other_back_ends_mask_the_same_pairs(backend, case):

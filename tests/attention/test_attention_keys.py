@@ -119,7 +119,7 @@ def test_documents_of_the_keys():
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"backend": "flash"}, "one of auto, loop, masked, padded, varlen, got 'flash'"),
+        ({"backend": "flash"}, "one of auto, loop, padded, dense, varlen, got 'flash'"),
         (
             {"keys": KeySet.from_mask(torch.ones(5).bool(), Layout.from_lengths([5]))},
             "the 2 documents of the queries, got 1",

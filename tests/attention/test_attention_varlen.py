@@ -15,8 +15,7 @@ from attention_reference import Case, cases, close, make_case, run, varlen_refer
 from hypothesis import given
 from torch.nn.attention import varlen as torch_varlen
 
-from tersely.attention import KeySet, Packing, ScoreRequest, packed_attention
-from tersely.attention.connections import Band, Connections
+from tersely.attention import Band, Connections, KeySet, Packing, ScoreRequest, packed_attention
 from tersely.attention.varlen import fits
 from tersely.ragged import Layout
 
@@ -39,7 +38,8 @@ def kernel():
 
 
 def supported(case: Case) -> Case:
-    """The case, without its window where the kernel could not measure it."""
+    """The case, without its window where the kernel could not measure it, and without a bias."""
+    case = replace(case, relative=None)
     whole = case.alive is None and case.positions is None
     return case if whole else replace(case, window=None, positions=None)
 
@@ -69,9 +69,9 @@ def test_a_pattern_that_is_a_band_is_a_window(kernel, window, reach):
 
 
 def test_a_pattern_with_global_tokens_is_refused_with_what_would_do(kernel):
-    query = torch.randn(1, 2, 3, 4)
+    query = torch.randn(1, 2, 3, 8)
     packing = Packing(LAYOUT, connections=banded(1, first=1), backend="varlen")
-    with pytest.raises(ValueError, match="use the back end 'padded' or 'auto', or neighbours with"):
+    with pytest.raises(ValueError, match="give neighbours cls=False; use the back end 'padded'"):
         packed_attention(None, query, query, query, packing=packing)
 
 
@@ -79,7 +79,7 @@ def test_a_pattern_with_global_tokens_is_refused_with_what_would_do(kernel):
 def test_gradients_come_back_through_the_layout(kernel, case):
     case = supported(case)
     outcomes = []
-    for backend in ("varlen", "masked"):
+    for backend in ("varlen", "dense"):
         states = case.states.double().requires_grad_()
         context, _ = run(replace(case, states=states), backend)
         outcomes.append(torch.autograd.grad(context.sin().sum(), states)[0])
@@ -145,14 +145,30 @@ def test_what_the_kernel_cannot_do_is_refused(kernel, fields, dropout, match):
         (False, {"connections": banded(2, first=1)}),
         (False, {"connections": banded(2, exact=False)}),
         (False, {"connections": Connections(lambda q, k: q >= 0)}),
+        (False, {"connections": Connections(lambda q, k: q >= 0, logs=lambda q, k: q * k)}),
+        (False, {"relative": torch.zeros(2, 3)}),
+        # Flash kernels take heads of 8, 16, … 256 columns.
+        (False, {"size": 33}),
+        (False, {"size": 264}),
+        (True, {"size": 72}),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else None,
 )
 def test_fits(expected, changes):
-    made = {"dtype": torch.bfloat16, "device": "cuda", "dropout": 0.0, "window": None} | changes
-    query = SimpleNamespace(dtype=made["dtype"], device=SimpleNamespace(type=made["device"]))
+    made = {
+        "dtype": torch.bfloat16,
+        "device": "cuda",
+        "dropout": 0.0,
+        "window": None,
+        "size": 32,
+    } | changes
+    query = SimpleNamespace(
+        dtype=made["dtype"], device=SimpleNamespace(type=made["device"]), shape=(3, 2, made["size"])
+    )
     fields = {
-        name: made[name] for name in ("keys", "scores", "positions", "connections") if name in made
+        name: made[name]
+        for name in ("keys", "scores", "positions", "connections", "relative")
+        if name in made
     }
     packing = Packing(LAYOUT, **fields)
     assert fits(query, packing, made["dropout"], made["window"]) is expected

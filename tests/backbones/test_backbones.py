@@ -7,16 +7,16 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForSequenceClassification
 
+from tersely import TerselyConfig, TerselyForSequenceClassification, preset
 from tersely.attention import NAME, Packing, ScoreRequest
-from tersely.backbones import backbone_for, supported_families
-from tersely.backbones.families import backbone_class
+from tersely.backbones import backbone_class, backbone_for, supported_families
 from tersely.errors import ModelError
 from tersely.ragged import Layout, Ragged
 from tiny import FAMILIES, HIDDEN, tiny_config, tiny_encoder, tiny_ids
 
 # Longer than ModernBERT's window, of equal lengths next to one another, and of a single token.
 LENGTHS = [12, 12, 1, 7]
-ROBERTA = ("roberta", "xlm-roberta", "camembert")
+ROBERTA = ("roberta", "xlm-roberta", "camembert", "mpnet")
 
 
 @pytest.fixture(params=FAMILIES)
@@ -30,6 +30,7 @@ def backbone(family):
 
 
 def stock_encoder(family, implementation="sdpa", **overrides):
+    implementation = "eager" if family == "mpnet" else implementation  # all that it knows
     return tiny_encoder(family, attn_implementation=implementation, **overrides)
 
 
@@ -214,6 +215,7 @@ def test_cost_of_a_widening_embedding():
 
 BERT = ["attention.self.query", "attention.self.key", "attention.self.value"]
 PROJECTIONS = {
+    "mpnet": [f"attention.attn.{name}" for name in "qkvo"],
     "distilbert": [*(f"attention.{name}_lin" for name in "qkv"), "attention.out_lin"],
     "modernbert": ["attn.Wqkv", "attn.Wqkv", "attn.Wqkv", "attn.Wo"],
 }
@@ -261,7 +263,9 @@ def test_longest_document(family, backbone):
 # ---- what is refused ---------------------------------------------------------------------------
 
 
-def test_an_encoder_that_bypasses_the_packed_attention_is_refused(backbone):
+def test_an_encoder_that_bypasses_the_packed_attention_is_refused(family, backbone):
+    if family == "mpnet":
+        return  # its backbone calls the packed attention, whatever the encoder's own is
     places = torch.cat(places_of(LENGTHS))
     hidden = backbone.embed(torch.cat(tiny_ids(LENGTHS)), places, None)
     extras = backbone.extras(hidden, places)
@@ -279,6 +283,30 @@ def test_the_families():
     assert supported_families() == tuple(sorted(FAMILIES))
     for family in FAMILIES:
         assert family in backbone_class(family).model_types
+
+
+@torch.no_grad()
+def test_the_bias_of_mpnet_reaches_as_far_as_the_stock_models():
+    """Documents longer than the outermost bucket, of which every third token is left."""
+    settings = {"max_position_embeddings": 402}
+    backbone = backbone_for(tiny_encoder("mpnet", attn_implementation=NAME, **settings))
+    stock, (ids,) = stock_encoder("mpnet", **settings), tiny_ids([400])
+    mask = torch.arange(400) % 3 == 0
+    expected = stock(input_ids=ids[None], attention_mask=mask[None].long()).last_hidden_state[0]
+    states = walk(backbone, [ids[mask]], [mask.nonzero()[:, 0]])
+    close(states[-1], expected[mask])
+
+
+def test_rotations_are_made_once_for_a_set_of_tokens():
+    """Review 7: ModernBERT's rotations were made for every block."""
+    model = TerselyForSequenceClassification(
+        TerselyConfig(encoder_config=tiny_config("modernbert"), plan=preset("topk", at=2).to_dict())
+    ).eval()
+    calls = []
+    model.encoder.rotary_emb.register_forward_hook(lambda *made: calls.append(made))
+    model(torch.cat(tiny_ids([12]))[None])
+    # Two kinds of layers, before and after the step.
+    assert len(calls) == 4
 
 
 def test_an_unknown_family_is_refused_with_a_list_of_those_that_are_known():

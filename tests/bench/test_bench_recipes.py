@@ -10,7 +10,7 @@ from tersely.bench.linear import TfidfContender
 from tersely.bench.model_cache import _identity, code_fingerprint
 from tersely.bench.recipes import Skipped
 from tersely.errors import DataError, OutputError, PlanError
-from tersely.modeling import TerselyForSequenceClassification, padded_model
+from tersely.modeling import from_encoder, padded_model
 from tersely.text import Documents, LabelSpace
 
 TEXTS = [f"{WORDS[number % 2]} {WORDS[number % 7]} {WORDS[number % 5]}" for number in range(60)]
@@ -30,9 +30,7 @@ def dense(encoder, tokenizer, tmp_path_factory):
     """A dense tersely model with a mean head."""
     folder = tmp_path_factory.mktemp("dense")
     torch.manual_seed(0)
-    made = TerselyForSequenceClassification.from_encoder(
-        str(encoder), id2label={0: "even", 1: "odd"}
-    )
+    made = from_encoder(str(encoder), id2label={0: "even", 1: "odd"})
     torch.nn.init.normal_(made.head.classifier.weight)
     made.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

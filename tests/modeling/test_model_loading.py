@@ -159,12 +159,15 @@ def _deberta(path):
         (_fewer_blocks, r"holds 3 blocks but its config.json names 2; correct num_hidden_layers"),
         (_no_weights, "cannot be loaded"),
         (_cut_off, "cannot be loaded"),
-        (_other_shape, "cannot be loaded"),
+        (_other_shape, "do not belong together"),
         (_no_config, "expected a model directory or a Hub name"),
         (_unreadable_config, "expected a model directory or a Hub name"),
         (_pruned_model, "start from what it was trained from"),
-        (_gpt, r"a supported family \(bert, .*modernbert, roberta.*\), got 'gpt2'"),
-        (_deberta, r"a supported family \(bert, .*modernbert, roberta.*\), got 'deberta-v2'"),
+        (_gpt, r"a supported family \(bert, .*modernbert, mpnet, roberta.*\), got 'gpt2'"),
+        (
+            _deberta,
+            r"a supported family \(bert, .*mpnet, roberta.*\), got 'deberta-v2'",
+        ),
     ],
 )
 def test_a_checkpoint_that_cannot_be_used_is_refused(spoil, fragment, tmp_path):
@@ -219,7 +222,7 @@ def _set(*path):
             ModelError,
             "cannot be loaded",
         ),
-        (_set("encoder_config", "vocab_size", 101), ModelError, "cannot be loaded"),
+        (_set("encoder_config", "vocab_size", 101), ModelError, "do not belong together"),
         (_set("encoder_config", "model_type", "gpt2"), ModelError, "family .*, got 'gpt2'"),
         (_set("encoder_config", "model_type", "none"), ModelError, "family .*, got 'none'"),
         (_set("plan", "version", PLAN_VERSION + 1), PlanError, "newer plan needs a newer tersely"),

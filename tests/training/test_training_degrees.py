@@ -6,11 +6,7 @@ import pytest
 import torch
 
 from tersely import Classifier, TrainingSettings, preset
-from tersely.attention import Packing, packed_attention
-from tersely.attention.connections import Connections
-from tersely.methods.breaking_bert import LearnedNeighbours
 from tersely.methods.patterns import Neighbours
-from tersely.ragged import Layout
 from tersely.text.batching import pack
 from words import labelled, save_encoder
 
@@ -39,17 +35,3 @@ def test_a_run_ends_with_neighbours_near_the_target(heads, tmp_path):
     again = Classifier.from_pretrained(tmp_path / "model")
     assert again.plan == classifier.plan
     assert again.predict(texts[:5]) == classifier.predict(texts[:5])
-
-
-def test_a_back_end_that_cannot_weigh_connections_is_refused():
-    def logs(queries, keys):
-        return torch.zeros(())
-
-    packing = Packing(
-        Layout.from_lengths([3]),
-        connections=Connections(logs, None, LearnedNeighbours.kind, logs),
-        backend="padded",
-    )
-    states = torch.randn(1, 2, 3, 4)
-    with pytest.raises(ValueError, match="'padded' cannot weigh .* use 'loop' or 'auto' until"):
-        packed_attention(None, states, states, states, packing=packing)

@@ -1,6 +1,14 @@
 """Packed attention: every document of a row over its own keys, and the importance scores."""
 
-from tersely.attention.packing import KeySet, Packing, ScoreRequest
+from tersely.attention.packing import Band, Connections, KeySet, Packing, ScoreRequest
 from tersely.attention.register import NAME, packed_attention
 
-__all__ = ["NAME", "KeySet", "Packing", "ScoreRequest", "packed_attention"]
+__all__ = [
+    "NAME",
+    "Band",
+    "Connections",
+    "KeySet",
+    "Packing",
+    "ScoreRequest",
+    "packed_attention",
+]

@@ -1,10 +1,20 @@
 """Attention inside a band around the diagonal that computes the band, and little more.
 
-Queries are taken in blocks of neighbours, and each block meets the keys within the reach of any of
+Queries are taken in pieces of neighbours, and each piece meets the keys within the reach of any of
 its queries, besides the global ones at both ends of the document; global queries meet all keys.
-What a block computes in vain, at the corners of the band, is masked. Documents of equal length go
-together. Blocks are views, and the backward pass makes each block's matrix a second time instead of
-keeping it: the memory is that of one block.
+What a piece computes in vain, at the corners of the band, is masked. Documents of equal length go
+together. Pieces are views, and the backward pass makes each piece's matrix a second time instead of
+keeping it: the memory is that of one piece.
+
+A document of nine tokens, one of them global, a reach of one, pieces of two queries: `#` is
+computed and seen, `o` computed and masked.
+
+    key      0 1 2 3 4 5 6 7 8
+    query 0  # # # # # # # # #      the global one
+          1  # # # o
+          2  # # # #
+          3  #   # # # o
+          4  #   o # # #            … and so on
 """
 
 from __future__ import annotations
@@ -18,17 +28,18 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from tersely.attention.inplace import Workspace
+from tersely.attention import softmax
 from tersely.attention.packing import Packing
+from tersely.attention.softmax import Workspace
 
 __all__ = ["Piece", "Reach", "attend", "pairs", "reach_of", "shape_mask", "worthwhile"]
 
-# Queries of a block, at least and at most. Fewer make many calls, more compute much in vain: with 6
-# heads of 64 and a reach of 64 on 2,048 tokens, blocks of 32, 64, 128 and 256 took 31, 29, 29 and
+# Queries of a piece, at least and at most. Fewer make many calls, more compute much in vain: with 6
+# heads of 64 and a reach of 64 on 2,048 tokens, pieces of 32, 64, 128 and 256 took 31, 29, 29 and
 # 36 ms, all pairs 126 ms (two Skylake cores, 2026-11-22).
 _SMALLEST, _LARGEST = 64, 128
 # The share of the pairs up to which skipping the others is faster than masking them: at 512 tokens
-# in blocks of 256, 53, 62 and 75 % took 29, 34 and 42 ms, all pairs without any mask 38 ms.
+# in pieces of 256, 53, 62 and 75 % took 29, 34 and 42 ms, all pairs without any mask 38 ms.
 _PAYS = 0.75
 
 
@@ -41,7 +52,7 @@ class Reach:
         first: places at the beginning whose tokens may see and be seen by all.
         last: places at the end, likewise.
         plain: whether this is all there is to know, so that masks need no positions.
-        step: queries of a block.
+        step: queries of a piece.
     """
 
     width: int
@@ -68,21 +79,11 @@ class Piece:
     stretches: tuple[int, int, int] | None = None
     shift: int = 0
 
-    @property
-    def count(self) -> int:
-        """How many queries."""
-        return self.queries.stop - self.queries.start
-
-    @property
-    def pairs(self) -> int:
-        """Pairs that it computes."""
-        return self.count * sum(part.stop - part.start for part in self.keys)
-
 
 def reach_of(
     packing: Packing, window: int | None, documents: list[int], tokens: slice
 ) -> Reach | None:
-    """The band that a run of documents of equal length needs; None where there is none.
+    """Return the band that a run of documents of equal length needs; None where there is none.
 
     Positions rise along a document, so tokens that lie so far apart in the row lie at least as far
     apart in the document, and the band in the row holds the one in positions.
@@ -114,7 +115,7 @@ def reach_of(
 
 @lru_cache(maxsize=256)
 def pieces(length: int, reach: Reach) -> tuple[Piece, ...]:
-    """How a document of this length is computed under a band."""
+    """Cut a document of this length into the pieces that compute a band."""
     first, end = reach.first, length - reach.last
     everything = (slice(0, length),)
     found = [Piece(part, everything) for part in _blocks(0, first, reach.step)]
@@ -134,31 +135,32 @@ def _blocks(start: int, stop: int, step: int) -> Iterator[slice]:
 def _joined(stretches: tuple[slice, ...]) -> tuple[slice, ...]:
     """Stretches without empty ones, and neighbours as one: a single one needs no copy."""
     found: list[slice] = []
-    for part in stretches:
-        if part.stop <= part.start:
-            continue
+    for part in (part for part in stretches if part.stop > part.start):
         if found and found[-1].stop == part.start:
-            found[-1] = slice(found[-1].start, part.stop)
-        else:
-            found.append(part)
+            part = slice(found.pop().start, part.stop)
+        found.append(part)
     return tuple(found)
 
 
 def pairs(length: int, reach: Reach) -> int:
-    """Pairs of a query and a key that each head computes for a document of this length."""
-    return sum(piece.pairs for piece in pieces(length, reach))
+    """Return the pairs of a query and a key that each head computes for a document."""
+    return sum(
+        (piece.queries.stop - piece.queries.start) * sum(key.stop - key.start for key in piece.keys)
+        for piece in pieces(length, reach)
+    )
 
 
 def worthwhile(length: int, reach: Reach) -> bool:
-    """Whether skipping what lies outside the band is faster than masking it."""
+    """Say whether skipping what lies outside the band is faster than masking it."""
     return pairs(length, reach) <= _PAYS * length * length
 
 
 def shape_mask(piece: Piece, reach: Reach, device: torch.device) -> Tensor | None:
-    """Who sees whom in a piece under a plain band, `(1, 1, queries, keys)`; None for all."""
+    """Return who sees whom in a piece of a plain band, `(1, 1, queries, keys)`; None for all."""
     if piece.stretches is None:
         return None
-    return _mask(piece.count, piece.stretches, piece.shift, reach.width, device)
+    count = piece.queries.stop - piece.queries.start
+    return _mask(count, piece.stretches, piece.shift, reach.width, device)
 
 
 @lru_cache(maxsize=64)
@@ -184,7 +186,7 @@ def attend(
     workspace: Workspace,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Attention of documents of equal length inside a band.
+    """Compute attention of documents of equal length inside a band.
 
     Args:
         query: `(documents, heads, length, size)`; key and value the same.
@@ -220,9 +222,15 @@ def _forward(
 ) -> None:
     for piece in parts:
         rows = piece.queries
-        k, v = _take(key, piece), _take(value, piece)
-        mask = mask_of(piece)
-        workspace.attend(query[:, :, rows], k, v, mask, None, None, scaling, out[:, :, rows])
+        softmax.attend(
+            query[:, :, rows],
+            _take(key, piece),
+            _take(value, piece),
+            mask=mask_of(piece),
+            scaling=scaling,
+            workspace=workspace,
+            out=out[:, :, rows],
+        )
 
 
 def _take(states: Tensor, piece: Piece) -> Tensor:
@@ -276,7 +284,9 @@ def _backward(
     rows = piece.queries
     query, grad, taken_off = (states[i][:, rows] for i in (0, 3, 4))
     key, value = (_take(states[i], piece) for i in (1, 2))
-    weights = ctx.workspace.weights(query[None], key, mask, ctx.scaling)[0]
+    weights = softmax.matrix(
+        query[None], key[None], mask, None, softmax.blind_queries(mask), ctx.scaling, ctx.workspace
+    )[0]
     to_value = torch.bmm(weights.transpose(1, 2), grad)
     to_logits = torch.bmm(grad, value.transpose(1, 2))
     to_logits.sub_(taken_off).mul_(weights).mul_(ctx.scaling)

@@ -1,11 +1,10 @@
 """Packed attention on the CPU: a plain loop over runs of documents with equal lengths.
 
 On CPUs a loop over the documents beats masks, FlexAttention and nested tensors, and neighbours of
-equal length go in one call, as a view: so it pays to sort a batch by length. Each run is one
-`scaled_dot_product_attention`, which keeps no matrix, or an explicit one where scores are wanted;
-without gradients, the matrix of those, and of short documents, is made in one buffer (see
-`inplace`). Where a window or a pattern leaves no more than a band, what lies outside is skipped
-(see `banded`).
+equal length go in one call, as a view: so it pays to sort a batch by length. Each run is one call
+of torch's fused kernel, which keeps no matrix, or an explicit matrix where scores are wanted, and
+without gradients also where that is quicker. Where a window or a pattern leaves no more than a
+band, what lies outside is skipped (see `banded`).
 """
 
 from __future__ import annotations
@@ -14,13 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from tersely.attention import banded, weighted
-from tersely.attention.inplace import Workspace
+from tersely.attention import banded, softmax
 from tersely.attention.packing import Packing
-from tersely.attention.scores import column_weights, explicit_attention
 
 __all__ = ["attend"]
 
@@ -42,7 +38,7 @@ def attend(
     dropout: float = 0.0,
     window: int | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Attention of each document over its own keys.
+    """Compute attention of each document over its own keys.
 
     Args:
         query: `(tokens, heads, size)`.
@@ -56,12 +52,13 @@ def attend(
     Returns:
         `(tokens, heads, size)`, and the scores of each head, `(keys, heads)`, if any are wanted.
     """
-    weights = None if packing.scores is None else column_weights(packing.layout, packing.scores)
+    request = packing.scores
+    weights = None if request is None else softmax.column_weights(packing.layout, request)
     exact = query.dtype in _EXACT and not dropout
-    # Nothing to keep for a backward pass, and a type whose sums need no wider one.
-    in_place = not torch.is_grad_enabled() and exact
+    # Nothing to keep for a backward pass.
+    in_place = not torch.is_grad_enabled() and not dropout
     context = torch.empty_like(query, memory_format=torch.contiguous_format) if in_place else None
-    workspace = Workspace(query.dtype) if exact else None
+    workspace = softmax.Workspace(query.dtype)
     outputs: list[Tensor] = []
     scores: list[Tensor] = []
     for run, q, k, v in _rectangles(query, key, value, packing):
@@ -74,21 +71,27 @@ def attend(
             masks = _masks(run, packing, window, band)
             done = banded.attend(q, k, v, band, masks, scaling, workspace, out)
             _report(run, packing, band)
-        elif packing.connections is not None and packing.connections.logs is not None:
-            settings = (rows, packing.scores, scaling, dropout)
-            logs = packing.connections.logs(*_pairs(packing, run))
-            done, score = weighted.attend(q, k, v, logs, _mask(packing, run, window), *settings)
         else:
-            mask = _mask(packing, run, window)
-            whole = (q, k, v, mask, rows, packing.scores, scaling)
-            if out is not None and (rows is not None or _explicit_pays(run, mask)):
-                done, score = out, workspace.attend(*whole, out)
-            elif rows is not None:
-                done, score = explicit_attention(*whole, dropout)
-            else:
-                done = F.scaled_dot_product_attention(
-                    q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling
+            mask, bias = _terms(packing, run, window)
+            plain = mask is None and bias is None
+            # A type whose sums need a wider one is left to the fused kernel, where that will do.
+            quicker = in_place and exact and (not plain or run.length < _FUSED_FROM)
+            if rows is not None or quicker:
+                done, score = softmax.attend(
+                    q,
+                    k,
+                    v,
+                    mask=mask,
+                    bias=bias,
+                    rows=rows,
+                    request=request,
+                    scaling=scaling,
+                    dropout=dropout,
+                    workspace=workspace if in_place else None,
+                    out=out,
                 )
+            else:
+                done = softmax.attend_fused(q, k, v, mask, bias, scaling, dropout)
         if out is None:
             outputs.append(done.transpose(1, 2).flatten(0, 1))
         elif done is not out:
@@ -98,20 +101,15 @@ def attend(
     return torch.cat(outputs) if context is None else context, torch.cat(scores) if scores else None
 
 
-def _explicit_pays(run: _Run, mask: Tensor | None) -> bool:
-    """Whether the explicit matrix is quicker than the fused kernel, which is slow with a mask."""
-    return mask is not None or run.length < _FUSED_FROM
-
-
 @dataclass
 class _Run:
-    """Neighbouring documents that agree in queries and in keys."""
+    """Neighbouring documents that agree in queries and in keys: a rectangle of the row."""
 
     numbers: list[int]
     length: int
     key_length: int
     token: int
-    place: int
+    key: int
 
     @property
     def documents(self) -> int:
@@ -122,31 +120,27 @@ class _Run:
         return slice(self.token, self.token + self.documents * self.length)
 
     @property
-    def places(self) -> slice:
-        return slice(self.place, self.place + self.documents * self.key_length)
+    def keys(self) -> slice:
+        return slice(self.key, self.key + self.documents * self.key_length)
 
 
 def _runs(packing: Packing) -> list[_Run]:
     runs: list[_Run] = []
-    token = place = 0
+    token = key = 0
     pairs = zip(packing.layout.sizes, packing.key_layout.sizes, strict=True)
     for number, (length, keys) in enumerate(pairs):
         if runs and (runs[-1].length, runs[-1].key_length) == (length, keys):
             runs[-1].numbers.append(number)
         elif length:
-            runs.append(_Run([number], length, keys, token, place))
-        token, place = token + length, place + keys
+            runs.append(_Run([number], length, keys, token, key))
+        token, key = token + length, key + keys
     return runs
 
 
 def _rectangles(
     query: Tensor, key: Tensor, value: Tensor, packing: Packing
 ) -> Iterator[tuple[_Run, Tensor, Tensor, Tensor]]:
-    """Each run with its queries, keys and values.
-
-    The states are views `(documents, heads, length, size)`, since neighbours of equal length form a
-    rectangle of the row.
-    """
+    """Each run with its queries, keys and values, views `(documents, heads, length, size)`."""
     runs = _runs(packing)
     # One `split` each: its gradient is one concatenation, that of slices a row for each.
     queries = query.split([run.documents * run.length for run in runs])
@@ -155,13 +149,37 @@ def _rectangles(
         yield run, *(part.unflatten(0, (run.documents, -1)).transpose(1, 2) for part in states)
 
 
+def _rows(run: _Run, packing: Packing) -> Tensor:
+    """Row numbers of a run's queries, `(documents, 1, queries, 1)`."""
+    rows = torch.arange(run.token, run.tokens.stop, device=packing.layout.device)
+    return rows.view(run.documents, 1, run.length, 1)
+
+
+def _terms(packing: Packing, run: _Run, window: int | None) -> tuple[Tensor | None, Tensor | None]:
+    """What a run's queries may see, and what is added to their logits; None for all, nothing."""
+    mask = bias = None
+    if packing.keys is not None and packing.keys.filled is not None:
+        filled = packing.keys.filled[run.keys].unflatten(0, (run.documents, run.key_length))
+        mask = None if bool(filled.all()) else filled.transpose(1, 2)[:, :, None, :]
+    if window is not None or packing.connections is not None or packing.biased:
+        queries = _rows(run, packing)
+        keys = packing.key_rows()[run.keys].unflatten(0, (run.documents, run.key_length))
+        keys = keys.transpose(1, 2)[:, :, None, :]
+        seen, bias = packing.mask(queries, keys, window), packing.bias(queries, keys)
+        if seen is not None:
+            mask = seen if mask is None else mask & seen
+    return mask, bias
+
+
+# ---- bands -------------------------------------------------------------------------------------
+
+
 def _band(run: _Run, packing: Packing, window: int | None) -> banded.Reach | None:
     """The band to compute in the place of all pairs, where there is one and that pays.
 
     Scores need the whole matrix, and keys that were gathered are no longer in the queries' places.
     """
-    soft = packing.connections is not None and packing.connections.logs is not None
-    if packing.scores is not None or packing.keys is not None or soft:
+    if packing.scores is not None or packing.keys is not None or packing.biased:
         return None
     reach = banded.reach_of(packing, window, run.numbers, run.tokens)
     return reach if reach is not None and banded.worthwhile(run.length, reach) else None
@@ -181,35 +199,10 @@ def _masks(
     """Who sees whom in a piece of a run."""
     if reach.plain:
         return lambda piece: banded.shape_mask(piece, reach, packing.layout.device)
-    rows = torch.arange(run.token, run.tokens.stop, device=packing.layout.device)
-    rows = rows.view(run.documents, run.length)
+    rows = _rows(run, packing)
 
     def seen(piece: banded.Piece) -> Tensor | None:
-        keys = torch.cat([rows[:, part] for part in piece.keys], dim=1)
-        return packing.seen(rows[:, piece.queries], keys[:, :, None], window)
+        keys = torch.cat([rows[:, :, part] for part in piece.keys], dim=2)
+        return packing.mask(rows[:, :, piece.queries], keys.transpose(2, 3), window)
 
     return seen
-
-
-def _pairs(packing: Packing, run: _Run) -> tuple[Tensor, Tensor]:
-    """Row numbers of a run's queries and keys, as functions of pairs take them."""
-    rows = torch.arange(run.token, run.tokens.stop, device=packing.layout.device)
-    rows = rows.view(run.documents, 1, run.length, 1)
-    keys = packing.key_rows()[run.places].unflatten(0, (run.documents, run.key_length))
-    return rows, keys.transpose(1, 2)[:, :, None, :]
-
-
-def _mask(packing: Packing, run: _Run, window: int | None) -> Tensor | None:
-    """What a run's queries may see, `(documents, 1 or heads, queries, keys)` bool; None for all."""
-    count, mask = run.documents, None
-    if packing.keys is not None and packing.keys.filled is not None:
-        filled = packing.keys.filled[run.places].unflatten(0, (count, run.key_length))
-        mask = filled.transpose(1, 2)[:, :, None, :]
-        if bool(mask.all()):
-            mask = None
-    if window is not None or packing.connections is not None:
-        rows = torch.arange(run.token, run.tokens.stop, device=packing.layout.device)
-        k_rows = packing.key_rows()[run.places].unflatten(0, (count, run.key_length))
-        seen = packing.seen(rows.view(count, run.length), k_rows, window)
-        mask = seen if mask is None else mask & seen
-    return mask

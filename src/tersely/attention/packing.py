@@ -1,4 +1,4 @@
-"""What a packed attention call needs to know: the documents, their keys, the scores asked for.
+"""What a packed attention call needs to know: documents, keys, who sees whom, the scores asked for.
 
 A `Packing` rides as the keyword argument `packing` through transformers' own blocks down to the
 attention function, which hands the scores back in the place of the attention weights.
@@ -6,24 +6,68 @@ attention function, which hands the scores back in the place of the attention we
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from tersely.attention.connections import Connections, seen_pairs
 from tersely.ragged import Layout
 
-__all__ = ["BACKENDS", "KeySet", "Packing", "ScoreRequest"]
+__all__ = ["Band", "Connections", "KeySet", "Packing", "ScoreRequest"]
 
-BACKENDS = ("auto", "loop", "masked", "padded", "varlen")
-Backend = Literal["auto", "loop", "masked", "padded", "varlen"]
+Backend = Literal["auto", "loop", "padded", "dense", "varlen"]
+Pairs = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Band:
+    """A band around the diagonal that holds all of a pattern.
+
+    Attributes:
+        reaches: for each document the largest distance of two original positions that are
+            connected, unless one of them is global.
+        first: how many of a document's first positions may be connected to all.
+        exact: whether the band and the first positions are the pattern, for all heads alike.
+    """
+
+    reaches: list[int]
+    first: int = 0
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class Connections:
+    """Who sees whom in one block, where a plan thins the attention.
+
+    Attributes:
+        sees: of row numbers `(documents, 1, queries, 1)` and `(documents, heads or 1, 1, keys)` the
+            pairs that are connected, `(documents, heads or 1, queries, keys)` bool. It is asked
+            about pairs of one document; what it says of others is not used.
+        band: the band that holds them, from which a back end may know what it need not compute;
+            None where they may lie anywhere.
+        name: what to call the pattern in messages.
+        logs: likewise the logarithms of weights of pairs, −∞ where a pair is not connected, while
+            a pattern is being learned; None where a pair is connected or not. The logarithm of m
+            added to a logit is the attention times m, normalised again.
+    """
+
+    sees: Pairs
+    band: Band | None = None
+    name: str = "a pattern"
+    logs: Pairs | None = None
 
 
 @dataclass(frozen=True)
 class KeySet:
     """The keys that are left of a row, gathered document by document.
+
+    Two documents of three tokens, and which keys two heads have left of them:
+
+        tokens          a  b  c | d  e  f
+        head 0          a  .  c | d  .  .         places:  a  c | d
+        head 1          .  b  . | d  .  .                  b  * | d      * is not filled
 
     Attributes:
         layout: how many key places each document has.
@@ -177,13 +221,16 @@ class Packing:
         layout: documents of the queries.
         keys: the keys that are left, None for all tokens of the row.
         scores: the scores to return, None for none.
-        positions: `(tokens,)` original positions for windowed layers; −1 marks a global token,
-            which sees and is seen by all. None when the tokens stand at their original places.
+        positions: `(tokens,)` original positions for windows and relative biases; −1 marks a global
+            token, which sees and is seen by all. None when no token has left its document.
         backend: which back end computes it; `"auto"` picks by device and dtype.
         weights: `(tokens,)`, how many tokens each one stands for; their logarithm is added to the
             logits of the keys (ToMe's proportional attention, arXiv 2210.09461). None for one each.
         dropout: probability of dropping an attention weight in training; None for the encoder's.
         connections: who sees whom, where a pattern thins the attention; None for all.
+        relative: `(heads, 2 · reach + 1)`, what is added to the logit of a key that lies d original
+            positions behind its query, at index d + reach; a key that lies further away gets the
+            outermost. A global token is taken to stand at position 0. None for nothing.
         pairs: what the back end reports: the pairs of a query and a key place whose product was
             computed for each head, a figure a document; empty where it was all of them. Copies made
             with `replace` share the list.
@@ -199,24 +246,27 @@ class Packing:
     weights: Tensor | None = None
     dropout: float | None = None
     connections: Connections | None = None
+    relative: Tensor | None = None
     pairs: list[int] = field(default_factory=list, compare=False)
     calls: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
-        if self.backend not in BACKENDS:
-            raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {self.backend!r}")
-        if self.keys is not None and len(self.keys.layout) != len(self.layout):
+        if self.backend not in get_args(Backend):
+            raise ValueError(
+                f"backend must be one of {', '.join(get_args(Backend))}, got {self.backend!r}"
+            )
+        if len(self.key_layout) != len(self.layout):
             raise ValueError(
                 f"keys must cover the {len(self.layout)} documents of the queries, "
                 f"got {len(self.keys.layout)}"
             )
-
-        own_keys = self.keys is not None and self.keys.per_head
-        if own_keys and self.scores is not None and not self.scores.per_head:
+        if self.keys is None or self.scores is None:
+            return
+        if self.keys.per_head and not self.scores.per_head:
             raise ValueError(
                 "scores must be asked for per head where each head has its own keys, got their mean"
             )
-        if self.keys is not None and self.scores is not None and not self.scores.diagonal:
+        if not self.scores.diagonal:
             raise ValueError("scores without the diagonal need all tokens as keys, got fewer")
 
     @property
@@ -224,19 +274,56 @@ class Packing:
         """Documents of the keys."""
         return self.layout if self.keys is None else self.keys.layout
 
-    def places(self) -> Tensor:
-        """Positions that a window is measured on, `(tokens,)`."""
-        return self.layout.positions if self.positions is None else self.positions
+    @property
+    def biased(self) -> bool:
+        """Whether anything is added to the logits of single pairs."""
+        soft = self.connections is not None and self.connections.logs is not None
+        return soft or self.relative is not None
 
     def key_rows(self) -> Tensor:
-        """Row number of the token in each key place, `(keys, 1)` or `(keys, heads)`."""
+        """Return the row number of the token in each key place, `(keys, 1)` or `(keys, heads)`."""
         if self.keys is None:
             return torch.arange(self.layout.tokens, device=self.layout.device)[:, None]
         index = self.keys.index
         return index if index.dim() == 2 else index[:, None]
 
-    def seen(self, queries: Tensor, keys: Tensor, window: int | None) -> Tensor | None:
-        """The pairs of a document that a window and the pattern leave; see `seen_pairs`."""
-        if window is None and self.connections is None:
-            return None
-        return seen_pairs(queries, keys, self.places(), window, self.connections)
+    def mask(self, queries: Tensor, keys: Tensor, window: int | None) -> Tensor | None:
+        """Return the pairs that a window and the pattern leave.
+
+        Args:
+            queries: row numbers `(documents, 1, queries, 1)`.
+            keys: row numbers `(documents, heads or 1, 1, keys)` of the same documents.
+            window: a query sees the keys at a distance below this; None for all.
+
+        Returns:
+            `(documents, heads or 1, queries, keys)` bool, None for all pairs.
+        """
+        seen = None
+        if window is not None:
+            places = self.layout.positions if self.positions is None else self.positions
+            q, k = places[queries], places[keys]
+            seen = ((q - k).abs() < window) | (q < 0) | (k < 0)
+        if self.connections is not None:
+            pattern = self.connections.sees(queries, keys)
+            seen = pattern if seen is None else seen & pattern
+        return seen
+
+    def bias(self, queries: Tensor, keys: Tensor) -> Tensor | None:
+        """Return what is added to the logits of pairs, as `mask` returns who sees whom."""
+        logs = self.connections and self.connections.logs and self.connections.logs(queries, keys)
+        if self.relative is None:
+            return logs
+        if self.positions is not None:
+            places = self.positions.clamp(min=0)
+            distances = places[keys] - places[queries]
+        elif self.keys is not None:
+            distances = keys - queries
+        else:
+            # The same for all documents: nobody has left, so places differ as row numbers do.
+            distances = keys[:1] - queries[:1]
+        reach = self.relative.shape[1] // 2
+        index = distances.clamp(-reach, reach) + reach  # (documents, heads or 1, queries, keys)
+        heads = len(self.relative)
+        table = self.relative[None, :, None].expand(len(index), -1, index.shape[2], -1)
+        found = table.gather(3, index.expand(-1, heads, -1, -1))
+        return found if logs is None else found + logs

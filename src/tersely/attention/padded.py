@@ -1,21 +1,21 @@
-"""Packed attention through a padded copy: the fallback on a GPU without a variable-length kernel.
+"""Packed attention in one batched product, without a loop over the documents.
 
-Only queries, keys and values are padded, for the length of this one call; everything around the
-attention stays packed. One batched product is what a GPU wants where a loop would launch a kernel
-for every document.
+`attend` is the fallback on a GPU without a variable-length kernel: only queries, keys and values
+are padded, for the length of this one call. `attend_dense` is quadratic in the tokens of the whole
+row, so slow for rows of many documents; it is an obvious second opinion for the other back ends,
+and, on a row of one document, which needs no mask, the one that exports.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from tersely.attention import softmax
 from tersely.attention.packing import Packing
-from tersely.attention.scores import column_weights, explicit_attention
-from tersely.ragged import Ragged
+from tersely.ragged import Layout, Ragged
 
-__all__ = ["attend"]
+__all__ = ["attend", "attend_dense"]
 
 
 def attend(
@@ -28,26 +28,86 @@ def attend(
     dropout: float = 0.0,
     window: int | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Attention of each document over its own keys; arguments and returns as `loop.attend`."""
+    """Compute attention in a padded rectangle; arguments and returns as `loop.attend`."""
     q, q_mask = Ragged(query, packing.layout).to_padded()
     k, k_mask = Ragged(key, packing.key_layout).to_padded()
     v, _ = Ragged(value, packing.key_layout).to_padded()
     q, k, v = (tensor.transpose(1, 2) for tensor in (q, k, v))  # (documents, heads, length, size)
-    mask = k_mask[:, None, None, :]
+    mask, bias = k_mask[:, None, None, :], None
     if packing.keys is not None and packing.keys.filled is not None:
         filled, _ = Ragged(packing.keys.filled, packing.key_layout).to_padded(False)
         mask = mask & filled.transpose(1, 2)[:, :, None, :]
-    if window is not None or packing.connections is not None:
-        rows = torch.arange(packing.layout.tokens, device=query.device)
-        q_rows, _ = Ragged(rows, packing.layout).to_padded(-1)
-        k_rows, _ = Ragged(packing.key_rows(), packing.key_layout).to_padded(-1)
-        mask = mask & packing.seen(q_rows, k_rows, window)
+    if window is not None or packing.connections is not None or packing.biased:
+        queries = _rows(packing.layout)[:, None, :, None]
+        keys = packing.key_rows()[_rows(packing.key_layout)].transpose(1, 2)[:, :, None, :]
+        seen, bias = packing.mask(queries, keys, window), packing.bias(queries, keys)
+        if seen is not None:
+            # What stands for nothing may see what it likes: no row of a softmax is empty.
+            mask = mask & (seen | ~q_mask[:, None, :, None])
     if packing.scores is None:
-        context = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling
-        )
+        context = softmax.attend_fused(q, k, v, mask, bias, scaling, dropout)
         return context.transpose(1, 2)[q_mask], None
-    weights = column_weights(packing.layout, packing.scores)
-    rows, _ = Ragged(weights, packing.layout).to_padded()
-    context, score = explicit_attention(q, k, v, mask, rows, packing.scores, scaling, dropout)
+    rows, _ = Ragged(
+        softmax.column_weights(packing.layout, packing.scores), packing.layout
+    ).to_padded()
+    context, score = softmax.attend(
+        q,
+        k,
+        v,
+        mask=mask,
+        bias=bias,
+        rows=rows,
+        request=packing.scores,
+        scaling=scaling,
+        dropout=dropout,
+    )
     return context.transpose(1, 2)[q_mask], score.transpose(1, 2)[k_mask]
+
+
+def _rows(layout: Layout) -> Tensor:
+    """Row numbers of a padded rectangle, `(documents, longest)`; padding is some other row."""
+    rows = layout.offsets[:-1, None] + torch.arange(layout.longest, device=layout.device)
+    return rows.clamp(max=max(0, layout.tokens - 1))
+
+
+def attend_dense(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    packing: Packing,
+    *,
+    scaling: float,
+    dropout: float = 0.0,
+    window: int | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Compute attention under a block-diagonal mask; arguments and returns as `loop.attend`."""
+    layout, key_layout = packing.layout, packing.key_layout
+    queries = torch.arange(layout.tokens, device=query.device)[None, None, :, None]
+    keys = packing.key_rows().t()[None, :, None, :]
+    masks = [packing.mask(queries, keys, window)]
+    if len(layout) > 1:
+        same = layout.segment_ids[:, None] == key_layout.segment_ids[None, :]
+        masks.append(same[None, None])
+    if packing.keys is not None and packing.keys.filled is not None:
+        masks.append(packing.keys.filled.t()[None, :, None, :])
+    mask = None
+    for part in masks:
+        if part is not None:
+            mask = part if mask is None else mask & part
+    blind = None
+    # In an export each head has a key left, so that every query of a plain row sees one.
+    if mask is not None and not (layout.symbolic and masks[0] is None):
+        blind = ~mask.any(-1, keepdim=True)
+    request = packing.scores
+    rows = None if request is None else softmax.column_weights(layout, request)[None]
+    context, scores = softmax.attend_piece(
+        *(tensor.transpose(0, 1)[None] for tensor in (query, key, value)),
+        mask=mask,
+        bias=packing.bias(queries, keys),
+        blind=blind,
+        rows=rows,
+        request=request,
+        scaling=scaling,
+        dropout=dropout,
+    )
+    return context[0].transpose(0, 1), None if scores is None else scores[0].t()

@@ -11,20 +11,19 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from tersely.attention import loop, masked, padded, varlen
+from tersely.attention import loop, padded, varlen
 from tersely.attention.packing import Packing, ScoreRequest
 from tersely.ragged import Layout
 
 __all__ = ["NAME", "packed_attention"]
 
 NAME = "tersely"
-
-_BACKENDS = {"loop": loop, "masked": masked, "padded": padded, "varlen": varlen}
 
 
 def packed_attention(
@@ -37,9 +36,10 @@ def packed_attention(
     dropout: float = 0.0,
     sliding_window: int | None = None,
     packing: Packing | None = None,
+    relative_bias: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Attention of each packed document over its own keys.
+    """Compute attention of each packed document over its own keys.
 
     Args:
         module: the attention module of the encoder.
@@ -52,6 +52,7 @@ def packed_attention(
         sliding_window: a query sees keys at a distance below this; None for all.
         packing: the documents of the row. Without one, the keyword arguments `cu_seq_lens_q` and
             `cu_seq_lens_k` that transformers' flash attention takes are understood as well.
+        relative_bias: what the encoder adds to the logits by distance, as `Packing.relative`.
         **kwargs: whatever else the encoder passes along.
 
     Returns:
@@ -77,6 +78,8 @@ def packed_attention(
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     # (tokens, heads, size): for the encoders' own projections this is a view.
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    if relative_bias is not None:
+        packing = replace(packing, relative=relative_bias)
     asked = packing.scores
     if asked is not None and asked.kind == "keys":
         asked, packing = k.detach().mean(1), replace(packing, scores=None)
@@ -84,8 +87,8 @@ def packed_attention(
         q, k, v = _weighted(q, k, v, packing.weights, scaling)
     if packing.keys is not None:
         k, v = packing.keys.take(k), packing.keys.take(v)
-    backend = _choose(q, packing, dropout, sliding_window)
-    context, scores = _BACKENDS[backend].attend(
+    attend = _choose(q, packing, dropout, sliding_window)
+    context, scores = attend(
         q, k, v, packing, scaling=scaling, dropout=dropout, window=sliding_window
     )
     context = context[..., : query.shape[-1]]
@@ -99,13 +102,15 @@ def _weighted(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One more channel, whose product is the logarithm of a key's weight in every head.
 
-    Kernels want values of the same size, so these get a channel of zeros.
+    Kernels want values of the same size, so these get a channel of zeros; those of CUDA devices
+    want heads of a multiple of eight, so there seven more of zeros follow.
     """
+    more = 1 if query.device.type == "cpu" else 8 - query.shape[2] % 8
     one = (*key.shape[:2], 1)
     ones = query.new_full((*query.shape[:2], 1), 1 / scaling)
     logs = weights.to(key.dtype).log()[:, None, None].expand(one)
-    zeros = value.new_zeros(one)
-    return torch.cat([query, ones], 2), torch.cat([key, logs], 2), torch.cat([value, zeros], 2)
+    wide = ((query, ones), (key, logs), (value, value.new_zeros(one)))
+    return tuple(F.pad(torch.cat(parts, 2), (0, more - 1)) for parts in wide)
 
 
 def _finish(scores: Tensor, values: Tensor, request: ScoreRequest) -> Tensor:
@@ -117,22 +122,18 @@ def _finish(scores: Tensor, values: Tensor, request: ScoreRequest) -> Tensor:
     return scores if request.per_head else scores.mean(1, keepdim=True)
 
 
-def _choose(query: Tensor, packing: Packing, dropout: float, window: int | None) -> str:
-    soft = packing.connections is not None and packing.connections.logs is not None
-    if soft and packing.backend not in ("auto", "loop"):
-        raise ValueError(
-            f"the back end {packing.backend!r} cannot weigh the connections of "
-            f"{packing.connections.name!r}; use 'loop' or 'auto' until it is frozen"
-        )
-    if packing.backend != "auto":
-        return packing.backend
-    if soft:
-        return "loop"
-    if packing.layout.symbolic:
-        return "masked"
-    if query.device.type == "cpu":
-        return "loop"
-    return "varlen" if varlen.fits(query, packing, dropout, window) else "padded"
+def _choose(query: Tensor, packing: Packing, dropout: float, window: int | None) -> Any:
+    """The function of the back end that the packing names, or that fits the call."""
+    name = packing.backend
+    if name == "auto" and packing.layout.symbolic:
+        name = "dense"
+    elif name == "auto" and query.device.type == "cpu":
+        name = "loop"
+    elif name == "auto":
+        name = "varlen" if varlen.fits(query, packing, dropout, window) else "padded"
+    if name == "dense":
+        return padded.attend_dense
+    return {"loop": loop, "padded": padded, "varlen": varlen}[name].attend
 
 
 AttentionInterface.register(NAME, packed_attention)

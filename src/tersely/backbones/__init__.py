@@ -1,20 +1,30 @@
-"""How to walk the encoder families of transformers block by block, with their own modules."""
+"""The encoder families of transformers, run block by block with their own modules.
 
-from tersely.backbones.base import Backbone, Projections, linear_cost
-from tersely.backbones.bert import BertBackbone, ElectraBackbone, RobertaBackbone
-from tersely.backbones.distilbert import DistilBertBackbone
-from tersely.backbones.families import backbone_for, supported_families
-from tersely.backbones.modernbert import ModernBertBackbone
+Every module of this package is imported here, and its classes register themselves.
+"""
+
+import importlib
+import pkgutil
+
+from tersely.backbones.base import (
+    Backbone,
+    Projections,
+    backbone_class,
+    backbone_for,
+    linear_cost,
+    supported_families,
+    without_pooler,
+)
 
 __all__ = [
     "Backbone",
-    "BertBackbone",
-    "DistilBertBackbone",
-    "ElectraBackbone",
-    "ModernBertBackbone",
     "Projections",
-    "RobertaBackbone",
+    "backbone_class",
     "backbone_for",
     "linear_cost",
     "supported_families",
+    "without_pooler",
 ]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

@@ -31,30 +31,30 @@ class BertBackbone(Backbone):
         )[0]
 
     def attention_of(self, block: nn.Module) -> nn.Module:
-        """Self-attention with its output projection, residual and norm."""
+        """Return self-attention with its output projection, residual and norm."""
         return block.attention
 
     def feed_forward_of(self, block: nn.Module) -> tuple[nn.Module, ...]:
-        """The two dense layers."""
+        """Return the two dense layers."""
         return block.intermediate, block.output
 
     def attend_block(
         self, block: nn.Module, hidden: Tensor, **extras: Any
     ) -> tuple[Tensor, Tensor | None]:
-        """A block up to its feed-forward."""
+        """Run a block up to its feed-forward."""
         return block.attention(hidden, None, **extras)
 
     def transform_block(self, block: nn.Module, hidden: Tensor) -> Tensor:
-        """The feed-forward part of a block."""
+        """Run the feed-forward part of a block."""
         return block.feed_forward_chunk(hidden)
 
     def projections(self, block: nn.Module) -> Projections:
-        """The four projections of a block's attention."""
+        """Return the four projections of a block's attention."""
         inner = block.attention.self
         return Projections(inner.query, inner.key, inner.value, block.attention.output.dense)
 
     def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
-        """Pooler, dropout and classifier of `BertForSequenceClassification`."""
+        """Run pooler, dropout and classifier of `BertForSequenceClassification`."""
         return head.classifier(head.dropout(self.encoder.pooler(first_tokens(hidden))))
 
 
@@ -63,22 +63,24 @@ class RobertaBackbone(BertBackbone):
 
     model_types = ("roberta", "xlm-roberta", "camembert")
     has_segments = False
+    # The padding id stays 1, since positions begin after it.
+    tiny_settings = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "type_vocab_size": 1}
 
     @property
     def longest_document(self) -> int:
         """The most tokens that a document may have: the first positions are never used."""
-        return self.encoder.config.max_position_embeddings - self._first_place
+        return self.encoder.config.max_position_embeddings - self._first_position
 
     @property
-    def _first_place(self) -> int:
-        return self.encoder.config.pad_token_id + 1
+    def _first_position(self) -> int:
+        return self.encoder.embeddings.padding_idx + 1
 
     def embed(self, input_ids: Tensor, positions: Tensor, segments: Tensor | None) -> Tensor:
         """Embed a row; the first token's position is the padding id plus one."""
-        return super().embed(input_ids, positions + self._first_place, segments)
+        return super().embed(input_ids, positions + self._first_position, segments)
 
     def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
-        """The classification head of `RobertaForSequenceClassification` on the first token."""
+        """Run the classification head of `RobertaForSequenceClassification` on the first token."""
         return head.classifier(first_tokens(hidden))
 
 
@@ -86,6 +88,7 @@ class ElectraBackbone(BertBackbone):
     """ELECTRA: the embeddings may be narrower than the blocks, and a head of its own."""
 
     model_types = ("electra",)
+    tiny_settings = {"embedding_size": 24}
 
     def embed(self, input_ids: Tensor, positions: Tensor, segments: Tensor | None) -> Tensor:
         """Embed a row and widen it where the family does."""
@@ -93,7 +96,7 @@ class ElectraBackbone(BertBackbone):
         return self.encoder.embeddings_project(hidden) if self._widens else hidden
 
     def cost_of_embedding(self) -> int:
-        """MACs a token of the widening projection."""
+        """Count the MACs a token of the widening projection."""
         config = self.encoder.config
         return config.embedding_size * config.hidden_size if self._widens else 0
 
@@ -102,5 +105,5 @@ class ElectraBackbone(BertBackbone):
         return self.encoder.config.embedding_size != self.encoder.config.hidden_size
 
     def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
-        """The classification head of `ElectraForSequenceClassification` on the first token."""
+        """Run the classification head of `ElectraForSequenceClassification` on the first token."""
         return head.classifier(first_tokens(hidden))

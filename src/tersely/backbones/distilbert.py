@@ -17,6 +17,7 @@ class DistilBertBackbone(Backbone):
 
     model_types = ("distilbert",)
     has_segments = False
+    tiny_settings = {"intermediate_size": None, "hidden_dim": 48, "type_vocab_size": None}
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -28,30 +29,30 @@ class DistilBertBackbone(Backbone):
         return self.encoder.embeddings(input_ids[None], position_ids=positions[None])[0]
 
     def attention_of(self, block: nn.Module) -> nn.Module:
-        """Self-attention with its output projection."""
+        """Return self-attention with its output projection."""
         return block.attention
 
     def feed_forward_of(self, block: nn.Module) -> tuple[nn.Module, ...]:
-        """The feed-forward module."""
+        """Return the feed-forward module."""
         return (block.ffn,)
 
     def attend_block(
         self, block: nn.Module, hidden: Tensor, **extras: Any
     ) -> tuple[Tensor, Tensor | None]:
-        """A block up to its feed-forward."""
+        """Run a block up to its feed-forward."""
         output, scores = block.attention(hidden, attention_mask=None, **extras)
         return block.sa_layer_norm(output + hidden), scores
 
     def transform_block(self, block: nn.Module, hidden: Tensor) -> Tensor:
-        """The feed-forward part of a block."""
+        """Run the feed-forward part of a block."""
         return block.output_layer_norm(block.ffn(hidden) + hidden)
 
     def projections(self, block: nn.Module) -> Projections:
-        """The four projections of a block's attention."""
+        """Return the four projections of a block's attention."""
         inner = block.attention
         return Projections(inner.q_lin, inner.k_lin, inner.v_lin, inner.out_lin)
 
     def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
-        """The layers of `DistilBertForSequenceClassification` on the first token."""
+        """Run the layers of `DistilBertForSequenceClassification` on the first token."""
         pooled = nn.functional.relu(head.pre_classifier(hidden.first()))
         return head.classifier(head.dropout(pooled))

@@ -19,6 +19,7 @@ import torch
 from tersely._io import torch_threads
 from tersely.classifier import Classifier
 from tersely.explain.lineage import NONE, Lineage, Spelling, lineages, spell
+from tersely.modeling.inference import on_device
 from tersely.modeling.trace import BlockTrace
 from tersely.text.batching import pack
 
@@ -232,7 +233,7 @@ def explain_document(
     model = classifier.torch_model()
     encoded = classifier.encode([text], None if pair is None else [pair])
     spelling = spell(classifier, text, pair)
-    inputs = {name: value.to(model.device) for name, value in pack(encoded, [0]).items()}
+    inputs = on_device(pack(encoded, [0]), model.device)
     with torch.inference_mode(), torch_threads(classifier.execution.threads):
         output = model(**inputs, output_trace=True)
     found = lineages(output.trace, [len(window) for window in encoded.windows])

@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from tersely.attention.connections import Connections
+from tersely.attention import Connections
 from tersely.methods.patterns import Neighbours
 from tersely.reduction.parts import Learned, Spent, check, check_number, check_whole, register
 from tersely.reduction.patterns import Pattern

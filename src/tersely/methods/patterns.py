@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from tersely.attention.connections import Band, Connections
+from tersely.attention import Band, Connections
 from tersely.errors import PlanError
 from tersely.ragged import Layout
 from tersely.reduction.actions import Action

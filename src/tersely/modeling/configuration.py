@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
-from tersely.backbones.families import backbone_class
+from tersely.backbones import backbone_class
 from tersely.errors import ModelError
 from tersely.reduction import Plan, preset
 from tersely.text.encoding import LONG_POLICIES

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedModel
 
 from tersely.attention import NAME
+from tersely.backbones import without_pooler
 from tersely.modeling.configuration import TerselyConfig
 from tersely.ragged import Ragged
 
-__all__ = ["MeanHead", "build_encoder_and_head", "family_head", "has_pooler"]
+__all__ = ["MeanHead", "build_encoder_and_head", "family_head"]
 
 
 class MeanHead(nn.Module):
@@ -31,18 +30,13 @@ def build_encoder_and_head(config: TerselyConfig) -> tuple[PreTrainedModel, nn.M
     """The encoder, and either a mean head or the modules of the family's own head."""
     encoder_config = config.encoder_config
     if config.head == "mean":
-        pooler = {"add_pooling_layer": False} if has_pooler(encoder_config) else {}
-        encoder = AutoModel.from_config(encoder_config, attn_implementation=NAME, **pooler)
+        options = without_pooler(encoder_config)
+        encoder = AutoModel.from_config(encoder_config, attn_implementation=NAME, **options)
         head = MeanHead(encoder_config.hidden_size, config.num_labels, config.classifier_dropout)
         return encoder, head
     encoder_config.num_labels = config.num_labels
     stock = AutoModelForSequenceClassification.from_config(encoder_config, attn_implementation=NAME)
     return stock.base_model, family_head(stock)
-
-
-def has_pooler(config: Any) -> bool:
-    """Whether transformers gives the bare encoder a pooler unless told not to."""
-    return config.model_type in ("bert", "roberta", "xlm-roberta", "camembert")
 
 
 def family_head(stock: PreTrainedModel) -> nn.ModuleDict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from tersely.modeling import TerselyConfig, TerselyForSequenceClassification, Tr
 from tersely.text.batching import fill_batches, pack
 from tersely.text.encoding import EncodedDocuments
 
-__all__ = ["Forward", "Runner", "TorchRunner", "batches", "run_model"]
+__all__ = ["Forward", "Runner", "TorchRunner", "batches", "on_device", "run_model"]
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,19 @@ class TorchRunner:
 
 def batches(
     encoded: EncodedDocuments, budget: int, device: torch.device
-) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+) -> Iterator[tuple[list[int], dict[str, Any]]]:
     """Packed batches, the longest documents first: the documents' numbers, the model's inputs."""
     for numbers in fill_batches(encoded.sizes, budget):
         inputs = pack(encoded, numbers)
-        yield numbers, {name: tensor.to(device) for name, tensor in inputs.items()}
+        yield numbers, on_device(inputs, device)
+
+
+def on_device(inputs: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """Put the tensors of a packed batch on a device; plain numbers stay what they are."""
+    return {
+        name: value.to(device) if isinstance(value, Tensor) else value
+        for name, value in inputs.items()
+    }
 
 
 def run_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -27,15 +28,18 @@ def pack_inputs(
     attention_mask: Tensor | None,
     token_type_ids: Tensor | None,
     boundaries: Tensor | None,
+    lengths: Sequence[int] | None,
     backbone: Backbone,
 ) -> PackedInputs:
-    """Pack a batch.
+    """Pack a batch, and check it.
 
     Args:
         input_ids: `(documents, length)` padded, or `(1, tokens)` with `boundaries`.
         attention_mask: `(documents, length)`, None for no padding.
         token_type_ids: like `input_ids`.
         boundaries: `(documents + 1,)` offsets of a packed row.
+        lengths: tokens of each document of a packed row as plain numbers, where the caller knows
+            them: what lies on a device need not be read back then.
         backbone: the encoder that will read it.
 
     Raises:
@@ -49,12 +53,7 @@ def pack_inputs(
                 "a packed row is input_ids (1, tokens) with cu_seq_lens_q and no attention_mask, "
                 f"got input_ids {tuple(input_ids.shape)}"
             )
-        if int(boundaries[0]) != 0 or bool((boundaries.diff() < 0).any()):
-            raise ModelError(
-                "cu_seq_lens_q must start with 0 and never fall, got "
-                f"{boundaries[:8].tolist()}{' …' if len(boundaries) > 8 else ''}"
-            )
-        layout = Layout(boundaries)
+        layout = _layout(boundaries, lengths)
         ids = input_ids[0]
         types = None if token_type_ids is None else token_type_ids[0]
     elif attention_mask is None:
@@ -69,6 +68,22 @@ def pack_inputs(
         types = None if token_type_ids is None else token_type_ids[mask]
     _check(layout, ids, backbone)
     return PackedInputs(ids, types if backbone.has_segments else None, layout)
+
+
+def _layout(boundaries: Tensor, lengths: Sequence[int] | None) -> Layout:
+    if lengths is not None:
+        if len(lengths) + 1 != len(boundaries):
+            raise ModelError(
+                f"lengths must hold a number for each of the {len(boundaries) - 1} documents of "
+                f"cu_seq_lens_q, got {len(lengths)}"
+            )
+        return Layout(boundaries, lengths)
+    if int(boundaries[0]) != 0 or bool((boundaries.diff() < 0).any()):
+        raise ModelError(
+            "cu_seq_lens_q must start with 0 and never fall, got "
+            f"{boundaries[:8].tolist()}{' …' if len(boundaries) > 8 else ''}"
+        )
+    return Layout(boundaries)
 
 
 def _check(layout: Layout, ids: Tensor, backbone: Backbone) -> None:

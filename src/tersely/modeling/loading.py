@@ -1,13 +1,15 @@
 """From a checkpoint of transformers to a tersely model, and a dense one back again.
 
-A checkpoint's weights are loaded by transformers' own classes, and what they report as missing is
-read: nothing is silently random. New modules start from the weights of the block they replace.
+A checkpoint's weights are loaded by transformers' own classes, and what they report as missing, as
+left over or as of another shape is read: nothing is silently random or ignored. New modules start
+from the weights of the block they replace.
 """
 
 from __future__ import annotations
 
 import copy
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,9 +24,8 @@ from transformers import (
     PreTrainedModel,
 )
 
-from tersely.backbones import backbone_for
-from tersely.backbones.families import backbone_class
-from tersely.errors import ModelError, TerselyError
+from tersely.backbones import backbone_class, backbone_for
+from tersely.errors import ModelError, TerselyError, TerselyWarning
 from tersely.modeling.configuration import HEADS, TerselyConfig
 from tersely.modeling.heads import family_head
 from tersely.modeling.modeling import TerselyForSequenceClassification
@@ -91,7 +92,10 @@ def from_encoder(
         asked = {"num_labels": num_labels, "id2label": id2label, "problem_type": problem_type}
         reading = {"max_length": max_length, "long": long}
         return _from_dense(source, plan, head, asked, reading, loading)
-    keep = _keeps_head(encoder_config, plan, head, num_labels, id2label)
+    order = None
+    if _is_classifier(encoder_config) and head != "mean" and plan.keeps_tokens:
+        order = _order_of_labels(encoder_config, num_labels, id2label)
+    keep = order is not None
     stock = _load(source, encoder_config, keep, loading)
     labels = _label_fields(encoder_config, keep, num_labels, id2label, problem_type)
     config = TerselyConfig(
@@ -105,6 +109,8 @@ def from_encoder(
     )
     model = TerselyForSequenceClassification(config)
     _take_over(model, stock, keep)
+    if keep:
+        _permute_labels(model.head, order)
     model.head_is_new = not keep
     return model.to(stock.dtype).eval()
 
@@ -148,6 +154,12 @@ def dense_checkpoint(model: TerselyForSequenceClassification) -> PreTrainedModel
 def _read_config(source: str, loading: dict[str, Any]) -> PreTrainedConfig:
     options = {name: loading[name] for name in loading if name != "dtype"}
     try:
+        written, _ = PreTrainedConfig.get_config_dict(source, **options)
+        if written.get("model_type") == "laconic":
+            raise ModelError(
+                f"{source} was saved by version 0.1 of this project, which was called laconic; its "
+                "models are no longer read, so train it anew"
+            )
         config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
     except TerselyError:
         raise  # says what is wrong already
@@ -159,7 +171,30 @@ def _read_config(source: str, loading: dict[str, Any]) -> PreTrainedConfig:
         ) from None
     if config.model_type != TerselyConfig.model_type:
         backbone_class(config.model_type)
+    _check_meaning(source, config)
     return config
+
+
+def _check_meaning(source: str, config: PreTrainedConfig) -> None:
+    """Refuse fields that say that the model was trained to compute something else."""
+    kind = getattr(config, "position_embedding_type", None) or "absolute"
+    if kind.startswith("relative"):
+        raise ModelError(
+            f"{source} was trained with position_embedding_type={kind!r}, which transformers no "
+            "longer computes; expected a model with absolute positions"
+        )
+    if getattr(config, "is_decoder", False):
+        raise ModelError(
+            f"{source} is a decoder (is_decoder is true in its config.json), whose tokens see only "
+            "those before them; expected an encoder"
+        )
+    # transformers fills names in for a base encoder, so only a classifier's are somebody's own.
+    named = list(config.id2label or {})
+    if sorted(named) != list(range(len(named))):
+        raise ModelError(
+            f"id2label in the config.json of {source} must number its labels from 0 to "
+            f"{len(named) - 1}, got {', '.join(map(str, named[:5]))}; number them so"
+        )
 
 
 def load_classifier(source: str, **loading: Any) -> TerselyForSequenceClassification:
@@ -170,7 +205,8 @@ def load_classifier(source: str, **loading: Any) -> TerselyForSequenceClassifica
     """
     config = _read_config(source, loading)
     if config.model_type == TerselyConfig.model_type:
-        return TerselyForSequenceClassification.from_pretrained(source, **loading)
+        with_dtype = loading | {"dtype": _dtype(source, config, loading)}
+        return TerselyForSequenceClassification.from_pretrained(source, **with_dtype)
     if not _is_classifier(config):
         raise ModelError(
             f"expected a trained classifier, got {source}, an encoder without a classification "
@@ -185,7 +221,7 @@ def with_plan(
     labels: Mapping[str, Any] | None = None,
     head: str = "auto",
 ) -> TerselyForSequenceClassification:
-    """The same encoder under a plan, with copies of a dense model's weights.
+    """Put a dense model's encoder, with copies of its weights, under a plan.
 
     The configuration is the dense model's own, but for what is named here.
 
@@ -194,7 +230,8 @@ def with_plan(
             plan learns the same at the same block.
         plan: the plan of the new one.
         labels: the configuration's fields about labels, None for the model's own. The head is kept
-            for the same labels, unless it is the family's and the plan combines tokens.
+            for the same labels, in whatever order, unless it is the family's and the plan combines
+            tokens.
         head: `"mean"` or `"family"`, a new one where the model's own is of the other kind; `"auto"`
             for the model's own, or else `"mean"`.
 
@@ -203,16 +240,20 @@ def with_plan(
     """
     config = copy.deepcopy(dense.config)
     own = config.head
-    keep = labels is None and head in ("auto", own) and (own == "mean" or plan.keeps_tokens)
+    wanted = labels or {}
+    order = _order_of_labels(config, wanted.get("num_labels"), wanted.get("id2label"))
+    fits = head in ("auto", own) and (own == "mean" or plan.keeps_tokens)
+    keep = order is not None and fits
     config.plan = plan.to_dict()
     config.head = (own if keep else "mean") if head == "auto" else head
-    for name, value in (labels or {}).items():
+    for name, value in wanted.items():
         setattr(config, name, value)
     config.check()
     model = TerselyForSequenceClassification(config)
     _take_over(model, dense.encoder, False)
     if keep:
         model.head.load_state_dict(dense.head.state_dict())
+        _permute_labels(model.head, order)
         pooler = getattr(dense.encoder, "pooler", None)
         if pooler is not None:
             model.encoder.pooler.load_state_dict(pooler.state_dict())
@@ -222,15 +263,19 @@ def with_plan(
     return model.to(device=dense.device, dtype=dense.dtype).eval()
 
 
-def load_tokenizer(source: str, loading: Mapping[str, Any]) -> Any:
+def load_tokenizer(
+    source: str, loading: Mapping[str, Any], config: PreTrainedConfig | None = None
+) -> Any:
     """Load a checkpoint's tokenizer.
 
     Args:
         source: a Hub name or a directory.
         loading: the options of `from_encoder`; `dtype` is not a tokenizer's.
+        config: that of the model that will read its ids, a tersely model's or an encoder's; None
+            where there is none to compare with.
 
     Raises:
-        ModelError: if it cannot be read.
+        ModelError: if it cannot be read, is empty, or has ids that the model has no embedding of.
     """
     options = {name: loading[name] for name in loading if name != "dtype"}
     try:
@@ -238,6 +283,20 @@ def load_tokenizer(source: str, loading: Mapping[str, Any]) -> Any:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"the tokenizer of {source} cannot be loaded: {reason}") from None
+    words = tokenizer.get_vocab()
+    # In the place of files that are missing, transformers makes a tokenizer of special tokens.
+    if set(words) <= set(tokenizer.all_special_tokens):
+        raise ModelError(
+            f"expected the files of a tokenizer in {source} (tokenizer.json, or a vocabulary), got "
+            f"none: it would know {len(words)} special tokens and no word; copy them there"
+        )
+    encoder = getattr(config, "encoder_config", config)
+    if encoder is not None and max(words.values()) >= encoder.vocab_size:
+        raise ModelError(
+            f"the tokenizer of {source} has ids up to {max(words.values()):,}, and the model "
+            f"embeddings of {encoder.vocab_size:,} tokens, so they do not belong together; give "
+            "both from one checkpoint"
+        )
     # A tokenizer.json may carry truncation and padding of its own (sentence-transformers write 128
     # tokens into it), which other readers of a saved copy would obey.
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -256,22 +315,20 @@ def _from_dense(
     loading: dict[str, Any],
 ) -> TerselyForSequenceClassification:
     """Start from a dense tersely model: its encoder, and its head if the labels are the same."""
-    dense = TerselyForSequenceClassification.from_pretrained(source, **loading)
+    dense = load_classifier(source, **loading)
     old = dense.config
     if not old.reduction_plan().is_dense:
         raise ModelError(
             f"expected an encoder or a dense tersely model to start from, got {source} with the "
             f"plan {old.plan['name']!r}; start from what it was trained from"
         )
-    names = dict(asked["id2label"]) if asked["id2label"] else None
-    same = names in (None, dict(old.id2label)) and asked["num_labels"] in (None, old.num_labels)
     labels = None
-    if not same:
-        given = (asked["num_labels"], asked["id2label"], asked["problem_type"])
-        labels = _label_fields(old, False, *given)
+    if asked["id2label"] or asked["num_labels"] not in (None, old.num_labels):
+        labels = _label_fields(old, False, **asked)
     model = with_plan(dense, plan, labels, head)
     config = model.config
-    config.problem_type = asked["problem_type"] or config.problem_type
+    kept = labels is None or not model.head_is_new
+    config.problem_type = asked["problem_type"] or (old.problem_type if kept else None)
     for name, value in reading.items():
         setattr(config, name, value or getattr(old, name))
     # Measured with the weights that are about to be trained further, and not with the new ones.
@@ -284,33 +341,72 @@ def _is_classifier(config: PreTrainedConfig) -> bool:
     return any(name.endswith("ForSequenceClassification") for name in config.architectures or [])
 
 
-def _keeps_head(
-    config: PreTrainedConfig,
-    plan: Plan,
-    head: str,
-    num_labels: int | None,
-    id2label: Mapping[int, str] | None,
-) -> bool:
-    """Whether the checkpoint's own classifier is kept."""
-    if not _is_classifier(config) or head == "mean" or not plan.keeps_tokens:
-        return False
-    names = dict(id2label) if id2label else None
-    same_names = names is None or names == dict(config.id2label)
-    return same_names and num_labels in (None, config.num_labels)
+def _order_of_labels(
+    config: PreTrainedConfig, num_labels: int | None, id2label: Mapping[int, str] | None
+) -> list[int] | None:
+    """The row of each label that is asked for in a head for the configuration's labels.
+
+        the head's      0: positive   1: negative
+        asked for       0: negative   1: positive        [1, 0]
+
+    None where other labels are asked for, so that the head cannot be kept.
+    """
+    own = dict(config.id2label)
+    if num_labels not in (None, len(own)):
+        return None
+    names = dict(id2label) if id2label else own
+    if sorted(names.values()) != sorted(own.values()):
+        return None
+    if names == own:
+        return list(range(len(own)))
+    rows = {name: row for row, name in own.items()}
+    return [rows[names[number]] for number in range(len(names))]
+
+
+@torch.no_grad()
+def _permute_labels(head: torch.nn.Module, order: list[int]) -> None:
+    """Put the rows of a head's last layer, one for each label, into another order."""
+    last = [part for part in head.modules() if isinstance(part, torch.nn.Linear)][-1]
+    last.weight.copy_(last.weight[order])
+    if last.bias is not None:
+        last.bias.copy_(last.bias[order])
+
+
+def _dtype(source: str, config: PreTrainedConfig, loading: Mapping[str, Any]) -> Any:
+    """The type to read weights in: float32 unless another is asked for, whatever the file's is."""
+    if loading.get("dtype") is not None:
+        return loading["dtype"]
+    stored = getattr(config, "dtype", None)
+    if stored in (torch.float16, torch.bfloat16):
+        warnings.warn(
+            f"the weights of {source} are stored in {str(stored).removeprefix('torch.')} and are "
+            "read as float32, in which models are trained, saved and run on a CPU; give dtype to "
+            "keep theirs",
+            TerselyWarning,
+            stacklevel=4,
+        )
+    return torch.float32
 
 
 def _load(
     source: str, config: PreTrainedConfig, classifier: bool, loading: dict[str, Any]
 ) -> PreTrainedModel:
-    """Load the checkpoint with transformers' class and refuse weights that would be random."""
+    """Load the checkpoint with transformers' class and refuse what it would do silently."""
     loader = AutoModelForSequenceClassification if classifier else AutoModel
+    options = loading | {"dtype": _dtype(source, config, loading)}
     try:
         stock, info = loader.from_pretrained(
-            source, config=config, trust_remote_code=False, output_loading_info=True, **loading
+            source,
+            config=config,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **options,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"the weights of {source} cannot be loaded: {reason}") from None
+    _check_shapes(source, stock, classifier, info["mismatched_keys"])
     # A pooler is not part of the encoder's pretraining in every family, and a new head skips it.
     missing = sorted(key for key in info["missing_keys"] if classifier or "pooler." not in key)
     if missing:
@@ -318,25 +414,59 @@ def _load(
             f"{source} lacks {len(missing)} weights of {type(stock).__name__}, which would be "
             f"random ({', '.join(missing[:5])}); expected a checkpoint with all of them"
         )
-    _refuse_left_blocks(source, stock, info["unexpected_keys"])
+    _check_left_over(source, stock, info["unexpected_keys"])
     return stock
 
 
-def _refuse_left_blocks(source: str, stock: PreTrainedModel, unexpected: Iterable[str]) -> None:
-    """A configuration with fewer blocks than its file would leave trained blocks out silently."""
+def _check_shapes(
+    source: str, stock: PreTrainedModel, classifier: bool, mismatched: Iterable[tuple]
+) -> None:
+    """Refuse weights of another shape than the configuration says."""
+    base = {name for name, _ in stock.base_model.named_parameters()}
+    prefix = stock.base_model_prefix + "."
+    for key, stored, expected in sorted(mismatched):
+        if classifier and key.removeprefix(prefix) not in base and stored[1:] == expected[1:]:
+            raise ModelError(
+                f"the config.json of {source} names {expected[0]} labels, and its head has "
+                f"{stored[0]} outputs; correct id2label there"
+            )
+        raise ModelError(
+            f"{key} in {source} has the shape {tuple(stored)}, and by its config.json it would "
+            f"have {tuple(expected)}; the two do not belong together"
+        )
+
+
+def _check_left_over(source: str, stock: PreTrainedModel, unexpected: Iterable[str]) -> None:
+    """Refuse weights of the encoder that its configuration has no place for.
+
+    Other heads may be left over, a pooler, and tables that are no weights; blocks, relative
+    positions or adapters would change what the encoder computes.
+    """
     base = stock.base_model
     blocks = backbone_for(base).blocks
     path = next(name for name, module in base.named_modules() if module is blocks)
-    left = {
-        int(found.group(1))
-        for key in unexpected
-        if (found := re.search(rf"(?:^|\.){re.escape(path)}\.(\d+)\.", key))
-        and int(found.group(1)) >= len(blocks)
-    }
+    own = {name for name, _ in base.named_children()} - {"pooler"}
+    left: set[int] = set()
+    others: list[str] = []
+    for key in sorted(unexpected):
+        name = key.removeprefix(stock.base_model_prefix + ".")
+        if name.split(".")[0] not in own or name.endswith(("position_ids", "token_type_ids")):
+            continue
+        found = re.match(rf"{re.escape(path)}\.(\d+)\.", name)
+        if found and int(found.group(1)) >= len(blocks):
+            left.add(int(found.group(1)))
+        else:
+            others.append(key)
     if left:
         raise ModelError(
             f"{source} holds {len(blocks) + len(left)} blocks but its config.json names "
             f"{len(blocks)}; correct num_hidden_layers there, or save the shorter model anew"
+        )
+    if others:
+        raise ModelError(
+            f"{source} holds {len(others)} weights of its encoder that {type(base).__name__} has "
+            f"no place for ({', '.join(others[:3])}), so it was trained to compute something else; "
+            "expected a checkpoint of transformers' own classes"
         )
 
 

@@ -43,7 +43,7 @@ class TerselyForSequenceClassification(PreTrainedModel):
 
     Takes what transformers' classifiers take (padded `input_ids` with an `attention_mask`), or a
     packed row `(1, tokens)` with `cu_seq_lens_q`, as transformers' flattening collator makes it.
-    Make one with `TerselyForSequenceClassification.from_encoder`.
+    Make one with `tersely.modeling.from_encoder`.
 
     Example:
         >>> import torch
@@ -91,26 +91,28 @@ class TerselyForSequenceClassification(PreTrainedModel):
         start_modules(self.learned, self.shared)
 
     @classmethod
-    def from_encoder(cls, source: str, **options: Any) -> TerselyForSequenceClassification:
-        """Build a model on a pretrained encoder; see `tersely.modeling.loading.from_encoder`."""
-        from tersely.modeling.loading import from_encoder
-
-        return from_encoder(source, **options)
-
-    @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> TerselyForSequenceClassification:
-        """Load a saved tersely model, as in transformers, and refuse one that lacks weights.
+        """Load a saved tersely model, as in transformers, in float32 unless `dtype` is given.
 
         Raises:
-            ModelError: if the weights cannot be read, or some are missing: they would be random.
+            ModelError: if the weights cannot be read, are of other shapes than the configuration
+                says, or some are missing: they would be random.
         """
         wanted = kwargs.pop("output_loading_info", False)
         source = args[0] if args else kwargs.get("pretrained_model_name_or_path")
+        if "torch_dtype" not in kwargs:
+            kwargs.setdefault("dtype", torch.float32)
+        checked = {"output_loading_info": True, "ignore_mismatched_sizes": True}
         try:
-            model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+            model, info = super().from_pretrained(*args, **kwargs | checked)
         except (OSError, RuntimeError, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ModelError(f"the weights of {source} cannot be loaded: {reason}") from None
+        for key, stored, expected in sorted(info["mismatched_keys"]):
+            raise ModelError(
+                f"{key} in {source} has the shape {tuple(stored)}, and by its config.json it would "
+                f"have {tuple(expected)}; the two do not belong together"
+            )
         if info["missing_keys"]:
             missing = sorted(info["missing_keys"])
             raise ModelError(
@@ -157,7 +159,8 @@ class TerselyForSequenceClassification(PreTrainedModel):
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
         cu_seq_lens_q: Tensor | None = None,
-        document_windows: Tensor | None = None,
+        document_windows: Tensor | Sequence[int] | None = None,
+        lengths: Sequence[int] | None = None,
         token_targets: Tensor | None = None,
         embedded: Tensor | None = None,
         plans: Sequence[Plan] = (),
@@ -176,6 +179,8 @@ class TerselyForSequenceClassification(PreTrainedModel):
             cu_seq_lens_q: `(documents + 1,)`, the boundaries of a packed row.
             document_windows: `(documents,)`, how many neighbouring windows of the row belong to
                 each document; their logits are averaged. None for one each.
+            lengths: `(documents,)`, tokens of each document of a packed row as plain numbers; None
+                to read them from `cu_seq_lens_q`, for which a GPU must wait.
             token_targets: `(1, tokens)` of a packed row, a figure for each token that modules of
                 the plan learn from. Not read in evaluation.
             embedded: what `embed` made of the same inputs, `(tokens, hidden)`; None to make it.
@@ -191,7 +196,7 @@ class TerselyForSequenceClassification(PreTrainedModel):
         """
         self._pin_attention()
         inputs = pack_inputs(
-            input_ids, attention_mask, token_type_ids, cu_seq_lens_q, self.backbone
+            input_ids, attention_mask, token_type_ids, cu_seq_lens_q, lengths, self.backbone
         )
         first, *shorter = [self.under_plan(plan) for plan in plans] or [self]
         passed = ForwardPass(
@@ -204,7 +209,7 @@ class TerselyForSequenceClassification(PreTrainedModel):
         logits, penalty = passed.logits, passed.penalty
         others = [ForwardPass(twin, inputs).run().logits for twin in shorter]
         if document_windows is not None:
-            windows = Layout.from_lengths(document_windows)
+            windows = Layout.from_lengths(document_windows, logits.device)
             logits, *others = [Ragged(each, windows).mean() for each in (logits, *others)]
         loss = None
         if labels is not None:

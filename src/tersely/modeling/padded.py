@@ -19,9 +19,9 @@ from transformers import (
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from tersely.backbones import without_pooler
 from tersely.errors import ModelError
 from tersely.modeling.configuration import TerselyConfig
-from tersely.modeling.heads import has_pooler
 from tersely.modeling.loading import dense_checkpoint
 from tersely.modeling.modeling import TerselyForSequenceClassification
 
@@ -98,8 +98,7 @@ def _from_tersely(model: TerselyForSequenceClassification) -> PreTrainedModel:
     # A copy: the class writes its own attention implementation into the configuration.
     config = type(model.config.encoder_config).from_dict(model.config.encoder_config.to_dict())
     config.num_labels = model.num_labels
-    pooler = {"add_pooling_layer": False} if has_pooler(config) else {}
-    encoder = AutoModel.from_config(config, attn_implementation="sdpa", **pooler)
+    encoder = AutoModel.from_config(config, **without_pooler(config))
     encoder.load_state_dict(model.encoder.state_dict())
     padded = PaddedMean(config, encoder, nn.Linear(model.backbone.width, model.num_labels))
     padded.classifier.load_state_dict(model.head.classifier.state_dict())

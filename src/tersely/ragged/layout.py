@@ -71,13 +71,20 @@ class Layout:
     def from_lengths(
         cls, lengths: Sequence[int] | Tensor, device: torch.device | str | None = None
     ) -> Layout:
-        """Build a layout from the documents' lengths, `(documents,)`."""
-        known = None if isinstance(lengths, Tensor) else [int(length) for length in lengths]
+        """Build a layout from the documents' lengths, `(documents,)`.
+
+        Raises:
+            ValueError: for a negative length; those on a device are not read.
+        """
+        known = None
+        if not isinstance(lengths, Tensor):
+            known = [int(length) for length in lengths]
+        elif lengths.device.type == "cpu":
+            known = lengths.tolist()
+        if min(known or [0]) < 0:
+            raise ValueError(f"lengths must not be negative, got {list(known)}")
         sizes = torch.as_tensor(lengths, dtype=torch.long, device=device)
-        if sizes.numel() and bool((sizes < 0).any()):
-            raise ValueError(f"lengths must not be negative, got {sizes.tolist()}")
-        offsets = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
-        return cls(offsets, known)
+        return cls(torch.cat([sizes.new_zeros(1), sizes.cumsum(0)]), known)
 
     def __len__(self) -> int:
         return self.offsets.numel() - 1

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tersely.attention.connections import Band, Connections
+from tersely.attention import Band, Connections
 from tersely.errors import ModelError
 from tersely.ragged import Layout
 from tersely.reduction.actions import Action

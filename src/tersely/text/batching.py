@@ -8,10 +8,10 @@ equal length in one call.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import Sampler
 
 from tersely.text.encoding import EncodedDocuments
@@ -98,7 +98,7 @@ class TokenBudgetSampler(Sampler[list[int]]):
         return batches
 
 
-def pack(encoded: EncodedDocuments, documents: Sequence[int]) -> dict[str, Tensor]:
+def pack(encoded: EncodedDocuments, documents: Sequence[int]) -> dict[str, Any]:
     """Lay documents end to end as the model's inputs.
 
     Args:
@@ -106,8 +106,9 @@ def pack(encoded: EncodedDocuments, documents: Sequence[int]) -> dict[str, Tenso
         documents: numbers of those in the batch, in the order that the logits should have.
 
     Returns:
-        `input_ids` `(1, tokens)`, `cu_seq_lens_q` `(windows + 1,)`, `token_type_ids` for pairs, and
-        `document_windows` `(documents,)` where a document has more than one window.
+        `input_ids` `(1, tokens)`, `cu_seq_lens_q` `(windows + 1,)` and the same as a list of
+        `lengths`, which no device needs to be asked for; `token_type_ids` for pairs, and the list
+        `document_windows` where a document has more than one window.
     """
     starts = encoded.starts
     counts = encoded.counts[list(documents)]
@@ -118,13 +119,14 @@ def pack(encoded: EncodedDocuments, documents: Sequence[int]) -> dict[str, Tenso
     ]
     windows = [encoded.windows[number] for number in picked]
     lengths = np.array([len(window) for window in windows], dtype=np.int64)
-    inputs = {
+    inputs: dict[str, Any] = {
         "input_ids": torch.from_numpy(np.concatenate(windows).astype(np.int64))[None],
         "cu_seq_lens_q": torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)])),
+        "lengths": lengths.tolist(),
     }
     if encoded.types is not None:
         types = np.concatenate([encoded.types[number] for number in picked])
         inputs["token_type_ids"] = torch.from_numpy(types.astype(np.int64))[None]
     if (counts > 1).any():
-        inputs["document_windows"] = torch.from_numpy(counts.astype(np.int64))
+        inputs["document_windows"] = counts.tolist()
     return inputs

@@ -259,7 +259,7 @@ def token_targets(
         labels = torch.from_numpy(train.labels[numbers]).to(dense.device)
         row = stage.token_targets(dense, inputs, labels).cpu()
         windows = [starts[n] + i for n in numbers for i in range(counts[n])]
-        lengths = inputs["cu_seq_lens_q"].diff().tolist()
+        lengths = inputs["lengths"]
         for window, values in zip(windows, row.split(lengths), strict=True):
             found[window] = values.numpy()
     return found
