@@ -251,23 +251,8 @@ def parse_labels(
     kind = refuse_mixture(values, where)
     if problem_type == REGRESSION:
         return _parse_numbers(values, where)
-    if kind == _LIST and problem_type == SINGLE_LABEL:
-        raise DataError(
-            f"{where} must hold one label a document for {problem_type}, and holds lists; "
-            f"choose problem type {MULTI_LABEL}"
-        )
     if kind == _LIST:
-        items = [(row, item) for row, value in enumerate(values, start=1) for item in value]
-        for row, item in items:
-            if is_missing(item) or isinstance(item, list | tuple):
-                raise DataError(
-                    f"{where} must hold flat lists of labels, and the list in row {row} holds a "
-                    "null, a blank or another list; correct it"
-                )
-        refuse_mixture(
-            [item for _, item in items], f"each list of {where}", [row for row, _ in items]
-        )
-        return [[_spell(item) for item in value] for value in values]
+        return _parse_lists(values, where, problem_type)
     if several:
         parts = [_spell(value).split(separator or LABEL_SEPARATOR) for value in values]
         return [[part.strip() for part in cell if part.strip()] for cell in parts]
@@ -316,13 +301,30 @@ def refuse_mixture(values: list[Any], where: str, rows: Sequence[int] | None = N
     return next(iter(first_rows), "")
 
 
-def _parse_numbers(values: list[Any], where: str) -> list[float]:
-    numbers = [as_number(value) for value in values]
-    for row, (value, number) in enumerate(zip(values, numbers, strict=True), start=1):
-        if isinstance(value, bool) or number is None or not math.isfinite(number):
+def _parse_lists(values: list[Any], where: str, problem_type: str | None) -> list[list[str]]:
+    if problem_type == SINGLE_LABEL:
+        raise DataError(
+            f"{where} must hold one label a document for {problem_type}, and holds lists; "
+            f"choose problem type {MULTI_LABEL}"
+        )
+    items = [(row, item) for row, value in enumerate(values, start=1) for item in value]
+    for row, item in items:
+        if is_missing(item) or isinstance(item, list | tuple):
             raise DataError(
-                f"{where} must hold finite numbers for regression, and row {row} holds "
-                f"{value!r}; correct it or choose another problem type"
+                f"{where} must hold flat lists of labels, and the list in row {row} holds a null, "
+                "a blank or another list; correct it"
+            )
+    refuse_mixture([item for _, item in items], f"each list of {where}", [row for row, _ in items])
+    return [[_spell(item) for item in value] for value in values]
+
+
+def _parse_numbers(values: list[Any], where: str) -> list[float]:
+    numbers = [None if isinstance(value, bool) else as_number(value) for value in values]
+    for row, number in enumerate(numbers):
+        if number is None or not math.isfinite(number):
+            raise DataError(
+                f"{where} must hold finite numbers for regression, and row {row + 1} holds "
+                f"{values[row]!r}; correct it or choose another problem type"
             )
     return numbers
 
@@ -334,18 +336,12 @@ def _refuse_measurements(values: list[Any], where: str) -> None:
     if any(number is None for number in numbers):
         return
     odd = next((row for row, number in enumerate(numbers) if number % 1 != 0), None)
-    if odd is None:
-        return
-    if math.isnan(numbers[odd]):
+    if odd is not None:
         raise DataError(
-            f"every document needs a label, and {where} holds {values[odd]!r} among numbers in row "
-            f"{odd + 1}; fill it in or leave the row out"
+            f"{where} holds numbers, and {values[odd]!r} in row {odd + 1} is no class name; fill "
+            f"it in if it is missing, or choose problem type {REGRESSION} to predict numbers, or "
+            f"{SINGLE_LABEL} to take each as a name"
         )
-    raise DataError(
-        f"{where} holds numbers with fractions (row {odd + 1}: {values[odd]!r}), which are no "
-        f"class names; choose problem type {REGRESSION}, or {SINGLE_LABEL} to take each number as "
-        "a name"
-    )
 
 
 def _spell(value: Any) -> str:

@@ -172,10 +172,16 @@ def evaluate_logits(
     if problem_type == REGRESSION:
         return _regression(predicted.astype(np.float64), wanted.astype(np.float64))
     metrics = require("sklearn.metrics", "train")
-    wanted = _whole_numbers(wanted)
-    scores = {"accuracy": float(metrics.accuracy_score(wanted, predicted))}
+    # A trainer hands several labels over as 0.0 and 1.0.
+    whole = wanted.astype(np.int64) if wanted.dtype.kind in "iubf" else None
+    if whole is None or not np.array_equal(whole, wanted):
+        raise DataError(
+            f"expected labels that are whole numbers, got values of type {wanted.dtype}; "
+            "map label names to indices first"
+        )
+    scores = {"accuracy": float(metrics.accuracy_score(whole, predicted))}
     for average in ("macro", "micro"):
-        score = metrics.f1_score(wanted, predicted, average=average, zero_division=0)
+        score = metrics.f1_score(whole, predicted, average=average, zero_division=0)
         scores[f"{average}_f1"] = float(score)
     return scores
 
@@ -219,32 +225,19 @@ def calibration_error(
     return float(np.abs(surplus).sum() / len(confidence))
 
 
-def _whole_numbers(labels: np.ndarray) -> np.ndarray:
-    # A trainer hands several labels over as 0.0 and 1.0.
-    whole = labels.astype(np.int64) if labels.dtype.kind in "iubf" else None
-    if whole is None or not np.array_equal(whole, labels):
-        raise DataError(
-            f"expected labels that are whole numbers, got values of type {labels.dtype}; "
-            "map label names to indices first"
-        )
-    return whole
-
-
 def _regression(predicted: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
-    error = require("sklearn.metrics", "train").mean_squared_error(wanted, predicted)
     rank = require("scipy.stats", "train").rankdata
-    columns = list(zip(predicted.T, wanted.T, strict=True))
+
+    def correlation(left: np.ndarray, right: np.ndarray) -> float:
+        """Pearson's r, or nan, without numpy's warning, where it is not defined."""
+        if np.ptp(left) == 0 or np.ptp(right) == 0:
+            return float("nan")
+        return float(np.corrcoef(left, right)[0, 1])
+
+    pairs = list(zip(predicted.T, wanted.T, strict=True))
+    ranks = [(rank(left), rank(right)) for left, right in pairs]
     return {
-        "mse": float(error),
-        "pearson": float(np.mean([_correlation(left, right) for left, right in columns])),
-        "spearman": float(
-            np.mean([_correlation(rank(left), rank(right)) for left, right in columns])
-        ),
+        "mse": float(np.mean((predicted - wanted) ** 2)),
+        "pearson": float(np.mean([correlation(*pair) for pair in pairs])),
+        "spearman": float(np.mean([correlation(*pair) for pair in ranks])),
     }
-
-
-def _correlation(left: np.ndarray, right: np.ndarray) -> float:
-    """Pearson's r, or nan, without numpy's warning, where it is not defined."""
-    if np.ptp(left) == 0 or np.ptp(right) == 0:
-        return float("nan")
-    return float(np.corrcoef(left, right)[0, 1])
