@@ -8,6 +8,7 @@ from transformers import AutoTokenizer
 
 from tersely import Classifier
 from tersely.modeling import from_encoder
+from tersely.reduction import preset_options
 from tiny import tiny_encoder, tiny_tokenizer
 
 __all__ = ["TEXT", "make", "save_pieces"]
@@ -26,6 +27,8 @@ def save_pieces(folder: Path, **overrides: object) -> Path:
 def make(folder: Path, method: str = "dense", *, problem_type=None, labels=3, **options):
     """A classifier with random weights; options of the model by name, others of the method."""
     mine = {name: options.pop(name) for name in ("max_length", "long") if name in options}
+    if "least" in preset_options(method):
+        options.setdefault("least", 1)  # the texts of these tests are short
     classifier = Classifier(folder, method=method, method_options=options, device="cpu", **mine)
     model = from_encoder(
         str(folder),
