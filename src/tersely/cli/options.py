@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -233,7 +233,11 @@ class Loading(Batches):
         """Return the trained model of a directory or a Hub name."""
         from tersely.classifier import Classifier
 
-        return Classifier.from_pretrained(model, **(self.options() | more))
+        classifier = Classifier.from_pretrained(model, **(self.options() | more))
+        if self.threads is not None:
+            # Over the number that is saved with the model.
+            classifier.execution = replace(classifier.execution, threads=self.threads)
+        return classifier
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ def score(
             probabilities=rows.probabilities,
             keep=budget.keep,
             workers=work.workers,
+            threads=loading.threads,
             shard_rows=work.shard_rows,
             overwrite=overwrite,
             ray=work.ray,

@@ -26,13 +26,11 @@ Settings of the library describe themselves by `metadata` instead: `help`, `comm
 from __future__ import annotations
 
 import functools
-import importlib.util
 import inspect
+import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -41,6 +39,7 @@ import yaml
 from typer.core import TyperCommand
 
 from tersely.cli.messages import DEBUG, quiet_libraries, tell_warnings
+from tersely.errors import close_match
 
 __all__ = ["Rare", "Verb", "is_given", "option", "spelled", "verb"]
 
@@ -165,8 +164,8 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         with tell_warnings(ctx.command, everything=debug):
             if not debug:
                 quiet_libraries()
-            for name in values["import_"] or ():
-                _load_extension(name)
+            if values["import_"]:
+                _load_extensions(values["import_"])
             if values.get("threads") is not None:
                 import torch
 
@@ -244,21 +243,16 @@ def _shared_options(settings: Iterable[Setting]) -> list[inspect.Parameter]:
     ]
 
 
-def _load_extension(name: str) -> None:
-    """Import a user's module by its name or its file, which registers methods of their own."""
-    path = Path(name)
-    try:
-        if path.suffix == ".py":
-            spec = importlib.util.spec_from_file_location(path.stem, path)
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[path.stem] = module
-            spec.loader.exec_module(module)
-        else:
-            importlib.import_module(name)
-    except (ImportError, OSError, SyntaxError) as error:
-        raise typer.BadParameter(
-            f"{name} cannot be imported: {error}", param_hint="--import"
-        ) from error
+def _load_extensions(names: Iterable[str]) -> None:
+    """Import a user's modules, here and in the processes that this one starts."""
+    from tersely.reduction.parts import EXTENSIONS, load_extension
+
+    known = filter(None, os.environ.get(EXTENSIONS, "").split(os.pathsep))
+    # A file's whole path, since a worker may stand in another folder.
+    paths = [str(Path(name).absolute()) if name.endswith(".py") else name for name in names]
+    os.environ[EXTENSIONS] = os.pathsep.join(dict.fromkeys([*known, *paths]))
+    for name in paths:
+        load_extension(name)
 
 
 # ---- what is typed ------------------------------------------------------------------------------
@@ -312,9 +306,8 @@ class Verb(TyperCommand):
 def _unknown(name: str, known: Iterable[str]) -> str:
     """Return a sentence on a name that is no setting."""
     names = sorted(each.rstrip("_").replace("_", "-") for each in known)
-    close = get_close_matches(name.replace("_", "-"), names, n=1)
-    what = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}"
-    return f"{name!r} is not an option; {what}"
+    close = close_match(name.replace("_", "-"), names)
+    return f"{name!r} is not an option" + (close or f"; there are {', '.join(names)}")
 
 
 def _load_config(ctx: typer.Context, path: Path | None) -> Path | None:

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
+import importlib.util
+import os
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar
 
 from torch import Tensor, nn
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from tersely.reduction.plan import Plan, Stage
 
 _REGISTRY: dict[str, dict[str, type[Part]]] = {}
+EXTENSIONS = "TERSELY_IMPORT"
+"""The variable of the environment that names modules of somebody else's, as `os.pathsep` lists."""
 
 PartType = TypeVar("PartType", bound="type[Part]")
 
@@ -205,6 +210,33 @@ def load_methods() -> None:
     kind or a preset is asked for.
     """
     importlib.import_module("tersely.methods")
+    for name in filter(None, os.environ.get(EXTENSIONS, "").split(os.pathsep)):
+        load_extension(name)
+
+
+def load_extension(name: str) -> None:
+    """Import a module of somebody else's, by its name or its file, so that its parts register.
+
+    Raises:
+        PlanError: if it cannot be imported.
+    """
+    path = Path(name)
+    own = path.stem if path.suffix == ".py" else name
+    if own in sys.modules:
+        return
+    try:
+        if path.suffix != ".py":
+            importlib.import_module(name)
+            return
+        spec = importlib.util.spec_from_file_location(own, path)
+        sys.modules[own] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[own])
+    # Every exception: it is somebody else's code, and whatever it raises is why.
+    except Exception as error:
+        sys.modules.pop(own, None)
+        raise PlanError(
+            f"{name} cannot be imported: {error!r}; mend it, or leave it out"
+        ) from error
 
 
 def check(condition: bool, field: str, expected: str, got: Any) -> None:

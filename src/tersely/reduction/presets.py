@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from tersely.errors import PlanError
+from tersely.errors import PlanError, close_match
 from tersely.reduction.parts import Budget, Part, Range, load_methods
 from tersely.reduction.plan import Plan
 from tersely.reduction.step import INPUT, Step, resolve_blocks
@@ -93,7 +93,10 @@ def _check(new: _Preset) -> None:
 def _find(name: str) -> _Preset:
     load_methods()
     if name not in _PRESETS:
-        raise PlanError(f"the method must be one of {', '.join(presets())}, got {name!r}")
+        known = presets()
+        raise PlanError(
+            f"the method must be one of {', '.join(known)}, got {name!r}{close_match(name, known)}"
+        )
     return _PRESETS[name]
 
 

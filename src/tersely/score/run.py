@@ -87,6 +87,7 @@ def score(
     batch_tokens: int | None = None,
     device: str = "auto",
     workers: int | None = None,
+    threads: int | None = None,
     shard_rows: int = 10_000,
     overwrite: bool = False,
     ray: str | None = None,
@@ -111,6 +112,7 @@ def score(
         device: `"auto"`, `"cpu"`, `"cuda"`, ….
         workers: processes, each with a copy of the model and a share of the cores; by default one
             a core on CPUs, and one on a GPU.
+        threads: threads of all workers on this machine together; None for one a core.
         shard_rows: most rows of a part, which are repeated where a run is killed.
         ray: the address of a Ray cluster to do it on, every node of which must see the model, the
             inputs and `out` by the same paths; see `tersely.score.workers`.
@@ -171,7 +173,7 @@ def score(
         if cluster is not None:
             counts |= run_ray(job, left, cluster, workers, tell)
         elif left:
-            counts |= run_processes(job, left, workers, budget, tell)
+            counts |= run_processes(job, left, workers, budget, tell, threads)
         total = sum(counts.values(), Count())
         _warn_at_the_end(total, out)
         seconds = time.monotonic() - began

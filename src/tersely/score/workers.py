@@ -158,7 +158,12 @@ def _with_source(table: pa.Table, shard: Shard, first: int) -> pa.Table:
 
 
 def run_processes(
-    job: Job, shards: Sequence[Shard], workers: int | None, budget: int, tell: Teller
+    job: Job,
+    shards: Sequence[Shard],
+    workers: int | None,
+    budget: int,
+    tell: Teller,
+    threads: int | None = None,
 ) -> dict[int, Count]:
     """Score shards in worker processes, and start them anew when one of them dies.
 
@@ -168,6 +173,7 @@ def run_processes(
         workers: how many processes; None for one a core on the CPU, one on another device.
         budget: tokens of a batch that they begin with.
         tell: who is told how far it is.
+        threads: threads of all processes together; None for one a core.
 
     Returns:
         What was counted, by the shard's number.
@@ -177,7 +183,8 @@ def run_processes(
         TerselyError: whatever a worker raised.
     """
     on_cpu = resolve_device(job.options.get("device", "auto")).type == "cpu"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = threads or usable
     wanted = min(workers or (cores if on_cpu else 1), len(shards))
     threads = max(1, cores // wanted) if on_cpu else None
     done: dict[int, _Scored] = {}
