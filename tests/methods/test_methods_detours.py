@@ -105,7 +105,7 @@ def test_words_on_which_the_loss_hangs_stay():
     words = WordImportance(6, momentum=0.9)
     ids = torch.tensor([0, 1, 2, 1, 4])
     embedded = torch.zeros(5, 2, requires_grad=True)
-    assert torch.equal(words(ids, layout, embedded * 1), torch.ones(5))
+    assert torch.equal(words(ids, layout, embedded * 1)["word-importance"], torch.ones(5))
     gradients = torch.tensor([[3.0, 4], [0, 0], [6, 8], [0, 2], [2, 0]])
     scaled = embedded * 1
     words(ids, layout, scaled)
@@ -124,12 +124,14 @@ def test_training_learns_which_words_matter():
     model = dropped().train()
     model(**pad(tiny_ids(LENGTHS)), labels=LABELS).loss.backward()
     seen = torch.cat(tiny_ids(LENGTHS)).unique()
-    assert (model.words.importance[seen] != 1).any()
+    assert (model.shared["by-word"].importance[seen] != 1).any()
     never = sorted(set(range(VOCABULARY)) - set(seen.tolist()))
-    assert (model.words.importance[never] == 1).all()
+    assert (model.shared["by-word"].importance[never] == 1).all()
     with torch.no_grad():
         # Words 50 and up are made the important ones: of any document they stay.
-        model.words.importance.copy_(torch.where(torch.arange(VOCABULARY) < 50, 0.1, 3.0))
+        model.shared["by-word"].importance.copy_(
+            torch.where(torch.arange(VOCABULARY) < 50, 0.1, 3.0)
+        )
     document = torch.tensor([5, 10, 60, 11, 61, 12, 62, 13])
     trace = model(document[None], output_trace=True).trace
     assert trace.blocks[3].alive.values.tolist() == [0, 2, 4, 7]
@@ -140,9 +142,9 @@ def test_tokens_come_back_to_their_places():
     hidden = torch.arange(8.0)[:, None]
     stream = Stream(hidden, layout, layout.positions, lengths=layout.lengths)
     losers = torch.tensor([0, 1, 1, 0, 0, 1, 0, 1], dtype=torch.bool)[:, None]
-    away = stream.set_aside(losers)
+    away = SetAside().apply(stream, losers, None)
     assert away.hidden[:, 0].tolist() == [0, 3, 4, 6] and away.layout.sizes == [2, 1, 1]
-    back = away.bring_back()
+    back = SetAside().undo(away)
     assert torch.equal(back.hidden, hidden) and back.layout.sizes == [4, 1, 3]
     assert torch.equal(back.origins, layout.positions) and back.aside is None
     assert isinstance(Ragged(back.hidden, back.layout), Ragged)
@@ -160,7 +162,7 @@ def test_tokens_come_back_to_their_places():
             [1, 2],
             RandomScore(),
             (Step(DropTokens(), 4, ColumnMean(), Ratio(least=1)),),
-            "one alone with 'set-aside', got 2",
+            "one alone that acts in training, got 2",
         ),
     ],
 )

@@ -26,7 +26,7 @@ def batch() -> dict:
 
 
 def learned(name: str, **options):
-    model = build(preset(name, **options), **QUIET).train()
+    model = build(preset(name, least=1, **options), **QUIET).train()
     parameters = [model.learned[str(i)]["select"].threshold for i in range(4)]
     with torch.no_grad():
         for parameter, value in zip(parameters, THRESHOLDS, strict=True):

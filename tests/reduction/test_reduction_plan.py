@@ -33,6 +33,7 @@ from tersely.reduction import (
 # For each option of a preset a value that is not the default.
 OTHER = {
     "keep": 0.6,
+    "least": 3,
     "heads": "mean",
     "reading": "complement",
     "drop": "tokens",

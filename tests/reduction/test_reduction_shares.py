@@ -52,7 +52,7 @@ def test_presets_without_a_share_are_refused():
         preset("focus-c"),
         Plan("mine", (Step(Combine(), 2),)),
     ):
-        with pytest.raises(PlanError, match="the plan must have one of keep, threshold, ratio"):
+        with pytest.raises(PlanError, match="the plan must have a share of tokens or blocks"):
             plan_share(plan, 6)
     with pytest.raises(PlanError, match="keep is not a share of the plan 'tome'.*are ratio"):
         with_share(preset("tome", least=1), keep=0.5)

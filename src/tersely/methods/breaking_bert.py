@@ -89,7 +89,7 @@ class Degrees(_Reach):
         self.start()
 
     def start(self) -> None:
-        """Nearly everybody within the largest degree is connected."""
+        """Return nearly everybody within the largest degree is connected."""
         super().start()
         nn.init.zeros_(self.logits)
         nn.init.constant_(self.logits[:, -1], _START)
@@ -207,7 +207,7 @@ class LearnedNeighbours(Pattern):
         return Degrees(self.most, count)
 
     def connect(self, stream: Stream, module: Learned | None = None) -> Connections:
-        """Weighted connections between the tokens of a stream."""
+        """Return weighted connections between the tokens of a stream."""
         places, tails = stream.origins, module.tails()
         head = torch.arange(len(tails), device=places.device)[None, :, None, None]
 
@@ -231,7 +231,7 @@ class LearnedNeighbours(Pattern):
         return self._shares(module.tails(), lengths).mean() + module.pull()
 
     def _shares(self, tails: Tensor, lengths: Tensor) -> Tensor:
-        """That share for each head and length, `(heads, documents)`."""
+        """Return that share for each head and length, `(heads, documents)`."""
         distances = torch.arange(1, max(2, int(lengths.max())), device=lengths.device)
         weights = tails[:, distances.clamp(max=self.most + 1)]
         pairs = (lengths[:, None] - distances).clamp(min=0).to(weights.dtype)
@@ -242,13 +242,13 @@ class LearnedNeighbours(Pattern):
         return connected / lengths.square()
 
     def penalty(self, spent: Spent) -> Tensor | None:
-        """How far the sparsity is from the target."""
+        """Return how far the sparsity is from the target."""
         sparsity = 1 - torch.stack(spent.shares).mean()
         return self.strength * (sparsity - self.target).square()
 
     @torch.no_grad()
     def frozen(self, modules: Sequence[Learned]) -> Neighbours:
-        """The whole numbers of neighbours on each side that connect as many pairs."""
+        """Return the whole numbers of neighbours on each side that connect as many pairs."""
         length = torch.stack([module.length for module in modules]).mean().round().long()[None]
         length = torch.where(length > 0, length, self.most)
         wanted = torch.stack([self._shares(own.tails(), length)[:, 0] for own in modules])
@@ -263,7 +263,7 @@ class LearnedNeighbours(Pattern):
 
 
 def _landed(shares: Tensor, mean: float) -> Tensor:
-    """Shares times one common factor, 1 at most each, with the mean that is given."""
+    """Return shares times one common factor, 1 at most each, with the mean that is given."""
     low, high = 0.0, 1 / max(shares.min().item(), 1e-6)
     for _ in range(50):
         middle = (low + high) / 2

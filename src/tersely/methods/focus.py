@@ -104,7 +104,7 @@ class FuzzyRatio(Ratio):
         check(self.lower <= self.upper, "upper", f"at least lower ({self.lower})", self.upper)
 
     def losers(self, candidates: Candidates) -> Tensor:
-        """The tokens that go, `(tokens, heads or 1)` bool."""
+        """Return the tokens that go, `(tokens, heads or 1)` bool."""
         unsafe, layout = self.unsafe(candidates), candidates.layout
         counts = candidates.counts
         wanted = counts - keep_count(counts, self.keep, self.least)

@@ -70,18 +70,18 @@ class Fade(Action):
         check(self.after in ("block", "attention"), "after", "'block' or 'attention'", self.after)
 
     def soften(self, stream: Stream, mask: Tensor) -> Stream:
-        """The stream with its states faded, or the mask kept until the block's end."""
+        """Return the stream with its states faded, or the mask kept until the block's end."""
         mask = mask.to(stream.hidden.dtype)
         if self.after == "block":
             return replace(stream, fading=mask)
         return replace(stream, hidden=stream.hidden * mask)
 
     def apply(self, stream: Stream, losers: Tensor, seen: Tensor | None) -> Stream:
-        """The stream as it is."""
+        """Return the stream as it is."""
         return stream
 
     def frozen(self, modules: Sequence[Learned]) -> DropTokens:
-        """What it stands for."""
+        """Return what it stands for."""
         return DropTokens()
 
 
@@ -113,11 +113,11 @@ class LearnedThreshold(LearnedSelector):
         check_number("temperature", self.temperature, 0, 1000, open_low=True)
 
     def at_block(self, number: int, count: int) -> Self:
-        """The same with this block's threshold to start from."""
+        """Return the same with this block's threshold to start from."""
         return replace(self, threshold=self.threshold * number / count)
 
     def module(self, width: int, heads: int) -> ThresholdParameter:
-        """The block's threshold."""
+        """Return the block's threshold."""
         return ThresholdParameter(self.threshold)
 
     @property
@@ -126,15 +126,15 @@ class LearnedThreshold(LearnedSelector):
         return True
 
     def loosened(self, factor: float) -> Self:
-        """The same, starting from its threshold divided by a factor."""
+        """Return the same, starting from its threshold divided by a factor."""
         return replace(self, threshold=self.threshold / factor)
 
     def losers(self, candidates: Candidates) -> Tensor:
-        """The tokens that go, `(tokens, 1)` bool; the best `least` stay."""
+        """Return the tokens that go, `(tokens, 1)` bool; the best `least` stay."""
         return mark_below(candidates, candidates.module.threshold, self.least)
 
     def choose(self, candidates: Candidates) -> Choice:
-        """Who goes, and in training the mask."""
+        """Return who goes, and in training the mask."""
         losers = self.losers(candidates)
         if not candidates.learning:
             return Choice(losers)
@@ -142,7 +142,7 @@ class LearnedThreshold(LearnedSelector):
         return Choice(losers, self.masked(candidates, torch.sigmoid(over / self.temperature)))
 
     def frozen(self, modules: Sequence[Learned]) -> Threshold:
-        """The thresholds as they were learned."""
+        """Return the thresholds as they were learned."""
         learned = [max(0.0, module.threshold.item()) for module in modules]
         return Threshold(pin=self.pin, least=self.least, thresholds=learned)
 

@@ -67,7 +67,7 @@ class Neighbours(Pattern):
             check(right or self.share is not None, name, "whole numbers of 0 or more", width)
 
     def at_block(self, number: int, count: int) -> Neighbours:
-        """The pattern with the width of this block."""
+        """Return the pattern with the width of this block."""
         if self.widths is None:
             return self
         if len(self.widths) != count:
@@ -78,7 +78,7 @@ class Neighbours(Pattern):
         return replace(self, width=self.widths[number - 1], widths=None)
 
     def check_heads(self, heads: int) -> None:
-        """One width for each head, if there are several."""
+        """Return one width for each head, if there are several."""
         if isinstance(self.width, list) and len(self.width) != heads:
             raise PlanError(
                 f"width must be one number, or one for each of the encoder's {heads} heads, got "
@@ -86,7 +86,7 @@ class Neighbours(Pattern):
             )
 
     def pairs(self, stream: Stream) -> Pairs:
-        """Pairs within the width."""
+        """Return the pairs within the width."""
         places = stream.origins
         if isinstance(self.width, list):
             widths = torch.tensor(self.width, device=places.device)[None, :, None, None]
@@ -103,7 +103,7 @@ class Neighbours(Pattern):
         return near
 
     def band(self, stream: Stream) -> Band:
-        """The width itself."""
+        """Return the width itself."""
         return Band(self._reaches(stream), exact=not isinstance(self.width, list))
 
     def _reaches(self, stream: Stream) -> list[int]:
@@ -135,7 +135,7 @@ class GlobalTokens(Pattern):
             check_whole("tokens", self.tokens, 0)
 
     def pairs(self, stream: Stream) -> Pairs:
-        """Pairs of which one is among the first."""
+        """Return the pairs of which one is among the first."""
         places = stream.origins
         counts = torch.tensor(self._counts(stream), device=places.device)[stream.layout.segment_ids]
         first = places < counts
@@ -187,7 +187,7 @@ class RandomPairs(Pattern):
         return frozenset({"document"})
 
     def pairs(self, stream: Stream) -> Pairs:
-        """Pairs whose hash is low."""
+        """Return the pairs whose hash is low."""
         places = stream.origins
         row = hashed(stream.columns["document"] + places, self.seed)
         most = round(self.share * 2**31)
@@ -223,7 +223,7 @@ class Union(Pattern):
         object.__setattr__(self, "of", parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """The union as JSON writes it."""
+        """Return the union as JSON writes it."""
         return super().to_dict() | {"of": [part.to_dict() for part in self.of]}
 
     @property
@@ -232,7 +232,7 @@ class Union(Pattern):
         return frozenset().union(*(part.needs for part in self.of))
 
     def check_heads(self, heads: int) -> None:
-        """All of them must fit."""
+        """Return all of them must fit."""
         for part in self.of:
             part.check_heads(heads)
 
@@ -253,7 +253,7 @@ class Union(Pattern):
         return self.with_first(stream, any_of, band)
 
     def work(self, sizes: list[int], width: int) -> int:
-        """What all of them take."""
+        """Return what all of them take."""
         return sum(part.work(sizes, width) for part in self.of)
 
 
@@ -270,7 +270,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _width_for(share: float, length: int) -> int:
-    """The smallest width w with n(2w + 1) − w(w + 1) ≥ share · n² for n = `length`."""
+    """Return the smallest width w with n(2w + 1) − w(w + 1) ≥ share · n² for n = `length`."""
     root = math.sqrt(4 * length * length * (1 - share) + 1)
     return max(0, math.ceil((2 * length - 1 - root) / 2 - 1e-9))
 
@@ -292,7 +292,7 @@ class Syntax(Pattern):
         return frozenset({"parse"})
 
     def pairs(self, stream: Stream) -> Pairs:
-        """Pairs of one word or of an arc."""
+        """Return the pairs of one word or of an arc."""
         words, heads = stream.columns["parse"].unbind(1)
 
         def linked(queries: Tensor, keys: Tensor) -> Tensor:
@@ -333,7 +333,7 @@ class Lexical(Pattern):
         return frozenset({_COLUMNS[self.by]})
 
     def pairs(self, stream: Stream) -> Pairs:
-        """Pairs of like word pieces."""
+        """Return the pairs of like word pieces."""
         figures = stream.columns[_COLUMNS[self.by]]
         if self.by == "embedding":
             return _alike(figures, stream, self.share)
@@ -344,7 +344,7 @@ class Lexical(Pattern):
         return same
 
     def work(self, sizes: list[int], width: int) -> int:
-        """The cosines of all pairs, where they are asked for."""
+        """Return the cosines of all pairs, where they are asked for."""
         return width * sum(size * size for size in sizes) if self.by == "embedding" else 0
 
 

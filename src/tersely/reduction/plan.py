@@ -320,7 +320,7 @@ def _check_single(steps: dict[int, list[Step]]) -> None:
 
 
 def _check_pattern(one: Action | None, other: Action, block: int) -> None:
-    """One block has one pattern."""
+    """Return one block has one pattern."""
     if one is not None:
         raise PlanError(
             f"steps may hold one pattern for each block, got {one.kind!r} and {other.kind!r} at "
@@ -329,7 +329,7 @@ def _check_pattern(one: Action | None, other: Action, block: int) -> None:
 
 
 def _check_rows(steps: dict[int, list[Step]], patterns: dict[int, Pattern]) -> None:
-    """What [CLS] pays to a token says nothing where it does not see all of them."""
+    """Return what [CLS] pays to a token says nothing where it does not see all of them."""
     for block in sorted({*steps} & {*patterns}):
         score = steps[block][0].score
         if score is not None and score.attention == "first" and not patterns[block].cls:
@@ -340,7 +340,7 @@ def _check_rows(steps: dict[int, list[Step]], patterns: dict[int, Pattern]) -> N
 
 
 def _check_keys(steps: dict[int, list[Step]]) -> None:
-    """What the steps before have left of the keys must do for those that follow."""
+    """Return what the steps before have left of the keys must do for those that follow."""
     fewer = own = None  # the blocks from which on there are fewer keys, and each head has its own
     for block in sorted(steps):
         act, score = steps[block][0].act, steps[block][0].score

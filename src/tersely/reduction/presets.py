@@ -141,8 +141,9 @@ def preset_summary(name: str) -> str:
 
 
 def preset_is_measured(name: str) -> bool:
-    """Return whether a preset belongs to the methods that have committed results."""
-    return ".contrib." not in _find(name).make.__module__
+    """Return whether a preset is one of the package's first-class methods, which are measured."""
+    module = _find(name).make.__module__
+    return module.startswith("tersely.methods.") and ".contrib." not in module
 
 
 def preset_examples(name: str) -> dict[str, tuple[Plan, Plan | None]]:
@@ -274,7 +275,7 @@ def name_untrained(trained: Plan, now: Plan, depth: int) -> str | None:
 
 
 def _spell(plan: Plan, depth: int) -> tuple[str, float]:
-    """A plan's share in words, and its value; other numbers where a method learned them."""
+    """Return a plan's share in words, and its value; other numbers where a method learned them."""
     if not has_share(plan):
         return f"numbers of its own at each block ({plan.name})", 0.0
     name, value, _ = plan_share(plan, depth)

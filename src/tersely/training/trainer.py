@@ -110,14 +110,14 @@ class TerselyTrainer(Trainer):
         self.add_callback(_SaveByClock(settings.save_minutes))
 
     def get_train_dataloader(self) -> DataLoader:
-        """Shuffled packed batches, filled to the token budget."""
+        """Return shuffled packed batches, filled to the token budget."""
         loader = DataLoader(
             self.train_dataset, batch_sampler=self.sampler, collate_fn=self.train_dataset.collate
         )
         return self.accelerator.prepare(loader)
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
-        """The Trainer's optimiser, with learning rates of their own for what plans learn."""
+        """Return the Trainer's optimiser, with learning rates of their own for what plans learn."""
         optimizer = super().create_optimizer(model)
         own = _rates(self.model if model is None else model)
         if not own:
@@ -131,13 +131,13 @@ class TerselyTrainer(Trainer):
         return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """The Trainer's schedule; where there is one step, it is not spent on warming up."""
+        """Return the Trainer's schedule; where there is one step, it is not spent on warming up."""
         if num_training_steps < 2:
             self.args.warmup_steps = 0
         return super().create_scheduler(num_training_steps, optimizer)
 
     def get_eval_dataloader(self, eval_dataset: Dataset | None = None) -> DataLoader:
-        """Packed batches, the longest documents first."""
+        """Return packed batches, the longest documents first."""
         documents = self.eval_dataset if eval_dataset is None else eval_dataset
         batches = fill_batches(documents.encoded.sizes, self.settings.batch_tokens)
         loader = DataLoader(documents, batch_sampler=batches, collate_fn=documents.collate)

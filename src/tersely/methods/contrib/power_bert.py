@@ -39,7 +39,7 @@ class Retention(Learned):
         nn.init.ones_(self.retention)
 
     def values(self) -> Tensor:
-        """The parameters, `(bins,)`, back inside of their bounds."""
+        """Return the parameters, `(bins,)`, back inside of their bounds."""
         if self.training:
             with torch.no_grad():
                 self.retention.clamp_(0, 1)
@@ -71,7 +71,7 @@ class LearnedShares(LearnedSelector):
         check_whole("bins", self.bins)
 
     def module(self, width: int, heads: int) -> Retention:
-        """The block's retention parameters."""
+        """Return the block's retention parameters."""
         return Retention(self.bins)
 
     def losers(self, candidates: Candidates) -> Tensor:
@@ -83,7 +83,7 @@ class LearnedShares(LearnedSelector):
         )
 
     def choose(self, candidates: Candidates) -> Choice:
-        """Who goes, the mask, and how many count as left."""
+        """Return who goes, the mask, and how many count as left."""
         losers = self.losers(candidates)
         if not candidates.learning:
             return Choice(losers)
@@ -98,17 +98,17 @@ class LearnedShares(LearnedSelector):
             # The running minimum in value; with its gradients, only the first block would ever be
             # pushed down.
             own = candidates.lengths * retention.mean()
-            own = torch.maximum(own, candidates.lengths.clamp(max=self.least))
-            least = torch.minimum(candidates.expected, own).detach()
+            floor = candidates.lengths.clamp(max=self.least)
+            least = torch.minimum(candidates.expected, torch.maximum(own, floor)).detach()
             left = least + (own - own.detach())
         return Choice(losers, mask, left)
 
     def size(self, masks: Tensor) -> Tensor:
-        """Each block's mean mask times the block's number, as the paper weights them."""
+        """Return each block's mean mask times the block's number, as the paper weights them."""
         return (masks * torch.arange(1, len(masks) + 1, device=masks.device)).sum()
 
     def frozen(self, modules: Sequence[Learned]) -> LinearRatio:
-        """The shares that were learned, none above the one before."""
+        """Return the shares that were learned, none above the one before."""
         shares = torch.stack([module.values().mean() for module in modules]).detach()
         keeps = shares.cummin(0).values.clamp(min=1e-3).tolist()
         return LinearRatio(pin=self.pin, least=self.least, keeps=keeps)

@@ -53,11 +53,11 @@ class LearnedSkim(LearnedSelector):
         check_flag("noise", self.noise)
 
     def losers(self, candidates: Candidates) -> Tensor:
-        """The tokens that go, `(tokens, 1)` bool; the best `least` stay."""
+        """Return the tokens that go, `(tokens, 1)` bool; the best `least` stay."""
         return mark_below(candidates, 0.5, self.least)
 
     def choose(self, candidates: Candidates) -> Choice:
-        """Who goes, and in training the mask, both with the same noise."""
+        """Return who goes, and in training the mask, both with the same noise."""
         if not candidates.learning:
             return Choice(self.losers(candidates))
         tiny = torch.finfo(candidates.scores.dtype).eps
@@ -70,7 +70,7 @@ class LearnedSkim(LearnedSelector):
         return Choice(losers, self.masked(candidates, mask))
 
     def frozen(self, modules: Sequence[Learned | None]) -> Threshold:
-        """A threshold of a half at every block."""
+        """Return a threshold of a half at every block."""
         return Threshold(pin=self.pin, least=self.least, thresholds=[0.5] * len(modules))
 
 
@@ -96,7 +96,7 @@ class PredictorNetwork(Learned):
         self.start()
 
     def start(self) -> None:
-        """Small random weights, and the first output for every token."""
+        """Return small random weights, and the first output for every token."""
         for norm in (self.input_norm, self.inner_norm):
             nn.init.ones_(norm.weight)
             nn.init.zeros_(norm.bias)
