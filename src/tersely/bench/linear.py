@@ -36,21 +36,19 @@ class LinearContender(TextContender):
         self._spec = {"problem_type": problem_type, "name": name, "encoder": encoder}
         self._folder: Path | None = None
 
-    @abstractmethod
-    def learn_features(self, texts: Sequence[str]) -> None:
-        """Fit what `features` needs."""
+    # What a kind of features says: how they are learned, computed, kept and loaded.
 
     @abstractmethod
-    def features(self, texts: Sequence[str]) -> Any:
-        """Return the features `(documents, features)`, sparse or not."""
+    def _learn(self, texts: Sequence[str]) -> Any: ...
 
     @abstractmethod
-    def keep_features(self, folder: Path) -> None:
-        """Write what `learn_features` fitted."""
+    def _features(self, texts: Sequence[str]) -> Any: ...
 
     @abstractmethod
-    def load_features(self, folder: Path) -> None:
-        """Read what `keep_features` wrote."""
+    def _keep(self, folder: Path) -> None: ...
+
+    @abstractmethod
+    def _load(self, folder: Path) -> Any: ...
 
     def fit(self, texts: Sequence[str], labels: np.ndarray) -> None:
         """Fit on texts with labels: indices `(documents,)`, or 0 and 1 `(documents, labels)`.
@@ -70,11 +68,11 @@ class LinearContender(TextContender):
                 "a linear contender needs documents of every class, and there are none of "
                 f"{', '.join(map(str, absent[:5]))}, counted from 0; add some"
             )
-        self.learn_features(texts)
+        self._model = self._learn(texts)
         model = require("sklearn.linear_model", "bench").LogisticRegression(max_iter=1000, C=10.0)
         if several:
             model = require("sklearn.multiclass", "bench").OneVsRestClassifier(model)
-        model.fit(self.features(texts), labels)
+        model.fit(self._features(texts), labels)
         parts = model.estimators_ if several else [model]
         self._weights = np.concatenate([part.coef_ for part in parts])
         self._bias = np.concatenate([part.intercept_ for part in parts])
@@ -84,12 +82,12 @@ class LinearContender(TextContender):
 
     def scores(self, texts: Sequence[str]) -> np.ndarray:
         """Return logits `(documents, labels)`."""
-        return np.asarray(self.features(texts) @ self._weights.T + self._bias, dtype=np.float32)
+        return np.asarray(self._features(texts) @ self._weights.T + self._bias, dtype=np.float32)
 
     def save(self, folder: Path) -> None:
         """Keep what was fitted, for the next comparison and the process that measures memory."""
         np.savez(folder / "linear.npz", weights=self._weights, bias=self._bias)
-        self.keep_features(folder)
+        self._keep(folder)
         self._folder = folder
 
     def spec(self) -> dict[str, Any] | None:
@@ -104,7 +102,7 @@ class LinearContender(TextContender):
         made = cls(**options)
         kept = np.load(folder / "linear.npz")
         made._weights, made._bias, made._folder = kept["weights"], kept["bias"], folder
-        made.load_features(folder)
+        made._model = made._load(folder)
         return made
 
 
@@ -117,24 +115,22 @@ class TfidfContender(LinearContender):
         text = require("sklearn.feature_extraction.text", "bench")
         return text.TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, **options)
 
-    def learn_features(self, texts: Sequence[str]) -> None:
-        """Count words and pairs; a rare one needs two documents where there are enough."""
-        self._model = self._vectorizer(min_df=2 if len(texts) >= 100 else 1).fit(texts)
+    def _learn(self, texts: Sequence[str]) -> Any:
+        # A rare word needs two documents, where there are enough of them.
+        return self._vectorizer(min_df=2 if len(texts) >= 100 else 1).fit(texts)
 
-    def features(self, texts: Sequence[str]) -> Any:
-        """Return sparse frequencies `(documents, words and pairs)`."""
+    def _features(self, texts: Sequence[str]) -> Any:
         return self._model.transform(texts)
 
-    def keep_features(self, folder: Path) -> None:
-        """Write words and their weights."""
+    def _keep(self, folder: Path) -> None:
         words = self._model.get_feature_names_out().tolist()
         (folder / "words.json").write_text(json.dumps(words))
         np.save(folder / "idf.npy", self._model.idf_)
 
-    def load_features(self, folder: Path) -> None:
-        """Read words and their weights."""
-        self._model = self._vectorizer(vocabulary=json.loads((folder / "words.json").read_text()))
-        self._model.idf_ = np.load(folder / "idf.npy")
+    def _load(self, folder: Path) -> Any:
+        made = self._vectorizer(vocabulary=json.loads((folder / "words.json").read_text()))
+        made.idf_ = np.load(folder / "idf.npy")
+        return made
 
 
 class StaticContender(LinearContender):
@@ -149,28 +145,23 @@ class StaticContender(LinearContender):
     about = "static word piece vectors distilled from the encoder (model2vec), logistic regression"
     dimensions = 256
 
-    def learn_features(self, texts: Sequence[str]) -> None:
-        """Distil the vectors; the texts have no part in it."""
+    def _learn(self, texts: Sequence[str]) -> Any:
         from tersely.modeling.loading import load_tokenizer
 
         static = require("model2vec", "bench").StaticModel
         tokenizer = load_tokenizer(self._spec["encoder"], {})
         vectors = _distil(self._spec["encoder"], tokenizer, self.dimensions)
-        self._model = static(vectors=vectors, tokenizer=tokenizer.backend_tokenizer)
+        return static(vectors=vectors, tokenizer=tokenizer.backend_tokenizer)
 
-    def features(self, texts: Sequence[str]) -> np.ndarray:
-        """Return mean vectors `(documents, dimensions)`."""
+    def _features(self, texts: Sequence[str]) -> np.ndarray:
         # Without a limit: a linear model reads whole documents, and so does the one on TF-IDF.
         return self._model.encode(list(texts), max_length=None, use_multiprocessing=False)
 
-    def keep_features(self, folder: Path) -> None:
-        """Write the vectors as model2vec does."""
+    def _keep(self, folder: Path) -> None:
         self._model.save_pretrained(str(folder / "vectors"))
 
-    def load_features(self, folder: Path) -> None:
-        """Read the vectors."""
-        static = require("model2vec", "bench").StaticModel
-        self._model = static.from_pretrained(str(folder / "vectors"))
+    def _load(self, folder: Path) -> Any:
+        return require("model2vec", "bench").StaticModel.from_pretrained(str(folder / "vectors"))
 
 
 @torch.inference_mode()

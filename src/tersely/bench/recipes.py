@@ -81,23 +81,18 @@ def _value(text: str) -> Any:
         return text
 
 
-def _whole(value: Any, least: int) -> bool:
-    return type(value) is int and value >= least
+def _is_yes_or_no(value: Any) -> bool:
+    return type(value) is bool
 
 
+_DTYPES = ("float32", "bfloat16", "float16")
 _VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "batch_size": ("a whole number of at least 1", lambda value: _whole(value, 1)),
-    "max_length": ("a whole number of at least 3", lambda value: _whole(value, 3)),
-    "dtype": (
-        "one of float32, bfloat16, float16",
-        lambda value: value in ("float32", "bfloat16", "float16"),
-    ),
-    "target": (
-        "a share between 0 and 1",
-        lambda value: type(value) in (int, float) and 0 < value <= 1,
-    ),
-    "trained": ("yes or no", lambda value: type(value) is bool),
-    "compiled": ("yes or no", lambda value: type(value) is bool),
+    "batch_size": ("a whole number of at least 1", lambda n: type(n) is int and n >= 1),
+    "max_length": ("a whole number of at least 3", lambda n: type(n) is int and n >= 3),
+    "dtype": (f"one of {', '.join(_DTYPES)}", _DTYPES.__contains__),
+    "target": ("a share between 0 and 1", lambda x: type(x) in (int, float) and 0 < x <= 1),
+    "trained": ("yes or no", _is_yes_or_no),
+    "compiled": ("yes or no", _is_yes_or_no),
 }
 """What options may be, in words and as a test; a method's own are its preset's."""
 

@@ -6,16 +6,16 @@ table fits 80 columns.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.table import Table
 from rich.text import Text
 
@@ -54,40 +54,33 @@ class Column:
 
 def columns(report: BenchReport) -> list[Column]:
     """Return the columns in which some contender has a figure."""
-    base = next(each for each in report.results if each.name == report.baseline)
+    [base] = [each for each in report.results if each.name == report.baseline]
     documents, name = report.documents, base.name
     mcnemar = "difference of the accuracies in points, 95 % interval, p of McNemar's exact test"
     speed = "forward pass alone, or from text where a contender tokenises inside; median of rounds"
     macs = "10⁹ MACs a document in the encoder's blocks, padding included"
     peak = f"share of the fastest matrix product ({report.matrix_on}), where it multiplies so too"
-    found = [
-        *(Column(*metric, partial(_quality, key)) for key, *metric in _METRICS),
-        Column(f"against {name}", None, mcnemar, _comparison),
-        Column("same label", "same\nlabel", f"as {name}", lambda r: _share(r.agreement, 1)),
-        Column("calibration error", None, "over 15 bins", lambda r: _number(r.calibration_error)),
-        Column("documents/s", "docs\n/s", speed, partial(_throughput, documents)),
-        Column("±", "±", "distance between the quartiles", lambda r: _share(r.spread.relative)),
-        Column("times as fast", None, f"as {name}, 95 % interval", lambda r: _ratio(r.speedup)),
-        Column(
-            "with tokenising",
-            None,
-            "times as fast, tokenising and batching included on both sides",
-            lambda r: _ratio(r.speedup_with_tokenising),
-        ),
-        Column("ms p50", "ms\np50", "one document alone", lambda r: _number(r.latency_p50)),
-        Column("ms p95", "ms\np95", "one document alone", lambda r: _number(r.latency_p95)),
-        Column(
-            "ms p50 from text",
-            None,
-            "one document alone, tokenising included",
-            lambda r: _number(r.latency_from_text_p50),
-        ),
-        Column("peak MiB", "peak\nMiB", "alone in a process", partial(_memory, base, "resident")),
-        Column("GPU MiB", "GPU\nMiB", "alone in a process", partial(_memory, base, "device")),
-        Column("GMACs", "GMAC\n/doc", macs, partial(_work, documents)),
-        Column("of matrix peak", "of\npeak", peak, lambda r: _share(r.peak_share)),
-        Column("training", None, "seconds", lambda r: _number(r.training_seconds)),
+    text = "tokenising and batching included on both sides"
+    alone = "one document alone"
+    rows = [
+        *((*metric, partial(_quality, key)) for key, *metric in _METRICS),
+        (f"against {name}", None, mcnemar, _comparison),
+        ("same label", "same\nlabel", f"as {name}", lambda r: _share(r.agreement, 1)),
+        ("calibration error", None, "over 15 bins", lambda r: _number(r.calibration_error)),
+        ("documents/s", "docs\n/s", speed, partial(_throughput, documents)),
+        ("±", "±", "distance between the quartiles", lambda r: _share(r.spread.relative)),
+        ("times as fast", None, f"as {name}, 95 % interval", lambda r: _ratio(r.speedup)),
+        ("with tokenising", None, text, lambda r: _ratio(r.speedup_with_tokenising)),
+        ("ms p50", "ms\np50", alone, lambda r: _number(r.latency_p50)),
+        ("ms p95", "ms\np95", alone, lambda r: _number(r.latency_p95)),
+        ("ms p50 from text", None, alone, lambda r: _number(r.latency_from_text_p50)),
+        ("peak MiB", "peak\nMiB", "alone in a process", partial(_memory, base, "resident")),
+        ("GPU MiB", "GPU\nMiB", "alone in a process", partial(_memory, base, "device")),
+        ("GMACs", "GMAC\n/doc", macs, partial(_work, documents)),
+        ("of matrix peak", "of\npeak", peak, lambda r: _share(r.peak_share)),
+        ("training", None, "seconds", lambda r: _number(r.training_seconds)),
     ]
+    found = [Column(*row) for row in rows]
     return [each for each in found if any(each.figure(r).text for r in report.results)]
 
 
@@ -211,13 +204,29 @@ def write_report(report: BenchReport, path: Path) -> Path:
         OutputError: if the file cannot be written.
     """
     text = to_html(report)
-    try:
+    with _writing(path):
         path.write_text(text, encoding="utf-8")
+    return path
+
+
+def write_plots(report: BenchReport, folder: Path) -> list[Path]:
+    """Write every plot that the report has data for as a PNG file; raises as `write_report`."""
+    figures = {folder / f"{name}.png": figure for name, figure in draw(report).items()}
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, figure in figures.items():
+            figure.savefig(path, dpi=144)
+    return list(figures)
+
+
+@contextlib.contextmanager
+def _writing(place: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OutputError(
-            f"the report {path} cannot be written: {error.strerror}; choose another place"
+            f"the report cannot be written to {place}: {error.strerror}; choose another place"
         ) from None
-    return path
 
 
 def to_html(report: BenchReport) -> str:
@@ -251,25 +260,6 @@ def _svg(figure: Any) -> str:
 # ---- plots -------------------------------------------------------------------------------------
 
 
-def write_plots(report: BenchReport, folder: Path) -> list[Path]:
-    """Write every plot that the report has data for as a PNG file.
-
-    Raises:
-        MissingExtraError: if matplotlib is not installed.
-        OutputError: if the folder cannot be written.
-    """
-    figures = draw(report)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, figure in figures.items():
-            figure.savefig(folder / f"{name}.png", dpi=144)
-    except OSError as error:
-        raise OutputError(
-            f"the plots cannot be written to {folder}: {error.strerror}; choose another place"
-        ) from None
-    return [folder / f"{name}.png" for name in figures]
-
-
 def draw(report: BenchReport) -> dict[str, Any]:
     """Return all plots that the report has data for: matplotlib figures by name."""
     require("matplotlib", "bench")
@@ -297,22 +287,13 @@ def draw(report: BenchReport) -> dict[str, Any]:
 def _accuracy(report: BenchReport, axes: Any, looks: dict[str, Any]) -> None:
     points = []
     for each in report.results:
-        if "accuracy" not in (each.quality or {}):
-            continue
-        speed, accuracy = report.documents / each.spread.median, 100 * each.quality["accuracy"]
-        points.append((speed, accuracy))
-        low, high = (100 * end for end in each.quality_intervals["accuracy"])
-        slow = speed - report.documents / each.spread.upper_quartile
-        fast = report.documents / each.spread.lower_quartile - speed
-        axes.errorbar(
-            *points[-1],
-            xerr=[[max(0.0, slow)], [max(0.0, fast)]],
-            yerr=[[max(0.0, accuracy - low)], [max(0.0, high - accuracy)]],
-            linestyle="none",
-            elinewidth=0.8,
-            label=each.name,
-            **looks[each.name],
-        )
+        if "accuracy" in (each.quality or {}):
+            accuracy = 100 * each.quality["accuracy"]
+            points.append((report.documents / each.spread.median, accuracy))
+            low, high = (100 * end for end in each.quality_intervals["accuracy"])
+            # A percentile of the bootstrap may stop a hair short of the figure itself.
+            bars = [[max(0.0, accuracy - low)], [max(0.0, high - accuracy)]]
+            axes.errorbar(*points[-1], yerr=bars, label=each.name, ls="none", **looks[each.name])
     if points:
         front = pareto_front(points)
         axes.plot(*zip(*front, strict=True), color="#9aa3af", linewidth=1, linestyle="--", zorder=0)
@@ -336,10 +317,10 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
 def _saving(report: BenchReport, axes: Any, looks: dict[str, Any]) -> None:
     counted = [each for each in report.results if each.macs_ratio]
     for each in counted if len(counted) > 1 else ():
-        middle = each.speedup.median
-        spread = [middle - each.speedup.lower_quartile], [each.speedup.upper_quartile - middle]
-        axes.errorbar(1 / each.macs_ratio, middle, yerr=spread, linestyle="none", elinewidth=0.8,
-                      label=each.name, **looks[each.name])  # fmt: skip
+        speed = each.speedup
+        bars = [[speed.median - speed.lower_quartile], [speed.upper_quartile - speed.median]]
+        look = looks[each.name] | {"label": each.name, "ls": "none"}
+        axes.errorbar(1 / each.macs_ratio, speed.median, yerr=bars, **look)
     axes.axline((1, 1), slope=1, color="#9aa3af", linewidth=1, zorder=0)
     axes.set(xlabel=f"MACs of {report.baseline} ÷ MACs", ylabel="times as fast, measured")
 
@@ -347,24 +328,10 @@ def _saving(report: BenchReport, axes: Any, looks: dict[str, Any]) -> None:
 def _latency(report: BenchReport, axes: Any, looks: dict[str, Any]) -> None:
     for each in report.results:
         if each.latency:
-            words, milliseconds = np.array(sorted(each.latency)).T
-            axes.plot(np.maximum(words, 1), milliseconds, linestyle="none", markersize=4,
-                      label=each.name, **looks[each.name])  # fmt: skip
-            axes.set(xscale="log", yscale="log")
+            words, milliseconds = zip(*each.latency, strict=True)
+            axes.plot(words, milliseconds, label=each.name, ls="none", **looks[each.name])
+            axes.set(xscale="symlog", yscale="log")
     axes.set(xlabel="words of the document, log scale", ylabel="ms, log scale")
-
-
-def _memory_bars(report: BenchReport, axes: Any, looks: dict[str, Any]) -> None:
-    found = [each for each in report.results if each.memory is not None][::-1]
-    if found:
-        names = [f"{each.name} ({each.memory.kind})" for each in found]
-        peaks, loaded = (
-            [getattr(each.memory, f"{kind}_bytes") / 2**20 for each in found]
-            for kind in ("peak", "loaded")
-        )
-        axes.barh(names, peaks, color="#c8d6e8", height=0.65, label="peak while running")
-        axes.barh(names, loaded, color="#1f5fa8", height=0.35, label="loaded, before running")
-    axes.set(xlabel="MiB")
 
 
 def _tokens(report: BenchReport, axes: Any, looks: dict[str, Any]) -> None:
@@ -381,7 +348,7 @@ PLOTS: dict[str, tuple[Plot, str, str]] = {
         _accuracy,
         "Accuracy against throughput",
         "Up and to the right is better. The dashed line joins the contenders that no other beats "
-        "in both. Bars: 95 % interval of the accuracy; quartiles of the rounds.",
+        "in both. Bars: 95 % interval of the accuracy.",
     ),
     "speedup-against-saving": (
         _saving,
@@ -394,11 +361,6 @@ PLOTS: dict[str, tuple[Plot, str, str]] = {
         _latency,
         "One document alone",
         "Forward pass; a point for each document that was run alone.",
-    ),
-    "memory": (
-        _memory_bars,
-        "Memory",
-        "Peak of a fresh process for each contender, Python and the libraries included.",
     ),
     "tokens-alive": (_tokens, "Tokens alive", "Tokens that each block's feed-forward computes."),
 }
