@@ -246,7 +246,8 @@ def padded_macs(config: Any, shapes: Iterable[tuple[int, int]]) -> float | None:
 
     Example:
         >>> from transformers import BertConfig
-        >>> config = BertConfig(hidden_size=8, intermediate_size=32, num_hidden_layers=2)
+        >>> shape = {"hidden_size": 8, "intermediate_size": 32, "num_attention_heads": 2}
+        >>> config = BertConfig(num_hidden_layers=2, **shape)
         >>> padded_macs(config, [(3, 10)]) == 2 * 3 * (12 * 8**2 * 10 + 2 * 8 * 10**2)
         True
     """
