@@ -12,7 +12,6 @@ from huggingface_hub import ModelCard
 from tersely import Classifier, TrainingSettings
 from tersely._io import describe_machine
 from tersely.errors import TerselyWarning
-from tersely.modeling import Execution
 from tersely.text import Documents
 from words import LABELS, labelled, save_encoder
 
@@ -59,21 +58,21 @@ def test_a_name_of_the_hub_is_the_base_model(trained, tmp_path):
 
 def test_what_was_evaluated_stands_in_the_card(trained, tmp_path):
     metrics = trained.evaluate(Documents.from_lists(*labelled(12, seed=2)))
-    card = ModelCard.load(trained.save(tmp_path) / "README.md")
+    card = ModelCard.load(trained.save(tmp_path, evaluation=metrics) / "README.md")
     results = {each.metric_type: each.metric_value for each in card.data.eval_results}
-    assert results == pytest.approx(metrics, abs=1e-6)
+    assert results == pytest.approx(metrics.metrics, abs=1e-6)
     assert f"| accuracy | {metrics['accuracy']:.4f} |" in card.text
     assert "12 documents of `the given texts`" in card.text
 
 
 def test_the_card_has_the_speed_with_its_machine(trained, tmp_path):
     texts, labels = labelled(12, seed=2)
-    trained.evaluate(Documents.from_lists(texts, labels))
-    speed, machine = trained.evaluation.speed, describe_machine()
+    speed = trained.evaluate(Documents.from_lists(texts, labels))
+    machine = describe_machine()
     assert speed.documents == 12 and speed.tokens == trained.encode(texts).tokens
     assert speed.macs == trained.forward(trained.encode(texts)).macs
     assert speed.tokenising > 0 and speed.running > 0 and speed.machine == machine
-    text = ModelCard.load(trained.save(tmp_path) / "README.md").text
+    text = ModelCard.load(trained.save(tmp_path, evaluation=speed) / "README.md").text
     rate = speed.documents / (speed.tokenising + speed.running)
     assert f"| documents a second | {rate:,.1f} |" in text
     assert f"{machine['cpu']}, {torch.get_num_threads()} threads;" in text
@@ -83,29 +82,25 @@ def test_the_card_has_the_speed_with_its_machine(trained, tmp_path):
 
 
 def test_threads_of_the_model_are_those_of_the_card(trained):
-    trained.execution = Execution(trained.batch_tokens, threads=3)
-    trained.evaluate(Documents.from_lists(*labelled(6)))
-    assert trained.evaluation.speed.machine["threads"] == 3
+    trained.threads = 3
+    assert trained.evaluate(Documents.from_lists(*labelled(6))).machine["threads"] == 3
+    assert torch.get_num_threads() == 1
 
 
-def test_figures_of_one_budget_are_not_those_of_another(encoder, tmp_path):
-    classifier = Classifier(encoder, method="lat").fit(*labelled(45), settings=QUICK)
-    classifier.evaluate(Documents.from_lists(*labelled(12, seed=2)))
-    other = classifier.with_options(keep=0.9)
-    assert classifier.evaluation is not None and other.evaluation is None
+def test_an_evaluation_leaves_nothing_behind_that_a_save_publishes(trained, tmp_path):
+    """Review 9: the last figures stood in the card, whatever they were measured on."""
+    trained.evaluate(Documents.from_lists(*labelled(12, seed=2)))
+    assert "not evaluated" in (trained.save(tmp_path) / "README.md").read_text("utf-8")
 
 
 def test_our_card_is_written_again_and_anybody_elses_is_kept(trained, tmp_path):
     path = trained.save(tmp_path) / "README.md"
-    trained.evaluate(Documents.from_lists(*labelled(12, seed=2)))
-    trained.save(tmp_path)
+    trained.save(tmp_path, evaluation=trained.evaluate(Documents.from_lists(*labelled(12, seed=2))))
     assert "| accuracy |" in path.read_text("utf-8")
     for changed in (path.read_text("utf-8") + "\nMy own words.\n", "# Mine\n"):
         path.write_text(changed, "utf-8")
         with pytest.warns(TerselyWarning, match="is kept as it is"):
             trained.save(tmp_path)
-        with pytest.warns(TerselyWarning, match="is kept as it is"):
-            trained.save_card(tmp_path)
         assert path.read_text("utf-8") == changed
         assert json.loads((tmp_path / "training.json").read_text("utf-8"))
 

@@ -237,10 +237,55 @@ def test_text_pairs_are_read_as_the_stock_model_reads_them(encoder, tmp_path):
     assert np.abs(classifier.logits(texts) - expected).max() > 1e-4
 
 
-def test_labels_that_training_never_saw_are_counted(classifier):
+def test_labels_that_training_never_saw_are_counted_as_errors(classifier):
+    """F3: where no label is known, a figure of 0 says nothing about the model."""
     data = Documents.from_lists(["cat", "rain"], ["animals", "politics"])
     with pytest.warns(TerselyWarning, match="politics"):
-        classifier.evaluate(data)
+        assert classifier.evaluate(data)["accuracy"] <= 0.5
+    with pytest.raises(DataError, match="'Animals', 'politics'.*knows 'animals', 'music', 'weath"):
+        classifier.evaluate(Documents.from_lists(["cat", "rain"], ["Animals", "politics"]))
+
+
+def test_labels_come_in_the_order_that_is_asked_for(encoder, tmp_path):
+    texts, labels = labelled(40)
+    order = ["weather", "nothing yet", "animals", "music"]
+    classifier = Classifier(encoder, method="dense").fit(
+        texts, labels, settings=QUICK, classes=order
+    )
+    assert Classifier.from_pretrained(classifier.save(tmp_path)).classes_ == order
+    with pytest.raises(DataError, match="classes must name all labels .*which lacks 'music'"):
+        classifier.fit(texts, labels, classes=order[:3])
+    with pytest.raises(DataError, match="the teacher tells 4 labels apart"):
+        Classifier(encoder).fit(texts, labels, teacher=classifier)
+
+
+def test_what_was_set_apart_for_validation_can_be_evaluated_on(classifier):
+    assert len(classifier.validation) == 6
+    assert classifier.evaluate(classifier.validation).documents == 6
+
+
+def test_threads_are_an_argument(classifier, tmp_path):
+    classifier.save(tmp_path)
+    loaded = Classifier.from_pretrained(tmp_path, threads=2)
+    assert (loaded.threads, loaded.execution.threads, Classifier("x", threads=3).threads) == (
+        2,
+        2,
+        3,
+    )
+    loaded.threads = None
+    assert loaded.execution.threads is None
+
+
+def test_a_checkpoint_in_half_precision_is_trained_in_full(encoder, tmp_path):
+    """F7: the weights, and with them each step, were of the type in the checkpoint's file."""
+    half = BertForSequenceClassification.from_pretrained(encoder).base_model.half()
+    half.save_pretrained(tmp_path / "half")
+    tokenizer().save_pretrained(tmp_path / "half")
+    classifier = Classifier(tmp_path / "half", method="topk").fit(*labelled(40), settings=QUICK)
+    assert classifier.dtype_name == "float32"
+    assert all(np.isfinite([e["loss"] for e in classifier.training["history"] if "loss" in e]))
+    loaded = Classifier.from_pretrained(classifier.save(tmp_path / "model"))
+    assert loaded.dtype_name == "float32"
 
 
 def test_documents_of_unknown_characters_are_counted(classifier):

@@ -6,6 +6,7 @@ import pytest
 
 from tersely import Classifier, TrainingSettings
 from tersely.errors import TerselyWarning
+from tersely.text import Documents
 from words import labelled, save_encoder
 
 QUICK = TrainingSettings(epochs=1, learning_rate=5e-3, batch_tokens=256)
@@ -32,7 +33,7 @@ CALLS = {
     "with_options": lambda c, _: c.with_options(keep=0.3),
     "with_budget": lambda c, _: c.with_budget(0.5, ["cat dog rain word1 word2 word3"] * 4),
     "save": lambda c, folder: c.save(folder),
-    "save_card": lambda c, folder: c.save_card(folder),
+    "evaluate": lambda c, _: c.evaluate(Documents.from_lists(*labelled(9, words=40))),
 }
 
 

@@ -1,4 +1,4 @@
-"""The model card that lies beside every saved model: what it is, and how to load it.
+"""What a model was measured at, and the model card that lies beside every saved model.
 
 Only what is known is written: no figure that was not measured on this very model. A card that a
 user wrote, or changed, is left alone; ours carries a checksum of its own text to tell.
@@ -9,66 +9,190 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from tersely.errors import TerselyWarning
-from tersely.speed import Speed
+from tersely.modeling import TerselyConfig
+from tersely.text import LabelSpace
 
-if TYPE_CHECKING:
-    from tersely.classifier import Classifier
+__all__ = ["CARD", "Evaluation", "card_is_foreign", "model_card", "write_card"]
 
-__all__ = ["NAME", "Evaluation", "is_foreign", "model_card", "place_card"]
-
-NAME = "README.md"
+CARD = "README.md"
 
 _SEAL = "<!-- tersely wrote this card and writes it again while its text is unchanged: {} -->"
 _SEALED = re.compile(_SEAL.format(r"([0-9a-f]{64})"))
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _LABELS = 50  # named in the card
+_LIBRARIES = ("tersely", "torch", "transformers", "onnxruntime")
+
+_WHAT = {
+    "regression": "predicts a number for a document",
+    "multi_label_classification": "gives a document any number of labels",
+    "single_label_classification": "gives a document one label",
+}
+
+_TEMPLATE = """---
+{{ card_data }}
+---
+
+# {{ name }}
+
+A {{ family }} encoder of {{ blocks }} blocks{% if base %}, from `{{ base }}`,{% endif %} that \
+{{ what }}.
+
+It reads at most {{ limit }} tokens of a document at once; longer ones: `{{ long }}`.
+{% if labels %}
+Labels: {% for label in labels %}`{{ label }}`{{ ", " if not loop.last }}{% endfor %}\
+{% if more %}, and {{ more }} more{% endif %}.
+{% endif %}
+## Method
+
+`{{ plan }}`{% if steps %}, a plan of tersely:
+
+{% for step in steps %}- {{ step }}
+{% endfor %}{% else %}: nothing is removed.
+{% endif %}
+## Use
+
+With tersely installed (in its checkout: `pip install .`):
+
+```python
+from tersely import Classifier
+
+classifier = Classifier.from_pretrained("{{ name }}/")
+classifier.predict(["a document"])
+```
+
+or with transformers, once `import tersely` has made the model known to it:
+
+```python
+import tersely
+from transformers import pipeline
+
+classify = pipeline("text-classification", model="{{ name }}/")
+```
+{% if facts %}
+## Training
+
+{{ facts | join(", ") }}; all settings stand in `training.json`.
+{% endif %}
+## Figures
+{% if evaluation is none %}
+This model was not evaluated before it was saved; nothing is known of its quality and its speed.
+{% else %}
+On {{ "{:,}".format(evaluation.documents) }} documents of `{{ evaluation.source }}`:
+
+| metric | value |
+|---|---|
+{% for metric, value in evaluation.items() %}| {{ metric }} | {{ "%.4f" % value }} |
+{% endfor %}
+## Speed
+
+On the same documents:
+
+| figure | value |
+|---|---|
+{% for figure, value in evaluation.speed() %}| {{ figure }} | {{ value }} |
+{% endfor %}
+{{ evaluation.conditions() }} What else the machine did is in these figures; `tersely bench` \
+compares models with each other.
+{% endif %}"""
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What a model was measured at.
+class Evaluation(Mapping[str, float]):
+    """What a model was measured at: a mapping of its metrics, and the time of one pass.
+
+    An evaluation runs anyway, so it is timed. One pass over one set of documents, with whatever
+    else the machine was doing, is no comparison; it tells a reader of the card what to expect.
 
     Attributes:
         source: the name of the data.
         documents: how many.
-        metrics: figures by name.
-        speed: what it took; None if nobody timed it.
+        metrics: figures by name; `evaluation["accuracy"]` is one of them.
+        tokens: those that the model was given, all documents together.
+        macs: of all matrix products, all documents together.
+        tokenising: seconds.
+        running: seconds of the model.
+        batch_tokens: most tokens of a packed batch.
+        device: the device's type.
+        numbers: `"float32"`, or what the model was set to run in.
+        machine: see `tersely._io.describe_machine`, with the threads that the model ran with.
     """
 
     source: str
     documents: int
     metrics: dict[str, float]
-    speed: Speed | None = None
+    tokens: int
+    macs: int
+    tokenising: float
+    running: float
+    batch_tokens: int
+    device: str = "cpu"
+    numbers: str = "float32"
+    machine: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, metric: str) -> float:
+        return self.metrics[metric]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.metrics)
+
+    def __len__(self) -> int:
+        return len(self.metrics)
+
+    def speed(self) -> list[tuple[str, str]]:
+        """Return what a table says of the speed: names and figures."""
+        count = max(1, self.documents)
+        seconds = max(self.tokenising + self.running, 1e-9)
+        return [
+            ("documents a second", f"{self.documents / seconds:,.1f}"),
+            ("ms a document", f"{1000 * seconds / count:.2f}"),
+            ("of which tokenising", f"{1000 * self.tokenising / count:.2f}"),
+            ("tokens a document", f"{self.tokens / count:,.0f}"),
+            ("MACs a document", f"{self.macs / count:.3g}"),
+        ]
+
+    def conditions(self) -> str:
+        """Return a sentence that says what the speed was measured on."""
+        machine, versions = self.machine, self.machine.get("versions", {})
+        cpu = f"{machine.get('cpu')}, {machine.get('threads')} threads"
+        where = machine.get("gpu") if self.device == "cuda" else cpu
+        libraries = ", ".join(
+            f"{name} {versions[name]}" for name in _LIBRARIES if versions.get(name)
+        )
+        return (
+            f"One pass in packed batches of at most {self.batch_tokens:,} tokens, {self.numbers}, "
+            f"on {where}; {libraries}."
+        )
 
 
-def place_card(classifier: Classifier, part: Path, folder: Path) -> None:
+def write_card(card: str, part: Path, folder: Path) -> None:
     """Write a model's card into `part`, unless `folder` holds one that somebody else wrote.
 
     Args:
-        classifier: the trained model.
+        card: what `model_card` made.
         part: where the files of the model are being gathered.
         folder: where they will go.
     """
-    if is_foreign(folder / NAME):
+    if card_is_foreign(folder / CARD):
         warnings.warn(
-            f"{folder / NAME} was not written by tersely, or was changed since, and is kept as it "
+            f"{folder / CARD} was not written by tersely, or was changed since, and is kept as it "
             "is; remove it to get a card that describes the saved model",
             TerselyWarning,
             stacklevel=3,
         )
-        return
-    (part / NAME).write_text(model_card(classifier, folder.resolve().name), encoding="utf-8")
+    else:
+        (part / CARD).write_text(card, encoding="utf-8")
 
 
-def is_foreign(path: Path) -> bool:
-    """Whether a card was written or changed by somebody else."""
+def card_is_foreign(path: Path) -> bool:
+    """Say whether a card was written or changed by somebody else."""
     if not path.exists():
         return False
     text = path.read_text(encoding="utf-8", errors="replace")
@@ -80,162 +204,92 @@ def _checksum(text: str) -> str:
     return hashlib.sha256(text.strip().encode()).hexdigest()
 
 
-def model_card(classifier: Classifier, name: str) -> str:
-    """The card of a trained model: metadata of the Hub as YAML, then the text, then the seal.
+def model_card(
+    name: str,
+    config: TerselyConfig,
+    space: LabelSpace,
+    *,
+    limit: int,
+    origins: Iterable[str] = (),
+    training: Mapping[str, Any] | None = None,
+    evaluation: Evaluation | None = None,
+) -> str:
+    """Make the card of a trained model: metadata of the Hub as YAML, then the text, then the seal.
 
     Args:
-        classifier: the model.
-        name: what to call it.
+        name: what to call the model.
+        config: its configuration.
+        space: its labels.
+        limit: most tokens of a document or window.
+        origins: where its encoder came from, the best known first. A name of the Hub is written
+            down; a directory is not, since its path says nothing elsewhere.
+        training: the record of the training run, if there was one.
+        evaluation: what it was measured at, if it was.
     """
-    body = "\n\n".join(part for part in _sections(classifier, name) if part)
-    text = f"---\n{_metadata(classifier, name).to_yaml()}\n---\n\n{body}\n"
-    ModelCard(text)  # refuses metadata that the Hub could not read
+    plan = config.reduction_plan()
+    base = next((o for o in origins if _HUB_NAME.fullmatch(o) and not Path(o).exists()), None)
+    labels = () if space.problem_type == "regression" else space.names
+    card = ModelCard.from_template(
+        _metadata(name, plan.name, base, space.problem_type, evaluation),
+        template_str=_TEMPLATE,
+        name=name,
+        base=base,
+        family=config.encoder_config.model_type,
+        blocks=config.encoder_config.num_hidden_layers,
+        what=_WHAT[space.problem_type],
+        limit=limit,
+        long=config.long,
+        labels=labels[:_LABELS],
+        more=len(labels[_LABELS:]),
+        plan=plan.name,
+        steps=[_step(step) for step in plan.to_dict().get("steps", [])],
+        facts=_facts(training or {}),
+        evaluation=evaluation,
+    )
+    text = str(card)
     return f"{text}\n{_SEAL.format(_checksum(text))}\n"
 
 
-def _metadata(classifier: Classifier, name: str) -> ModelCardData:
-    regression = classifier.label_space.problem_type == "regression"
-    evaluation = classifier.evaluation
-    results = None
-    if evaluation is not None:
-        results = [
-            EvalResult(
-                task_type="text-classification",
-                dataset_type=evaluation.source,
-                dataset_name=evaluation.source,
-                metric_type=metric,
-                metric_value=round(value, 6),
-            )
-            for metric, value in evaluation.metrics.items()
-            if value == value
-        ]
+def _metadata(
+    name: str, plan: str, base: str | None, problem_type: str, evaluation: Evaluation | None
+) -> ModelCardData:
+    results = [
+        EvalResult(
+            task_type="text-classification",
+            dataset_type=evaluation.source,
+            dataset_name=evaluation.source,
+            metric_type=metric,
+            metric_value=round(value, 6),
+        )
+        for metric, value in (evaluation or {}).items()
+        if value == value
+    ]
     return ModelCardData(
         library_name="tersely",
         pipeline_tag="text-classification",
-        tags=["tersely", "token-reduction", classifier.plan.name]
-        + (["regression"] if regression else []),
-        base_model=_base_model(classifier),
+        tags=["tersely", "token-reduction", plan]
+        + (["regression"] if problem_type == "regression" else []),
+        base_model=base,
         model_name=name if results else None,
         eval_results=results or None,
     )
 
 
-def _base_model(classifier: Classifier) -> str | None:
-    """The Hub's name of the encoder, None for a directory: its path says nothing elsewhere."""
-    config = classifier.model.config.encoder_config
-    candidates = (classifier.source if classifier.training is not None else "",
-                  getattr(config, "_name_or_path", "") or "")  # fmt: skip
-    for name in candidates:
-        if _HUB_NAME.fullmatch(name) and not Path(name).exists():
-            return name
-    return None
+def _step(step: Mapping[str, Any]) -> str:
+    """One step of a plan: where, and its parts with their settings."""
+    parts = []
+    for part in (step[role] for role in ("act", "score", "select") if step.get(role)):
+        settings = ", ".join(f"{key}={value}" for key, value in part.items() if key != "kind")
+        parts.append(f"`{part['kind']}`" + (f" ({settings})" if settings else ""))
+    return f"at blocks `{step.get('blocks')}`: {', '.join(parts)}"
 
 
-def _sections(classifier: Classifier, name: str) -> list[str]:
+def _facts(record: Mapping[str, Any]) -> list[str]:
+    """What the record of a training run says in a few words."""
+    counts = [f"{record[name]:,} {name}" for name in ("documents", "steps") if name in record]
+    teacher, seed = record.get("teacher"), record.get("settings", {}).get("seed")
     return [
-        f"# {name}",
-        _about(classifier),
-        _method(classifier),
-        _use(name),
-        _training(classifier),
-        _metrics(classifier.evaluation),
-        _speed(classifier.evaluation),
+        *counts,
+        *([] if teacher is None else [f"taught by `{teacher}`"]),
+        *([] if seed is None else [f"seed {seed}"]),
     ]
-
-
-def _about(classifier: Classifier) -> str:
-    config = classifier.model.config
-    encoder, kind = config.encoder_config, classifier.label_space.problem_type
-    base = _base_model(classifier)
-    what = {
-        "regression": "predicts a number for a document",
-        "multi_label_classification": "gives a document any number of labels",
-    }.get(kind, "gives a document one label")
-    lines = [
-        f"A {encoder.model_type} encoder of {classifier.model.plan.depth} blocks"
-        + (f", from `{base}`," if base else "")
-        + f" that {what}.",
-        f"It reads at most {classifier.limit} tokens of a document at once; longer ones: "
-        f"`{config.long}`.",
-    ]
-    if kind != "regression":
-        named = classifier.classes_[:_LABELS]
-        more = len(classifier.classes_) - len(named)
-        labels = ", ".join(f"`{label}`" for label in named)
-        lines.append(f"Labels: {labels}" + (f", and {more} more." if more else "."))
-    return "\n\n".join(lines)
-
-
-def _method(classifier: Classifier) -> str:
-    said = [f"## Method\n\n`{classifier.plan.name}`, a plan of tersely:"]
-    steps = classifier.plan.to_dict().get("steps", [])
-    if not steps:
-        return said[0].removesuffix(", a plan of tersely:") + ": nothing is removed."
-    lines = []
-    for step in steps:
-        parts = [_part(step[role]) for role in ("act", "score", "select") if step.get(role)]
-        lines.append(f"- at blocks `{step.get('layers')}`: {', '.join(parts)}")
-    return "\n\n".join([*said, "\n".join(lines)])
-
-
-def _part(fields: dict[str, Any]) -> str:
-    settings = ", ".join(f"{key}={value}" for key, value in fields.items() if key != "kind")
-    return f"`{fields['kind']}`" + (f" ({settings})" if settings else "")
-
-
-def _use(name: str) -> str:
-    return f"""## Use
-
-With tersely installed (in its checkout: `pip install .`):
-
-```python
-from tersely import Classifier
-
-classifier = Classifier.from_pretrained("{name}/")
-classifier.predict(["a document"])
-```
-
-or with transformers, once `import tersely` has registered the model:
-
-```python
-import tersely
-from transformers import pipeline
-
-classify = pipeline("text-classification", model="{name}/")
-```"""
-
-
-def _training(classifier: Classifier) -> str:
-    record = classifier.training
-    if record is None:
-        return ""
-    facts = [f"{record['documents']:,} documents"] if "documents" in record else []
-    if "steps" in record:
-        facts.append(f"{record['steps']:,} steps")
-    if record.get("teacher") is not None:
-        facts.append(f"taught by `{record['teacher']}`")
-    if "seed" in record.get("settings", {}):
-        facts.append(f"seed {record['settings']['seed']}")
-    return f"## Training\n\n{', '.join(facts)}; all settings stand in `training.json`."
-
-
-def _metrics(evaluation: Evaluation | None) -> str:
-    if evaluation is None:
-        return (
-            "## Figures\n\nThis model was not evaluated before it was saved; nothing is known of "
-            "its quality and its speed."
-        )
-    rows = [f"| {metric} | {value:.4f} |" for metric, value in evaluation.metrics.items()]
-    head = f"## Figures\n\nOn {evaluation.documents:,} documents of `{evaluation.source}`:"
-    return f"{head}\n\n| metric | value |\n|---|---|\n" + "\n".join(rows)
-
-
-def _speed(evaluation: Evaluation | None) -> str:
-    if evaluation is None or evaluation.speed is None:
-        return ""
-    rows = "\n".join(f"| {name} | {figure} |" for name, figure in evaluation.speed.rows())
-    return (
-        f"## Speed\n\nOn the same documents:\n\n| figure | value |\n|---|---|\n{rows}\n\n"
-        f"{evaluation.speed.sentence()} What else the machine did is in these figures; `tersely "
-        "bench` compares models with each other."
-    )

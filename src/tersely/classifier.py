@@ -1,11 +1,14 @@
 """What users write: a classifier that is trained, loaded and saved in a few lines.
 
-What a trained one does, predicting, evaluating and running at other budgets, is in `trained`.
+What a trained one answers is in `trained`, and what `fit` makes of what it is given in
+`training/fit.py`. It follows scikit-learn's conventions without importing scikit-learn, which is
+not needed to predict: it can stand at the end of a `Pipeline`, be cloned, and be cross-validated.
 """
 
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,18 +18,18 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from tersely._io import written_whole
-from tersely.card import place_card
+from tersely._io import torch_threads, written_whole
+from tersely.card import Evaluation, model_card, write_card
 from tersely.defaults import DEFAULT_MODEL
-from tersely.errors import DeviceError, ModelError, OutputError, PlanError
-from tersely.estimator import Estimator
+from tersely.errors import DataError, DeviceError, ModelError, PlanError, require
 from tersely.export import choose_backend, files_of_export, load_export
 from tersely.modeling import Execution, TerselyForSequenceClassification, from_encoder
 from tersely.modeling.loading import load_classifier, load_tokenizer
 from tersely.reduction import Knowledge, Plan, preset
 from tersely.text import Documents, LabelSpace
+from tersely.text.documents import as_list
 from tersely.trained import TrainedModel
-from tersely.training import TrainingSettings
+from tersely.training.settings import TrainingSettings
 
 __all__ = ["Classifier"]
 
@@ -34,7 +37,7 @@ __all__ = ["Classifier"]
 _RECORD = "training.json"
 
 
-class Classifier(TrainedModel, Estimator):
+class Classifier(TrainedModel):
     """A document classifier: texts in, labels out.
 
     Args:
@@ -43,8 +46,8 @@ class Classifier(TrainedModel, Estimator):
         method: the reduction: a preset's name, or a `Plan`. `"topk"` by default, because of the
             comparison in `docs/results.md`.
         method_options: the preset's options; see `tersely.preset`.
-        target_flops: MACs to reach, over those of the dense model on the same documents:
-            the option of the preset that moves its cost is set for it in `fit`. None to leave it.
+        target_flops: target MACs ÷ dense MACs on the same documents: the option of the preset that
+            moves its cost is set for it in `fit`. None to leave it.
         max_length: most tokens of a document or window; None for what a tersely model to start from
             was saved with, or what the encoder takes, at most 512 (longer contexts have to be asked
             for).
@@ -55,6 +58,7 @@ class Classifier(TrainedModel, Estimator):
         device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:0"`, ….
         batch_tokens: tokens of a packed batch at inference. 4,096 keeps the largest temporary of a
             base encoder in the cache's reach; more gains nothing on CPUs.
+        threads: threads of torch, in training and after; None for the process's own number.
         knowledge: what patterns by syntax or by stems need; see `tersely.text.syntax`. It is not
             saved with the model.
         **loading: `revision`, `token`, `cache_dir`, `local_files_only`, `dtype`, as in
@@ -62,6 +66,8 @@ class Classifier(TrainedModel, Estimator):
 
     Attributes:
         classes_: the labels' names, in the order of the logits.
+        training: the record of the training run; None where another process trained.
+        validation: the documents that `fit` chose the best epoch by, or None.
 
     Example:
         >>> classifier = Classifier("bert-base-uncased", method="topk")  # doctest: +SKIP
@@ -81,41 +87,137 @@ class Classifier(TrainedModel, Estimator):
         problem_type: str | None = None,
         device: str = "auto",
         batch_tokens: int = 4096,
+        threads: int | None = None,
         knowledge: Knowledge | None = None,
         **loading: Any,
     ) -> None:
-        self._remember(
-            model=model,
-            method=method,
-            method_options=method_options,
-            target_flops=target_flops,
-            max_length=max_length,
-            long=long,
-            head=head,
-            problem_type=problem_type,
-            device=device,
-            batch_tokens=batch_tokens,
-            knowledge=knowledge,
-            **loading,
-        )
-        self.knowledge = knowledge or Knowledge()
+        # As they came, since scikit-learn's copies must hold the same objects.
+        given = {name: value for name, value in locals().items() if name != "loading"} | loading
+        self._given = {name: given[name] for name in given if name not in ("self", "__class__")}
         self.method_options = dict(method_options or {})
         if isinstance(method, Plan) and (self.method_options or target_flops is not None):
             raise PlanError(
                 "method_options and target_flops are for a preset's name, got a plan of your own"
             )
         self.plan = method if isinstance(method, Plan) else preset(method, **self.method_options)
-        super().__init__(str(model), device, batch_tokens)
+        super().__init__(str(model), device, Execution(batch_tokens, threads))
         self.target_flops = target_flops
         self.max_length = max_length
         self.long = long
         self.head = head
         self.problem_type = problem_type
+        self.knowledge = knowledge or Knowledge()
         self.loading = loading
         self.training: dict[str, Any] | None = None
+        self.validation: Documents | None = None
         self._checkpoints: Path | None = None
 
-    # ---- loading and saving --------------------------------------------------------------------
+    # ---- training, loading, saving -------------------------------------------------------------
+
+    def fit(
+        self,
+        texts: Sequence[str] | Documents,
+        labels: Sequence[Any] | None = None,
+        *,
+        pairs: Sequence[str] | None = None,
+        classes: Sequence[str] | None = None,
+        validation: Documents | float = 0.1,
+        settings: TrainingSettings | None = None,
+        teacher: Classifier | np.ndarray | None = None,
+        out: str | Path | None = None,
+        resume: bool = False,
+        progress: bool = False,
+    ) -> Self:
+        """Fine-tune the encoder under the plan.
+
+        If it fails, the classifier stays what it was: not trained yet, or with the model that it
+        had, which is kept in memory until another one is trained.
+
+        Args:
+            texts: the documents in a list, a numpy array, or a pandas or Arrow column; or
+                `Documents` with labels.
+            labels: a label a document: strings, lists of strings for several at once, or floats, in
+                any of these.
+            pairs: second texts of text pairs.
+            classes: all labels, in the order that the logits are to have; None for the order of
+                their names.
+            validation: documents to choose the best epoch by, or the share of the training
+                documents to set apart for it (stratified); 0 for none, which keeps the last epoch.
+            settings: how to train.
+            teacher: a trained classifier whose logits to learn from as well, or the logits
+                themselves, `(documents, labels)` for these documents in the order of the labels. An
+                export teaches too, by its logits. None for the dense model that the plan is trained
+                from, where there is one (see `TrainingSettings.dense_share`); nobody teaches with
+                `TrainingSettings(distillation_weight=0)`.
+            out: folder for the checkpoints, so that a killed run can be resumed.
+            resume: go on from the newest checkpoint in `out`.
+            progress: draw progress bars on standard error.
+
+        Raises:
+            DataError: for labels that cannot be trained on.
+            TrainingError: if training cannot go on.
+        """
+        # transformers' Trainer comes with these; who only predicts does without.
+        from tersely.training.fit import gather
+        from tersely.training.stages import StagedTraining
+
+        settings = settings or TrainingSettings()
+        given = gather(
+            texts,
+            labels,
+            pairs,
+            validation=validation,
+            teacher=teacher,
+            classes=classes,
+            problem_type=self.problem_type,
+            seed=settings.seed,
+        )
+        checkpoints = None if out is None else Path(out) / "checkpoints"
+        torch.manual_seed(settings.seed)
+        # What it starts from is another one's until it is trained.
+        start = copy.copy(self)
+        start.adopt(
+            self._new_model(given.space, self.plan, self.head),
+            load_tokenizer(self.source, self.loading),
+        )
+        start._tell_limit()
+        train, held_out = given.encoded(start._encode)
+        start._tell(*(part.encoded for part in (train, held_out) if part is not None))
+        with torch_threads(self.threads):
+            guide, taught_by = given.taught(train, settings, start.model.device)
+            training = StagedTraining(
+                make=lambda plan, head: self._new_model(given.space, plan, head).to(self.device),
+                plan=self.plan,
+                settings=settings,
+                options=self.method_options,
+                target=self.target_flops,
+                batch_tokens=self.batch_tokens,
+                checkpoints=checkpoints,
+                flow={"resume": resume, "progress": progress},
+            )
+            model, record = training.run(start.model, train, held_out, guide)
+        self.plan, self._checkpoints = training.plan, checkpoints
+        self.adopt(model, start.tokenizer)
+        record |= {"lengths": vars(train.encoded.report), "source": Path(self.source).name}
+        self.training = record | ({} if taught_by is None else {"teacher": taught_by})
+        self.validation = given.validation
+        return self
+
+    def _new_model(
+        self, space: LabelSpace, plan: Plan, head: str
+    ) -> TerselyForSequenceClassification:
+        model = from_encoder(
+            self.source,
+            plan=plan,
+            head=head,
+            id2label=space.id2label,
+            problem_type=space.problem_type,
+            max_length=self.max_length,
+            long=self.long,
+            **self.loading,
+        )
+        model.knowledge = self.knowledge
+        return model
 
     @classmethod
     def from_pretrained(
@@ -124,6 +226,7 @@ class Classifier(TrainedModel, Estimator):
         *,
         device: str = "auto",
         batch_tokens: int | None = None,
+        threads: int | None = None,
         max_length: int | None = None,
         long: str | None = None,
         method_options: Mapping[str, float] | None = None,
@@ -137,6 +240,7 @@ class Classifier(TrainedModel, Estimator):
             source: a directory or a Hub name.
             device: see the class.
             batch_tokens: see the class; None for the model's own, or else the class's default.
+            threads: see the class; None for the model's own.
             max_length: another limit than the model's own.
             long: another policy for long documents than the model's own.
             method_options: another share than the one it was trained with; see `with_options`.
@@ -162,6 +266,7 @@ class Classifier(TrainedModel, Estimator):
             method="dense",
             device="cpu" if onnx else device,
             batch_tokens=execution.batch_tokens,
+            threads=threads,
             knowledge=knowledge,
         )
         config.max_length = max_length or config.max_length
@@ -183,168 +288,143 @@ class Classifier(TrainedModel, Estimator):
         classifier._tell_limit()
         return classifier.with_options(**method_options) if method_options else classifier
 
-    def save(self, directory: str | Path) -> Path:
+    def save(self, directory: str | Path, *, evaluation: Evaluation | None = None) -> Path:
         """Write model, configuration, tokenizer and card: a directory of transformers, no pickles.
 
-        The card, `README.md`, says what the model is and what the last `evaluate` gave; one that
-        was not written by tersely, or was changed, stays as it is, with a warning.
+        The card, `README.md`, says what the model is and what it was measured at; one that was not
+        written by tersely, or was changed, stays as it is, with a warning.
 
         The files are written beside and then moved, so that a full disk leaves an older model as it
         was; the checkpoints of the training run go when the model is there. Of what the directory
         held before, an export and another model's record of training go too, and other files stay.
 
+        Args:
+            directory: where to.
+            evaluation: what `evaluate` gave for this model, to stand in the card.
+
         Raises:
             OutputError: if the directory cannot be written, or the disk is full.
         """
-        folder = Path(directory)
-        model = self.torch_model()
+        folder, model = Path(directory), self.torch_model()
         if self.execution.precision != "float32":
             raise ModelError(
                 f"a model that runs in {self.execution.precision} is not saved, since its weights "
                 "are rounded; save the one that it was made from, with the execution in its "
                 "configuration"
             )
-        with written_whole(folder, "model", replaces=self._replaced(folder)) as part:
+        card = model_card(
+            folder.resolve().name,
+            model.config,
+            self.label_space,
+            limit=self.limit,
+            origins=(
+                *(() if self.training is None else (self.source,)),
+                getattr(model.config.encoder_config, "_name_or_path", None) or "",
+            ),
+            training=self.training,
+            evaluation=evaluation,
+        )
+        # Saved where it was loaded from, the record there is that of these weights.
+        again = folder.resolve() == Path(self.source).resolve()
+        other = (folder / "config.json").exists() and not again
+        replaced = (*files_of_export(folder), *((_RECORD,) if other else ()))
+        with written_whole(folder, "model", replaces=replaced) as part:
             model.save_pretrained(part)
             self.tokenizer.save_pretrained(part)
             if self.training is not None:
                 text = json.dumps(self.training, indent=1, default=float)
                 (part / _RECORD).write_text(text + "\n", encoding="utf-8")
-            place_card(self, part, folder)
+            write_card(card, part, folder)
         if self._checkpoints is not None:
             from tersely.training.run import remove_checkpoints
 
             remove_checkpoints(self._checkpoints)
         return folder
 
-    def _replaced(self, folder: Path) -> tuple[str, ...]:
-        """Names of the files in `folder` that would speak of another model than this one."""
-        # Saved where it was loaded from, the record there is that of these weights.
-        again = folder.resolve() == Path(self.source).resolve()
-        there = (folder / "config.json").exists() and not again
-        return (*files_of_export(folder), *((_RECORD,) if there else ()))
+    # ---- scikit-learn's conventions ------------------------------------------------------------
 
-    def save_card(self, directory: str | Path) -> None:
-        """Write the card again beside a saved model, with what `evaluate` gave since.
-
-        Raises:
-            OutputError: if the directory cannot be written.
-        """
-        try:
-            place_card(self, Path(directory), Path(directory))
-        except OSError as error:
-            raise OutputError(
-                f"the model's card cannot be written to {directory}: {error.strerror}; free some "
-                "space, or write to it what it lacks"
-            ) from error
-
-    # ---- training ------------------------------------------------------------------------------
-
-    def fit(
-        self,
-        texts: Sequence[str] | Documents,
-        labels: Sequence[Any] | None = None,
-        *,
-        pairs: Sequence[str] | None = None,
-        validation: Documents | float = 0.1,
-        settings: TrainingSettings | None = None,
-        teacher: Classifier | np.ndarray | None = None,
-        out: str | Path | None = None,
-        resume: bool = False,
-        progress: bool = False,
-    ) -> Self:
-        """Fine-tune the encoder under the plan.
-
-        If it fails, the classifier stays what it was: not trained yet, or with the model that it
-        had, which is kept in memory until another one is trained.
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments, as scikit-learn's `clone` wants them.
 
         Args:
-            texts: the documents in a list, a numpy array, or a pandas or Arrow column; or
-                `Documents` with labels.
-            labels: a label a document: strings, lists of strings for several at once, or floats, in
-                any of these.
-            pairs: second texts of text pairs.
-            validation: documents to choose the best epoch by, or the share of the training
-                documents to set apart for it (stratified); 0 for none, which keeps the last epoch.
-            settings: how to train.
-            teacher: a trained classifier whose logits to learn from as well, or the logits
-                themselves, `(documents, labels)` for these documents with the labels in the order
-                of their names. An export teaches too, by its logits. None for the dense model that
-                the plan is trained from, where there is one (see `TrainingSettings.dense_share`);
-                nobody teaches with `TrainingSettings(distillation_weight=0)`.
-            out: folder for the checkpoints, so that a killed run can be resumed.
-            resume: go on from the newest checkpoint in `out`.
-            progress: draw progress bars on standard error.
+            deep: taken for scikit-learn's sake; no argument is an estimator of its own.
+        """
+        return dict(self._given)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set arguments of the constructor, for the next `fit`; a model that was trained is let go.
 
         Raises:
-            DataError: for labels that cannot be trained on.
-            TrainingError: if training cannot go on.
-        """
-        # transformers' Trainer comes with these; who only predicts does without.
-        from tersely.fitting import gather, guide_of_teacher, logits_of_teacher
-        from tersely.training.stages import StagedTraining
+            DataError: for a name that the constructor does not have.
 
-        settings = settings or TrainingSettings()
-        logits = teacher if isinstance(teacher, np.ndarray) else None
-        teacher = teacher if logits is None else None
-        given = gather(
-            texts,
-            labels,
-            pairs,
-            validation=validation,
-            logits=logits,
-            problem_type=self.problem_type,
-            seed=settings.seed,
-        )
-        checkpoints = None if out is None else Path(out) / "checkpoints"
-        torch.manual_seed(settings.seed)
-        # What it starts from is another one's until it is trained.
-        start = copy.copy(self)
-        start.adopt(
-            self._new_model(given.space, self.plan, self.head),
-            load_tokenizer(self.source, self.loading),
-        )
-        start._tell_limit()
-        guide = None
-        if teacher is not None and settings.hidden_distillation > 0:
-            guide = guide_of_teacher(teacher, start.model.device)
-        taught = given.logits if teacher is None else logits_of_teacher(teacher, given)
-        train, held_out = given.encoded(start._encode, taught)
-        start._tell(*(part.encoded for part in (train, held_out) if part is not None))
-        training = StagedTraining(
-            make=lambda plan, head: self._new_model(given.space, plan, head).to(self.device),
-            plan=self.plan,
-            settings=settings,
-            options=self.method_options,
-            target=self.target_flops,
-            batch_tokens=self.batch_tokens,
-            checkpoints=checkpoints,
-            flow={"resume": resume, "progress": progress},
-        )
-        model, record = training.run(start.model, train, held_out, guide)
-        self.plan, self._checkpoints = training.plan, checkpoints
-        self.adopt(model, start.tokenizer)
-        record["lengths"] = vars(train.encoded.report)
-        record["source"] = Path(self.source).name
-        if teacher is not None:
-            record["teacher"] = Path(teacher.source).name
-        elif logits is not None:
-            record["teacher"] = "given logits"
-        self.training, self.evaluation = record, None
+        Example:
+            >>> Classifier().set_params(method="dense", max_length=128).get_params()["method"]
+            'dense'
+        """
+        if not params:
+            return self
+        known = inspect.signature(type(self)).parameters
+        names = [name for name, each in known.items() if each.kind is not each.VAR_KEYWORD]
+        unknown = sorted(set(params) - set(names) - set(self._given))
+        if unknown:
+            raise DataError(
+                f"{unknown[0]!r} is not a parameter; the parameters are {', '.join(names)}"
+            )
+        fresh = type(self)(**(self._given | params))
+        self.__dict__.clear()
+        self.__dict__.update(fresh.__dict__)
         return self
 
-    def _new_model(
-        self, space: LabelSpace, plan: Plan, head: str
-    ) -> TerselyForSequenceClassification:
-        model = from_encoder(
-            self.source,
-            plan=plan,
-            head=head,
-            id2label=space.id2label,
-            problem_type=space.problem_type,
-            max_length=self.max_length,
-            long=self.long,
-            **self.loading,
+    def score(self, texts: Any, labels: Any) -> float:
+        """Return the share of right answers; for a regression R², as scikit-learn scores.
+
+        Of several labels at once, a document counts as right where all of them are.
+
+        Args:
+            texts: the documents, as for `predict`.
+            labels: what was wanted, as for `fit`.
+        """
+        wanted = as_list(labels, "the labels")
+        predicted = self.predict(texts)
+        if len(wanted) != len(predicted) or not wanted:
+            raise DataError(
+                f"expected a label for each of the {len(predicted):,} documents, at least one, got "
+                f"{len(wanted):,}"
+            )
+        if self._estimator_type == "regressor":
+            return float(require("sklearn.metrics", "train").r2_score(wanted, predicted))
+        return float(np.mean([_same(p, w) for p, w in zip(predicted, wanted, strict=True)]))
+
+    @property
+    def _estimator_type(self) -> str:
+        """What scikit-learn before 1.6 asks for."""
+        return "regressor" if self._kind() == "regression" else "classifier"
+
+    def _kind(self) -> str | None:
+        """Return the type of the problem: as trained, or as asked for before."""
+        fitted = self.__sklearn_is_fitted__()
+        return self.label_space.problem_type if fitted else self.problem_type
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn from 1.6 on asks for."""
+        from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
+
+        kind = self._estimator_type
+        several = self._kind() == "multi_label_classification"
+        return Tags(
+            estimator_type=kind,
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(multi_label=several) if kind == "classifier" else None,
+            regressor_tags=RegressorTags() if kind == "regressor" else None,
+            input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
         )
-        model.knowledge = self.knowledge
-        return model
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Say whether there is a trained model."""
+        return self._runner is not None
+
+
+def _same(predicted: str | list[str], wanted: Any) -> bool:
+    if isinstance(predicted, list):
+        return isinstance(wanted, Sequence) and set(predicted) == set(map(str, wanted))
+    return predicted == str(wanted)

@@ -1,8 +1,10 @@
-"""A trained model with its tokenizer, and what it is for: logits, labels, figures, other budgets.
+"""A trained model with its tokenizer, and what it answers: logits, labels, figures, other budgets.
 
-`Classifier` is one of these that can also be trained, saved and loaded. What stands here knows
-nothing of where the model came from: this process trained it, a directory held it, or a graph of
-ONNX runs in its place.
+`Classifier` is one of these that can also be trained, loaded and saved. What stands here knows
+nothing of where the model came from: this process trained it, a directory held it, or an exported
+graph runs in its place.
+
+    texts --encode--> ids --forward--> logits --decide--> labels
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import operator
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +28,6 @@ from tersely.modeling import Execution, TerselyConfig, TerselyForSequenceClassif
 from tersely.modeling.budget import plan_for_budget, spread
 from tersely.modeling.inference import Forward, Runner, TorchRunner
 from tersely.reduction import Plan, name_untrained, with_share
-from tersely.speed import Speed
 from tersely.text import Documents, LabelSpace
 from tersely.text.documents import as_texts
 from tersely.text.encoding import EncodedDocuments, encode, longest_window
@@ -43,25 +45,23 @@ class TrainedModel:
     Args:
         source: where the model comes from, for messages.
         device: the device's name.
-        batch_tokens: tokens of a packed batch.
+        execution: how to run it.
 
     Attributes:
-        plan: what it removes.
-        evaluation: what the last `evaluate` gave; None before.
+        plan: what is removed.
+        execution: how the model is run; `threads` and `batch_tokens` are its own, and can be set.
     """
 
     plan: Plan
 
-    def __init__(self, source: str, device: str, batch_tokens: int) -> None:
+    def __init__(self, source: str, device: str, execution: Execution) -> None:
         self.source = source
         self.device = resolve_device(device)
-        self.batch_tokens = batch_tokens
-        self.execution = Execution(batch_tokens)
+        self.execution = execution
         self.model: TerselyForSequenceClassification | None = None
         self.tokenizer: Any = None
         self._runner: Runner | None = None
         self._trained: Plan | None = None
-        self.evaluation: Evaluation | None = None
 
     def adopt(
         self,
@@ -74,11 +74,16 @@ class TrainedModel:
         Args:
             model: the model; it is moved to this classifier's device.
             tokenizer: its tokenizer.
-            execution: how to run it; None for this classifier's token budget alone.
+            execution: how to run it; None for this classifier's own token budget and threads, which
+                were asked for and so stand above a model's.
         """
-        self.execution = (execution or Execution(self.batch_tokens)).on(self.device)
-        self.batch_tokens = self.execution.batch_tokens
-        self.model = self.execution.convert(model.to(self.device).eval())
+        own = replace(self.execution, precision="float32")
+        if execution is not None:
+            own = replace(
+                execution.on(self.device), **({"threads": own.threads} if own.threads else {})
+            )
+        self.execution = own
+        self.model = own.convert(model.to(self.device).eval())
         self._runner = TorchRunner(self.model)
         self.tokenizer = tokenizer
         self._trained = model.config.reduction_plan()
@@ -91,7 +96,7 @@ class TrainedModel:
         return self._runner
 
     def torch_model(self) -> TerselyForSequenceClassification:
-        """The trained model.
+        """Return the trained model.
 
         Raises:
             ModelError: if there is none yet, or if an export runs in its place.
@@ -104,7 +109,23 @@ class TrainedModel:
             )
         return self.model
 
-    # ---- what it is ----------------------------------------------------------------------------
+    @property
+    def batch_tokens(self) -> int:
+        """Most tokens of a packed batch at inference."""
+        return self.execution.batch_tokens
+
+    @batch_tokens.setter
+    def batch_tokens(self, count: int) -> None:
+        self.execution = replace(self.execution, batch_tokens=count)
+
+    @property
+    def threads(self) -> int | None:
+        """Threads of torch; None for the process's own number."""
+        return self.execution.threads
+
+    @threads.setter
+    def threads(self, count: int | None) -> None:
+        self.execution = replace(self.execution, threads=count)
 
     @property
     def model_config(self) -> TerselyConfig:
@@ -125,30 +146,15 @@ class TrainedModel:
     @property
     def classes_(self) -> list[str]:
         """The labels' names, in the order of the logits."""
-        names = self.model_config.id2label
-        return [names[number] for number in range(len(names))]
+        return list(self.label_space.names)
 
     @property
     def label_space(self) -> LabelSpace:
         """The labels with the type of the problem."""
-        return LabelSpace(tuple(self.classes_), self._problem())
-
-    def _problem(self) -> str:
         config = self.model_config
-        if config.problem_type is not None:
-            return config.problem_type
-        return "regression" if config.num_labels == 1 else "single_label_classification"
-
-    def _tell_limit(self) -> None:
-        """Warn if more tokens of a document were asked for than this model can take."""
-        asked, limit = self.model_config.max_length, self.limit
-        if asked is not None and asked > limit:
-            warnings.warn(
-                f"max_length is {asked:,}, and this model takes at most {limit:,} tokens; "
-                f"documents are read as with {limit:,}",
-                TerselyWarning,
-                stacklevel=3,
-            )
+        names = tuple(config.id2label[number] for number in range(len(config.id2label)))
+        kind = "regression" if config.num_labels == 1 else "single_label_classification"
+        return LabelSpace(names, config.problem_type or kind)
 
     # ---- from documents to logits --------------------------------------------------------------
 
@@ -169,11 +175,9 @@ class TrainedModel:
 
     def _encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> EncodedDocuments:
         config = self.model_config
-        texts, pairs = as_texts(texts, pairs)
         return encode(
             self.tokenizer,
-            texts,
-            pairs,
+            *as_texts(texts, pairs),
             max_length=self.limit,
             policy=config.long,
             overlap=config.window_overlap,
@@ -193,51 +197,96 @@ class TrainedModel:
                 stacklevel=3,
             )
 
-    def logits(
-        self,
-        texts: Sequence[str] | EncodedDocuments,
-        pairs: Sequence[str] | None = None,
-        progress: Callable[[int], None] | None = None,
-    ) -> np.ndarray:
-        """Logits `(documents, labels)` float32, in the documents' order."""
-        encoded = texts if isinstance(texts, EncodedDocuments) else self.encode(texts, pairs)
-        return self.forward(encoded, progress).logits
+    def _tell_limit(self) -> None:
+        """Warn if more tokens of a document were asked for than this model can take."""
+        asked, limit = self.model_config.max_length, self.limit
+        if asked is not None and asked > limit:
+            warnings.warn(
+                f"max_length is {asked:,}, and this model takes at most {limit:,} tokens; "
+                f"documents are read as with {limit:,}",
+                TerselyWarning,
+                stacklevel=3,
+            )
 
     def forward(
         self, encoded: EncodedDocuments, progress: Callable[[int], None] | None = None
     ) -> Forward:
-        """Run the model over encoded documents: logits, and what they cost."""
-        with torch_threads(self.execution.threads):
+        """Run the model over encoded documents: logits, and what they cost.
+
+        Args:
+            encoded: what `encode` made.
+            progress: called with how many more documents are done.
+        """
+        with torch_threads(self.threads):
             return self._ready().run(encoded, self.batch_tokens, progress)
 
-    def _sample(
-        self,
-        documents: Sequence[str] | EncodedDocuments,
-        pairs: Sequence[str] | None,
-        count: int,
-    ) -> EncodedDocuments:
-        """Some documents to count on, spread over all that were given; others are not encoded."""
-        if isinstance(documents, EncodedDocuments):
-            return documents.select(spread(len(documents), count))
-        documents, pairs = as_texts(documents, pairs)
-        numbers = spread(len(documents), count)
-        second = None if pairs is None else [pairs[number] for number in numbers]
-        return self._encode([documents[number] for number in numbers], second)
+    def logits(
+        self, texts: Sequence[str] | EncodedDocuments, pairs: Sequence[str] | None = None
+    ) -> np.ndarray:
+        """Return logits `(documents, labels)` float32, in the documents' order."""
+        encoded = texts if isinstance(texts, EncodedDocuments) else self.encode(texts, pairs)
+        return self.forward(encoded).logits
 
-    def _timed(
-        self, documents: Documents, progress: Callable[[int], None] | None
-    ) -> tuple[Forward, Speed]:
-        """One pass from texts to logits, and what it took."""
+    # ---- answers -------------------------------------------------------------------------------
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Turn logits `(documents, labels)` into probabilities of the same shape."""
+        problem = self.label_space.problem_type
+        if problem == "regression":
+            raise ModelError("a regression model has no probabilities; use predict")
+        return scores_from_logits(logits, problem)
+
+    def decide(self, logits: np.ndarray) -> list[str] | list[list[str]] | list[float]:
+        """Turn logits `(documents, labels)` into labels."""
+        return labels_from_logits(logits, self.label_space.problem_type, self.classes_)
+
+    def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
+        """Return probabilities `(documents, labels)`: a softmax, or a sigmoid for each of several.
+
+        Raises:
+            ModelError: for a regression model, which has none.
+        """
+        return self.probabilities(self.logits(texts, pairs))
+
+    def predict(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None
+    ) -> list[str] | list[list[str]] | list[float]:
+        """Return a label for each document; a list of labels, or a number, for such problems."""
+        return self.decide(self.logits(texts, pairs))
+
+    def evaluate(
+        self, documents: Documents, progress: Callable[[int], None] | None = None
+    ) -> Evaluation:
+        """Measure accuracy and F1 on labelled documents, or the errors of a regression.
+
+        Labels that training never saw are counted in a warning, and as errors in the figures.
+
+        Args:
+            documents: with their labels.
+            progress: called with how many more documents are done.
+
+        Returns:
+            The metrics by name, with the time that the pass took; `save` takes it for the card.
+
+        Raises:
+            DataError: if the documents have no labels, or none that the model knows.
+        """
+        if documents.labels is None:
+            raise DataError(f"{documents.source} has no labels to evaluate against")
+        labels = self.label_space.encode(documents.labels, unseen="skip")
         begun = time.perf_counter()
-        encoded = self.encode(documents.texts, documents.pairs)
+        encoded = self._encode(documents.texts, documents.pairs)
         tokenised = time.perf_counter()
         forward = self.forward(encoded, progress)
         ended = time.perf_counter()
-        with torch_threads(self.execution.threads):
+        self._tell(encoded)
+        with torch_threads(self.threads):
             machine = describe_machine()
         precision = self.execution.precision
-        return forward, Speed(
-            documents=len(encoded),
+        return Evaluation(
+            source=Path(documents.source).name,
+            documents=len(documents),
+            metrics=evaluate_logits(forward.logits, labels, self.label_space.problem_type),
             tokens=encoded.tokens,
             macs=forward.macs,
             tokenising=tokenised - begun,
@@ -248,56 +297,10 @@ class TrainedModel:
             machine=machine,
         )
 
-    # ---- answers -------------------------------------------------------------------------------
-
-    def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Probabilities from logits `(documents, labels)`."""
-        problem = self._problem()
-        if problem == "regression":
-            raise ModelError("a regression model has no probabilities; use predict")
-        return scores_from_logits(logits, problem)
-
-    def decide(self, logits: np.ndarray) -> list[str] | list[list[str]] | list[float]:
-        """Labels from logits `(documents, labels)`."""
-        return labels_from_logits(logits, self._problem(), self.classes_)
-
-    def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
-        """Probabilities `(documents, labels)`: softmax, or a sigmoid each where several may hold.
-
-        Raises:
-            ModelError: for a regression model, which has none.
-        """
-        return self.probabilities(self.logits(texts, pairs))
-
-    def predict(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None
-    ) -> list[str] | list[list[str]] | list[float]:
-        """The label of each document; a list of labels, or a number, where the problem is such."""
-        return self.decide(self.logits(texts, pairs))
-
-    def evaluate(
-        self, documents: Documents, progress: Callable[[int], None] | None = None
-    ) -> dict[str, float]:
-        """Metrics on labelled documents: accuracy and F1, or the errors of a regression.
-
-        Labels that training never saw are counted in a warning, and as errors in the figures. The
-        figures are kept with the time that it took, and `save` writes both into the model's card.
-
-        Raises:
-            DataError: if the documents have no labels.
-        """
-        if documents.labels is None:
-            raise DataError(f"{documents.source} has no labels to evaluate against")
-        labels = self.label_space.encode(documents.labels, unseen="skip")
-        forward, speed = self._timed(documents, progress)
-        metrics = evaluate_logits(forward.logits, labels, self._problem())
-        self.evaluation = Evaluation(Path(documents.source).name, len(documents), metrics, speed)
-        return metrics
-
     # ---- other budgets -------------------------------------------------------------------------
 
     def with_options(self, **shares: float) -> Self:
-        """This trained classifier at another share of its plan, such as `keep=0.5`.
+        """Return this trained classifier at another share of its plan, such as `keep=0.5`.
 
         The weights are shared and this one stays as it is, so that threads may each use a budget of
         their own. A model of the method `lat` is trained for it; others lose accuracy away from the
@@ -322,10 +325,10 @@ class TrainedModel:
         *,
         tell: bool = True,
     ) -> Self:
-        """This trained classifier at the share of its plan that reaches a budget.
+        """Return this trained classifier at the share of its plan that reaches a budget.
 
         Args:
-            budget: MACs over those without any removal, between 0 and 1.
+            budget: its MACs ÷ those without any removal, between 0 and 1.
             documents: texts such as it is meant for; the MACs are counted on 64 of them.
             pairs: second texts of text pairs.
             tell: whether to warn where the model was not trained for it.
@@ -337,13 +340,18 @@ class TrainedModel:
         Example:
             >>> classifier.with_budget(0.5, texts).predict(texts)  # doctest: +SKIP
         """
-        sample = self._sample(documents, pairs, _COUNTED)
+        if isinstance(documents, EncodedDocuments):
+            sample = documents.select(spread(len(documents), _COUNTED))
+        else:
+            texts, pairs = as_texts(documents, pairs)
+            numbers = spread(len(texts), _COUNTED)
+            second = None if pairs is None else [pairs[number] for number in numbers]
+            sample = self._encode([texts[number] for number in numbers], second)
         plan = plan_for_budget(self.torch_model(), budget, sample, self.batch_tokens)
         return self._at(plan, tell=tell)
 
     def _at(self, plan: Plan, *, tell: bool = True) -> Self:
         twin = copy.copy(self)
-        twin.evaluation = None
         twin.plan, twin.model = plan, self.torch_model().under_plan(plan)
         twin._runner = TorchRunner(twin.model)
         said = name_untrained(self._trained, plan, self.model.plan.depth) if tell else None

@@ -30,7 +30,7 @@ def test_train_then_evaluate(run, encoder, reviews, tmp_path):
     assert all(line.startswith("tersely: ") for line in messages)
     assert "texts in 'text', labels in 'label'" in messages[0]
     assert "2 labels: neg, pos" in messages[0]
-    assert "with topk on 36 documents, validating on 4" in messages[1]
+    assert "validating on a tenth of the documents" in messages[1]
     # Of training and validation together, and once.
     assert [line for line in messages if "of 40 documents are longer than 9" in line] == [
         messages[2]

@@ -7,6 +7,7 @@ import torch
 from transformers.training_args import ParallelMode
 
 from tersely import TrainingSettings
+from tersely.training.run import trainer_arguments
 
 SETTINGS = TrainingSettings(mixed_precision=False)
 
@@ -23,7 +24,7 @@ def current(monkeypatch):
 
 @pytest.mark.parametrize("device", ["cuda:0", "cuda:1"])
 def test_one_gpu_of_two(current, tmp_path, device):
-    arguments = SETTINGS.arguments(tmp_path, 32, device=device, validate=False)
+    arguments = trainer_arguments(SETTINGS, tmp_path, 32, device=device, validate=False)
     assert arguments.device == torch.device(device)
     assert arguments.n_gpu == 1 and arguments.parallel_mode is ParallelMode.NOT_PARALLEL
     # accelerate moves batches to the current one.
@@ -31,6 +32,6 @@ def test_one_gpu_of_two(current, tmp_path, device):
 
 
 def test_the_cpu_although_there_are_gpus(current, tmp_path):
-    arguments = SETTINGS.arguments(tmp_path, 32, device="cpu", validate=False)
+    arguments = trainer_arguments(SETTINGS, tmp_path, 32, device="cpu", validate=False)
     assert arguments.device == torch.device("cpu") and arguments.n_gpu == 0
     assert not current

@@ -13,11 +13,12 @@ import torch
 
 from tersely import Classifier, TrainingSettings, preset
 from tersely.errors import DataError, ModelError, TrainingError
-from tersely.fitting import guide_of_teacher
 from tersely.modeling import TerselyForSequenceClassification, with_plan
 from tersely.modeling.inference import run_model
 from tersely.text import Documents
 from tersely.training import stages
+from tersely.training.fit import gather
+from tersely.training.run import trainer_arguments
 from tersely.training.trainer import TerselyTrainer, TrainingDocuments
 from words import labelled, save_encoder
 
@@ -146,7 +147,7 @@ def test_the_distance_of_hidden_states_takes_part_in_the_loss(dense, tmp_path):
         teacher.encoder.embeddings.word_embeddings.weight.add_(0.05)  # a teacher of its own
     numbers = [0, 5, 9]
     settings = replace(QUICK, hidden_distillation=0.5)
-    arguments = settings.arguments(tmp_path, 32, device="cpu", validate=False)
+    arguments = trainer_arguments(settings, tmp_path, 32, device="cpu", validate=False)
     trainer = TerselyTrainer(model, settings, train, None, teacher, args=arguments)
     got = trainer.compute_loss(model, train.collate(numbers))
 
@@ -235,10 +236,14 @@ def test_an_export_teaches_by_its_logits_alone(encoder, dense, seen):
 
 
 def test_a_teacher_stays_where_it_was(dense):
-    guide = guide_of_teacher(dense, torch.device("meta"))
-    assert guide.device.type == "meta"
-    assert dense.model.device.type == "cpu"
-    assert guide_of_teacher(dense, dense.model.device) is dense.model
+    given = gather(documents(), None, None, teacher=dense)
+    train, _ = given.encoded(dense.encode)
+    hidden = replace(QUICK, hidden_distillation=0.5)
+    guide, _ = given.taught(train, hidden, torch.device("meta"))
+    assert guide.device.type == "meta" and dense.model.device.type == "cpu"
+    guide, name = given.taught(train, hidden, dense.model.device)
+    assert guide is dense.model and name == Path(dense.source).name
+    assert given.taught(train, QUICK, dense.model.device)[0] is None
 
 
 def test_token_dropping_trains_from_the_first_step(encoder, tmp_path):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from transformers import Trainer, TrainerCallback
+from transformers import AutoModel, Trainer, TrainerCallback
 
 from tersely import Classifier, Plan, TrainingSettings
 from tersely.errors import TrainingError
@@ -17,6 +18,7 @@ from tersely.modeling import with_plan
 from tersely.reduction import ColumnMean, DropTokens, Step
 from tersely.text import Documents
 from tersely.training.distillation import distillation_loss
+from tersely.training.run import trainer_arguments
 from tersely.training.trainer import TerselyTrainer, TrainingDocuments
 from words import LABELS, labelled, save_encoder
 
@@ -73,7 +75,7 @@ def a_trainer(encoder, tmp_path, settings=QUICK, teacher_logits=None):
     train = TrainingDocuments(
         classifier.encode(data.texts), classifier.label_space.encode(data.labels), teacher_logits
     )
-    arguments = settings.arguments(tmp_path, 32, device="cpu", validate=False)
+    arguments = trainer_arguments(settings, tmp_path, 32, device="cpu", validate=False)
     return TerselyTrainer(classifier.model, settings, train, args=arguments), train
 
 
@@ -292,6 +294,33 @@ def test_another_run_is_not_resumed(encoder, tmp_path):
     assert first.training["steps"] > 0
 
 
+def test_another_encoder_or_teacher_is_another_run(encoder, tmp_path):
+    """Review 2: only whether there was a teacher, and 256 rows of the encoder, told runs apart."""
+    logits = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    out = tmp_path / "run"
+    trained(encoder, teacher=logits, out=out)
+    same = trained(encoder, teacher=logits + 1e-6, out=out, resume=True)
+    assert same.training["resumed"]
+    with pytest.raises(TrainingError, match="other encoder, teacher"):
+        trained(encoder, teacher=-logits, out=out, resume=True)
+    model = AutoModel.from_pretrained(encoder)
+    with torch.no_grad():
+        model.encoder.layer[-1].output.dense.bias[0] += 0.01
+    shutil.copytree(encoder, tmp_path / "other")
+    model.save_pretrained(tmp_path / "other")
+    with pytest.raises(TrainingError, match="other encoder, teacher"):
+        trained(tmp_path / "other", teacher=logits, out=out, resume=True)
+
+
+def test_a_run_that_ends_before_its_first_checkpoint_leaves_nothing(encoder, tmp_path, monkeypatch):
+    """An empty folder of checkpoints made the next run refuse the output."""
+    kill = _KillAfter(1)
+    _watch(monkeypatch, kill)
+    with pytest.raises(_Killed):
+        trained(encoder, out=tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
 def test_early_stopping_ends_before_the_last_epoch(encoder):
     settings = TrainingSettings(epochs=30, learning_rate=0.05, batch_tokens=128, patience=1)
     record = trained(encoder, settings=settings).training
@@ -305,7 +334,7 @@ def test_the_stock_trainer_trains_a_tersely_model(encoder, tmp_path):
         {**classifier.tokenizer(text), "labels": LABELS.index(label)}
         for text, label in zip(texts, labels, strict=True)
     ]
-    arguments = QUICK.arguments(tmp_path, 32, device="cpu", validate=False)
+    arguments = trainer_arguments(QUICK, tmp_path, 32, device="cpu", validate=False)
     arguments.per_device_train_batch_size = 4
     before = classifier.model.head.classifier.weight.detach().clone()
     Trainer(

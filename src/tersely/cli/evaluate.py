@@ -25,7 +25,7 @@ def evaluate(
     say(o.describe(documents))
     classifier = budget.of(classifier, documents)
     with progress("evaluating", len(documents)) as bar:
-        metrics = classifier.evaluate(documents, progress=bar.advance)
+        metrics = classifier.evaluate(documents, progress=bar.advance).metrics
     if json:
         record = {"model": model, "data": data, "documents": len(documents), "metrics": metrics}
         print_json(record)

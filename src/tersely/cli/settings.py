@@ -192,7 +192,7 @@ def _settings(owner: str, hint: Any) -> Iterator[Setting]:
         for name, text in _attributes(kind.__doc__ or "").items():
             texts[name] = text | {"panel": panel}
     for each in fields(hint):
-        about = texts.get(each.name, {}) | dict(each.metadata)
+        about = {"panel": "Training"} | texts.get(each.name, {}) | dict(each.metadata)
         if "help" not in about or (only is not None and each.name not in only):
             continue
         kind = types[each.name]

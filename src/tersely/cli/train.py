@@ -175,7 +175,7 @@ def train(
     machine: o.Machine,
 ) -> None:
     """Train a classifier on labelled documents."""
-    from tersely.text import LabelSpace, split_validation
+    from tersely.text import LabelSpace
 
     told = reduction.arguments(ctx)
     o.check_directory(out, overwrite=overwrite, resume=run.resume)
@@ -185,14 +185,13 @@ def train(
     classifier = encoder.classifier(
         problem_type=reading.problem_type, device=machine.device, **told
     )
-    if held_out.validation is None:
-        documents, validation = split_validation(documents, seed=settings.seed)
-    else:
+    validation, judges = 0.1, "a tenth of the documents"
+    if held_out.validation is not None:
         validation = reading.read(held_out.validation)
+        judges = f"{len(validation):,} others"
     say(
         f"training {Path(classifier.source).name} with {classifier.plan.name} on "
-        f"{count(len(documents), 'document')}, validating on {len(validation):,}, on "
-        f"{classifier.device}"
+        f"{classifier.device}, validating on {judges}"
     )
     teacher = None
     if reduction.teacher is not None:
@@ -216,16 +215,15 @@ def train(
         after = "the same command with --resume goes on from the last checkpoint"
         say(f"interrupted; {after if saved else 'before the first checkpoint was saved'}")
         raise typer.Exit(130) from None
-    classifier.save(out)
     with warnings.catch_warnings():
         # `fit` has said already which documents are too long.
         warnings.simplefilter("ignore", TerselyWarning)
-        metrics = classifier.evaluate(validation)
+        evaluation = classifier.evaluate(classifier.validation)
     if held_out.validation is None:
-        source = f"{classifier.evaluation.source}, a part set apart for validation"
-        classifier.evaluation = replace(classifier.evaluation, source=source)
-    classifier.save_card(out)
-    _report(out, classifier, metrics, as_json=json)
+        source = f"{evaluation.source}, a part set apart for validation"
+        evaluation = replace(evaluation, source=source)
+    classifier.save(out, evaluation=evaluation)
+    _report(out, classifier, evaluation.metrics, as_json=json)
 
 
 def _describe(space: LabelSpace) -> str:

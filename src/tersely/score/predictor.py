@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -75,7 +74,7 @@ class Predictor:
         if keep is not None:
             self.classifier = self.classifier.with_options(keep=keep)
         if threads is not None:
-            self.classifier.execution = replace(self.classifier.execution, threads=threads)
+            self.classifier.threads = threads
         self.text_columns = [text_column] if pair_column is None else [text_column, pair_column]
         self.id_columns = list(id_columns)
         self.probabilities = probabilities

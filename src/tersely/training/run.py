@@ -1,41 +1,48 @@
 """One training run, from documents to a trained model: resumable, and leaving a record.
 
-While it runs, the output folder holds `checkpoints/`; `--resume` goes on from the newest one, if
-the run is the same (its fingerprint is kept). They stay until the trained model is saved, so that a
-disk that fills up at the end costs nothing.
+While it runs, a folder holds its checkpoints; a run that was killed goes on from the newest one, if
+it is the same run. They stay until the trained model is saved, so that a disk that fills up at the
+end costs nothing.
+
+    checkpoints/plan/run.json          which run this is: `_fingerprint`, some of a teacher's logits
+    checkpoints/plan/checkpoint-120/   the Trainer's own; its `trainer_state.json` is written last
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import logging
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.torch import load_file
-from transformers import TrainerControl, TrainerState
+from transformers import EarlyStoppingCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
+from transformers.training_args import ParallelMode
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from tersely.errors import OutputError, TrainingError
+from tersely.errors import OutputError, TrainingError, require
 from tersely.modeling import TerselyForSequenceClassification
+from tersely.modeling.budget import spread
 from tersely.training.distillation import check_hidden_teacher
-from tersely.training.progress import set_progress
 from tersely.training.settings import TrainingSettings
 from tersely.training.trainer import TerselyTrainer, TrainingDocuments
 
-__all__ = ["remove_checkpoints", "train_model"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["remove_checkpoints", "train_model", "trainer_arguments"]
 
 # Marks a folder of checkpoints as ours, and says of which run.
 _MARKER = "run.json"
+# Documents whose logits tell one teacher from another.
+_TOLD_BY = 16
 
 
 def train_model(
@@ -52,12 +59,16 @@ def train_model(
 ) -> dict[str, Any]:
     """Train a model in place; the best checkpoint by validation loss is what it ends with.
 
+    Weights are trained in float32, whatever a checkpoint stored them in: in half precision, small
+    steps are lost, and a CPU is several times slower.
+
     Args:
         model: the model, on the device to train on.
         train: what to train on.
         validation: what to choose the best checkpoint by; None keeps the last.
         settings: the settings of the run.
-        checkpoints: the folder for checkpoints; None for a temporary one.
+        checkpoints: the folder for checkpoints; None for a temporary one. A run that ends before
+            its first one leaves nothing there.
         resume: go on from the newest of the checkpoints.
         progress: whether to draw progress bars on standard error.
         callbacks: further callbacks of the Trainer.
@@ -69,6 +80,7 @@ def train_model(
     Raises:
         TrainingError: if the loss is not a number, or the folder holds another run's checkpoints.
     """
+    model.float()
     if settings.hidden_distillation > 0:
         if teacher is None:
             raise TrainingError(
@@ -76,11 +88,14 @@ def train_model(
                 "teacher, or start from an encoder under a plan, so that a dense stage makes one"
             )
         check_hidden_teacher(model.config.reduction_plan(), model, teacher)
+    if settings.patience is not None and validation is None:
+        raise TrainingError("patience needs a validation set, got none")
     with tempfile.TemporaryDirectory(prefix="tersely-") as temporary:
         checkpoints = checkpoints or Path(temporary) / "checkpoints"
-        last = _prepare(checkpoints, _fingerprint(model, train, settings), resume)
+        last = _prepare(checkpoints, _identity(model, train, settings, teacher), resume)
         model.config.attention_dropout = settings.attention_dropout
-        arguments = settings.arguments(
+        arguments = trainer_arguments(
+            settings,
             checkpoints,
             model.backbone.width,
             device=str(model.device),
@@ -88,19 +103,15 @@ def train_model(
         )
         arguments.disable_tqdm = not progress
         trainer = TerselyTrainer(
-            model,
-            settings,
-            train,
-            validation,
-            teacher,
-            args=arguments,
-            callbacks=_callbacks(settings, validation, callbacks),
+            model, settings, train, validation, teacher, args=arguments, callbacks=callbacks
         )
-        set_progress(trainer, progress, model.config.reduction_plan().name)
+        if settings.patience is not None:
+            trainer.add_callback(EarlyStoppingCallback(settings.patience))
         started = time.perf_counter()
         done = None if last is None else _finished(Path(last))
         if done is None:
-            trainer.train(resume_from_checkpoint=last)
+            with _removed_if_empty(checkpoints):
+                trainer.train(resume_from_checkpoint=last)
         else:
             trainer.state = done
             model.load_state_dict(load_file(_chosen(done, Path(last)) / SAFE_WEIGHTS_NAME))
@@ -119,6 +130,197 @@ def train_model(
     }
 
 
+# ---- the Trainer's arguments -------------------------------------------------------------------
+
+
+@dataclass(repr=False)
+class OneDeviceArguments(TrainingArguments):
+    """`TrainingArguments` for a packed row: one process trains on one device, the model's own.
+
+    transformers takes every GPU that it sees, the first one for the model, and wraps the model in
+    `nn.DataParallel`, which splits batches along their first axis: a packed row has no such axis.
+    What several processes train on (torchrun) is left to transformers.
+
+    Attributes:
+        model_device: where the model is, such as `"cuda:1"`; None for transformers' choice.
+    """
+
+    model_device: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # transformers has just made the first GPU the current one, and accelerate moves batches to
+        # whichever is current.
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """The model's own device."""
+        chosen = super().device
+        alone = self.parallel_mode is not ParallelMode.DISTRIBUTED
+        return torch.device(self.model_device) if self.model_device and alone else chosen
+
+    @property
+    def n_gpu(self) -> int:
+        """At most one GPU, so that the model is never split over several."""
+        return min(1, super().n_gpu)
+
+
+def trainer_arguments(
+    settings: TrainingSettings, checkpoints: Path, width: int, *, device: str, validate: bool
+) -> OneDeviceArguments:
+    """Spell settings as transformers' Trainer wants them.
+
+    Args:
+        settings: the settings of the run.
+        checkpoints: the folder for checkpoints.
+        width: the encoder's hidden size.
+        device: where the model is: `"cpu"` or a CUDA device, such as `"cuda:1"`.
+        validate: whether there is a validation set: then the best checkpoint is kept.
+
+    Raises:
+        MissingExtraError: if accelerate is not installed.
+    """
+    require("accelerate", "train")
+    half = settings.mixed_precision and device != "cpu" and torch.cuda.is_bf16_supported()
+    options = {
+        "output_dir": str(checkpoints),
+        "num_train_epochs": settings.epochs,
+        "learning_rate": settings.peak_rate(width),
+        "warmup_steps": settings.warmup,
+        "weight_decay": settings.weight_decay,
+        "lr_scheduler_type": "linear",
+        "seed": settings.seed,
+        "data_seed": settings.seed,
+        "bf16": half,
+        "use_cpu": device == "cpu",
+        "model_device": device,
+        "eval_strategy": "epoch" if validate else "no",
+        "save_strategy": "epoch",
+        "save_total_limit": 2,
+        "load_best_model_at_end": validate,
+        "metric_for_best_model": "eval_loss" if validate else None,
+        "greater_is_better": False if validate else None,
+        "logging_steps": 10,
+        "report_to": list(settings.report_to) or "none",
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": device != "cpu",
+        "per_device_train_batch_size": 1,
+        "per_device_eval_batch_size": 1,
+        # Or patience would begin to count anew.
+        "restore_callback_states_from_checkpoint": True,
+    }
+    if settings.gradient_checkpointing:
+        # transformers renamed it; only the newer versions know the newer name.
+        known = {item.name for item in fields(OneDeviceArguments)}
+        newer = "activation_checkpointing"
+        options[newer if newer in known else "gradient_checkpointing"] = True
+    return OneDeviceArguments(**(options | settings.extra))
+
+
+# ---- checkpoints -------------------------------------------------------------------------------
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of a run's stages, and their folder if it is empty then.
+
+    Args:
+        folder: holds a folder a stage; those that no run of tersely made are left alone.
+    """
+    for marker in folder.glob(f"*/{_MARKER}"):
+        shutil.rmtree(marker.parent, ignore_errors=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+@contextlib.contextmanager
+def _removed_if_empty(checkpoints: Path) -> Iterator[None]:
+    """Remove the folder of a run that ends before its first checkpoint: nothing can be resumed."""
+    try:
+        yield
+    except BaseException:  # an interruption of the user's among them; it is raised again
+        _remove_unfinished(checkpoints)
+        if not any(checkpoints.glob("checkpoint-*")):
+            shutil.rmtree(checkpoints, ignore_errors=True)
+            with contextlib.suppress(OSError):  # other stages have folders there
+                checkpoints.parent.rmdir()
+        raise
+
+
+def _remove_unfinished(checkpoints: Path) -> None:
+    """Remove checkpoints that an interruption or a full disk cut short.
+
+    The Trainer writes its state last, so that one without it is not whole.
+    """
+    for folder in checkpoints.glob("checkpoint-*"):
+        if not (folder / TRAINER_STATE_NAME).is_file():
+            shutil.rmtree(folder)
+
+
+def _prepare(checkpoints: Path, identity: dict[str, Any], resume: bool) -> str | None:
+    """Make the folder for checkpoints, and find the one to go on from."""
+    marker = checkpoints / _MARKER
+    ours = marker.is_file()
+    if not ours and checkpoints.is_dir() and any(checkpoints.iterdir()):
+        raise OutputError(f"{checkpoints} holds files of another program; name another output")
+    if ours:
+        _remove_unfinished(checkpoints)
+    last = get_last_checkpoint(str(checkpoints)) if ours else None
+    if resume and last is not None:
+        if not _is_same(json.loads(marker.read_text()), identity):
+            raise TrainingError(
+                f"{checkpoints} holds checkpoints of another run (other encoder, teacher, data, "
+                "method or settings); resume with what it began with, or start anew"
+            )
+        return last
+    if ours:
+        shutil.rmtree(checkpoints)
+    try:
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        marker.write_text(json.dumps(identity))
+    except OSError as error:
+        raise OutputError(f"{checkpoints} cannot be written: {error.strerror}") from None
+    return None
+
+
+def _identity(
+    model: TerselyForSequenceClassification,
+    train: TrainingDocuments,
+    settings: TrainingSettings,
+    teacher: TerselyForSequenceClassification | None,
+) -> dict[str, Any]:
+    """What must be the same to resume a run: encoder, teacher, data, plan, settings.
+
+    Of a teacher's logits it holds some themselves, not a digest: their last digits depend on the
+    number of threads.
+    """
+    digest = hashlib.sha256()
+    for encoder in (model.encoder, None if teacher is None else teacher.encoder):
+        for name, tensor in {} if encoder is None else encoder.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    for window in train.encoded.windows:
+        digest.update(window.tobytes())
+    digest.update(np.ascontiguousarray(train.labels).tobytes())
+    about = {
+        "plan": model.config.plan,
+        "head": model.config.head,
+        "settings": settings.to_dict(),
+    }
+    digest.update(json.dumps(about, sort_keys=True, default=str).encode())
+    logits = train.teacher_logits
+    told = None if logits is None else logits[spread(len(train), _TOLD_BY)].astype(float).tolist()
+    return {"fingerprint": digest.hexdigest(), "teacher_logits": told}
+
+
+def _is_same(known: dict[str, Any], identity: dict[str, Any]) -> bool:
+    before, now = known.get("teacher_logits"), identity["teacher_logits"]
+    if known["fingerprint"] != identity["fingerprint"] or (before is None) != (now is None):
+        return False
+    return now is None or np.allclose(before, now, rtol=1e-3, atol=1e-3)
+
+
 def _finished(last: Path) -> TrainerState | None:
     """The state of a run whose last checkpoint is its end: the Trainer would go a step further.
 
@@ -135,87 +337,3 @@ def _chosen(state: TrainerState, last: Path) -> Path:
     """The checkpoint that a finished run ends with: the best one, where one was looked for."""
     best = state.best_model_checkpoint
     return last if best is None else last.parent / Path(best).name
-
-
-def _callbacks(
-    settings: TrainingSettings, validation: TrainingDocuments | None, more: list[Any] | None
-) -> list[Any]:
-    callbacks = list(more or [])
-    if settings.patience is not None:
-        if validation is None:
-            raise TrainingError("patience needs a validation set, got none")
-        from transformers import EarlyStoppingCallback
-
-        callbacks.append(EarlyStoppingCallback(settings.patience))
-    return callbacks
-
-
-def _fingerprint(
-    model: TerselyForSequenceClassification, train: TrainingDocuments, settings: TrainingSettings
-) -> str:
-    """A digest of what must be the same to resume a run: encoder, data, plan, settings."""
-    digest = hashlib.sha256()
-    # Two checkpoints of one shape differ in their first words already.
-    words = model.encoder.get_input_embeddings().weight[:256].detach().float().cpu()
-    digest.update(words.numpy().tobytes())
-    for window in train.encoded.windows:
-        digest.update(window.tobytes())
-    digest.update(np.ascontiguousarray(train.labels).tobytes())
-    about = {
-        "plan": model.config.plan,
-        "head": model.config.head,
-        "settings": settings.to_dict(),
-        # Not its logits: their last digits depend on the number of threads.
-        "taught": train.teacher_logits is not None,
-    }
-    digest.update(json.dumps(about, sort_keys=True, default=str).encode())
-    return digest.hexdigest()
-
-
-def remove_checkpoints(folder: Path) -> None:
-    """Remove the checkpoints of a run's stages, and their folder if it is empty then.
-
-    Args:
-        folder: holds a folder a stage; those that no run of tersely made are left alone.
-    """
-    for marker in folder.glob(f"*/{_MARKER}"):
-        shutil.rmtree(marker.parent, ignore_errors=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
-
-
-def _remove_unfinished(checkpoints: Path) -> None:
-    """Remove checkpoints that an interruption or a full disk cut short.
-
-    The Trainer writes its state last, so that one without it is not whole.
-    """
-    for folder in checkpoints.glob("checkpoint-*"):
-        if not (folder / TRAINER_STATE_NAME).is_file():
-            shutil.rmtree(folder)
-
-
-def _prepare(checkpoints: Path, fingerprint: str, resume: bool) -> str | None:
-    """Make the folder for checkpoints, and find the one to go on from."""
-    marker = checkpoints / _MARKER
-    ours = marker.is_file()
-    if not ours and checkpoints.is_dir() and any(checkpoints.iterdir()):
-        raise OutputError(f"{checkpoints} holds files of another program; name another output")
-    if ours:
-        _remove_unfinished(checkpoints)
-    last = get_last_checkpoint(str(checkpoints)) if ours else None
-    if resume and last is not None:
-        known = json.loads(marker.read_text())["fingerprint"]
-        if known != fingerprint:
-            raise TrainingError(
-                f"{checkpoints} holds checkpoints of another run (other encoder, data, method or "
-                "settings); resume with the options it began with, or start anew with --overwrite"
-            )
-        return last
-    if ours:
-        shutil.rmtree(checkpoints)
-    try:
-        checkpoints.mkdir(parents=True, exist_ok=True)
-        marker.write_text(json.dumps({"fingerprint": fingerprint}))
-    except OSError as error:
-        raise OutputError(f"{checkpoints} cannot be written: {error.strerror}") from None
-    return None

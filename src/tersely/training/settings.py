@@ -1,12 +1,14 @@
-"""The settings of a training run, and what transformers' Trainer makes of them."""
+"""The settings of a training run: what they are, what is in range, and how stages divide them.
+
+The command line makes its options of them, so that this file needs no torch.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tersely.errors import TrainingError, require
+from tersely.errors import TrainingError
 
 if TYPE_CHECKING:
     from tersely.reduction import Plan
@@ -25,43 +27,11 @@ def _setting(default: Any, text: str, **metadata: Any) -> Any:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How to train.
-
-    Attributes:
-        epochs: passes over the training documents.
-        learning_rate: peak of the schedule; None for 5e-5 at width 768 (transformers' default),
-            and in inverse proportion to the encoder's width: narrow encoders take larger steps.
-        batch_tokens: tokens of a packed batch, which is one optimiser step.
-        warmup: share of the steps in which the learning rate rises.
-        weight_decay: of AdamW.
-        attention_dropout: probability of dropping an attention weight; None for the encoder's own.
-            0 by default: see `TerselyConfig`.
-        seed: of the shuffles, new weights and dropout.
-        dense_share: share of the steps that train the encoder dense, before the plan is switched on
-            for the rest, with the dense model as its teacher; 0 trains under the plan throughout.
-            None for 0.75 where the plan combines tokens or learns, or the teacher's hidden states
-            are asked for, and 0 else: `topk` came to 59.1 % with 0 and to 54.2 with 0.75 on the
-            demo's documents (dense: 60.5; 196 steps, seed 0, 2026-11-22).
-            It applies where the classification head is new: a model that was fine-tuned already
-            starts with the plan. With other starting vectors of the combination tokens, it took
-            `focus-pfc` on 1,200 documents of R8 from 84.0 to 93.5 % (dense: 95.8; docs/results.md).
-        patience: stop after this many evaluations without a lower validation loss; None for never.
-        distillation_weight: share of the teacher's KL in the loss, if there is a teacher.
-        temperature: of the distillation.
-        hidden_distillation: weight of the squared distance between the last hidden states of the
-            tokens that survive and a dense teacher's, which runs alongside; 0 for none. DynamicViT
-            takes 0.5. The teacher is the dense stage's model, or the one that is given.
-        random_lengths: random configurations a step for a plan that is trained for all its shares
-            (`lat`), besides the full and the smallest one; the paper's 2.
-        gradient_checkpointing: save memory by computing each block twice.
-        mixed_precision: bfloat16 where the device has it.
-        save_minutes: also save a checkpoint after about this many minutes, so that a long epoch can
-            be resumed.
-        report_to: reporting tools that the Trainer knows.
-        extra: any other `TrainingArguments` of transformers.
-    """
+    """How to train; each field's metadata say what it is, and the command line says the same."""
 
     epochs: float = _setting(3.0, "How often to pass over the training documents.")
+    # 5e-5 at width 768, transformers' default, and in inverse proportion to the encoder's width:
+    # narrow encoders take larger steps.
     learning_rate: float | None = _setting(
         None, "The peak of the learning rate's schedule.", shown="5e-5 × 768 ÷ width"
     )
@@ -70,12 +40,18 @@ class TrainingSettings:
         0.1, "The share of the steps in which the learning rate rises.", common=False
     )
     weight_decay: float = _setting(0.01, "How strongly AdamW decays the weights.", common=False)
+    # 0, since fused kernels cannot do it on a GPU, and it doubles a step on a CPU: `TerselyConfig`.
     attention_dropout: float | None = _setting(
         0.0,
         "The probability of dropping an attention weight; none for the encoder's.",
         common=False,
     )
     seed: int = _setting(0, "The seed of the shuffles, of new weights and of dropout.")
+    # The dense model then teaches what it becomes. `topk` came to 59.1 % with 0 and to 54.2 with
+    # 0.75 on the demo's documents (dense: 60.5; 196 steps, seed 0, 2026-11-22); `focus-pfc`, with
+    # other starting vectors of the combination tokens, from 84.0 to 93.5 on 1,200 documents of R8
+    # (dense: 95.8; docs/results.md). It applies where the classification head is new: a model that
+    # was fine-tuned already starts with the plan.
     dense_share: float | None = _setting(
         None,
         "The share of the steps that train dense, before the method is switched on.",
@@ -87,9 +63,12 @@ class TrainingSettings:
     )
     distillation_weight: float = _setting(0.5, "The teacher's share of the loss.", common=False)
     temperature: float = _setting(2.0, "The temperature of the distillation.", common=False)
+    # Of the tokens that survive, in squares; DynamicViT takes 0.5. The teacher is the dense stage's
+    # model, or the one that is given, and runs alongside.
     hidden_distillation: float = _setting(
         0.0, "How much the distance to the teacher's last hidden states weighs.", common=False
     )
+    # Besides the full and the smallest one (`lat`); the paper's 2.
     random_lengths: int = _setting(
         2, "How many random configurations a step trains of a method for all budgets.", common=False
     )
@@ -116,32 +95,35 @@ class TrainingSettings:
     )
 
     def __post_init__(self) -> None:
+        share, dropout = self.dense_share, self.attention_dropout
         checks = {
-            "epochs": self.epochs > 0,
-            "learning_rate": self.learning_rate is None or self.learning_rate > 0,
-            "batch_tokens": self.batch_tokens >= 16,
-            "warmup": 0 <= self.warmup < 1,
-            "attention_dropout": self.attention_dropout is None or 0 <= self.attention_dropout < 1,
-            "dense_share": self.dense_share is None or 0 <= self.dense_share < 1,
-            "distillation_weight": 0 <= self.distillation_weight <= 1,
-            "temperature": self.temperature > 0,
-            "hidden_distillation": self.hidden_distillation >= 0,
-            "random_lengths": self.random_lengths >= 0,
-            "patience": self.patience is None or self.patience >= 1,
+            "epochs": (self.epochs > 0, "above 0"),
+            "learning_rate": (self.learning_rate is None or self.learning_rate > 0, "above 0"),
+            "batch_tokens": (self.batch_tokens >= 16, "at least 16"),
+            "warmup": (0 <= self.warmup < 1, "at least 0 and below 1"),
+            "attention_dropout": (dropout is None or 0 <= dropout < 1, "at least 0 and below 1"),
+            "dense_share": (share is None or 0 <= share < 1, "at least 0 and below 1"),
+            "distillation_weight": (0 <= self.distillation_weight <= 1, "from 0 to 1"),
+            "temperature": (self.temperature > 0, "above 0"),
+            "hidden_distillation": (self.hidden_distillation >= 0, "at least 0"),
+            "random_lengths": (self.random_lengths >= 0, "at least 0"),
+            "patience": (self.patience is None or self.patience >= 1, "at least 1"),
         }
-        for name, good in checks.items():
+        for name, (good, expected) in checks.items():
             if not good:
-                raise TrainingError(f"{name} is out of range, got {getattr(self, name)}")
+                raise TrainingError(
+                    f"{name} is out of range: expected {expected}, got {getattr(self, name)}"
+                )
 
     def for_plan(self, plan: Plan) -> TrainingSettings:
-        """The settings with the share of dense steps that suits a plan, where none is given."""
+        """Return the settings with the dense share that suits a plan, where none is given."""
         if self.dense_share is not None:
             return self
         new = plan.is_new_to_learn or self.hidden_distillation > 0
         return replace(self, dense_share=0.75 if new else 0.0)
 
     def dense_stage(self, width: int) -> TrainingSettings:
-        """The settings of the dense steps, in which the learning rate falls part of its way."""
+        """Return the settings of the dense steps: the learning rate falls part of its way."""
         if "lr_scheduler_type" in self.extra:
             return replace(self, epochs=self.epochs * self.dense_share, hidden_distillation=0.0)
         line = {
@@ -157,7 +139,7 @@ class TrainingSettings:
         )
 
     def plan_stage(self, width: int) -> TrainingSettings:
-        """The settings of the steps after them; another seed, for other shuffles.
+        """Return the settings of the steps after them; another seed, for other shuffles.
 
         The learning rate goes on from where the dense steps left it, so that both stages are one
         schedule, and the dense one is how a dense run begins.
@@ -170,7 +152,7 @@ class TrainingSettings:
         )
 
     def peak_rate(self, width: int) -> float:
-        """The learning rate after the warm-up, for an encoder of this hidden size."""
+        """Return the learning rate after the warm-up, for an encoder of this hidden size."""
         return self.learning_rate or 5e-5 * 768 / width
 
     def _rate_left(self, width: int) -> float:
@@ -180,58 +162,9 @@ class TrainingSettings:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """The settings' names."""
+        """Return the settings' names."""
         return tuple(item.name for item in fields(cls))
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON writes them."""
+        """Return the settings as JSON writes them."""
         return asdict(self)
-
-    def arguments(self, checkpoints: Path, width: int, *, device: str, validate: bool) -> Any:
-        """The Trainer's arguments.
-
-        Args:
-            checkpoints: the folder for checkpoints.
-            width: the encoder's hidden size.
-            device: where the model is: `"cpu"` or a CUDA device, such as `"cuda:1"`.
-            validate: whether there is a validation set: then the best checkpoint is kept.
-        """
-        require("accelerate", "train")
-        import torch
-
-        from tersely.training.arguments import OneDeviceArguments
-
-        half = self.mixed_precision and device != "cpu" and torch.cuda.is_bf16_supported()
-        options = {
-            "output_dir": str(checkpoints),
-            "num_train_epochs": self.epochs,
-            "learning_rate": self.peak_rate(width),
-            "warmup_steps": self.warmup,
-            "weight_decay": self.weight_decay,
-            "lr_scheduler_type": "linear",
-            "seed": self.seed,
-            "data_seed": self.seed,
-            "bf16": half,
-            "use_cpu": device == "cpu",
-            "model_device": device,
-            "eval_strategy": "epoch" if validate else "no",
-            "save_strategy": "epoch",
-            "save_total_limit": 2,
-            "load_best_model_at_end": validate,
-            "metric_for_best_model": "eval_loss" if validate else None,
-            "greater_is_better": False if validate else None,
-            "logging_steps": 10,
-            "report_to": list(self.report_to) or "none",
-            "remove_unused_columns": False,
-            "dataloader_pin_memory": device != "cpu",
-            "per_device_train_batch_size": 1,
-            "per_device_eval_batch_size": 1,
-            # Or patience would begin to count anew.
-            "restore_callback_states_from_checkpoint": True,
-        }
-        if self.gradient_checkpointing:
-            # transformers renamed it; only the newer versions know the newer name.
-            known = {item.name for item in fields(OneDeviceArguments)}
-            newer = "activation_checkpointing"
-            options[newer if newer in known else "gradient_checkpointing"] = True
-        return OneDeviceArguments(**(options | self.extra))

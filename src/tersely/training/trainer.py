@@ -2,12 +2,14 @@
 
 What differs from the stock Trainer: batches are filled to a token budget and so hold varying
 numbers of documents, hence the loss is scaled by a constant, the mean number of documents a step,
-and a document counts the same in every batch; a teacher's logits may take part in the loss; and a
-loss that is not a number ends the run with an error.
+and a document counts the same in every batch; a teacher's logits may take part in the loss; a loss
+that is not a number ends the run with an error; and progress is drawn on standard error alone,
+since transformers' own callbacks print to standard output, which command lines keep for data.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from tersely.errors import TrainingError
 from tersely.modeling import TerselyForSequenceClassification
@@ -107,6 +110,10 @@ class TerselyTrainer(Trainer):
         super().__init__(
             model=model, train_dataset=train_documents, eval_dataset=validation, **options
         )
+        for callback in (PrinterCallback, ProgressCallback):
+            self.remove_callback(callback)
+        if not self.args.disable_tqdm:
+            self.add_callback(_Progress(model.config.reduction_plan().name))
         self.add_callback(_SaveByClock(settings.save_minutes))
 
     def get_train_dataloader(self) -> DataLoader:
@@ -229,3 +236,34 @@ class _SaveByClock(TrainerCallback):
         """Start the clock again."""
         self.last = time.monotonic()
         return control
+
+
+class _Progress(ProgressCallback):
+    """A bar with the training loss, and above it a line for each validation.
+
+    Args:
+        stage: what is trained, in front of the bar.
+    """
+
+    def __init__(self, stage: str) -> None:
+        super().__init__()
+        self.stage = stage
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Draw the bar with the stage in front of it."""
+        super().on_train_begin(args, state, control, **kwargs)
+        if self.training_bar is not None:
+            self.training_bar.set_description(self.stage)
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        """Show a loss where the bar is, or leave a line behind."""
+        if self.training_bar is None or not logs:
+            return
+        if "eval_loss" in logs:
+            epoch, loss = logs.get("epoch", state.epoch), logs["eval_loss"]
+            line = f"epoch {epoch:.4g}: validation loss {loss:.4f}"
+            self.training_bar.write(line, file=sys.stderr)
+        elif "loss" in logs:
+            self.training_bar.set_postfix(loss=f"{float(logs['loss']):.4f}")

@@ -1,0 +1,173 @@
+"""What `Classifier.fit` makes of what it is given, before anything is trained.
+
+Texts and labels come as lists, columns or `Documents`, validation as documents or as a share, and a
+teacher as a classifier or as logits. What can be wrong with them is said here, before a model is
+read; and a teacher's logits stay with their documents when some of these are set apart.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tersely.errors import DataError
+from tersely.modeling import TerselyForSequenceClassification
+from tersely.text import Documents, LabelSpace, split_numbers
+from tersely.text.encoding import EncodedDocuments
+from tersely.training.settings import TrainingSettings
+from tersely.training.trainer import TrainingDocuments
+
+__all__ = ["Material", "gather"]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run trains on, what its epochs are judged by, and who teaches.
+
+    Attributes:
+        documents: to train on, with labels.
+        validation: to choose the best epoch by, or None.
+        space: the labels that are told apart.
+        teacher: a trained classifier of the same labels, or None.
+        logits: a teacher's, `(documents, labels)` of the documents to train on, if they were given
+            as numbers.
+    """
+
+    documents: Documents
+    validation: Documents | None
+    space: LabelSpace
+    teacher: Any = None
+    logits: np.ndarray | None = None
+
+    def encoded(
+        self, encode: Callable[[Sequence[str], Sequence[str] | None], EncodedDocuments]
+    ) -> tuple[TrainingDocuments, TrainingDocuments | None]:
+        """Tokenise the documents to train on, and those of the validation.
+
+        Args:
+            encode: from texts and second texts to ids.
+        """
+        train, held_out = (
+            None
+            if part is None
+            else TrainingDocuments(encode(part.texts, part.pairs), self.space.encode(part.labels))
+            for part in (self.documents, self.validation)
+        )
+        train.teacher_logits = self.logits
+        return train, held_out
+
+    def taught(
+        self, train: TrainingDocuments, settings: TrainingSettings, device: torch.device
+    ) -> tuple[TerselyForSequenceClassification | None, str | None]:
+        """Let the teacher say its logits of the documents to train on.
+
+        Args:
+            train: what gets them.
+            settings: how it is trained.
+            device: where it is trained.
+
+        Returns:
+            The teacher's model where its hidden states are compared, on that device; and its name.
+
+        Raises:
+            ModelError: if hidden states are asked for and the teacher is an export.
+        """
+        if self.teacher is None:
+            return None, None if self.logits is None else "given logits"
+        guide = self.teacher.torch_model() if settings.hidden_distillation > 0 else None
+        if guide is not None and guide.device != device:
+            guide = copy.deepcopy(guide).to(device)
+        train.teacher_logits = self.teacher.logits(self.documents.texts, self.documents.pairs)
+        return guide, Path(self.teacher.source).name
+
+
+def gather(
+    texts: Sequence[str] | Documents,
+    labels: Sequence[Any] | None,
+    pairs: Sequence[str] | None,
+    *,
+    validation: Documents | float = 0.0,
+    teacher: Any = None,
+    classes: Sequence[str] | None = None,
+    problem_type: str | None = None,
+    seed: int = 0,
+) -> Material:
+    """Check what `fit` was given, and set the validation documents apart.
+
+    Args:
+        texts: the documents, with their labels or without.
+        labels: a label a document, where `texts` has none.
+        pairs: second texts.
+        validation: documents, or the share of the training documents to set apart; 0 for none.
+        teacher: a classifier, its logits `(documents, labels)`, or None.
+        classes: the labels in the order that the logits are to have; None for their names' order.
+        problem_type: as in transformers; None to tell by the labels.
+        seed: of what is set apart.
+
+    Raises:
+        DataError: for labels that cannot be trained on, a teacher of other documents or labels, or
+            a share that is none.
+
+    Example:
+        >>> given = gather(list("abcdefgh"), ["x", "y"] * 4, None, validation=0.25)
+        >>> len(given.documents), len(given.validation), given.space.names
+        (6, 2, ('x', 'y'))
+    """
+    if isinstance(texts, Documents):
+        documents = texts
+    else:
+        documents = Documents.from_lists(texts, labels, pairs)
+    if documents.labels is None:
+        raise DataError(f"{documents.source} has no labels to train on; name their column")
+    space = LabelSpace.infer(documents.labels, problem_type)
+    if classes is not None:
+        space = _in_order(space, classes)
+    logits = _checked(teacher, len(documents), space) if isinstance(teacher, np.ndarray) else None
+    teacher = None if isinstance(teacher, np.ndarray) else teacher
+    if teacher is not None and list(teacher.classes_) != list(space.names):
+        raise DataError(
+            f"the teacher tells {len(teacher.classes_)} labels apart that are not the "
+            f"{len(space.names)} of the training documents, or not in their order; train it on the "
+            "same labels"
+        )
+    if isinstance(validation, Documents):
+        return Material(documents, validation, space, teacher, logits)
+    if not 0 <= validation < 1:
+        raise DataError(f"the validation share must be in [0, 1), got {validation}")
+    if validation == 0:
+        return Material(documents, None, space, teacher, logits)
+    rows, held = split_numbers(documents, fraction=float(validation), seed=seed)
+    logits = None if logits is None else logits[rows]
+    return Material(documents.select(rows), documents.select(held), space, teacher, logits)
+
+
+def _in_order(space: LabelSpace, classes: Sequence[str]) -> LabelSpace:
+    """The same labels in another order; there may be more of them than the data holds."""
+    names = [str(name) for name in classes]
+    missing = [name for name in space.names if name not in names]
+    if space.problem_type == "regression" or missing:
+        raise DataError(
+            f"classes must name all labels of the training documents, in the order of the logits, "
+            f"got {', '.join(map(repr, names))}"
+            + (f", which lacks {missing[0]!r}" if missing else " for a regression, which has none")
+        )
+    return LabelSpace(tuple(names), space.problem_type)
+
+
+def _checked(logits: np.ndarray, documents: int, space: LabelSpace) -> np.ndarray:
+    """A teacher's logits as float32, if they are those of these documents and labels."""
+    expected = (documents, len(space.names))
+    if logits.shape != expected:
+        raise DataError(
+            f"the teacher's logits must be {expected[0]:,} documents by {expected[1]} labels, got "
+            f"an array of shape {logits.shape}"
+        )
+    if not np.isfinite(logits).all():
+        raise DataError("the teacher's logits must be finite numbers, got NaN or infinity")
+    return logits.astype(np.float32)
