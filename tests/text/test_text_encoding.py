@@ -197,6 +197,7 @@ def test_pack_lays_documents_end_to_end():
     assert inputs["input_ids"].tolist() == [[*encoded.windows[3], *encoded.windows[0]]]
     lengths = [len(encoded.windows[3]), len(encoded.windows[0])]
     assert inputs["cu_seq_lens_q"].tolist() == [0, lengths[0], sum(lengths)]
+    assert inputs["lengths"] == lengths
     assert "token_type_ids" not in inputs and "document_windows" not in inputs
 
 
@@ -204,7 +205,7 @@ def test_pack_keeps_the_windows_of_a_document_together():
     texts, _ = labelled(3, words=40)
     encoded = encode(tokenizer(), texts, max_length=8, policy="windows", overlap=2)
     inputs = pack(encoded, [2, 1])
-    assert inputs["document_windows"].tolist() == encoded.counts[[2, 1]].tolist()
+    assert inputs["document_windows"] == encoded.counts[[2, 1]].tolist()
     first = encoded.starts[2]
     assert inputs["input_ids"][0, :8].tolist() == encoded.windows[first].tolist()
     assert encoded.sizes.tolist() == [
