@@ -263,7 +263,7 @@ def positions_read(
 
 
 def _count_specials(tokenizer: Any) -> tuple[int, int]:
-    """Special tokens before and behind a text."""
+    """Return how many special tokens stand before and behind a text."""
     bare = tokenizer("", return_attention_mask=False)["input_ids"]
     # [CLS] in front, [SEP] behind: an empty text shows how many of each; the first half leads.
     before = (len(bare) + 1) // 2
@@ -273,7 +273,7 @@ def _count_specials(tokenizer: Any) -> tuple[int, int]:
 def _shorten(
     ids: np.ndarray, specials: tuple[int, int], max_length: int, policy: str, overlap: int
 ) -> list[np.ndarray]:
-    """The windows of a document that is too long; each is wrapped in the special tokens."""
+    """Return the windows of a document that is too long, each wrapped in the special tokens."""
     before, behind = specials
     room = max_length - before - behind
     if room < 1:

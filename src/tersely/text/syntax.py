@@ -23,7 +23,7 @@ _KEPT = 100_000
 
 
 class DependencyParser:
-    """From token ids to words and their heads, by a parser of the user's choice.
+    """Parse token ids to words and their heads, by a parser of the user's choice.
 
     Args:
         tokenizer: of transformers.
@@ -44,7 +44,7 @@ class DependencyParser:
         self._parse = lru_cache(maxsize=_KEPT)(self._parse_once)
 
     def __call__(self, ids: Sequence[int]) -> tuple[list[int], list[int]]:
-        """The number of each token's word, −1 for special tokens, and of each word's head."""
+        """Return the number of each token's word (−1: special tokens) and of each word's head."""
         return self._parse(tuple(ids))
 
     def _parse_once(self, ids: tuple[int, ...]) -> tuple[list[int], list[int]]:
@@ -58,7 +58,7 @@ class DependencyParser:
 
 
 def word_numbers(tokenizer: Any, ids: Sequence[int]) -> list[int]:
-    """The number of the word that each token is a piece of, −1 for special tokens.
+    """Return the number of the word that each token is a piece of, −1 for special tokens.
 
     A piece goes on where WordPiece writes `##`, and where byte-level and SentencePiece vocabularies
     do not write the sign of a blank.
@@ -82,7 +82,7 @@ def word_numbers(tokenizer: Any, ids: Sequence[int]) -> list[int]:
 
 
 def spacy_heads(model: str | Path = "en_core_web_sm") -> Heads:
-    """A parser made of a pipeline of spaCy.
+    """Make a parser of a pipeline of spaCy.
 
     Args:
         model: an installed pipeline (`python -m spacy download en_core_web_sm`), or the directory
@@ -114,7 +114,7 @@ def spacy_heads(model: str | Path = "en_core_web_sm") -> Heads:
 
 
 def stem_table(tokenizer: Any, language: str = "english") -> Tensor:
-    """The number of the stem of each word piece, `(vocabulary,)` int64, by Snowball.
+    """Return the number of the stem of each word piece, `(vocabulary,)` int64, by Snowball.
 
     Pieces that differ in capitals only, and `running` and `runs`, get one number; a piece that goes
     on with a word is stemmed as if it were a word.
