@@ -86,7 +86,7 @@ def test_bad_rows_are_set_aside(model, write, tmp_path):
 
 def test_long_documents_are_counted_over_interruptions(model, write, tmp_path):
     write("a.parquet", 2, texts=["cat " * 100, "dog"])
-    out = tmp_path / "out"
+    out = tmp_path / "in" / "out"  # whose parts are no inputs
     sentence = r"1 of 2 documents are over the limit, and 86 of 105 tokens were not read"
     for _ in range(2):
         with pytest.warns(TerselyWarning, match=sentence):

@@ -81,12 +81,16 @@ class Shard:
 # ---- which files -------------------------------------------------------------------------------
 
 
-def find_inputs(patterns: Sequence[str]) -> list[Input]:
+def find_inputs(patterns: Sequence[str], out: Path | None = None) -> list[Input]:
     """Find the files that paths, folders and patterns such as `in/*.parquet` name, by name.
 
     A folder stands for the files below it whose names end in `.parquet` or `.pq`, in any case of
     letters. Names that begin with a dot or an underscore are passed over, as other readers do; a
     warning names what is passed over and could have been meant.
+
+    Args:
+        patterns: paths, folders and patterns.
+        out: the folder of results; it may lie in a folder of inputs, and is no part of that.
 
     Raises:
         DataError: if a pattern names nothing, or a file is not a whole Parquet file.
@@ -97,7 +101,7 @@ def find_inputs(patterns: Sequence[str]) -> list[Input]:
         named = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
         taken = set()
         for path in named:
-            inside, others = _walk(path) if os.path.isdir(path) else ({path}, set())
+            inside, others = _walk(path, out) if os.path.isdir(path) else ({path}, set())
             if path != pattern and _is_hidden(os.path.basename(path)):
                 passed |= inside
             else:
@@ -126,14 +130,16 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(("_", "."))
 
 
-def _walk(folder: str) -> tuple[set[str], set[str]]:
+def _walk(folder: str, out: Path | None) -> tuple[set[str], set[str]]:
     """Return the Parquet files below a folder, and what is passed over and could be data.
 
     Hidden files without a suffix of Parquet, such as Spark's `_SUCCESS`, are nobody's data.
     """
     taken, passed = set(), set()
+    if out is not None and Path(folder).absolute() not in out.absolute().parents:
+        out = None
     for path in Path(folder).rglob("*"):
-        if not path.is_file():
+        if not path.is_file() or (out is not None and out.absolute() in path.absolute().parents):
             continue
         is_parquet = path.suffix.lower() in _SUFFIXES
         if any(map(_is_hidden, path.relative_to(folder).parts)):

@@ -137,7 +137,8 @@ def score(
         raise ScoringError(
             f"shard_rows and workers must be at least 1, got {shard_rows} and {workers}"
         )
-    files = find_inputs([str(inputs)] if isinstance(inputs, str | Path) else [*map(str, inputs)])
+    patterns = [inputs] if isinstance(inputs, str | Path) else inputs
+    files = find_inputs([*map(str, patterns)], out)
     _check_places(files, out)
     columns = _choose(files, text_column, text_pair_column, id_columns)
     texts = [name for name in (columns["text_column"], columns["pair_column"]) if name is not None]
