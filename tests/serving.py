@@ -14,7 +14,7 @@ import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 from transformers import AutoModelForSequenceClassification
 
-from tersely import Classifier
+from tersely import Classifier, preset
 from tersely.modeling import from_encoder
 from tersely.serve import Limits, Service
 from tersely.serve.app import listen, make_app
@@ -26,10 +26,10 @@ __all__ = ["figures", "save_stock", "save_trained", "serving", "slow_down", "wai
 NAMES = dict(enumerate(LABELS))
 
 
-def save_trained(folder: Path, method: str = "focus-pfc") -> Path:
+def save_trained(folder: Path, method: str = "focus-pfc", **options: Any) -> Path:
     """A tersely model with random weights."""
     encoder = save_encoder(folder / "encoder")
-    model = from_encoder(str(encoder), plan=method, id2label=NAMES)
+    model = from_encoder(str(encoder), plan=preset(method, **options), id2label=NAMES)
     model.head.classifier.weight.data.mul_(20)
     model.save_pretrained(folder / method)
     tokenizer().save_pretrained(folder / method)
