@@ -45,14 +45,7 @@ BAD, SUMMARY = "_bad", "_summary.json"
 _MANIFEST, _LOCK, _KEY = "_manifest.json", "_lock", b"tersely.score"
 _FORMAT = 2
 # The files of a model that decide what it says.
-_MODEL_FILES = (
-    "config.json",
-    "*.safetensors*",
-    "pytorch_model*",
-    "*token*",
-    "vocab*",
-    "merges.txt",
-)
+_MODEL_FILES = "config.json *.safetensors* pytorch_model* *token* vocab* merges.txt *.model".split()
 
 
 @dataclass(frozen=True)
