@@ -176,10 +176,8 @@ class Classifier(TrainedModel):
         torch.manual_seed(settings.seed)
         # What it starts from is another one's until it is trained.
         start = copy.copy(self)
-        start.adopt(
-            self._new_model(given.space, self.plan, self.head),
-            load_tokenizer(self.source, self.loading),
-        )
+        model = self._new_model(given.space, self.plan, self.head)
+        start.adopt(model, load_tokenizer(self.source, self.loading, model.config))
         start._tell_limit()
         train, held_out = given.encoded(start._encode)
         start._tell(*(part.encoded for part in (train, held_out) if part is not None))
@@ -281,10 +279,12 @@ class Classifier(TrainedModel):
             **loading,
         }
         if onnx:
-            classifier._runner, classifier.tokenizer = runner, load_tokenizer(str(source), {})
+            classifier._runner = runner
+            classifier.tokenizer = load_tokenizer(str(source), {}, runner.config)
         else:
             model.knowledge = classifier.knowledge
-            classifier.adopt(model, load_tokenizer(str(source), loading), execution)
+            tokenizer = load_tokenizer(str(source), loading, model.config)
+            classifier.adopt(model, tokenizer, execution)
         classifier._tell_limit()
         return classifier.with_options(**method_options) if method_options else classifier
 

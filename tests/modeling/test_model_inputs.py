@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from method_table import METHODS, build, pad
 from tersely.errors import ModelError
@@ -38,6 +39,35 @@ def test_a_tuple_is_returned_where_one_is_asked_for():
     assert output[1].shape == (3, 3)
 
 
+class Reads(TorchDispatchMode):
+    """Counts what is read from tensors into Python, for which a GPU would have to be waited for."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("known", [True, False])
+@torch.no_grad()
+def test_a_dense_pass_reads_nothing_back_where_the_lengths_are_known(known, monkeypatch):
+    """The boundaries were made of Python's numbers, checked on the device and read back."""
+    model = build(METHODS["dense"]).eval()
+    batch = {"input_ids": ROW, "cu_seq_lens_q": torch.tensor([0, 5, 12])}
+    expected, reads = model(**batch).logits, Reads()
+
+    def tolist(tensor, own=torch.Tensor.tolist):
+        reads.count += 1
+        return own(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "tolist", tolist)
+    with reads:
+        logits = model(**batch, lengths=[5, 7] if known else None, output_trace="sizes").logits
+    assert torch.equal(logits, expected)
+    assert (reads.count == 0) == known
+
+
 @torch.no_grad()
 def test_windows_of_a_document_are_averaged():
     model = build(METHODS["focus-p"]).eval()
@@ -62,6 +92,10 @@ def test_windows_of_a_document_are_averaged():
         (
             {"input_ids": ROW, "cu_seq_lens_q": torch.tensor([0, 6, 11])},
             "cu_seq_lens_q must end at the row's 12 tokens, got 11",
+        ),
+        (
+            {"input_ids": ROW, "cu_seq_lens_q": torch.tensor([0, 6, 12]), "lengths": [12]},
+            "lengths must hold a number for each of the 2 documents of cu_seq_lens_q, got 1",
         ),
         (
             {"input_ids": ROW, "cu_seq_lens_q": torch.tensor([2, 6, 12])},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -91,8 +90,6 @@ def test_with_values_and_to_keep_the_layout():
         (lambda: Ragged(torch.zeros(1), Layout.from_lengths([2])), "covers 2 tokens .* 1 rows"),
         (lambda: Ragged.from_list([]), "at least one document"),
         (lambda: ragged([[1.0], []]).first(), "document 1 is empty"),
-        (lambda: ragged([[1.0]]).quantile(1.5), r"\[0, 1\], got 1.5"),
-        (lambda: ragged([[1.0]]).quantile([0.5, -0.1]), r"\[0, 1\], got -0.1"),
     ],
 )
 def test_errors(make, match):
@@ -158,66 +155,12 @@ def test_first(lists):
     assert ragged(lists).first().tolist() == [values[0] for values in lists]
 
 
-@given(documents(), DTYPES)
-def test_sorted(lists, dtype):
-    batch = ragged(lists, dtype).sorted()
-    assert batch.values.dtype == dtype
-    assert [values.tolist() for values in batch.to_list()] == [sorted(v) for v in lists]
-
-
-@given(documents(), DTYPES, st.floats(0, 1))
-def test_quantile(lists, dtype, q):
-    actual = ragged(lists, dtype).quantile(q)
-    assert actual.dtype == dtype
-    # As close as the place between two neighbours is in this dtype, times how far they lie apart.
-    for values, figure in zip(lists, actual.tolist(), strict=True):
-        if values:
-            assert figure == pytest.approx(np.quantile(values, q), rel=1e-5, abs=2e-3)
-        else:
-            assert math.isnan(figure)
-
-
-def test_several_quantiles_at_once_stand_in_rows():
-    batch = random_batch([4, 1, 7])
-    several = batch.quantile([0, 0.3, 1])
-    assert several.shape == (3, 3)
-    for row, q in zip(several, [0.0, 0.3, 1.0], strict=True):
-        assert torch.equal(row, batch.quantile(q))
-    assert torch.equal(several[2], batch.max())
-
-
 @pytest.mark.parametrize("lengths", [[0], [0, 0, 0]])
 def test_a_batch_of_empty_documents(lengths):
     batch, zeros = random_batch(lengths), [0.0] * len(lengths)
     assert batch.sum().tolist() == batch.mean().tolist() == zeros
     assert batch.max().tolist() == [-math.inf] * len(lengths)
-    assert batch.quantile(0.5).isnan().all()
-    assert batch.top(1).shape == batch.sorted().values.shape == (0,)
     assert [len(document) for document in batch.to_list()] == lengths
-
-
-def rank(value):
-    """Where a value stands, with no difference between the two zeros."""
-    return value + 0.0
-
-
-@given(documents(st.one_of(VALUES, st.sampled_from([math.inf, -math.inf]))), st.data())
-def test_top_gives_ties_to_the_earlier_token(lists, data):
-    counts = [data.draw(st.integers(-1, len(values) + 1)) for values in lists]
-    marked = ragged(lists).top(torch.tensor(counts))
-    expected = []
-    for values, count in zip(lists, counts, strict=True):
-        order = sorted(range(len(values)), key=lambda place: (-rank(values[place]), place))
-        best = set(order[: max(count, 0)])
-        expected += [place in best for place in range(len(values))]
-    assert marked.tolist() == expected
-
-
-def test_top_takes_one_number_for_all_documents():
-    batch = ragged([[1.0, 3.0, 3.0], [2.0]])
-    assert batch.top(1).tolist() == [False, True, False, True]
-    assert batch.top(9).all()
-    assert not batch.top(0).any()
 
 
 # ---- gradients ---------------------------------------------------------------------------------
@@ -226,8 +169,6 @@ GRADIENTS = {
     "sum": lambda batch: batch.sum(),
     "mean": lambda batch: batch.mean(),
     "max": lambda batch: batch.max()[[0, 2]],
-    "sorted": lambda batch: batch.sorted().values,
-    "quantile": lambda batch: batch.quantile([0.0, 0.4, 1.0])[:, [0, 2]],
     "select": lambda batch: batch.select(torch.tensor([True, False, True, True, False])).values,
     "append": lambda batch: batch.append(batch.values[:2]).values,
     "to_padded": lambda batch: batch.to_padded()[0],
@@ -257,12 +198,3 @@ def test_appended_tokens_get_the_gradients_of_all_their_copies():
     extra = torch.zeros(2, requires_grad=True)
     random_batch([3, 0, 1]).append(extra).values.sum().backward()
     assert extra.grad.tolist() == [3, 3]
-
-
-@pytest.mark.parametrize("tracked", [True, False])
-def test_sorting_is_the_same_with_and_without_gradients(tracked):
-    batch = random_batch([5, 0, 9])
-    batch.values.requires_grad_(tracked)
-    expected = torch.cat([document.sort().values for document in batch.to_list()])
-    assert torch.equal(batch.sorted().values, expected)
-    assert batch.sorted().values.requires_grad is tracked

@@ -1,13 +1,12 @@
-"""The model: an encoder of any supported family, walked by a plan on packed batches."""
+"""The model: an encoder of any supported family under a plan, on packed batches."""
 
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from tersely.modeling.configuration import TerselyConfig
 from tersely.modeling.execution import Execution
-from tersely.modeling.loading import dense_checkpoint, from_encoder, with_plan
-from tersely.modeling.modeling import TerselyForSequenceClassification
-from tersely.modeling.outputs import TerselyOutput
-from tersely.modeling.padded import padded_model
+from tersely.modeling.loading import from_encoder, with_plan
+from tersely.modeling.modeling import TerselyForSequenceClassification, TerselyOutput
+from tersely.modeling.padded import dense_checkpoint, padded_model
 from tersely.modeling.trace import BlockTrace, Trace
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""From a checkpoint of transformers to a tersely model, and a dense one back again.
+"""From a checkpoint of transformers to a tersely model.
 
 A checkpoint's weights are loaded by transformers' own classes, and what they report as missing, as
 left over or as of another shape is read: nothing is silently random or ignored. New modules start
@@ -27,12 +27,11 @@ from transformers import (
 from tersely.backbones import backbone_class, backbone_for
 from tersely.errors import ModelError, TerselyError, TerselyWarning
 from tersely.modeling.configuration import HEADS, TerselyConfig
-from tersely.modeling.heads import family_head
-from tersely.modeling.modeling import TerselyForSequenceClassification
+from tersely.modeling.modeling import TerselyForSequenceClassification, family_head
 from tersely.modeling.modules import take_over_learned
 from tersely.reduction import Plan, preset
 
-__all__ = ["dense_checkpoint", "from_encoder", "load_classifier", "load_tokenizer", "with_plan"]
+__all__ = ["from_encoder", "load_classifier", "load_tokenizer", "with_plan"]
 
 _LOADING = ("revision", "token", "cache_dir", "local_files_only", "dtype")
 
@@ -113,42 +112,6 @@ def from_encoder(
         _permute_labels(model.head, order)
     model.head_is_new = not keep
     return model.to(stock.dtype).eval()
-
-
-def dense_checkpoint(model: TerselyForSequenceClassification) -> PreTrainedModel:
-    """Turn a dense model with its family's head back into the stock classifier of transformers.
-
-    Args:
-        model: a model whose plan removes nothing.
-
-    Returns:
-        For example a `BertForSequenceClassification`, with copies of the weights and the labels.
-
-    Raises:
-        ModelError: if the plan removes something, or the head is not the family's.
-    """
-    config = model.config
-    if not config.reduction_plan().is_dense:
-        raise ModelError(
-            "only a dense model can become a stock checkpoint, got the plan "
-            f"{config.plan['name']!r}"
-        )
-    if config.head != "family":
-        raise ModelError(
-            "only a model with its family's head can become a stock checkpoint, got the head "
-            f"{config.head!r}; train with head='family'"
-        )
-    data = config.encoder_config.to_dict() | {
-        "id2label": config.id2label,
-        "label2id": config.label2id,
-        "problem_type": config.problem_type,
-    }
-    data.pop("num_labels", None)
-    stock_config = type(config.encoder_config).from_dict(data)
-    stock = AutoModelForSequenceClassification.from_config(stock_config)
-    stock.base_model.load_state_dict(model.encoder.state_dict())
-    family_head(stock).load_state_dict(model.head.state_dict())
-    return stock.to(model.dtype).eval()
 
 
 def _read_config(source: str, loading: dict[str, Any]) -> PreTrainedConfig:

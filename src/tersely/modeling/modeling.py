@@ -8,22 +8,23 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import MethodType
 from typing import Any, Literal, Self
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils.generic import can_return_tuple
 
 from tersely.attention import NAME
-from tersely.backbones import backbone_for
+from tersely.backbones import backbone_for, without_pooler
 from tersely.errors import ModelError, TerselyWarning
 from tersely.modeling.configuration import TerselyConfig
 from tersely.modeling.cost import dense_cost
 from tersely.modeling.forward import ForwardPass
-from tersely.modeling.heads import build_encoder_and_head
 from tersely.modeling.inputs import pack_inputs
 from tersely.modeling.modules import (
     block_modules,
@@ -31,11 +32,41 @@ from tersely.modeling.modules import (
     shared_modules,
     start_modules,
 )
-from tersely.modeling.outputs import TerselyOutput
+from tersely.modeling.trace import Trace
 from tersely.ragged import Layout, Ragged
-from tersely.reduction import Knowledge, Plan
+from tersely.reduction import Knowledge, Plan, Stream
 
-__all__ = ["TerselyForSequenceClassification"]
+__all__ = ["MeanHead", "TerselyForSequenceClassification", "TerselyOutput", "family_head"]
+
+
+@dataclass
+class TerselyOutput(SequenceClassifierOutput):
+    """Loss, logits `(documents, labels)`, and what was asked for besides.
+
+    Attributes:
+        penalty: what learned parts of the plan have added to the loss in training, a scalar.
+        shorter_logits: `(documents, labels)` each, of the further plans that the batch ran under.
+        trace: where `output_trace` asked for it.
+        final: the tokens that reach the head, where `output_final` asked for them.
+    """
+
+    penalty: Tensor | None = None
+    shorter_logits: tuple[Tensor, ...] | None = None
+    trace: Trace | None = None
+    final: Stream | None = None
+
+
+class MeanHead(nn.Module):
+    """A linear classifier on the mean of the output tokens."""
+
+    def __init__(self, width: int, labels: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(width, labels)
+
+    def forward(self, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
+        """Compute logits `(documents, labels)`; `weights` `(tokens,)` are those of the mean."""
+        return self.classifier(self.dropout(hidden.mean(weights)))
 
 
 class TerselyForSequenceClassification(PreTrainedModel):
@@ -73,7 +104,7 @@ class TerselyForSequenceClassification(PreTrainedModel):
         self.gradient_checkpointing = False
         # Whether the head has yet to learn the labels; what makes a model on an encoder says so.
         self.head_is_new = False
-        self.encoder, self.head = build_encoder_and_head(config)
+        self.encoder, self.head = _encoder_and_head(config)
         self.plan = config.reduction_plan().resolve(config.encoder_config.num_hidden_layers)
         self.backbone = backbone_for(self.encoder)
         self.knowledge = Knowledge()
@@ -268,3 +299,22 @@ def _guess_problem_type(labels: Tensor, num_labels: int) -> str:
         return "regression"
     whole = labels.dtype in (torch.long, torch.int)
     return "single_label_classification" if whole else "multi_label_classification"
+
+
+def _encoder_and_head(config: TerselyConfig) -> tuple[PreTrainedModel, nn.Module]:
+    """Build the encoder, and either a mean head or the modules of the family's own head."""
+    encoder_config = config.encoder_config
+    if config.head == "mean":
+        options = without_pooler(encoder_config)
+        encoder = AutoModel.from_config(encoder_config, attn_implementation=NAME, **options)
+        head = MeanHead(encoder_config.hidden_size, config.num_labels, config.classifier_dropout)
+        return encoder, head
+    encoder_config.num_labels = config.num_labels
+    stock = AutoModelForSequenceClassification.from_config(encoder_config, attn_implementation=NAME)
+    return stock.base_model, family_head(stock)
+
+
+def family_head(stock: PreTrainedModel) -> nn.ModuleDict:
+    """Return the modules of a stock classifier that are not its encoder, under their own names."""
+    children = stock.named_children()
+    return nn.ModuleDict({name: m for name, m in children if name != stock.base_model_prefix})

@@ -1,6 +1,6 @@
-"""Any dense classifier in the form that transformers run: padded rows and an attention mask.
+"""A dense classifier in the form that transformers run: padded rows and an attention mask.
 
-A tersely model packs what it is given, so as the contender to beat, or as what is exported, its
+A tersely model packs what it is given, so as the baseline to beat, or as what is exported, its
 weights are put back into the encoder that they came from.
 """
 
@@ -22,10 +22,9 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from tersely.backbones import without_pooler
 from tersely.errors import ModelError
 from tersely.modeling.configuration import TerselyConfig
-from tersely.modeling.loading import dense_checkpoint
-from tersely.modeling.modeling import TerselyForSequenceClassification
+from tersely.modeling.modeling import TerselyForSequenceClassification, family_head
 
-__all__ = ["PaddedMean", "padded_model"]
+__all__ = ["PaddedMean", "dense_checkpoint", "padded_model"]
 
 
 class PaddedMean(PreTrainedModel):
@@ -57,6 +56,42 @@ class PaddedMean(PreTrainedModel):
         mask = attention_mask[:, :, None].to(hidden.last_hidden_state.dtype)
         mean = (hidden.last_hidden_state * mask).sum(1) / mask.sum(1)
         return SequenceClassifierOutput(logits=self.classifier(mean))
+
+
+def dense_checkpoint(model: TerselyForSequenceClassification) -> PreTrainedModel:
+    """Turn a dense model with its family's head back into the stock classifier of transformers.
+
+    Args:
+        model: a model whose plan removes nothing.
+
+    Returns:
+        For example a `BertForSequenceClassification`, with copies of the weights and the labels.
+
+    Raises:
+        ModelError: if the plan removes something, or the head is not the family's.
+    """
+    config = model.config
+    if not config.reduction_plan().is_dense:
+        raise ModelError(
+            "only a dense model can become a stock checkpoint, got the plan "
+            f"{config.plan['name']!r}"
+        )
+    if config.head != "family":
+        raise ModelError(
+            "only a model with its family's head can become a stock checkpoint, got the head "
+            f"{config.head!r}; train with head='family'"
+        )
+    data = config.encoder_config.to_dict() | {
+        "id2label": config.id2label,
+        "label2id": config.label2id,
+        "problem_type": config.problem_type,
+    }
+    data.pop("num_labels", None)
+    stock_config = type(config.encoder_config).from_dict(data)
+    stock = AutoModelForSequenceClassification.from_config(stock_config)
+    stock.base_model.load_state_dict(model.encoder.state_dict())
+    family_head(stock).load_state_dict(model.head.state_dict())
+    return stock.to(model.dtype).eval()
 
 
 def padded_model(

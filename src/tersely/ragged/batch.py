@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from tersely.ragged.layout import Layout
-from tersely.ragged.order import quantile_of_sorted
 
 __all__ = ["Ragged"]
 
@@ -150,44 +149,3 @@ class Ragged:
             empty = self.layout.sizes.index(0)
             raise ValueError(f"document {empty} is empty and has no first token")
         return self.values[self.layout.offsets[:-1]]
-
-    def sorted(self) -> Ragged:
-        """The values `(tokens,)` in ascending order inside each document, differentiable."""
-        tracked = torch.is_grad_enabled() and self.values.requires_grad
-        if not tracked and self.values.dtype == torch.float32:
-            return self.with_values(self.layout.sorted(self.values[:, None]))
-        order = self.values.detach().argsort(stable=True)
-        order = order[self.layout.segment_ids[order].argsort(stable=True)]
-        return self.with_values(self.values[order])
-
-    def quantile(self, q: float | Sequence[float]) -> Tensor:
-        """Quantiles of values `(tokens,)` by linear interpolation, as `torch.quantile`.
-
-        Args:
-            q: one figure in [0, 1] or several.
-
-        Returns:
-            `(documents,)` for one figure, `(len(q), documents)` for several; NaN for an empty one.
-        """
-        many = [q] if isinstance(q, float | int) else list(q)
-        for figure in many:
-            if not 0 <= figure <= 1:
-                raise ValueError(f"a quantile must be in [0, 1], got {figure}")
-        ordered, starts = self.sorted().values, self.layout.offsets[:-1]
-        lengths = self.layout.lengths
-        results = torch.stack([quantile_of_sorted(ordered, starts, lengths, f) for f in many])
-        return results[0] if isinstance(q, float | int) else results
-
-    def top(self, counts: int | Tensor) -> Tensor:
-        """Mark the `counts` largest values `(tokens,)` of each document; ties go to the earlier.
-
-        Args:
-            counts: one number for all, or `(documents,)` int64; more than a document has means all.
-
-        Returns:
-            `(tokens,)` bool.
-        """
-        lengths = self.layout.lengths
-        wanted = torch.as_tensor(counts, device=lengths.device).expand_as(lengths).clamp(min=0)
-        losers = lengths - torch.minimum(wanted, lengths)
-        return ~self.layout.lowest(self.values[:, None], losers[:, None])[:, 0]
