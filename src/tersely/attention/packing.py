@@ -166,15 +166,7 @@ class KeySet:
 
 
 def _keys_of_one(mask: Tensor, layout: Layout) -> tuple[Layout, Tensor, Tensor]:
-    """A key set of each head of one document, without a branch on how many keys each has.
-
-    Args:
-        mask: `(tokens, heads)` bool.
-        layout: that of the document.
-
-    Returns:
-        Layout, index and filled places of a `KeySet`.
-    """
+    """The fields of a `KeySet` of one document, without a branch on how many keys a head has."""
     counts = mask.long().sum(0, keepdim=True)  # (1, heads)
     # Row numbers of as many places as the head with most keys has; their number is a symbol.
     some_head = (torch.arange(layout.tokens, device=mask.device) < counts.max()).nonzero()[:, 0]

@@ -130,22 +130,11 @@ def attend_piece(
     first: int = 0,
     workspace: Workspace | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Compute one piece of `attend`, as a whole and with nothing that a graph cannot hold.
+    """Compute one piece of `attend` as a whole, with nothing that a graph cannot hold.
 
-    Args:
-        query: as the other arguments, those of `attend`.
-        key: likewise.
-        value: likewise.
-        mask: likewise.
-        bias: likewise.
-        blind: `(documents, heads or 1, queries, 1)` bool, the queries that see no key; None where
-            all see one.
-        rows: likewise.
-        request: likewise.
-        scaling: likewise.
-        dropout: likewise.
-        first: the number of the first of these queries in its document.
-        workspace: likewise.
+    Args as those of `attend`, and besides: `blind`, `(documents, heads or 1, queries, 1)` bool, the
+    queries that see no key, None where all see one; `first`, the number of the first of these
+    queries in its document.
     """
     weights = matrix(query, key, mask, bias, blind, scaling, workspace)
     score = None if rows is None else _column_scores(weights, rows, request, first)
