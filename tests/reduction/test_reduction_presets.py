@@ -17,60 +17,15 @@ from tersely.reduction import (
     presets,
 )
 
-PRUNING = {"keep": 0.9, "heads": "auto", "drop": "keys", "pin": "ends"}
-COMBINING = {"combine_at": 7 / 12, "tokens": 8}
-AIMING = {"target": 0.5, "strength": 10.0, "pin": "first"}
-OPTIONS = {
-    "dense": {},
-    "focus-p": PRUNING,
-    "focus-pf": PRUNING | {"reading": "block"},
-    "focus-c": COMBINING,
-    "focus-pfc": PRUNING | {"reading": "block"} | COMBINING,
-    "topk": {"keep": 0.4, "at": 1 / 3, "score": "column-mean", "linear": False, "pin": "first"},
-    "threshold": {"threshold": 0.5, "score": "column-mean", "pin": "first"},
-    "lat": {"keep": 0.8, "start": 0, "score": "column-mean", "pin": "first"},
-    "token-drop": {
-        "keep": 0.5,
-        "start": 7 / 12,
-        "stop": -1,
-        "score": "by-word",
-        "pin": "ends",
-    },
-    "ltp": AIMING | {"threshold": 0.5, "temperature": 0.1, "gradients": False},
-    "ltp-once": AIMING | {"at": 1 / 3, "threshold": 0.8, "temperature": 0.1, "gradients": False},
-    "ltp-paper": {"threshold": 1.0, "temperature": 0.128, "regularizer": 0.1, "pin": "first"}
-    | {"target": 0.0},
-    "power-bert": AIMING | {"bins": 100, "regularizer": 0.0},
-    "transkimmer": AIMING
-    | {"hidden": 32, "regularizer": 0.0, "temperature": 1.0, "noise": True, "bias": 2.0},
-    "adapler": AIMING | {"hidden": 32, "saliency": 0.1, "threshold": 0.5, "temperature": 0.1},
-    "neighbours": {"width": 64, "start": 0, "cls": True},
-    "bigbird": {"width": 96, "random": 0.05, "tokens": 64, "start": 0, "seed": 0},
-    "breaking-bert": {
-        "target": 0.78,
-        "by": "degrees",
-        "heads": "mean",
-        "most": 512,
-        "strength": 10.0,
-        "start": 0.5,
-    },
-    "tome": {"ratio": 0.2, "start": 0},
-    "fca": {"keep": 0.25, "at": 1 / 3, "tokens": 1, "weighted": True},
-    "pool": {"keep": 0.25, "at": 1 / 3},
-    "random": {"keep": 0.25, "at": 1 / 3, "seed": 0},
-    "truncate": {"keep": 0.5},
-    "fewer-layers": {"keep": 0.5},
-}
 
-
-def test_the_presets_and_their_defaults_are_the_papers():
-    found = {name: preset_options(name) for name in presets()}
-    floors = {name: options.pop("least") for name, options in found.items() if "least" in options}
-    assert found == OPTIONS
-    assert presets() == tuple(sorted(OPTIONS))
+def test_the_defaults_are_the_papers():
+    pruning, combining = preset("focus-pfc").steps
+    assert pruning.select == FuzzyRatio(keep=0.9, reading="block", pin="ends", least=1)
+    assert (combining.act, combining.blocks) == (Combine(tokens=8), 7 / 12)
+    found = {name: preset_options(name).get("least", LEAST) for name in presets()}
     # As the papers have it where only keys go, and in the paper's own recipe.
     papers = {"focus-p": 0, "focus-pf": 0, "focus-pfc": 0, "ltp-paper": 1}
-    assert {name: least for name, least in floors.items() if least != LEAST} == papers
+    assert {name: least for name, least in found.items() if least != LEAST} == papers
 
 
 def test_options_reach_the_parts():

@@ -12,12 +12,16 @@ __all__ = ["methods"]
 @verb
 def methods(json: o.Json = False) -> None:
     """List the methods of token reduction and their options."""
-    from tersely.reduction import preset_options, preset_summary, presets
+    from tersely.reduction import preset_is_measured, preset_options, preset_summary, presets
 
     if json:
         print_json(
             {
-                name: {"summary": preset_summary(name), "options": preset_options(name)}
+                name: {
+                    "summary": preset_summary(name),
+                    "options": preset_options(name),
+                    "measured": preset_is_measured(name),
+                }
                 for name in presets()
             }
         )
@@ -27,7 +31,9 @@ def methods(json: o.Json = False) -> None:
     table.add_column("what it does, and its options for --method-option")
     for name in presets():
         options = " ".join(f"{key}={_short(value)}" for key, value in preset_options(name).items())
-        table.add_row(name, preset_summary(name) + (f"\n[dim]{options}[/dim]" if options else ""))
+        note = "" if preset_is_measured(name) else " Not measured yet."
+        shown = f"\n[dim]{options}[/dim]" if options else ""
+        table.add_row(name, preset_summary(name) + note + shown)
     print_table(table)
 
 
