@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -379,3 +380,12 @@ def test_hub_without_its_library(monkeypatch):
 def test_suffixes_are_read_in_any_case(tmp_path):
     assert tables.find_format(tmp_path / "A.B.JSONL.GZ") == ("jsonl", "gzip")
     assert read(tmp_path, "A.CSV", "text\nx\n").texts == ["x"]
+
+
+def test_texts_load_neither_a_model_nor_what_only_some_need():
+    code = (
+        "import sys, tersely.text, tersely.text.encoding, tersely.text.metrics\nprint(*sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"torch", "transformers", "sklearn", "pandas", "datasets", "tersely.modeling"}
+    assert not heavy & set(run.stdout.split())
