@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from tersely.classifier import Classifier
 from tersely.errors import DataError, OutputError, name_all
 from tersely.reduction import preset
 from tersely.text import Documents, LabelSpace
-from tersely.text.labels import MULTI_LABEL, REGRESSION
+from tersely.text.labels import REGRESSION
 from tersely.training import TrainingSettings
 
 __all__ = ["ModelCache", "code_fingerprint", "default_cache"]
@@ -123,28 +123,11 @@ class ModelCache:
             classifier = Classifier(
                 self.encoder, method=method, method_options=dict(options), **arguments
             )
-            classifier.fit(self._ordered(documents), validation=0, settings=self.settings)
-            # By name again, and in the order of the space, whatever order `fit` gives to names.
-            config = classifier.model_config
-            config.id2label, config.label2id = self.space.id2label, self.space.label2id
+            names = self.space.names
+            classifier.fit(documents, classes=names, validation=0, settings=self.settings)
             classifier.save(folder)
 
         return self.kept(f"training {method}", facts | {"settings": self.settings.to_dict()}, make)
-
-    def _ordered(self, documents: Documents) -> Documents:
-        """The documents, their labels such that `fit` puts them in the order of the space.
-
-        `fit` sorts names; where the space has another order, labels are called by their numbers.
-        """
-        problem = self.space.problem_type
-        if LabelSpace.infer(documents.labels, problem).names == self.space.names:
-            return documents
-        number = {name: str(place) for name, place in self.space.label2id.items()}
-        labels = [
-            [number[name] for name in label] if problem == MULTI_LABEL else number[label]
-            for label in documents.labels
-        ]
-        return replace(documents, labels=labels)
 
     def kept(
         self, what: str, facts: Mapping[str, Any], make: Callable[[Path], None], *, of: str = "data"

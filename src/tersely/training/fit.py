@@ -148,14 +148,17 @@ def gather(
 
 
 def _in_order(space: LabelSpace, classes: Sequence[str]) -> LabelSpace:
-    """The same labels in another order; there may be more of them than the data holds."""
+    """The same labels in another order; there may be more of them than the data holds.
+
+    The number of a regression is called by the one name.
+    """
     names = [str(name) for name in classes]
-    missing = [name for name in space.names if name not in names]
-    if space.problem_type == "regression" or missing:
+    renamed = space.problem_type == "regression" and len(names) == 1
+    missing = [] if renamed else [name for name in space.names if name not in names]
+    if missing:
         raise DataError(
-            f"classes must name all labels of the training documents, in the order of the logits, "
-            f"got {', '.join(map(repr, names))}"
-            + (f", which lacks {missing[0]!r}" if missing else " for a regression, which has none")
+            "classes must name all labels of the training documents, in the order of the logits, "
+            f"got {', '.join(map(repr, names))}, which lacks {missing[0]!r}"
         )
     return LabelSpace(tuple(names), space.problem_type)
 

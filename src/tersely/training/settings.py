@@ -5,7 +5,7 @@ The command line makes its options of them, so that this file needs no torch.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tersely.errors import TrainingError
@@ -159,11 +159,6 @@ class TrainingSettings:
         """The rate when the plan is due, on a line from the peak after the warm-up to zero."""
         risen = min(self.warmup, 0.5 * self.dense_share)
         return self.peak_rate(width) * (1 - self.dense_share) / (1 - risen)
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """Return the settings' names."""
-        return tuple(item.name for item in fields(cls))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON writes them."""
