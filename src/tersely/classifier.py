@@ -194,7 +194,7 @@ class Classifier(TrainedModel):
                 flow={"resume": resume, "progress": progress},
             )
             model, record = training.run(start.model, train, held_out, guide)
-        self.plan, self._checkpoints = training.plan, checkpoints
+        self.plan, self._checkpoints = model.config.reduction_plan(), checkpoints
         self.adopt(model, start.tokenizer)
         record |= {"lengths": vars(train.encoded.report), "source": Path(self.source).name}
         self.training = record | ({} if taught_by is None else {"teacher": taught_by})
