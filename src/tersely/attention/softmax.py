@@ -154,7 +154,13 @@ def matrix(
     """Make the normalised attention matrix, `(documents, heads, queries, keys)`."""
     added = _added(mask, bias, query)
     if workspace is None:
-        logits = (query * scaling) @ key.transpose(2, 3)
+        if torch.compiler.is_exporting():
+            logits = (query * scaling) @ key.transpose(2, 3)
+        else:
+            # One pass less over queries and matrix than a product that is scaled.
+            q, k = query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2)
+            logits = torch.baddbmm(q.new_empty(1, 1, 1), q, k, beta=0, alpha=scaling)
+            logits = logits.unflatten(0, query.shape[:2])
         weights = (logits if added is None else logits + added).softmax(-1)
         return weights if blind is None else weights.masked_fill(blind, 0)
     documents, heads, queries, _ = query.shape
