@@ -15,6 +15,9 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+from typer.main import get_command
+
+from tersely.cli import app
 from tersely.reduction import preset_is_measured, preset_options, preset_summary, presets
 
 ROOT = Path(__file__).parents[1]
@@ -47,8 +50,32 @@ def option_table() -> str:
     return "\n".join(lines)
 
 
-TABLES: dict[str, Callable[[], str]] = {"methods": method_table, "options": option_table}
-PAGES = ("README.md", "docs/methods.md", "docs/getting-started.md")
+def verb_tables() -> str:
+    """Return what each verb takes: its options, and what `--set` and `--config` take besides."""
+    everywhere = {"set", "config", "import_", "debug", "help"}
+    parts = []
+    for verb, command in get_command(app).commands.items():
+        shown, rare = [], []
+        for each in command.params:
+            if each.name in everywhere or not each.opts[0].startswith("-"):
+                continue
+            value = f" {each.metavar}" if each.metavar else ""
+            told = (each.help or "").replace("|", "\\|")
+            name = each.name if each.hidden else each.opts[0] + value
+            (rare if each.hidden else shown).append(f"| `{name}` | {told} |")
+        parts.append(f"## {verb}\n\n{command.help.splitlines()[0]}\n")
+        parts += ["| option | meaning |", "|---|---|", *shown, ""]
+        if rare:
+            parts += ["| setting | meaning |", "|---|---|", *rare, ""]
+    return "\n".join(parts).rstrip()
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "methods": method_table,
+    "options": option_table,
+    "verbs": verb_tables,
+}
+PAGES = ("README.md", "docs/methods.md", "docs/getting-started.md", "docs/command-line.md")
 
 
 def made(page: str) -> str:

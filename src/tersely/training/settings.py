@@ -43,7 +43,7 @@ class TrainingSettings:
     # 0, since fused kernels cannot do it on a GPU, and it doubles a step on a CPU: `TerselyConfig`.
     attention_dropout: float | None = _setting(
         0.0,
-        "The probability of dropping an attention weight; none for the encoder's.",
+        "The probability of dropping an attention weight.",
         common=False,
     )
     seed: int = _setting(0, "The seed of the shuffles, of new weights and of dropout.")
@@ -83,7 +83,7 @@ class TrainingSettings:
     )
     report_to: tuple[str, ...] = _setting(
         (),
-        "The reporting tools of transformers' Trainer to use, with commas between.",
+        "A reporting tool of transformers' Trainer, such as tensorboard; repeatable.",
         common=False,
     )
     extra: dict[str, Any] = field(
