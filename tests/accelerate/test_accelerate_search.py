@@ -52,7 +52,7 @@ def any_gain(monkeypatch):
 @pytest.fixture
 def one_plan(monkeypatch):
     """A bold plan alone, the cheapest by far."""
-    plan = Candidate("bold", preset("topk", keep=0.25, at=0))
+    plan = Candidate("bold", preset("topk", keep=0.25, at=0, least=1))
     monkeypatch.setattr(search, "untrained_plans", lambda depth, head: [[plan]])
     monkeypatch.setattr(search, "SLOW", float("inf"))
     monkeypatch.setattr(
@@ -113,7 +113,7 @@ def test_where_the_choice_is_not_proven_packed_execution_remains(dense, any_gain
     original = Classifier.from_pretrained(dense, device="cpu")
     generator = np.random.default_rng(1)
     pool = [" ".join(generator.choice(WORDS, size=12)) for _ in range(400)]
-    bold = Candidate("bold", preset("topk", keep=0.25, at=0)).build(original)
+    bold = Candidate("bold", preset("topk", keep=0.25, at=0, least=1)).build(original)
     same = [a == b for a, b in zip(bold.predict(pool), original.predict(pool), strict=True)]
     unchanged = [text for text, equal in zip(pool, same, strict=True) if equal]
     changed = [text for text, equal in zip(pool, same, strict=True) if not equal]

@@ -71,7 +71,7 @@ def test_a_plan_is_put_on_the_dense_model_as_it_is(cache):
     dense = run(make_contender("dense", cache))
     whole = make_contender("topk:keep=1.0,trained=no", cache)
     np.testing.assert_allclose(run(whole), dense, atol=1e-5)
-    reduced = make_contender("random:keep=0.25,at=1/2,trained=no", cache)
+    reduced = make_contender("random:keep=0.25,at=1/2,least=1,trained=no", cache)
     assert np.abs(run(reduced) - dense).max() > 1e-3
     assert reduced.tokens_by_block[-1] < reduced.tokens
     short = make_contender("dense:max_length=3,trained=no", cache)
