@@ -262,7 +262,7 @@ class TerselyForSequenceClassification(PreTrainedModel):
 
     def embed(self, **batch: Any) -> Tensor:
         """Embed a packed row as `forward` takes it: `(tokens, hidden)`."""
-        names = ("input_ids", "attention_mask", "token_type_ids", "cu_seq_lens_q")
+        names = ("input_ids", "attention_mask", "token_type_ids", "cu_seq_lens_q", "lengths")
         inputs = pack_inputs(*(batch.get(name) for name in names), self.backbone)
         positions = inputs.layout.positions
         return self.backbone.embed(inputs.input_ids, positions, inputs.token_type_ids)
