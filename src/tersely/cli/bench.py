@@ -215,13 +215,15 @@ def _cache(
         encoder, note = default_model()
         if note is not None:
             say(note)
+    # Not the threads: what was trained with so many is as good for others.
+    options = {name: value for name, value in loading.options().items() if name != "threads"}
     return ModelCache(
         space=space,
         train=learnt,
         encoder=encoder,
         dense=dense[0] if dense else None,
         settings=settings,
-        options=loading.options(),
+        options=options,
         folder=training.cache or default_cache(),
         tell=say,
     )

@@ -259,6 +259,7 @@ def _in_options(text: str, command: Any) -> str:
 
     The library knows no command line: it says `text_column`, and here that is `--text-column`.
     """
+    text = text.replace("or overwrite it", "or allow it with --overwrite")
     for parameter in getattr(command, "params", ()):
         if parameter.name and "_" in parameter.name and parameter.opts[0].startswith("--"):
             # Not in quotes or paths: there it is a name of the user's.

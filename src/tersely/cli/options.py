@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -227,17 +227,13 @@ class Loading(Batches):
 
     def options(self) -> dict[str, Any]:
         """Return what `Classifier.from_pretrained` takes besides the model."""
-        return {name: value for name, value in vars(self).items() if name != "threads"}
+        return dict(vars(self))
 
     def load(self, model: str, **more: Any) -> Classifier:
         """Return the trained model of a directory or a Hub name."""
         from tersely.classifier import Classifier
 
-        classifier = Classifier.from_pretrained(model, **(self.options() | more))
-        if self.threads is not None:
-            # Over the number that is saved with the model.
-            classifier.execution = replace(classifier.execution, threads=self.threads)
-        return classifier
+        return Classifier.from_pretrained(model, **(self.options() | more))
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,8 @@ def predict(
     documents = reading.read(data)
     classifier = budget.of(classifier, documents)
     with progress("predicting", len(documents)) as bar:
-        logits = classifier.logits(documents.texts, documents.pairs, bar.advance)
+        encoded = classifier.encode(documents.texts, documents.pairs)
+        logits = classifier.forward(encoded, bar.advance).logits
     if data == "-" and answer.out is None:
         _print_one(classifier, logits, answer)
         return

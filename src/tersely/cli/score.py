@@ -92,7 +92,6 @@ def score(
             probabilities=rows.probabilities,
             keep=budget.keep,
             workers=work.workers,
-            threads=loading.threads,
             shard_rows=work.shard_rows,
             overwrite=overwrite,
             ray=work.ray,
