@@ -96,7 +96,7 @@ CASES = [
     ("bench {reviews} --models {model} --learning-rate 1e-4", 2, "--learning-rate is about"),
     ("bench {reviews} --models {model} --encoder x", 2, "--encoder is about training"),
     ("serve {}/full --port 0", 1, "cannot be read"),
-    ("serve {model} --port 99999", 1, "choose another with --port"),
+    ("serve {model} --port 99999", 1, "choose another"),
     ("serve {model} --port 0 --max-client-batch-size 600", 1, "--max-concurrent-requests"),
     ("export {model} --out {}/full", 1, "--overwrite"),
     ("export {model} --out {}/out --min-agreement 2", 2, "min-agreement"),
