@@ -16,9 +16,9 @@ QUICK = TrainingSettings(epochs=1, learning_rate=5e-3, batch_tokens=256)
 def classifier(tmp_path_factory):
     encoder = save_encoder(tmp_path_factory.mktemp("encoder"), num_hidden_layers=2)
     texts, labels = labelled(30, words=10)
-    return Classifier(encoder, method="lat", method_options={"keep": 0.6}, max_length=14).fit(
-        texts, labels, settings=QUICK
-    )
+    return Classifier(
+        encoder, method="lat", method_options={"keep": 0.6, "least": 1}, max_length=14
+    ).fit(texts, labels, settings=QUICK)
 
 
 def someone_elses_card(classifier, folder):
