@@ -21,7 +21,6 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from common import HERE, RESULTS, parser, quiet, write
-from tersely.bench import BenchReport, write_report
 from tersely.cli import app
 
 CONTENDERS = (
@@ -89,12 +88,11 @@ def main() -> None:
             command += ["--models", *models, "--contenders", *CONTENDERS, "--timed", args.timed]
             command += ["--rounds", args.rounds, "--latency-documents", 32, "--cache", "$CACHE"]
             places = {"$MODELS": args.models, "$PART": folder, "$ENCODER": args.encoder}
-            printed = run_shown([*command, "--json"], places | {"$CACHE": args.cache})
+            places |= {"$CACHE": args.cache, "$PAGE": RESULTS / "bench" / f"{name}.html"}
+            printed = run_shown([*command, "--report", "$PAGE", "--json"], places)
         record = json.loads(printed.splitlines()[-1])
         write(RESULTS / "bench" / f"{name}.json", record)
-        report = BenchReport.from_json(json.dumps(record))
-        write_report(report, RESULTS / "bench" / f"{name}.html")
-        print(f"{name}: {len(report.results)} contenders, {report.judged} documents")
+        print(f"{name}: {len(record['results'])} contenders, {record['judged']} documents")
 
 
 if __name__ == "__main__":

@@ -27,8 +27,6 @@ import torch
 from tersely.bench.contenders import Contender
 from tersely.errors import TerselyWarning
 
-__all__ = ["MatrixProbe", "Progress", "Timing", "take_turns", "time_tokenising"]
-
 Progress = Callable[[str, int, int], None]
 """Called after each step with what was done, and how many steps of how many are done."""
 
@@ -38,14 +36,11 @@ SHAPES = ((4096, 384, 1536), (4096, 1536, 384), (2048, 2048, 2048))
 
 @dataclass(eq=False)
 class Timing:
-    """What the clock saw of one contender.
+    """What the clock saw of one contender: seconds of each round, milliseconds of documents alone.
 
     Attributes:
-        name: the contender's name.
-        seconds: seconds of each round, for all documents.
         logits: of the last round, `(documents, labels)`.
-        alone: numbers of the documents that were run alone.
-        latencies: milliseconds of each of these.
+        alone: numbers of the documents that were run alone, in the order of `latencies`.
         peaks: MACs per second of the fastest matrix product around each round's turn, the mean of
             just before and just after; empty without a probe.
         tokenising: seconds of each round to tokenise and batch all documents; empty where that is
@@ -72,7 +67,7 @@ def take_turns(
     probe: MatrixProbe | None = None,
     progress: Progress | None = None,
 ) -> list[Timing]:
-    """Run prepared contenders in turns, and time each turn.
+    """Run prepared contenders in turns, and time each turn; one timing each, in their order.
 
     Args:
         contenders: contenders whose `prepare` was called.
@@ -83,9 +78,6 @@ def take_turns(
         probe: measured at the start of every round and after every turn: a shared machine's
             speed drifts within minutes.
         progress: called after every turn.
-
-    Returns:
-        One timing per contender, in the order given.
 
     Raises:
         ValueError: if there is no contender or no round.
@@ -124,16 +116,18 @@ def take_turns(
 
 
 def time_tokenising(
-    contenders: Sequence[Contender],
-    timings: Sequence[Timing],
-    texts: Sequence[str],
-    rounds: int = 3,
+    contenders: Sequence[Contender], timings: Sequence[Timing], texts: Sequence[str], rounds: int
 ) -> None:
     """Time, in turns, what lies before the forward pass, and add it to the contenders' timings.
 
     The documents that were run alone are run once more from their texts. Contenders end up with
     other documents prepared; those that tokenise inside `run` are left out.
     """
+
+    def from_text(contender: Contender, text: str) -> None:
+        contender.prepare([text])
+        contender.run()
+
     pairs = [pair for pair in zip(contenders, timings, strict=True) if not pair[0].tokenises_in_run]
     with warnings.catch_warnings():
         # How many documents are too long was said when they were first prepared.
@@ -144,7 +138,7 @@ def time_tokenising(
                 timing.tokenising.append(_timed(partial(contender.prepare, texts))[0])
         for contender, timing in pairs:
             for index in timing.alone:
-                seconds, _ = _timed(partial(_from_text, contender, texts[index]), tidy=False)
+                seconds, _ = _timed(partial(from_text, contender, texts[index]), tidy=False)
                 timing.from_text.append(1000 * seconds)
 
 
@@ -153,39 +147,23 @@ def _order(contenders: int, number: int) -> Iterator[int]:
     return ((number + turn) % contenders for turn in range(contenders))
 
 
-def _from_text(contender: Contender, text: str) -> np.ndarray:
-    contender.prepare([text])
-    return contender.run()
-
-
 def _timed(call: Callable[[], Any], tidy: bool = True) -> tuple[float, Any]:
     """Return the seconds of a call, begun on an idle device and a tidy heap, and its result."""
+    wait = torch.cuda.synchronize if torch.cuda.is_initialized() else (lambda: None)
     if tidy:
         gc.collect()
-    _synchronise()
+    wait()
     started = time.perf_counter()
     result = call()
-    _synchronise()
+    wait()
     return time.perf_counter() - started, result
-
-
-def _synchronise() -> None:
-    """Wait until a CUDA device in use has done all that it was asked to."""
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
 
 
 class MatrixProbe:
     """Measure the machine's matrix-product peak a little at a time, between contenders' turns.
 
-    Args:
-        shapes: products `(rows, inner, columns)` to try, `SHAPES` by default.
-        repeats: products of each shape per measurement; the fastest counts.
-        device: where to multiply, `"cpu"` by default.
-        dtype: numbers to multiply, `"float32"` by default.
-
-    Attributes:
-        peak: the most MACs per second that any product reached so far.
+    `peak` is the most MACs per second that any of the products `(rows, inner, columns)` reached so
+    far, `arithmetic` the device and type of numbers they run on.
 
     Example:
         >>> probe = MatrixProbe(shapes=((64, 64, 64),))

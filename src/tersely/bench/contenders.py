@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tersely.classifier import Classifier
     from tersely.text.encoding import EncodedDocuments
 
-__all__ = ["Contender", "PackedContender", "TextContender", "build_contender"]
-
 
 class Contender(ABC):
     """Something that gives logits for documents, and can be asked to do so again and again.
@@ -78,11 +76,7 @@ class Contender(ABC):
 
 
 def build_contender(kind: str, spec: Mapping[str, Any]) -> Contender:
-    """Build a contender in this process from its class, `"module:Class"`, and its `spec`.
-
-    Raises:
-        DataError: if there is no such class.
-    """
+    """Build a contender in this process from its class, `"module:Class"`, and its `spec`."""
     try:
         return pkgutil.resolve_name(kind).from_spec(spec)
     except (AttributeError, ImportError, ValueError) as error:
@@ -133,12 +127,8 @@ class TextContender(Contender):
 class PackedContender(Contender):
     """A `tersely.Classifier` on packed batches.
 
-    Args:
-        classifier: the classifier.
-        name: how the report calls it.
-        source: keyword arguments with which `Classifier.from_pretrained` gives this classifier
-            again, as JSON; without them its memory cannot be measured.
-        about: what it is, in a line.
+    `source` are keyword arguments with which `Classifier.from_pretrained` gives this classifier
+    again, as JSON; without them its memory cannot be measured.
     """
 
     def __init__(
@@ -149,11 +139,8 @@ class PackedContender(Contender):
         source: Mapping[str, Any] | None = None,
         about: str | None = None,
     ) -> None:
-        self.name, self.about = name, about
-        self.classifier = classifier
+        self.name, self.about, self.classifier = name, about, classifier
         self._source = source
-        self._texts: list[str] = []
-        self._encoded: EncodedDocuments | None = None
         self._alone: dict[int, EncodedDocuments] = {}
 
     def like(self, classifier: Classifier, name: str, **source: Any) -> PackedContender:

@@ -1,13 +1,11 @@
 """What an encoder has to be worth its price against: linear models without attention.
 
-Both classify with one linear layer, scikit-learn's logistic regression: `tfidf` on the frequencies
-of words and pairs of words, `static` on the mean of one vector a word piece. What is fitted is kept
-as plain arrays, so that it can be loaded without scikit-learn's pickles.
+Both classify with scikit-learn's logistic regression: `tfidf` on the frequencies of words and pairs
+of words, `static` on the mean of one vector a word piece.
 """
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,36 +17,21 @@ import torch
 from tersely.bench.contenders import TextContender
 from tersely.errors import DataError, require
 
-__all__ = ["LinearContender", "StaticContender", "TfidfContender"]
-
 
 class LinearContender(TextContender):
-    """Features of a text, and logistic regression on them.
-
-    Args:
-        problem_type: one label or several for a document.
-        name: how the report calls it.
-        encoder: the directory or Hub name of an encoder, for those that need one.
-    """
+    """Features of a text, and logistic regression on them; `encoder` for those that need one."""
 
     def __init__(self, problem_type: str, name: str, encoder: str | None = None) -> None:
-        self.name = name
-        self._spec = {"problem_type": problem_type, "name": name, "encoder": encoder}
-        self._folder: Path | None = None
-
-    # What a kind of features says: how they are learned, computed, kept and loaded.
+        self.name, self._problem_type, self._encoder = name, problem_type, encoder
+        self._folder: str | None = None
 
     @abstractmethod
-    def _learn(self, texts: Sequence[str]) -> Any: ...
+    def _learn(self, texts: Sequence[str]) -> Any:
+        """Return what the features need to know."""
 
     @abstractmethod
-    def _features(self, texts: Sequence[str]) -> Any: ...
-
-    @abstractmethod
-    def _keep(self, folder: Path) -> None: ...
-
-    @abstractmethod
-    def _load(self, folder: Path) -> Any: ...
+    def _features(self, texts: Sequence[str]) -> Any:
+        """Return a row of features for each text, dense or sparse."""
 
     def fit(self, texts: Sequence[str], labels: np.ndarray) -> None:
         """Fit on texts with labels: indices `(documents,)`, or 0 and 1 `(documents, labels)`.
@@ -57,7 +40,7 @@ class LinearContender(TextContender):
             DataError: for a regression, or a class without a document: a column would be missing,
                 and those behind it be taken for others.
         """
-        if self._spec["problem_type"] == "regression":
+        if self._problem_type == "regression":
             raise DataError(
                 "the linear contenders classify, and these labels are numbers; leave them out"
             )
@@ -68,41 +51,32 @@ class LinearContender(TextContender):
                 "a linear contender needs documents of every class, and there are none of "
                 f"{', '.join(map(str, absent[:5]))}, counted from 0; add some"
             )
-        self._model = self._learn(texts)
+        self._learnt = self._learn(texts)
         model = require("sklearn.linear_model", "bench").LogisticRegression(max_iter=1000, C=10.0)
         if several:
             model = require("sklearn.multiclass", "bench").OneVsRestClassifier(model)
-        model.fit(self._features(texts), labels)
-        parts = model.estimators_ if several else [model]
-        self._weights = np.concatenate([part.coef_ for part in parts])
-        self._bias = np.concatenate([part.intercept_ for part in parts])
-        if len(self._weights) == 1:  # of two labels there is one row, for the second against both
-            self._weights = np.concatenate([0 * self._weights, self._weights])
-            self._bias = np.concatenate([0 * self._bias, self._bias])
+        self._model = model.fit(self._features(texts), labels)
 
     def scores(self, texts: Sequence[str]) -> np.ndarray:
         """Return logits `(documents, labels)`."""
-        return np.asarray(self._features(texts) @ self._weights.T + self._bias, dtype=np.float32)
+        found = self._model.decision_function(self._features(texts)).astype(np.float32)
+        # Of two labels there is one figure, for the second against the first.
+        return np.stack([0 * found, found], axis=1) if found.ndim == 1 else found
 
     def save(self, folder: Path) -> None:
-        """Keep what was fitted, for the next comparison and the process that measures memory."""
-        np.savez(folder / "linear.npz", weights=self._weights, bias=self._bias)
-        self._keep(folder)
-        self._folder = folder
+        """Keep what was fitted in the user's own cache, as joblib's `Memory` would."""
+        self._folder = str(folder)
+        require("joblib", "bench").dump(self, folder / "linear.joblib")
 
     def spec(self) -> dict[str, Any] | None:
-        """Return the folder and the options; None before `save`."""
-        return None if self._folder is None else self._spec | {"folder": str(self._folder)}
+        """Return the folder; None before `save`."""
+        return None if self._folder is None else {"folder": self._folder}
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Self:
         """Load the contender that `save` kept."""
-        options = dict(spec)
-        folder = Path(options.pop("folder"))
-        made = cls(**options)
-        kept = np.load(folder / "linear.npz")
-        made._weights, made._bias, made._folder = kept["weights"], kept["bias"], folder
-        made._model = made._load(folder)
+        made = require("joblib", "bench").load(Path(spec["folder"], "linear.joblib"))
+        made._folder = str(spec["folder"])  # it was made in another one, and moved
         return made
 
 
@@ -111,26 +85,14 @@ class TfidfContender(LinearContender):
 
     about = "TF-IDF of words and pairs of words, logistic regression (scikit-learn)"
 
-    def _vectorizer(self, **options: Any) -> Any:
-        text = require("sklearn.feature_extraction.text", "bench")
-        return text.TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, **options)
-
     def _learn(self, texts: Sequence[str]) -> Any:
+        make = require("sklearn.feature_extraction.text", "bench").TfidfVectorizer
         # A rare word needs two documents, where there are enough of them.
-        return self._vectorizer(min_df=2 if len(texts) >= 100 else 1).fit(texts)
+        rare = 2 if len(texts) >= 100 else 1
+        return make(ngram_range=(1, 2), sublinear_tf=True, min_df=rare).fit(texts)
 
     def _features(self, texts: Sequence[str]) -> Any:
-        return self._model.transform(texts)
-
-    def _keep(self, folder: Path) -> None:
-        words = self._model.get_feature_names_out().tolist()
-        (folder / "words.json").write_text(json.dumps(words))
-        np.save(folder / "idf.npy", self._model.idf_)
-
-    def _load(self, folder: Path) -> Any:
-        made = self._vectorizer(vocabulary=json.loads((folder / "words.json").read_text()))
-        made.idf_ = np.load(folder / "idf.npy")
-        return made
+        return self._learnt.transform(texts)
 
 
 class StaticContender(LinearContender):
@@ -143,29 +105,22 @@ class StaticContender(LinearContender):
     """
 
     about = "static word piece vectors distilled from the encoder (model2vec), logistic regression"
-    dimensions = 256
 
     def _learn(self, texts: Sequence[str]) -> Any:
         from tersely.modeling.loading import load_tokenizer
 
+        tokenizer = load_tokenizer(self._encoder, {})
+        vectors = _distil(self._encoder, tokenizer)
         static = require("model2vec", "bench").StaticModel
-        tokenizer = load_tokenizer(self._spec["encoder"], {})
-        vectors = _distil(self._spec["encoder"], tokenizer, self.dimensions)
         return static(vectors=vectors, tokenizer=tokenizer.backend_tokenizer)
 
     def _features(self, texts: Sequence[str]) -> np.ndarray:
         # Without a limit: a linear model reads whole documents, and so does the one on TF-IDF.
-        return self._model.encode(list(texts), max_length=None, use_multiprocessing=False)
-
-    def _keep(self, folder: Path) -> None:
-        self._model.save_pretrained(str(folder / "vectors"))
-
-    def _load(self, folder: Path) -> Any:
-        return require("model2vec", "bench").StaticModel.from_pretrained(str(folder / "vectors"))
+        return self._learnt.encode(list(texts), max_length=None, use_multiprocessing=False)
 
 
 @torch.inference_mode()
-def _distil(source: str, tokenizer: Any, dimensions: int, batch: int = 1024) -> np.ndarray:
+def _distil(source: str, tokenizer: Any, dimensions: int = 256, batch: int = 1024) -> np.ndarray:
     """Return a vector for each word piece, `(pieces, dimensions)` float32."""
     from transformers import AutoConfig, AutoModel
 
@@ -181,8 +136,7 @@ def _distil(source: str, tokenizer: Any, dimensions: int, batch: int = 1024) -> 
     half = (len(bare) + 1) // 2
     before, after = torch.tensor(bare[:half]), torch.tensor(bare[half:], dtype=torch.long)
     rows = []
-    for start in range(0, len(tokenizer), batch):
-        pieces = torch.arange(start, min(start + batch, len(tokenizer)))[:, None]
+    for pieces in torch.arange(len(tokenizer))[:, None].split(batch):
         ends = [part.expand(len(pieces), -1) for part in (before, after)]
         ids = torch.cat([ends[0], pieces, ends[1]], dim=1)
         hidden = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state

@@ -18,8 +18,6 @@ import torch
 from tersely.bench.contenders import Contender, build_contender
 from tersely.errors import TerselyWarning
 
-__all__ = ["PeakMemory", "measure", "measure_memory"]
-
 
 @dataclass(frozen=True)
 class PeakMemory:
@@ -28,8 +26,7 @@ class PeakMemory:
     Attributes:
         peak_bytes: the most that was held while all documents ran once; it includes Python, the
             libraries and the weights.
-        loaded_bytes: what was held just before: model loaded, documents prepared, and the first of
-            them run alone, since weights come into memory only when they are used.
+        loaded_bytes: what was held just before, weights in use.
         includes_loading: whether the peak may stem from loading, because the system does not let it
             be reset in between.
         kind: `"resident"` memory of the process, or that of the `"device"` of a contender on CUDA;
@@ -45,13 +42,7 @@ class PeakMemory:
 def measure_memory(contender: Contender, texts: Sequence[str]) -> PeakMemory | None:
     """Build a contender again in a fresh process, run it once there, and return its peak.
 
-    Args:
-        contender: measured if its `spec` is not None.
-        texts: the documents.
-
-    Returns:
-        The peak, or None if the contender cannot be built again or, with a warning that holds its
-        last words, if the process failed.
+    None if its `spec` is None or, with a warning that holds its last words, its process failed.
     """
     spec = contender.spec()
     if spec is None:
@@ -113,10 +104,7 @@ def measure(run: Callable[[], Any]) -> dict[str, int | bool | str]:
 
 
 def _resident(field: str) -> int:
-    """Return resident memory in bytes, `VmRSS` now or `VmHWM` at the peak.
-
-    Outside Linux only the peak is known without more libraries; it then stands for both.
-    """
+    """Return resident bytes, `VmRSS` now or `VmHWM` at the peak, which is all that others know."""
     status = Path("/proc/self/status")
     if not status.is_file():
         import resource

@@ -15,19 +15,16 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tersely._io import resolve_device
+from tersely._io import describe_machine, resolve_device
 from tersely.classifier import Classifier
 from tersely.errors import DataError, OutputError, name_all
 from tersely.reduction import preset
 from tersely.text import Documents, LabelSpace
 from tersely.text.labels import REGRESSION
 from tersely.training import TrainingSettings
-
-__all__ = ["ModelCache", "code_fingerprint", "default_cache"]
 
 _RECORD = "bench.json"
 _PARTS = (".safetensors", ".bin", ".json", ".txt", ".model")
@@ -75,25 +72,18 @@ class ModelCache:
         return str(resolve_device(self.options.get("device") or "auto"))
 
     def documents(self, what: str) -> Documents:
-        """Return the training documents.
-
-        Raises:
-            DataError: if there are none, or their classes are not those that are told apart.
-        """
+        """Return the training documents, if there are some of just the classes told apart."""
         if self.train is None:
             raise DataError(f"{what} has to be trained, and there are no training documents")
         if self.space.problem_type != REGRESSION:
             names = set(LabelSpace.infer(self.train.labels, self.space.problem_type).names)
-            for said, wrong in (
-                ("hold", names - set(self.space.names)),
-                ("lack", set(self.space.names) - names),
-            ):
-                if wrong:
-                    raise DataError(
-                        f"{what} has to be trained on the {len(self.space.names)} classes that are "
-                        f"told apart, and the training documents {said} {name_all(sorted(wrong))}; "
-                        "give others"
-                    )
+            more, fewer = names - set(self.space.names), set(self.space.names) - names
+            if more or fewer:
+                raise DataError(
+                    f"{what} has to be trained on the {len(self.space.names)} classes that are "
+                    f"told apart, and the training documents {'hold' if more else 'lack'} "
+                    f"{name_all(sorted(more or fewer))}; give others"
+                )
         return self.train
 
     def dense_source(self) -> str:
@@ -107,27 +97,23 @@ class ModelCache:
     ) -> tuple[Path, float]:
         """Return the folder of a classifier trained under a method, and the seconds that took.
 
-        Args:
-            method: a preset.
-            options: its options.
-            extra: further arguments of `Classifier`, such as `max_length` or `target_flops`.
+        `extra` are further arguments of `Classifier`, such as `max_length` or `target_flops`.
         """
         documents = self.documents(method)
         if self.encoder is None:
             raise DataError(f"{method} has to be trained, and there is no encoder to start from")
         arguments = {k: v for k, v in {**self.options, **extra}.items() if v is not None}
-        plan = preset(method, **options)
-        facts = {"form": plan.to_dict(), "arguments": arguments}
+        plan, settings = preset(method, **options).to_dict(), self.settings
 
         def make(folder: Path) -> None:
             classifier = Classifier(
                 self.encoder, method=method, method_options=dict(options), **arguments
             )
-            names = self.space.names
-            classifier.fit(documents, classes=names, validation=0, settings=self.settings)
+            classifier.fit(documents, classes=self.space.names, validation=0, settings=settings)
             classifier.save(folder)
 
-        return self.kept(f"training {method}", facts | {"settings": self.settings.to_dict()}, make)
+        facts = {"form": plan, "arguments": arguments, "settings": settings.to_dict()}
+        return self.kept(f"training {method}", facts, make)
 
     def kept(
         self, what: str, facts: Mapping[str, Any], make: Callable[[Path], None], *, of: str = "data"
@@ -143,9 +129,6 @@ class ModelCache:
             make: makes it in the folder that it is given.
             of: `"data"` for what depends on encoder and training documents, `"dense"` for what is
                 made of the dense classifier alone.
-
-        Raises:
-            OutputError: if the cache cannot be written.
         """
         folder = self.folder / self._digest(facts, of)
         record = folder / _RECORD
@@ -174,7 +157,7 @@ class ModelCache:
         return folder, float(json.loads(record.read_text())["seconds"])
 
     def _digest(self, facts: Mapping[str, Any], of: str) -> str:
-        versions = {name: version(name) for name in ("torch", "transformers")}
+        versions = describe_machine()["versions"]
         known = {"facts": facts, "labels": self.space.names, "versions": versions, "of": of}
         digest = hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode())
         digest.update(code_fingerprint().encode())
@@ -188,22 +171,21 @@ class ModelCache:
 @functools.cache
 def code_fingerprint(package: Path = Path(__file__).parents[1]) -> str:
     """Return the digest of all of tersely's source files: other code may train otherwise."""
-    digest = hashlib.sha256()
-    for file in sorted(package.rglob("*.py")):
-        digest.update(str(file.relative_to(package)).encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+    return _digest_of(package, sorted(package.rglob("*.py")))
 
 
 def _identity(source: str | None) -> str:
-    """What tells one model from another: a digest of a directory's files, or a Hub name.
-
-    Weights, configuration and tokenizer, whatever its family calls its files.
-    """
+    """Return what tells one model from another: a digest of a directory's files, or a Hub name."""
     if source is None or not Path(source).is_dir():
         return str(source)
+    files = sorted(each for each in Path(source).glob("*.*") if each.suffix in _PARTS)
+    return _digest_of(Path(source), [each for each in files if each.name not in _NOT_THE_MODEL])
+
+
+def _digest_of(folder: Path, files: list[Path]) -> str:
     digest = hashlib.sha256()
-    for file in sorted(Path(source).iterdir()):
-        if file.suffix in _PARTS and file.name not in _NOT_THE_MODEL and file.is_file():
-            digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    for file in files:
+        with file.open("rb") as content:
+            found = hashlib.file_digest(content, "sha256").digest()
+        digest.update(str(file.relative_to(folder)).encode() + found)
     return digest.hexdigest()

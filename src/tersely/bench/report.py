@@ -10,45 +10,29 @@ from typing import Any
 
 from tersely.bench.memory import PeakMemory
 from tersely.bench.statistics import Comparison, Interval, Spread, summarise
-from tersely.errors import DataError
-
-__all__ = ["VERSION", "BenchReport", "ContenderResult"]
 
 VERSION = 2
-"""Of the JSON; a reader refuses any other."""
+"""Of the JSON."""
 
 
 @dataclass(frozen=True)
 class ContenderResult:
     """What was measured of one contender; None where something was not.
 
+    Seconds are of all documents, latencies milliseconds of one document alone; ratios are to the
+    baseline.
+
     Attributes:
-        name: the contender's name.
-        tokens: tokens of the documents as this contender read them.
-        seconds: of each round, for all documents.
         speedup: the baseline's seconds by this contender's, paired round by round.
-        latency_p50: milliseconds of a document run alone, median over the sample.
-        latency_p95: the same, 95th percentile.
         macs: of all documents.
-        macs_ratio: to the baseline's.
         peak_share: MACs per second by those of the fastest matrix product around the same turn,
             median over the rounds; None for one that multiplies on another device, or in another
             type of numbers, than those products (`BenchReport.matrix_on`).
-        memory: peak memory, alone in a process.
-        quality: metrics by name, see `tersely.text.metrics.evaluate_logits`.
         agreement: share of documents with the same prediction as the baseline.
-        about: what the contender is, in a line.
-        tokenising: seconds to tokenise and batch all documents, median over rounds; None where
-            `seconds` holds it already.
-        speedup_with_tokenising: as `speedup`, tokenising included on both sides.
-        latency: words and milliseconds of each document run alone, `(words, milliseconds)`.
-        latency_from_text_p50: milliseconds of a document alone, tokenising included, median.
-        latency_from_text_p95: the same, 95th percentile.
+        tokenising: seconds to tokenise and batch all documents; None where `seconds` holds it.
+        latency: words and milliseconds of each document run alone.
         quality_intervals: 95 % bootstrap intervals of `quality`.
-        comparison: with the baseline, document by document.
-        calibration_error: see `tersely.text.metrics.calibration_error`.
         tokens_by_block: tokens that went through each block, all documents together.
-        training_seconds: what training or fitting took.
     """
 
     name: str
@@ -86,15 +70,11 @@ class BenchReport:
     """What one comparison found, in plain data.
 
     Attributes:
-        machine: see `tersely.bench.describe_machine`.
         documents: how many documents every contender ran in every round.
         judged: how many documents quality was judged on.
         latency_documents: how many of them were also run alone.
-        rounds: how often each contender ran them.
-        baseline: the name of the contender that ratios refer to.
         matrix_peak: MACs per second of the fastest matrix product in the same run.
         matrix_on: the device and the type of numbers of these products.
-        results: one per contender, in the order given.
         unsteady: contenders whose ratios to the baseline disagree too much between the rounds, with
             the distance between the quartiles as a share of the median.
         command: the command line that made the report, as far as known.
@@ -136,49 +116,6 @@ class BenchReport:
         content = {"version": VERSION} | asdict(self)
         for result in content["results"]:
             quality = result["quality"] or {}
-            result["quality"] = {
-                k: None if math.isnan(x) else x for k, x in quality.items()
-            } or None
+            defined = {k: None if math.isnan(x) else x for k, x in quality.items()}
+            result["quality"] = defined or None
         return json.dumps(content, indent=2)
-
-    @classmethod
-    def from_json(cls, text: str) -> BenchReport:
-        """Read what `to_json` wrote.
-
-        Raises:
-            DataError: if the text is no report of this version.
-        """
-        try:
-            content = json.loads(text)
-            version = content.pop("version")
-            if version == VERSION:
-                content["results"] = tuple(_result(each) for each in content["results"])
-                return cls(**content)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"expected the JSON of a bench report, got something else ({error!r}); "
-                "make one with `tersely bench --json`"
-            ) from error
-        raise DataError(
-            f"expected a bench report of version {VERSION}, got version {version!r}; "
-            "read it with the tersely that wrote it, or measure again"
-        )
-
-
-def _result(content: dict[str, Any]) -> ContenderResult:
-    content = {key: _tuples(value) for key, value in content.items()}
-    kinds = {"speedup": Spread, "speedup_with_tokenising": Spread, "memory": PeakMemory}
-    for key, kind in (kinds | {"comparison": Comparison}).items():
-        if content[key] is not None:
-            content[key] = kind(**content[key])
-    if content["quality"] is not None:
-        quality = content["quality"].items()
-        content["quality"] = {name: math.nan if x is None else x for name, x in quality}
-    return ContenderResult(**content)
-
-
-def _tuples(value: Any) -> Any:
-    """JSON's lists as the tuples that they were."""
-    if isinstance(value, list):
-        return tuple(map(_tuples, value))
-    return {k: _tuples(v) for k, v in value.items()} if isinstance(value, dict) else value

@@ -13,7 +13,7 @@ from tersely.bench.clock import MatrixProbe, Progress, Timing, take_turns, time_
 from tersely.bench.contenders import Contender
 from tersely.bench.memory import PeakMemory, measure_memory
 from tersely.bench.report import BenchReport, ContenderResult
-from tersely.bench.statistics import compare, paired_ratio, quality_intervals, summarise
+from tersely.bench.statistics import compare, paired_ratio, quality_intervals
 from tersely.errors import DataError, TerselyWarning
 from tersely.text.metrics import (
     calibration_error,
@@ -21,8 +21,6 @@ from tersely.text.metrics import (
     predict_from_logits,
     right_documents,
 )
-
-__all__ = ["UNSTEADY", "bench"]
 
 UNSTEADY = 0.15
 """Distance between the quartiles, as a share of the median, above which ratios are in doubt."""
@@ -71,7 +69,8 @@ def bench(
         TerselyWarning: if the rounds of some contender disagree by more than `UNSTEADY`.
     """
     names = [contender.name for contender in contenders]
-    place = _check(names, texts, baseline)
+    _check(names, texts, baseline)
+    place = 0 if baseline is None else names.index(baseline)
     tell = progress or (lambda *step: None)
     probe = probe or _probe(contenders[place])
     ran, logits = list(texts), []
@@ -88,7 +87,9 @@ def bench(
             contender.prepare(ran)
     alone = _sample(len(ran), latency_documents, seed)
     timings = take_turns(contenders, rounds, warmup, alone, probe=probe, progress=progress)
-    known = [_facts(contender, probe) for contender in contenders]
+    # Before other documents are prepared: what the contenders know is of their last run.
+    macs = contenders[place].macs
+    work = [_work(*each, probe, macs) for each in zip(contenders, timings, strict=True)]
     time_tokenising(contenders, timings, ran, min(rounds, 3))
     peaks: list[PeakMemory | None] = [None] * len(names)
     for number, contender in enumerate(contenders if memory else ()):
@@ -100,7 +101,7 @@ def bench(
             name=name,
             memory=peaks[number],
             **_speed(timings[number], timings[place], ran),
-            **_work(known[number], known[place], timings[number]),
+            **work[number],
             **_quality(logits[number], logits[place], labels, problem_type, seed),
         )
         for number, name in enumerate(names)
@@ -119,8 +120,7 @@ def bench(
     )
 
 
-def _check(names: Sequence[str], texts: Sequence[str], baseline: str | None) -> int:
-    """Return the baseline's place, if names, documents and it make sense."""
+def _check(names: Sequence[str], texts: Sequence[str], baseline: str | None) -> None:
     if not names or not texts:
         raise DataError(
             f"expected at least one contender and one document, got {len(names)} and {len(texts)}; "
@@ -134,7 +134,6 @@ def _check(names: Sequence[str], texts: Sequence[str], baseline: str | None) -> 
         raise DataError(
             f"expected the baseline to be one of {', '.join(names)}, got {baseline!r}; choose one"
         )
-    return 0 if baseline is None else names.index(baseline)
 
 
 def _probe(contender: Contender) -> MatrixProbe:
@@ -148,11 +147,19 @@ def _sample(documents: int, wanted: int, seed: int) -> list[int]:
     return np.random.default_rng(seed).permutation(documents)[:wanted].tolist()
 
 
-def _facts(contender: Contender, probe: MatrixProbe) -> dict[str, Any]:
-    """What a contender knows of its last run over all documents."""
+def _work(
+    contender: Contender, timing: Timing, probe: MatrixProbe, base: float | None
+) -> dict[str, Any]:
+    """The fields of a result that are about MACs, and what else the contender knows."""
     names = ("about", "macs", "tokens", "tokens_by_block", "training_seconds")
-    same = contender.arithmetic == probe.arithmetic
-    return {name: getattr(contender, name) for name in names} | {"probed": same}
+    found = {name: getattr(contender, name) for name in names}
+    macs = contender.macs
+    if macs is not None and base:
+        found["macs_ratio"] = macs / base
+    if macs is not None and contender.arithmetic == probe.arithmetic:
+        rates = macs / np.array(timing.seconds)
+        found["peak_share"] = float(np.median(rates / timing.peaks))
+    return found
 
 
 def _speed(mine: Timing, base: Timing, texts: Sequence[str]) -> dict[str, Any]:
@@ -160,11 +167,17 @@ def _speed(mine: Timing, base: Timing, texts: Sequence[str]) -> dict[str, Any]:
     p50, p95 = _percentiles(mine.latencies)
     text50, text95 = _percentiles(mine.from_text or mine.latencies)
     words = [len(texts[index].split()) for index in mine.alone]
+    # The median of tokenising beside each round's forward pass.
+    before = [float(np.median(each.tokenising or 0.0)) for each in (mine, base)]
+    whole = [
+        [extra + seconds for seconds in each.seconds]
+        for extra, each in zip(before, (mine, base), strict=True)
+    ]
     return {
         "seconds": tuple(mine.seconds),
         "speedup": paired_ratio(mine.seconds, base.seconds),
-        "tokenising": summarise(mine.tokenising).median if mine.tokenising else None,
-        "speedup_with_tokenising": paired_ratio(_whole(mine), _whole(base)),
+        "tokenising": before[0] if mine.tokenising else None,
+        "speedup_with_tokenising": paired_ratio(*whole),
         "latency_p50": p50,
         "latency_p95": p95,
         "latency": tuple(zip(words, mine.latencies, strict=True)),
@@ -173,29 +186,11 @@ def _speed(mine: Timing, base: Timing, texts: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _whole(timing: Timing) -> list[float]:
-    """Seconds of each round with tokenising: its median beside each round's forward pass."""
-    before = summarise(timing.tokenising).median if timing.tokenising else 0.0
-    return [before + seconds for seconds in timing.seconds]
-
-
 def _percentiles(milliseconds: Sequence[float]) -> tuple[float | None, float | None]:
     if not milliseconds:
         return None, None
     p50, p95 = np.percentile(milliseconds, [50, 95]).tolist()
     return p50, p95
-
-
-def _work(mine: dict[str, Any], base: dict[str, Any], timing: Timing) -> dict[str, Any]:
-    """The fields of a result that are about MACs, and what else the contender knows."""
-    facts = {key: value for key, value in mine.items() if key != "probed"}
-    macs = mine["macs"]
-    ratio = None if macs is None or not base["macs"] else macs / base["macs"]
-    share = None
-    if macs is not None and mine["probed"]:
-        rounds = zip(timing.seconds, timing.peaks, strict=True)
-        share = summarise([macs / seconds / peak for seconds, peak in rounds]).median
-    return facts | {"macs_ratio": ratio, "peak_share": share}
 
 
 def _quality(

@@ -11,7 +11,6 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,33 +22,12 @@ from tersely.bench.report import BenchReport, ContenderResult
 from tersely.bench.statistics import Spread
 from tersely.errors import OutputError, require
 
-__all__ = ["PLOTS", "render", "significant", "to_html", "write_plots", "write_report"]
+Figure = tuple[str | None, float | None, str]
+"""What stands in a cell: text, a number to sort by, and small print; no text for no figure."""
+NOTHING: Figure = (None, None, "")
 
-
-@dataclass(frozen=True)
-class Figure:
-    """What stands in a cell: text, a number to sort by, and small print; no text for no figure."""
-
-    text: str | None = None
-    value: float | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One figure of every contender.
-
-    Attributes:
-        head: the page's heading.
-        short: the terminal's heading; None if it is on the page alone.
-        about: what it is, in a sentence.
-        figure: of a contender.
-    """
-
-    head: str
-    short: str | None
-    about: str
-    figure: Callable[[ContenderResult], Figure]
+Column = tuple[str, str | None, str, Callable[[ContenderResult], Figure]]
+"""The page's heading, the terminal's (None: the page alone), a sentence, and the figure of each."""
 
 
 def columns(report: BenchReport) -> list[Column]:
@@ -61,9 +39,15 @@ def columns(report: BenchReport) -> list[Column]:
     macs = "10⁹ MACs a document in the encoder's blocks, padding included"
     peak = f"share of the fastest matrix product ({report.matrix_on}), where it multiplies so too"
     text = "tokenising and batching included on both sides"
-    alone = "one document alone"
-    rows = [
-        *((*metric, partial(_quality, key)) for key, *metric in _METRICS),
+    alone, own = "one document alone", "alone in a process"
+    ends = "with its 95 % bootstrap interval"
+    # Micro F1 of single labels is their accuracy once more; the JSON has it.
+    found: list[Column] = [
+        ("accuracy", "accu-\nracy", ends, partial(_quality, "accuracy")),
+        ("macro F1", "macro\nF1", ends, partial(_quality, "macro_f1")),
+        ("mean squared error", "mse", "0 is perfect", partial(_quality, "mse")),
+        ("Pearson", "pear-\nson", "correlation", partial(_quality, "pearson")),
+        ("Spearman", "spear-\nman", "correlation of ranks", partial(_quality, "spearman")),
         (f"against {name}", None, mcnemar, _comparison),
         ("same label", "same\nlabel", f"as {name}", lambda r: _share(r.agreement, 1)),
         ("calibration error", None, "over 15 bins", lambda r: _number(r.calibration_error)),
@@ -74,24 +58,13 @@ def columns(report: BenchReport) -> list[Column]:
         ("ms p50", "ms\np50", alone, lambda r: _number(r.latency_p50)),
         ("ms p95", "ms\np95", alone, lambda r: _number(r.latency_p95)),
         ("ms p50 from text", None, alone, lambda r: _number(r.latency_from_text_p50)),
-        ("peak MiB", "peak\nMiB", "alone in a process", partial(_memory, base, "resident")),
-        ("GPU MiB", "GPU\nMiB", "alone in a process", partial(_memory, base, "device")),
+        ("peak MiB", "peak\nMiB", own, partial(_memory, base, "resident")),
+        ("GPU MiB", "GPU\nMiB", own, partial(_memory, base, "device")),
         ("GMACs", "GMAC\n/doc", macs, partial(_work, documents)),
         ("of matrix peak", "of\npeak", peak, lambda r: _share(r.peak_share)),
         ("training", None, "seconds", lambda r: _number(r.training_seconds)),
     ]
-    found = [Column(*row) for row in rows]
-    return [each for each in found if any(each.figure(r).text for r in report.results)]
-
-
-# Micro F1 of single labels is their accuracy once more; the JSON has it.
-_METRICS = (
-    ("accuracy", "accuracy", "accu-\nracy", "with its 95 % bootstrap interval"),
-    ("macro_f1", "macro F1", "macro\nF1", "with its 95 % bootstrap interval"),
-    ("mse", "mean squared error", "mse", "0 is perfect"),
-    ("pearson", "Pearson", "pear-\nson", "correlation"),
-    ("spearman", "Spearman", "spear-\nman", "correlation of ranks"),
-)
+    return [each for each in found if any(each[-1](r)[0] for r in report.results)]
 
 
 def significant(value: float | None) -> str | None:
@@ -102,68 +75,60 @@ def significant(value: float | None) -> str | None:
     return f"{value:.{min(max(digits, 0), 6)}f}"
 
 
-def _number(value: float | None, note: str = "") -> Figure:
-    return Figure(significant(value), value, note)
-
-
-def _times(ratio: float | None) -> str:
-    return "" if ratio is None else f"×{significant(ratio)}"
+def _number(value: float | None, ratio: float | None = None) -> Figure:
+    return significant(value), value, "" if ratio is None else f"×{significant(ratio)}"
 
 
 def _share(share: float | None, digits: int = 0) -> Figure:
-    return Figure() if share is None else Figure(f"{100 * share:.{digits}f}%", share)
+    return NOTHING if share is None else (f"{100 * share:.{digits}f}%", share, "")
 
 
 def _ratio(spread: Spread | None) -> Figure:
     if spread is None:
-        return Figure()
+        return NOTHING
     low, high = map(significant, spread.interval or (spread.minimum, spread.maximum))
-    return Figure(_times(spread.median), spread.median, f"{low}–{high}")
+    return f"×{significant(spread.median)}", spread.median, f"{low}–{high}"
 
 
 def _quality(name: str, each: ContenderResult) -> Figure:
     value = (each.quality or {}).get(name)
     if value is None:
-        return Figure()
+        return NOTHING
     ends = (each.quality_intervals or {}).get(name)
-    return Figure(f"{value:.3f}", value, "" if ends is None else f"{ends[0]:.3f}–{ends[1]:.3f}")
+    return f"{value:.3f}", value, "" if ends is None else f"{ends[0]:.3f}–{ends[1]:.3f}"
 
 
 def _comparison(each: ContenderResult) -> Figure:
     found = each.comparison
     if found is None:
-        return Figure()
+        return NOTHING
     low, high = found.interval
     note = f"{100 * low:+.1f} to {100 * high:+.1f}, p = {found.p_value:.2g}"
-    return Figure(f"{100 * found.difference:+.1f}", found.difference, note)
+    return f"{100 * found.difference:+.1f}", found.difference, note
 
 
 def _throughput(documents: int, each: ContenderResult) -> Figure:
-    return _number(documents / each.spread.median, _times(each.speedup.median))
+    return _number(documents / each.spread.median, each.speedup.median)
 
 
 def _work(documents: int, each: ContenderResult) -> Figure:
-    return _number(each.macs and each.macs / documents / 1e9, _times(each.macs_ratio))
+    return _number(each.macs and each.macs / documents / 1e9, each.macs_ratio)
 
 
 def _memory(base: ContenderResult, kind: str, each: ContenderResult) -> Figure:
     if each.memory is None or each.memory.kind != kind:
-        return Figure()
-    peak, ratio = each.memory.peak_bytes, None
+        return NOTHING
+    peak, note = each.memory.peak_bytes, ""
     if base.memory is not None and base.memory.kind == kind:
-        ratio = peak / base.memory.peak_bytes
-    return Figure(f"{peak / 2**20:.0f}", peak, _times(ratio))
+        note = f"×{significant(peak / base.memory.peak_bytes)}"
+    return f"{peak / 2**20:.0f}", peak, note
 
 
 # ---- the terminal ------------------------------------------------------------------------------
 
 
 def render(report: BenchReport) -> Table:
-    """Lay a report out as a table that fits 80 columns; figures that nobody has are left out.
-
-    Returns:
-        A table for `rich.console.Console.print`.
-    """
+    """Lay a report out as a table that fits 80 columns; figures that nobody has are left out."""
     machine, on_cpu = report.machine, report.matrix_on.startswith("cpu")
     table = Table(
         title=f"{report.documents} documents, {report.rounds} rounds in turns",
@@ -180,15 +145,16 @@ def render(report: BenchReport) -> Table:
         header_style="bold",
     )
     table.add_column("", min_width=10, max_width=18, overflow="fold")
-    shown = [column for column in columns(report) if column.short is not None]
-    for column in shown:
-        table.add_column(column.short, justify="right", no_wrap=True)
+    shown = [column for column in columns(report) if column[1] is not None]
+    for _, short, _, _ in shown:
+        table.add_column(short, justify="right", no_wrap=True)
     for result in report.results:
         cells = [Text(result.name)]
-        for figure in (column.figure(result) for column in shown):
-            cells.append(Text(figure.text or "–"))
-            if figure.note.startswith("×"):
-                cells[-1].append(f"\n{figure.note}", style="dim")
+        for *_, figure in shown:
+            text, _, note = figure(result)
+            cells.append(Text(text or "–"))
+            if note.startswith("×"):
+                cells[-1].append(f"\n{note}", style="dim")
         table.add_row(*cells)
     return table
 
@@ -235,11 +201,9 @@ def to_html(report: BenchReport) -> str:
     environment = jinja.Environment(
         autoescape=True, undefined=jinja.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = environment.from_string(
-        Path(__file__).with_name("report.html.j2").read_text("utf-8")
-    )
+    source = Path(__file__).with_name("report.html.j2").read_text("utf-8")
     plots = [(*PLOTS[name][1:], _svg(figure)) for name, figure in draw(report).items()]
-    return template.render(
+    return environment.from_string(source).render(
         report=report, machine=report.machine, columns=columns(report), plots=plots
     )
 
@@ -248,13 +212,11 @@ def _svg(figure: Any) -> str:
     """Return the figure as an element that takes the width that there is."""
     buffer = io.StringIO()
     # Text stays text; ids get the same salt, so that the same report is the same file.
-    with require("matplotlib", "bench").rc_context(
-        {"svg.fonttype": "none", "svg.hashsalt": "tersely"}
-    ):
+    same = {"svg.fonttype": "none", "svg.hashsalt": "tersely"}
+    with require("matplotlib", "bench").rc_context(same):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
-    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg[svg.index("<svg") :], count=2)
-    return svg
+    return re.sub(r' (width|height)="[\d.]+pt"', "", svg[svg.index("<svg") :], count=2)
 
 
 # ---- plots -------------------------------------------------------------------------------------
@@ -265,14 +227,14 @@ def draw(report: BenchReport) -> dict[str, Any]:
     require("matplotlib", "bench")
     from matplotlib.figure import Figure as Canvas
 
+    looks = {
+        each.name: {"color": f"C{place % 10}", "marker": "osD^vPX*<"[place % 9]}
+        for place, each in enumerate(report.results)
+    }
     found = {}
     for name, (plot, *_) in PLOTS.items():
         figure = Canvas(figsize=(6.4, 4.8), layout="constrained")
         axes = figure.subplots()
-        looks = {
-            each.name: {"color": f"C{place % 10}", "marker": "osD^vPX*<"[place % 9]}
-            for place, each in enumerate(report.results)
-        }
         plot(report, axes, looks)
         handles, labels = axes.get_legend_handles_labels()
         if handles:

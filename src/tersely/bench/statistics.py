@@ -16,16 +16,6 @@ import numpy as np
 from tersely.errors import require
 from tersely.text.metrics import predict_from_logits, right_documents
 
-__all__ = [
-    "Comparison",
-    "Interval",
-    "Spread",
-    "compare",
-    "paired_ratio",
-    "quality_intervals",
-    "summarise",
-]
-
 Interval = tuple[float, float]
 """The lower and upper end of a 95 % interval."""
 
@@ -57,12 +47,8 @@ class Spread:
 class Comparison:
     """A contender's correct predictions against the baseline's, document by document.
 
-    Attributes:
-        better: documents that only the contender has right.
-        worse: documents that only the baseline has right.
-        difference: of the accuracies, contender minus baseline.
-        interval: of the difference, documents drawn in pairs.
-        p_value: of the exact McNemar test, two-sided.
+    `better` and `worse` are documents that only one of them has right, `difference` is that of the
+    accuracies, its interval of documents drawn in pairs, `p_value` of McNemar's exact test.
     """
 
     better: int
@@ -74,9 +60,6 @@ class Comparison:
 
 def summarise(values: Sequence[float]) -> Spread:
     """Summarise at least one measurement; quartiles are interpolated linearly.
-
-    Raises:
-        ValueError: if there are no values.
 
     Example:
         >>> summarise([3.0, 1.0, 2.0]).median
@@ -92,13 +75,6 @@ def summarise(values: Sequence[float]) -> Spread:
 def paired_ratio(values: Sequence[float], baseline: Sequence[float]) -> Spread:
     """Summarise `baseline / value`, taken round by round: how many times faster the values are.
 
-    Args:
-        values: seconds of one contender, one per round.
-        baseline: seconds of the baseline in the same rounds.
-
-    Raises:
-        ValueError: if the two do not have the same number of rounds.
-
     Example:
         >>> paired_ratio([1.0, 2.0], [2.0, 4.0]).median
         2.0
@@ -111,11 +87,7 @@ def quality_intervals(
 ) -> dict[str, Interval]:
     """Return the intervals of accuracy and of macro and micro F1; none of a regression.
 
-    Args:
-        logits: `(documents, labels)`.
-        labels: as `evaluate_logits` takes them.
-        problem_type: as `evaluate_logits` takes it.
-        seed: of the draws of documents.
+    Logits are `(documents, labels)`; labels and problem type as `evaluate_logits` takes them.
 
     Example:
         >>> logits = np.eye(2)[[0, 1] * 50]
@@ -184,14 +156,8 @@ def _bootstrap(
     if len(values) == 1:  # every draw is the same one, which scipy refuses
         value = np.atleast_1d(statistic(values, axis=-1)).tolist()
         return [(each, each) for each in value]
-    found = require("scipy.stats", "bench").bootstrap(
-        (values,),
-        statistic,
-        n_resamples=draws,
-        method="percentile",
-        vectorized=True,
-        batch=100,
-        random_state=seed,
-    )
+    options = {"n_resamples": draws, "method": "percentile", "vectorized": True, "batch": 100}
+    bootstrap = require("scipy.stats", "bench").bootstrap
+    found = bootstrap((values,), statistic, random_state=seed, **options)
     low, high = (np.atleast_1d(end).tolist() for end in found.confidence_interval)
     return list(zip(low, high, strict=True))

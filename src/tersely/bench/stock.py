@@ -12,7 +12,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,6 @@ from tersely.modeling.loading import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-__all__ = ["StockContender", "export_onnx", "padded_macs"]
 
 _GRAPHS = {"float32": "model.onnx", "int8": "model-int8.onnx"}
 
@@ -50,7 +48,6 @@ class StockContender(Contender):
         max_length: tokens after which a document is cut.
         device: where a model from a directory is put.
         dtype: the weights' type of a model from a directory; of an export `"float32"` or `"int8"`.
-        compiled: whether to run it through `torch.compile`, for any length and number of rows.
 
     Raises:
         DataError: if `order` is unknown, or a model comes without a tokenizer.
@@ -68,7 +65,6 @@ class StockContender(Contender):
         max_length: int = 512,
         device: str = "cpu",
         dtype: str = "float32",
-        compiled: bool = False,
     ) -> None:
         if order not in ("arrival", "sorted"):
             raise DataError(f"expected order arrival or sorted, got {order!r}; choose one")
@@ -76,26 +72,28 @@ class StockContender(Contender):
             raise DataError("expected a tokenizer beside the model, got none; pass the tokenizer")
         self.name = name or f"stock, {order}"
         self._sources = (model, model if tokenizer is None else tokenizer)
-        self.options = {
-            "order": order,
-            "batch_size": batch_size,
-            "max_length": max_length,
-            "device": device,
-            "dtype": dtype,
-            "compiled": compiled,
-        }
+        self.options = {"order": order, "batch_size": batch_size, "max_length": max_length}
+        self.options |= {"device": device, "dtype": dtype}
         tokenizer = self._sources[1]
         if isinstance(tokenizer, str | Path):
             tokenizer = load_tokenizer(str(tokenizer), {})
         self._tokenizer = tokenizer
         self._collate = DataCollatorWithPadding(tokenizer)
+        self._session = None
         if isinstance(model, str | Path) and (Path(model) / _GRAPHS["float32"]).is_file():
-            self._logits, self._config = _onnx_runner(Path(model), dtype)
+            self._session = _onnx_session(Path(model), dtype)
+            self._config = AutoConfig.from_pretrained(Path(model) / "encoder")
             self.arithmetic = ("cpu", dtype)
-        else:
-            loaded = _padded(model, device, dtype)
-            self._logits, self._config = _torch_runner(loaded, compiled), loaded.config
-            self.arithmetic = (str(loaded.device), str(loaded.dtype).removeprefix("torch."))
+            return
+        try:
+            self._model = padded_model(model, device=device, dtype=dtype).eval()
+        except OSError as error:
+            raise ModelError(
+                f"transformers' classes cannot load {model}, whose weights have to be safetensors "
+                f"({str(error).splitlines()[0]}); save the model again with a current transformers"
+            ) from error
+        self._config = self._model.config
+        self.arithmetic = (str(self._model.device), str(self._model.dtype).removeprefix("torch."))
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Tokenise, order and pad the documents, and put them on the model's device."""
@@ -138,58 +136,30 @@ class StockContender(Contender):
         batch = self._collate([self._documents[number] for number in numbers])
         return dict(batch.to(self.arithmetic[0]))
 
-
-Runner = Callable[[dict[str, torch.Tensor]], np.ndarray]
-
-
-def _padded(source: Any, device: str, dtype: str) -> PreTrainedModel:
-    try:
-        return padded_model(source, device=device, dtype=dtype).eval()
-    except OSError as error:
-        raise ModelError(
-            f"transformers' classes cannot load {source}, whose weights have to be safetensors "
-            f"({str(error).splitlines()[0]}); save the model again with a current transformers"
-        ) from error
-
-
-def _torch_runner(model: PreTrainedModel, compiled: bool) -> Runner:
-    run = torch.compile(model, dynamic=True) if compiled else model
-
     @torch.inference_mode()
-    def logits(inputs: dict[str, torch.Tensor]) -> np.ndarray:
-        return run(**inputs).logits.float().cpu().numpy()
+    def _logits(self, inputs: dict[str, torch.Tensor]) -> np.ndarray:
+        """Run one batch; logits `(documents, labels)`."""
+        if self._session is None:
+            return self._model(**inputs).logits.float().cpu().numpy()
+        names = [each.name for each in self._session.get_inputs()]
+        return self._session.run(None, {name: inputs[name].numpy() for name in names})[0]
 
-    return logits
 
-
-def _onnx_runner(folder: Path, precision: str) -> tuple[Runner, Any]:
+def _onnx_session(folder: Path, precision: str) -> Any:
     if precision not in _GRAPHS:
         raise DataError(f"expected dtype {' or '.join(_GRAPHS)}, got {precision!r}; choose one")
     runtime = require("onnxruntime", "onnx")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
-    session = runtime.InferenceSession(
-        str(folder / _GRAPHS[precision]), options, providers=["CPUExecutionProvider"]
-    )
-    names = [each.name for each in session.get_inputs()]
-
-    def logits(inputs: dict[str, torch.Tensor]) -> np.ndarray:
-        return session.run(None, {name: inputs[name].numpy() for name in names})[0]
-
-    return logits, AutoConfig.from_pretrained(folder / "encoder")
+    providers = ["CPUExecutionProvider"]
+    return runtime.InferenceSession(str(folder / _GRAPHS[precision]), options, providers=providers)
 
 
 def export_onnx(source: str | Path, folder: str | Path) -> Path:
-    """Write a dense classifier as ONNX, in float32 and in int8, with its tokenizer.
+    """Write a dense classifier, tersely's or transformers', as ONNX in float32 and in int8.
 
-    Args:
-        source: the directory or Hub name of a dense classifier, tersely's or transformers'.
-        folder: where to; it is made.
-
-    Raises:
-        MissingExtraError: if onnx, onnxscript or onnxruntime are not installed.
-        ModelError: if the model is not dense.
+    Its tokenizer goes beside it; raises as `padded_model` if the model is not dense.
     """
     onnx = require("onnx", "onnx")
     require("onnxscript", "onnx")
@@ -236,13 +206,11 @@ def padded_macs(config: Any, shapes: Iterable[tuple[int, int]]) -> float | None:
     d hidden units, the linear layers n times and 2 d n² for attention, a local attention pattern
     included, since the stock kernels compute the whole square and mask it. Embeddings, pooler and
     classifier are left out: they are the same for every contender, and small.
+    Of a family that tersely does not know the count is None.
 
     Args:
         config: a transformers configuration.
         shapes: `(rows, padded length)` of each batch.
-
-    Returns:
-        The count, or None for a family that tersely does not know.
 
     Example:
         >>> from transformers import BertConfig
