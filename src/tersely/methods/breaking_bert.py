@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from tersely.attention import Connections
 from tersely.methods.patterns import Neighbours
-from tersely.reduction.parts import Learned, Spent, check, check_number, check_whole, register
+from tersely.reduction.parts import Learned, Spent, number, one_of, register, whole
 from tersely.reduction.patterns import Pattern
 from tersely.reduction.plan import Plan, Stage
 from tersely.reduction.presets import register_preset
@@ -179,21 +179,12 @@ class LearnedNeighbours(Pattern):
     learns: ClassVar[bool] = True
     soft: ClassVar[bool] = True
 
-    by: str = "degrees"
-    heads: str = "mean"
-    target: float = 0.78
-    strength: float = 10.0
-    most: int = 512
-    ramp: int = 32
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.by in ("degrees", "ramp"), "by", "'degrees' or 'ramp'", self.by)
-        check(self.heads in ("each", "mean"), "heads", "'each' or 'mean'", self.heads)
-        check_number("target", self.target, 0, 1)
-        check_number("strength", self.strength, 0, 10_000)
-        for name in ("most", "ramp"):
-            check_whole(name, getattr(self, name))
+    by: str = one_of("degrees", "ramp", default="degrees")
+    heads: str = one_of("each", "mean", default="mean")
+    target: float = number(0.78, 0, 1)
+    strength: float = number(10.0, 0, 10_000)
+    most: int = whole(512)
+    ramp: int = whole(32)
 
     def stages(self, plan: Plan) -> tuple[Stage, ...]:
         """Return the soft stage: half of the steps under the plan."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from tersely.reduction.actions import Action, DropTokens
-from tersely.reduction.parts import SHARE, Budget, check_number, check_whole, register
+from tersely.reduction.parts import SHARE, Budget, number, register, whole
 from tersely.reduction.patterns import hashed
 from tersely.reduction.plan import Plan
 from tersely.reduction.presets import register_preset
@@ -36,10 +36,7 @@ class Skip(Action):
     selects: ClassVar[bool] = False
     acts: ClassVar[str] = "depth"
 
-    keep: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_number("keep", self.keep, 0, 1, open_low=True)
+    keep: float = number(0.5, 0, 1, open_low=True)
 
     @property
     def budget(self) -> Budget | None:
@@ -78,10 +75,7 @@ class RandomScore(Scorer):
 
     kind: ClassVar[str] = "random"
 
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_whole("seed", self.seed, None)
+    seed: int = whole(0, None)
 
     def score(self, seen: Observed) -> Tensor:
         """Return the importance of each token, `(tokens, 1)`, with mean 1 in each document."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tersely.reduction.actions import Action
-from tersely.reduction.parts import SHARE, Budget, check_flag, check_whole, register
+from tersely.reduction.parts import SHARE, Budget, flag, register, whole
 from tersely.reduction.plan import Plan
 from tersely.reduction.presets import register_preset
 from tersely.reduction.scorers import ColumnMean
@@ -34,12 +34,8 @@ class Fuse(Action):
 
     kind: ClassVar[str] = "fuse"
 
-    tokens: int = 1
-    weighted: bool = True
-
-    def __post_init__(self) -> None:
-        check_whole("tokens", self.tokens)
-        check_flag("weighted", self.weighted)
+    tokens: int = whole(1)
+    weighted: bool = flag(True)
 
     def apply(self, stream: Stream, losers: Tensor, seen: Tensor) -> Stream:
         """Return the stream with the losers fused; `seen` are their scores `(tokens, 1)`."""

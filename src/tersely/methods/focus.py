@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from tersely.errors import PlanError
 from tersely.ragged import Layout, Ragged, quantile_of_sorted
 from tersely.reduction.actions import Action, BlockCost, BlockModule, DropKeys, DropTokens
-from tersely.reduction.parts import SHARE, Budget, check, check_number, check_whole, register
+from tersely.reduction.parts import SHARE, Budget, check, number, one_of, register, whole
 from tersely.reduction.plan import Plan
 from tersely.reduction.presets import register_preset
 from tersely.reduction.scorers import ColumnMean
@@ -55,12 +55,8 @@ class Combine(Action):
     acts: ClassVar[str] = "block"
     keeps_tokens: ClassVar[bool] = False
 
-    tokens: int = 8
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_whole("tokens", self.tokens)
-        check_number("temperature", self.temperature, 0, 100, open_low=True)
+    tokens: int = whole(8)
+    temperature: float = number(1.0, 0, 100, open_low=True)
 
     def module(self, width: int, heads: int) -> Combiner:
         """Return the combining module."""
@@ -89,18 +85,14 @@ class FuzzyRatio(Ratio):
 
     kind: ClassVar[str] = "fuzzy-ratio"
 
-    reading: str = "block"
-    lower: float = 0.25
-    upper: float = 0.75
-    important: float = 0.01
-    unimportant: float = 0.9
+    reading: str = one_of("block", "complement", default="block")
+    lower: float = number(0.25, 0, 1)
+    upper: float = number(0.75, 0, 1)
+    important: float = number(0.01, 0, 1)
+    unimportant: float = number(0.9, 0, 1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        readings = ("block", "complement")
-        check(self.reading in readings, "reading", "'block' or 'complement'", self.reading)
-        for name in ("lower", "upper", "important", "unimportant"):
-            check_number(name, getattr(self, name), 0, 1)
         check(self.lower <= self.upper, "upper", f"at least lower ({self.lower})", self.upper)
 
     def losers(self, candidates: Candidates) -> Tensor:

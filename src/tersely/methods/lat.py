@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tersely.reduction.actions import DropTokens
-from tersely.reduction.parts import SHARE, Budget, register
+from tersely.reduction.parts import SHARE, Budget, number, register
 from tersely.reduction.plan import Plan
 from tersely.reduction.presets import register_preset
 from tersely.reduction.scorers import scorer_of
@@ -34,7 +34,7 @@ class LengthDrop(Ratio):
     kind: ClassVar[str] = "length-drop"
     randomised: ClassVar[bool] = True
 
-    keep: float = 0.8
+    keep: float = number(0.8, 0, 1, open_low=True)
 
     def losers(self, candidates: Candidates) -> Tensor:
         """Return the tokens that go, `(tokens, heads or 1)` bool."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tersely.reduction.actions import Action, DropTokens
-from tersely.reduction.parts import Budget, Learned, Range, check, check_number, register
+from tersely.reduction.parts import Budget, Learned, Range, number, one_of, register
 from tersely.reduction.plan import Plan, Stage
 from tersely.reduction.presets import register_preset
 from tersely.reduction.scorers import ColumnMean, scorer_of
@@ -60,14 +60,11 @@ class Fade(Action):
     takes_masks: ClassVar[bool] = True
     soft: ClassVar[bool] = True
 
-    after: str = "block"
+    after: str = one_of("block", "attention", default="block")
 
     def stages(self, plan: Plan) -> tuple[Stage, ...]:
         """Return the soft stage: half of the steps under the plan."""
         return (Stage("soft", share=0.5),)
-
-    def __post_init__(self) -> None:
-        check(self.after in ("block", "attention"), "after", "'block' or 'attention'", self.after)
 
     def soften(self, stream: Stream, mask: Tensor) -> Stream:
         """Return the stream with its states faded, or the mask kept until the block's end."""
@@ -104,13 +101,8 @@ class LearnedThreshold(LearnedSelector):
 
     kind: ClassVar[str] = "learned-threshold"
 
-    threshold: float = 0.5
-    temperature: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("threshold", self.threshold, 0, MOST)
-        check_number("temperature", self.temperature, 0, 1000, open_low=True)
+    threshold: float = number(0.5, 0, MOST)
+    temperature: float = number(0.1, 0, 1000, open_low=True)
 
     def at_block(self, number: int, count: int) -> Self:
         """Return the same with this block's threshold to start from."""

@@ -17,7 +17,17 @@ from tersely.attention import Band, Connections
 from tersely.errors import PlanError
 from tersely.ragged import Layout
 from tersely.reduction.actions import Action
-from tersely.reduction.parts import Budget, Learned, check, check_number, check_whole, register
+from tersely.reduction.parts import (
+    Budget,
+    Learned,
+    check,
+    checked,
+    is_whole,
+    number,
+    one_of,
+    register,
+    whole,
+)
 from tersely.reduction.patterns import Pairs, Pattern, hashed
 from tersely.reduction.plan import Plan
 from tersely.reduction.presets import register_preset
@@ -26,6 +36,18 @@ from tersely.reduction.stream import Stream
 
 # The column of the stream that a lexical pattern goes by.
 _COLUMNS = {"ids": "id", "stem": "stem", "embedding": "vector"}
+
+
+def _check_width(name: str, width: Any) -> None:
+    many = width if isinstance(width, list) else [width]
+    right = bool(many) and all(is_whole(own) and own >= 0 for own in many)
+    check(right, name, "whole numbers of 0 or more", width)
+
+
+def _check_widths(name: str, widths: Any) -> None:
+    check(isinstance(widths, list), name, "a list", widths)
+    for width in widths:
+        _check_width(name, width)
 
 
 @register
@@ -45,26 +67,17 @@ class Neighbours(Pattern):
 
     kind: ClassVar[str] = "neighbours"
 
-    width: int | list[int] | None = None
-    share: float | None = None
-    widths: list[int | list[int]] | None = None
+    width: int | list[int] | None = checked(None, _check_width)
+    share: float | None = number(None, 0, 1)
+    widths: list[int | list[int]] | None = checked(None, _check_widths)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.width, tuple):
-            object.__setattr__(self, "width", list(self.width))
         if self.widths is None:
-            _check_one(self, "width", "share")
+            _check_one(self, "width")
         else:
             alone = self.width is None and self.share is None
             check(alone, "widths", "given without width and share", self.widths)
-            check(isinstance(self.widths, list | tuple), "widths", "a list", self.widths)
-            object.__setattr__(self, "widths", list(self.widths))
-        for width in [self.width] if self.widths is None else self.widths:
-            many = width if isinstance(width, list) else [width]
-            right = bool(many) and all(_is_whole(number) for number in many)
-            name = "width" if self.widths is None else "widths"
-            check(right or self.share is not None, name, "whole numbers of 0 or more", width)
 
     def at_block(self, number: int, count: int) -> Neighbours:
         """Return the pattern with the width of this block."""
@@ -125,14 +138,12 @@ class GlobalTokens(Pattern):
 
     kind: ClassVar[str] = "global"
 
-    tokens: int | None = None
-    share: float | None = None
+    tokens: int | None = whole(None, 0)
+    share: float | None = number(None, 0, 1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_one(self, "tokens", "share")
-        if self.tokens is not None:
-            check_whole("tokens", self.tokens, 0)
+        _check_one(self, "tokens")
 
     def pairs(self, stream: Stream) -> Pairs:
         """Return the pairs of which one is among the first."""
@@ -173,13 +184,8 @@ class RandomPairs(Pattern):
 
     kind: ClassVar[str] = "random"
 
-    share: float = 0.1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("share", self.share, 0, 1)
-        check_whole("seed", self.seed, None)
+    share: float = number(0.1, 0, 1)
+    seed: int = whole(0, None)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -257,16 +263,10 @@ class Union(Pattern):
         return sum(part.work(sizes, width) for part in self.of)
 
 
-def _check_one(part: Pattern, one: str, share: str) -> None:
-    """Either a number or a share is given, and the share is one."""
-    given = [name for name in (one, share) if getattr(part, name) is not None]
-    check(len(given) == 1, one, f"given, or {share} in its place, not both", given or None)
-    if getattr(part, share) is not None:
-        check_number(share, getattr(part, share), 0, 1)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _check_one(part: Neighbours | GlobalTokens, one: str) -> None:
+    """Either a number or a share is given."""
+    given = [name for name in (one, "share") if getattr(part, name) is not None]
+    check(len(given) == 1, one, "given, or share in its place, not both", given or None)
 
 
 def _width_for(share: float, length: int) -> int:
@@ -319,13 +319,8 @@ class Lexical(Pattern):
 
     kind: ClassVar[str] = "lexical"
 
-    by: str = "ids"
-    share: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.by in _COLUMNS, "by", "'ids', 'stem' or 'embedding'", self.by)
-        check_number("share", self.share, 0, 1)
+    by: str = one_of(*_COLUMNS, default="ids")
+    share: float = number(0.1, 0, 1)
 
     @property
     def needs(self) -> frozenset[str]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tersely.reduction.actions import Action
-from tersely.reduction.parts import SHARE, Budget, check_number, check_whole, register
+from tersely.reduction.parts import SHARE, Budget, number, register, whole
 from tersely.reduction.plan import Plan
 from tersely.reduction.presets import register_preset
 from tersely.reduction.selectors import LEAST, floor_share
@@ -33,12 +33,8 @@ class Pool(Action):
     kind: ClassVar[str] = "pool"
     selects: ClassVar[bool] = False
 
-    keep: float = 0.25
-    least: int = LEAST
-
-    def __post_init__(self) -> None:
-        check_whole("least", self.least)
-        check_number("keep", self.keep, 0, 1, open_low=True)
+    keep: float = number(0.25, 0, 1, open_low=True)
+    least: int = whole(LEAST)
 
     @property
     def budget(self) -> Budget | None:

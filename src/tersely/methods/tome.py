@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tersely.ragged import lowest_of_columns
 from tersely.reduction.actions import Action
-from tersely.reduction.parts import Budget, Range, check_number, check_whole, register
+from tersely.reduction.parts import Budget, Range, number, register, whole
 from tersely.reduction.plan import Plan
 from tersely.reduction.presets import register_preset
 from tersely.reduction.selectors import LEAST
@@ -36,12 +36,8 @@ class Merge(Action):
     selects: ClassVar[bool] = False
     attention: ClassVar[str | None] = "keys"
 
-    ratio: float = 0.1
-    least: int = LEAST
-
-    def __post_init__(self) -> None:
-        check_whole("least", self.least)
-        check_number("ratio", self.ratio, 0, 0.5)
+    ratio: float = number(0.1, 0, 0.5)
+    least: int = whole(LEAST)
 
     @property
     def budget(self) -> Budget | None:

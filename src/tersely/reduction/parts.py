@@ -115,6 +115,15 @@ class Part:
     kind: ClassVar[str]
     learns: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, tuple) and field.metadata:
+                value = list(value)  # as JSON gives it back
+                object.__setattr__(self, field.name, value)
+            if field.metadata and not (value is None and field.default is None):
+                field.metadata["check"](field.name, value)
+
     @property
     def budget(self) -> Budget | None:
         """The field that moves its cost and no weights, so that a trained model runs at others."""
@@ -245,25 +254,65 @@ def check(condition: bool, field: str, expected: str, got: Any) -> None:
         raise PlanError(f"{field} must be {expected}, got {got!r}")
 
 
-def check_number(
-    field: str, value: Any, low: float, high: float, *, open_low: bool = False
-) -> None:
-    """Raise a `PlanError` unless `value` is a number in the interval."""
-    bracket = "(" if open_low else "["
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    inside = is_number and (low < value if open_low else low <= value) and value <= high
-    check(inside, field, f"a number in {bracket}{low:g}, {high:g}]", value)
+# ---- fields of a part that say what may stand in them ------------------------------------------
 
 
-def check_whole(field: str, value: Any, least: int | None = 1) -> None:
-    """Raise a `PlanError` unless `value` is a whole number, of at least `least` if given."""
-    expected = "a whole number"
-    if least is not None:
-        expected += " above 0" if least == 1 else f" of {least} or more"
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    check(whole and (least is None or value >= least), field, expected, value)
+def checked(default: Any, verify: Callable[[str, Any], None]) -> Any:
+    """Declare a field of a part; `verify(name, value)` raises a `PlanError` for a wrong value.
+
+    None is right wherever it is the default. The same holds for `number` and those below.
+    """
+    return dataclasses.field(default=default, metadata={"check": verify})
 
 
-def check_flag(field: str, value: Any) -> None:
-    """Raise a `PlanError` unless `value` is true or false."""
-    check(isinstance(value, bool), field, "true or false", value)
+def number(default: float | None, low: float, high: float, *, open_low: bool = False) -> Any:
+    """Declare a field of a part that holds a number in `[low, high]`, or in `(low, high]`."""
+
+    def verify(name: str, value: Any) -> None:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        inside = is_number and (low < value if open_low else low <= value) and value <= high
+        check(inside, name, f"a number in {'(' if open_low else '['}{low:g}, {high:g}]", value)
+
+    return checked(default, verify)
+
+
+def numbers(high: float) -> Any:
+    """Declare a field of a part that holds None or a list of numbers in `[0, high]`."""
+    one = number(None, 0, high).metadata["check"]
+
+    def verify(name: str, value: Any) -> None:
+        check(isinstance(value, list) and bool(value), name, "a list of numbers", value)
+        for own in value:
+            one(name, own)
+
+    return checked(None, verify)
+
+
+def whole(default: int | None, least: int | None = 1) -> Any:
+    """Declare a field of a part that holds a whole number, of at least `least` if given."""
+    expected = {None: "a whole number", 1: "a whole number above 0"}
+    wanted = expected.get(least, f"a whole number of {least} or more")
+
+    def verify(name: str, value: Any) -> None:
+        right = is_whole(value) and (least is None or value >= least)
+        check(right, name, wanted, value)
+
+    return checked(default, verify)
+
+
+def flag(default: bool) -> Any:
+    """Declare a field of a part that holds true or false."""
+    return checked(
+        default, lambda name, value: check(isinstance(value, bool), name, "true or false", value)
+    )
+
+
+def one_of(*words: str, default: str) -> Any:
+    """Declare a field of a part that holds one of these words."""
+    spelled = " or ".join([", ".join(map(repr, words[:-1])), repr(words[-1])])
+    return checked(default, lambda name, value: check(value in words, name, spelled, value))
+
+
+def is_whole(value: Any) -> bool:
+    """Return whether `value` is a whole number, and not a truth value."""
+    return isinstance(value, int) and not isinstance(value, bool)

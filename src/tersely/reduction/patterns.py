@@ -18,7 +18,7 @@ from tersely.attention import Band, Connections
 from tersely.errors import ModelError
 from tersely.ragged import Layout
 from tersely.reduction.actions import Action
-from tersely.reduction.parts import Learned, check_flag
+from tersely.reduction.parts import Learned, flag
 from tersely.reduction.stream import Stream
 
 Pairs = Callable[[Tensor, Tensor], Tensor]
@@ -44,10 +44,7 @@ class Pattern(Action):
     acts: ClassVar[str] = "attention"
     selects: ClassVar[bool] = False
 
-    cls: bool = True
-
-    def __post_init__(self) -> None:
-        check_flag("cls", self.cls)
+    cls: bool = flag(True)
 
     @property
     def needs(self) -> frozenset[str]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tersely.attention import ScoreRequest
 from tersely.ragged import Layout, Ragged
-from tersely.reduction.parts import Learned, Part, check, check_flag, check_whole, register
+from tersely.reduction.parts import Learned, Part, flag, one_of, register, whole
 from tersely.reduction.stream import Observed, Stream
 
 
@@ -81,15 +81,10 @@ class AttentionScorer(Scorer):
         gradients: let gradients flow through the scores, for a selector that learns.
     """
 
-    heads: str = "mean"
-    count_combination_tokens: bool = True
-    values: bool = False
-    gradients: bool = False
-
-    def __post_init__(self) -> None:
-        check(self.heads in ("each", "mean"), "heads", "'each' or 'mean'", self.heads)
-        for name in ("count_combination_tokens", "values", "gradients"):
-            check_flag(name, getattr(self, name))
+    heads: str = one_of("each", "mean", default="mean")
+    count_combination_tokens: bool = flag(True)
+    values: bool = flag(False)
+    gradients: bool = flag(False)
 
     @property
     def per_head(self) -> bool:
@@ -138,11 +133,7 @@ class ColumnMean(AttentionScorer):
     kind: ClassVar[str] = "column-mean"
     attention: ClassVar[str] = "column"
 
-    diagonal: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_flag("diagonal", self.diagonal)
+    diagonal: bool = flag(True)
 
     @property
     def is_distribution(self) -> bool:
@@ -189,11 +180,7 @@ class SampledRows(AttentionScorer):
     kind: ClassVar[str] = "sampled-rows"
     attention: ClassVar[str] = "sample"
 
-    rows: int = 32
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole("rows", self.rows)
+    rows: int = whole(32)
 
     def request(self, stream: Stream) -> ScoreRequest:
         """Return what it asks for."""

@@ -15,9 +15,11 @@ from tersely.reduction.parts import (
     Range,
     Spent,
     check,
-    check_number,
-    check_whole,
+    number,
+    numbers,
+    one_of,
     register,
+    whole,
 )
 from tersely.reduction.stream import Candidates, Choice
 
@@ -46,12 +48,8 @@ class Selector(Part):
     # Whether training draws other shares at each step, between this one and 1.
     randomised: ClassVar[bool] = False
 
-    pin: str = "ends"
-    least: int = LEAST
-
-    def __post_init__(self) -> None:
-        check(self.pin in ("ends", "first", "none"), "pin", "'ends', 'first' or 'none'", self.pin)
-        check_whole("least", self.least)
+    pin: str = one_of("ends", "first", "none", default="ends")
+    least: int = whole(LEAST)
 
     def losers(self, candidates: Candidates) -> Tensor:
         """Return the tokens that go, `(tokens, heads or 1)` bool."""
@@ -99,11 +97,7 @@ class Ratio(Selector):
 
     kind: ClassVar[str] = "ratio"
 
-    keep: float = 0.9
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("keep", self.keep, 0, 1, open_low=True)
+    keep: float = number(0.9, 0, 1, open_low=True)
 
     @property
     def budget(self) -> Budget | None:
@@ -135,12 +129,7 @@ class LinearRatio(Ratio):
 
     kind: ClassVar[str] = "linear-ratio"
 
-    keeps: list[float] | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.keeps is not None:
-            object.__setattr__(self, "keeps", check_numbers("keeps", self.keeps, 1.0))
+    keeps: list[float] | None = numbers(1.0)
 
     def at_block(self, number: int, count: int) -> LinearRatio:
         """Return the same with the share that is left at this block."""
@@ -187,14 +176,8 @@ class Threshold(Selector):
 
     kind: ClassVar[str] = "threshold"
 
-    threshold: float = 0.5
-    thresholds: list[float] | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("threshold", self.threshold, 0, MOST)
-        if self.thresholds is not None:
-            object.__setattr__(self, "thresholds", check_numbers("thresholds", self.thresholds))
+    threshold: float = number(0.5, 0, MOST)
+    thresholds: list[float] | None = numbers(MOST)
 
     def at_block(self, number: int, count: int) -> Threshold:
         """Return the same with this block's threshold."""
@@ -222,14 +205,6 @@ class Threshold(Selector):
         if self.thresholds is None:
             return replace(self, threshold=self.threshold / factor)
         return replace(self, thresholds=[one / factor for one in self.thresholds])
-
-
-def check_numbers(field: str, values: object, high: float = MOST) -> list[float]:
-    """Return the numbers of a field as a list, or a `PlanError` for others."""
-    check(isinstance(values, list | tuple) and len(values) > 0, field, "a list of numbers", values)
-    for value in values:
-        check_number(field, value, 0, high)
-    return list(values)
 
 
 def check_one_each(field: str, values: list[float], blocks: int) -> None:
@@ -291,16 +266,9 @@ class LearnedSelector(Selector):
 
     learns: ClassVar[bool] = True
 
-    target: float | None = None
-    strength: float = 10.0
-    regularizer: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.target is not None:
-            check_number("target", self.target, 0, 1, open_low=True)
-        check_number("strength", self.strength, 0, 10_000)
-        check_number("regularizer", self.regularizer, 0, 1000)
+    target: float | None = number(None, 0, 1, open_low=True)
+    strength: float = number(10.0, 0, 10_000)
+    regularizer: float = number(0.0, 0, 1000)
 
     @property
     def aim(self) -> float | None:

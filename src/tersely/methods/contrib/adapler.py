@@ -16,7 +16,7 @@ from tersely.methods.contrib.transkimmer import Predictor, PredictorNetwork
 from tersely.methods.ltp import LearnedThreshold
 from tersely.ragged import Ragged
 from tersely.reduction.actions import DropTokens
-from tersely.reduction.parts import Budget, Range, check_number, register
+from tersely.reduction.parts import Budget, Range, number, register
 from tersely.reduction.plan import Plan, Stage
 from tersely.reduction.presets import register_preset
 from tersely.reduction.scorers import to_mean_one
@@ -37,11 +37,7 @@ class SaliencyPredictor(Predictor):
 
     kind: ClassVar[str] = "saliency-predictor"
 
-    saliency: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("saliency", self.saliency, 0, 1000)
+    saliency: float = number(0.1, 0, 1000)
 
     @property
     def is_scaled(self) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tersely.methods.ltp import Fade
-from tersely.reduction.parts import Budget, Learned, Range, check_whole, register
+from tersely.reduction.parts import Budget, Learned, Range, register, whole
 from tersely.reduction.plan import Plan
 from tersely.reduction.presets import register_preset
 from tersely.reduction.scorers import ColumnMean
@@ -64,11 +64,7 @@ class LearnedShares(LearnedSelector):
 
     kind: ClassVar[str] = "learned-shares"
 
-    bins: int = 100
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole("bins", self.bins)
+    bins: int = whole(100)
 
     def module(self, width: int, heads: int) -> Retention:
         """Return the block's retention parameters."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tersely.ragged import Layout
 from tersely.reduction.actions import Action
-from tersely.reduction.parts import Learned, check_number, register
+from tersely.reduction.parts import Learned, number, register
 from tersely.reduction.plan import Plan
 from tersely.reduction.presets import register_preset
 from tersely.reduction.scorers import Scorer, scorer_of, to_mean_one
@@ -75,10 +75,7 @@ class ByWord(Scorer):
     kind: ClassVar[str] = "by-word"
     training_only: ClassVar[bool] = True
 
-    noise: float = 0.01
-
-    def __post_init__(self) -> None:
-        check_number("noise", self.noise, 0, 1)
+    noise: float = number(0.01, 0, 1)
 
     def shared_module(self, vocabulary: int) -> WordImportance:
         """Return the importance of each word."""

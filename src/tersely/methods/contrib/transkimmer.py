@@ -10,15 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tersely.reduction.actions import DropTokens
-from tersely.reduction.parts import (
-    Budget,
-    Learned,
-    Range,
-    check_flag,
-    check_number,
-    check_whole,
-    register,
-)
+from tersely.reduction.parts import Budget, Learned, Range, flag, number, register, whole
 from tersely.reduction.plan import Plan
 from tersely.reduction.presets import register_preset
 from tersely.reduction.scorers import Scorer
@@ -44,13 +36,8 @@ class LearnedSkim(LearnedSelector):
 
     kind: ClassVar[str] = "learned-skim"
 
-    temperature: float = 1.0
-    noise: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("temperature", self.temperature, 0, 1000, open_low=True)
-        check_flag("noise", self.noise)
+    temperature: float = number(1.0, 0, 1000, open_low=True)
+    noise: bool = flag(True)
 
     def losers(self, candidates: Candidates) -> Tensor:
         """Return the tokens that go, `(tokens, 1)` bool; the best `least` stay."""
@@ -131,14 +118,9 @@ class Predictor(Scorer):
     kind: ClassVar[str] = "predictor"
     learns: ClassVar[bool] = True
 
-    hidden: int = 32
-    bias: float = 2.0
-    trained: bool = False
-
-    def __post_init__(self) -> None:
-        check_whole("hidden", self.hidden)
-        check_number("bias", self.bias, -20, 20)
-        check_flag("trained", self.trained)
+    hidden: int = whole(32)
+    bias: float = number(2.0, -20, 20)
+    trained: bool = flag(False)
 
     @property
     def is_scaled(self) -> bool:
