@@ -27,7 +27,7 @@ from tersely.modeling import Execution, TerselyForSequenceClassification, from_e
 from tersely.modeling.loading import load_classifier, load_tokenizer
 from tersely.reduction import Knowledge, Plan, preset
 from tersely.text import Documents, LabelSpace
-from tersely.text.documents import as_list
+from tersely.text.columns import as_list
 from tersely.trained import TrainedModel
 from tersely.training.settings import TrainingSettings
 

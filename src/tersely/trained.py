@@ -29,7 +29,7 @@ from tersely.modeling.budget import plan_for_budget, spread
 from tersely.modeling.inference import Forward, Runner, TorchRunner
 from tersely.reduction import Plan, name_untrained, with_share
 from tersely.text import Documents, LabelSpace
-from tersely.text.documents import as_texts
+from tersely.text.columns import as_texts
 from tersely.text.encoding import EncodedDocuments, encode, longest_window
 from tersely.text.metrics import evaluate_logits, labels_from_logits, scores_from_logits
 

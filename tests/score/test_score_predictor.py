@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tersely.errors import DataError, DeviceError, TerselyWarning
 from tersely.score import Predictor
@@ -131,16 +127,6 @@ def fail_over(predictor: Predictor, tokens: int, error: Exception, monkeypatch) 
     ],
 )
 def test_reasons(column, reasons):
-    texts, found = read_cells(column, pa.field("text", column.type))
+    texts, found = read_cells(column)
     assert found == reasons
     assert [text for text in texts if text] == ["cat"] * reasons.count(None)
-
-
-@given(st.lists(st.one_of(st.none(), st.text(), st.integers(), st.lists(st.text()))))
-def test_cells_kept_as_json_are_judged_one_by_one(cells):
-    column = pa.array([None if cell is None else json.dumps(cell) for cell in cells], pa.string())
-    field = pa.field("text", pa.string(), metadata={b"tersely": b"json"})
-    texts, reasons = read_cells(column, field)
-    for cell, text, reason in zip(cells, texts, reasons, strict=True):
-        good = isinstance(cell, str) and cell.strip() != ""
-        assert (text, reason is None) == (cell if good else None, good)

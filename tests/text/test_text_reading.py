@@ -16,8 +16,7 @@ import pytest
 
 from tersely.errors import DataError, MissingExtraError, TerselyWarning
 from tersely.text import Documents, read_documents, tables, write_table
-from tersely.text.columns import plain_types
-from tersely.text.documents import as_list
+from tersely.text.columns import as_list, plain_types
 
 MULTI = {"problem_type": "multi_label_classification"}
 
@@ -56,9 +55,9 @@ def test_csv_of_one_column_keeps_a_quoted_empty_row(tmp_path):
     assert documents.texts == ["x", "", ""]
 
 
-def test_long_cells_are_read(tmp_path):
+def test_long_cells_and_suffixes_in_any_case_are_read(tmp_path):
     text = "word " * 300_000
-    assert read(tmp_path, "a.tsv", f"n\ttext\n1\t{text}\n").texts == [text]
+    assert read(tmp_path, "A.TSV", f"n\ttext\n1\t{text}\n").texts == [text]
 
 
 LABELS = [
@@ -68,6 +67,7 @@ LABELS = [
     (["true", "false", "true"], {}, ["True", "False", "True"]),
     (['" x"', '"y"', '"x"'], {}, [" x", "y", "x"]),
     (['["a", "b"]', "[]", '["b"]'], {}, [["a", "b"], [], ["b"]]),
+    (['"2024-02-29"', '"y"', '"x"'], {}, ["2024-02-29", "y", "x"]),
     (["[1, 2]", "[]", "[3]"], MULTI, [["1", "2"], [], ["3"]]),
     (['"a| b"', '""', '"b|"'], MULTI, [["a", "b"], [], ["b"]]),
     (['"a,b"', '"c"', '"b"'], {"label_separator": ","}, [["a", "b"], ["c"], ["b"]]),
@@ -131,9 +131,13 @@ def test_columns_are_guessed(tmp_path, row, options, expected):
     assert documents.pairs == (None if expected[1] is None else [row[expected[1]]])
 
 
-def test_a_json_column_of_words_is_preferred_to_one_of_objects(tmp_path):
-    content = '{"text": {"a": 1}, "other": "words here"}\n'
-    assert read(tmp_path, "a.jsonl", content).text_column == "other"
+def test_json_columns_of_objects(tmp_path):
+    content = '{"text": {"a": [1]}, "other": "words here"}\n{"other": "more"}\n'
+    documents = read(tmp_path, "a.jsonl", content)
+    assert documents.text_column == "other"
+    out = write_table(tmp_path / "out.jsonl", documents.table, {})
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert rows == [{"text": {"a": [1]}, "other": "words here"}, {"text": None, "other": "more"}]
 
 
 def test_class_folders(tmp_path):
@@ -147,36 +151,14 @@ def test_class_folders(tmp_path):
             "README.md": "about",
         },
     )
-    (tmp_path / "none").mkdir()
-    with pytest.warns(TerselyWarning) as caught:
+    with pytest.warns(TerselyWarning, match="1 files .* beside the class folders"):
         documents = read_documents(tmp_path, labels="required")
-    messages = " ".join(str(warning.message) for warning in caught)
-    assert "1 files" in messages and "'none'" in messages and len(caught) == 2
     assert documents.table.to_pydict() == {
         "path": ["neg/deep/49960", "pos/10.txt.gz", "pos/2.txt"],
         "text": ["bad", "fine", "good\n"],
         "label": ["neg", "pos", "pos"],
     }
     assert documents.labels == ["neg", "pos", "pos"]
-
-
-def test_folder_of_data_files_in_order(tmp_path):
-    write(
-        tmp_path,
-        {
-            "b.csv": "label,text\ny,2\n",
-            "a.csv.gz": gzip.compress(b"text,label\n1,x\n", mtime=0),
-            "notes.md": "about",
-        },
-    )
-    with pytest.warns(TerselyWarning, match="1 files .* no suffix of data"):
-        documents = read_documents(tmp_path)
-    assert (documents.texts, documents.labels) == (["1", "2"], ["x", "y"])
-
-
-def test_folder_of_json_lines_shares_its_columns(tmp_path):
-    write(tmp_path, {"a.jsonl": '{"text": "1", "n": 1}\n', "b.jsonl": '{"text": "2", "n": "x"}\n'})
-    assert read_documents(tmp_path).texts == ["1", "2"]
 
 
 def test_text_files_are_documents(tmp_path):
@@ -241,12 +223,9 @@ def test_columns_of_pandas():
     ("column", "said"),
     [
         ("a text", "got a single string"),
-        (b"a text", "got a single string"),
         (np.array([["a", "b"]]), r"got shape \(1, 2\)"),
-        (np.array("a"), "single column"),
         (pa.table({"a": WORDS, "b": WORDS}), r"got shape \(3, 2\)"),
         ({"a": 1}, "got dict"),
-        (3, "got int"),
         (None, "got NoneType"),
     ],
 )
@@ -348,23 +327,13 @@ def test_data_sets_of_the_hub(hub):
             read_documents(source, split=split)
 
 
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (FileNotFoundError("no"), "no file or folder here, and the Hub has no data set"),
-        (ConnectionError("off line"), "no file or folder here, and the Hub could not be reached"),
-        (ValueError("Config name\nis missing"), "could not be loaded: Config name is missing"),
-    ],
-)
-def test_hub_errors(hub, error, message):
-    hub(error)
-    with pytest.raises(DataError, match=message):
+def test_hub_errors(hub):
+    hub(ValueError("Config name\nis missing"))
+    with pytest.raises(DataError, match="no file or folder here, .* Config name is missing; check"):
         read_documents("nothing/here")
 
 
-@pytest.mark.parametrize(
-    "source", ["reviews.csv", "folder/reviews.xlsx", "a/b/c", "../name", "a:b:c:d"]
-)
+@pytest.mark.parametrize("source", ["reviews.csv", "a/b/c", "../name", "a:b:c:d"])
 def test_a_mistyped_file_is_not_asked_of_the_hub(hub, source):
     hub(AssertionError("asked"))
     with pytest.raises(DataError, match="there is no file or folder"):
@@ -375,11 +344,6 @@ def test_hub_without_its_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingExtraError, match=r"no file or folder here.*\[hub\]"):
         read_documents("nothing/here")
-
-
-def test_suffixes_are_read_in_any_case(tmp_path):
-    assert tables.find_format(tmp_path / "A.B.JSONL.GZ") == ("jsonl", "gzip")
-    assert read(tmp_path, "A.CSV", "text\nx\n").texts == ["x"]
 
 
 def test_texts_load_neither_a_model_nor_what_only_some_need():

@@ -6,7 +6,6 @@ import datetime
 import decimal
 import errno
 import json
-import os
 import sys
 
 import numpy as np
@@ -56,43 +55,14 @@ def test_lists_of_labels_come_back(tmp_path, name):
     assert documents.labels == labels
 
 
-JSON_VALUES = st.recursive(
-    st.one_of(
-        st.none(),
-        st.booleans(),
-        st.integers(-(10**30), 10**30),
-        st.floats(allow_nan=False, allow_infinity=False),
-        st.text(),
-        st.just("\ud800"),
-    ),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(st.text(), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
-
-
-@settings(deadline=None)
-@given(st.lists(JSON_VALUES, min_size=1, max_size=6))
-def test_json_of_any_shape_comes_back(folder, values):
-    rows = [{"text": "t", "any": value} for value in values]
-    source, output = folder / "in.jsonl", folder / "again.jsonl"
-    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    documents = read_documents(source, labels="ignore")
-    write_table(output, documents.table, {"n": range(len(rows))}, overwrite=True)
-    found = [json.loads(line) for line in output.read_text("utf-8").split("\n")[:-1]]
-    assert found == [row | {"n": index} for index, row in enumerate(rows)]
-
-
 RICH = pa.table(
     {
         "text": ["a", None],
-        "category": pa.array(["x", "y"]).dictionary_encode(),
+        "category": pa.array(["a", None]).dictionary_encode(),
         "when": pa.array([1, None], pa.timestamp("ns", "UTC")),
         "day": [datetime.date(2024, 2, 29), None],
         "price": [decimal.Decimal("1.10"), None],
         "bytes": [b"\xff\x00", None],
-        "view": pa.array(["s", "t"], pa.string_view()),
         "nested": [{"a": [1, 2]}, None],
         "numbers": [[1, 2], None],
         "bars": [["a|b", "c"], None],
@@ -124,14 +94,11 @@ def test_parquet_keeps_every_type(tmp_path):
 
 
 def test_other_formats_spell_every_type(tmp_path):
-    expected = {
-        "text": "a",
-        "category": "x",
+    expected = dict.fromkeys(("text", "category"), "a") | {
         "when": "1970-01-01 00:00:00.000000001Z",
         "day": "2024-02-29",
         "price": "1.10",
         "bytes": "/wA=",
-        "view": "s",
         "nested": {"a": [1, 2]},
         "numbers": [1, 2],
         "bars": ["a|b", "c"],
@@ -141,9 +108,10 @@ def test_other_formats_spell_every_type(tmp_path):
     write_table(tmp_path / "a.jsonl", RICH, {})
     lines = (tmp_path / "a.jsonl").read_text("utf-8").splitlines()
     assert json.loads(lines[0]) == expected
-    assert set(json.loads(lines[1]).values()) == {None, "y", "t"}
+    assert set(json.loads(lines[1]).values()) == {None}
     write_table(tmp_path / "a.csv", RICH, {})
-    documents = read_documents(tmp_path / "a.csv", labels="ignore", text_column="category")
+    with pytest.warns(TerselyWarning, match="empty text"):
+        documents = read_documents(tmp_path / "a.csv", labels="ignore")
     spelled = {
         name: json.dumps(value) if isinstance(value, dict | list) else str(value or "")
         for name, value in expected.items()
@@ -151,31 +119,25 @@ def test_other_formats_spell_every_type(tmp_path):
     assert documents.table.to_pylist()[0] == spelled
 
 
-def test_columns_with_the_names_of_input_columns(tmp_path):
+def test_further_columns(tmp_path):
     table = pa.table({"text": ["t"], "label": ["x"]})
     with pytest.warns(TerselyWarning, match="'label' as 'label_predicted'") as caught:
-        write_table(tmp_path / "a.jsonl", table, {"label": ["y"], "score": [0.5]})
+        further = {"label": ["y"], "scores": np.array([[0.5, 0.25]])}
+        path = write_table(tmp_path / "a.jsonl", table, further)
     assert len(caught) == 1
-    assert json.loads((tmp_path / "a.jsonl").read_text("utf-8")) == {
+    assert json.loads(path.read_text("utf-8")) == {
         "text": "t",
         "label": "x",
         "label_predicted": "y",
-        "score": 0.5,
+        "scores": [0.5, 0.25],
     }
-
-
-def test_columns_are_arrays_too_and_one_value_a_row(tmp_path):
-    table = pa.table({"text": ["t"]})
-    write_table(tmp_path / "a.jsonl", table, {"scores": np.array([[0.5, 0.25]])})
-    assert json.loads((tmp_path / "a.jsonl").read_text("utf-8"))["scores"] == [0.5, 0.25]
     with pytest.raises(DataError, match="each of 1 rows, and has 2"):
         write_table(tmp_path / "a.csv", table, {"label": ["x", "y"]})
     assert not (tmp_path / "a.csv").exists()
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.jsonl.gz", "a.parquet"])
-def test_an_existing_output_is_kept(tmp_path, name):
-    path = tmp_path / name
+def test_an_existing_output_is_kept(tmp_path):
+    path = tmp_path / "a.csv"
     path.write_text("old")
     with pytest.raises(OutputError, match="or overwrite it"):
         write_table(path, pa.table({"text": ["t"]}), {})
@@ -184,34 +146,25 @@ def test_an_existing_output_is_kept(tmp_path, name):
     assert read_documents(path).texts == ["t"]
 
 
-def fail_midway(table, sink, *arguments):
-    sink.write(b"half")
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl.gz", "a.parquet"])
 @pytest.mark.parametrize("older", [None, "old"])
-def test_a_full_disk_costs_nothing(tmp_path, monkeypatch, name, older):
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+def test_a_full_disk_or_an_interruption_costs_nothing(tmp_path, monkeypatch, name, older, failure):
+    def fail_midway(table, sink, *arguments):
+        sink.write(b"half")
+        raise failure
+
     path = tmp_path / name
     if older is not None:
         path.write_text(older)
     monkeypatch.setattr(write.arrow_csv, "write_csv", fail_midway)
     monkeypatch.setattr(write, "_write_json_lines", fail_midway)
     monkeypatch.setattr(write.parquet, "write_table", fail_midway)
-    with pytest.raises(OutputError, match="No space left on device"):
+    with pytest.raises((OutputError, KeyboardInterrupt)) as caught:
         write_table(path, pa.table({"text": ["t"]}), {}, overwrite=True)
+    assert isinstance(caught.value, KeyboardInterrupt) or "No space left" in str(caught.value)
     assert [entry.name for entry in tmp_path.iterdir()] == ([name] if older else [])
     assert older is None or path.read_text() == older
-
-
-def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):
-    def interrupt(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "replace", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write_table(tmp_path / "a.csv", pa.table({"text": ["t"]}), {})
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="making links takes a privilege there")

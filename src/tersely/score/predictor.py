@@ -6,7 +6,6 @@ are set aside one by one. When memory runs out it goes on with smaller batches.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +17,6 @@ import torch
 from tersely.classifier import Classifier
 from tersely.errors import DataError, DeviceError, TerselyWarning, name_all
 from tersely.text.batching import fill_batches
-from tersely.text.columns import holds_json_text
 from tersely.text.encoding import EncodedDocuments, LengthReport
 
 __all__ = ["DIGITS", "REASON", "Predictor", "prediction_columns", "read_cells"]
@@ -112,7 +110,7 @@ class Predictor:
         """Return the texts of each column, and for each row the first reason against it."""
         texts, reasons = [], [None] * table.num_rows
         for name in self.text_columns:
-            cells, why = read_cells(table.column(name).combine_chunks(), table.schema.field(name))
+            cells, why = read_cells(table.column(name).combine_chunks())
             texts.append(cells)
             where = f"{name}: " if len(self.text_columns) > 1 else ""
             reasons = [
@@ -207,18 +205,17 @@ def prediction_columns(
     return columns
 
 
-def read_cells(column: pa.Array, field: pa.Field) -> tuple[list[str | None], list[str | None]]:
+def read_cells(column: pa.Array) -> tuple[list[str | None], list[str | None]]:
     """Read texts; bytes are taken as UTF-8, as older writers of Parquet store text.
 
     Args:
         column: the cells.
-        field: the column's name, type and metadata.
 
     Returns:
         For each row its text, None where there is none, and the reason why, None for a text.
 
     Example:
-        >>> read_cells(pa.array(["fine", None, " "]), pa.field("text", pa.string()))
+        >>> read_cells(pa.array(["fine", None, " "]))
         (['fine', None, None], [None, 'null', 'empty text'])
     """
     if pa.types.is_dictionary(column.type):
@@ -228,8 +225,6 @@ def read_cells(column: pa.Array, field: pa.Field) -> tuple[list[str | None], lis
     except UnicodeDecodeError:
         # Parquet does not check what is declared to be text; as bytes it is judged row by row.
         cells = column.cast(pa.large_binary()).to_pylist()
-    if holds_json_text(field):
-        cells = [None if cell is None else json.loads(cell) for cell in cells]
     judged = [_judge(cell) for cell in cells]
     return [text for text, _ in judged], [reason for _, reason in judged]
 

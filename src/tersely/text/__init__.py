@@ -4,11 +4,8 @@ This room knows numpy, pyarrow and, for batches, torch. scikit-learn and dataset
 they are used. Names without an underscore in its files are there for the other rooms.
 """
 
-from __future__ import annotations
-
-from tersely.text.documents import Documents, read_documents
+from tersely.text.documents import Documents, read_documents, split_numbers
 from tersely.text.labels import LABEL_SEPARATOR, PROBLEM_TYPES, LabelSpace
-from tersely.text.splits import split_numbers, split_validation
 from tersely.text.write import check_output, write_table
 
 __all__ = [
@@ -19,6 +16,5 @@ __all__ = [
     "check_output",
     "read_documents",
     "split_numbers",
-    "split_validation",
     "write_table",
 ]

@@ -20,12 +20,7 @@ from tersely.text.encoding import EncodedDocuments
 def fill_batches(sizes: Sequence[int] | np.ndarray, budget: int) -> list[list[int]]:
     """Fill batches to a token budget, the longest documents first.
 
-    Args:
-        sizes: tokens of each document.
-        budget: most tokens of a batch; a document that is larger makes a batch of its own.
-
-    Returns:
-        The documents' numbers in each batch; each document is in exactly one.
+    A document that is larger than the budget makes a batch of its own.
 
     Example:
         >>> fill_batches([3, 9, 4], budget=8)
@@ -51,11 +46,7 @@ class TokenBudgetSampler(Sampler[list[int]]):
     budget, and the batches are shuffled. Every epoch has the same number of batches, as the Trainer
     expects; where an epoch fills fewer, its largest batches are split.
 
-    Args:
-        sizes: tokens of each document.
-        budget: most tokens of a batch.
-        seed: of the shuffles.
-        epochs: how many epochs the number of batches must hold for.
+    `epochs` is how many epochs the number of batches must hold for.
     """
 
     stretch = 8
@@ -84,8 +75,7 @@ class TokenBudgetSampler(Sampler[list[int]]):
             if len(batch) < 2:
                 break
             batches[largest : largest + 1] = [batch[::2], batch[1::2]]
-        generator = np.random.default_rng((self.seed, self.epoch, 1))
-        generator.shuffle(batches)
+        np.random.default_rng((self.seed, self.epoch, 1)).shuffle(batches)
         yield from batches
 
     def _filled(self, epoch: int) -> list[list[int]]:
@@ -99,24 +89,15 @@ class TokenBudgetSampler(Sampler[list[int]]):
 
 
 def pack(encoded: EncodedDocuments, documents: Sequence[int]) -> dict[str, Any]:
-    """Lay documents end to end as the model's inputs.
-
-    Args:
-        encoded: the documents.
-        documents: numbers of those in the batch, in the order that the logits should have.
+    """Lay documents end to end, in the order that the logits should have, as the model's inputs.
 
     Returns:
         `input_ids` `(1, tokens)`, `cu_seq_lens_q` `(windows + 1,)` and the same as a list of
         `lengths`, which no device needs to be asked for; `token_type_ids` for pairs, and the list
         `document_windows` where a document has more than one window.
     """
-    starts = encoded.starts
     counts = encoded.counts[list(documents)]
-    picked = [
-        starts[number] + window
-        for number, count in zip(documents, counts, strict=True)
-        for window in range(count)
-    ]
+    picked = encoded.windows_of(list(documents))
     windows = [encoded.windows[number] for number in picked]
     lengths = np.array([len(window) for window in windows], dtype=np.int64)
     inputs: dict[str, Any] = {

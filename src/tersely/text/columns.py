@@ -1,23 +1,19 @@
-"""What the columns of an Arrow table hold, and which of them hold the texts and the labels.
+"""What columns hold, of a table or in memory, and which of them hold the texts and the labels.
 
 A guess is never made between two equally good columns: the error names them instead.
-
-JSON values of mixed or nested types are kept as JSON text in a marked column, because Arrow's
-columns have one type each and JSON's have not; `column_values` gives back what went in.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
-from tersely.errors import DataError, close_match, name_all
+from tersely.errors import DataError, close_match, name_all, name_rows
 from tersely.text.labels import REGRESSION, as_number
-
-JSON_TEXT = {b"tersely": b"json"}  # the metadata of a column of JSON text
 
 _TEXTS = (
     "text sentence document content body review message comment tweet post article utterance "
@@ -56,16 +52,9 @@ def choose_columns(
 ) -> Columns:
     """Take the columns that were named and guess the others.
 
-    Args:
-        table: the input.
-        source: what to call it in messages.
-        text_column: the column of texts; by default guessed by its name, or because it is the
-            only column of words.
-        text_pair_column: the column of second texts; guessed only where `text_column` is not
-            given and both names are a known couple such as premise and hypothesis.
-        label_column: the column of labels; by default guessed by its name.
-        labels: `"required"` raises where there is no label column, `"ignore"` uses none.
-        problem_type: regression also looks for names such as score and rating.
+    `source` is what to call the table in messages; the other arguments are those of
+    `tersely.text.read_documents`. Second texts are guessed only where no text column is given and
+    both names are a known couple such as premise and hypothesis.
 
     Raises:
         DataError: if a named column does not exist, or a needed one cannot be guessed.
@@ -127,21 +116,7 @@ def _holds_strings(field: pa.Field) -> bool:
     data_type = _plain_type(field.type)
     if pa.types.is_dictionary(data_type):
         data_type = data_type.value_type
-    is_string = pa.types.is_string(data_type) or pa.types.is_large_string(data_type)
-    return is_string and not holds_json_text(field)
-
-
-def holds_json_text(field: pa.Field) -> bool:
-    """Say whether a column's cells are JSON text that stands for values of several types."""
-    return (field.metadata or {}).get(b"tersely") == b"json"
-
-
-def column_values(table: pa.Table, name: str) -> list[Any]:
-    """Return a column's cells as Python values, with JSON text read back."""
-    values = table.column(name).to_pylist()
-    if holds_json_text(table.schema.field(name)):
-        return [None if value is None else json.loads(value) for value in values]
-    return values
+    return pa.types.is_string(data_type) or pa.types.is_large_string(data_type)
 
 
 def plain_types(table: pa.Table) -> pa.Table:
@@ -203,3 +178,72 @@ def named_classes(table: pa.Table, source: str) -> pa.Table:
         data_type = pa.string() if item is feature else pa.list_(pa.string())
         table = table.set_column(position, name, pa.array(cells, data_type))
     return table
+
+
+# ---- columns in memory ---------------------------------------------------------------------------
+
+
+def as_texts(texts: Any, pairs: Any = None) -> tuple[list[str], list[str] | None]:
+    """Return texts and second texts as lists, whatever columns they came in."""
+    texts = check_texts(as_list(texts), "the list of texts")
+    if pairs is not None:
+        pairs = check_texts(as_list(pairs, "the second texts"), "the list of second texts")
+        check_lengths({"text": texts, "text_pair": pairs})
+    return texts, pairs
+
+
+def as_list(column: Any, what: str = "the texts") -> list[Any]:
+    """Return the values of a column: of a list, an array, a series, an Arrow column, a generator.
+
+    No library is imported for it: every one of them can say its own values as a list. A table of
+    one column, as scikit-learn's pipelines pass them on, is that column.
+
+    Example:
+        >>> as_list(np.array(["a", "b"])), as_list(np.array([[1], [2]]))
+        (['a', 'b'], [1, 2])
+    """
+    shape = getattr(column, "shape", (0,))
+    if len(shape) == 2 and shape[1] == 1:
+        column = np.asarray(column)[:, 0]
+    elif len(shape) != 1:
+        raise DataError(
+            f"{what} must be a single column, got shape {tuple(shape)}; choose the column"
+        )
+    if isinstance(column, str | bytes | dict) or not isinstance(column, Iterable):
+        text = isinstance(column, str | bytes)
+        raise DataError(
+            f"{what} must be one for each document, in a list, an array or a column, got "
+            f"{'a single string' if text else type(column).__name__}; put them into a list"
+        )
+    # Arrow, polars, numpy and pandas, in this order: pandas' `tolist` makes Python's own values.
+    for name in ("to_pylist", "to_list", "tolist"):
+        if callable(method := getattr(column, name, None)):
+            return list(method())
+    return list(column)
+
+
+def check_texts(cells: list[Any], where: str, *, advice: str = "give strings") -> list[str]:
+    """Return the cells, all of which must be strings that UTF-8 can hold."""
+    odd = [row for row, cell in enumerate(cells) if not isinstance(cell, str)]
+    if odd:
+        raise DataError(
+            f"{where} must hold text in every row, and holds {cells[odd[0]]!r:.40} in "
+            f"{name_rows(odd)}; {advice}"
+        )
+    for row, cell in enumerate(cells, start=1):
+        try:
+            cell.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{where} must hold whole characters, and row {row} holds half of a surrogate "
+                "pair; correct it or leave this row out"
+            ) from error
+    return cells
+
+
+def check_lengths(columns: dict[str, list[Any]]) -> None:
+    """Refuse lists of different lengths."""
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{count} in {name}" for name, count in lengths.items())
+        raise DataError(f"the lists must be equally long, and there are {found}")

@@ -1,13 +1,14 @@
 """The documents of one source: texts, labels where there are some, and the table they came from.
 
-The whole input table travels along, so that predictions can be written next to every input
-column in the input's order.
+The whole input table travels along, so that predictions can be written next to every input column
+in the input's order.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,17 +16,9 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from tersely.errors import DataError, TerselyWarning, name_all, name_rows
-from tersely.text.columns import choose_columns, column_values
-from tersely.text.labels import (
-    PROBLEM_TYPES,
-    REGRESSION,
-    Labels,
-    is_missing,
-    kind_of,
-    parse_labels,
-    refuse_mixture,
-)
+from tersely.errors import DataError, TerselyWarning, name_all, name_rows, require
+from tersely.text.columns import as_list, as_texts, check_lengths, check_texts, choose_columns
+from tersely.text.labels import PROBLEM_TYPES, REGRESSION, Labels, is_missing, parse_labels
 from tersely.text.tables import read_table
 
 
@@ -99,7 +92,7 @@ class Documents:
             columns["label"] = parse_labels(
                 cells, where="the list of labels", problem_type=REGRESSION if measured else None
             )
-            _refuse_other_lengths(columns)
+            check_lengths(columns)
         return cls(
             texts=columns["text"],
             labels=columns.get("label"),
@@ -123,13 +116,12 @@ def read_documents(
     problem_type: str | None = None,
     split: str | None = None,
 ) -> Documents:
-    r"""Read documents from a file, a folder, standard input or the Hub.
+    r"""Read documents from a file, a folder, standard input or the Hub, in its order.
 
     Args:
         source: a .csv, .tsv, .jsonl, .ndjson, .parquet or .txt file, also with .gz or .zst; a
-            folder of class folders, of text files, or of data files of one kind; `-` for
-            standard input as one document; or a Hub data set as `name`, `owner/name:split` or
-            `name:configuration:split`.
+            folder of class folders or of text files; `-` for standard input as one document; or a
+            Hub data set as `name`, `owner/name:split` or `name:configuration:split`.
         text_column: the column of texts; guessed by default.
         text_pair_column: the column of second texts of text pairs.
         label_column: the column of labels; guessed by default.
@@ -139,9 +131,6 @@ def read_documents(
             only where the problem type is multi-label.
         problem_type: one of transformers' problem types; by default what the labels look like.
         split: the split of a Hub data set, where the source does not name it.
-
-    Returns:
-        The documents in the order of the source, with every column of it.
 
     Raises:
         DataError: if the source, a column, a text or a label cannot be used.
@@ -156,9 +145,10 @@ def read_documents(
         >>> documents.texts, documents.labels
         (['good', 'bad'], ['pos', 'neg'])
     """
-    _check_choice("labels", labels, ("required", "optional", "ignore"))
-    if problem_type is not None:
-        _check_choice("problem_type", problem_type, PROBLEM_TYPES)
+    if problem_type not in (None, *PROBLEM_TYPES):
+        raise DataError(
+            f"problem_type must be one of {name_all(PROBLEM_TYPES)}, not {problem_type!r}"
+        )
     table, name = read_table(source, split)
     columns = choose_columns(
         table,
@@ -173,7 +163,7 @@ def read_documents(
     parsed = None
     if columns.label is not None:
         where = f"column {columns.label!r} of {name}"
-        cells = column_values(table, columns.label)
+        cells = table.column(columns.label).to_pylist()
         if labels == "optional" and all(map(is_missing, cells)):
             warnings.warn(
                 f"{where} holds no label; the documents are taken as unlabelled",
@@ -196,15 +186,10 @@ def read_documents(
     )
 
 
-def _check_choice(what: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise DataError(f"{what} must be one of {name_all(choices)}, not {value!r}")
-
-
 def _read_texts(table: pa.Table, column: str, source: str) -> list[str]:
     where = f"column {column!r} of {source}"
     columns = f"its columns are {name_all(table.column_names)}"
-    texts = _check_texts(column_values(table, column), where, advice=columns)
+    texts = check_texts(table.column(column).to_pylist(), where, advice=columns)
     empty = [row for row, text in enumerate(texts) if not text.strip()]
     if len(empty) == len(texts):
         raise DataError(f"{where} is empty in every row; {columns}; choose another")
@@ -217,90 +202,68 @@ def _read_texts(table: pa.Table, column: str, source: str) -> list[str]:
     return texts
 
 
-# ---- columns in memory ---------------------------------------------------------------------------
+# ---- a validation split where none is given ------------------------------------------------------
 
 
-def as_texts(texts: Any, pairs: Any = None) -> tuple[list[str], list[str] | None]:
-    """Return texts and second texts as lists, whatever columns they came in.
+def split_numbers(
+    documents: Documents, *, fraction: float = 0.1, seed: int = 0
+) -> tuple[list[int], list[int]]:
+    """Return the numbers of training and of validation documents, ascending.
 
-    Raises:
-        DataError: as `as_list`; if a text is null, not a string, or cannot be written as UTF-8; or
-            if there are not as many second texts as texts.
-    """
-    texts = _check_texts(as_list(texts), "the list of texts")
-    if pairs is not None:
-        pairs = _check_texts(as_list(pairs, "the second texts"), "the list of second texts")
-        _refuse_other_lengths({"text": texts, "text_pair": pairs})
-    return texts, pairs
-
-
-def as_list(column: Any, what: str = "the texts") -> list[Any]:
-    """Return the values of a column: of a list, an array, a series, an Arrow column, a generator.
-
-    No library is imported for it: every one of them can say its own values as a list. A table of
-    one column (a data frame, an array `(documents, 1)`), as scikit-learn's pipelines pass them on,
-    is that column.
+    Single labels are stratified: each class has about its share in both parts. A class of one
+    document stays in training, and validation grows to at least one document a class where it
+    would be smaller; both are warned about. Other documents are shuffled and cut.
 
     Args:
-        column: the values, one a document.
-        what: what to call them in messages.
+        documents: at least two.
+        fraction: the share of validation documents, between 0 and 1.
+        seed: the same seed gives the same split.
 
     Raises:
-        DataError: for a single text, a table of several columns, or something without values.
+        DataError: if the fraction is not between 0 and 1 or there is nothing to split.
+        MissingExtraError: if scikit-learn is not installed.
 
     Example:
-        >>> as_list(np.array(["a", "b"])), as_list(np.array([[1], [2]]))
-        (['a', 'b'], [1, 2])
+        >>> documents = Documents.from_lists(list("abcdefgh"), ["x", "y"] * 4)
+        >>> training, validation = split_numbers(documents, fraction=0.25)
+        >>> len(training), sorted(documents.select(validation).labels)
+        (6, ['x', 'y'])
     """
-    if isinstance(column, str | bytes):
-        raise DataError(
-            f"{what} must be one for each document, in a list, an array or a column, got a single "
-            "string; put it into a list"
-        )
-    shape = getattr(column, "shape", (0,))
-    if len(shape) != 1:
-        if len(shape) != 2 or shape[1] != 1:
-            raise DataError(
-                f"{what} must be a single column, got shape {tuple(shape)}; choose the column"
+    if not 0 < fraction < 1:
+        raise DataError(f"the validation fraction must be between 0 and 1, not {fraction}")
+    labels = documents.labels
+    candidates, strata, classes = list(range(len(documents))), None, 1
+    if labels and isinstance(labels[0], str):
+        counts = Counter(labels)
+        rare = sorted(label for label, count in counts.items() if count == 1)
+        if rare:
+            warnings.warn(
+                f"{len(rare)} of {len(counts)} classes have one document only, which stays in "
+                f"training: {name_all(rare, limit=5)}; validation does not measure them",
+                TerselyWarning,
+                stacklevel=2,
             )
-        column = np.asarray(column)[:, 0]
-    # Arrow, polars, numpy and pandas, in this order: pandas' `tolist` makes Python's own values.
-    for name in ("to_pylist", "to_list", "tolist"):
-        if callable(method := getattr(column, name, None)):
-            return list(method())
-    if isinstance(column, Iterable) and not isinstance(column, dict):
-        return list(column)
-    raise DataError(
-        f"{what} must be a list, an array or a column, got {type(column).__name__}; put them into "
-        "a list"
+        candidates = [index for index in candidates if counts[labels[index]] > 1]
+        strata = [labels[index] for index in candidates]
+        classes = len(counts) - len(rare)
+    if len(candidates) < 2:
+        raise DataError(
+            f"{documents.source} has {len(documents)} documents, too few of a class to split off "
+            "validation documents; give a validation file or more documents"
+        )
+    wanted = max(round(len(candidates) * fraction), 1)
+    # Every class has two documents or more here, so one a class fits on both sides.
+    count = min(max(wanted, classes), len(candidates) - classes)
+    if count != wanted:
+        warnings.warn(
+            f"validation holds {count} documents instead of {wanted}, so that both parts have "
+            f"room for each of {classes} classes",
+            TerselyWarning,
+            stacklevel=2,
+        )
+    _, validation = require("sklearn.model_selection", "train").train_test_split(
+        candidates, test_size=count, random_state=seed, stratify=strata
     )
-
-
-def _check_texts(cells: list[Any], where: str, *, advice: str = "give strings") -> list[str]:
-    missing = [row for row, cell in enumerate(cells) if cell is None]
-    if missing:
-        raise DataError(
-            f"{where} must hold a text in every row, and is null in {name_rows(missing)}; fill "
-            "them in (empty text is allowed) or leave these rows out"
-        )
-    refuse_mixture(cells, where)
-    for row, cell in enumerate(cells, start=1):
-        if not isinstance(cell, str):
-            raise DataError(
-                f"{where} must hold text, and row {row} holds {kind_of(cell)}; {advice}"
-            )
-        try:
-            cell.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise DataError(
-                f"{where} must hold whole characters, and row {row} holds half of a surrogate "
-                "pair; correct it or leave this row out"
-            ) from error
-    return cells
-
-
-def _refuse_other_lengths(columns: dict[str, list[Any]]) -> None:
-    lengths = {name: len(values) for name, values in columns.items()}
-    if len(set(lengths.values())) > 1:
-        found = ", ".join(f"{count} in {name}" for name, count in lengths.items())
-        raise DataError(f"the lists must be equally long, and there are {found}")
+    chosen = set(validation)
+    training = [index for index in range(len(documents)) if index not in chosen]
+    return training, sorted(validation)

@@ -26,11 +26,9 @@ class LengthReport:
     """How many documents exceeded the limit, and what became of their tokens.
 
     Attributes:
-        documents: all documents.
-        affected: those longer than `max_length`.
-        tokens: tokens of all documents in full.
+        affected: documents longer than `max_length`.
+        tokens: those of all documents in full.
         unread: tokens that the model never sees.
-        policy: `"truncate"`, `"head-tail"` or `"windows"`.
         max_length: tokens of a document or a window.
         unknown: documents with text of which every token is unknown to the tokenizer, or that
             become no token at all, as with a tokenizer whose vocabulary is missing.
@@ -46,14 +44,12 @@ class LengthReport:
 
     def __add__(self, other: LengthReport) -> LengthReport:
         """Return the report on both, read under the same policy."""
+        shared = ("policy", "max_length")
         return LengthReport(
-            self.documents + other.documents,
-            self.affected + other.affected,
-            self.tokens + other.tokens,
-            self.unread + other.unread,
-            self.policy,
-            self.max_length,
-            self.unknown + other.unknown,
+            **{
+                name: count if name in shared else count + getattr(other, name)
+                for name, count in vars(self).items()
+            }
         )
 
     def sentence(self) -> str | None:
@@ -79,7 +75,6 @@ class EncodedDocuments:
         windows: the ids of each window, int32 `(length,)`, documents in order.
         types: the token types of each window, None where there are no pairs.
         counts: windows of each document, `(documents,)` int64.
-        report: what the length policy did.
     """
 
     windows: list[np.ndarray]
@@ -106,16 +101,20 @@ class EncodedDocuments:
         """Tokens that a model will read."""
         return int(self.sizes.sum())
 
+    def windows_of(self, numbers: Sequence[int]) -> list[int]:
+        """Return the numbers of some documents' windows, in the documents' given order."""
+        spans = zip(self.starts[numbers], self.counts[numbers], strict=True)
+        return [start + window for start, count in spans for window in range(count)]
+
     def select(self, numbers: Sequence[int]) -> EncodedDocuments:
         """Return some of the documents, in the order of `numbers`; the report stays that of all."""
-        counts = self.counts[numbers]
-        chosen = [
-            start + window
-            for start, count in zip(self.starts[numbers], counts, strict=True)
-            for window in range(count)
-        ]
-        types = None if self.types is None else [self.types[i] for i in chosen]
-        return EncodedDocuments([self.windows[i] for i in chosen], types, counts, self.report)
+        chosen = self.windows_of(numbers)
+        return EncodedDocuments(
+            [self.windows[i] for i in chosen],
+            None if self.types is None else [self.types[i] for i in chosen],
+            self.counts[numbers],
+            self.report,
+        )
 
 
 def join_encoded(parts: Sequence[EncodedDocuments]) -> EncodedDocuments:
@@ -137,16 +136,7 @@ def join_encoded(parts: Sequence[EncodedDocuments]) -> EncodedDocuments:
 
 
 def longest_window(asked: int | None, most: int | None) -> int:
-    """Return the tokens that a document or a window may have, special tokens included.
-
-    Args:
-        asked: `max_length` of the configuration; None for 512, or `most` where that is less.
-        most: what the model takes; None where it takes any length.
-
-    Example:
-        >>> longest_window(None, 8192), longest_window(8192, 512), longest_window(8192, None)
-        (512, 512, 8192)
-    """
+    """Return the tokens that a window may have: `asked` or 512, where the model takes so many."""
     return min(asked or 512, most or sys.maxsize)
 
 
@@ -172,8 +162,7 @@ def encode(
             so that a short limit does not make a window of every few tokens.
 
     Raises:
-        DataError: for an unknown policy, pairs with a policy other than `"truncate"`, or a limit
-            too small.
+        DataError: for an unknown policy, pairs that would not be truncated, or too small a limit.
     """
     if policy not in LONG_POLICIES:
         raise DataError(
@@ -188,7 +177,7 @@ def encode(
     if not texts:
         report = LengthReport(0, 0, 0, 0, policy, max_length)
         return EncodedDocuments([], None, np.zeros(0, dtype=np.int64), report)
-    texts, pairs = list(texts), None if pairs is None else list(pairs)
+    texts, pairs = list(texts), pairs and list(pairs)
     options = {
         "padding": False,
         "return_attention_mask": False,
@@ -249,12 +238,7 @@ def positions_read(
 ) -> list[np.ndarray]:
     """Return which of a single text's tokens each of its windows holds, `(length_i,)` int64 each.
 
-    Args:
-        tokenizer: the tokenizer that read it.
-        length: tokens of the text in full, special tokens included.
-        max_length: as for `encode`.
-        policy: as for `encode`.
-        overlap: as for `encode`.
+    `length` counts the text's tokens in full, special ones included; the rest is as for `encode`.
     """
     positions = np.arange(length)
     if length <= max_length:

@@ -26,16 +26,21 @@ REGRESSION = "regression"
 PROBLEM_TYPES = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
 IGNORED_LABEL = -100  # what torch's cross-entropy leaves out of its mean
 LABEL_SEPARATOR = "|"  # rarer inside label names than a comma, a semicolon or a space
-_NAMED = 5  # unseen labels spelled out in a message
-_STRING, _NUMBER, _BOOLEAN, _LIST = "a string", "a number", "true or false", "a list"
 
 
-def as_number(text: Any) -> float | None:
-    """Return the number a label spells, or None where it spells none."""
+def as_number(cell: Any) -> float | None:
+    """Return the number a cell spells, or None where it spells none."""
     try:
-        return float(text)
+        return None if isinstance(cell, bool) else float(cell)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def is_missing(cell: Any) -> bool:
+    """Say whether a cell holds nothing: null, a float that is not a number, or blank text."""
+    if isinstance(cell, str):
+        return not cell.strip()
+    return cell is None or (isinstance(cell, float) and math.isnan(cell))
 
 
 @dataclass(frozen=True)
@@ -76,13 +81,11 @@ class LabelSpace:
     def infer(cls, labels: Sequence[Any] | None, problem_type: str | None = None) -> LabelSpace:
         """Collect the label space of training labels, as `Documents.labels` holds them.
 
+        Names that are all numbers are in the numbers' order, others in alphabetical order.
+
         Args:
             labels: strings (one label each), lists of strings (several) or floats (regression).
             problem_type: what the labels are for; by default, what their type says.
-
-        Returns:
-            The space; names that are all numbers are in the numbers' order, others in
-            alphabetical order.
 
         Raises:
             DataError: if there are no labels, fewer than two classes, or labels of another kind
@@ -155,13 +158,12 @@ class LabelSpace:
         return encoded
 
     def _check_kind(self, labels: Sequence[Any]) -> None:
-        for row, label in enumerate(labels):
-            kind = _problem_type_of(label)
-            if kind != self.problem_type:
-                raise DataError(
-                    f"labels for {self.problem_type} were expected, and row {row + 1} holds "
-                    f"{label!r}; read the data with problem_type={self.problem_type!r}"
-                )
+        kinds = {_problem_type_of(label) for label in labels}
+        if not kinds <= {self.problem_type}:
+            raise DataError(
+                f"labels for {self.problem_type} were expected, and these are for "
+                f"{name_all(sorted(kinds))}; read the data with problem_type={self.problem_type!r}"
+            )
 
     def _report_unseen(self, counts: Counter[str], *, known: int, unseen: str) -> None:
         if not known:
@@ -171,11 +173,10 @@ class LabelSpace:
                 f"the model knows {name_all(self.names)}; check the label column, its spelling, "
                 "and whether this is the model"
             )
-        named = ", ".join(f"{name!r} ({count})" for name, count in counts.most_common(_NAMED))
-        rest = f" and {len(counts) - _NAMED} more" if len(counts) > _NAMED else ""
+        named = (f"{name} ({count})" for name, count in counts.most_common())
         found = (
             f"{sum(counts.values())} labels of {len(counts)} kinds were never seen in training: "
-            f"{named}{rest}"
+            f"{name_all(named, limit=5)}"
         )
         if unseen == "error":
             raise DataError(f"{found}; the model knows {name_all(self.names)}")
@@ -210,16 +211,8 @@ def parse_labels(
 ) -> Labels:
     """Turn the cells of a label column into labels of one kind.
 
-    Args:
-        cells: strings, numbers, booleans or lists of them, one a document.
-        where: what to call the column in messages.
-        problem_type: one of transformers' problem types; None takes lists as several labels
-            and everything else as one.
-        separator: splits strings into several labels; `"|"` where the problem type asks for
-            several labels and no separator is given.
-
-    Returns:
-        Strings, lists of strings, or floats for regression.
+    `where` is what to call the column in messages; the options are those of
+    `tersely.text.read_documents`.
 
     Raises:
         DataError: if a label is missing, the kinds are mixed, or a cell does not fit.
@@ -230,29 +223,27 @@ def parse_labels(
         >>> parse_labels(["a;b", ""], where="column 'tags'", separator=";")
         [['a', 'b'], []]
     """
-    values = [cell.item() if isinstance(cell, np.generic) else cell for cell in cells]
     if separator is not None and problem_type not in (None, MULTI_LABEL):
         raise DataError(
             f"a label separator is for several labels in a cell, and the problem type is "
             f"{problem_type}; leave one of them out"
         )
+    values = [cell.item() if isinstance(cell, np.generic) else cell for cell in cells]
     several = separator is not None or problem_type == MULTI_LABEL
-    # A blank cell may stand for no label at all where there may be several.
-    missing = [
-        row
-        for row, value in enumerate(values)
-        if is_missing(value) and not (several and isinstance(value, str))
-    ]
-    if missing:
-        raise DataError(
-            f"every document needs a label, and {where} has none in {name_rows(missing)}; "
-            "fill them in or leave these rows out"
-        )
-    kind = refuse_mixture(values, where)
+    _check_cells(values, where, blank_is_none=several)
     if problem_type == REGRESSION:
         return _parse_numbers(values, where)
-    if kind == _LIST:
-        return _parse_lists(values, where, problem_type)
+    if values and isinstance(values[0], list | tuple):
+        if problem_type == SINGLE_LABEL:
+            raise DataError(
+                f"{where} must hold one label a document for {problem_type}, and holds lists; "
+                f"choose problem type {MULTI_LABEL}"
+            )
+        if any(is_missing(item) for value in values for item in value):
+            raise DataError(
+                f"{where} must hold lists of labels, and one holds a blank; leave it out"
+            )
+        return [[_spell(item) for item in value] for value in values]
     if several:
         parts = [_spell(value).split(separator or LABEL_SEPARATOR) for value in values]
         return [[part.strip() for part in cell if part.strip()] for cell in parts]
@@ -261,65 +252,30 @@ def parse_labels(
     return [_spell(value) for value in values]
 
 
-def is_missing(value: Any) -> bool:
-    """Say whether a cell holds nothing: null, a float that is not a number, or blank text."""
-    if isinstance(value, str):
-        return not value.strip()
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def kind_of(value: Any) -> str:
-    """Name the kind of a cell for a message."""
-    if isinstance(value, str):
-        return _STRING
-    if isinstance(value, bool):
-        return _BOOLEAN
-    if isinstance(value, int | float | decimal.Decimal):
-        return _NUMBER
-    if isinstance(value, list | tuple):
-        return _LIST
-    return f"a value of type {type(value).__name__}"
-
-
-def refuse_mixture(values: list[Any], where: str, rows: Sequence[int] | None = None) -> str:
-    """Return the one kind of all cells, nothing where there is no cell.
-
-    Args:
-        values: the cells.
-        where: what to call them in messages.
-        rows: the number of each cell's row; by default 1, 2, ….
-
-    Raises:
-        DataError: if there are several kinds, with the first row of each.
-    """
-    first_rows: dict[str, int] = {}
-    for row, value in zip(rows or range(1, len(values) + 1), values, strict=True):
-        first_rows.setdefault(kind_of(value), row)
-    if len(first_rows) > 1:
-        found = ", ".join(f"{kind} in row {row}" for kind, row in first_rows.items())
-        raise DataError(f"{where} must hold one kind of value, and has {found}; make them alike")
-    return next(iter(first_rows), "")
-
-
-def _parse_lists(values: list[Any], where: str, problem_type: str | None) -> list[list[str]]:
-    if problem_type == SINGLE_LABEL:
+def _check_cells(values: list[Any], where: str, *, blank_is_none: bool) -> None:
+    """Refuse missing labels and mixed kinds; a blank cell may stand for no label of several."""
+    missing = [
+        row
+        for row, value in enumerate(values)
+        if is_missing(value) and not (blank_is_none and isinstance(value, str))
+    ]
+    if missing:
         raise DataError(
-            f"{where} must hold one label a document for {problem_type}, and holds lists; "
-            f"choose problem type {MULTI_LABEL}"
+            f"every document needs a label, and {where} has none in {name_rows(missing)}; "
+            "fill them in or leave these rows out"
         )
-    items = [(row, item) for row, value in enumerate(values, start=1) for item in value]
-    for row, item in items:
-        if is_missing(item) or isinstance(item, list | tuple):
+    for kind in (str, bool, list | tuple):
+        odd = [row for row in range(len(values)) if isinstance(values[row], kind)]
+        if odd and len(odd) < len(values):
+            other = next(value for value in values if not isinstance(value, kind))
             raise DataError(
-                f"{where} must hold flat lists of labels, and the list in row {row} holds a null, "
-                "a blank or another list; correct it"
+                f"{where} must hold one kind of label, and has both {values[odd[0]]!r} and "
+                f"{other!r}; make them alike"
             )
-    refuse_mixture([item for _, item in items], f"each list of {where}", [row for row, _ in items])
-    return [[_spell(item) for item in value] for value in values]
 
 
 def _parse_numbers(values: list[Any], where: str) -> list[float]:
-    numbers = [None if isinstance(value, bool) else as_number(value) for value in values]
+    numbers = [as_number(value) for value in values]
     for row, number in enumerate(numbers):
         if number is None or not math.isfinite(number):
             raise DataError(
@@ -332,22 +288,19 @@ def _parse_numbers(values: list[Any], where: str) -> list[float]:
 def _refuse_measurements(values: list[Any], where: str) -> None:
     # A column of 0.5, 0.73 and so on is almost surely something to regress on; taken as names it
     # would train a class for each number without a word.
-    numbers = [None if isinstance(value, bool) else as_number(value) for value in values]
-    if any(number is None for number in numbers):
-        return
-    odd = next((row for row, number in enumerate(numbers) if number % 1 != 0), None)
-    if odd is not None:
+    numbers = [as_number(value) for value in values]
+    odd = [row for row, number in enumerate(numbers) if number is not None and number % 1 != 0]
+    if odd and None not in numbers:
         raise DataError(
-            f"{where} holds numbers, and {values[odd]!r} in row {odd + 1} is no class name; fill "
-            f"it in if it is missing, or choose problem type {REGRESSION} to predict numbers, or "
-            f"{SINGLE_LABEL} to take each as a name"
+            f"{where} holds numbers, and {values[odd[0]]!r} in row {odd[0] + 1} is no class name; "
+            f"fill it in if it is missing, or choose problem type {REGRESSION} to predict numbers, "
+            f"or {SINGLE_LABEL} to take each as a name"
         )
 
 
 def _spell(value: Any) -> str:
-    kind = kind_of(value)
-    if kind == _NUMBER and not isinstance(value, int) and value % 1 == 0:
-        return str(int(value))
-    if kind in (_STRING, _NUMBER, _BOOLEAN):
-        return str(value)
-    raise DataError(f"a label must be text or a number, and one is {kind}: {value!r}")
+    if not isinstance(value, str | int | float | decimal.Decimal):
+        raise DataError(f"a label must be text or a number, and one is {value!r}; correct it")
+    # 2.0 is the class "2"; text and booleans keep their spelling.
+    whole = not isinstance(value, str | int) and value % 1 == 0
+    return str(int(value)) if whole else str(value)

@@ -7,6 +7,7 @@ alone; scikit-learn is imported where figures are computed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,21 +20,17 @@ from tersely.text.labels import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_L
 def predict_from_logits(
     logits: np.ndarray, problem_type: str = SINGLE_LABEL, *, like: np.ndarray | None = None
 ) -> np.ndarray:
-    """Turn logits into what a user would call the prediction.
+    """Return what a user would call the prediction of logits `(documents, labels)`.
 
-    Args:
-        logits: `(documents, labels)`.
-        problem_type: one of `tersely.text.PROBLEM_TYPES`; single label by default.
-        like: wanted labels that the predictions are to be compared with. Of several labels it may
-            have more columns than the logits, for labels that the model does not know (see
-            `LabelSpace.encode`); the predictions get as many, all 0.
+    `like` are labels to compare with. Of several labels they may have further columns, for labels
+    that the model does not know (see `LabelSpace.encode`); the predictions get as many, all 0.
 
     Returns:
         Label indices `(documents,)`; or 0 and 1 `(documents, labels)` where the sigmoid exceeds one
-        half; or, for regression, the logits themselves `(documents, targets)`.
+        half; or, for regression, the logits themselves `(documents, 1)`.
 
     Raises:
-        DataError: if the logits are not a matrix, or the problem type is unknown.
+        DataError: if the logits do not fit the problem type, or it is unknown.
 
     Example:
         >>> predict_from_logits(np.array([[0.2, 1.5], [3.0, -1.0]])).tolist()
@@ -53,6 +50,11 @@ def predict_from_logits(
     if problem_type == SINGLE_LABEL:
         return logits.argmax(axis=1)
     if problem_type == REGRESSION:
+        if logits.shape[1] != 1:
+            raise DataError(
+                f"expected a regression of one target, got one of {logits.shape[1]}; take the "
+                "logits, which are the numbers of all targets"
+            )
         return logits
     predicted = (logits > 0).astype(np.int64)
     more = 0 if like is None or like.ndim != 2 else max(0, like.shape[1] - logits.shape[1])
@@ -60,13 +62,7 @@ def predict_from_logits(
 
 
 def right_documents(logits: np.ndarray, labels: Any, problem_type: str) -> np.ndarray:
-    """Return which documents are predicted correctly, of several labels all of them, `(n,)` bool.
-
-    Args:
-        logits: `(documents, labels)`.
-        labels: as `evaluate_logits` takes them.
-        problem_type: one of `tersely.text.PROBLEM_TYPES`.
-    """
+    """Return which documents are right, of several labels in all of them, `(documents,)` bool."""
     wanted = np.asarray(labels)
     predicted = predict_from_logits(logits, problem_type, like=wanted)
     return (predicted == wanted).reshape(len(predicted), -1).all(axis=1)
@@ -75,18 +71,7 @@ def right_documents(logits: np.ndarray, labels: Any, problem_type: str) -> np.nd
 def labels_from_logits(
     logits: np.ndarray, problem_type: str, names: Sequence[str]
 ) -> list[str] | list[list[str]] | list[float]:
-    """Return the predictions of `predict_from_logits` as users write labels.
-
-    Args:
-        logits: `(documents, labels)`.
-        problem_type: one of `tersely.text.PROBLEM_TYPES`.
-        names: the labels' names, in the order of the logits.
-
-    Returns:
-        A name a document; a list of names where several labels may hold; a number for a regression.
-
-    Raises:
-        DataError: as `predict_from_logits`, or for a regression of several targets.
+    """Return the predictions as users write labels, given the labels' names.
 
     Example:
         >>> labels_from_logits(
@@ -96,11 +81,6 @@ def labels_from_logits(
     """
     predicted = predict_from_logits(logits, problem_type)
     if problem_type == REGRESSION:
-        if predicted.shape[1] != 1:
-            raise DataError(
-                f"expected a regression of one target, got one of {predicted.shape[1]}; take the "
-                "logits, which are the numbers of all targets"
-            )
         return [float(value) for value in predicted[:, 0]]
     if problem_type == MULTI_LABEL:
         return [[names[i] for i in np.flatnonzero(row)] for row in predicted]
@@ -110,17 +90,8 @@ def labels_from_logits(
 def scores_from_logits(logits: np.ndarray, problem_type: str | None) -> np.ndarray:
     """Return probabilities, as transformers' text classification pipeline makes them of logits.
 
-    Args:
-        logits: `(documents, labels)`.
-        problem_type: of the configuration, None where it does not say.
-
-    Returns:
-        `(documents, labels)`: the logits for a regression; a sigmoid each where several labels may
-        hold or there is but one; softmax otherwise.
-
-    Example:
-        >>> scores_from_logits(np.array([[0.0, 0.0]]), None).tolist()
-        [[0.5, 0.5]]
+    They are the logits for a regression; a sigmoid each where several labels may hold or there is
+    but one; softmax otherwise. All `(documents, labels)`.
     """
     if problem_type == REGRESSION:
         return logits
@@ -142,14 +113,14 @@ def evaluate_logits(
         logits: `(documents, labels)`.
         labels: label indices `(documents,)` for one label; 0 and 1 `(documents, labels)` for
             several, where further columns are labels that the model does not know; numbers
-            `(documents,)` or `(documents, targets)` for regression.
-        problem_type: one of `tersely.text.PROBLEM_TYPES`; single label by default.
+            `(documents,)` for regression.
+        problem_type: one of `tersely.text.PROBLEM_TYPES`.
 
     Returns:
         Shares between 0 and 1: `accuracy` (of several labels: all of them right), `macro_f1` (over
         the labels that occur or are predicted; of several labels: over all, an absent one counting
-        0) and `micro_f1`. For regression `mse`, `pearson` and `spearman`, the mean over the
-        targets; the two correlations are nan where one side is constant.
+        0) and `micro_f1`. For regression `mse`, and `pearson` and `spearman`, which are nan where
+        one side is constant.
 
     Raises:
         DataError: if labels and logits do not fit each other, or there are no documents.
@@ -170,7 +141,7 @@ def evaluate_logits(
             f", got {wanted.shape}; give each row of the logits its label"
         )
     if problem_type == REGRESSION:
-        return _regression(predicted.astype(np.float64), wanted.astype(np.float64))
+        return _evaluate_numbers(predicted[:, 0], wanted[:, 0])
     metrics = require("sklearn.metrics", "train")
     # A trainer hands several labels over as 0.0 and 1.0.
     whole = wanted.astype(np.int64) if wanted.dtype.kind in "iubf" else None
@@ -195,14 +166,7 @@ def calibration_error(
     distance between confidence and share of right ones, weighted by the bins' sizes. Where several
     labels may hold, each decision about a label counts as a prediction.
 
-    Args:
-        logits: `(documents, labels)`.
-        labels: as `evaluate_logits` takes them.
-        problem_type: one of `tersely.text.PROBLEM_TYPES`.
-        bins: how many.
-
-    Returns:
-        A share, 0 for perfectly calibrated; None for a regression.
+    Labels are as `evaluate_logits` takes them; a regression has no such error, None.
 
     Example:
         >>> calibration_error(np.array([[9.0, 0.0], [9.0, 0.0]]), [0, 1])
@@ -225,19 +189,13 @@ def calibration_error(
     return float(np.abs(surplus).sum() / len(confidence))
 
 
-def _regression(predicted: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
+def _evaluate_numbers(predicted: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
     rank = require("scipy.stats", "train").rankdata
-
-    def correlation(left: np.ndarray, right: np.ndarray) -> float:
-        """Pearson's r, or nan, without numpy's warning, where it is not defined."""
-        if np.ptp(left) == 0 or np.ptp(right) == 0:
-            return float("nan")
-        return float(np.corrcoef(left, right)[0, 1])
-
-    pairs = list(zip(predicted.T, wanted.T, strict=True))
-    ranks = [(rank(left), rank(right)) for left, right in pairs]
-    return {
-        "mse": float(np.mean((predicted - wanted) ** 2)),
-        "pearson": float(np.mean([correlation(*pair) for pair in pairs])),
-        "spearman": float(np.mean([correlation(*pair) for pair in ranks])),
-    }
+    scores = {"mse": float(np.mean((predicted.astype(np.float64) - wanted) ** 2))}
+    constant = np.ptp(predicted) == 0 or np.ptp(wanted) == 0
+    for name, sides in (
+        ("pearson", (predicted, wanted)),
+        ("spearman", (rank(predicted), rank(wanted))),
+    ):
+        scores[name] = math.nan if constant else float(np.corrcoef(*sides)[0, 1])
+    return scores

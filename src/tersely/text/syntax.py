@@ -123,18 +123,13 @@ def stem_table(tokenizer: Any, language: str = "english") -> Tensor:
         MissingExtraError: if the stemmer is not installed.
     """
     stemmer = require("snowballstemmer", "syntax").stemmer(language)
-    count = len(tokenizer)
+    special = set(tokenizer.all_special_ids)
     names: dict[str, int] = {}
     numbers = []
-    special = set(tokenizer.all_special_ids)
-    for number, token in enumerate(tokenizer.convert_ids_to_tokens(list(range(count)))):
-        token = str(token)
-        stem = token if number in special else _stem(stemmer, token)
+    for number, token in enumerate(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))):
+        stem = token = str(token)
+        if number not in special:
+            mark = "##" if token.startswith("##") else ""
+            stem = mark + stemmer.stemWord(token.removeprefix("##").lstrip("Ġ▁").lower())
         numbers.append(names.setdefault(stem, len(names)))
     return torch.tensor(numbers)
-
-
-def _stem(stemmer: Any, token: str) -> str:
-    goes_on = token.startswith("##")
-    bare = token.removeprefix("##").lstrip("Ġ▁").lower()
-    return ("##" if goes_on else "") + stemmer.stemWord(bare)

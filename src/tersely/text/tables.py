@@ -1,14 +1,13 @@
 """Any source as one Arrow table: files, folders, standard input and data sets of the Hub.
 
-pyarrow and `datasets` read the formats. What stands here chooses the format by name, refuses what
-these libraries misread in silence, such as a quote that is never closed, and words the errors.
-
-CSV cells are all read as text: a label "01" stays "01", and "NA" is a word like any other.
+Libraries read the formats. What stands here chooses the format by name and words the errors. CSV
+cells are all read as text: a label "01" stays "01", and "NA" is a word like any other.
 """
 
 from __future__ import annotations
 
 import csv
+import glob
 import io
 import itertools
 import json
@@ -17,12 +16,10 @@ import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
 from tersely.errors import (
@@ -33,7 +30,7 @@ from tersely.errors import (
     name_all,
     require,
 )
-from tersely.text.columns import JSON_TEXT, named_classes, plain_types
+from tersely.text.columns import named_classes, plain_types
 
 _KINDS = {
     ".csv": "csv",
@@ -54,39 +51,26 @@ _SIGNATURES = {
     b"\x28\xb5\x2f\xfd": "zstd data; give it the suffix .zst",
     b"PK\x03\x04": "a workbook or another zip archive; export it as CSV, or unpack it",
     b"\xd0\xcf\x11\xe0": "a workbook of old Excel; export it as CSV",
-    b"BZh": "bzip2 data; unpack it",
-    b"\xfd7zXZ\x00": "xz data; unpack it",
-    b"PAR1": "a Parquet file; give it the suffix .parquet",
-    b"ARROW1": "an Arrow file; write it as Parquet",
-    b"SQLite format 3\x00": "a database of SQLite; export the table as CSV",
+    b"PAR1\x15": "a Parquet file; give it the suffix .parquet",
     b"%PDF-": "a PDF; extract its text",
 }
 # `name` or `owner/name`, then optionally `:split` or `:configuration:split`. A dot is allowed
 # only before a digit, as in a version, so that a mistyped file name is not asked of the Hub.
 _HUB_NAME = re.compile(r"[\w-]+(/[\w-]+(\.\d[\w-]*)*)?(:[\w.-]+){0,2}")
-_WRONG_LENGTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
-_LARGEST_BLOCK = 2**30
 
 
-class FileFormat(NamedTuple):
-    """A file's format by its name: `kind` is None where the suffix is not one tersely knows."""
-
-    kind: str | None
-    compression: str | None
-
-
-def find_format(path: Path) -> FileFormat:
-    """Read the format off a file's suffixes, in any case of letters.
+def find_format(path: Path) -> tuple[str | None, str | None]:
+    """Read kind and compression off a file's suffixes; None for those that are not known.
 
     Example:
         >>> find_format(Path("reviews.CSV.gz"))
-        FileFormat(kind='csv', compression='gzip')
+        ('csv', 'gzip')
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
     compression = _COMPRESSIONS.get(suffixes[-1]) if suffixes else None
     if compression is not None:
         suffixes.pop()
-    return FileFormat(_KINDS.get(suffixes[-1]) if suffixes else None, compression)
+    return _KINDS.get(suffixes[-1]) if suffixes else None, compression
 
 
 def known_suffixes(*, tables_only: bool = False) -> str:
@@ -96,16 +80,7 @@ def known_suffixes(*, tables_only: bool = False) -> str:
 
 
 def read_table(source: str | Path, split: str | None = None) -> tuple[pa.Table, str]:
-    """Read a source, whatever it is; see `tersely.text.read_documents`.
-
-    Returns:
-        The table, with a row at least and columns of different names, and what to call the source
-        in messages.
-
-    Raises:
-        DataError: if there is no such source, or it cannot be read.
-        MissingExtraError: if a Hub data set is asked for and `datasets` is not installed.
-    """
+    """Return a source's table, of a row at least, and what to call the source in messages."""
     name = str(source)
     local = name == "-" or os.path.exists(name)
     if local and split is not None:
@@ -141,84 +116,52 @@ def _similar_file(path: Path) -> str:
 
 
 def _read_path(path: Path) -> pa.Table:
+    kind = find_format(path)[0]
     if path.is_dir():
         return _read_folder(path)
-    kind = find_format(path).kind
-    if kind is None:
-        raise DataError(
-            f"the suffix of a data file must be one of {known_suffixes()}, and {path} has another"
-        )
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty: it holds no document; at least one is needed")
-    return _read_texts([path], path.parent) if kind == "text" else _read_files([path])
-
-
-# ---- folders -------------------------------------------------------------------------------------
+    if kind == "text":
+        return _read_texts([path], path.parent)
+    if kind == "parquet":
+        return _read_parquet(path)
+    if kind == "jsonl":
+        return _read_json_lines(path)
+    if kind is not None:
+        return _read_delimited(path, DELIMITERS[kind])
+    raise DataError(
+        f"the suffix of a data file must be one of {known_suffixes()}, and {path} has another"
+    )
 
 
 def _read_folder(folder: Path) -> pa.Table:
-    """Read class folders, loose text files, or data files of one kind; hidden ones never.
-
-    Class folders give the columns `path` (relative to the folder), `text` and `label`, text files
-    `path` and `text`, data files their own, one file after the other in the order of their names.
-    """
-    try:
-        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"the folder {folder} cannot be read: {error}; check it") from error
-    classes = [entry for entry in entries if entry.is_dir()]
-    files = [entry for entry in entries if not entry.is_dir()]
-    if classes:
-        _warn_ignored(folder, len(files), "lie beside the class folders")
-        return _read_classes(folder, [entry.name for entry in classes])
-    data = [entry for entry in files if find_format(entry).kind is not None]
-    kinds = sorted({str(find_format(entry).kind) for entry in data})
-    if len(kinds) != 1:
-        found = f"files of kinds {name_all(kinds)}" if kinds else "none of these"
+    """Read folders of texts, one for each class, or loose text files; hidden ones never."""
+    names = sorted(map(Path, glob.glob("**", root_dir=folder, recursive=True)))
+    files = [name for name in names if not (folder / name).is_dir()]
+    inside = [name for name in files if len(name.parts) > 1]
+    texts = inside or [name for name in files if find_format(name)[0] == "text"]
+    data = next((name for name in inside if find_format(name)[0] in TABLE_KINDS), None)
+    if data is not None or not texts:
         raise DataError(
-            f"a folder must hold class folders, text files or data files of one kind, and "
-            f"{folder} holds {found}; give one file instead"
+            f"a folder must hold text files, loose or in a folder for each class, and {folder} "
+            f"holds {'no text' if data is None else f'the data file {data}'}; give a data file "
+            "itself as the source"
         )
-    _warn_ignored(folder, len(files) - len(data), "have no suffix of data")
-    return _read_texts(data, folder) if kinds == ["text"] else _read_files(data)
-
-
-def _warn_ignored(folder: Path, count: int, why: str) -> None:
-    if count:
+    if len(texts) < len(files):
+        where = "beside the class folders" if inside else "without the suffix .txt"
         warnings.warn(
-            f"{count} files in {folder} {why} and are ignored", TerselyWarning, stacklevel=2
-        )
-
-
-def _read_classes(folder: Path, classes: list[str]) -> pa.Table:
-    if {name.lower() for name in classes} <= _SPLITS:
-        raise DataError(
-            f"the folders in {folder} must be named after classes, and {name_all(classes)} "
-            "look like splits; give one of them as the source"
-        )
-    paths = sorted(
-        path.relative_to(folder)
-        for name in classes
-        for path in (folder / name).rglob("*")
-        if not path.is_dir()
-    )
-    paths = [path for path in paths if not any(part.startswith(".") for part in path.parts)]
-    data = next((path for path in paths if find_format(path).kind in TABLE_KINDS), None)
-    if data is not None:
-        raise DataError(
-            f"a class folder must hold text files, and {folder / data} is a data file; give it, or "
-            "the folder it is in, as the source"
-        )
-    empty = sorted(set(classes) - {path.parts[0] for path in paths})
-    if empty:
-        warnings.warn(
-            f"{len(empty)} class folders of {folder} hold no file: {name_all(empty)}; the data "
-            "has no such class",
+            f"{len(files) - len(texts)} files in {folder} lie {where} and are ignored",
             TerselyWarning,
             stacklevel=2,
         )
-    table = _read_texts([folder / path for path in paths], folder)
-    return table.append_column("label", pa.array([path.parts[0] for path in paths], pa.string()))
+    table = _read_texts([folder / name for name in texts], folder)
+    if not inside:
+        return table
+    labels = [name.parts[0] for name in inside]
+    if {label.lower() for label in labels} <= _SPLITS:
+        raise DataError(
+            f"the folders in {folder} must be named after classes, and {name_all(set(labels))} "
+            "look like splits; give one of them as the source"
+        )
+    return table.append_column("label", pa.array(labels, pa.string()))
 
 
 def _read_texts(paths: list[Path], folder: Path) -> pa.Table:
@@ -228,39 +171,8 @@ def _read_texts(paths: list[Path], folder: Path) -> pa.Table:
     return pa.table({"path": pa.array(names, pa.string()), "text": pa.array(texts, pa.string())})
 
 
-# ---- files of tables -----------------------------------------------------------------------------
-
-
-def _read_files(paths: list[Path]) -> pa.Table:
-    """Read data files of one kind, one after the other, as one table."""
-    kind = find_format(paths[0]).kind
-    if kind == "jsonl":
-        # Together, because the type of a JSON column depends on all of its values.
-        return _tabulate(list(itertools.chain.from_iterable(map(_read_records, paths))))
-    tables = [
-        _read_parquet(path) if kind == "parquet" else _read_delimited(path, DELIMITERS[kind])
-        for path in paths
-    ]
-    if len(tables) == 1:
-        return tables[0]
-    first = tables[0].column_names
-    for path, table in zip(paths, tables, strict=True):
-        if set(table.column_names) != set(first):
-            raise DataError(
-                f"all files of a folder must have the columns of {paths[0].name} "
-                f"({name_all(first)}), and {path} has {name_all(table.column_names)}"
-            )
-    try:
-        return pa.concat_tables(map(plain_types, tables), promote_options="default")
-    except pa.ArrowException as error:
-        raise DataError(
-            f"the files of {paths[0].parent} cannot be joined into one table: {error}; make their "
-            "columns alike"
-        ) from error
-
-
 def _read_bytes(path: Path) -> bytes:
-    compression = find_format(path).compression
+    compression = find_format(path)[1]
     try:
         with pa.input_stream(str(path), compression=compression) as stream:
             return stream.read()
@@ -272,10 +184,7 @@ def _read_bytes(path: Path) -> bytes:
 def _decode(data: bytes, source: str) -> str:
     """Decode UTF-8, without a byte-order mark; say what the bytes are where they are not."""
     for signature, what in _SIGNATURES.items():
-        # A text may begin with PAR1 or BZh; a file of that kind goes on with what no text has.
-        if data.startswith(signature) and (
-            signature not in (b"PAR1", b"BZh") or data.endswith(signature) or b"\0" in data[:64]
-        ):
+        if data.startswith(signature):
             raise DataError(f"{source} must be text, and holds {what}")
     skipped = 3 if data.startswith(b"\xef\xbb\xbf") else 0
     try:
@@ -291,60 +200,34 @@ def _decode(data: bytes, source: str) -> str:
 
 
 def _read_delimited(path: Path, delimiter: str) -> pa.Table:
-    text = _decode(_read_bytes(path), str(path))
-    header = _read_header(text, delimiter, path)
-    # Arrow takes a quote that is never closed as closed at the end of the file, and all rows
-    # after it as one cell. A last row of empty cells tells: it is swallowed as well.
-    #     label,text⏎ x,"a⏎ y,b⏎ "",""⏎   gives   ('x', 'a⏎ y,b⏎ ,""')   and no last row
-    empty_row = delimiter.join(['""'] * len(header))
-    data = f"{text}\n{empty_row}\n".encode()
+    # Not by Arrow, which takes a quote that is never closed for one that ends with the file.
+    csv.field_size_limit(2**31 - 1)  # instead of 128 KiB, which long documents exceed
+    text = io.StringIO(_decode(_read_bytes(path), str(path)), newline="")
+    rows: list[list[str]] = []
     try:
-        table = arrow_csv.read_csv(
-            pa.BufferReader(data),
-            # One thread, because only then do Arrow's messages hold the row; one block, because
-            # no row may span two of them.
-            read_options=arrow_csv.ReadOptions(
-                use_threads=False, block_size=min(len(data), _LARGEST_BLOCK)
-            ),
-            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
-            ),
-        )
-    except pa.ArrowException as error:
-        found = _WRONG_LENGTH.search(str(error))
-        if found is None:
-            raise DataError(f"{path} cannot be read as a table: {error}") from error
-        row, expected, got = (int(number) for number in found.groups())
-        raise DataError(
-            f"row {row - 1} of {path} must have {expected} cells like the header, and has {got}; "
-            "correct it, and quote cells that hold the delimiter, a quote or a line break"
-        ) from error
-    last = table.num_rows - 1
-    if last < 0 or any(column[last].as_py() for column in table.columns):
-        raise DataError(
-            f"row {max(last + 1, 1)} of {path} opens a quote that is never closed; close it, or "
-            'double the quote ("") if it belongs to the text'
-        )
-    return table.slice(0, last)
-
-
-def _read_header(text: str, delimiter: str, path: Path) -> list[str]:
-    try:
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        header = next((row for row in rows if row), None)
+        for row in csv.reader(text, delimiter=delimiter, strict=True):
+            if rows and row and len(row) != len(rows[0]):
+                raise DataError(
+                    f"row {len(rows)} of {path} must have {len(rows[0])} cells like the header, "
+                    f"and has {len(row)}; correct it, and quote cells that hold the delimiter, a "
+                    "quote or a line break"
+                )
+            if row:
+                rows.append(row)
     except csv.Error as error:
+        where = f"row {len(rows)}" if rows else "the header"
         raise DataError(
-            f"the header of {path} cannot be read: {error}; correct its quotes"
+            f"{where} of {path} cannot be read: {error}; close every quote, and double those that "
+            "belong to the text"
         ) from error
-    if header is None:
-        raise DataError(f"{path} is empty; a header and at least one row are needed")
+    header = rows[0] if rows else []
     if len(header) == 1 and any(other in header[0] for other in (";", "\t", ",")):
         raise DataError(
             f"the columns of {path} must be separated by {delimiter!r}, and its only column is "
             f"{header[0]!r}; separate them so, or rename a .csv of tabs to .tsv"
         )
-    return header
+    cells = [pa.array(column[1:], pa.string()) for column in zip(*rows, strict=True)]
+    return pa.table(cells, names=header)
 
 
 def _read_parquet(path: Path) -> pa.Table:
@@ -354,49 +237,43 @@ def _read_parquet(path: Path) -> pa.Table:
         raise DataError(f"{path} is not a whole Parquet file: {error}; make it anew") from error
 
 
+def _read_json_lines(path: Path) -> pa.Table:
+    """Lay objects out as columns in the order of their first use, null where absent.
+
+    Not by Arrow's reader, which makes dates of text that looks like one.
+    """
+    records = _read_records(path)
+    columns = {}
+    for name in dict.fromkeys(itertools.chain.from_iterable(records)):
+        try:
+            columns[name] = pa.array([record.get(name) for record in records])
+        except (pa.ArrowException, OverflowError, ValueError) as error:
+            raise DataError(
+                f"column {name!r} of {path} must hold values of one type: {error}; make them "
+                "alike, or leave the column out"
+            ) from error
+    return pa.table(columns)
+
+
 def _read_records(path: Path) -> list[dict[str, Any]]:
-    """Read the objects of a JSON Lines file; blank lines are passed over."""
-    # Only a line feed ends a line here: str.splitlines would also cut at characters such as
-    # U+2028 that JSON allows inside a string.
     records = []
+    # Not by str.splitlines, which also cuts at U+2028 and others that JSON allows in a string.
     for number, line in enumerate(_decode(_read_bytes(path), str(path)).split("\n"), start=1):
         if not line.strip():
             continue
-        where = f"line {number} of {path} must be a JSON object"
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{where}, and is broken at character {error.colno}: {error.msg}; correct this line"
-            ) from error
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{where}, and cannot be read: {error}") from error
+            raise DataError(
+                f"line {number} of {path} must be a JSON object, and is broken: {error}; correct it"
+            ) from error
         if not isinstance(record, dict):
             raise DataError(
-                f'{where} such as {{"text": ...}}, and is a {type(record).__name__}; '
-                "correct this line"
+                f'line {number} of {path} must be a JSON object such as {{"text": ...}}, and is a '
+                f"{type(record).__name__}; correct it"
             )
         records.append(record)
     return records
-
-
-def _tabulate(records: Sequence[dict[str, Any]]) -> pa.Table:
-    """Lay objects out as a table: columns in the order of their first use, null where absent."""
-    fields, arrays = [], []
-    for name in dict.fromkeys(itertools.chain.from_iterable(records)):
-        values = [record.get(name) for record in records]
-        try:
-            array, metadata = pa.array(values), None
-            inner = array.type.value_type if pa.types.is_list(array.type) else array.type
-            plain = not pa.types.is_nested(inner)
-        except (pa.ArrowException, OverflowError, ValueError):
-            plain = False  # of several types, beyond 64 bits, or half of a surrogate pair
-        if not plain:
-            texts = [None if value is None else json.dumps(value) for value in values]
-            array, metadata = pa.array(texts, pa.string()), JSON_TEXT
-        fields.append(pa.field(name, array.type, metadata=metadata))
-        arrays.append(array)
-    return pa.table(arrays, schema=pa.schema(fields))
 
 
 # ---- the Hub -------------------------------------------------------------------------------------
@@ -413,19 +290,11 @@ def _read_hub(source: str, split: str | None) -> pa.Table:
         data = require("datasets", "hub").load_dataset(name, rest[0] if len(rest) > 1 else None)
     except MissingExtraError as error:
         raise MissingExtraError(f"{here}, and to look for it on the Hub {error}") from error
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{here}, and the Hub has no data set of this name that can be read; check the spelling"
-        ) from error
-    except ConnectionError as error:
-        raise DataError(
-            f"{here}, and the Hub could not be reached to look for a data set of this name "
-            f"({error}); check the spelling or the connection"
-        ) from error
     # A data set's own loading code and the libraries below it raise whatever they like.
     except Exception as error:
         raise DataError(
-            f"the Hub data set {name} could not be loaded: {' '.join(str(error).split())}; a "
+            f"{here}, and a data set of this name could not be loaded from the Hub: "
+            f"{' '.join(str(error).split())}; check the spelling and the connection; a "
             f"configuration is chosen as {name}:configuration:split"
         ) from error
     if split is None and len(data) == 1:

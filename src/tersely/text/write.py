@@ -1,18 +1,12 @@
-"""The way out: predictions next to the input's columns, whole or not at all.
-
-A file is written under a temporary name in the same directory and renamed when it is complete, so
-that neither a full disk nor an interruption leaves half a file or costs an older one.
-"""
+"""The way out: predictions next to the input's columns, whole or not at all."""
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import math
 import os
 import tempfile
-import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,8 +17,8 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
+from tersely._io import written_whole
 from tersely.errors import DataError, OutputError, TerselyWarning
-from tersely.text.columns import holds_json_text
 from tersely.text.labels import LABEL_SEPARATOR
 from tersely.text.tables import DELIMITERS, TABLE_KINDS, find_format, known_suffixes
 
@@ -34,16 +28,12 @@ _ROWS_AT_ONCE = 1024  # turned into Python values together when JSON is written
 def check_output(path: str | Path, *, overwrite: bool) -> Path:
     """Make sure, before long work, that its result can be written; return the path.
 
-    Args:
-        path: the file to be written.
-        overwrite: whether a file that exists may be replaced.
-
     Raises:
         OutputError: if the suffix is unknown, the file exists and may not be replaced, or the
             directory is missing or cannot be written to.
     """
     path = Path(path)
-    if find_format(path).kind not in TABLE_KINDS:
+    if find_format(path)[0] not in TABLE_KINDS:
         raise OutputError(
             f"the suffix of an output must be one of {known_suffixes(tables_only=True)}, and "
             f"{path} has another"
@@ -85,9 +75,6 @@ def write_table(
             `_predicted` added to its name, with a warning.
         overwrite: whether a file that exists may be replaced.
 
-    Returns:
-        The path.
-
     Raises:
         OutputError: if the file cannot be written; an older file is then left as it was.
         DataError: if a further column has another length than the table.
@@ -104,9 +91,11 @@ def write_table(
     kind, compression = find_format(path)
     # Through a link, so that the link stays and the file it points to is replaced.
     target = path.resolve()
-    temporary = target.with_name(f".tersely-{uuid.uuid4().hex}.tmp")
     try:
-        with pa.output_stream(str(temporary), compression=compression) as sink:
+        with (
+            written_whole(target.parent, "table") as folder,
+            pa.output_stream(str(folder / target.name), compression=compression) as sink,
+        ):
             if kind == "parquet":
                 parquet.write_table(table, sink)
             elif kind == "jsonl":
@@ -114,14 +103,10 @@ def write_table(
             else:
                 options = arrow_csv.WriteOptions(delimiter=DELIMITERS[kind])
                 arrow_csv.write_csv(_for_csv(table), sink, options)
-        os.replace(temporary, target)
-    except (OSError, pa.ArrowException, ValueError, TypeError) as error:
+    except (pa.ArrowException, ValueError, TypeError) as error:
         raise OutputError(
-            f"{path} could not be written: {error}; free some space or choose another place"
+            f"{path} cannot hold this table: {error}; choose another format"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return path
 
 
@@ -162,23 +147,17 @@ def _for_csv(table: pa.Table) -> pa.Table:
         if not known:
             cells = table.column(position).to_pylist()
             items = [item for cell in cells if isinstance(cell, list) for item in cell]
-            joined = all(
-                isinstance(item, str) and item.strip() and LABEL_SEPARATOR not in item
-                for item in items
-            )
-            texts = [cell if cell is None else _cell(cell, joined) for cell in cells]
+            if all(isinstance(i, str) and i.strip() and LABEL_SEPARATOR not in i for i in items):
+                cells = [LABEL_SEPARATOR.join(c) if isinstance(c, list) else c for c in cells]
+            texts = [
+                _dump(cell) if isinstance(cell, dict | list) else cell and _spell(cell)
+                for cell in cells
+            ]
             table = table.set_column(position, field.name, pa.array(texts, pa.string()))
     return table
 
 
-def _cell(value: Any, joined: bool) -> str:
-    if joined and isinstance(value, list):
-        return LABEL_SEPARATOR.join(value)
-    return _dump(value) if isinstance(value, dict | list) else _spell(value)
-
-
 def _write_json_lines(table: pa.Table, sink: pa.NativeFile) -> None:
-    json_columns = [field.name for field in table.schema if holds_json_text(field)]
     for position, field in enumerate(table.schema):
         if pa.types.is_temporal(field.type):
             # By Arrow, because Python's own times stop at microseconds.
@@ -186,17 +165,11 @@ def _write_json_lines(table: pa.Table, sink: pa.NativeFile) -> None:
             table = table.set_column(position, field.name, texts)
     for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
         for row in batch.to_pylist():
-            for name in json_columns:
-                row[name] = None if row[name] is None else json.loads(row[name])
-            try:
-                line = _dump(row).encode("utf-8")
-            except UnicodeEncodeError:  # half of a surrogate pair, which only an escape holds
-                line = _dump(row, ensure_ascii=True).encode("utf-8")
-            sink.write(line + b"\n")
+            sink.write(_dump(row).encode("utf-8") + b"\n")
 
 
-def _dump(value: Any, *, ensure_ascii: bool = False) -> str:
-    return json.dumps(without_nan(value), ensure_ascii=ensure_ascii, default=_spell)
+def _dump(value: Any) -> str:
+    return json.dumps(without_nan(value), ensure_ascii=False, default=_spell)
 
 
 def _spell(value: Any) -> str:
