@@ -1,11 +1,13 @@
 """What an encoder has to be worth its price against: linear models without attention.
 
 Both classify with scikit-learn's logistic regression: `tfidf` on the frequencies of words and pairs
-of words, `static` on the mean of one vector a word piece.
+of words, `static` on the mean of one vector a word piece. What was fitted is kept as plain arrays,
+without scikit-learn's pickles.
 """
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +35,14 @@ class LinearContender(TextContender):
     def _features(self, texts: Sequence[str]) -> Any:
         """Return a row of features for each text, dense or sparse."""
 
+    @abstractmethod
+    def _keep(self, folder: Path) -> None:
+        """Write what was learned."""
+
+    @abstractmethod
+    def _load(self, folder: Path) -> Any:
+        """Read what was learned."""
+
     def fit(self, texts: Sequence[str], labels: np.ndarray) -> None:
         """Fit on texts with labels: indices `(documents,)`, or 0 and 1 `(documents, labels)`.
 
@@ -55,18 +65,24 @@ class LinearContender(TextContender):
         model = require("sklearn.linear_model", "bench").LogisticRegression(max_iter=1000, C=10.0)
         if several:
             model = require("sklearn.multiclass", "bench").OneVsRestClassifier(model)
-        self._model = model.fit(self._features(texts), labels)
+        model.fit(self._features(texts), labels)
+        parts = model.estimators_ if several else [model]
+        self._weights = np.concatenate([part.coef_ for part in parts])
+        self._bias = np.concatenate([part.intercept_ for part in parts])
 
     def scores(self, texts: Sequence[str]) -> np.ndarray:
         """Return logits `(documents, labels)`."""
-        found = self._model.decision_function(self._features(texts)).astype(np.float32)
+        found = np.asarray(self._features(texts) @ self._weights.T + self._bias, dtype=np.float32)
         # Of two labels there is one figure, for the second against the first.
-        return np.stack([0 * found, found], axis=1) if found.ndim == 1 else found
+        return np.concatenate([0 * found, found], axis=1) if found.shape[1] == 1 else found
 
     def save(self, folder: Path) -> None:
-        """Keep what was fitted in the user's own cache, as joblib's `Memory` would."""
+        """Keep what was fitted, for the next comparison and the process that measures memory."""
         self._folder = str(folder)
-        require("joblib", "bench").dump(self, folder / "linear.joblib")
+        made_with = [self._problem_type, self.name, self._encoder]
+        (folder / "made_with.json").write_text(json.dumps(made_with))
+        np.savez(folder / "linear.npz", weights=self._weights, bias=self._bias)
+        self._keep(folder)
 
     def spec(self) -> dict[str, Any] | None:
         """Return the folder; None before `save`."""
@@ -75,8 +91,11 @@ class LinearContender(TextContender):
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Self:
         """Load the contender that `save` kept."""
-        made = require("joblib", "bench").load(Path(spec["folder"], "linear.joblib"))
-        made._folder = str(spec["folder"])  # it was made in another one, and moved
+        folder = Path(spec["folder"])
+        made = cls(*json.loads((folder / "made_with.json").read_text()))
+        kept = np.load(folder / "linear.npz")
+        made._weights, made._bias, made._folder = kept["weights"], kept["bias"], str(folder)
+        made._learnt = made._load(folder)
         return made
 
 
@@ -85,14 +104,26 @@ class TfidfContender(LinearContender):
 
     about = "TF-IDF of words and pairs of words, logistic regression (scikit-learn)"
 
+    def _vectorizer(self, **options: Any) -> Any:
+        text = require("sklearn.feature_extraction.text", "bench")
+        return text.TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, **options)
+
     def _learn(self, texts: Sequence[str]) -> Any:
-        make = require("sklearn.feature_extraction.text", "bench").TfidfVectorizer
         # A rare word needs two documents, where there are enough of them.
-        rare = 2 if len(texts) >= 100 else 1
-        return make(ngram_range=(1, 2), sublinear_tf=True, min_df=rare).fit(texts)
+        return self._vectorizer(min_df=2 if len(texts) >= 100 else 1).fit(texts)
 
     def _features(self, texts: Sequence[str]) -> Any:
         return self._learnt.transform(texts)
+
+    def _keep(self, folder: Path) -> None:
+        words = self._learnt.get_feature_names_out().tolist()
+        (folder / "words.json").write_text(json.dumps(words))
+        np.save(folder / "idf.npy", self._learnt.idf_)
+
+    def _load(self, folder: Path) -> Any:
+        made = self._vectorizer(vocabulary=json.loads((folder / "words.json").read_text()))
+        made.idf_ = np.load(folder / "idf.npy")
+        return made
 
 
 class StaticContender(LinearContender):
@@ -117,6 +148,12 @@ class StaticContender(LinearContender):
     def _features(self, texts: Sequence[str]) -> np.ndarray:
         # Without a limit: a linear model reads whole documents, and so does the one on TF-IDF.
         return self._learnt.encode(list(texts), max_length=None, use_multiprocessing=False)
+
+    def _keep(self, folder: Path) -> None:
+        self._learnt.save_pretrained(str(folder / "vectors"))
+
+    def _load(self, folder: Path) -> Any:
+        return require("model2vec", "bench").StaticModel.from_pretrained(str(folder / "vectors"))
 
 
 @torch.inference_mode()
