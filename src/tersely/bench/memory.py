@@ -21,28 +21,23 @@ from tersely.errors import TerselyWarning
 
 @dataclass(frozen=True)
 class PeakMemory:
-    """Memory of one contender alone in a process.
+    """Memory of one contender alone in a process: the most that was held while it ran once.
 
-    Attributes:
-        peak_bytes: the most that was held while all documents ran once; it includes Python, the
-            libraries and the weights.
-        loaded_bytes: what was held just before, weights in use.
-        includes_loading: whether the peak may stem from loading, because the system does not let it
-            be reset in between.
-        kind: `"resident"` memory of the process, or that of the `"device"` of a contender on CUDA;
-            the two are not compared.
+    The peak includes Python, the libraries and the weights; `loaded_bytes` was held just before.
+    `kind` is `"resident"` memory of the process, or that of the `"device"` of a contender on CUDA;
+    the two are not compared.
     """
 
     peak_bytes: int
     loaded_bytes: int
-    includes_loading: bool = False
     kind: str = "resident"
 
 
 def measure_memory(contender: Contender, texts: Sequence[str]) -> PeakMemory | None:
     """Build a contender again in a fresh process, run it once there, and return its peak.
 
-    None if its `spec` is None or, with a warning that holds its last words, its process failed.
+    None if its `spec` is None or, with a warning that holds its last words, its process failed:
+    resident memory is measured on Linux alone.
     """
     spec = contender.spec()
     if spec is None:
@@ -84,7 +79,7 @@ def main() -> None:
     sys.stdout.write("\n" + json.dumps(measure(contender.run)) + "\n")
 
 
-def measure(run: Callable[[], Any]) -> dict[str, int | bool | str]:
+def measure(run: Callable[[], Any]) -> dict[str, int | str]:
     """Run something once, and return the fields of a `PeakMemory`."""
     if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
@@ -92,24 +87,13 @@ def measure(run: Callable[[], Any]) -> dict[str, int | bool | str]:
         run()
         peak = torch.cuda.max_memory_allocated()
         return {"loaded_bytes": loaded, "peak_bytes": peak, "kind": "device"}
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # Linux forgets the peak so far
-        was_reset = True
-    except OSError:
-        was_reset = False
+    Path("/proc/self/clear_refs").write_text("5")  # only Linux lets a process forget its peak
     loaded = _resident("VmRSS")
     run()
-    peak = max(loaded, _resident("VmHWM"))
-    return {"loaded_bytes": loaded, "peak_bytes": peak, "includes_loading": not was_reset}
+    return {"loaded_bytes": loaded, "peak_bytes": max(loaded, _resident("VmHWM"))}
 
 
 def _resident(field: str) -> int:
-    """Return resident bytes, `VmRSS` now or `VmHWM` at the peak, which is all that others know."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else 1024 * peak
-    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-    return 1024 * int(lines[field].split()[0])
+    """Return resident memory in bytes, `VmRSS` now or `VmHWM` at the peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(dict(line.split(":", 1) for line in lines)[field].split()[0])

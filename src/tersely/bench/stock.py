@@ -35,8 +35,8 @@ _GRAPHS = {"float32": "model.onnx", "int8": "model-int8.onnx"}
 class StockContender(Contender):
     """A classifier of transformers on padded batches, run by torch or by ONNX Runtime.
 
-    Torch runs it with transformers' own choice of attention, scaled dot-product attention wherever
-    the family supports it; ONNX Runtime on the CPU, on as many threads as torch has.
+    Torch runs it with transformers' own choice of attention; ONNX Runtime on the CPU, on as many
+    threads as torch has.
 
     Args:
         model: a model, the directory or Hub name of one, or a folder of `export_onnx`; a model
@@ -172,14 +172,11 @@ def export_onnx(source: str | Path, folder: str | Path) -> Path:
     # The exporter traces a batch; two rows of eight tokens tell rows and tokens apart.
     ids = torch.arange(4, 20).view(2, 8) % model.config.vocab_size
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "root")]
-    levels = [logger.level for logger in loggers]
     # The exporter's progress, and its notes on operators that no encoder has, are nobody's concern.
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
             exporter = OnnxExporter()
             exported = exporter.export(model, inputs, OnnxConfig(dynamic=True, ort_fusions="cpu"))
             exported.save_pretrained(folder)
@@ -191,9 +188,8 @@ def export_onnx(source: str | Path, folder: str | Path) -> Path:
             quantization.quantize_dynamic(
                 graph, folder / _GRAPHS["int8"], per_channel=True, extra_options=kind
             )
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+    finally:
+        logging.disable(logging.NOTSET)
     model.config.save_pretrained(folder / "encoder")
     load_tokenizer(str(source), {}).save_pretrained(folder)
     return folder
