@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from tersely.accelerate.bound import (
-    Split,
-    documents_needed,
-    least_limit,
-    split_texts,
-    upper_bound,
-)
+from tersely.accelerate.bound import documents_needed, least_limit, split_texts, upper_bound
 from tersely.accelerate.evidence import Evidence, Proof, Tried
 from tersely.accelerate.search import Candidate, accelerate, untrained_plans
 
@@ -16,7 +10,6 @@ __all__ = [
     "Candidate",
     "Evidence",
     "Proof",
-    "Split",
     "Tried",
     "accelerate",
     "documents_needed",

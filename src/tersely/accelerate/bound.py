@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from tersely.errors import DataError, require
-
-__all__ = ["CONFIDENCE", "Split", "documents_needed", "least_limit", "split_texts", "upper_bound"]
 
 CONFIDENCE = 0.95
 
@@ -25,13 +22,7 @@ CONFIDENCE = 0.95
 def upper_bound(failures: int, documents: int, confidence: float = CONFIDENCE) -> float:
     """Return the share of failures that is not exceeded, at this confidence.
 
-    Args:
-        failures: documents on which it failed.
-        documents: all that were looked at, drawn without regard to the outcome.
-        confidence: one-sided.
-
-    Raises:
-        DataError: if there are no documents, or more failures than documents.
+    `documents` are all that were looked at, drawn without regard to the outcome.
 
     Example:
         >>> round(upper_bound(0, 598), 6)
@@ -48,9 +39,6 @@ def upper_bound(failures: int, documents: int, confidence: float = CONFIDENCE) -
 
 def documents_needed(limit: float, confidence: float = CONFIDENCE) -> int:
     """Return the fewest documents that can prove a limit, when none of them fails.
-
-    Raises:
-        DataError: if the limit is not a share between 0 and 1.
 
     Example:
         >>> documents_needed(0.005)
@@ -73,35 +61,20 @@ def least_limit(documents: int, confidence: float = CONFIDENCE) -> float:
     return upper_bound(0, documents, confidence)
 
 
-@dataclass(frozen=True)
-class Split:
-    """Numbers of the documents for selection and for proof; no number, and no text, is in both."""
-
-    selection: tuple[int, ...]
-    proof: tuple[int, ...]
-
-
-def split_texts(texts: Sequence[str], limit: float, seed: int = 0) -> Split:
-    """Draw one half for selection and one for proof, if the latter can prove the limit at all.
-
-    Args:
-        texts: the documents; each different text is used once.
-        limit: the share of failures to prove.
-        seed: of the draw.
+def split_texts(texts: Sequence[str], limit: float, seed: int = 0) -> tuple[list[int], list[int]]:
+    """Return numbers of texts for selection and for proof, half of the different ones each.
 
     Raises:
-        DataError: if there are too few different texts; the message says how many are needed.
+        DataError: if there are too few different texts to prove the limit even if nothing fails;
+            the message says how many are needed.
 
     Example:
-        >>> split = split_texts([f"text {number}" for number in range(1196)], 0.005)
-        >>> len(split.selection), len(split.proof), set(split.selection) & set(split.proof)
+        >>> selection, proof = split_texts([f"text {number}" for number in range(1196)], 0.005)
+        >>> len(selection), len(proof), set(selection) & set(proof)
         (598, 598, set())
     """
     needed = documents_needed(limit)
-    first: dict[str, int] = {}
-    for number, text in enumerate(texts):
-        first.setdefault(text, number)
-    numbers = list(first.values())
+    numbers = list({text: number for number, text in enumerate(texts)}.values())
     half = len(numbers) // 2
     if len(numbers) - half < needed:
         can = ""
@@ -114,4 +87,4 @@ def split_texts(texts: Sequence[str], limit: float, seed: int = 0) -> Split:
             f"got {len(numbers):,}; give more texts{can}"
         )
     order = np.random.default_rng(seed).permutation(numbers).tolist()
-    return Split(tuple(order[:half]), tuple(order[half:]))
+    return order[:half], order[half:]

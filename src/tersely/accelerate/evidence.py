@@ -10,26 +10,15 @@ from typing import Any
 
 from tersely.bench import Spread
 
-__all__ = ["VERSION", "Evidence", "Proof", "Tried"]
-
 VERSION = 2
 
 
 @dataclass(frozen=True)
 class Tried:
-    """One candidate, on the texts for selection.
+    """One candidate, on the texts for selection: first on a few, then on all of them.
 
-    Attributes:
-        name: what it is.
-        plan: the plan, as JSON has it.
-        execution: token budget, threads, precision.
-        documents: texts that it was judged on: first a few, then all that are for selection.
-        failures: of those, the ones that count against it.
-        bound: the share of failures that is not exceeded at 95 %.
-        macs_ratio: of the encoder's blocks, to the dense model's on the same texts.
-        seconds_ratio: a single, rough measurement against the packed original; the clock in
-            `Evidence.speed` is the one that counts.
-        verdict: what became of it.
+    `failures` count against it, of which the share is at most `bound` at 95 %. The ratios are to
+    the packed original; that of seconds is rough: the clock in `Evidence.speed` is what counts.
     """
 
     name: str
@@ -45,17 +34,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Proof:
-    """A finalist, on the texts that nothing had looked at before.
-
-    Attributes:
-        name: of the finalist.
-        documents: how many.
-        failures: of those, the ones that count against the choice.
-        bound: the share of failures that is not exceeded, one-sided, exact.
-        confidence: of the bound.
-        holds: whether the bound is within the limit.
-        gained: documents that only the choice has right, where labels were given.
-    """
+    """A finalist, on texts that nothing had looked at; it `holds` if the bound is in the limit."""
 
     name: str
     documents: int
@@ -63,7 +42,6 @@ class Proof:
     bound: float
     confidence: float
     holds: bool
-    gained: int | None = None
 
 
 @dataclass(frozen=True)
@@ -72,21 +50,17 @@ class Evidence:
 
     Attributes:
         model: the original's name; no path.
-        answer: `"faster"` or `"keep"`.
-        reason: in a sentence.
+        answer: `"faster"` or `"keep"`, with its reason in a sentence.
         counts: what a failure is: `"another label than the original's"`, or `"right before, wrong
             now"` where labels were given.
         limit: the share of failures that is allowed.
         texts: how many were given, how many are for selection and for proof.
         chosen: the name of what was chosen: what is saved, if the answer is `"faster"`.
-        execution: of that.
         speed: of the choice: how many times faster than each way to run the original, by name.
         packed_speed: the same of packed execution without a plan, which changes no label.
         seconds: of each round, by name.
         proofs: packed execution first, then the choice; none if there was nothing to prove.
-        tried: all candidates, those of the execution too.
         timed_documents: how many texts the clock ran.
-        machine: see `tersely.bench.describe_machine`.
         command: the command line, as far as known; of paths here the last parts alone.
     """
 

@@ -38,8 +38,6 @@ from tersely.modeling import Execution
 from tersely.reduction import Plan, preset
 from tersely.text.metrics import predict_from_logits, right_documents
 
-__all__ = ["GAIN", "Candidate", "accelerate", "untrained_plans"]
-
 GAIN = 1.05
 """The least speed-up, at the lower end of its interval, that is worth another model, or a plan in
 the place of packed execution alone."""
@@ -66,13 +64,7 @@ _PROMISING = "looked at on a few texts only: others are cheaper"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A way to run the original: a plan, and how it is executed.
-
-    Attributes:
-        name: how the evidence calls it.
-        plan: the reduction; dense for none.
-        execution: token budget, threads, precision.
-    """
+    """A way to run the original: a plan, and how it is executed."""
 
     name: str
     plan: Plan
@@ -88,11 +80,6 @@ class Candidate:
         made.adopt(original.model.under_plan(self.plan), original.tokenizer, self.execution)
         return made
 
-    def with_execution(self, name: str, **options: Any) -> Candidate:
-        """Return the same plan, executed otherwise."""
-        execution = replace(self.execution, **options)
-        return Candidate(f"{self.name}, {name}", self.plan, execution)
-
 
 def untrained_plans(depth: int, head: str) -> Iterator[list[Candidate]]:
     """Yield chains of candidates that need no training, each from the boldest to the most careful.
@@ -100,18 +87,16 @@ def untrained_plans(depth: int, head: str) -> Iterator[list[Candidate]]:
     They are the ones that hold up best on models which were trained dense: tokens leave or merge in
     the later blocks, where each has seen the others, or a few of them at every block.
 
-    Args:
-        depth: blocks of the encoder.
-        head: the kind of head; the family's own reads [CLS], which pooling would blur.
+    The family's own head reads [CLS], which pooling would blur.
     """
-    ratios = (0.15, 0.1, 0.06)
-    yield [Candidate(f"tome ratio={r:g}", preset("tome", ratio=r)) for r in ratios]
+
+    def tome(r: float, **options: float) -> Candidate:
+        late = " start=1/2" if options else ""
+        return Candidate(f"tome ratio={r:g}{late}", preset("tome", ratio=r, **options))
+
+    yield [tome(r) for r in (0.15, 0.1, 0.06)]
     if depth > 2:
-        ratios = (0.3, 0.2, 0.12, 0.06)
-        yield [
-            Candidate(f"tome ratio={r:g} start=1/2", preset("tome", ratio=r, start=0.5))
-            for r in ratios
-        ]
+        yield [tome(r, start=0.5) for r in (0.3, 0.2, 0.12, 0.06)]
     for block in sorted({round(share * depth) for share in (1 / 3, 1 / 2, 2 / 3)} - {0, depth}):
         for method in ("topk", "fca", "pool") if head == "mean" else ("topk", "fca"):
             yield [
@@ -130,14 +115,8 @@ class Judge:
     Without labels a failure is a document that gets another prediction than the original's. With
     labels it is one that the original has right and the candidate wrong; the share of those is
     never less than the loss of accuracy, so a bound on it is one on the loss.
-
-    Args:
-        original: the original's logits `(documents, labels)`.
-        labels: as `evaluate_logits` takes them, or None.
-        problem_type: single or several labels.
-
-    Raises:
-        DataError: if the original has none of the documents right: nothing could be lost.
+    `original` are its logits `(documents, labels)`; where it has none of the documents right,
+    nothing could be lost, and it is refused.
     """
 
     original: np.ndarray
@@ -165,12 +144,6 @@ class Judge:
             before = predict_from_logits(self.original[: len(logits)], self.problem_type)
             return int((~right_documents(logits, before, self.problem_type)).sum())
         return int((self._right(self.original[: len(logits)]) & ~self._right(logits)).sum())
-
-    def gained(self, logits: np.ndarray) -> int | None:
-        """Return the documents that only the candidate has right; None without labels."""
-        if self.labels is None:
-            return None
-        return int((self._right(logits) & ~self._right(self.original)).sum())
 
     def _right(self, logits: np.ndarray) -> np.ndarray:
         return right_documents(logits, self.labels[: len(logits)], self.problem_type)
@@ -245,10 +218,13 @@ class _Search:
         best = self.fastest([packed, *self._admitted(chains)])
         if self.original.device.type != "cpu":
             return best
-        others = [best.with_execution(kind, precision=kind) for kind in ("int8", "bfloat16")]
-        threads = torch.get_num_threads() // 2
-        if threads:
-            others.append(best.with_execution(f"{threads} threads", threads=threads))
+        ways = {kind: {"precision": kind} for kind in ("int8", "bfloat16")}
+        if threads := torch.get_num_threads() // 2:
+            ways[f"{threads} threads"] = {"threads": threads}
+        others = [
+            Candidate(f"{best.name}, {name}", best.plan, replace(best.execution, **options))
+            for name, options in ways.items()
+        ]
         return self.fastest([best, *filter(self.admit, filter(self.screen, others))])
 
     def _admitted(self, chains: list[Iterator[Candidate]]) -> list[Candidate]:
@@ -332,22 +308,28 @@ def accelerate(
     if not isinstance(original, Classifier):
         original = Classifier.from_pretrained(original, device=device)
     _check(original)
-    split = split_texts(texts, limit, seed)
+    selection, proof = split_texts(texts, limit, seed)
     wanted = None if labels is None else original.label_space.encode(labels, unseen="skip")
     # Says once how many are too long; the same texts are encoded again for every candidate.
-    original.encode([texts[number] for number in split.selection])
+    original.encode([texts[number] for number in selection])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TerselyWarning)
-        chosen_on, judge = _judge(original, texts, wanted, split.selection)
+        chosen_on, judge = _judge(original, texts, wanted, selection)
         search = _Search(original, chosen_on, judge, limit, tell)
         best = search.best()
         finalists, evidence, speeds = _compare(search, best, rounds)
-        sizes = {"selection": len(split.selection), "proof": len(split.proof)}
-        evidence = replace(evidence, texts={"given": len(texts)} | sizes)
+        sizes = {"given": len(texts), "selection": len(selection), "proof": len(proof)}
+        evidence = replace(evidence, texts=sizes)
         chosen = finalists[-1]
         if not _gains(speeds[chosen.name]):
-            return replace(evidence, reason=_no_gain(chosen.name, speeds[chosen.name])), None
-        prove_on, judge = _judge(original, texts, wanted, split.proof)
+            ratio = _slowest(speeds[chosen.name])
+            reason = (
+                "No gain here: keep the original. The fastest that keeps the limit on the texts "
+                f"for selection is {chosen.name}, ×{ratio.median:.2f} the speed of the faster way "
+                f"to run it ({ratio.interval[0]:.2f}–{ratio.interval[1]:.2f})"
+            )
+            return replace(evidence, reason=reason), None
+        prove_on, judge = _judge(original, texts, wanted, proof)
         proven, proofs = _prove(finalists, original, prove_on, judge, limit)
     evidence = replace(evidence, proofs=proofs)
     failed = f"the texts set apart do not prove the limit for {chosen.name}, the choice"
@@ -367,7 +349,11 @@ def accelerate(
         execution=proven.execution.to_dict(),
         speed=speeds[proven.name],
     )
-    return evidence, _ready(proven, original)
+    # In float32, so that it can be saved; how it is executed goes into the configuration.
+    ready = Candidate(proven.name, proven.plan).build(original)
+    execution = proven.execution
+    ready.model.config.execution = None if execution == Execution() else execution.to_dict()
+    return evidence, ready
 
 
 def _check(original: Classifier) -> None:
@@ -454,15 +440,6 @@ def _gains(speed: dict[str, Spread]) -> bool:
     return _slowest(speed).interval[0] >= GAIN
 
 
-def _no_gain(name: str, speed: dict[str, Spread]) -> str:
-    ratio = _slowest(speed)
-    return (
-        "No gain here: keep the original. The fastest that keeps the limit on the texts for "
-        f"selection is {name}, ×{ratio.median:.2f} the speed of the faster way to run it "
-        f"({ratio.interval[0]:.2f}–{ratio.interval[1]:.2f})"
-    )
-
-
 def _prove(
     finalists: list[Candidate], original: Classifier, texts: list[str], judge: Judge, limit: float
 ) -> tuple[Candidate | None, tuple[Proof, ...]]:
@@ -473,20 +450,11 @@ def _prove(
     """
     proven, proofs = None, []
     for candidate in finalists:
-        logits = candidate.build(original).logits(texts)
-        failures = judge.failures(logits)
+        failures = judge.failures(candidate.build(original).logits(texts))
         bound = upper_bound(failures, len(texts))
         proof = Proof(candidate.name, len(texts), failures, bound, CONFIDENCE, bound <= limit)
-        proofs.append(replace(proof, gained=judge.gained(logits)))
+        proofs.append(proof)
         if not proof.holds:
             break
         proven = candidate
     return proven, tuple(proofs)
-
-
-def _ready(best: Candidate, original: Classifier) -> Classifier:
-    """The choice with its execution in the configuration, in float32, so that it can be saved."""
-    plain = Candidate(best.name, best.plan).build(original)
-    execution = best.execution
-    plain.model.config.execution = None if execution == Execution() else execution.to_dict()
-    return plain
