@@ -94,7 +94,7 @@ def one_run(options: dict[str, Any]) -> dict[str, float]:
         workers=options["workers"],
         ray=options["ray"],
         device="cpu",
-        progress=lambda now: seen.append((time.perf_counter(), now.rows)),
+        progress=lambda rows, *_: seen.append((time.perf_counter(), rows)),
     )
     seconds = time.perf_counter() - begun
     (first, before), (last, after) = seen[0], seen[-1]

@@ -55,13 +55,13 @@ def test_a_node_that_is_killed_costs_no_row(model, write, tmp_path, cluster):
     score(model, tmp_path / "in", here, workers=1, **options)
     told, lost = [], []
 
-    def tell(progress) -> None:
-        told.append(progress.rows)
+    def tell(rows, *_) -> None:
+        told.append(rows)
         used = ray.cluster_resources().get("CPU", 0) - ray.available_resources().get("CPU", 0)
-        if not lost and used >= 2 and progress.rows > 50:
+        if not lost and used >= 2 and rows > 50:
             node = cluster.list_all_nodes()[-1]
             cluster.remove_node(node, allow_graceful=False)
-            lost.append(progress.rows)
+            lost.append(rows)
 
     score(model, tmp_path / "in", there, ray=cluster.address, progress=tell, **options)
     assert lost and lost[0] < 1500 and told[-1] == 1500

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import typer
 
 from tersely.cli import options as o
 from tersely.cli.messages import count, print_json, progress, say
 from tersely.cli.settings import MACHINE, Rare, verb
-
-if TYPE_CHECKING:
-    from tersely.score import Progress
 
 __all__ = ["score"]
 
@@ -95,7 +92,7 @@ def score(
             shard_rows=work.shard_rows,
             overwrite=overwrite,
             ray=work.ray,
-            progress=lambda now: bar.update("scoring", now.rows, now.total, _spell(now)),
+            progress=lambda *now: bar.update("scoring", *now[:2], _spell(*now)),
             **loading.options(),
         )
     before = f", {count(summary.resumed, 'row')} of them by earlier runs" if summary.resumed else ""
@@ -107,9 +104,9 @@ def score(
         print_json(vars(summary))
 
 
-def _spell(now: Progress) -> str:
-    if now.rate is None or now.seconds_left is None:
+def _spell(rows: int, total: int, rate: float | None) -> str:
+    if rate is None:
         return ""
-    minutes, seconds = divmod(round(now.seconds_left), 60)
+    minutes, seconds = divmod(round((total - rows) / rate), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{now.rate:,.1f} rows/s, {hours}:{minutes:02}:{seconds:02} left"
+    return f"{rate:,.1f} rows/s, {hours}:{minutes:02}:{seconds:02} left"

@@ -34,19 +34,13 @@ _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin")
 _CLOSE = 0.01  # numbers of a regression agree within this, and this share of the original
 
 
-# ---- writing -----------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Check:
-    """An export against its original, on the same documents.
+    """An export against its original, on the same documents; differences are of logits.
 
     Attributes:
-        documents: how many.
-        agreement: share of them with the same labels; for a regression, with numbers that differ by
-            at most 0.01 and 1 %.
-        largest_difference: of any logit.
-        mean_difference: of all logits.
+        agreement: share of documents with the same labels; for a regression, with numbers that
+            differ by at most 0.01 and 1 %.
         made_up: whether the documents are random words of the tokenizer's vocabulary.
     """
 
@@ -165,20 +159,11 @@ def compare_logits(
 
 
 def made_up_texts(tokenizer: Any, longest: int, count: int = 32) -> list[str]:
-    """Return texts of random words of the vocabulary, the shortest first; always the same.
-
-    Args:
-        tokenizer: the model's.
-        longest: tokens of a document at most.
-        count: how many texts.
-    """
+    """Return texts of random words, of 1 to `longest` tokens in their order; always the same."""
     words = sorted(word for word in tokenizer.get_vocab() if word.isalpha()) or ["a"]
     chance = random.Random(0)
     lengths = np.geomspace(1, max(1, longest - 2), count).round().astype(int)
     return [" ".join(chance.choices(words, k=int(length))) for length in lengths]
-
-
-# ---- reading -----------------------------------------------------------------------------------
 
 
 def is_export(source: str | Path) -> bool:
@@ -192,11 +177,7 @@ def files_of_export(directory: str | Path) -> tuple[str, ...]:
 
 
 def choose_backend(source: str | Path, backend: str = "auto") -> str:
-    """Choose what runs the model of a directory: `"onnx"` for an export, `"torch"` for others.
-
-    Raises:
-        ModelError: for a back end other than these and `"auto"`, or torch where there is an export.
-    """
+    """Choose what runs the model of a directory: `"onnx"` for an export, `"torch"` for others."""
     if backend not in _BACKENDS:
         raise ModelError(f"backend must be one of {', '.join(_BACKENDS)}, got {backend!r}")
     exported = is_export(source)
@@ -209,11 +190,7 @@ def choose_backend(source: str | Path, backend: str = "auto") -> str:
 
 
 def load_export(source: str | Path) -> OnnxRunner:
-    """Load an export.
-
-    Raises:
-        ModelError: if it is none, or from a newer tersely.
-    """
+    """Load an export."""
     folder = Path(source)
     if not is_export(folder):
         raise ModelError(

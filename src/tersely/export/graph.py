@@ -23,8 +23,6 @@ from tersely.modeling.forward import ForwardPass
 from tersely.modeling.inputs import PackedInputs
 from tersely.ragged import ExportLayout
 
-__all__ = ["OPSET", "quantize_graph", "write_graph"]
-
 INPUTS = ("input_ids", "token_type_ids")
 OUTPUTS = ("logits", "encoder_macs", "macs")
 OPSET = 20
@@ -32,11 +30,7 @@ _EXAMPLE = 24  # tokens of the document that is followed through the model; any 
 
 
 class OneDocumentModel(nn.Module):
-    """What is exported: a model on a row of one document.
-
-    Args:
-        model: the model, in evaluation mode, on the CPU, in float32.
-    """
+    """What is exported: a model in float32 on the CPU, on a row of one document."""
 
     def __init__(self, model: TerselyForSequenceClassification) -> None:
         super().__init__()
@@ -55,17 +49,7 @@ class OneDocumentModel(nn.Module):
 
 
 def write_graph(model: TerselyForSequenceClassification, file: Path, longest: int) -> None:
-    """Export a model to an ONNX file.
-
-    Args:
-        model: the model; it is left as it was.
-        file: where to write.
-        longest: most tokens of a document.
-
-    Raises:
-        ExportError: if the model's plan cannot be exported; the message names it.
-        MissingExtraError: if the extra `onnx` is not installed.
-    """
+    """Export a model to an ONNX file, for documents of at most `longest` tokens."""
     for module in ("onnx", "onnxscript", "onnxruntime"):
         require(module, "onnx")
     ids = torch.full((min(_EXAMPLE, longest),), model.config.pad_token_id or 0)
@@ -106,9 +90,6 @@ def quantize_graph(file: Path) -> None:
     to 7 of the 8 bits: on processors without 8-bit dot products (VNNI), two full products of 8 bits
     overflow the 16 bits that they are added up in, and a file should give the same labels
     everywhere.
-
-    Args:
-        file: the graph that `write_graph` wrote.
     """
     quantization = require("onnxruntime.quantization", "onnx")
     full = file.with_suffix(".full.onnx")

@@ -19,21 +19,9 @@ from tersely.modeling import TerselyConfig
 from tersely.modeling.inference import Forward
 from tersely.text.encoding import EncodedDocuments
 
-__all__ = ["OnnxRunner"]
-
 
 class OnnxRunner:
-    """An exported model, run by ONNX Runtime on the CPU.
-
-    Args:
-        graph: the `.onnx` file.
-        config: the model's configuration.
-        longest_document: most tokens that the graph takes.
-        int8: whether its weights are.
-
-    Raises:
-        MissingExtraError: if the extra `onnx` is not installed.
-    """
+    """An exported model of one `.onnx` file, run by ONNX Runtime on the CPU."""
 
     def __init__(
         self, graph: Path, config: TerselyConfig, longest_document: int, int8: bool
@@ -56,10 +44,8 @@ class OnnxRunner:
     ) -> Forward:
         """Return logits `(documents, labels)` in the documents' order, and MACs.
 
-        Args:
-            encoded: the documents.
-            budget: of no use here, since there are no batches.
-            progress: called with 1 after each document.
+        The token budget is of no use here, since there are no batches; `progress` is called with 1
+        after each document.
         """
         many = len(encoded.windows) > 1 and self._threads > 1
         session = self._session(1 if many else self._threads)

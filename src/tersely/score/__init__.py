@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from tersely.score.predictor import Predictor
 from tersely.score.run import Summary, score
-from tersely.score.workers import Progress
 
-__all__ = ["Predictor", "Progress", "Summary", "score"]
+__all__ = ["Predictor", "Summary", "score"]

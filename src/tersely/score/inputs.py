@@ -7,7 +7,6 @@ chunks in every run, and so gets the same figures to the last bit on the same ma
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import hashlib
 import os
@@ -24,15 +23,6 @@ import pyarrow.parquet as parquet
 from tersely.errors import DataError, TerselyWarning, name_all
 from tersely.text.columns import plain_types
 
-__all__ = [
-    "Input",
-    "Shard",
-    "cut_shards",
-    "find_inputs",
-    "read_chunks",
-    "resolve_types",
-]
-
 # A chunk is what the model sees at once: enough documents to sort by length, within a limit for
 # those that are very long.
 _ROWS = 2048
@@ -44,13 +34,9 @@ _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 @dataclass(frozen=True)
 class Input:
-    """A Parquet file.
+    """A Parquet file; `name` is its path below the folder that all inputs share.
 
     Attributes:
-        path: where it is.
-        name: its path below the folder that all inputs share.
-        rows: how many it holds.
-        bytes: its size.
         footer: SHA-256 of its footer, which holds the sizes and statistics of all its columns.
         types: the types of its columns, and of those that its folders hold.
         folders: what folders such as `year=2024` say, by column, where the file does not say it.
@@ -74,26 +60,21 @@ class Shard:
     first: int
     rows: int
 
+    @property
+    def part(self) -> str:
+        """The name of the file of its results."""
+        return f"part-{self.number:06d}.parquet"
+
     def __str__(self) -> str:
         return f"{self.input.name}, rows {self.first + 1:,} to {self.first + self.rows:,}"
-
-
-# ---- which files -------------------------------------------------------------------------------
 
 
 def find_inputs(patterns: Sequence[str], out: Path | None = None) -> list[Input]:
     """Find the files that paths, folders and patterns such as `in/*.parquet` name, by name.
 
     A folder stands for the files below it whose names end in `.parquet` or `.pq`, in any case of
-    letters. Names that begin with a dot or an underscore are passed over, as other readers do; a
-    warning names what is passed over and could have been meant.
-
-    Args:
-        patterns: paths, folders and patterns.
-        out: the folder of results; it may lie in a folder of inputs, and is no part of that.
-
-    Raises:
-        DataError: if a pattern names nothing, or a file is not a whole Parquet file.
+    letters, but those below `out`. Names that begin with a dot or an underscore are passed over, as
+    other readers do; a warning names what is passed over and could have been meant.
     """
     found: set[str] = set()
     passed: set[str] = set()
@@ -142,11 +123,10 @@ def _walk(folder: str, out: Path | None) -> tuple[set[str], set[str]]:
         if not path.is_file() or (out is not None and out.absolute() in path.absolute().parents):
             continue
         is_parquet = path.suffix.lower() in _SUFFIXES
-        if any(map(_is_hidden, path.relative_to(folder).parts)):
-            if is_parquet:
-                passed.add(str(path))
-        else:
+        if not any(map(_is_hidden, path.relative_to(folder).parts)):
             (taken if is_parquet else passed).add(str(path))
+        elif is_parquet:
+            passed.add(str(path))
     return taken, passed
 
 
@@ -170,11 +150,11 @@ def _look_at(path: str, name: str) -> Input:
             f"columns must have names of their own, and {path} has several named "
             f"{name_all(twice)}; rename them"
         )
-    pairs = [part.split("=", 1) for part in Path(path).parent.parts if "=" in part]
+    pairs = [map(unquote, part.split("=", 1)) for part in Path(path).parent.parts if "=" in part]
     folders = {
-        unquote(key): None if value == _NO_VALUE else unquote(value)
+        key: None if value == _NO_VALUE else value
         for key, value in pairs
-        if unquote(key) not in schema.names
+        if key not in schema.names
     }
     # Dictionaries, like views, are another form of the same values in memory.
     types = {
@@ -182,9 +162,6 @@ def _look_at(path: str, name: str) -> Input:
         for field in schema
     } | dict.fromkeys(folders, pa.string())
     return Input(path, name, metadata.num_rows, size, footer, types, folders)
-
-
-# ---- which columns -----------------------------------------------------------------------------
 
 
 def _check_columns(path: str, there: Sequence[str], needed: Sequence[str]) -> None:
@@ -203,14 +180,6 @@ def resolve_types(
 
     A column that is null throughout has no type of its own in a file, and numbers may be of several
     widths; the parts of a run have to be readable as one table all the same.
-
-    Args:
-        files: the inputs.
-        texts: the columns that are read.
-        kept: the columns that are kept.
-
-    Raises:
-        DataError: if a file lacks a column, or the types of one go not together.
     """
     files = [file for file in files if file.rows]
     for file in files:
@@ -228,9 +197,6 @@ def resolve_types(
                 "anew with one, or keep other columns"
             ) from error
     return types
-
-
-# ---- rows --------------------------------------------------------------------------------------
 
 
 def cut_shards(inputs: Sequence[Input], rows: int) -> list[Shard]:
@@ -252,37 +218,40 @@ def cut_shards(inputs: Sequence[Input], rows: int) -> list[Shard]:
 def read_chunks(
     shard: Shard, columns: Sequence[str], types: Mapping[str, pa.DataType]
 ) -> Iterator[pa.Table]:
-    """Read some columns of a shard, a chunk at a time.
-
-    Args:
-        shard: the shard.
-        columns: which columns.
-        types: what some of them are cast to.
-
-    Raises:
-        DataError: if a column is not there, or the file cannot be read or has fewer rows now.
-    """
-    gathered: list[pa.RecordBatch] = []
-    total = 0
-    with _readable(shard.input.path):
-        for batch in _read_batches(shard, columns):
+    """Read some columns of a shard, a chunk at a time, cast to the types that are given."""
+    file, gathered, total = shard.input, [], 0
+    try:
+        for batch in _read_batches(shard, [name for name in columns if name not in file.folders]):
             total += batch.num_rows
             gathered.append(batch)
             rows = sum(part.num_rows for part in gathered)
             if rows >= _ROWS or sum(part.nbytes for part in gathered) >= _BYTES:
-                yield _as_table(gathered, types)
+                yield _as_table(gathered, file, columns, types)
                 gathered = []
         if gathered:
-            yield _as_table(gathered, types)
+            yield _as_table(gathered, file, columns, types)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(
+            f"{file.path} cannot be read: {error}; make it anew, or leave it out"
+        ) from error
     if total != shard.rows:
         raise DataError(
-            f"{shard.input.path} had {shard.input.rows:,} rows when the run began and has fewer "
-            "now; do not change inputs while they are scored"
+            f"{file.path} had {file.rows:,} rows when the run began and has fewer now; do not "
+            "change inputs while they are scored"
         )
 
 
-def _as_table(batches: list[pa.RecordBatch], types: Mapping[str, pa.DataType]) -> pa.Table:
+def _as_table(
+    batches: list[pa.RecordBatch],
+    file: Input,
+    columns: Sequence[str],
+    types: Mapping[str, pa.DataType],
+) -> pa.Table:
     table = pa.Table.from_batches(batches).replace_schema_metadata(None)
+    for name in file.folders:
+        if name in columns:
+            value = pa.scalar(file.folders[name], pa.string())
+            table = table.append_column(name, pa.repeat(value, table.num_rows))
     for name, kind in types.items():
         place = table.schema.get_field_index(name)
         field = table.schema.field(place).with_type(kind).with_nullable(True)
@@ -290,40 +259,25 @@ def _as_table(batches: list[pa.RecordBatch], types: Mapping[str, pa.DataType]) -
     return table
 
 
-@contextlib.contextmanager
-def _readable(path: str) -> Iterator[None]:
-    """Raise what pyarrow says of a file that is damaged as an error of the data."""
-    try:
-        yield
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read: {error}; make it anew, or leave it out") from error
-
-
-def _read_batches(shard: Shard, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    folders = {name: shard.input.folders[name] for name in columns if name in shard.input.folders}
+def _read_batches(shard: Shard, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    end = shard.first + shard.rows
     # Without buffering ahead, a row group is never in memory as a whole.
     with parquet.ParquetFile(shard.input.path, pre_buffer=False, buffer_size=1 << 20) as file:
-        inside = [name for name in columns if name not in folders]
-        _check_columns(shard.input.path, file.schema_arrow.names, inside)
-        groups, place = [], 0
-        skip = shard.first
-        for number in range(file.num_row_groups):
-            rows = file.metadata.row_group(number).num_rows
-            if place + rows > shard.first and place < shard.first + shard.rows:
-                skip = shard.first - place if not groups else skip
-                groups.append(number)
-            place += rows
-        left = shard.rows
+        _check_columns(shard.input.path, file.schema_arrow.names, columns)
+        starts, start = {}, 0
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if start < end and start + rows > shard.first:
+                starts[group] = start
+            start += rows
+        place = min(starts.values(), default=end)
         for batch in file.iter_batches(
-            batch_size=_ROWS_READ, row_groups=groups, columns=inside, use_threads=False
+            batch_size=_ROWS_READ, row_groups=[*starts], columns=columns, use_threads=False
         ):
-            part = batch.slice(min(skip, batch.num_rows), left)
-            skip = max(0, skip - batch.num_rows)
-            left -= part.num_rows
+            skip = max(0, shard.first - place)
+            part = batch.slice(min(skip, batch.num_rows), end - max(place, shard.first))
+            place += batch.num_rows
             if part.num_rows:
-                for name, value in folders.items():
-                    cells = pa.repeat(pa.scalar(value, pa.string()), part.num_rows)
-                    part = part.append_column(name, cells)
                 yield part
-            if not left:
+            if place >= end:
                 return

@@ -16,9 +16,8 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
@@ -27,20 +26,6 @@ from transformers.utils import cached_file
 from tersely.errors import OutputError, ScoringError
 from tersely.score.inputs import Input, Shard
 
-__all__ = [
-    "BAD",
-    "SUMMARY",
-    "Count",
-    "claim",
-    "clear",
-    "fingerprint_model",
-    "finished",
-    "make_manifest",
-    "settle",
-    "write_json",
-    "write_part",
-]
-
 BAD, SUMMARY = "_bad", "_summary.json"
 _MANIFEST, _LOCK, _KEY = "_manifest.json", "_lock", b"tersely.score"
 _FORMAT = 2
@@ -48,40 +33,30 @@ _FORMAT = 2
 _MODEL_FILES = "config.json *.safetensors* pytorch_model* *token* vocab* merges.txt *.model".split()
 
 
-@dataclass(frozen=True)
-class Count:
+class Count(NamedTuple):
     """What was counted in a shard, or in several.
 
     Attributes:
-        rows: rows that were read.
-        bad: those without a label, which are set aside.
+        bad: rows without a label, which are set aside.
         long: documents over the limit of length.
         tokens: tokens of all documents in full.
         unread: tokens that the model never sees.
         unknown: documents of which the tokenizer knows nothing.
     """
 
-    rows: int = 0
-    bad: int = 0
+    rows: int
+    bad: int
     long: int = 0
     tokens: int = 0
     unread: int = 0
     unknown: int = 0
-
-    def __add__(self, other: Count) -> Count:
-        """Both together."""
-        return Count(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 # ---- the manifest ------------------------------------------------------------------------------
 
 
 def fingerprint_model(source: str) -> str:
-    """Return the SHA-256 of a model's weights, configuration and tokenizer, wherever it lies.
-
-    Args:
-        source: a directory, or a Hub name whose files are in the cache.
-    """
+    """Return the SHA-256 of the weights, configuration and tokenizer of a directory or Hub name."""
     folder = Path(cached_file(source, "config.json")).parent
     digest = hashlib.sha256()
     found = {path for pattern in _MODEL_FILES for path in folder.glob(pattern) if path.is_file()}
@@ -94,35 +69,23 @@ def fingerprint_model(source: str) -> str:
 def make_manifest(
     version: str, model: str, options: Mapping[str, Any], inputs: Sequence[Input]
 ) -> dict[str, Any]:
-    """Describe a run.
-
-    Args:
-        version: tersely's.
-        model: the model's fingerprint.
-        options: whatever changes the rows that are written.
-        inputs: the files.
-    """
-    files = {
-        file.name: {"rows": file.rows, "bytes": file.bytes, "footer": file.footer}
-        for file in inputs
-    }
+    """Describe a run: tersely's version, the model's fingerprint, options that change its rows."""
     record = {
         "format": _FORMAT,
         "tersely": version,
         "model": model,
-        "options": dict(options),
-        "inputs": files,
+        "options": options,
+        "inputs": {
+            file.name: {"rows": file.rows, "bytes": file.bytes, "footer": file.footer}
+            for file in inputs
+        },
     }
     text = json.dumps(record, sort_keys=True)
     return record | {"fingerprint": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def settle(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Begin a run in a folder, or make sure that the run begun there is this one.
-
-    Raises:
-        ScoringError: if another run was begun there; the message says what differs.
-    """
+    """Begin a run in a folder, or make sure that the run begun there is this one."""
     path = folder / _MANIFEST
     if not path.exists():
         write_json(path, manifest)
@@ -149,20 +112,18 @@ def _differences(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         changes.append(f"it was begun by tersely {begun['tersely']}, and this is {now['tersely']}")
     if begun["model"] != now["model"]:
         changes.append("the model is another one (its weights, configuration or tokenizer)")
-    for name in sorted(begun["options"].keys() | now["options"].keys()):
-        before, after = begun["options"].get(name), now["options"].get(name)
-        if before != after:
-            changes.append(f"{name} was {json.dumps(before)} and is {json.dumps(after)}")
-    before, after = begun["inputs"], now["inputs"]
-    for what, files in (
-        ("changed", [name for name in before if name in after and before[name] != after[name]]),
-        ("is gone", [name for name in before if name not in after]),
-        ("is new", [name for name in after if name not in before]),
-    ):
-        if files:
-            more = f" (and {len(files) - 1:,} more)" if len(files) > 1 else ""
-            changes.append(f"the input {files[0]}{more} {what}")
-    return changes
+    for kind in ("options", "inputs"):
+        for name in sorted(begun[kind].keys() | now[kind].keys()):
+            before, after = begun[kind].get(name), now[kind].get(name)
+            if before == after:
+                continue
+            if kind == "options":
+                changes.append(f"{name} was {json.dumps(before)} and is {json.dumps(after)}")
+            else:
+                what = "is new" if before is None else "is gone" if after is None else "changed"
+                changes.append(f"the input {name} {what}")
+    more = [f"{len(changes) - 8:,} more differences"] if len(changes) > 8 else []
+    return changes[:8] + more
 
 
 # ---- writing -----------------------------------------------------------------------------------
@@ -177,25 +138,15 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
 def write_part(
     out: Path, shard: Shard, run: str, good: pa.Table, bad: pa.Table, counted: Count
 ) -> None:
-    """Write the part of a shard, its bad rows first.
+    """Write the part of a shard for the run of that fingerprint, its bad rows first, if any.
 
-    Args:
-        out: the run's folder.
-        shard: the shard.
-        run: the manifest's fingerprint.
-        good: rows with labels.
-        bad: rows without, with the reason; written only where there are some.
-        counted: kept with the part, so that the sums of a run hold what earlier ones did.
+    The count is kept with it, so that the sums of a run hold what earlier ones did.
     """
     if bad.num_rows:
-        _write(_path(out / BAD, shard), lambda file: parquet.write_table(bad, file))
-    note = json.dumps({"run": run, "shard": shard.number, "count": asdict(counted)})
+        _write(out / BAD / shard.part, lambda file: parquet.write_table(bad, file))
+    note = json.dumps({"run": run, "shard": shard.number, "count": counted._asdict()})
     good = good.replace_schema_metadata({_KEY: note.encode()})
-    _write(_path(out, shard), lambda file: parquet.write_table(good, file))
-
-
-def _path(folder: Path, shard: Shard) -> Path:
-    return folder / f"part-{shard.number:06d}.parquet"
+    _write(out / shard.part, lambda file: parquet.write_table(good, file))
 
 
 def _write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
@@ -220,29 +171,23 @@ def _write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 
 def finished(out: Path, shards: Iterable[Shard], run: str) -> dict[int, Count]:
     """Return the numbers of the shards that are finished, with what was counted in each."""
-    looked = {shard.number: _look_at(_path(out, shard), shard, run) for shard in shards}
-    return {number: counted for number, counted in looked.items() if counted is not None}
-
-
-def _look_at(path: Path, shard: Shard, run: str) -> Count | None:
-    try:
-        metadata = parquet.read_metadata(path)
-        note = json.loads(metadata.metadata[_KEY])
-        counted = Count(**note["count"])
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
-        return None  # not there, not whole, or not a run's: it is done again
-    whole = counted.rows == shard.rows and metadata.num_rows == counted.rows - counted.bad
-    return counted if whole and (note["run"], note["shard"]) == (run, shard.number) else None
+    counts = {}
+    for shard in shards:
+        try:
+            metadata = parquet.read_metadata(out / shard.part)
+            note = json.loads(metadata.metadata[_KEY])
+            counted = Count(**note["count"])
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+            continue  # not there, not whole, or not a run's: it is done again
+        whole = counted.rows == shard.rows and metadata.num_rows == counted.rows - counted.bad
+        if whole and (note["run"], note["shard"]) == (run, shard.number):
+            counts[shard.number] = counted
+    return counts
 
 
 @contextlib.contextmanager
 def claim(out: Path) -> Iterator[None]:
-    """Make the folder of a run this process's own while the block runs, and tidy it.
-
-    Raises:
-        OutputError: if it cannot be written to, or holds what is not a run's.
-        ScoringError: if another process works in it.
-    """
+    """Make the folder of a run this process's own while the block runs, and tidy it."""
     strangers = [out.name] if out.exists() and not out.is_dir() else []
     if out.is_dir() and not (out / _MANIFEST).exists():
         strangers = sorted(e.name for e in out.iterdir() if not e.name.startswith(("_", ".")))
@@ -259,24 +204,20 @@ def claim(out: Path) -> Iterator[None]:
             f"the output {out} cannot be written: {error.strerror}; choose another place"
         ) from error
     with lock:
-        if not _lock(lock.fileno()):
-            raise ScoringError(f"another process scores into {out}; wait for it, or stop it")
+        try:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ScoringError(
+                f"another process scores into {out}; wait for it, or stop it"
+            ) from None
+        except (ImportError, OSError):
+            pass  # Windows, or a file system without locks: two runs are not noticed
         for folder in (out, out / BAD):
             for half in folder.glob(".*.tmp"):
                 half.unlink(missing_ok=True)
         yield
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):
-        return True  # Windows, or a file system without locks: two runs are not noticed
-    return True
 
 
 def clear(out: Path) -> None:

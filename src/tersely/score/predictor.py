@@ -19,8 +19,6 @@ from tersely.errors import DataError, DeviceError, TerselyWarning, name_all
 from tersely.text.batching import fill_batches
 from tersely.text.encoding import EncodedDocuments, LengthReport
 
-__all__ = ["DIGITS", "REASON", "Predictor", "prediction_columns", "read_cells"]
-
 DIGITS = 6  # what float32 can hold of a probability; more would be noise
 
 REASON = "reason"
@@ -41,8 +39,7 @@ class Predictor:
         id_columns: columns that are kept.
         probabilities: also give the probability of every label.
         keep: another share of tokens to keep than the model was trained with.
-        threads: threads of torch; None for the model's own number, or else the process's.
-        **loading: as of `Classifier.from_pretrained`, such as `device` and `batch_tokens`.
+        **loading: as of `Classifier.from_pretrained`: `device`, `batch_tokens`, `threads`, ….
 
     Attributes:
         report: what the length policy did to the documents so far, None before the first.
@@ -65,19 +62,16 @@ class Predictor:
         id_columns: Sequence[str] = (),
         probabilities: bool = False,
         keep: float | None = None,
-        threads: int | None = None,
         **loading: Any,
     ) -> None:
         self.classifier = Classifier.from_pretrained(model, **loading)
         if keep is not None:
             self.classifier = self.classifier.with_options(keep=keep)
-        if threads is not None:
-            self.classifier.threads = threads
         self.text_columns = [text_column] if pair_column is None else [text_column, pair_column]
         self.id_columns = list(id_columns)
         self.probabilities = probabilities
         self.report: LengthReport | None = None
-        added = {*self._arrays(self._no_logits()), REASON}
+        added = {*self._arrays(self._logits([[]])), REASON}
         taken = [name for name in self.id_columns if name in added]
         if taken:
             raise DataError(
@@ -98,12 +92,11 @@ class Predictor:
         texts, reasons = self._read(table)
         good = [row for row, reason in enumerate(reasons) if reason is None]
         logits = self._logits([[column[row] for row in good] for column in texts])
-        places: list[int | None] = [None] * table.num_rows
-        for place, row in enumerate(good):
-            places[row] = place
+        places = dict(zip(good, range(len(good)), strict=True))
+        taken = pa.array([places.get(row) for row in range(table.num_rows)], pa.int64())
         result = table.select(self.id_columns)
         for name, array in self._arrays(logits).items():
-            result = result.append_column(name, array.take(pa.array(places, pa.int64())))
+            result = result.append_column(name, array.take(taken))
         return result.append_column(REASON, pa.array(reasons, pa.string()))
 
     def _read(self, table: pa.Table) -> tuple[list[list[str | None]], list[str | None]]:
@@ -127,12 +120,9 @@ class Predictor:
         columns = prediction_columns(self.classifier, logits, every=self.probabilities)
         return {name: pa.array(col, kinds.get(name, pa.float64())) for name, col in columns.items()}
 
-    def _no_logits(self) -> np.ndarray:
-        return np.zeros((0, len(self.classifier.classes_)), np.float32)
-
     def _logits(self, texts: list[list[str]]) -> np.ndarray:
         if not texts[0]:
-            return self._no_logits()
+            return np.zeros((0, len(self.classifier.classes_)), np.float32)
         # What was too long is said of millions of documents together; see `report`.
         encoded = self.classifier.encode(*texts, tell=False)
         self.report = encoded.report if self.report is None else self.report + encoded.report
@@ -172,19 +162,10 @@ def _is_out_of_memory(error: Exception) -> bool:
 def prediction_columns(
     classifier: Classifier, logits: np.ndarray, *, every: bool = False
 ) -> dict[str, Any]:
-    """Return what was decided for each document, by column: the same names wherever it is written.
+    """Return what logits `(documents, labels)` decide, by column.
 
-    Args:
-        classifier: the trained classifier.
-        logits: `(documents, labels)`.
-        every: also a column `probability_<label>` for each label.
-
-    Returns:
-        `label` and its probability `score`, lists where several labels may hold; `prediction`
-        alone for a regression.
-
-    Raises:
-        ModelError: if a regression model is asked for the probability of every label.
+    These are `label` and its probability `score`, lists where several labels may hold, and with
+    `every` a `probability_<label>` for each; or `prediction` alone for a regression.
     """
     decided = classifier.decide(logits)
     space = classifier.label_space
@@ -206,13 +187,9 @@ def prediction_columns(
 
 
 def read_cells(column: pa.Array) -> tuple[list[str | None], list[str | None]]:
-    """Read texts; bytes are taken as UTF-8, as older writers of Parquet store text.
+    """Return for each row its text or None, and why there is none or None.
 
-    Args:
-        column: the cells.
-
-    Returns:
-        For each row its text, None where there is none, and the reason why, None for a text.
+    Bytes are taken as UTF-8, as older writers of Parquet store text.
 
     Example:
         >>> read_cells(pa.array(["fine", None, " "]))
@@ -239,8 +216,4 @@ def _judge(cell: Any) -> tuple[str | None, str | None]:
             return None, f"not UTF-8 (byte {error.start})"
     if not isinstance(cell, str):
         return None, f"not a string ({type(cell).__name__})"
-    try:
-        cell.encode("utf-8")
-    except UnicodeEncodeError:
-        return None, "half of a surrogate pair"
     return (cell, None) if cell.strip() else (None, "empty text")

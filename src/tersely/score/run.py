@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +35,8 @@ from tersely.score.parts import (
     write_json,
 )
 from tersely.score.predictor import Predictor
-from tersely.score.workers import (
-    SOURCE,
-    Job,
-    Progress,
-    Teller,
-    connect,
-    run_processes,
-    run_ray,
-)
+from tersely.score.workers import SOURCE, Job, Teller, connect, run_processes, run_ray
 from tersely.text.columns import choose_columns
-
-__all__ = ["Summary", "score"]
 
 _LOOKED_AT = 100
 
@@ -56,8 +46,7 @@ class Summary:
     """What a run did.
 
     Attributes:
-        out: its folder.
-        rows: rows of all inputs.
+        rows: of all inputs.
         bad: rows without a label, in the folder `_bad`.
         shards: parts that were written, by this run and those before it.
         resumed: rows that earlier runs had done.
@@ -91,7 +80,7 @@ def score(
     shard_rows: int = 10_000,
     overwrite: bool = False,
     ray: str | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[int, int, float | None], None] | None = None,
 ) -> Summary:
     """Label the rows of Parquet files, in worker processes, and go on where a killed run was.
 
@@ -117,7 +106,8 @@ def score(
         ray: the address of a Ray cluster to do it on, every node of which must see the model, the
             inputs and `out` by the same paths; see `tersely.score.workers`.
         overwrite: remove a run that was begun in `out`, and begin anew.
-        progress: called as rows are done.
+        progress: called with the rows that are done, those of earlier runs included, the rows of
+            all inputs, and rows a second, which is None at first.
 
     Returns:
         What was done, also written to `_summary.json`.
@@ -139,18 +129,19 @@ def score(
         )
     patterns = [inputs] if isinstance(inputs, str | Path) else inputs
     files = find_inputs([*map(str, patterns)], out)
-    _check_places(files, out)
+    inside = [file.path for file in files if out.absolute() in Path(file.path).parents]
+    if inside:
+        raise OutputError(
+            f"the output {out} must not hold inputs, and {inside[0]} is one; name another folder"
+        )
+    if not any(file.rows for file in files):
+        raise DataError(f"{files[0].path} and all other inputs hold no row; at least one is needed")
     columns = _choose(files, text_column, text_pair_column, id_columns)
     texts = [name for name in (columns["text_column"], columns["pair_column"]) if name is not None]
     types = resolve_types(files, texts, id_columns)
     # What decides the rows that are written; the others may differ from run to run.
-    decisive = {
-        **columns,
-        "probabilities": probabilities,
-        "keep": keep,
-        "max_length": max_length,
-        "long": long,
-    }
+    decisive = columns | {"probabilities": probabilities, "keep": keep}
+    decisive |= {"max_length": max_length, "long": long}
     machine = {"batch_tokens": batch_tokens, "device": device}
     budget = _check_model(model, decisive | machine, ray)
     manifest = make_manifest(
@@ -165,7 +156,7 @@ def score(
         counts = {} if overwrite else finished(out, shards, run)
         left = [shard for shard in shards if shard.number not in counts]
         resumed = sum(count.rows for count in counts.values())
-        tell = Teller(sum(shard.rows for shard in shards), resumed, progress)
+        tell = Teller(sum(shard.rows for shard in shards), resumed, progress or (lambda *now: None))
         cluster = connect(ray) if ray is not None and left else None
         # Only here, where nothing is left that could refuse the new run.
         if overwrite:
@@ -175,19 +166,18 @@ def score(
             counts |= run_ray(job, left, cluster, workers, tell)
         elif left:
             counts |= run_processes(job, left, workers, budget, tell, threads)
-        total = sum(counts.values(), Count())
+        total = Count(*map(sum, zip(*counts.values(), strict=True)))
         _warn_at_the_end(total, out)
         seconds = time.monotonic() - began
         summary = Summary(out, total.rows, total.bad, len(shards), resumed, seconds)
-        write_json(out / SUMMARY, {"fingerprint": run, "parts": len(shards), **asdict(total)})
+        write_json(out / SUMMARY, {"fingerprint": run, "parts": len(shards), **total._asdict()})
     return summary
 
 
 def _check_model(model: str | Path, options: dict[str, Any], ray: str | None) -> int:
     """Load the model as workers will, so that what they would refuse is refused before any harm.
 
-    Returns:
-        Its token budget. The model itself is not kept: workers have their own.
+    It is not kept, since workers have their own; its token budget is returned.
     """
     if is_export(model):
         raise ModelError(
@@ -204,21 +194,10 @@ def _check_model(model: str | Path, options: dict[str, Any], ray: str | None) ->
         return Predictor(str(model), **(options | {"device": "cpu"})).classifier.batch_tokens
 
 
-def _check_places(files: Sequence[Input], out: Path) -> None:
-    place = out.absolute()
-    inside = [file.path for file in files if place in Path(file.path).parents]
-    if inside:
-        raise OutputError(
-            f"the output {out} must not hold inputs, and {inside[0]} is one; name another folder"
-        )
-    if not any(file.rows for file in files):
-        raise DataError(f"{files[0].path} and all other inputs hold no row; at least one is needed")
-
-
 def _choose(
     files: Sequence[Input], text: str | None, pair: str | None, ids: Sequence[str]
 ) -> dict[str, Any]:
-    """The columns in use, as options of `Predictor`; guesses are made on the first file."""
+    """Return the columns in use, as options of `Predictor`, guessed from the first file."""
     first = next(file for file in files if file.rows)
     beginning = Shard(0, first, 0, min(_LOOKED_AT, first.rows))
     chosen = choose_columns(
@@ -240,11 +219,7 @@ def _choose(
             f"the columns to keep must differ from each other and from {name_all(SOURCE)}, which "
             f"are added; got {name_all(ids)}"
         )
-    return {
-        "text_column": chosen.text,
-        "pair_column": chosen.pair,
-        "id_columns": list(ids),
-    }
+    return {"text_column": chosen.text, "pair_column": chosen.pair, "id_columns": list(ids)}
 
 
 def _warn_at_the_end(total: Count, out: Path) -> None:
@@ -260,7 +235,7 @@ def _warn_at_the_end(total: Count, out: Path) -> None:
             f"{share}, and {total.unread:,} of {total.tokens:,} tokens were not read "
             f"({total.unread / total.tokens:.1%}); --long windows would read all"
             if total.unread
-            else f"{share}; they were read in overlapping windows, nothing was cut"
+            else f"{share}; they were read in windows, nothing was cut"
         )
     if total.unknown:
         sentences.append(

@@ -12,7 +12,6 @@ import contextlib
 import functools
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
 import time
@@ -20,22 +19,21 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from multiprocessing import connection, parent_process
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as compute
 
+from tersely import errors
 from tersely._io import keep_freed_memory, resolve_device
 from tersely.errors import ScoringError, TerselyError, TerselyWarning, require
 from tersely.score.inputs import Shard, read_chunks
 from tersely.score.parts import Count, finished, write_part
 from tersely.score.predictor import REASON, Predictor
-
-__all__ = ["SOURCE", "Job", "Progress", "Teller", "connect", "run_processes", "run_ray"]
 
 SOURCE = ("source_file", "source_row")
 """Columns that every row gets: its file's name, and its number in it, counted from 1."""
@@ -47,45 +45,30 @@ _SECONDS = 0.5  # between two looks at how far the workers are
 
 @dataclass(frozen=True)
 class Job:
-    """What is the same for all shards.
-
-    Attributes:
-        model: a directory or a Hub name.
-        out: the run's folder.
-        run: the manifest's fingerprint.
-        types: of the columns that are kept.
-        options: of `Predictor`.
-    """
+    """What is the same for all shards; `run` is the manifest's fingerprint."""
 
     model: str
     out: str
     run: str
     types: Mapping[str, pa.DataType]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any]
 
+    def predictor(self, threads: int | None) -> Predictor:
+        """Load the model in a worker."""
+        from transformers.utils import logging
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Attributes:
-        rows: rows that are done, those of earlier runs included.
-        total: rows of all inputs.
-        rate: rows a second since the first were done, None before.
-        seconds_left: at this rate, None before.
-    """
-
-    rows: int
-    total: int
-    rate: float | None
-    seconds_left: float | None
+        logging.disable_progress_bar()  # "Loading weights" of every worker has no place in a log
+        return Predictor(self.model, threads=threads, **self.options)
 
 
 class Teller:
-    """Passes on what workers report: how far they are, and once each of what they warn of."""
+    """Passes on what workers report: how far they are, and once each of what they warn of.
+
+    `progress` is called with the rows done, in all runs, those of all inputs, and rows a second.
+    """
 
     def __init__(
-        self, total: int, resumed: int, progress: Callable[[Progress], None] | None
+        self, total: int, resumed: int, progress: Callable[[int, int, float | None], None]
     ) -> None:
         self.total = total
         self.resumed = resumed
@@ -95,29 +78,23 @@ class Teller:
 
     def done(self, rows: int) -> None:
         """Tell how many rows this run has done; fewer than before where a worker died."""
-        if self.progress is None:
-            return
         rate = None
         if rows:
             # Imports and the loading of models, which do not grow with the rows, are left out.
             self.first = self.first or (time.monotonic(), rows)
             seconds, more = time.monotonic() - self.first[0], rows - self.first[1]
             rate = more / seconds if more > 0 else None
-        now = self.resumed + rows
-        left = (self.total - now) / rate if rate else None
-        self.progress(Progress(now, self.total, rate, left))
+        self.progress(self.resumed + rows, self.total, rate)
 
-    def warn(self, text: str) -> None:
+    def warn(self, *texts: str) -> None:
         """Warn of what several workers may say."""
-        if text not in self.said:
-            self.said.add(text)
-            warnings.warn(text, TerselyWarning, stacklevel=5)
+        for text in texts:
+            if text not in self.said:
+                self.said.add(text)
+                warnings.warn(text, TerselyWarning, stacklevel=5)
 
 
-class _Scored(NamedTuple):
-    counted: Count
-    budget: int
-    said: list[str]
+_Scored = tuple[Count, list[str]]  # what was counted in a shard, and what was warned of
 
 
 def _score_shard(
@@ -125,14 +102,17 @@ def _score_shard(
 ) -> _Scored:
     """Score a shard and write its part; `progress` is called with the rows of it that are done."""
     predictor.report = None
-    good, bad = [], []
-    rows = 0
+    good, bad, rows = [], [], 0
     columns = [*dict.fromkeys([*predictor.text_columns, *predictor.id_columns])]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", TerselyWarning)
         for chunk in read_chunks(shard, columns, job.types):
-            scored = _with_source(predictor(chunk), shard, shard.first + rows)
+            first = shard.first + rows + 1
+            names = pa.repeat(pa.scalar(shard.input.name), chunk.num_rows)
+            numbers = pa.array(range(first, first + chunk.num_rows), pa.int64())
+            scored = predictor(chunk)
+            scored = scored.add_column(0, SOURCE[0], names).add_column(1, SOURCE[1], numbers)
             labelled = compute.is_null(scored.column(REASON))
             good.append(scored.filter(labelled).drop_columns([REASON]))
             rest = scored.filter(compute.invert(labelled))
@@ -140,18 +120,12 @@ def _score_shard(
             rows += chunk.num_rows
             progress(rows)
     good_rows, bad_rows = pa.concat_tables(good), pa.concat_tables(bad)
-    counted = Count(shard.rows, bad_rows.num_rows)
+    lengths: tuple[int, ...] = ()
     if (report := predictor.report) is not None:
-        counted += Count(0, 0, report.affected, report.tokens, report.unread, report.unknown)
+        lengths = report.affected, report.tokens, report.unread, report.unknown
+    counted = Count(shard.rows, bad_rows.num_rows, *lengths)
     write_part(Path(job.out), shard, job.run, good_rows, bad_rows, counted)
-    said = [str(warning.message) for warning in caught]
-    return _Scored(counted, predictor.classifier.batch_tokens, said)
-
-
-def _with_source(table: pa.Table, shard: Shard, first: int) -> pa.Table:
-    names = pa.repeat(pa.scalar(shard.input.name), table.num_rows)
-    numbers = pa.array(range(first + 1, first + table.num_rows + 1), pa.int64())
-    return table.add_column(0, SOURCE[0], names).add_column(1, SOURCE[1], numbers)
+    return counted, [str(warning.message) for warning in caught]
 
 
 # ---- processes of this machine -----------------------------------------------------------------
@@ -167,27 +141,16 @@ def run_processes(
 ) -> dict[int, Count]:
     """Score shards in worker processes, and start them anew when one of them dies.
 
-    Args:
-        job: what is the same for all shards.
-        shards: those to be done.
-        workers: how many processes; None for one a core on the CPU, one on another device.
-        budget: tokens of a batch that they begin with.
-        tell: who is told how far it is.
-        threads: threads of all processes together; None for one a core.
-
-    Returns:
-        What was counted, by the shard's number.
-
-    Raises:
-        ScoringError: if workers die three times and nothing is finished in between.
-        TerselyError: whatever a worker raised.
+    By default there is a worker for each core on the CPU, and one on another device; `budget` is
+    the tokens of a batch that they begin with, `threads` what they all have together. What was
+    counted is returned by the shard's number; whatever a worker raised is raised.
     """
     on_cpu = resolve_device(job.options.get("device", "auto")).type == "cpu"
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cores = threads or usable
     wanted = min(workers or (cores if on_cpu else 1), len(shards))
     threads = max(1, cores // wanted) if on_cpu else None
-    done: dict[int, _Scored] = {}
+    done: dict[int, Count] = {}
     deaths = 0
     while left := [shard for shard in shards if shard.number not in done]:
         before = len(done)
@@ -204,12 +167,11 @@ def run_processes(
             )
         advice = "what was not finished is done again"
         if killed:
-            least = min([budget, *(scored.budget for scored in done.values())])
-            budget = max(_SMALLEST_BUDGET, least // 2)
+            budget = max(_SMALLEST_BUDGET, budget // 2)
             job = replace(job, options={**job.options, "batch_tokens": budget})
             advice += f" with {budget:,} tokens in a batch"
         tell.warn(f"a worker {died} on {where}; {advice}")
-    return {number: scored.counted for number, scored in done.items()}
+    return done
 
 
 def _run_pool(
@@ -217,7 +179,7 @@ def _run_pool(
     shards: Sequence[Shard],
     workers: int,
     threads: int | None,
-    done: dict[int, _Scored],
+    done: dict[int, Count],
     tell: Teller,
 ) -> bool | None:
     """Score shards into `done` until all are, or a worker died; tell whether it was killed then."""
@@ -239,11 +201,10 @@ def _run_pool(
             if not running:
                 return None
             for future in wait(running, _SECONDS, FIRST_COMPLETED).done:
-                done[running.pop(future)[1].number] = scored = future.result()
-                for text in scored.said:
-                    tell.warn(text)
+                done[running.pop(future)[1].number], said = future.result()
+                tell.warn(*said)
             now = sum(rows[place] for place, _ in running.values())
-            tell.done(sum(scored.counted.rows for scored in done.values()) + now)
+            tell.done(sum(counted.rows for counted in done.values()) + now)
     except BrokenProcessPool:
         pool.shutdown()
         return any(process.exitcode == -signal.SIGKILL for process in processes)
@@ -292,29 +253,17 @@ def _begin(job: Job, threads: int | None, done: Any) -> None:
     keep_freed_memory()
     # Tokenizers would start a thread for every core in every worker.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    _hide_bars()
-
-
-def _hide_bars() -> None:
-    """Keep "Loading weights" of every worker out of the log."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
 
 
 @functools.cache
 def _predictor() -> Predictor:
     job, threads, _ = _here
-    return Predictor(job.model, threads=threads, **job.options)
+    return job.predictor(threads)
 
 
 def _work(place: int, shard: Shard) -> _Scored:
     job, _, done = _here
-
-    def progress(rows: int) -> None:
-        done[place] = rows
-
-    return _score_shard(_predictor(), shard, job, progress)
+    return _score_shard(_predictor(), shard, job, functools.partial(done.__setitem__, place))
 
 
 def _die_with_the_parent() -> None:
@@ -327,16 +276,7 @@ def _die_with_the_parent() -> None:
 
 
 def connect(address: str) -> Any:
-    """Connect Ray to a cluster and return it; a connection that was there before is used.
-
-    Args:
-        address: of the cluster, as `ray.init` takes it; `"auto"` for the one of this machine,
-            `"local"` to start one here.
-
-    Raises:
-        MissingExtraError: if Ray is not installed.
-        ScoringError: if the cluster cannot be reached.
-    """
+    """Connect Ray to a cluster (`"auto"`: this machine's, `"local"`: a new one) and return it."""
     ray = require("ray", "ray")
     try:
         ray.init(address, ignore_reinit_error=True, log_to_driver=False, logging_level="ERROR")
@@ -353,23 +293,10 @@ def run_ray(
 ) -> dict[int, Count]:
     """Score shards on a Ray cluster; every node must see model, inputs and output by their paths.
 
-    This is `map_batches` over the shards, with an actor that holds a `Predictor`. The parts say
-    which shards are finished, on one machine and on a cluster alike: when a node is lost, Ray gives
-    its shards to others, and one whose part is there is not done again.
-
-    Args:
-        job: what is the same for all shards.
-        shards: those to be done, at least one.
-        ray: what `connect` returned.
-        workers: most actors, of one core each; None for one a core of the cluster.
-        tell: who is told how far it is.
-
-    Returns:
-        What was counted, by the shard's number.
-
-    Raises:
-        ScoringError: if the cluster gives up.
-        TerselyError: whatever an actor raised.
+    This is `map_batches` over the shards, with at most `workers` actors of one core each that hold
+    a `Predictor`. The parts say which shards are finished, on one machine and on a cluster alike:
+    when a node is lost, Ray gives its shards to others, and one whose part is there is not done
+    again. What was counted is returned by the shard's number; whatever an actor raised is raised.
     """
     data = require("ray.data", "ray")
     most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -389,12 +316,10 @@ def run_ray(
     counts: dict[int, Count] = {}
     try:
         for row in places.iter_rows():
-            number, scored = pickle.loads(row["scored"])
-            if isinstance(scored, TerselyError):
-                raise scored
-            counts[number] = scored.counted
-            for text in scored.said:
-                tell.warn(text)
+            if row["error"] is not None:
+                raise getattr(errors, row["error"])(row["said"][0])
+            counts[row["shard"]] = Count(*row["counted"])
+            tell.warn(*row["said"])
             tell.done(sum(count.rows for count in counts.values()))
     except ray.exceptions.RayError as error:
         raise ScoringError(
@@ -407,31 +332,28 @@ def run_ray(
 class _Actor:
     """A model in a process of the cluster; one shard a call.
 
-    Ray would hand on what is raised here as text alone, so our own errors are returned instead.
+    Ray would hand on what is raised here as text alone, so the class and the sentence of an error
+    of ours are a row as well. The model is loaded at the first shard, so that its errors are, too.
     """
 
     def __init__(self, job: Job, shards: Sequence[Shard], threads: int | None) -> None:
         self.job = job
         self.shards = shards
-        _hide_bars()
-        try:
-            self.predictor: Predictor | TerselyError = Predictor(
-                job.model, threads=threads, **job.options
-            )
-        except TerselyError as error:
-            self.predictor = error
+        self.predictor = functools.cache(lambda: job.predictor(threads))
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        scored = [pickle.dumps(self._score(self.shards[p])) for p in batch["place"].to_pylist()]
-        return pa.table({"scored": pa.array(scored, pa.binary())})
+        rows = [self._score(self.shards[place]) for place in batch["place"].to_pylist()]
+        numbers, texts = pa.list_(pa.int64()), pa.list_(pa.string())
+        kinds = {"shard": pa.int64(), "counted": numbers, "said": texts, "error": pa.string()}
+        return pa.Table.from_pylist(rows, pa.schema(kinds))
 
-    def _score(self, shard: Shard) -> tuple[int, _Scored | TerselyError]:
+    def _score(self, shard: Shard) -> dict[str, Any]:
+        row: dict[str, Any] = {"shard": shard.number}
         counted = finished(Path(self.job.out), [shard], self.job.run).get(shard.number)
         if counted is not None:
-            return shard.number, _Scored(counted, 0, [])
-        if isinstance(self.predictor, TerselyError):
-            return shard.number, self.predictor
+            return row | {"counted": counted, "said": []}
         try:
-            return shard.number, _score_shard(self.predictor, shard, self.job, lambda rows: None)
+            counted, said = _score_shard(self.predictor(), shard, self.job, lambda rows: None)
         except TerselyError as error:
-            return shard.number, error
+            return row | {"error": type(error).__name__, "said": [str(error)]}
+        return row | {"counted": counted, "said": said}

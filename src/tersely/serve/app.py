@@ -42,8 +42,6 @@ from tersely.serve.schemas import (
 from tersely.serve.service import Answer, Document, Service
 from tersely.text.metrics import scores_from_logits
 
-__all__ = ["leave", "listen", "make_app", "serve_app"]
-
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse, "description": description}
     for status, (_, description) in REFUSALS.items()
@@ -53,13 +51,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 
 
 def make_app(service: Service, *, name: str, api_key: str | None = None) -> FastAPI:
-    """Make the application that serves a classifier.
-
-    Args:
-        service: the classifier with its queue; started and stopped with the application.
-        name: what `/info` calls the model.
-        api_key: what clients must send as `Authorization: Bearer …`; None for none.
-    """
+    """Make the application that starts, serves and stops a service; `/info` tells the name."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -129,21 +121,18 @@ def _add_probes(app: FastAPI, service: Service, name: str) -> None:
     async def info() -> Info:
         """What is served, within which limits."""
         classifier, budgets = service.classifier, service.budgets.range
-        names = classifier.classes_
-        classes = Classes(
-            id2label={str(number): label for number, label in enumerate(names)},
-            label2id={label: number for number, label in enumerate(names)},
-        )
+        space = classifier.label_space
+        names = {str(number): label for number, label in enumerate(space.names)}
         return Info(
             **vars(service.limits),
             model_id=name,
             model_dtype=classifier.dtype_name,
             served_model_name=name,
-            model_type={"classifier": classes},
+            model_type={"classifier": Classes(id2label=names, label2id=space.label2id)},
             max_input_length=classifier.limit,
             max_batch_tokens=classifier.batch_tokens,
             version=__version__,
-            problem_type=classifier.label_space.problem_type,
+            problem_type=space.problem_type,
             method=classifier.plan.name,
             long=classifier.model_config.long,
             budget=None if budgets is None else {"least": budgets[0], "most": budgets[1]},
@@ -165,15 +154,13 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         """The scores of all labels, the highest first, for a text, a pair or a batch."""
         begun = time.monotonic()
         documents = body.documents()
-        left = body.truncation_direction.lower() == "left"
-        work = service.logits(documents, truncate=body.truncate, left=left, budget=body.budget)
+        work = service.logits(documents, truncate=body.truncate, budget=body.budget)
         try:
             answer = await _unless_gone(request, work)
         except asyncio.CancelledError:
             # Not a client that hung up, but an end that does not wait.
             service.cut_off += len(documents)
-            reason = "the server went down before the answer was ready"
-            raise Refusal(503, reason) from None
+            raise Refusal(503, "the server went down before the answer was ready") from None
         service.metrics.requests.labels(CLIENT_GONE if answer is None else 200).inc()
         if answer is None:
             return Response(status_code=CLIENT_GONE)
@@ -204,11 +191,7 @@ async def _unless_gone(request: Request, work: Any) -> Answer | None:
 def _predictions(
     classifier: Classifier, logits: np.ndarray, *, raw: bool
 ) -> list[list[dict[str, Any]]]:
-    """Return labels and scores of each document, the highest first.
-
-    Scores are those of transformers' pipeline: a sigmoid each where several labels may hold or
-    there is but one, softmax where one of several does, and numbers as they are for a regression.
-    """
+    """Return labels and scores of each document, the highest first, as transformers' pipeline."""
     scores = logits if raw else scores_from_logits(logits, classifier.model_config.problem_type)
     order = np.argsort(-scores, axis=1, kind="stable")
     names = classifier.classes_
@@ -221,31 +204,26 @@ def _predictions(
 def _headers(
     classifier: Classifier, answer: Answer, documents: list[Document], total: float
 ) -> dict[str, str]:
-    seconds = {
-        "x-compute-time": total,
-        "x-total-time": total,
-        "x-tokenization-time": answer.tokenizing,
-        "x-queue-time": answer.waited,
-        "x-inference-time": answer.ran,
-    }
-    # In whole milliseconds, as TEI gives them.
-    return {name: str(round(value * 1000)) for name, value in seconds.items()} | {
+    headers = {
         "x-compute-type": classifier.device.type,
-        "x-compute-characters": str(sum(len(text) + len(pair or "") for text, pair in documents)),
-        "x-compute-tokens": str(answer.read),
-        "x-unread-tokens": str(answer.unread),
+        "x-compute-characters": sum(len(text) + len(pair or "") for text, pair in documents),
+        "x-compute-tokens": answer.read,
+        "x-unread-tokens": answer.unread,
+        # Times in whole milliseconds, as TEI gives them.
+        "x-compute-time": round(total * 1000),
+        "x-total-time": round(total * 1000),
+        "x-tokenization-time": round(answer.tokenizing * 1000),
+        "x-queue-time": round(answer.waited * 1000),
+        "x-inference-time": round(answer.ran * 1000),
     }
+    return {name: str(value) for name, value in headers.items()}
 
 
 # ---- the socket and the end --------------------------------------------------------------------
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind a socket, before anything slow begins; port 0 takes a free one.
-
-    Raises:
-        ServeError: if the address cannot be had.
-    """
+    """Bind a socket, before anything slow begins; port 0 takes a free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -265,11 +243,7 @@ def serve_app(
 ) -> bool:
     """Serve an application until SIGTERM or Ctrl-C; tell whether a second Ctrl-C cut that short.
 
-    Args:
-        app: the application.
-        bound: what `listen` returned.
-        patience: seconds that accepted requests have to be answered after the first signal.
-        ready: called with the address.
+    Accepted requests have `patience` seconds after the first signal; `ready` gets the address.
     """
     config = uvicorn.Config(
         app,

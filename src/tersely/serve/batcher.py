@@ -19,8 +19,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-__all__ = ["Batcher", "Done"]
-
 
 class Done(NamedTuple):
     """An item's result, the seconds it waited in the queue, and those that its batch ran."""
@@ -85,10 +83,7 @@ class Batcher:
             return sum(not job.future.cancelled() for job in self._waiting)
 
     def submit(self, items: Sequence[tuple[Any, int]]) -> list[Future[Done]]:
-        """Queue items with their sizes, all of them or none.
-
-        Returns:
-            A future for each; cancelling it takes its item out of the queue.
+        """Queue items with their sizes, all or none; cancelling a future takes its item out.
 
         Raises:
             RuntimeError: after `close`.
@@ -105,19 +100,13 @@ class Batcher:
         return [job.future for job in jobs]
 
     def close(self, timeout: float | None = None) -> bool:
-        """Take no more items, finish those that wait, and stop the worker.
-
-        Returns:
-            Whether the worker ended within `timeout` seconds.
-        """
+        """Take no more items, finish those that wait, and tell whether the worker ended in time."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         if self._thread.ident is not None:
             self._thread.join(timeout)
         return not self._thread.is_alive()
-
-    # ---- the worker ----------------------------------------------------------------------------
 
     def _work(self) -> None:
         while batch := self._take():
@@ -162,9 +151,8 @@ class Batcher:
             if len(batch) == 1:
                 batch[0].future.set_exception(error)
                 return
-            half = len(batch) // 2
-            self._finish(batch[:half], started)
-            self._finish(batch[half:], started)
+            for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+                self._finish(half, started)
             return
         ran = time.monotonic() - started
         for job, value in zip(batch, values, strict=True):

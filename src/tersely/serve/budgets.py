@@ -19,8 +19,6 @@ from tersely.modeling.budget import reachable_budgets, spread
 from tersely.reduction import has_share
 from tersely.text.encoding import EncodedDocuments
 
-__all__ = ["Budgets"]
-
 logger = logging.getLogger(__name__)
 
 _MADE_UP, _GIVEN = 16, 64  # documents that are counted on
@@ -44,7 +42,6 @@ class Budgets:
 
     def __init__(self, classifier: Classifier, documents: EncodedDocuments | None = None) -> None:
         self._classifier = classifier
-        self._documents = documents
         self._found: dict[float, Classifier] = {}
         self._finding = threading.Lock()
         self.range: tuple[float, float] | None = None
@@ -55,10 +52,10 @@ class Budgets:
         elif not has_share(plan) and not plan.is_adjustable:
             self.refusal = f"the plan {plan.name!r} has no share that could be set"
         else:
-            self._count()
+            self._count(documents)
 
-    def _count(self) -> None:
-        classifier, documents = self._classifier, self._documents
+    def _count(self, documents: EncodedDocuments | None) -> None:
+        classifier = self._classifier
         if documents is None:
             texts = made_up_texts(classifier.tokenizer, classifier.limit, _MADE_UP)
             documents = classifier.encode(texts, tell=False)
@@ -69,10 +66,7 @@ class Budgets:
             )
         except PlanError as error:
             logger.info("budgets cannot be set: %s", error)
-            self.refusal = (
-                f"the plan {classifier.plan.name!r} cannot be counted against a run without any "
-                "removal"
-            )
+            self.refusal = f"the plan {classifier.plan.name!r} cannot be counted against a full run"
             return
         # Inwards, so that both ends can be reached.
         least, most = max(math.ceil(least * 100), 1) / 100, min(math.floor(most * 100), 99) / 100
@@ -82,18 +76,14 @@ class Budgets:
             self.refusal = f"all shares of {classifier.plan.name!r} cost about the same"
 
     def at(self, budget: float) -> Classifier:
-        """Return the classifier at a budget; a new one takes some runs over a few documents.
-
-        Raises:
-            PlanError: if the model does not reach it, or has one budget only.
-        """
+        """Return the classifier at a budget; a new one takes some runs over a few documents."""
         if self.range is None:
             raise PlanError(f"`budget` cannot be set: {self.refusal}")
         least, most = self.range
         rounded = round(budget, 2)
         if not least <= rounded <= most:
             raise PlanError(f"`budget` must be between {least:g} and {most:g}, got {budget:g}")
-        if rounded not in self._found:
+        if rounded not in self._found:  # those that are there wait for none that is sought
             with self._finding:
                 if rounded not in self._found:
                     self._found[rounded] = self._classifier.with_budget(

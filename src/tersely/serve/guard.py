@@ -17,8 +17,6 @@ from starlette.requests import ClientDisconnect
 from tersely.serve.schemas import Refusal
 from tersely.serve.service import Limits, Metrics
 
-__all__ = ["CLIENT_GONE", "Guard"]
-
 CLIENT_GONE = 499  # the status that nginx logs for a client that did not wait; nobody reads it
 # What needs no key when it is read: probes, scrapers and the documentation.
 _OPEN_PATHS = frozenset({"/", "/health", "/ping", "/metrics", "/docs", "/openapi.json"})
@@ -27,14 +25,7 @@ _LINGER = 2.0
 
 
 class Guard:
-    """An ASGI middleware.
-
-    Args:
-        app: the application.
-        limits: size and seconds of a body.
-        metrics: where refused requests are counted.
-        api_key: what `Authorization: Bearer …` must hold; None for a server that is open.
-    """
+    """An ASGI middleware; without an `api_key` the server is open."""
 
     def __init__(self, app: Any, limits: Limits, metrics: Metrics, api_key: str | None) -> None:
         self._app = app
@@ -101,13 +92,9 @@ async def _next_part(receive: Any) -> tuple[bytes, bool]:
 
 def _replay(body: bytes, receive: Any) -> Any:
     """Give the application the body once more, and then whatever the client does next."""
-    told = False
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> dict[str, Any]:
-        nonlocal told
-        if told:
-            return await receive()
-        told = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return messages.pop() if messages else await receive()
 
     return replay

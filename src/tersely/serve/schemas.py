@@ -6,16 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, Field, StrictBool, Tag, WithJsonSchema
 
-__all__ = [
-    "FORMS",
-    "REFUSALS",
-    "ErrorResponse",
-    "Info",
-    "PredictResponse",
-    "Refusal",
-    "request_model",
-]
-
 FORMS = "a text, a pair of texts [first, second], or a batch [[text], [first, second], …]"
 
 
@@ -24,12 +14,8 @@ def request_model(
 ) -> type[BaseModel]:
     """Make the class of requests, with what one server takes in its description.
 
-    These limits are described here and enforced by the service, which says them in TEI's words.
-
-    Args:
-        largest: documents of a batch.
-        budgets: the least and the most that `budget` may be, None where it cannot be set.
-        refusal: why it cannot.
+    These are the largest batch, and the least and the most that `budget` may be, or why it cannot
+    be set. The service enforces them, which says them in TEI's words.
     """
     one = Annotated[
         list[str],
@@ -59,7 +45,7 @@ def request_model(
             Field(description="Shorten texts that are too long; null for what the server does."),
         ] = None
         truncation_direction: Annotated[
-            Literal["right", "Right", "left", "Left"],
+            Literal["right", "Right"],
             Field(description="Which end may be cut: only the right one."),
         ] = "right"
         budget: Annotated[
@@ -153,12 +139,9 @@ REFUSALS = {
 
 
 class Refusal(Exception):
-    """A request that gets an error.
+    """A request that gets an error: one of `REFUSALS`, and a sentence for the client.
 
-    Args:
-        status: of the HTTP response, one of `REFUSALS`.
-        message: the reason, a sentence for the client.
-        kind: the body's `error_type`; None for that of the status.
+    `kind` is the body's `error_type`; None for that of the status.
     """
 
     def __init__(self, status: int, message: str, kind: str | None = None) -> None:

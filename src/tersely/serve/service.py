@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -29,8 +29,6 @@ from tersely.serve.batcher import Batcher, Done
 from tersely.serve.budgets import Budgets
 from tersely.serve.schemas import Refusal
 from tersely.text.encoding import EncodedDocuments, LengthReport, join_encoded
-
-__all__ = ["Answer", "Document", "Limits", "Metrics", "Service"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,23 +71,17 @@ class Metrics:
     """What is counted and timed; one registry a server, so that two of them do not mix."""
 
     def __init__(self) -> None:
-        self.registry = one = CollectorRegistry()
-
-        def seconds(name: str, what: str) -> Histogram:
-            return Histogram(f"tersely_{name}_seconds", what, buckets=_SECONDS, registry=one)
-
-        def sizes(name: str, what: str) -> Histogram:
-            return Histogram(f"tersely_{name}", what, buckets=_POWERS, registry=one)
-
-        def total(name: str, what: str, *labels: str) -> Counter:
-            return Counter(f"tersely_{name}", what, labels, registry=one)
-
-        self.requests = total("requests", "Requests for predictions, by status.", "status")
+        self.registry = CollectorRegistry()
+        options: dict[str, Any] = {"namespace": "tersely", "registry": self.registry}
+        total = functools.partial(Counter, **options)
+        seconds = functools.partial(Histogram, **options, unit="seconds", buckets=_SECONDS)
+        sizes = functools.partial(Histogram, **options, buckets=_POWERS)
+        self.requests = total("requests", "Requests for predictions, by status.", ["status"])
         self.taken = total("documents_taken", "Documents that were accepted.")
         self.answered = total("documents_answered", "Documents that were answered.")
         self.shortened = total("documents_shortened", "Documents longer than the model's limit.")
         self.unread = total("unread_tokens", "Tokens that were cut off.")
-        self.waiting = Gauge("tersely_queue_documents", "Documents in the queue.", registry=one)
+        self.waiting = Gauge("queue_documents", "Documents in the queue.", **options)
         self.request = seconds("request", "A request that was answered.")
         self.tokenization = seconds("tokenization", "Tokenising a request.")
         self.queue = seconds("queue", "Waiting in the queue, mean of a request's documents.")
@@ -132,10 +124,7 @@ class Service:
     """
 
     def __init__(
-        self,
-        classifier: Classifier,
-        limits: Limits | None = None,
-        budgets: Budgets | None = None,
+        self, classifier: Classifier, limits: Limits | None = None, budgets: Budgets | None = None
     ) -> None:
         self.classifier = classifier
         self.limits = limits or Limits()
@@ -194,25 +183,17 @@ class Service:
         documents: Sequence[Document],
         *,
         truncate: bool | None = None,
-        left: bool = False,
         budget: float | None = None,
     ) -> Answer:
         """Classify a request's documents; cancelling the call takes them out of the queue.
 
-        Args:
-            documents: texts and pairs.
-            truncate: whether documents that are too long are shortened; None for the limits' own.
-            left: whether the request wants their beginnings cut, which no model here does.
-            budget: MACs over those without any removal; None for the model's own.
-
-        Raises:
-            Refusal: with its status and the reason.
+        None is what the limits say of documents that are too long, and the model's own budget.
         """
         self._admit(len(documents))
         try:
             async with asyncio.timeout(self.limits.request_timeout):
                 classifier = await self._at(budget)
-                return await self._answer(classifier, documents, truncate, left)
+                return await self._answer(classifier, documents, truncate)
         except TimeoutError:
             seconds = self.limits.request_timeout
             raise Refusal(504, f"the answer was not ready within {seconds:g} s") from None
@@ -243,18 +224,14 @@ class Service:
             raise _failed(error) from error
 
     async def _answer(
-        self,
-        classifier: Classifier,
-        documents: Sequence[Document],
-        truncate: bool | None,
-        left: bool,
+        self, classifier: Classifier, documents: Sequence[Document], truncate: bool | None
     ) -> Answer:
         begun = time.monotonic()
         loop = asyncio.get_running_loop()
         parts = await loop.run_in_executor(self._tokenizing, self._encode, documents)
         tokenizing = time.monotonic() - begun
         report = functools.reduce(operator.add, (encoded.report for encoded, _ in parts))
-        self._check_lengths(report, truncate, left)
+        self._check_lengths(report, truncate)
         futures: list[Future[Done]] = [None] * len(documents)
         for encoded, numbers in parts:
             for number, future in zip(numbers, self._submit(classifier, encoded), strict=True):
@@ -296,21 +273,14 @@ class Service:
                 parts.append((encoded, numbers))
         return parts
 
-    def _check_lengths(self, report: LengthReport, truncate: bool | None, left: bool) -> None:
+    def _check_lengths(self, report: LengthReport, truncate: bool | None) -> None:
         if not report.affected or report.policy == "windows":
             return
-        more = f"{report.affected} of {report.documents} have more than {report.max_length} tokens"
         if not (self.limits.auto_truncate if truncate is None else truncate):
             raise Refusal(
                 422,
                 f"`inputs` must have at most {report.max_length} tokens where truncate is false, "
-                f"and {more}",
-            )
-        if left:
-            raise Refusal(
-                422,
-                "`truncation_direction` must be right, since this model does not read the ends of "
-                f"texts alone, and {more}",
+                f"and {report.affected} of {report.documents} have more",
             )
         self.metrics.shortened.inc(report.affected)
         self.metrics.unread.inc(report.unread)
