@@ -21,8 +21,6 @@ from tersely.serve.app import listen, make_app
 from tiny import tiny_config
 from words import LABELS, save_encoder, tokenizer
 
-__all__ = ["figures", "save_stock", "save_trained", "serving", "slow_down", "wait_until"]
-
 NAMES = dict(enumerate(LABELS))
 
 
@@ -84,9 +82,8 @@ def serving(
 def figures(client: httpx2.Client) -> dict[str, float]:
     """All samples of /metrics by name and labels."""
     families = text_string_to_metric_families(client.get("/metrics").text)
-    return {
-        s.name + "".join(sorted(s.labels.values())): s.value for f in families for s in f.samples
-    }
+    samples = [sample for family in families for sample in family.samples]
+    return {each.name + "".join(sorted(each.labels.values())): each.value for each in samples}
 
 
 def slow_down(service, seconds: float) -> threading.Event:

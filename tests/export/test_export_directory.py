@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,9 +14,9 @@ from exports import export_of, save_model
 from serving import serving
 from tersely import Classifier, preset
 from tersely.errors import DeviceError, ExportError, ModelError
-from tersely.export import compare_logits, export_model, is_export, made_up_texts
+from tersely.export import compare_logits, export_model, is_export
 from tersely.reduction import Ratio
-from words import labelled, tokenizer
+from words import labelled
 
 TEXTS, LABELS = labelled(24, words=40, seed=1)
 
@@ -40,51 +38,32 @@ def test_the_same_document_gets_the_same_label_everywhere(model, exported):
     """Alone, in any batch, in torch, in ONNX, and from the server."""
     texts = [*TEXTS, " ".join(TEXTS[:9])]  # the last is read in windows
     # Limits of memory make batches of other sizes; the smallest holds one document.
-    readers = [
-        Classifier.from_pretrained(model, device="cpu", batch_tokens=tokens)
-        for tokens in (16, 100, 4096)
-    ]
+    readers = [Classifier.from_pretrained(model, device="cpu", batch_tokens=n) for n in (16, 4096)]
     readers.append(Classifier.from_pretrained(exported))
     wanted = readers[0].predict_proba(texts)
     labels = readers[0].predict(texts)
-    largest = 0.0
+    drift = 1e-5  # docs/export.md states it
     for reader in readers:
-        found = reader.predict_proba(texts)
-        largest = max(largest, float(np.abs(found - wanted).max()))
+        np.testing.assert_allclose(reader.predict_proba(texts), wanted, rtol=0, atol=drift)
         assert reader.predict(texts) == labels
         assert [reader.predict([text])[0] for text in texts] == labels
     for folder in (model, exported):
         with serving(folder) as (client, _, _):
             rows = client.post("/predict", json={"inputs": [[text] for text in texts]}).json()
-            assert [row[0]["label"] for row in rows] == labels
-            alone = client.post("/predict", json={"inputs": texts[-1]}).json()
-            assert alone[0]["label"] == labels[-1]
-            for row, probabilities in zip(rows, wanted, strict=True):
-                largest = max(largest, abs(row[0]["score"] - float(probabilities.max())))
-    # docs/export.md states it.
-    assert largest < 1e-5, f"probabilities differ by {largest:.1e}"
-
-
-def test_pairs(model, exported):
-    firsts, seconds = ([text[:90] for text in part] for part in (TEXTS[:6], TEXTS[6:12]))
-    one, other = (Classifier.from_pretrained(each, long="truncate") for each in (model, exported))
-    np.testing.assert_allclose(
-        other.logits(firsts, seconds), one.logits(firsts, seconds), atol=1e-4
-    )
+            rows.append(client.post("/predict", json={"inputs": texts[-1]}).json())
+        assert [row[0]["label"] for row in rows] == [*labels, labels[-1]]
+        scores = [row[0]["score"] for row in rows]
+        np.testing.assert_allclose(scores[:-1], wanted.max(axis=1), rtol=0, atol=drift)
 
 
 def test_evaluate_and_bench_take_an_export(run, exported, model, tmp_path):
     data = tmp_path / "data.jsonl"
     lines = [{"text": t, "label": label} for t, label in zip(TEXTS, LABELS, strict=True)]
     data.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    figures = [
-        json.loads(run("evaluate", each, data, "--json").stdout) for each in (model, exported)
-    ]
-    assert figures[0]["metrics"] == figures[1]["metrics"]
-    bench = run(
-        *("bench", data, "--models", model, exported, "--rounds", 1),
-        *("--latency-documents", 1, "--no-memory", "--json"),
-    )
+    one, other = (run("evaluate", each, data, "--json").stdout for each in (model, exported))
+    assert json.loads(one)["metrics"] == json.loads(other)["metrics"]
+    options = ("--rounds", 1, "--latency-documents", 1, "--no-memory", "--json")
+    bench = run("bench", data, "--models", model, exported, *options)
     results = json.loads(bench.stdout)["results"]
     assert results[0]["macs"] == results[1]["macs"]
     assert results[1]["agreement"] == 1
@@ -116,14 +95,11 @@ def test_directories_that_are_no_export_are_refused(model, exported, tmp_path):
     (broken / "model.onnx").unlink()
     with pytest.raises(ModelError, match="export again"):
         Classifier.from_pretrained(broken)
-    for content, message in (("{", "cannot be read"), ('{"version": 9}', "cannot be read")):
+    record = json.loads((exported / "export.json").read_text()) | {"version": 9}
+    for content, message in (("{", "cannot be read"), (json.dumps(record), "newer tersely")):
         (broken / "export.json").write_text(content)
         with pytest.raises(ModelError, match=message):
             Classifier.from_pretrained(broken)
-    record = json.loads((exported / "export.json").read_text()) | {"version": 9}
-    (broken / "export.json").write_text(json.dumps(record))
-    with pytest.raises(ModelError, match="newer tersely"):
-        Classifier.from_pretrained(broken)
 
 
 def test_an_export_that_differs_is_refused_with_the_figure(model, tmp_path, monkeypatch):
@@ -155,25 +131,6 @@ def test_a_plan_that_cannot_be_exported_is_named(tmp_path, monkeypatch):
     assert list((tmp_path / "onnx").iterdir()) == []
 
 
-def test_a_model_elsewhere_than_on_the_cpu_is_refused(model, tmp_path):
-    classifier = Classifier.from_pretrained(model, device="cpu")
-    classifier.device = torch.device("meta")
-    with pytest.raises(ExportError, match="exported from the CPU, got one on meta"):
-        export_model(classifier, tmp_path / "out", TEXTS)
-
-
-def test_importing_the_room_loads_no_runtime():
-    code = "import sys, tersely.export; assert not {'onnx', 'onnxruntime'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_made_up_texts_are_of_all_lengths_and_always_the_same():
-    texts = made_up_texts(tokenizer(), 64)
-    assert texts == made_up_texts(tokenizer(), 64)
-    lengths = [len(text.split()) for text in texts]
-    assert lengths == sorted(lengths) and lengths[0] == 1 and lengths[-1] == 62
-
-
 @pytest.mark.parametrize(
     ("problem", "original", "exported", "agreement"),
     [
@@ -195,8 +152,7 @@ def test_int8(model, tmp_path):
     assert small.dtype_name == "int8" and len(small.predict(TEXTS)) == len(TEXTS)
     import onnx
 
-    graph = onnx.load(tmp_path / "int8" / "model.onnx").graph
-    kinds = [node.op_type for node in graph.node]
+    kinds = [node.op_type for node in onnx.load(tmp_path / "int8" / "model.onnx").graph.node]
     # Four blocks with six matrices each, and the head.
     assert sum(kind in ("MatMulInteger", "DynamicQuantizeMatMul") for kind in kinds) >= 24
 
@@ -213,9 +169,3 @@ def test_a_directory_is_a_model_or_an_export(model, exported, tmp_path):
     with pytest.raises(ExportError, match="holds the weights of a model .*directory of its own"):
         export_of(model, folder, TEXTS)
     assert not is_export(folder)
-
-
-def test_a_graph_of_somebody_else_is_kept(model, tmp_path):
-    (tmp_path / "model.onnx").write_text("mine")
-    Classifier.from_pretrained(model).save(tmp_path)
-    assert (tmp_path / "model.onnx").read_text() == "mine"

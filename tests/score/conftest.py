@@ -12,33 +12,24 @@ from tersely.modeling import from_encoder
 from words import LABELS, labelled, save_encoder, tokenizer
 
 
-@pytest.fixture(scope="session")
-def model(tmp_path_factory) -> str:
-    """A model directory: three labels, tokens dropped."""
-    return make_model(tmp_path_factory, "topk")
+def directory_of(plan: str, **options):
+    """A fixture of a model's directory."""
+
+    @pytest.fixture(scope="session")
+    def make(tmp_path_factory) -> str:
+        encoder = save_encoder(tmp_path_factory.mktemp("encoder"))
+        folder = tmp_path_factory.mktemp("models") / "model"
+        labels = {"id2label": dict(enumerate(LABELS))}
+        from_encoder(str(encoder), plan=plan, **(labels | options)).save_pretrained(folder)
+        tokenizer().save_pretrained(folder)
+        return str(folder)
+
+    return make
 
 
-@pytest.fixture(scope="session")
-def several(tmp_path_factory) -> str:
-    """One of which several labels may hold."""
-    problem = "multi_label_classification"
-    return make_model(tmp_path_factory, "dense", problem_type=problem)
-
-
-@pytest.fixture(scope="session")
-def regression(tmp_path_factory) -> str:
-    """One that tells a number."""
-    one = {"id2label": {0: "size"}, "problem_type": "regression"}
-    return make_model(tmp_path_factory, "dense", **one)
-
-
-def make_model(factory, plan: str, **options) -> str:
-    encoder = save_encoder(factory.mktemp("encoder"))
-    options = {"id2label": dict(enumerate(LABELS))} | options
-    folder = factory.mktemp("models") / "model"
-    from_encoder(str(encoder), plan=plan, **options).save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    return str(folder)
+model = directory_of("topk")
+several = directory_of("dense", problem_type="multi_label_classification")
+regression = directory_of("dense", id2label={0: "size"}, problem_type="regression")
 
 
 @pytest.fixture

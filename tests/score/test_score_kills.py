@@ -6,41 +6,19 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
 
+from serving import wait_until
+
 pytestmark = pytest.mark.slow
 
-ROWS, SHARD_ROWS = 6000, 10
+ROWS = 6000
 
 
-def command(model: str, inputs: Path, out: Path) -> list[str]:
-    machine = ["--device", "cpu", "--workers", "2", "--shard-rows", str(SHARD_ROWS)]
-    words = [model, str(inputs), str(out), "--id-column", "id", *machine]
-    return [sys.executable, "-m", "tersely", "score", *words]
-
-
-def environment() -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "200"}
-
-
-def wait_for_part(process: subprocess.Popen, out: Path, before: int) -> bool:
-    """Whether the process wrote a part before it ended."""
-    deadline = time.monotonic() + 600
-    while process.poll() is None and time.monotonic() < deadline:
-        if len(list(out.glob("part-*.parquet"))) > before:
-            return True
-        time.sleep(0.005)
-    return False
-
-
-def write_inputs(write) -> None:
-    write("a.parquet", ROWS // 2)
-    texts = [None if n % 17 == 0 else f"cat word{n % 40}" for n in range(ROWS // 2)]
-    write("b.parquet", ROWS // 2, texts=texts)
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "200"}
 
 
 def check_same(whole: Path, broken: Path) -> None:
@@ -60,12 +38,14 @@ def check_same(whole: Path, broken: Path) -> None:
 
 
 def test_killed_at_thirty_moments_it_ends_the_same(model, write, tmp_path):
-    write_inputs(write)
+    write("a.parquet", ROWS // 2)
+    texts = [None if n % 17 == 0 else f"cat word{n % 40}" for n in range(ROWS // 2)]
+    write("b.parquet", ROWS // 2, texts=texts)
     script = [sys.executable, str(Path(__file__).with_name("killing.py"))]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for out, kills in ((whole, 0), (broken, 30)):
         words = [model, str(tmp_path / "in"), str(out), str(kills), "0"]
-        done = subprocess.run([*script, *words], env=environment(), capture_output=True, text=True)
+        done = subprocess.run([*script, *words], env=ENVIRONMENT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     # A run may have ended before its kill came, but most must not have.
     assert int(done.stdout) >= 10
@@ -75,18 +55,20 @@ def test_killed_at_thirty_moments_it_ends_the_same(model, write, tmp_path):
 def test_interrupted_it_says_so_and_leaves_no_worker(model, write, tmp_path):
     write("a.parquet", ROWS)
     out = tmp_path / "out"
-    settings = {"env": environment(), "stderr": subprocess.PIPE, "text": True}
-    run = command(model, tmp_path / "in", out)
+    settings = {"env": ENVIRONMENT, "stderr": subprocess.PIPE, "text": True}
+    words = f"score {model} {tmp_path / 'in'} {out} --device cpu --workers 2 --shard-rows 10"
+    run = [sys.executable, "-m", "tersely", *words.split()]
     with subprocess.Popen(run, start_new_session=True, **settings) as process:
-        assert wait_for_part(process, out, 0)
+        wait_until(lambda: list(out.glob("part-*.parquet")), 600)
         os.killpg(process.pid, signal.SIGINT)
         _, stderr = process.communicate(timeout=300)
     assert process.returncode == 130 and "Traceback" not in stderr, stderr
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
+
+    def is_gone() -> bool:
         try:
             os.killpg(process.pid, 0)
         except ProcessLookupError:
-            return
-        time.sleep(0.1)
-    pytest.fail("processes of the run are still there")
+            return True
+        return False
+
+    wait_until(is_gone, 120)

@@ -10,7 +10,6 @@ import signal
 import sys
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
@@ -40,16 +39,9 @@ def test_a_run_labels_every_row(model, write, tmp_path):
     write("a.parquet", 25)
     write("b.parquet", 30, seed=1)
     told = []
-    pattern = str(tmp_path / "in" / "*.parquet")
-    summary = score(
-        model,
-        pattern,
-        tmp_path / "out",
-        id_columns=["id"],
-        shard_rows=10,
-        progress=lambda *now: told.append(now),
-        **MACHINE,
-    )
+    words = [model, str(tmp_path / "in" / "*.parquet"), tmp_path / "out"]
+    options = {"id_columns": ["id"], "shard_rows": 10, **MACHINE}
+    summary = score(*words, progress=lambda *now: told.append(now), **options)
     assert (summary.rows, summary.bad, summary.shards, summary.resumed) == (55, 0, 6, 0)
     found = rows(tmp_path / "out")
     texts = labelled(25)[0] + labelled(30, seed=1)[0]
@@ -61,18 +53,16 @@ def test_a_run_labels_every_row(model, write, tmp_path):
     assert told[-1][:2] == (55, 55) and told[-1][2] > 0
     # Again, there is nothing to do, and nothing is touched.
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*")}
-    again = score(model, pattern, tmp_path / "out", id_columns=["id"], shard_rows=10, **MACHINE)
-    assert again.resumed == 55
+    assert score(*words, **options).resumed == 55
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*")}
 
 
 def test_bad_rows_are_set_aside(model, write, tmp_path):
     write("a.parquet", 4, texts=["cat", None, "", "dog"])
     write("b.parquet", 2, texts=[" ", None])
+    options = {"id_columns": ["id"], "shard_rows": 3, **MACHINE}
     with pytest.warns(TerselyWarning, match="4 of 6 rows have no label"):
-        summary = score(
-            model, tmp_path / "in", tmp_path / "out", id_columns=["id"], shard_rows=3, **MACHINE
-        )
+        summary = score(model, tmp_path / "in", tmp_path / "out", **options)
     assert summary.bad == 4
     assert [row["source_row"] for row in rows(tmp_path / "out")] == [1, 4]
     assert [tuple(row.values()) for row in rows(tmp_path / "out" / "_bad")] == [
@@ -172,13 +162,6 @@ def test_a_worker_that_dies_again_and_again_is_an_error(model, write, tmp_path):
         score(model, tmp_path / "in", tmp_path / "out", **options)
 
 
-def test_errors_of_a_worker_reach_the_caller(model, write, damage, tmp_path):
-    path = write("a.parquet", 210)
-    damage(path, 29)
-    with pytest.raises(DataError, match=r"a\.parquet cannot be read"):
-        score(model, path, tmp_path / "out", **MACHINE)
-
-
 def test_nothing_is_removed_for_a_run_that_cannot_begin(
     model, regression, write, damage, tmp_path, monkeypatch
 ):
@@ -186,9 +169,8 @@ def test_nothing_is_removed_for_a_run_that_cannot_begin(
     out = tmp_path / "out"
     score(model, path, out, shard_rows=5, **MACHINE)
     before = {file.name: file.read_bytes() for file in out.iterdir()}
-    labelled_already = tmp_path / "labelled.parquet"
-    table = parquet.read_table(path).rename_columns(["label", "text"])
-    parquet.write_table(table, labelled_already)
+    other = tmp_path / "labelled.parquet"
+    parquet.write_table(parquet.read_table(path).rename_columns(["label", "text"]), other)
     exported = tmp_path / "export"
     shutil.copytree(model, exported)
     (exported / "export.json").write_text("{}")
@@ -201,23 +183,21 @@ def test_nothing_is_removed_for_a_run_that_cannot_begin(
     refused(ModelError, "cannot be read", by=tmp_path / "typo")
     refused(ModelError, "an export; score with the model that it was made from", by=exported)
     refused(ModelError, "no probabilities", by=regression, probabilities=True)
-    refused(DataError, "rename it in the input", rows=labelled_already, id_columns=["label"])
+    refused(DataError, "rename it in the input", rows=other, id_columns=["label"])
     refused(MissingExtraError, "ray", ray="local")
     refused(DeviceError, "not there|not available", device="cuda:99")
     refused(TerselyError, "keep", keep=2.0)
+    refused(DataError, r"labelled\.parquet has no 'id'", rows=[path, other], id_columns=["id"])
     damage(path, 0)
     refused(DataError, "cannot be read")
     assert before == {file.name: file.read_bytes() for file in out.iterdir()}
 
 
-def test_every_file_is_asked_for_its_columns_first(model, write, tmp_path):
-    write("a.parquet", 5)
-    parquet.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "in/b.parquet")
-    assert score(model, tmp_path / "in", tmp_path / "out", id_columns=["id"], **MACHINE).rows == 5
-    parquet.write_table(pa.table({"text": ["cat"]}), tmp_path / "in/b.parquet")
-    with pytest.raises(DataError, match=r"b\.parquet has no 'id'"):
-        score(model, tmp_path / "in", tmp_path / "new", id_columns=["id"], **MACHINE)
-    assert not (tmp_path / "new").exists()
+def test_errors_of_a_worker_reach_the_caller(model, write, damage, tmp_path):
+    path = write("a.parquet", 210)
+    damage(path, 29)
+    with pytest.raises(DataError, match=r"a\.parquet cannot be read"):
+        score(model, path, tmp_path / "out", **MACHINE)
 
 
 def test_what_cannot_be_begun(model, write, tmp_path):

@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import httpx2
 import pytest
@@ -37,11 +38,7 @@ def test_it_is_healthy_once_it_is_warm(model):
 
 def test_a_model_that_cannot_warm_up_says_so(model):
     classifier = Classifier.from_pretrained(model, device="cpu", batch_tokens=256)
-
-    def fails(*_):
-        raise RuntimeError("no such kernel")
-
-    classifier.forward = fails
+    classifier.forward = Mock(side_effect=RuntimeError("no such kernel"))
     # The reason is for the log, not for whoever asks.
     with pytest.warns(match=r"failed on its first batch \(RuntimeError: no such kernel\)"):
         with serving(classifier, wait=False) as (client, service, _):
@@ -83,12 +80,10 @@ def test_info_and_metrics(server):
     before = figures(client)
     client.post("/predict", json={"inputs": [["the cat"], ["a dog"]]})
     after = figures(client)
-    grown = {name for name in after if after[name] > before.get(name, 0)}
-    assert {"tersely_requests_total200", "tersely_documents_answered_total"} <= grown
-    assert after["tersely_documents_taken_total"] - before["tersely_documents_taken_total"] == 2
-    assert after["tersely_document_tokens_count"] - before["tersely_document_tokens_count"] == 2
+    assert after["tersely_requests_total200"] == before.get("tersely_requests_total200", 0) + 1
+    for name in ("documents_taken_total", "documents_answered_total", "document_tokens_count"):
+        assert after[f"tersely_{name}"] - before[f"tersely_{name}"] == 2
     assert after["tersely_queue_documents"] == 0
-    assert client.get("/docs").status_code == 200
 
 
 # ---- many clients, and clients that go ---------------------------------------------------------
@@ -97,9 +92,7 @@ def test_info_and_metrics(server):
 def test_no_request_is_lost_under_load(server, model):
     client, service = server
     texts, _ = labelled(60, words=40)
-    wanted = [
-        row.argmax() for row in Classifier.from_pretrained(model, device="cpu").predict_proba(texts)
-    ]
+    wanted = Classifier.from_pretrained(model, device="cpu").predict(texts)
 
     def ask(number: int) -> str:
         answer = client.post("/predict", json={"inputs": texts[number % 60]})
@@ -108,8 +101,7 @@ def test_no_request_is_lost_under_load(server, model):
 
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(ask, range(300)))
-    names = service.classifier.classes_
-    assert found == [names[wanted[number % 60]] for number in range(300)]
+    assert found == [wanted[number % 60] for number in range(300)]
     # Together, and not one by one: that is what the queue is for.
     after = figures(client)
     assert after["tersely_batch_documents_sum"] > after["tersely_batch_documents_count"]

@@ -79,23 +79,25 @@ def find_inputs(patterns: Sequence[str], out: Path | None = None) -> list[Input]
     found: set[str] = set()
     passed: set[str] = set()
     for pattern in patterns:
-        named = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
+        exists = os.path.exists(pattern)
         taken = set()
-        for path in named:
-            inside, others = _walk(path, out) if os.path.isdir(path) else ({path}, set())
-            if path != pattern and _is_hidden(os.path.basename(path)):
-                passed |= inside
-            else:
-                taken |= inside
-                passed |= others
+        for path in map(Path, [pattern] if exists else glob.glob(pattern, recursive=True)):
+            for file in _files(path, out):
+                # What is named itself is meant, whatever its name is.
+                below = file.relative_to(path if exists else path.parent).parts
+                is_hidden = any(part.startswith(("_", ".")) for part in below)
+                is_parquet = file == path or file.suffix.lower() in _SUFFIXES
+                if is_parquet and not is_hidden:
+                    taken.add(os.path.abspath(file))
+                elif is_parquet or not is_hidden:  # and not such as Spark's `_SUCCESS`
+                    passed.add(os.path.abspath(file))
         if not taken:
             raise DataError(
                 f"{pattern} names no Parquet file; give files, a folder that holds .parquet files, "
                 "or a pattern in quotes, such as 'in/*.parquet'"
             )
-        found |= {os.path.abspath(path) for path in taken}
-    passed = {path for path in passed if os.path.abspath(path) not in found}
-    if passed:
+        found |= taken
+    if passed := passed - found:
         warnings.warn(
             f"{len(passed):,} files are passed over, since their names do not end in .parquet or "
             f".pq, or begin with _ or a dot: {name_all(sorted(passed), limit=5)}",
@@ -107,27 +109,12 @@ def find_inputs(patterns: Sequence[str], out: Path | None = None) -> list[Input]
     return [_look_at(path, Path(path).relative_to(shared).as_posix()) for path in ordered]
 
 
-def _is_hidden(name: str) -> bool:
-    return name.startswith(("_", "."))
-
-
-def _walk(folder: str, out: Path | None) -> tuple[set[str], set[str]]:
-    """Return the Parquet files below a folder, and what is passed over and could be data.
-
-    Hidden files without a suffix of Parquet, such as Spark's `_SUCCESS`, are nobody's data.
-    """
-    taken, passed = set(), set()
-    if out is not None and Path(folder).absolute() not in out.absolute().parents:
-        out = None
-    for path in Path(folder).rglob("*"):
-        if not path.is_file() or (out is not None and out.absolute() in path.absolute().parents):
-            continue
-        is_parquet = path.suffix.lower() in _SUFFIXES
-        if not any(map(_is_hidden, path.relative_to(folder).parts)):
-            (taken if is_parquet else passed).add(str(path))
-        elif is_parquet:
-            passed.add(str(path))
-    return taken, passed
+def _files(path: Path, out: Path | None) -> Iterator[Path]:
+    """Yield a file, or the files below a folder without those of a run's results in it."""
+    holds_out = out is not None and path.absolute() in out.absolute().parents
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        if file.is_file() and not (holds_out and out.absolute() in file.absolute().parents):
+            yield file
 
 
 def _look_at(path: str, name: str) -> Input:
