@@ -11,6 +11,7 @@ import pytest
 import torch
 from exports import export_of, save_model
 
+from commands import run_command as run
 from serving import serving
 from tersely import Classifier, preset
 from tersely.errors import DeviceError, ExportError, ModelError
@@ -56,7 +57,7 @@ def test_the_same_document_gets_the_same_label_everywhere(model, exported):
         np.testing.assert_allclose(scores[:-1], wanted.max(axis=1), rtol=0, atol=drift)
 
 
-def test_evaluate_and_bench_take_an_export(run, exported, model, tmp_path):
+def test_evaluate_and_bench_take_an_export(exported, model, tmp_path):
     data = tmp_path / "data.jsonl"
     lines = [{"text": t, "label": label} for t, label in zip(TEXTS, LABELS, strict=True)]
     data.write_text("".join(json.dumps(line) + "\n" for line in lines))

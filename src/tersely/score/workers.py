@@ -240,14 +240,14 @@ def _context() -> Any:
     return context
 
 
-# What a worker process was begun with.
-_here: tuple[Job, int | None, Any] | None = None
+# What a worker process was begun with: the job, its model once it is asked for, rows by shard.
+_here: tuple[Job, Callable[[], Predictor], Any] | None = None
 
 
 def _begin(job: Job, threads: int | None, done: Any) -> None:
     """Prepare a worker process; what could fail is left to the first shard, whose error is told."""
     global _here
-    _here = job, threads, done
+    _here = job, functools.cache(lambda: job.predictor(threads)), done
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_the_parent, daemon=True).start()
     keep_freed_memory()
@@ -255,15 +255,9 @@ def _begin(job: Job, threads: int | None, done: Any) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
-@functools.cache
-def _predictor() -> Predictor:
-    job, threads, _ = _here
-    return job.predictor(threads)
-
-
 def _work(place: int, shard: Shard) -> _Scored:
-    job, _, done = _here
-    return _score_shard(_predictor(), shard, job, functools.partial(done.__setitem__, place))
+    job, predictor, done = _here
+    return _score_shard(predictor(), shard, job, functools.partial(done.__setitem__, place))
 
 
 def _die_with_the_parent() -> None:

@@ -27,13 +27,9 @@ _MADE_UP, _GIVEN = 16, 64  # documents that are counted on
 class Budgets:
     """A classifier at the budgets that were asked for so far.
 
-    Making one counts which budgets the model reaches, in some runs over the documents.
-
-    Args:
-        classifier: the classifier.
-        documents: some such as are to come, of which 64 are read; None for texts of random words,
-            which will do where the number of tokens that stay follows from a document's length, and
-            not where it follows from their scores.
+    Making one counts which budgets the model reaches, in some runs over 64 of the documents, such
+    as are to come. Without them it takes texts of random words, which will do where the number of
+    tokens that stay follows from a document's length, and not where it follows from their scores.
 
     Attributes:
         range: the least and the most that can be asked for; None where there is one budget only.

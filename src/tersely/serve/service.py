@@ -111,12 +111,7 @@ class _Work(NamedTuple):
 
 
 class Service:
-    """A classifier that many clients share.
-
-    Args:
-        classifier: a trained one.
-        limits: what it takes.
-        budgets: those that requests may ask for; None for what it reaches on made-up texts.
+    """A trained classifier that many clients share; without `budgets`, at those of made-up texts.
 
     Attributes:
         trouble: why it is not ready, in words that anybody may read.
@@ -152,9 +147,7 @@ class Service:
                 encoded = classifier.encode([text] * count, tell=False)
                 futures = self._submit(classifier, encoded)
                 await asyncio.gather(*map(asyncio.wrap_future, futures))
-        # Whatever it is, the server stays up and says 503; the reason is for the log, not for
-        # whoever asks for the health.
-        except Exception as error:
+        except Exception as error:  # the server stays up and says 503; the reason is for the log
             self.trouble = "the model failed on its first batch; the server's log says why"
             warnings.warn(
                 f"the model failed on its first batch ({type(error).__name__}: {error}); no "
@@ -259,18 +252,16 @@ class Service:
         parts = []
         for paired in (False, True):
             numbers = [i for i, (_, other) in enumerate(documents) if (other is not None) is paired]
-            if numbers:
-                firsts, seconds = zip(*(documents[i] for i in numbers), strict=True)
-                try:
-                    encoded = self.classifier.encode(
-                        list(firsts), list(seconds) if paired else None, tell=False
-                    )
-                except TerselyError as error:
-                    raise Refusal(422, str(error), "Tokenizer") from error
-                except Exception as error:  # tokenizers' own has no class but this one
-                    reason = f"Tokenization error: {type(error).__name__}: {error}"
-                    raise Refusal(422, reason, "Tokenizer") from error
-                parts.append((encoded, numbers))
+            if not numbers:
+                continue
+            firsts, seconds = map(list, zip(*(documents[i] for i in numbers), strict=True))
+            try:
+                encoded = self.classifier.encode(firsts, seconds if paired else None, tell=False)
+            except Exception as error:  # tokenizers' own has no class but this one
+                reason = f"Tokenization error: {type(error).__name__}: {error}"
+                reason = str(error) if isinstance(error, TerselyError) else reason
+                raise Refusal(422, reason, "Tokenizer") from error
+            parts.append((encoded, numbers))
         return parts
 
     def _check_lengths(self, report: LengthReport, truncate: bool | None) -> None:
@@ -296,12 +287,10 @@ class Service:
         return self._batcher.submit(works)
 
     def _run(self, works: list[_Work]) -> np.ndarray:
-        # All of one classifier, since the batcher takes it for their kind. What was encoded
-        # together is taken together.
+        # All of one classifier, since the batcher takes it for their kind.
         parts = [list(part) for _, part in groupby(works, lambda work: id(work.encoded))]
-        encoded = join_encoded(
-            [part[0].encoded.select([work.number for work in part]) for part in parts]
-        )
+        parts = [part[0].encoded.select([work.number for work in part]) for part in parts]
+        encoded = join_encoded(parts)
         if self.ready:
             self.metrics.batch_documents.observe(len(encoded))
             self.metrics.batch_tokens.observe(encoded.tokens)
