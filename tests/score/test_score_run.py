@@ -89,20 +89,17 @@ def test_what_was_begun_is_the_only_run_that_goes_on(model, several, write, tmp_
     out = tmp_path / "out"
     score(model, tmp_path / "in", out, shard_rows=10, **MACHINE)
 
-    def refused(by: str = model, **options) -> str:
-        with pytest.raises(ScoringError, match="cannot go on, because") as raised:
+    def refused(because: str, by: str = model, **options) -> None:
+        with pytest.raises(ScoringError, match=f"cannot go on, because {because};"):
             score(by, tmp_path / "in", out, **{"shard_rows": 10, **MACHINE, **options})
-        return str(raised.value)
 
-    assert "max_length was null and is 20;" in refused(max_length=20)
-    assert 'id_columns was [] and is ["id"]' in refused(id_columns=["id"])
-    assert "shard_rows was 10 and is 11" in refused(shard_rows=11)
-    assert "the model is another one" in refused(several)
+    refused("max_length was null and is 20", max_length=20)
+    refused(r'id_columns was \[\] and is \["id"\]', id_columns=["id"])
+    refused("the model is another one .*", by=several)
     write("b.parquet", 5, seed=3)
-    assert "the input b.parquet changed" in refused()
+    refused("the input b.parquet changed")
     os.rename(tmp_path / "in" / "b.parquet", tmp_path / "in" / "c.parquet")
-    message = refused()
-    assert "the input b.parquet is gone; the input c.parquet is new" in message
+    refused("the input b.parquet is gone; the input c.parquet is new")
     assert len(rows(out)) == 17
     score(model, tmp_path / "in", out, shard_rows=3, overwrite=True, **MACHINE)
     assert len(rows(out)) == 17 and len(list(out.glob("part-*"))) == 6
@@ -203,23 +200,22 @@ def test_errors_of_a_worker_reach_the_caller(model, write, damage, tmp_path):
 def test_what_cannot_be_begun(model, write, tmp_path):
     path = write("a.parquet", 5)
     out = tmp_path / "out"
-    with pytest.raises(OutputError, match="must not hold inputs"):
-        score(model, path, tmp_path / "in", **MACHINE)
-    with pytest.raises(DataError, match="no column 'nr' to keep"):
-        score(model, path, out, id_columns=["nr"], **MACHINE)
-    with pytest.raises(DataError, match="there is no column 'txt'"):
-        score(model, path, out, text_column="txt", **MACHINE)
+
+    def refused(error: type, message: str, out: Path = out, **options) -> None:
+        with pytest.raises(error, match=message):
+            score(model, path, out, **MACHINE, **options)
+
+    refused(OutputError, "must not hold inputs", tmp_path / "in")
+    refused(DataError, "no column 'nr' to keep", id_columns=["nr"])
+    refused(DataError, "there is no column 'txt'", text_column="txt")
     assert not out.exists()
     out.mkdir()
     (out / "mine.txt").write_text("keep")
-    with pytest.raises(OutputError, match=r"holds no run \(mine.txt is there\)"):
-        score(model, path, out, overwrite=True, **MACHINE)
+    refused(OutputError, r"holds no run \(mine.txt is there\)", overwrite=True)
     (out / "mine.txt").unlink()
-    with claim(out), pytest.raises(ScoringError, match="another process"):
-        score(model, path, out, **MACHINE)
+    with claim(out):
+        refused(ScoringError, "another process")
     (out / "_manifest.json").write_text("[]")
-    with pytest.raises(ScoringError, match="cannot be read as the manifest"):
-        score(model, path, out, **MACHINE)
+    refused(ScoringError, "cannot be read as the manifest")
     write("a.parquet", 0, texts=[])
-    with pytest.raises(DataError, match="hold no row"):
-        score(model, path, tmp_path / "other", **MACHINE)
+    refused(DataError, "hold no row")

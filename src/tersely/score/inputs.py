@@ -239,11 +239,8 @@ def _as_table(
         if name in columns:
             value = pa.scalar(file.folders[name], pa.string())
             table = table.append_column(name, pa.repeat(value, table.num_rows))
-    for name, kind in types.items():
-        place = table.schema.get_field_index(name)
-        field = table.schema.field(place).with_type(kind).with_nullable(True)
-        table = table.set_column(place, field, table.column(place).cast(kind))
-    return table
+    fields = [field.with_type(types.get(field.name, field.type)) for field in table.schema]
+    return table.cast(pa.schema([field.with_nullable(True) for field in fields]))
 
 
 def _read_batches(shard: Shard, columns: list[str]) -> Iterator[pa.RecordBatch]:
