@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tersely.serve import Batcher
+from tersely.serve.batcher import Batcher
 
 
 @pytest.fixture

@@ -42,15 +42,7 @@ class Batcher:
     Args:
         run: results of a batch's items, in their order; called in the worker thread only.
         budget: most tokens of a batch; an item that is larger makes a batch of its own.
-        kind: of an item; a batch has items of one kind only. None where all are alike.
-
-    Example:
-        >>> batcher = Batcher(lambda items: [item.upper() for item in items], budget=8)
-        >>> batcher.start()
-        >>> batcher.submit([("a", 1), ("b", 1)])[1].result().value
-        'B'
-        >>> batcher.close()
-        True
+        kind: of an item; a batch has items of one kind only.
     """
 
     def __init__(

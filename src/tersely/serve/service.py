@@ -45,11 +45,9 @@ class Limits:
 
     Attributes:
         max_concurrent_requests: documents that are under way at a time; more get a 429.
-        max_client_batch_size: documents of one request.
-        payload_limit: bytes of a request's body.
         request_timeout: seconds for a request, and as many again for its body to arrive.
-        auto_truncate: whether documents that are too long are shortened where a request does not
-            say; as the model was trained to, and otherwise refused.
+        auto_truncate: whether documents that are too long are shortened, as the model was trained
+            to, or refused where a request does not say.
     """
 
     max_concurrent_requests: int = 512
