@@ -26,7 +26,7 @@ from tersely.card import Evaluation
 from tersely.errors import DataError, ModelError, TerselyWarning
 from tersely.modeling import Execution, TerselyConfig, TerselyForSequenceClassification
 from tersely.modeling.budget import plan_for_budget, spread
-from tersely.modeling.inference import Forward, Runner, TorchRunner
+from tersely.modeling.inference import Forward, TorchRunner
 from tersely.reduction import Plan, name_untrained, with_share
 from tersely.text import Documents, LabelSpace
 from tersely.text.columns import as_texts
@@ -60,7 +60,7 @@ class TrainedModel:
         self.execution = execution
         self.model: TerselyForSequenceClassification | None = None
         self.tokenizer: Any = None
-        self._runner: Runner | None = None
+        self._runner: TorchRunner | None = None
         self._trained: Plan | None = None
 
     def adopt(
@@ -88,7 +88,7 @@ class TrainedModel:
         self.tokenizer = tokenizer
         self._trained = model.config.reduction_plan()
 
-    def _ready(self) -> Runner:
+    def _ready(self) -> TorchRunner:
         if self._runner is None:
             raise ModelError(
                 "this classifier is not trained yet; call fit, or use Classifier.from_pretrained"

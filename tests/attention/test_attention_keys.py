@@ -109,17 +109,9 @@ def test_take_and_scatter_carry_gradients():
 # ---- packings ----------------------------------------------------------------------------------
 
 
-def test_documents_of_the_keys():
-    layout = Layout.from_lengths([2, 3])
-    assert Packing(layout).key_layout is layout
-    keys = KeySet.from_mask(torch.tensor([True, False, True, True, False]), layout)
-    assert Packing(layout, keys).key_layout.sizes == [1, 2]
-
-
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"backend": "flash"}, "one of auto, loop, padded, dense, varlen, got 'flash'"),
         (
             {"keys": KeySet.from_mask(torch.ones(5).bool(), Layout.from_lengths([5]))},
             "the 2 documents of the queries, got 1",

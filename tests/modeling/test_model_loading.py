@@ -209,12 +209,12 @@ def _set(*path):
         (
             lambda path: remove_weight(path, "encoder.encoder.layer.2.output.dense.bias"),
             ModelError,
-            r"lacks 1 of the model's weights, .* \(encoder.encoder.layer.2.output.dense.bias\)",
+            r"lacks 1 weights of Tersely.* \(encoder.encoder.layer.2.output.dense.bias\)",
         ),
         (
             lambda path: remove_weight(path, "head.classifier.weight"),
             ModelError,
-            r"lacks 1 of the model's weights, .* \(head.classifier.weight\)",
+            r"lacks 1 weights of Tersely.* \(head.classifier.weight\)",
         ),
         (lambda path: (path / "model.safetensors").unlink(), ModelError, "cannot be loaded"),
         (
@@ -241,7 +241,7 @@ def test_a_combining_module_that_lacks_a_weight_is_refused(tmp_path):
     model.save_pretrained(tmp_path)
     remove_weight(tmp_path, next(k for k in model.state_dict() if k.endswith("act.tokens")))
     with pytest.raises(
-        ModelError, match=r"lacks 1 of the model's weights.*\(learned\.\d\.act\.tokens\)"
+        ModelError, match=r"lacks 1 weights of Tersely.*\(learned\.\d\.act\.tokens\)"
     ):
         load_classifier(tmp_path)
 

@@ -46,21 +46,6 @@ def test_boundaries(make, lengths):
     assert repr(layout) == f"Layout(documents={len(lengths)}, tokens={sum(lengths)})"
 
 
-@given(LENGTHS)
-def test_runs_cover_the_row_in_the_largest_rectangles(lengths):
-    runs = Layout.from_lengths(lengths).runs
-    covered = []
-    for run in runs:
-        assert run.start == sum(lengths[: run.first])
-        assert run.stop == run.start + run.documents * run.length
-        covered += range(run.first, run.first + run.documents)
-        assert all(lengths[run.first + n] == run.length > 0 for n in range(run.documents))
-    assert covered == [number for number, length in enumerate(lengths) if length]
-    for one, other in zip(runs, runs[1:], strict=False):
-        neighbours = one.first + one.documents == other.first
-        assert not (neighbours and one.length == other.length)
-
-
 def test_runs_of_an_example():
     layout = Layout.from_lengths([2, 2, 0, 2, 3])
     assert layout.runs == (Run(0, 2, 2, 0), Run(4, 1, 2, 3), Run(6, 1, 3, 4))
@@ -86,22 +71,13 @@ def test_grow(lengths, extra):
     assert places.tolist() == expected
 
 
-def test_to_carries_the_known_sizes_along():
-    moved = Layout.from_lengths([2, 1]).to("meta")
-    assert moved.device.type == "meta"
-    # The boundaries themselves can no longer be read there.
-    assert (moved.sizes, moved.tokens, moved.longest) == ([2, 1], 3, 2)
-
-
 @pytest.mark.parametrize(
     ("make", "match"),
     [
         (lambda: Layout(torch.tensor([[0, 2]])), r"one-dimensional .* got shape \(1, 2\)"),
-        (lambda: Layout(torch.tensor(0)), r"got shape \(\)"),
         (lambda: Layout(torch.tensor([], dtype=torch.long)), r"starts with 0, got shape \(0,\)"),
         (lambda: Layout(torch.tensor([0.0, 2.0])), "integers .* torch.float32"),
         (lambda: Layout.from_lengths([2, -1]), r"not be negative, got \[2, -1\]"),
-        (lambda: Layout.from_lengths(torch.tensor([-3])), r"not be negative, got \[-3\]"),
     ],
 )
 def test_errors(make, match):

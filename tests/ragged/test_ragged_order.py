@@ -46,17 +46,6 @@ def test_sorted_values(segments):
     assert torch.equal(actual.signbit(), expected.float().signbit())
 
 
-def test_sorted_values_as_torch_sorts_them():
-    values, layout = torch.randn(3000), Layout.from_lengths([1000, 0, 1, 1999])
-    expected = torch.cat([part.sort().values for part in values.split(layout.sizes)])
-    assert torch.equal(sorted_values(values, layout.segment_ids), expected)
-
-
-def test_sorted_values_carry_no_gradient():
-    values = torch.randn(4, requires_grad=True)
-    assert not sorted_values(values, torch.zeros(4, dtype=torch.long)).requires_grad
-
-
 @given(SEGMENTS, st.data())
 def test_lowest_marks_the_later_of_equals(segments, data):
     values, layout = flat(segments)
@@ -69,16 +58,6 @@ def test_lowest_marks_the_later_of_equals(segments, data):
         expected += [place in set(order[:count]) for place in range(len(part))]
     assert marked.dtype == torch.bool
     assert marked.tolist() == expected
-
-
-@pytest.mark.parametrize("value", [0.0, -math.inf, math.inf, -3.0])
-@pytest.mark.parametrize("count", [0, 1, 2, 3])
-def test_lowest_of_all_equal_values_goes_from_the_end(value, count):
-    layout = Layout.from_lengths([3])
-    marked = lowest(
-        torch.full((3,), value), layout.segment_ids, layout.offsets[:-1], torch.tensor([count])
-    )
-    assert marked.tolist() == [place >= 3 - count for place in range(3)]
 
 
 @given(SEGMENTS, st.data())

@@ -32,8 +32,6 @@ from tersely.attention import softmax
 from tersely.attention.packing import Packing
 from tersely.attention.softmax import Workspace
 
-__all__ = ["Piece", "Reach", "attend", "pairs", "reach_of", "shape_mask", "worthwhile"]
-
 # Queries of a piece, at least and at most. Fewer make many calls, more compute much in vain: with 6
 # heads of 64 and a reach of 64 on 2,048 tokens, pieces of 32, 64, 128 and 256 took 31, 29, 29 and
 # 36 ms, all pairs 126 ms (two Skylake cores, 2026-11-22).
@@ -45,39 +43,25 @@ _PAYS = 0.75
 
 @dataclass(frozen=True)
 class Reach:
-    """What a band covers of a document, in places of the row.
+    """What a band covers of a document, in places of the row, and in what steps."""
 
-    Attributes:
-        width: the largest distance of a query and a key.
-        first: places at the beginning whose tokens may see and be seen by all.
-        last: places at the end, likewise.
-        plain: whether this is all there is to know, so that masks need no positions.
-        step: queries of a piece.
-    """
-
-    width: int
-    first: int
-    last: int
-    plain: bool
-    step: int = _SMALLEST
+    width: int  # the largest distance of a query and a key
+    first: int  # places at the beginning whose tokens may see and be seen by all
+    last: int  # places at the end, likewise
+    plain: bool  # whether this is all there is to know, so that masks need no positions
+    step: int = _SMALLEST  # queries of a piece
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some queries of a document, and the stretches of keys that they meet.
-
-    Attributes:
-        queries: their places.
-        keys: the keys' places, without overlap, rising.
-        stretches: how many of the keys are global at the beginning, in the band, and global at the
-            end; None where all keys are met and seen.
-        shift: from the first query to the first key in the band.
-    """
+    """Some queries of a document, and the keys that they meet, in rising stretches."""
 
     queries: slice
     keys: tuple[slice, ...]
+    # How many of the keys are global at the beginning, in the band, and global at the end; None
+    # where all keys are met and seen.
     stretches: tuple[int, int, int] | None = None
-    shift: int = 0
+    shift: int = 0  # from the first query to the first key in the band
 
 
 def reach_of(
@@ -186,21 +170,10 @@ def attend(
     workspace: Workspace,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Compute attention of documents of equal length inside a band.
+    """Compute attention in a band, of documents of equal length `(documents, heads, length, size)`.
 
-    Args:
-        query: `(documents, heads, length, size)`; key and value the same.
-        key: as `query`.
-        value: as `query`.
-        reach: the band.
-        mask_of: of a piece what its queries see, broadcastable to `(documents, heads, queries,
-            keys)` bool; None for all.
-        scaling: factor on the dot products.
-        workspace: where the matrices are made.
-        out: as `query`, where the result is written without gradients; None for a new tensor.
-
-    Returns:
-        `(documents, heads, length, size)`.
+    `mask_of` says of a piece what its queries see, broadcastable to `(documents, heads, queries,
+    keys)` bool, None for all; without gradients the result is written to `out`.
     """
     parts = pieces(query.shape[2], reach)
     if torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value)):

@@ -18,8 +18,6 @@ from torch import Tensor
 from tersely.attention import banded, softmax
 from tersely.attention.packing import Packing
 
-__all__ = ["attend"]
-
 _EXACT = (torch.float32, torch.float64)
 # From this length on the fused kernel is the faster one without gradients too, where nothing is
 # hidden: the attention of MiniLM-L6's block (12 heads of 32) on 4,000 tokens takes 13 ms explicit
@@ -70,7 +68,11 @@ def attend(
         if band is not None:
             masks = _masks(run, packing, window, band)
             done = banded.attend(q, k, v, band, masks, scaling, workspace, out)
-            _report(run, packing, band)
+            if not packing.pairs:
+                sizes = zip(packing.layout.sizes, packing.key_layout.sizes, strict=True)
+                packing.pairs.extend(queries * keys for queries, keys in sizes)
+            for number in run.numbers:
+                packing.pairs[number] = banded.pairs(run.length, band)
         else:
             mask, bias = _terms(packing, run, window)
             plain = mask is None and bias is None
@@ -183,14 +185,6 @@ def _band(run: _Run, packing: Packing, window: int | None) -> banded.Reach | Non
         return None
     reach = banded.reach_of(packing, window, run.numbers, run.tokens)
     return reach if reach is not None and banded.worthwhile(run.length, reach) else None
-
-
-def _report(run: _Run, packing: Packing, reach: banded.Reach) -> None:
-    if not packing.pairs:
-        sizes = zip(packing.layout.sizes, packing.key_layout.sizes, strict=True)
-        packing.pairs.extend(queries * keys for queries, keys in sizes)
-    for number in run.numbers:
-        packing.pairs[number] = banded.pairs(run.length, reach)
 
 
 def _masks(

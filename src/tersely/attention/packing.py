@@ -8,33 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from tersely.ragged import Layout
 
-__all__ = ["Band", "Connections", "KeySet", "Packing", "ScoreRequest"]
-
-Backend = Literal["auto", "loop", "padded", "dense", "varlen"]
 Pairs = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Band:
-    """A band around the diagonal that holds all of a pattern.
+    """A band around the diagonal that holds all of a pattern."""
 
-    Attributes:
-        reaches: for each document the largest distance of two original positions that are
-            connected, unless one of them is global.
-        first: how many of a document's first positions may be connected to all.
-        exact: whether the band and the first positions are the pattern, for all heads alike.
-    """
-
+    # Of each document the largest distance of two original positions that are connected, unless one
+    # of them is global.
     reaches: list[int]
-    first: int = 0
-    exact: bool = False
+    first: int = 0  # how many of a document's first positions may be connected to all
+    exact: bool = False  # whether that is the pattern, and not only holds it, for all heads alike
 
 
 @dataclass(frozen=True)
@@ -110,12 +102,7 @@ class KeySet:
 
     @classmethod
     def from_mask(cls, mask: Tensor, layout: Layout) -> KeySet:
-        """Gather the tokens where `mask` is true.
-
-        Args:
-            mask: `(tokens,)` for one set, or `(tokens, heads)` for one a head.
-            layout: the row's documents.
-        """
+        """Gather the tokens where `mask`, `(tokens,)` or `(tokens, heads)`, is true."""
         if mask.dim() == 1:
             index = mask.nonzero()[:, 0]
             return cls(layout.keep(mask, index), index)
@@ -234,7 +221,7 @@ class Packing:
     keys: KeySet | None = None
     scores: ScoreRequest | None = None
     positions: Tensor | None = None
-    backend: Backend = "auto"
+    backend: Literal["auto", "loop", "padded", "dense", "varlen"] = "auto"
     weights: Tensor | None = None
     dropout: float | None = None
     connections: Connections | None = None
@@ -243,10 +230,6 @@ class Packing:
     calls: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
-        if self.backend not in get_args(Backend):
-            raise ValueError(
-                f"backend must be one of {', '.join(get_args(Backend))}, got {self.backend!r}"
-            )
         if len(self.key_layout) != len(self.layout):
             raise ValueError(
                 f"keys must cover the {len(self.layout)} documents of the queries, "
@@ -280,15 +263,10 @@ class Packing:
         return index if index.dim() == 2 else index[:, None]
 
     def mask(self, queries: Tensor, keys: Tensor, window: int | None) -> Tensor | None:
-        """Return the pairs that a window and the pattern leave.
+        """Return the pairs that a window and the pattern leave, None for all.
 
-        Args:
-            queries: row numbers `(documents, 1, queries, 1)`.
-            keys: row numbers `(documents, heads or 1, 1, keys)` of the same documents.
-            window: a query sees the keys at a distance below this; None for all.
-
-        Returns:
-            `(documents, heads or 1, queries, keys)` bool, None for all pairs.
+        Of row numbers `(documents, 1, queries, 1)` and `(documents, heads or 1, 1, keys)`:
+        `(documents, heads or 1, queries, keys)` bool.
         """
         seen = None
         if window is not None:

@@ -15,8 +15,6 @@ from tersely.attention import softmax
 from tersely.attention.packing import Packing
 from tersely.ragged import Layout, Ragged
 
-__all__ = ["attend", "attend_dense"]
-
 
 def attend(
     query: Tensor,
@@ -47,20 +45,10 @@ def attend(
     if packing.scores is None:
         context = softmax.attend_fused(q, k, v, mask, bias, scaling, dropout)
         return context.transpose(1, 2)[q_mask], None
-    rows, _ = Ragged(
-        softmax.column_weights(packing.layout, packing.scores), packing.layout
-    ).to_padded()
-    context, score = softmax.attend(
-        q,
-        k,
-        v,
-        mask=mask,
-        bias=bias,
-        rows=rows,
-        request=packing.scores,
-        scaling=scaling,
-        dropout=dropout,
-    )
+    weights = softmax.column_weights(packing.layout, packing.scores)
+    options = {"request": packing.scores, "scaling": scaling, "dropout": dropout}
+    options["rows"], _ = Ragged(weights, packing.layout).to_padded()
+    context, score = softmax.attend(q, k, v, mask=mask, bias=bias, **options)
     return context.transpose(1, 2)[q_mask], score.transpose(1, 2)[k_mask]
 
 

@@ -21,8 +21,6 @@ from tersely.attention import loop, padded, varlen
 from tersely.attention.packing import Packing, ScoreRequest
 from tersely.ragged import Layout
 
-__all__ = ["NAME", "packed_attention"]
-
 NAME = "tersely"
 
 

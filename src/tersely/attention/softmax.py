@@ -16,16 +16,6 @@ from torch import Tensor
 from tersely.attention.packing import ScoreRequest
 from tersely.ragged import Layout, Ragged
 
-__all__ = [
-    "Workspace",
-    "attend",
-    "attend_fused",
-    "attend_piece",
-    "blind_queries",
-    "column_weights",
-    "matrix",
-]
-
 # Entries of the matrix that are made at a time: 1 Mi floats (4 MiB) stay in the cache of a server
 # core. One matrix for 16 documents of 512 tokens and 12 heads would take 192 MiB.
 _PIECE = 1 << 20
@@ -81,27 +71,34 @@ def attend(
     """
     documents, heads, queries, _ = query.shape
     pairs = max(1, queries * key.shape[2])
-    together = _at_most(_PIECE // (heads * pairs), documents)
-    head_step = _at_most(_PIECE // (together * pairs), heads)
+    together = max(1, min(documents, _PIECE // (heads * pairs)))
+    head_step = max(1, min(heads, _PIECE // (together * pairs)))
     row_step = max(32, _PIECE // (together * head_step * max(1, key.shape[2])))
     options = {"request": request, "scaling": scaling, "dropout": dropout, "workspace": workspace}
     if workspace is not None and out is None:
         out = torch.empty_like(query)
     blind = blind_queries(mask)
     contexts, scores = [], []
-    for some in _steps(documents, together):
+    # By `split`: its gradient is one concatenation, that of each slice as large as what it is of.
+    documents_of = zip(*(states.split(together) for states in (query, key, value)), strict=True)
+    for some, states in zip(_steps(documents, together), documents_of, strict=True):
         heads_done, heads_scored = [], []
-        for few in _steps(heads, head_step):
-            k, v = key[some, few], value[some, few]
+        heads_of = zip(*(part.split(head_step, 1) for part in states), strict=True)
+        for few, (q, k, v) in zip(_steps(heads, head_step), heads_of, strict=True):
             rows_done, score = [], None
-            for part in _steps(queries, row_step):
+            for part, q_rows in zip(_steps(queries, row_step), q.split(row_step, 2), strict=True):
                 terms = {"mask": mask, "bias": bias, "blind": blind}
                 terms = {name: _cut(term, some, few, part) for name, term in terms.items()}
                 own = None if rows is None else rows[some, part]
                 done, more = attend_piece(
-                    query[some, few, part], k, v, rows=own, first=part.start, **terms, **options
+                    q_rows, k, v, rows=own, first=part.start, **terms, **options
                 )
-                score = more if score is None else _join_scores(score, more, request)
+                if score is None:
+                    score = more
+                elif request.kind == "max":
+                    score = torch.maximum(score, more)
+                else:
+                    score = score + more
                 if out is None:
                     rows_done.append(done)
                 else:
@@ -132,9 +129,8 @@ def attend_piece(
 ) -> tuple[Tensor, Tensor | None]:
     """Compute one piece of `attend` as a whole, with nothing that a graph cannot hold.
 
-    Args as those of `attend`, and besides: `blind`, `(documents, heads or 1, queries, 1)` bool, the
-    queries that see no key, None where all see one; `first`, the number of the first of these
-    queries in its document.
+    Args as those of `attend`, and `blind`, from `blind_queries`; `first`, the number of the first
+    of these queries in its document.
     """
     weights = matrix(query, key, mask, bias, blind, scaling, workspace)
     score = None if rows is None else _column_scores(weights, rows, request, first)
@@ -217,10 +213,6 @@ def blind_queries(mask: Tensor | None) -> Tensor | None:
     return None if asked and not bool(blind.any()) else blind
 
 
-def _at_most(fits: int, most: int) -> int:
-    return max(1, min(fits, most))
-
-
 def _steps(count: int, step: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, max(1, count), step))
 
@@ -279,13 +271,6 @@ def _column_scores(weights: Tensor, rows: Tensor, request: ScoreRequest, first: 
     own = weights.diagonal(first, 2, 3)  # (documents, heads, queries that are keys)
     before, after = first, score.shape[2] - first - own.shape[2]
     return score - F.pad(own * rows[:, None, : own.shape[2]], (before, after))
-
-
-def _join_scores(one: Tensor, other: Tensor, request: ScoreRequest | None) -> Tensor | None:
-    """Scores of more rows of the same matrix."""
-    if request is None:
-        return None
-    return torch.maximum(one, other) if request.kind == "max" else one + other
 
 
 def _product(one: Tensor, other: Tensor) -> Tensor:

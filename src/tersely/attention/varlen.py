@@ -8,8 +8,6 @@ from torch import Tensor
 from tersely.attention.packing import Packing
 from tersely.ragged import Layout
 
-__all__ = ["attend", "fits"]
-
 _WIDEST = 256
 """Most columns of a head that flash kernels take."""
 

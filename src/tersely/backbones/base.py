@@ -22,16 +22,6 @@ from tersely.attention import NAME, Packing
 from tersely.errors import ModelError
 from tersely.ragged import Ragged
 
-__all__ = [
-    "Backbone",
-    "Projections",
-    "backbone_class",
-    "backbone_for",
-    "linear_cost",
-    "supported_families",
-    "without_pooler",
-]
-
 _FAMILIES: dict[str, type[Backbone]] = {}
 
 # Hidden states of 32, four heads, and as few blocks as still show a fault.
@@ -151,19 +141,11 @@ class Backbone(ABC):
     def attend(
         self, number: int, hidden: Tensor, packing: Packing, extras: dict[str, Any]
     ) -> tuple[Tensor, Tensor | None]:
-        """Run block `number` up to its feed-forward, on a packed row.
+        """Run block `number` up to its feed-forward, on a packed row `(tokens, hidden)`.
 
-        Args:
-            number: 0-based block.
-            hidden: `(tokens, hidden)`.
-            packing: the documents, the keys that are left, the scores wanted.
-            extras: what `extras` returned for these tokens.
-
-        Returns:
-            `(tokens, hidden)`, and the scores `(keys, heads or 1)` where they were asked for.
-
-        Raises:
-            ModelError: if the encoder did not call the packed attention.
+        `extras` is what the method returned for these tokens. Returns the same, and the scores
+        `(keys, heads or 1)` where they were asked for. An encoder that did not call the packed
+        attention is refused.
         """
         calls = packing.calls
         output, scores = self.attend_block(

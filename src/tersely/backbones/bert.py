@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from tersely.backbones.base import Backbone, Projections, first_tokens
 from tersely.ragged import Ragged
 
-__all__ = ["BertBackbone", "ElectraBackbone", "RobertaBackbone"]
-
 
 class BertBackbone(Backbone):
     """BERT, and MiniLM checkpoints, which are BERT by their configuration."""
@@ -19,11 +17,9 @@ class BertBackbone(Backbone):
 
     @property
     def blocks(self) -> nn.ModuleList:
-        """The encoder's blocks."""
         return self.encoder.encoder.layer
 
     def embed(self, input_ids: Tensor, positions: Tensor, segments: Tensor | None) -> Tensor:
-        """Embed a row: word, position and token type, normalised."""
         return self.encoder.embeddings(
             input_ids=input_ids[None],
             position_ids=positions[None],
@@ -31,25 +27,20 @@ class BertBackbone(Backbone):
         )[0]
 
     def attention_of(self, block: nn.Module) -> nn.Module:
-        """Return self-attention with its output projection, residual and norm."""
         return block.attention
 
     def feed_forward_of(self, block: nn.Module) -> tuple[nn.Module, ...]:
-        """Return the two dense layers."""
         return block.intermediate, block.output
 
     def attend_block(
         self, block: nn.Module, hidden: Tensor, **extras: Any
     ) -> tuple[Tensor, Tensor | None]:
-        """Run a block up to its feed-forward."""
         return block.attention(hidden, None, **extras)
 
     def transform_block(self, block: nn.Module, hidden: Tensor) -> Tensor:
-        """Run the feed-forward part of a block."""
         return block.feed_forward_chunk(hidden)
 
     def projections(self, block: nn.Module) -> Projections:
-        """Return the four projections of a block's attention."""
         inner = block.attention.self
         return Projections(inner.query, inner.key, inner.value, block.attention.output.dense)
 
@@ -96,7 +87,6 @@ class ElectraBackbone(BertBackbone):
         return self.encoder.embeddings_project(hidden) if self._widens else hidden
 
     def cost_of_embedding(self) -> int:
-        """Count the MACs a token of the widening projection."""
         config = self.encoder.config
         return config.embedding_size * config.hidden_size if self._widens else 0
 

@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from tersely.backbones.base import Backbone, Projections
 from tersely.ragged import Ragged
 
-__all__ = ["DistilBertBackbone"]
-
 
 class DistilBertBackbone(Backbone):
     """DistilBERT."""
@@ -21,7 +19,6 @@ class DistilBertBackbone(Backbone):
 
     @property
     def blocks(self) -> nn.ModuleList:
-        """The encoder's blocks."""
         return self.encoder.transformer.layer
 
     def embed(self, input_ids: Tensor, positions: Tensor, segments: Tensor | None) -> Tensor:
@@ -29,26 +26,21 @@ class DistilBertBackbone(Backbone):
         return self.encoder.embeddings(input_ids[None], position_ids=positions[None])[0]
 
     def attention_of(self, block: nn.Module) -> nn.Module:
-        """Return self-attention with its output projection."""
         return block.attention
 
     def feed_forward_of(self, block: nn.Module) -> tuple[nn.Module, ...]:
-        """Return the feed-forward module."""
         return (block.ffn,)
 
     def attend_block(
         self, block: nn.Module, hidden: Tensor, **extras: Any
     ) -> tuple[Tensor, Tensor | None]:
-        """Run a block up to its feed-forward."""
         output, scores = block.attention(hidden, attention_mask=None, **extras)
         return block.sa_layer_norm(output + hidden), scores
 
     def transform_block(self, block: nn.Module, hidden: Tensor) -> Tensor:
-        """Run the feed-forward part of a block."""
         return block.output_layer_norm(block.ffn(hidden) + hidden)
 
     def projections(self, block: nn.Module) -> Projections:
-        """Return the four projections of a block's attention."""
         inner = block.attention
         return Projections(inner.q_lin, inner.k_lin, inner.v_lin, inner.out_lin)
 

@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from tersely.backbones.base import Backbone, Projections, slice_linear
 from tersely.ragged import Ragged
 
-__all__ = ["ModernBertBackbone"]
-
 
 class ModernBertBackbone(Backbone):
     """ModernBERT."""
@@ -31,7 +29,6 @@ class ModernBertBackbone(Backbone):
 
     @property
     def blocks(self) -> nn.ModuleList:
-        """The encoder's blocks."""
         return self.encoder.layers
 
     def embed(self, input_ids: Tensor, positions: Tensor, segments: Tensor | None) -> Tensor:
@@ -39,11 +36,9 @@ class ModernBertBackbone(Backbone):
         return self.encoder.embeddings(input_ids=input_ids[None])[0]
 
     def attention_of(self, block: nn.Module) -> nn.Module:
-        """Return self-attention with its output projection."""
         return block.attn
 
     def feed_forward_of(self, block: nn.Module) -> tuple[nn.Module, ...]:
-        """Return the gated feed-forward module."""
         return (block.mlp,)
 
     def extras(self, hidden: Tensor, positions: Tensor) -> dict[str, Any]:
@@ -55,7 +50,6 @@ class ModernBertBackbone(Backbone):
     def attend_block(
         self, block: nn.Module, hidden: Tensor, **extras: Any
     ) -> tuple[Tensor, Tensor | None]:
-        """Run a block up to its feed-forward."""
         rotation = extras.pop("rotations")[block.attention_type]
         output, scores = block.attn(
             block.attn_norm(hidden), position_embeddings=rotation, attention_mask=None, **extras
@@ -63,11 +57,9 @@ class ModernBertBackbone(Backbone):
         return hidden + output, scores
 
     def transform_block(self, block: nn.Module, hidden: Tensor) -> Tensor:
-        """Run the feed-forward part of a block."""
         return hidden + block.mlp(block.mlp_norm(hidden))
 
     def finish(self, hidden: Tensor) -> Tensor:
-        """Run the norm that follows the last block."""
         return self.encoder.final_norm(hidden)
 
     def projections(self, block: nn.Module) -> Projections:

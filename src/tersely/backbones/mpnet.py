@@ -16,8 +16,6 @@ from tersely.attention import packed_attention
 from tersely.backbones.base import Projections
 from tersely.backbones.bert import RobertaBackbone
 
-__all__ = ["MPNetBackbone"]
-
 # From this distance on every pair is in the outermost bucket.
 _REACH = 128
 
@@ -44,7 +42,6 @@ class MPNetBackbone(RobertaBackbone):
     def attend_block(
         self, block: nn.Module, hidden: Tensor, **extras: Any
     ) -> tuple[Tensor, Tensor | None]:
-        """Run a block up to its feed-forward."""
         inner = block.attention.attn
         states = [
             layer(hidden).unflatten(-1, (inner.num_attention_heads, -1)).transpose(1, 2)
@@ -56,10 +53,8 @@ class MPNetBackbone(RobertaBackbone):
         return block.attention.LayerNorm(output + hidden), scores
 
     def transform_block(self, block: nn.Module, hidden: Tensor) -> Tensor:
-        """Run the feed-forward part of a block."""
         return block.output(block.intermediate(hidden), hidden)
 
     def projections(self, block: nn.Module) -> Projections:
-        """Return the four projections of a block's attention."""
         inner = block.attention.attn
         return Projections(inner.q, inner.k, inner.v, inner.o)

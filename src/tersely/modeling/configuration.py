@@ -12,8 +12,6 @@ from tersely.errors import ModelError
 from tersely.reduction import Plan, preset
 from tersely.text.encoding import LONG_POLICIES
 
-__all__ = ["HEADS", "TerselyConfig"]
-
 HEADS = ("mean", "family")
 
 
@@ -84,16 +82,12 @@ class TerselyConfig(PreTrainedConfig):
         self.check()
 
     def check(self) -> None:
-        """Refuse fields that cannot be, or that do not fit each other; for whoever changed some.
-
-        Raises:
-            PlanError, ModelError: as the class.
-        """
+        """Refuse fields that cannot be, or do not fit each other; for whoever changed some."""
         backbone_class(self.encoder_config.model_type)
-        if self.head not in HEADS:
-            raise ModelError(f"head must be one of {', '.join(HEADS)}, got {self.head!r}")
-        if self.long not in LONG_POLICIES:
-            raise ModelError(f"long must be one of {', '.join(LONG_POLICIES)}, got {self.long!r}")
+        for name, allowed in (("head", HEADS), ("long", LONG_POLICIES)):
+            if getattr(self, name) not in allowed:
+                got = getattr(self, name)
+                raise ModelError(f"{name} must be one of {', '.join(allowed)}, got {got!r}")
         plan = Plan.from_dict(self.plan)
         plan.resolve(self.encoder_config.num_hidden_layers)
         if self.head == "family" and not plan.keeps_tokens:
@@ -109,16 +103,12 @@ class TerselyConfig(PreTrainedConfig):
             )
 
     def with_plan(self, plan: Plan) -> TerselyConfig:
-        """The same configuration with another plan; the encoder's own is shared, not copied.
-
-        Raises:
-            PlanError, ModelError: if it does not fit the encoder or the head.
-        """
+        """Return the same with another plan; the encoder's own is shared, not copied."""
         config = copy.copy(self)
         config.plan = plan.to_dict()
         config.check()
         return config
 
     def reduction_plan(self) -> Plan:
-        """The plan as an object."""
+        """Return the plan as an object."""
         return Plan.from_dict(self.plan)

@@ -18,8 +18,6 @@ from torch import nn
 from tersely.errors import ModelError, TerselyWarning
 from tersely.reduction import Learned
 
-__all__ = ["PRECISIONS", "Execution"]
-
 PRECISIONS = ("float32", "bfloat16", "int8")
 
 
@@ -35,8 +33,6 @@ class Execution:
             combining module stays in float32: it runs once, and multiplies by a transposed weight,
             for which there is no int8 product.
 
-    Raises:
-        ModelError: for a value that cannot be.
     """
 
     batch_tokens: int = 4096
@@ -54,16 +50,12 @@ class Execution:
                 raise ModelError(f"{name} of an execution is wrong, got {getattr(self, name)!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON writes it."""
+        """Return what JSON can hold."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any] | None) -> Execution:
-        """Read what `to_dict` made; the defaults for None.
-
-        Raises:
-            ModelError: for keys that are not known.
-        """
+        """Read what `to_dict` made; the defaults for None."""
         try:
             return cls(**(data or {}))
         except TypeError as error:
@@ -73,7 +65,7 @@ class Execution:
             ) from None
 
     def on(self, device: torch.device) -> Execution:
-        """The same on another device, where only what is not about the CPU holds."""
+        """Return the same on another device, where only what is not about the CPU holds."""
         if device.type == "cpu" or (self.threads is None and self.precision == "float32"):
             return self
         warnings.warn(
@@ -85,7 +77,7 @@ class Execution:
         return Execution(self.batch_tokens)
 
     def convert(self, model: nn.Module) -> nn.Module:
-        """The model in this precision: itself for float32, otherwise a copy."""
+        """Return the model in this precision: itself for float32, otherwise a copy."""
         if self.precision == "float32":
             return model
         if self.precision == "bfloat16":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -11,11 +11,8 @@ from tersely.backbones import Backbone
 from tersely.errors import ModelError
 from tersely.ragged import Layout
 
-__all__ = ["PackedInputs", "pack_inputs"]
 
-
-@dataclass(frozen=True)
-class PackedInputs:
+class PackedInputs(NamedTuple):
     """One row of tokens: ids and token types `(tokens,)`, and the documents' boundaries."""
 
     input_ids: Tensor
@@ -31,22 +28,14 @@ def pack_inputs(
     lengths: Sequence[int] | None,
     backbone: Backbone,
 ) -> PackedInputs:
-    """Pack a batch, and check it.
-
-    Args:
-        input_ids: `(documents, length)` padded, or `(1, tokens)` with `boundaries`.
-        attention_mask: `(documents, length)`, None for no padding.
-        token_type_ids: like `input_ids`.
-        boundaries: `(documents + 1,)` offsets of a packed row.
-        lengths: tokens of each document of a packed row as plain numbers, where the caller knows
-            them: what lies on a device need not be read back then.
-        backbone: the encoder that will read it.
+    """Pack a batch, and check it; arguments as those of the model's `forward`.
 
     Raises:
         ModelError: if there are no ids, a document is empty or too long for the encoder.
     """
     if input_ids is None:
         raise ModelError("expected input_ids, got none; tersely models read token ids only")
+    types = token_type_ids if backbone.has_segments else None
     if boundaries is not None:
         if attention_mask is not None or input_ids.shape[0] != 1:
             raise ModelError(
@@ -54,39 +43,15 @@ def pack_inputs(
                 f"got input_ids {tuple(input_ids.shape)}"
             )
         layout = _layout(boundaries, lengths)
-        ids = input_ids[0]
-        types = None if token_type_ids is None else token_type_ids[0]
+        ids, types = input_ids[0], types if types is None else types[0]
     elif attention_mask is None:
         documents, length = input_ids.shape
         layout = Layout.from_lengths([length] * documents, input_ids.device)
-        ids = input_ids.flatten()
-        types = None if token_type_ids is None else token_type_ids.flatten()
+        ids, types = input_ids.flatten(), types if types is None else types.flatten()
     else:
         mask = attention_mask.bool()
         layout = Layout.from_lengths(mask.sum(1))
-        ids = input_ids[mask]
-        types = None if token_type_ids is None else token_type_ids[mask]
-    _check(layout, ids, backbone)
-    return PackedInputs(ids, types if backbone.has_segments else None, layout)
-
-
-def _layout(boundaries: Tensor, lengths: Sequence[int] | None) -> Layout:
-    if lengths is not None:
-        if len(lengths) + 1 != len(boundaries):
-            raise ModelError(
-                f"lengths must hold a number for each of the {len(boundaries) - 1} documents of "
-                f"cu_seq_lens_q, got {len(lengths)}"
-            )
-        return Layout(boundaries, lengths)
-    if int(boundaries[0]) != 0 or bool((boundaries.diff() < 0).any()):
-        raise ModelError(
-            "cu_seq_lens_q must start with 0 and never fall, got "
-            f"{boundaries[:8].tolist()}{' …' if len(boundaries) > 8 else ''}"
-        )
-    return Layout(boundaries)
-
-
-def _check(layout: Layout, ids: Tensor, backbone: Backbone) -> None:
+        ids, types = input_ids[mask], types if types is None else types[mask]
     if layout.tokens != ids.shape[0]:
         raise ModelError(
             f"cu_seq_lens_q must end at the row's {ids.shape[0]} tokens, got {layout.tokens}"
@@ -100,3 +65,19 @@ def _check(layout: Layout, ids: Tensor, backbone: Backbone) -> None:
             f"{backbone.encoder.config.model_type} takes documents of at most {most} tokens, got "
             f"one of {layout.longest}; truncate them, or use Classifier with long='windows'"
         )
+    return PackedInputs(ids, types, layout)
+
+
+def _layout(boundaries: Tensor, lengths: Sequence[int] | None) -> Layout:
+    if lengths is None:
+        if int(boundaries[0]) != 0 or bool((boundaries.diff() < 0).any()):
+            raise ModelError(
+                "cu_seq_lens_q must start with 0 and never fall, got "
+                f"{boundaries[:8].tolist()}{' …' if len(boundaries) > 8 else ''}"
+            )
+    elif len(lengths) + 1 != len(boundaries):
+        raise ModelError(
+            f"lengths must hold a number for each of the {len(boundaries) - 1} documents of "
+            f"cu_seq_lens_q, got {len(lengths)}"
+        )
+    return Layout(boundaries, lengths)

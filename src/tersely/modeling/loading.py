@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -27,11 +26,13 @@ from transformers import (
 from tersely.backbones import backbone_class, backbone_for
 from tersely.errors import ModelError, TerselyError, TerselyWarning
 from tersely.modeling.configuration import HEADS, TerselyConfig
-from tersely.modeling.modeling import TerselyForSequenceClassification, family_head
+from tersely.modeling.modeling import (
+    TerselyForSequenceClassification,
+    family_head,
+    load_whole,
+)
 from tersely.modeling.modules import take_over_learned
 from tersely.reduction import Plan, preset
-
-__all__ = ["from_encoder", "load_classifier", "load_tokenizer", "with_plan"]
 
 _LOADING = ("revision", "token", "cache_dir", "local_files_only", "dtype")
 
@@ -95,8 +96,12 @@ def from_encoder(
     if _is_classifier(encoder_config) and head != "mean" and plan.keeps_tokens:
         order = _order_of_labels(encoder_config, num_labels, id2label)
     keep = order is not None
-    stock = _load(source, encoder_config, keep, loading)
-    labels = _label_fields(encoder_config, keep, num_labels, id2label, problem_type)
+    loader = AutoModelForSequenceClassification if keep else AutoModel
+    options = loading | {"dtype": _dtype(source, encoder_config, loading)}
+    stock, info = load_whole(
+        loader.from_pretrained, source, config=encoder_config, trust_remote_code=False, **options
+    )
+    _check_left_over(source, stock, info["unexpected_keys"])
     config = TerselyConfig(
         encoder_config=encoder_config,
         plan=plan.to_dict(),
@@ -104,17 +109,19 @@ def from_encoder(
         max_length=max_length,
         long=long or "truncate",
         separator_id=_separator_id(source, encoder_config, loading),
-        **labels,
+        **_label_fields(encoder_config, keep, num_labels, id2label, problem_type),
     )
     model = TerselyForSequenceClassification(config)
-    _take_over(model, stock, keep)
+    _take_over(model, stock.base_model)
     if keep:
+        model.head.load_state_dict(family_head(stock).state_dict())
         _permute_labels(model.head, order)
     model.head_is_new = not keep
     return model.to(stock.dtype).eval()
 
 
 def _read_config(source: str, loading: dict[str, Any]) -> PreTrainedConfig:
+    """Read a checkpoint's config.json, and refuse one that means what is not computed here."""
     options = {name: loading[name] for name in loading if name != "dtype"}
     try:
         written, _ = PreTrainedConfig.get_config_dict(source, **options)
@@ -134,30 +141,30 @@ def _read_config(source: str, loading: dict[str, Any]) -> PreTrainedConfig:
         ) from None
     if config.model_type != TerselyConfig.model_type:
         backbone_class(config.model_type)
-    _check_meaning(source, config)
-    return config
-
-
-def _check_meaning(source: str, config: PreTrainedConfig) -> None:
-    """Refuse fields that say that the model was trained to compute something else."""
     kind = getattr(config, "position_embedding_type", None) or "absolute"
-    if kind.startswith("relative"):
-        raise ModelError(
-            f"{source} was trained with position_embedding_type={kind!r}, which transformers no "
-            "longer computes; expected a model with absolute positions"
-        )
-    if getattr(config, "is_decoder", False):
-        raise ModelError(
-            f"{source} is a decoder (is_decoder is true in its config.json), whose tokens see only "
-            "those before them; expected an encoder"
-        )
     # transformers fills names in for a base encoder, so only a classifier's are somebody's own.
     named = list(config.id2label or {})
-    if sorted(named) != list(range(len(named))):
-        raise ModelError(
-            f"id2label in the config.json of {source} must number its labels from 0 to "
-            f"{len(named) - 1}, got {', '.join(map(str, named[:5]))}; number them so"
-        )
+    refusals = (
+        (
+            kind.startswith("relative"),
+            f"was trained with position_embedding_type={kind!r}, which transformers no longer "
+            "computes; expected a model with absolute positions",
+        ),
+        (
+            getattr(config, "is_decoder", False),
+            "is a decoder (is_decoder is true in its config.json), whose tokens see only those "
+            "before them; expected an encoder",
+        ),
+        (
+            sorted(named) != list(range(len(named))),
+            f"must number the labels in id2label of its config.json from 0 to {len(named) - 1}, "
+            f"got {', '.join(map(str, named[:5]))}; number them so",
+        ),
+    )
+    for wrong, message in refusals:
+        if wrong:
+            raise ModelError(f"{source} {message}")
+    return config
 
 
 def load_classifier(source: str, **loading: Any) -> TerselyForSequenceClassification:
@@ -184,9 +191,7 @@ def with_plan(
     labels: Mapping[str, Any] | None = None,
     head: str = "auto",
 ) -> TerselyForSequenceClassification:
-    """Put a dense model's encoder, with copies of its weights, under a plan.
-
-    The configuration is the dense model's own, but for what is named here.
+    """Put a dense model's encoder, with copies of its weights, under a plan, in evaluation mode.
 
     Args:
         dense: a model with all of its blocks. What its plan has learned is taken over where the new
@@ -197,9 +202,6 @@ def with_plan(
             tokens.
         head: `"mean"` or `"family"`, a new one where the model's own is of the other kind; `"auto"`
             for the model's own, or else `"mean"`.
-
-    Returns:
-        The model, in evaluation mode.
     """
     config = copy.deepcopy(dense.config)
     own = config.head
@@ -213,7 +215,7 @@ def with_plan(
         setattr(config, name, value)
     config.check()
     model = TerselyForSequenceClassification(config)
-    _take_over(model, dense.encoder, False)
+    _take_over(model, dense.encoder)
     if keep:
         model.head.load_state_dict(dense.head.state_dict())
         _permute_labels(model.head, order)
@@ -229,16 +231,9 @@ def with_plan(
 def load_tokenizer(
     source: str, loading: Mapping[str, Any], config: PreTrainedConfig | None = None
 ) -> Any:
-    """Load a checkpoint's tokenizer.
+    """Load a checkpoint's tokenizer by the options of `from_encoder`.
 
-    Args:
-        source: a Hub name or a directory.
-        loading: the options of `from_encoder`; `dtype` is not a tokenizer's.
-        config: that of the model that will read its ids, a tersely model's or an encoder's; None
-            where there is none to compare with.
-
-    Raises:
-        ModelError: if it cannot be read, is empty, or has ids that the model has no embedding of.
+    One that is empty is refused, and one whose ids lack an embedding in a model of this `config`.
     """
     options = {name: loading[name] for name in loading if name != "dtype"}
     try:
@@ -351,54 +346,6 @@ def _dtype(source: str, config: PreTrainedConfig, loading: Mapping[str, Any]) ->
     return torch.float32
 
 
-def _load(
-    source: str, config: PreTrainedConfig, classifier: bool, loading: dict[str, Any]
-) -> PreTrainedModel:
-    """Load the checkpoint with transformers' class and refuse what it would do silently."""
-    loader = AutoModelForSequenceClassification if classifier else AutoModel
-    options = loading | {"dtype": _dtype(source, config, loading)}
-    try:
-        stock, info = loader.from_pretrained(
-            source,
-            config=config,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            **options,
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"the weights of {source} cannot be loaded: {reason}") from None
-    _check_shapes(source, stock, classifier, info["mismatched_keys"])
-    # A pooler is not part of the encoder's pretraining in every family, and a new head skips it.
-    missing = sorted(key for key in info["missing_keys"] if classifier or "pooler." not in key)
-    if missing:
-        raise ModelError(
-            f"{source} lacks {len(missing)} weights of {type(stock).__name__}, which would be "
-            f"random ({', '.join(missing[:5])}); expected a checkpoint with all of them"
-        )
-    _check_left_over(source, stock, info["unexpected_keys"])
-    return stock
-
-
-def _check_shapes(
-    source: str, stock: PreTrainedModel, classifier: bool, mismatched: Iterable[tuple]
-) -> None:
-    """Refuse weights of another shape than the configuration says."""
-    base = {name for name, _ in stock.base_model.named_parameters()}
-    prefix = stock.base_model_prefix + "."
-    for key, stored, expected in sorted(mismatched):
-        if classifier and key.removeprefix(prefix) not in base and stored[1:] == expected[1:]:
-            raise ModelError(
-                f"the config.json of {source} names {expected[0]} labels, and its head has "
-                f"{stored[0]} outputs; correct id2label there"
-            )
-        raise ModelError(
-            f"{key} in {source} has the shape {tuple(stored)}, and by its config.json it would "
-            f"have {tuple(expected)}; the two do not belong together"
-        )
-
-
 def _check_left_over(source: str, stock: PreTrainedModel, unexpected: Iterable[str]) -> None:
     """Refuse weights of the encoder that its configuration has no place for.
 
@@ -449,20 +396,17 @@ def _label_fields(
 
 
 @torch.no_grad()
-def _take_over(model: TerselyForSequenceClassification, stock: PreTrainedModel, keep: bool) -> None:
-    base = stock.base_model if keep else stock
-    state = base.state_dict()
+def _take_over(model: TerselyForSequenceClassification, base: PreTrainedModel) -> None:
+    """Start modules that learn from the blocks of an encoder, and copy its weights."""
     source = backbone_for(base)
     for block, roles in model.learned.items():
         for module in roles.values():
             module.start_from(source, int(block), model.config.separator_id)
-    own = model.encoder.state_dict()
+    state, own = base.state_dict(), model.encoder.state_dict()
     lacking = sorted(key for key in own if key not in state and "pooler." not in key)
     if lacking:
         raise ModelError(f"the encoder lacks {', '.join(lacking[:5])}; expected all its weights")
     model.encoder.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
-    if keep:
-        model.head.load_state_dict(family_head(stock).state_dict())
 
 
 def _separator_id(source: str, config: PreTrainedConfig, loading: dict[str, Any]) -> int | None:

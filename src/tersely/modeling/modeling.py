@@ -21,7 +21,7 @@ from transformers.utils.generic import can_return_tuple
 
 from tersely.attention import NAME
 from tersely.backbones import backbone_for, without_pooler
-from tersely.errors import ModelError, TerselyWarning
+from tersely.errors import ModelError, TerselyError, TerselyWarning
 from tersely.modeling.configuration import TerselyConfig
 from tersely.modeling.cost import dense_cost
 from tersely.modeling.forward import ForwardPass
@@ -35,8 +35,6 @@ from tersely.modeling.modules import (
 from tersely.modeling.trace import Trace
 from tersely.ragged import Layout, Ragged
 from tersely.reduction import Knowledge, Plan, Stream
-
-__all__ = ["MeanHead", "TerselyForSequenceClassification", "TerselyOutput", "family_head"]
 
 
 @dataclass
@@ -122,34 +120,20 @@ class TerselyForSequenceClassification(PreTrainedModel):
         start_modules(self.learned, self.shared)
 
     @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> TerselyForSequenceClassification:
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any
+    ) -> TerselyForSequenceClassification:
         """Load a saved tersely model, as in transformers, in float32 unless `dtype` is given.
 
         Raises:
-            ModelError: if the weights cannot be read, are of other shapes than the configuration
-                says, or some are missing: they would be random.
+            ModelError: if weights cannot be read, are of other shapes than the configuration says,
+                or are missing, so that they would be random.
         """
         wanted = kwargs.pop("output_loading_info", False)
-        source = args[0] if args else kwargs.get("pretrained_model_name_or_path")
         if "torch_dtype" not in kwargs:
             kwargs.setdefault("dtype", torch.float32)
-        checked = {"output_loading_info": True, "ignore_mismatched_sizes": True}
-        try:
-            model, info = super().from_pretrained(*args, **kwargs | checked)
-        except (OSError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ModelError(f"the weights of {source} cannot be loaded: {reason}") from None
-        for key, stored, expected in sorted(info["mismatched_keys"]):
-            raise ModelError(
-                f"{key} in {source} has the shape {tuple(stored)}, and by its config.json it would "
-                f"have {tuple(expected)}; the two do not belong together"
-            )
-        if info["missing_keys"]:
-            missing = sorted(info["missing_keys"])
-            raise ModelError(
-                f"{source} lacks {len(missing)} of the model's weights, which would be random "
-                f"({', '.join(missing[:5])}); save the model again, or start from its encoder"
-            )
+        load = super().from_pretrained
+        model, info = load_whole(load, pretrained_model_name_or_path, *args, **kwargs)
         return (model, info) if wanted else model
 
     def under_plan(self, plan: Plan) -> Self:
@@ -268,11 +252,9 @@ class TerselyForSequenceClassification(PreTrainedModel):
         return self.backbone.embed(inputs.input_ids, positions, inputs.token_type_ids)
 
     def checkpointed(self, function: Callable[[Tensor], Any], hidden: Tensor) -> Any:
-        """Half a block on a row `(tokens, hidden)`; under gradient checkpointing made twice.
+        """Run half a block on a row `(tokens, hidden)`; under gradient checkpointing twice.
 
-        Args:
-            function: the half. Until the way back it holds what it closes over.
-            hidden: the hidden states.
+        Until the way back the function holds what it closes over.
         """
         if self.gradient_checkpointing and self.training:
             return self._gradient_checkpointing_func(function, hidden)
@@ -283,6 +265,43 @@ class TerselyForSequenceClassification(PreTrainedModel):
         if self.encoder.config._attn_implementation != NAME:
             _refuse_attention(self.encoder.config._attn_implementation)
             self.encoder.config._attn_implementation = NAME
+
+
+def load_whole(load: Callable[..., Any], source: Any, *args: Any, **options: Any) -> Any:
+    """Call a `from_pretrained` of transformers, and refuse what it would do silently.
+
+    Returns:
+        The model, and the names of the weights that were left over or missing.
+    """
+    options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    try:
+        model, info = load(source, *args, **options)
+    except TerselyError:
+        raise  # says what is wrong already
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"the weights of {source} cannot be loaded: {reason}") from None
+    base, prefix = model.base_model, model.base_model_prefix + "."
+    own = {name for name, _ in base.named_parameters()}
+    for key, stored, expected in sorted(info["mismatched_keys"]):
+        same_width = stored[1:] == expected[1:] and expected[0] == model.config.num_labels
+        if base is not model and key.removeprefix(prefix) not in own and same_width:
+            raise ModelError(
+                f"the config.json of {source} names {expected[0]} labels, and its head has "
+                f"{stored[0]} outputs; correct id2label there"
+            )
+        raise ModelError(
+            f"{key} in {source} has the shape {tuple(stored)}, and by its config.json it would "
+            f"have {tuple(expected)}; the two do not belong together"
+        )
+    # A pooler is not part of the encoder's pretraining in every family, and a new head skips it.
+    missing = sorted(k for k in info["missing_keys"] if base is not model or "pooler." not in k)
+    if missing:
+        raise ModelError(
+            f"{source} lacks {len(missing)} weights of {type(model).__name__}, which would be "
+            f"random ({', '.join(missing[:5])}); expected a checkpoint with all of them"
+        )
+    return model, info
 
 
 def _refuse_attention(chosen: Any) -> None:
@@ -302,7 +321,6 @@ def _guess_problem_type(labels: Tensor, num_labels: int) -> str:
 
 
 def _encoder_and_head(config: TerselyConfig) -> tuple[PreTrainedModel, nn.Module]:
-    """Build the encoder, and either a mean head or the modules of the family's own head."""
     encoder_config = config.encoder_config
     if config.head == "mean":
         options = without_pooler(encoder_config)

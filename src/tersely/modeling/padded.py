@@ -24,8 +24,6 @@ from tersely.errors import ModelError
 from tersely.modeling.configuration import TerselyConfig
 from tersely.modeling.modeling import TerselyForSequenceClassification, family_head
 
-__all__ = ["PaddedMean", "dense_checkpoint", "padded_model"]
-
 
 class PaddedMean(PreTrainedModel):
     """A stock encoder with tersely's mean head, on padded rows.

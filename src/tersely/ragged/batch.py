@@ -13,8 +13,6 @@ from torch import Tensor
 
 from tersely.ragged.layout import Layout
 
-__all__ = ["Ragged"]
-
 
 class Ragged:
     """Documents laid end to end: `values` `(tokens, ...)` and their `layout`.
@@ -43,8 +41,6 @@ class Ragged:
                 f"{values.shape[0]} rows; give offsets that end at the number of rows"
             )
 
-    # ---- making one, and back ------------------------------------------------------------------
-
     @classmethod
     def from_list(cls, documents: Sequence[Tensor]) -> Ragged:
         """Lay tensors `(length_i, ...)` end to end."""
@@ -54,22 +50,12 @@ class Ragged:
         values = torch.cat(list(documents))
         return cls(values, Layout.from_lengths(lengths, values.device))
 
-    @classmethod
-    def from_padded(cls, padded: Tensor, mask: Tensor) -> Ragged:
-        """Take the entries of `padded` `(documents, length, ...)` where `mask` is true."""
-        mask = mask.bool()
-        return cls(padded[mask], Layout.from_lengths(mask.sum(1)))
-
     def to_list(self) -> list[Tensor]:
-        """The documents as separate views, `(length_i, ...)` each."""
+        """Return the documents as separate views, `(length_i, ...)` each."""
         return list(self.values.split(self.layout.sizes))
 
     def to_padded(self, value: float = 0.0) -> tuple[Tensor, Tensor]:
-        """A padded copy and its mask.
-
-        Returns:
-            `(documents, longest, ...)` filled with `value`, and `(documents, longest)` bool.
-        """
+        """Return a copy `(documents, longest, ...)` filled with `value`, and its bool mask."""
         shape = (len(self.layout), self.layout.longest)
         flat = self.layout.segment_ids * shape[1] + self.layout.positions
         padded = self.values.new_full((shape[0] * shape[1], *self.values.shape[1:]), value)
@@ -77,8 +63,6 @@ class Ragged:
         mask = torch.zeros(shape[0] * shape[1], dtype=torch.bool, device=self.values.device)
         mask[flat] = True
         return padded.unflatten(0, shape), mask.view(shape)
-
-    # ---- what it is ----------------------------------------------------------------------------
 
     def __len__(self) -> int:
         return len(self.layout)
@@ -92,12 +76,8 @@ class Ragged:
         return self.values[start : start + sizes[document]]
 
     def with_values(self, values: Tensor) -> Ragged:
-        """Other values `(tokens, ...)` of the same tokens."""
+        """Return other values `(tokens, ...)` of the same tokens."""
         return Ragged(values, self.layout)
-
-    def to(self, device: torch.device | str) -> Ragged:
-        """The same batch on another device."""
-        return Ragged(self.values.to(device), self.layout.to(device))
 
     # ---- fewer or more tokens ------------------------------------------------------------------
 
@@ -113,16 +93,12 @@ class Ragged:
     # ---- one figure per document ---------------------------------------------------------------
 
     def sum(self) -> Tensor:
-        """Sum over each document, `(documents, ...)`; 0 for an empty one."""
+        """Sum each document, `(documents, ...)`; 0 for an empty one."""
         flat = self.values.flatten(1) if self.values.dim() > 1 else self.values[:, None]
         return self.layout.sum(flat).view(len(self), *self.values.shape[1:])
 
     def mean(self, weights: Tensor | None = None) -> Tensor:
-        """Mean over each document, `(documents, ...)`; 0 for an empty one.
-
-        Args:
-            weights: `(tokens,)`, how much each value counts; None for all the same.
-        """
+        """Average each document, by `weights` `(tokens,)`, `(documents, ...)`; 0 for empty ones."""
         if weights is not None:
             rows = (-1, *([1] * (self.values.dim() - 1)))
             totals = self.with_values(weights).sum().view(rows)
@@ -132,7 +108,7 @@ class Ragged:
         return self.sum() / lengths.view(-1, *([1] * (self.values.dim() - 1)))
 
     def max(self) -> Tensor:
-        """Largest value of each document, `(documents, ...)`; −inf for an empty one."""
+        """Return the largest value of each document, `(documents, ...)`; −inf for an empty one."""
         lowest_value = self.values.new_full((len(self), *self.values.shape[1:]), -torch.inf)
         segment_ids = self.layout.segment_ids.view(-1, *([1] * (self.values.dim() - 1)))
         return lowest_value.scatter_reduce(
@@ -140,11 +116,7 @@ class Ragged:
         )
 
     def first(self) -> Tensor:
-        """The first token of each document, `(documents, ...)`.
-
-        Raises:
-            ValueError: if a document is empty.
-        """
+        """Return the first token of each document, `(documents, ...)`; none may be empty."""
         if 0 in self.layout.sizes:
             empty = self.layout.sizes.index(0)
             raise ValueError(f"document {empty} is empty and has no first token")

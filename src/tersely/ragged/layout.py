@@ -17,18 +17,12 @@ from torch import Tensor
 
 from tersely.ragged.order import lowest, sorted_values
 
-__all__ = ["Layout", "Run"]
-
 
 @dataclass(frozen=True)
 class Run:
-    """A run of neighbouring documents with the same length: one rectangular block of the row.
+    """A run of neighbouring documents of one length: one rectangle of the row.
 
-    Attributes:
-        start: first token of the run in the row.
-        documents: how many documents the run holds.
-        length: tokens of each of them.
-        first: number of the run's first document in the batch.
+    It begins with the token `start` of the row and the document `first` of the batch.
     """
 
     start: int
@@ -38,7 +32,7 @@ class Run:
 
     @property
     def stop(self) -> int:
-        """One past the last token of the run in the row."""
+        """One past the last token."""
         return self.start + self.documents * self.length
 
 
@@ -71,11 +65,7 @@ class Layout:
     def from_lengths(
         cls, lengths: Sequence[int] | Tensor, device: torch.device | str | None = None
     ) -> Layout:
-        """Build a layout from the documents' lengths, `(documents,)`.
-
-        Raises:
-            ValueError: for a negative length; those on a device are not read.
-        """
+        """Build a layout from the documents' lengths; those on a device are not read back."""
         known = None
         if not isinstance(lengths, Tensor):
             known = [int(length) for length in lengths]
@@ -133,53 +123,28 @@ class Layout:
         """The runs of neighbouring documents with equal lengths, empty documents left out."""
         return tuple(_runs(self.sizes))
 
-    def to(self, device: torch.device | str) -> Layout:
-        """The same boundaries on another device."""
-        return Layout(self.offsets.to(device), self.__dict__.get("sizes"))
-
     def count(self, mask: Tensor) -> Tensor:
-        """How many entries of `mask`, `(tokens, columns)` bool, are true in each document.
-
-        Returns:
-            `(documents, columns)` int64.
-        """
+        """Count the true entries of `mask` `(tokens, columns)`, `(documents, columns)` int64."""
         running = mask.cumsum(0, dtype=torch.int32)
         # Offset 0 reads a row of zeros, which stands at the end.
         padded = torch.cat([running, running.new_zeros(1, mask.shape[1])])
         return padded[self.offsets - 1].diff(dim=0).long()
 
     def keep(self, mask: Tensor, index: Tensor | None = None) -> Layout:
-        """The layout that is left when only the tokens of `mask`, `(tokens,)` bool, stay.
-
-        Args:
-            mask: who stays.
-            index: their row numbers, where they are known already.
-        """
+        """Return the layout of the tokens where `mask` `(tokens,)` is true, in rows `index`."""
         return Layout.from_lengths(self.count(mask[:, None])[:, 0])
 
     def grow(self, extra: int) -> tuple[Layout, Tensor]:
-        """Room for `extra` more tokens at the end of every document.
-
-        Returns:
-            The new layout, and the places of the old tokens in the new row, `(tokens,)` int64.
-        """
+        """Make room for `extra` tokens at every document's end; also returns the old ones' rows."""
         grown = Layout.from_lengths([size + extra for size in self.sizes], self.device)
         return grown, torch.arange(self.tokens, device=self.device) + extra * self.segment_ids
 
     def of_equal(self, tokens: int) -> Layout:
-        """As many documents, of so many tokens each."""
+        """Return the layout of as many documents, of so many tokens each."""
         return Layout.from_lengths([tokens] * len(self), self.device)
 
     def append(self, values: Tensor, extra: Tensor) -> tuple[Tensor, Layout]:
-        """Put the same rows at the end of every document.
-
-        Args:
-            values: `(tokens, ...)`.
-            extra: `(m, ...)`.
-
-        Returns:
-            The new row, and its layout.
-        """
+        """Put the rows `extra` `(m, ...)` at every document's end: the new row and its layout."""
         grown, places = self.grow(len(extra))
         row = values.new_empty((grown.tokens, *values.shape[1:]))
         row.index_copy_(0, places, values)
@@ -191,44 +156,26 @@ class Layout:
     # ---- what is computed document by document -------------------------------------------------
 
     def sum(self, values: Tensor) -> Tensor:
-        """Sum of each document's rows of `values` `(tokens, columns)`, `(documents, columns)`."""
+        """Sum each document's rows of `values` `(tokens, columns)`, `(documents, columns)`."""
         # embedding_bag sums rows in parallel: 1 ms where index_add took 26 ms for 8,192 rows of 384
         # floats in 16 documents (two Skylake cores, 2026-11-22).
         rows = torch.arange(self.tokens, device=values.device)
         return F.embedding_bag(rows, values, self.offsets[:-1], mode="sum")
 
     def sum_groups(self, values: Tensor, groups: Tensor, count: int) -> Tensor:
-        """Sums of the rows of each group.
-
-        Args:
-            values: `(tokens, columns)`.
-            groups: `(tokens,)` int64, the group of each; none is empty.
-            count: how many groups there are.
-
-        Returns:
-            `(count, columns)`.
-        """
+        """Sum `values` by `groups` `(tokens,)`, none of which is empty, `(count, columns)`."""
         order = groups.argsort(stable=True)
         return Layout.from_lengths(torch.bincount(groups)).sum(values[order])
 
     def sorted(self, values: Tensor) -> Tensor:
-        """The entries of `values` `(tokens, columns)`, ascending inside each document, flat.
-
-        Returns:
-            `(tokens · columns,)` float32, no gradient.
-        """
+        """Sort all entries of each document, flat `(tokens · columns,)` float32, no gradient."""
         segment_ids = self.segment_ids[:, None].expand_as(values)
         return sorted_values(values.flatten(), segment_ids.flatten())
 
     def lowest(self, values: Tensor, counts: Tensor) -> Tensor:
-        """Mark the lowest values of each document and column; the later ones among equals.
+        """Mark the lowest `counts` `(documents, columns)` values, the later ones among equals.
 
-        Args:
-            values: `(tokens, columns)`.
-            counts: `(documents, columns)` int64, how many; at most as many as there are.
-
-        Returns:
-            `(tokens, columns)` bool.
+        Each column of a document counts by itself; returns `(tokens, columns)` bool.
         """
         # Each column of a document is a segment, and the segments are interleaved.
         columns = values.shape[1]
@@ -239,11 +186,7 @@ class Layout:
         return lowest(*flat).view(-1, columns)
 
     def ranks(self, values: Tensor) -> Tensor:
-        """The place of each token among its document's by `values` `(tokens,)`, the highest 0.
-
-        Returns:
-            `(tokens,)` int64; among equals the earlier one comes first.
-        """
+        """Rank each document's tokens by `values`, the highest 0, the earlier one among equals."""
         order = (-values).argsort(stable=True)
         order = order[self.segment_ids[order].argsort(stable=True)]
         return torch.empty_like(order).index_copy_(0, order, self.positions)

@@ -12,18 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["lowest", "lowest_of_columns", "quantile_of_sorted", "sorted_values"]
-
 
 def sorted_values(values: Tensor, segments: Tensor) -> Tensor:
-    """Sort the values inside each segment, ascending; the segments come in their order.
+    """Sort the values `(n,)`, none NaN, inside each segment, one segment after the other.
 
-    Args:
-        values: `(n,)` floats without NaN.
-        segments: `(n,)` int64 below 2³¹: the segment that each value belongs to.
-
-    Returns:
-        `(n,)` float32, no gradient; −0 comes before +0.
+    `segments` are int64 below 2³¹; returns float32 without a gradient, −0 before +0.
     """
     return _values(_sort(values, segments))
 
@@ -35,10 +28,7 @@ def lowest(values: Tensor, segments: Tensor, starts: Tensor, counts: Tensor) -> 
         values: `(n,)` floats without NaN.
         segments: `(n,)` int64, the segment of each value; segments may be interleaved.
         starts: `(segments,)` int64, how many values the segments before each one have.
-        counts: `(segments,)` int64, how many to mark, at most the segment's length.
-
-    Returns:
-        `(n,)` bool.
+        counts: `(segments,)` int64, at most the segment's length.
     """
     if values.numel() == 0:
         return torch.zeros_like(values, dtype=torch.bool)
@@ -57,16 +47,9 @@ def lowest(values: Tensor, segments: Tensor, starts: Tensor, counts: Tensor) -> 
 
 
 def lowest_of_columns(values: Tensor, counts: Tensor) -> Tensor:
-    """Mark the lowest `counts` of each column; among equals the later ones are marked.
+    """Mark the lowest `counts` `(columns,)` of each column of `values` `(n, columns)`.
 
     The same as `lowest` with each column as a segment, in operations that a graph can hold.
-
-    Args:
-        values: `(n, columns)` floats without NaN.
-        counts: `(columns,)` int64, how many to mark, at most n.
-
-    Returns:
-        `(n, columns)` bool.
     """
     values = values.detach().float()
     last = (counts - 1).clamp(min=0)[None]
@@ -79,16 +62,13 @@ def lowest_of_columns(values: Tensor, counts: Tensor) -> Tensor:
 
 
 def quantile_of_sorted(ordered: Tensor, starts: Tensor, lengths: Tensor, q: float) -> Tensor:
-    """A quantile of each segment by linear interpolation, as `torch.quantile`.
+    """Return a quantile of each segment, `(segments,)`, as `torch.quantile`; NaN for empty ones.
 
     Args:
         ordered: `(n,)` floats, ascending inside each segment.
         starts: `(segments,)` int64, the first value of each.
         lengths: `(segments,)` int64, how many of its values count.
         q: in [0, 1].
-
-    Returns:
-        `(segments,)`, NaN for one without values.
     """
     if ordered.numel() == 0:
         return ordered.new_full(starts.shape, torch.nan)
