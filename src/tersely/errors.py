@@ -2,20 +2,6 @@
 
 The command line prints an exception's message without a traceback and exits 1, so a message is
 one sentence that says what was expected, what was got, and what to do.
-
-    TerselyError
-    ├── DataError           a file, a column, a label or a row that cannot be used
-    ├── OutputError         an output that exists, cannot be written, or a full disk
-    ├── PlanError           a reduction plan that is wrong, or that does not fit the model
-    ├── ModelError          a checkpoint or a model directory that cannot be used
-    ├── DeviceError         a device that is not there
-    ├── TrainingError       a training run that cannot start or go on
-    ├── ExportError         a model that cannot be exported, or an export that differs from it
-    ├── ServeError          a server that cannot start
-    ├── ScoringError        a scoring run that is not the one begun, or whose workers die
-    └── MissingExtraError   an optional dependency that is not installed
-
-    TerselyWarning          something was changed, ignored or left out; said once, with counts
 """
 
 from __future__ import annotations
@@ -24,25 +10,6 @@ import difflib
 import importlib
 from collections.abc import Iterable, Sequence
 from types import ModuleType
-
-__all__ = [
-    "DataError",
-    "DeviceError",
-    "ExportError",
-    "TerselyError",
-    "TerselyWarning",
-    "MissingExtraError",
-    "ModelError",
-    "OutputError",
-    "PlanError",
-    "ServeError",
-    "ScoringError",
-    "TrainingError",
-    "close_match",
-    "name_all",
-    "name_rows",
-    "require",
-]
 
 
 class TerselyError(Exception):
@@ -94,15 +61,7 @@ class TerselyWarning(UserWarning):
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import an optional module, or say which extra brings it.
-
-    Args:
-        module: the module's import name, for example `"sklearn.metrics"`.
-        extra: the extra of tersely that installs it, for example `"train"`.
-
-    Raises:
-        MissingExtraError: if the module cannot be imported.
-    """
+    """Import an optional module, or raise MissingExtraError with the extra that brings it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -113,26 +72,14 @@ def require(module: str, extra: str) -> ModuleType:
 
 
 def name_all(names: Iterable[object], *, limit: int = 20) -> str:
-    """Quote names for a message, at most `limit` of them.
-
-    Example:
-        >>> name_all(["id", "text"])
-        "'id', 'text'"
-    """
+    """Quote names for a message, at most `limit` of them: `'id', 'text' and 3 more`."""
     quoted = [repr(str(name)) for name in names]
     rest = len(quoted) - limit
     return ", ".join(quoted[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def name_rows(indices: Sequence[int], *, limit: int = 5) -> str:
-    """Spell row positions, which count from 0, as a reader counts them, from 1.
-
-    Example:
-        >>> name_rows([0, 4])
-        '2 rows (1, 5)'
-        >>> name_rows(range(9))
-        '9 rows (first 1, 2, 3, 4, 5)'
-    """
+    """Spell row positions, which count from 0, from 1: `[0, 4]` is `2 rows (1, 5)`."""
     shown = ", ".join(str(index + 1) for index in indices[:limit])
     noun = "row" if len(indices) == 1 else "rows"
     return f"{len(indices)} {noun} ({'first ' if len(indices) > limit else ''}{shown})"

@@ -1,12 +1,10 @@
 """From a target for the MACs to the setting of a method that reaches it.
 
-A target is MACs over those of the dense model without padding, on the same documents. What
-a setting costs is counted by running it on some of them, so that it holds for every method, whether
-its counts follow from lengths alone or from scores. Each preset has one option that moves its cost
-(`budget_option`): a share, searched by bisection, or a block, of which the nearest is taken.
-A method that learns aims at its target in training; one common factor on what it starts from, and
-another on what it learned, land on it. A trained model is put to another budget in the same way,
-with its own weights.
+A target is MACs over those of the dense model without padding, on the same documents. What a
+setting costs is counted by running it on some of them, so that it holds for every method. Each
+preset has one option that moves its cost (`budget_option`): a share, searched by bisection, or a
+block, of which the nearest is taken. A method that learns aims at its target in training; one
+common factor on what it starts from, and another on what it learned, land on it.
 """
 
 from __future__ import annotations
@@ -24,8 +22,6 @@ from tersely.modeling.inference import run_model
 from tersely.reduction import Plan, Range, budget_option, has_share, plan_share, preset, with_share
 from tersely.text.encoding import EncodedDocuments
 
-__all__ = ["landed", "plan_for_budget", "plan_for_target", "reachable_budgets", "spread"]
-
 # How near a share has to bring the cost, relative to the target.
 _NEAR = 0.01
 # How far a block may land from it before that is said.
@@ -36,16 +32,7 @@ _DOUBLINGS = 16
 
 
 def spread(documents: int, count: int) -> list[int]:
-    """The numbers of some documents to count on, evenly spread over all of them.
-
-    Args:
-        documents: how many there are.
-        count: how many to take; all where there are fewer.
-
-    Example:
-        >>> spread(9, 3), spread(2, 3)
-        ([0, 4, 8], [0, 1])
-    """
+    """Return the numbers of at most `count` documents, evenly spread over all of them."""
     return np.linspace(0, documents - 1, min(count, documents)).astype(int).tolist()
 
 
@@ -61,6 +48,10 @@ def plan_for_target(
 ) -> Plan:
     """Find the setting of a method whose MACs reach a target.
 
+    The plan is within 1 % of the target where tokens leave by shares, the nearest one where whole
+    blocks are moved, with a warning where that is more than 5 % away; one that aims at the target
+    where it learns, see `landed`.
+
     Args:
         model: the model for whose scores the setting is right: a dense one, or one with all blocks.
         method: a preset's name.
@@ -69,11 +60,6 @@ def plan_for_target(
         encoded: documents to count on.
         dense_macs: what the dense model takes for them; None if `model` is dense.
         batch_tokens: tokens of a packed batch.
-
-    Returns:
-        The plan: within 1 % of the target where tokens leave by shares, the nearest one where whole
-        blocks are moved, with a warning where that is more than 5 % away; one that aims at the
-        target where it learns, see `landed`.
 
     Raises:
         PlanError: if the method has no such option, it is given in `options` too, or no setting
@@ -92,9 +78,7 @@ def plan_for_target(
     def planned(value: float) -> Plan:
         return preset(method, **options, **{name: value})
 
-    def cost(value: float) -> float:
-        return run_model(_put(model, planned(value)), encoded, batch_tokens).macs / whole
-
+    cost = _counted(model, planned, encoded, whole, batch_tokens)
     return planned(_reach(cost, values, target, "target_flops", method))
 
 
@@ -106,18 +90,9 @@ def plan_for_budget(
 ) -> Plan:
     """Find the share at which a trained model reaches a budget, without training it again.
 
-    Where a method has learned a number for each block, one common factor changes them all.
-
-    Args:
-        model: the trained model; its plan has a share (see `tersely.reduction.plan_share`), or is
-            adjustable.
-        budget: MACs over those of its own blocks without any removal, between 0 and 1.
-        encoded: documents to count on.
-        batch_tokens: tokens of a packed batch.
-
-    Returns:
-        The model's plan with the share that comes within 1 % of the budget on these documents, or
-        nearest where they are too short for that.
+    Where a method has learned a number for each block, one common factor changes them all. The
+    budget is MACs over those of the model's own blocks without any removal; the plan comes within
+    1 % of it on these documents, or nearest where they are too short for that.
 
     Raises:
         PlanError: if the plan has no share, the model cannot run dense to count the whole, or no
@@ -125,36 +100,23 @@ def plan_for_budget(
     """
     _check(budget, "budget")
     plan = model.config.reduction_plan()
-    if not has_share(plan) and plan.is_adjustable:
-        whole = run_model(model.under_plan(preset("dense")), encoded, batch_tokens).macs
-        return landed(
-            model,
-            plan,
-            budget,
-            encoded,
-            dense_macs=whole,
-            batch_tokens=batch_tokens,
-            field="budget",
-        )
-    name, _, values = plan_share(plan, model.plan.depth)
+    factor = not has_share(plan) and plan.is_adjustable
+    name, _, values = ("", 0, ()) if factor else plan_share(plan, model.plan.depth)
     whole = run_model(model.under_plan(preset("dense")), encoded, batch_tokens).macs
+    if factor:
+        return landed(model, plan, budget, encoded, whole, batch_tokens, field="budget")
 
-    def cost(value: float) -> float:
-        shared = model.under_plan(with_share(plan, **{name: value}))
-        return run_model(shared, encoded, batch_tokens).macs / whole
+    def planned(value: float) -> Plan:
+        return with_share(plan, **{name: value})
 
-    return with_share(plan, **{name: _reach(cost, values, budget, "budget", plan.name)})
+    cost = _counted(model, planned, encoded, whole, batch_tokens)
+    return planned(_reach(cost, values, budget, "budget", plan.name))
 
 
 def reachable_budgets(
     model: TerselyForSequenceClassification, encoded: EncodedDocuments, batch_tokens: int = 4096
 ) -> tuple[float, float]:
-    """The least and the most that `plan_for_budget` reaches on some documents.
-
-    Args:
-        model: as for `plan_for_budget`.
-        encoded: documents to count on.
-        batch_tokens: tokens of a packed batch.
+    """Count the least and the most that `plan_for_budget` reaches on some documents.
 
     Raises:
         PlanError: if the plan has no share, or the model cannot run dense to count the whole.
@@ -165,12 +127,44 @@ def reachable_budgets(
     else:
         name, _, values = plan_share(plan, model.plan.depth)
         ends = [with_share(plan, **{name: value}) for value in (values[0], values[-1])]
-    costs = [
+    whole, *costs = (
         run_model(model.under_plan(each), encoded, batch_tokens).macs
         for each in (preset("dense"), *ends)
-    ]
-    least, most = sorted(cost / costs[0] for cost in costs[1:])
-    return least, most
+    )
+    return min(costs) / whole, max(costs) / whole
+
+
+def landed(
+    model: TerselyForSequenceClassification,
+    plan: Plan,
+    target: float,
+    encoded: EncodedDocuments,
+    dense_macs: float,
+    batch_tokens: int = 4096,
+    field: str = "target_flops",
+) -> Plan:
+    """Loosen or tighten an adjustable plan by one common factor until it takes the target.
+
+    It is within 1 % of the target then, unless scores are too coarse for that; and the same plan if
+    it is there already. `field` is what the target is called in messages.
+
+    Raises:
+        PlanError: if no factor reaches the target; the message says which can be reached.
+    """
+    cost = _counted(model, lambda n: plan.loosened(2.0**n), encoded, dense_macs, batch_tokens)
+    if abs(cost(0.0) - target) <= _NEAR * target:
+        return plan
+    # Away from no change, since what was learned is near as a rule.
+    near, far = 0.0, 1.0 if cost(0.0) < target else -1.0
+    while (cost(far) < target) == (far > 0):
+        if abs(far) >= _DOUBLINGS:
+            raise PlanError(
+                f"{field} must be at {'most' if far > 0 else 'least'} {cost(far):.2f} for "
+                f"{plan.name!r} on these documents, got {target:g}"
+            )
+        near, far = far, 2 * far
+    found = _bisect(cost, Range(min(near, far), max(near, far)), target)
+    return plan.loosened(2.0**found)
 
 
 def _check(target: float, field: str) -> None:
@@ -178,12 +172,25 @@ def _check(target: float, field: str) -> None:
         raise PlanError(f"{field} must be a number between 0 and 1, got {target!r}")
 
 
-def _put(model: TerselyForSequenceClassification, plan: Plan) -> TerselyForSequenceClassification:
-    """The model under the plan: with its own weights, or copies where it lacks a module."""
-    try:
-        return model.under_plan(plan)
-    except PlanError:
-        return with_plan(model, plan)
+def _counted(
+    model: TerselyForSequenceClassification,
+    planned: Callable[[float], Plan],
+    encoded: EncodedDocuments,
+    dense_macs: float,
+    batch_tokens: int,
+) -> Callable[[float], float]:
+    """The cost of a number: the MACs under its plan over the dense model's."""
+
+    @functools.cache
+    def cost(value: float) -> float:
+        plan = planned(value)
+        try:
+            put = model.under_plan(plan)
+        except PlanError:  # a module is lacking, and the weights have to be copied
+            put = with_plan(model, plan)
+        return run_model(put, encoded, batch_tokens).macs / dense_macs
+
+    return cost
 
 
 def _reach(
@@ -193,106 +200,41 @@ def _reach(
     field: str,
     method: str,
 ) -> float:
-    """The value whose cost is the target; an error says what can be reached."""
-    costs = functools.cache(cost)
-    search = _bisect if isinstance(values, Range) else _nearest
-    value = search(costs, values, target)
-    if value is None:
-        ends = sorted(costs(end) for end in (values[0], values[-1]))
+    """The value whose cost is the target, or comes nearest; an error says what can be reached."""
+    # A range is given by its ends, a tuple lists its values.
+    low, high = min(map(cost, values)), max(map(cost, values))
+    if not low * (1 - _NEAR) <= target <= high * (1 + _NEAR):
         raise PlanError(
-            f"{field} must be between {ends[0]:.2f} and {ends[1]:.2f} for {method!r} on these "
+            f"{field} must be between {low:.2f} and {high:.2f} for {method!r} on these "
             f"documents, got {target:g}"
         )
-    if abs(costs(value) - target) > _FAR * target:
+    if isinstance(values, Range):
+        value = _bisect(cost, values, target)
+    else:
+        value = min(values, key=lambda value: abs(cost(value) - target))
+    if abs(cost(value) - target) > _FAR * target:
         warnings.warn(
-            f"{field} is {target:g}, and {method!r}, which moves whole blocks, comes no nearer "
-            f"than {costs(value):.2f} on these documents",
+            f"{field} is {target:g}, and {method!r} comes no nearer than {cost(value):.2f} on "
+            "these documents",
             TerselyWarning,
             stacklevel=3,
         )
     return value
 
 
-def landed(
-    model: TerselyForSequenceClassification,
-    plan: Plan,
-    target: float,
-    encoded: EncodedDocuments,
-    *,
-    dense_macs: float,
-    batch_tokens: int = 4096,
-    field: str = "target_flops",
-) -> Plan:
-    """Loosen or tighten a plan by one common factor until it takes the target.
-
-    Args:
-        model: the model for whose scores it is right, with what its plan has learned.
-        plan: a plan that is adjustable.
-        target: MACs over the dense model's.
-        encoded: documents to count on.
-        dense_macs: what the dense model takes for them.
-        batch_tokens: tokens of a packed batch.
-        field: what the target is called in messages.
-
-    Returns:
-        The plan, within 1 % of the target unless scores are too coarse for that; itself if it is
-        there already.
-
-    Raises:
-        PlanError: if no factor reaches the target; the message says which can be reached.
-    """
-
-    @functools.cache
-    def cost(doublings: float) -> float:
-        planned = _put(model, plan.loosened(2.0**doublings))
-        return run_model(planned, encoded, batch_tokens).macs / dense_macs
-
-    reached = cost(0)
-    if abs(reached - target) <= _NEAR * target:
-        return plan
-    # Away from no change, since what was learned is near as a rule.
-    step = 1.0 if reached < target else -1.0
-    near, far = 0.0, step
-    while (cost(far) < target) == (step > 0):
-        if abs(far) >= _DOUBLINGS:
-            end = cost(far)
-            word = "most" if step > 0 else "least"
-            raise PlanError(
-                f"{field} must be at {word} {end:.2f} for {plan.name!r} on these documents, "
-                f"got {target:g}"
-            )
-        near, far = far, 2 * far
-    found = _bisect(cost, Range(min(near, far), max(near, far)), target)
-    return plan.loosened(2.0 ** (near if found is None else found))
-
-
-def _bisect(cost: Callable[[float], float], ends: Range, target: float) -> float | None:
-    """A value between two ends of a range, along which the cost rises or falls."""
+def _bisect(cost: Callable[[float], float], ends: Range, target: float) -> float:
+    """The value nearest to a target in a range, along which the cost rises or falls."""
     low, high = ends
     rises = cost(high) > cost(low)
-    costs = (cost(low), cost(high))
-    if not min(costs) * (1 - _NEAR) <= target <= max(costs) * (1 + _NEAR):
-        return None
     best = min((low, high), key=lambda value: abs(cost(value) - target))
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        reached = cost(middle)
         # Counts are whole numbers: in short documents, the last step is not always the nearest.
         best = min((best, middle), key=lambda value: abs(cost(value) - target))
-        if abs(reached - target) <= _NEAR * target:
+        if abs(cost(middle) - target) <= _NEAR * target:
             break
-        if (reached < target) == rises:
+        if (cost(middle) < target) == rises:
             low = middle
         else:
             high = middle
     return best
-
-
-def _nearest(
-    cost: Callable[[float], float], values: tuple[float, ...], target: float
-) -> float | None:
-    """The value that comes nearest, None if the target is outside of what they reach."""
-    costs = {value: cost(value) for value in values}
-    if not min(costs.values()) * (1 - _NEAR) <= target <= max(costs.values()) * (1 + _NEAR):
-        return None
-    return min(values, key=lambda value: abs(costs[value] - target))
