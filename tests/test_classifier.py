@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, BertForSequenceClassification
+from transformers import BertForSequenceClassification
 
 from tersely import Classifier, TrainingSettings
 from tersely.errors import DataError, DeviceError, ModelError, TerselyWarning, TrainingError
@@ -25,15 +25,6 @@ def encoder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def classifier(encoder):
     return Classifier(encoder).fit(*labelled(60), settings=QUICK)
-
-
-def test_predictions_do_not_depend_on_the_batch(classifier):
-    texts, _ = labelled(20, seed=4)
-    together = classifier.logits(texts)
-    alone = np.concatenate([classifier.logits([text]) for text in texts])
-    backwards = classifier.logits(texts[::-1])[::-1]
-    assert np.abs(together - alone).max() < 1e-5
-    assert np.abs(together - backwards).max() < 1e-5
 
 
 def test_labels_are_names_and_probabilities_add_up(classifier):
@@ -91,15 +82,6 @@ def test_a_fine_tuned_stock_model_is_loaded_as_dense_with_equal_logits(encoder, 
     assert type(back) is BertForSequenceClassification
 
 
-def test_a_dense_tersely_model_is_a_start_for_other_plans(encoder, tmp_path):
-    dense = Classifier(encoder, method="dense").fit(*labelled(40), settings=QUICK)
-    dense.save(tmp_path)
-    student = Classifier(tmp_path, method="focus-pfc")
-    student.fit(*labelled(40), settings=QUICK, teacher=dense)
-    assert student.training["teacher"] is not None
-    assert len(student.predict(["cat", "rain"])) == 2
-
-
 def _failing(*args, **options):
     raise TrainingError("the loss became nan")
 
@@ -146,11 +128,6 @@ def test_long_documents_are_counted_and_kept_in_the_configuration(encoder, tmp_p
         assert len(loaded.predict(texts)) == 30
 
 
-def test_an_unknown_policy_for_long_documents_is_refused(classifier, tmp_path):
-    with pytest.raises(ModelError, match="long must be one of .*, got 'head_tail'"):
-        Classifier.from_pretrained(classifier.save(tmp_path), long="head_tail")
-
-
 def test_a_limit_above_the_encoders_is_said_once(classifier, encoder, tmp_path):
     message = "max_length is 1,000, and this model takes at most 64 tokens"
     with pytest.warns(TerselyWarning, match=message) as said:
@@ -166,8 +143,6 @@ def test_a_limit_above_the_encoders_is_said_once(classifier, encoder, tmp_path):
     ("texts", "pairs", "message"),
     [
         (["cat", None], None, r"a text in every row, and is null in 1 row \(2\)"),
-        ([1.5], None, "hold text, and row 1 holds"),
-        (["cat", "dog"], ["rain"], "equally long, and there are 2 in text, 1 in text_pair"),
         (["cat"], [None], "second texts must hold a text in every row"),
     ],
 )
@@ -177,22 +152,16 @@ def test_what_is_no_text_is_refused_as_in_training(classifier, texts, pairs, mes
             read(texts, pairs)
 
 
-def test_windows_are_averaged(classifier):
+def test_windows_are_averaged(classifier, tmp_path):
     text = labelled(1, words=80, seed=5)[0][0] + " cat" * 40
-    config = classifier.model.config
-    old = config.max_length, config.long
-    config.max_length, config.long = 20, "windows"
-    try:
-        with pytest.warns(TerselyWarning):
-            encoded = classifier.encode([text])
-            together = classifier.logits(encoded)
-        parts = [torch.from_numpy(w.astype(np.int64))[None] for w in encoded.windows]
-        with torch.no_grad():
-            each = torch.cat([classifier.model(part).logits for part in parts])
-        assert len(parts) > 2
-        assert np.abs(together - each.mean(0, keepdim=True).numpy()).max() < 1e-5
-    finally:
-        config.max_length, config.long = old
+    saved = classifier.save(tmp_path)
+    loaded = Classifier.from_pretrained(saved, max_length=20, long="windows")
+    encoded = loaded.encode([text], tell=False)
+    parts = [torch.from_numpy(w.astype(np.int64))[None] for w in encoded.windows]
+    with torch.no_grad():
+        each = torch.cat([loaded.model(part).logits for part in parts])
+    assert len(parts) > 2
+    assert np.abs(loaded.logits(encoded) - each.mean(0, keepdim=True).numpy()).max() < 1e-5
 
 
 def test_several_labels_at_once(encoder, tmp_path):
@@ -229,9 +198,8 @@ def test_text_pairs_are_read_as_the_stock_model_reads_them(encoder, tmp_path):
     tokenizer().save_pretrained(tmp_path)
     classifier = Classifier.from_pretrained(tmp_path)
     texts, pairs = ["cat dog", "rain", "piano drum snow"], ["snow", "word1 word2", "cat"]
+    inputs = tokenizer()(texts, pairs, padding=True, return_tensors="pt")
     with torch.no_grad():
-        options = {"padding": True, "return_tensors": "pt"}
-        inputs = tokenizer()(texts, pairs, **options)
         expected = stock(**inputs).logits.numpy()
     assert np.abs(classifier.logits(texts, pairs) - expected).max() < 1e-5
     assert np.abs(classifier.logits(texts) - expected).max() > 1e-4
@@ -239,6 +207,7 @@ def test_text_pairs_are_read_as_the_stock_model_reads_them(encoder, tmp_path):
 
 def test_labels_that_training_never_saw_are_counted_as_errors(classifier):
     """F3: where no label is known, a figure of 0 says nothing about the model."""
+    assert classifier.evaluate(classifier.validation).documents == 6
     data = Documents.from_lists(["cat", "rain"], ["animals", "politics"])
     with pytest.warns(TerselyWarning, match="politics"):
         assert classifier.evaluate(data)["accuracy"] <= 0.5
@@ -259,19 +228,9 @@ def test_labels_come_in_the_order_that_is_asked_for(encoder, tmp_path):
         Classifier(encoder).fit(texts, labels, teacher=classifier)
 
 
-def test_what_was_set_apart_for_validation_can_be_evaluated_on(classifier):
-    assert len(classifier.validation) == 6
-    assert classifier.evaluate(classifier.validation).documents == 6
-
-
 def test_threads_are_an_argument(classifier, tmp_path):
-    classifier.save(tmp_path)
-    loaded = Classifier.from_pretrained(tmp_path, threads=2)
-    assert (loaded.threads, loaded.execution.threads, Classifier("x", threads=3).threads) == (
-        2,
-        2,
-        3,
-    )
+    loaded = Classifier.from_pretrained(classifier.save(tmp_path), threads=2)
+    assert loaded.threads == loaded.execution.threads == 2
     loaded.threads = None
     assert loaded.execution.threads is None
 
@@ -320,13 +279,3 @@ def test_a_saved_tokenizer_neither_truncates_nor_pads(encoder, tmp_path):
     loaded = Classifier.from_pretrained(classifier.save(tmp_path / "model"))
     assert loaded.tokenizer.backend_tokenizer.truncation is None
     assert loaded.tokenizer.backend_tokenizer.padding is None
-
-
-def test_transformers_loads_what_was_saved(classifier, tmp_path):
-    classifier.save(tmp_path)
-    model = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
-    texts, _ = labelled(4)
-    inputs = tokenizer()(texts, padding=True, return_tensors="pt")
-    with torch.no_grad():
-        logits = model(**inputs).logits.numpy()
-    assert np.abs(logits - classifier.logits(texts)).max() < 1e-5

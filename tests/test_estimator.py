@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tersely import Classifier, TrainingSettings
+from tersely import Classifier, TrainingSettings, preset
 from tersely.errors import DataError, ModelError
 from words import LABELS, labelled, save_encoder
 
@@ -39,14 +39,10 @@ def test_a_clone_has_the_same_parameters_and_no_model(trained):
         copy.predict(["cat"])
     assert base.is_classifier(trained) and not base.is_regressor(trained)
 
-
-def test_a_clone_keeps_the_options_of_loading(encoder):
-    base = pytest.importorskip("sklearn.base")
-    options = {"keep": 0.5}
-    classifier = Classifier(encoder, method="topk", method_options=options, revision="main")
-    copy = base.clone(classifier)
+    options = {"method_options": {"keep": 0.5}, "revision": "main"}
+    copy = base.clone(Classifier("x", method="topk", **options))
     assert copy.get_params()["revision"] == "main" and copy.loading == {"revision": "main"}
-    assert copy.plan == classifier.plan and copy.plan != Classifier("x", method="topk").plan
+    assert copy.plan == preset("topk", keep=0.5)
 
 
 def test_parameters_are_set_for_the_next_fit(encoder):
@@ -95,15 +91,6 @@ def test_columns_of_all_kinds_give_the_same_answers(trained):
         assert np.array_equal(trained.predict_proba(column), expected)
     wanted = pandas.Series(labels, index=index)
     assert trained.score(pandas.Series(texts, index=index), wanted) == trained.score(texts, labels)
-
-
-def test_training_on_columns_is_training_on_lists(encoder):
-    texts, labels = labelled(30)
-    lists, arrow = (
-        Classifier(encoder, method="topk").fit(kind(texts), kind(labels), settings=QUICK)
-        for kind in (list, pa.array)
-    )
-    assert np.array_equal(lists.logits(texts), arrow.logits(texts))
 
 
 def test_numbers_as_classes_are_scored_by_their_names(encoder):

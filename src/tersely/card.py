@@ -10,7 +10,7 @@ import hashlib
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,10 @@ from tersely.errors import TerselyWarning
 from tersely.modeling import TerselyConfig
 from tersely.text import LabelSpace
 
-__all__ = ["CARD", "Evaluation", "card_is_foreign", "model_card", "write_card"]
-
-CARD = "README.md"
-
 _SEAL = "<!-- tersely wrote this card and writes it again while its text is unchanged: {} -->"
 _SEALED = re.compile(_SEAL.format(r"([0-9a-f]{64})"))
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _LABELS = 50  # named in the card
-_LIBRARIES = ("tersely", "torch", "transformers", "onnxruntime")
 
 _WHAT = {
     "regression": "predicts a number for a document",
@@ -108,21 +103,9 @@ compares models with each other.
 class Evaluation(Mapping[str, float]):
     """What a model was measured at: a mapping of its metrics, and the time of one pass.
 
-    An evaluation runs anyway, so it is timed. One pass over one set of documents, with whatever
-    else the machine was doing, is no comparison; it tells a reader of the card what to expect.
-
-    Attributes:
-        source: the name of the data.
-        documents: how many.
-        metrics: figures by name; `evaluation["accuracy"]` is one of them.
-        tokens: those that the model was given, all documents together.
-        macs: of all matrix products, all documents together.
-        tokenising: seconds.
-        running: seconds of the model.
-        batch_tokens: most tokens of a packed batch.
-        device: the device's type.
-        numbers: `"float32"`, or what the model was set to run in.
-        machine: see `tersely._io.describe_machine`, with the threads that the model ran with.
+    `tokens` and `macs` are those of all documents together, `tokenising` and `running` seconds. One
+    pass, with whatever else the machine was doing, is no comparison; it tells a reader of the card
+    what to expect.
     """
 
     source: str
@@ -133,9 +116,9 @@ class Evaluation(Mapping[str, float]):
     tokenising: float
     running: float
     batch_tokens: int
-    device: str = "cpu"
-    numbers: str = "float32"
-    machine: dict[str, Any] = field(default_factory=dict)
+    device: str
+    numbers: str
+    machine: dict[str, Any]
 
     def __getitem__(self, metric: str) -> float:
         return self.metrics[metric]
@@ -160,12 +143,11 @@ class Evaluation(Mapping[str, float]):
 
     def conditions(self) -> str:
         """Return a sentence that says what the speed was measured on."""
-        machine, versions = self.machine, self.machine.get("versions", {})
-        cpu = f"{machine.get('cpu')}, {machine.get('threads')} threads"
-        where = machine.get("gpu") if self.device == "cuda" else cpu
-        libraries = ", ".join(
-            f"{name} {versions[name]}" for name in _LIBRARIES if versions.get(name)
-        )
+        machine, versions = self.machine, self.machine["versions"]
+        cpu = f"{machine['cpu']}, {machine['threads']} threads"
+        where = machine["gpu"] if self.device == "cuda" else cpu
+        names = ("tersely", "torch", "transformers", "onnxruntime")
+        libraries = ", ".join(f"{name} {versions[name]}" for name in names if versions[name])
         return (
             f"One pass in packed batches of at most {self.batch_tokens:,} tokens, {self.numbers}, "
             f"on {where}; {libraries}."
@@ -173,31 +155,20 @@ class Evaluation(Mapping[str, float]):
 
 
 def write_card(card: str, part: Path, folder: Path) -> None:
-    """Write a model's card into `part`, unless `folder` holds one that somebody else wrote.
-
-    Args:
-        card: what `model_card` made.
-        part: where the files of the model are being gathered.
-        folder: where they will go.
-    """
-    if card_is_foreign(folder / CARD):
-        warnings.warn(
-            f"{folder / CARD} was not written by tersely, or was changed since, and is kept as it "
-            "is; remove it to get a card that describes the saved model",
-            TerselyWarning,
-            stacklevel=3,
-        )
-    else:
-        (part / CARD).write_text(card, encoding="utf-8")
-
-
-def card_is_foreign(path: Path) -> bool:
-    """Say whether a card was written or changed by somebody else."""
-    if not path.exists():
-        return False
-    text = path.read_text(encoding="utf-8", errors="replace")
-    found = _SEALED.search(text)
-    return found is None or found[1] != _checksum(_SEALED.sub("", text))
+    """Write a model's card into `part`, unless `folder`, where it will go, holds a foreign one."""
+    path = folder / "README.md"
+    if path.exists():
+        text = path.read_text(encoding="utf-8", errors="replace")
+        found = _SEALED.search(text)
+        if found is None or found[1] != _checksum(_SEALED.sub("", text)):
+            warnings.warn(
+                f"{path} was not written by tersely, or was changed since, and is kept as it is; "
+                "remove it to get a card that describes the saved model",
+                TerselyWarning,
+                stacklevel=3,
+            )
+            return
+    (part / path.name).write_text(card, encoding="utf-8")
 
 
 def _checksum(text: str) -> str:
@@ -216,21 +187,34 @@ def model_card(
 ) -> str:
     """Make the card of a trained model: metadata of the Hub as YAML, then the text, then the seal.
 
-    Args:
-        name: what to call the model.
-        config: its configuration.
-        space: its labels.
-        limit: most tokens of a document or window.
-        origins: where its encoder came from, the best known first. A name of the Hub is written
-            down; a directory is not, since its path says nothing elsewhere.
-        training: the record of the training run, if there was one.
-        evaluation: what it was measured at, if it was.
+    Of the origins of its encoder, the first that is a name of the Hub is written down; a directory
+    is not, since its path says nothing elsewhere.
     """
     plan = config.reduction_plan()
     base = next((o for o in origins if _HUB_NAME.fullmatch(o) and not Path(o).exists()), None)
     labels = () if space.problem_type == "regression" else space.names
+    results = [
+        EvalResult(
+            task_type="text-classification",
+            dataset_type=evaluation.source,
+            dataset_name=evaluation.source,
+            metric_type=metric,
+            metric_value=round(value, 6),
+        )
+        for metric, value in (evaluation or {}).items()
+        if value == value
+    ]
+    regression = ["regression"] if space.problem_type == "regression" else []
+    metadata = ModelCardData(
+        library_name="tersely",
+        pipeline_tag="text-classification",
+        tags=["tersely", "token-reduction", plan.name, *regression],
+        base_model=base,
+        model_name=name if results else None,
+        eval_results=results or None,
+    )
     card = ModelCard.from_template(
-        _metadata(name, plan.name, base, space.problem_type, evaluation),
+        metadata,
         template_str=_TEMPLATE,
         name=name,
         base=base,
@@ -250,31 +234,6 @@ def model_card(
     return f"{text}\n{_SEAL.format(_checksum(text))}\n"
 
 
-def _metadata(
-    name: str, plan: str, base: str | None, problem_type: str, evaluation: Evaluation | None
-) -> ModelCardData:
-    results = [
-        EvalResult(
-            task_type="text-classification",
-            dataset_type=evaluation.source,
-            dataset_name=evaluation.source,
-            metric_type=metric,
-            metric_value=round(value, 6),
-        )
-        for metric, value in (evaluation or {}).items()
-        if value == value
-    ]
-    return ModelCardData(
-        library_name="tersely",
-        pipeline_tag="text-classification",
-        tags=["tersely", "token-reduction", plan]
-        + (["regression"] if problem_type == "regression" else []),
-        base_model=base,
-        model_name=name if results else None,
-        eval_results=results or None,
-    )
-
-
 def _step(step: Mapping[str, Any]) -> str:
     """One step of a plan: where, and its parts with their settings."""
     parts = []
@@ -286,10 +245,7 @@ def _step(step: Mapping[str, Any]) -> str:
 
 def _facts(record: Mapping[str, Any]) -> list[str]:
     """What the record of a training run says in a few words."""
-    counts = [f"{record[name]:,} {name}" for name in ("documents", "steps") if name in record]
+    facts = [f"{record[name]:,} {name}" for name in ("documents", "steps") if name in record]
     teacher, seed = record.get("teacher"), record.get("settings", {}).get("seed")
-    return [
-        *counts,
-        *([] if teacher is None else [f"taught by `{teacher}`"]),
-        *([] if seed is None else [f"seed {seed}"]),
-    ]
+    facts += [] if teacher is None else [f"taught by `{teacher}`"]
+    return facts + ([] if seed is None else [f"seed {seed}"])

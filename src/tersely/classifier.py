@@ -8,6 +8,7 @@ not needed to predict: it can stand at the end of a `Pipeline`, be cloned, and b
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import json
 from collections.abc import Mapping, Sequence
@@ -30,8 +31,6 @@ from tersely.text import Documents, LabelSpace
 from tersely.text.columns import as_list
 from tersely.trained import TrainedModel
 from tersely.training.settings import TrainingSettings
-
-__all__ = ["Classifier"]
 
 # The record of the training run, beside the model.
 _RECORD = "training.json"
@@ -179,7 +178,7 @@ class Classifier(TrainedModel):
         model = self._new_model(given.space, self.plan, self.head)
         start.adopt(model, load_tokenizer(self.source, self.loading, model.config))
         start._tell_limit()
-        train, held_out = given.encoded(start._encode)
+        train, held_out = given.encoded(functools.partial(start.encode, tell=False))
         start._tell(*(part.encoded for part in (train, held_out) if part is not None))
         with torch_threads(self.threads):
             guide, taught_by = given.taught(train, settings, start.model.device)
@@ -259,14 +258,9 @@ class Classifier(TrainedModel):
         execution = Execution.from_dict(config.execution)
         if batch_tokens is not None:
             execution = replace(execution, batch_tokens=batch_tokens)
-        classifier = cls(
-            source,
-            method="dense",
-            device="cpu" if onnx else device,
-            batch_tokens=execution.batch_tokens,
-            threads=threads,
-            knowledge=knowledge,
-        )
+        device = "cpu" if onnx else device
+        running = {"device": device, "batch_tokens": execution.batch_tokens, "threads": threads}
+        classifier = cls(source, method="dense", knowledge=knowledge, **running)
         config.max_length = max_length or config.max_length
         config.long = long or config.long
         config.check()
@@ -278,12 +272,11 @@ class Classifier(TrainedModel):
             "problem_type": config.problem_type,
             **loading,
         }
+        tokenizer = load_tokenizer(str(source), {} if onnx else loading, config)
         if onnx:
-            classifier._runner = runner
-            classifier.tokenizer = load_tokenizer(str(source), {}, runner.config)
+            classifier._runner, classifier.tokenizer = runner, tokenizer
         else:
             model.knowledge = classifier.knowledge
-            tokenizer = load_tokenizer(str(source), loading, model.config)
             classifier.adopt(model, tokenizer, execution)
         classifier._tell_limit()
         return classifier.with_options(**method_options) if method_options else classifier
@@ -292,11 +285,9 @@ class Classifier(TrainedModel):
         """Write model, configuration, tokenizer and card: a directory of transformers, no pickles.
 
         The card, `README.md`, says what the model is and what it was measured at; one that was not
-        written by tersely, or was changed, stays as it is, with a warning.
-
-        The files are written beside and then moved, so that a full disk leaves an older model as it
-        was; the checkpoints of the training run go when the model is there. Of what the directory
-        held before, an export and another model's record of training go too, and other files stay.
+        written by tersely, or was changed, stays as it is, with a warning. A full disk leaves an
+        older model as it was; the checkpoints of the training run go when the model is there. Of
+        what the directory held before, an export and another model's record of training go too.
 
         Args:
             directory: where to.
@@ -344,11 +335,7 @@ class Classifier(TrainedModel):
     # ---- scikit-learn's conventions ------------------------------------------------------------
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's arguments, as scikit-learn's `clone` wants them.
-
-        Args:
-            deep: taken for scikit-learn's sake; no argument is an estimator of its own.
-        """
+        """Return the constructor's arguments, as scikit-learn's `clone` wants them."""
         return dict(self._given)
 
     def set_params(self, **params: Any) -> Self:
@@ -363,8 +350,7 @@ class Classifier(TrainedModel):
         """
         if not params:
             return self
-        known = inspect.signature(type(self)).parameters
-        names = [name for name, each in known.items() if each.kind is not each.VAR_KEYWORD]
+        names = [name for name in inspect.signature(type(self)).parameters if name != "loading"]
         unknown = sorted(set(params) - set(names) - set(self._given))
         if unknown:
             raise DataError(
@@ -384,8 +370,7 @@ class Classifier(TrainedModel):
             texts: the documents, as for `predict`.
             labels: what was wanted, as for `fit`.
         """
-        wanted = as_list(labels, "the labels")
-        predicted = self.predict(texts)
+        wanted, predicted = as_list(labels, "the labels"), self.predict(texts)
         if len(wanted) != len(predicted) or not wanted:
             raise DataError(
                 f"expected a label for each of the {len(predicted):,} documents, at least one, got "
@@ -393,29 +378,31 @@ class Classifier(TrainedModel):
             )
         if self._estimator_type == "regressor":
             return float(require("sklearn.metrics", "train").r2_score(wanted, predicted))
-        return float(np.mean([_same(p, w) for p, w in zip(predicted, wanted, strict=True)]))
+        same = [_same(p, w) for p, w in zip(predicted, wanted, strict=True)]
+        return float(np.mean(same))
+
+    @property
+    def _problem(self) -> str | None:
+        """The type of the problem: as trained, or as asked for before."""
+        return self.label_space.problem_type if self._runner is not None else self.problem_type
 
     @property
     def _estimator_type(self) -> str:
         """What scikit-learn before 1.6 asks for."""
-        return "regressor" if self._kind() == "regression" else "classifier"
-
-    def _kind(self) -> str | None:
-        """Return the type of the problem: as trained, or as asked for before."""
-        fitted = self.__sklearn_is_fitted__()
-        return self.label_space.problem_type if fitted else self.problem_type
+        return "regressor" if self._problem == "regression" else "classifier"
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn from 1.6 on asks for."""
         from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
 
-        kind = self._estimator_type
-        several = self._kind() == "multi_label_classification"
+        number, several = (
+            self._problem == kind for kind in ("regression", "multi_label_classification")
+        )
         return Tags(
-            estimator_type=kind,
+            estimator_type=self._estimator_type,
             target_tags=TargetTags(required=True),
-            classifier_tags=ClassifierTags(multi_label=several) if kind == "classifier" else None,
-            regressor_tags=RegressorTags() if kind == "regressor" else None,
+            classifier_tags=None if number else ClassifierTags(multi_label=several),
+            regressor_tags=RegressorTags() if number else None,
             input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
         )
 

@@ -33,23 +33,11 @@ from tersely.text.columns import as_texts
 from tersely.text.encoding import EncodedDocuments, encode, longest_window
 from tersely.text.metrics import evaluate_logits, labels_from_logits, scores_from_logits
 
-__all__ = ["TrainedModel"]
-
-# Documents on which a budget is counted.
-_COUNTED = 64
-
 
 class TrainedModel:
-    """A model, once there is one, with its tokenizer and the way it is run.
+    """A model, once there is one, with its tokenizer, its plan and the way it is run.
 
-    Args:
-        source: where the model comes from, for messages.
-        device: the device's name.
-        execution: how to run it.
-
-    Attributes:
-        plan: what is removed.
-        execution: how the model is run; `threads` and `batch_tokens` are its own, and can be set.
+    `source` is where the model comes from, for messages.
     """
 
     plan: Plan
@@ -69,19 +57,14 @@ class TrainedModel:
         tokenizer: Any,
         execution: Execution | None = None,
     ) -> None:
-        """Take over a model with its tokenizer, and run it as `execution` says.
+        """Take over a model with its tokenizer, and run it on this device as `execution` says.
 
-        Args:
-            model: the model; it is moved to this classifier's device.
-            tokenizer: its tokenizer.
-            execution: how to run it; None for this classifier's own token budget and threads, which
-                were asked for and so stand above a model's.
+        Threads that were asked for stand above those of the execution; None for this one's own.
         """
         own = replace(self.execution, precision="float32")
         if execution is not None:
-            own = replace(
-                execution.on(self.device), **({"threads": own.threads} if own.threads else {})
-            )
+            asked, own = own.threads, execution.on(self.device)
+            own = replace(own, threads=asked or own.threads)
         self.execution = own
         self.model = own.convert(model.to(self.device).eval())
         self._runner = TorchRunner(self.model)
@@ -96,11 +79,7 @@ class TrainedModel:
         return self._runner
 
     def torch_model(self) -> TerselyForSequenceClassification:
-        """Return the trained model.
-
-        Raises:
-            ModelError: if there is none yet, or if an export runs in its place.
-        """
+        """Return the trained model; ModelError if there is none, or an export in its place."""
         self._ready()
         if self.model is None:
             raise ModelError(
@@ -163,25 +142,19 @@ class TrainedModel:
     ) -> EncodedDocuments:
         """Tokenise documents as this model reads them; says once how many were too long.
 
-        Args:
-            texts: the documents.
-            pairs: their second texts.
-            tell: whether to warn; the report of what was too long is in the result all the same.
+        The report of what was too long is in the result too, whether it is to warn (`tell`) or not.
         """
-        encoded = self._encode(texts, pairs)
-        if tell:
-            self._tell(encoded)
-        return encoded
-
-    def _encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> EncodedDocuments:
         config = self.model_config
-        return encode(
+        encoded = encode(
             self.tokenizer,
             *as_texts(texts, pairs),
             max_length=self.limit,
             policy=config.long,
             overlap=config.window_overlap,
         )
+        if tell:
+            self._tell(encoded)
+        return encoded
 
     def _tell(self, *parts: EncodedDocuments) -> None:
         """Warn, once for all parts, of documents that are too long or that nothing is known of."""
@@ -213,9 +186,7 @@ class TrainedModel:
     ) -> Forward:
         """Run the model over encoded documents: logits, and what they cost.
 
-        Args:
-            encoded: what `encode` made.
-            progress: called with how many more documents are done.
+        `progress` is called with how many more documents are done.
         """
         with torch_threads(self.threads):
             return self._ready().run(encoded, self.batch_tokens, progress)
@@ -275,7 +246,7 @@ class TrainedModel:
             raise DataError(f"{documents.source} has no labels to evaluate against")
         labels = self.label_space.encode(documents.labels, unseen="skip")
         begun = time.perf_counter()
-        encoded = self._encode(documents.texts, documents.pairs)
+        encoded = self.encode(documents.texts, documents.pairs, tell=False)
         tokenised = time.perf_counter()
         forward = self.forward(encoded, progress)
         ended = time.perf_counter()
@@ -341,12 +312,12 @@ class TrainedModel:
             >>> classifier.with_budget(0.5, texts).predict(texts)  # doctest: +SKIP
         """
         if isinstance(documents, EncodedDocuments):
-            sample = documents.select(spread(len(documents), _COUNTED))
+            sample = documents.select(spread(len(documents), 64))
         else:
             texts, pairs = as_texts(documents, pairs)
-            numbers = spread(len(texts), _COUNTED)
+            numbers = spread(len(texts), 64)
             second = None if pairs is None else [pairs[number] for number in numbers]
-            sample = self._encode([texts[number] for number in numbers], second)
+            sample = self.encode([texts[number] for number in numbers], second, tell=False)
         plan = plan_for_budget(self.torch_model(), budget, sample, self.batch_tokens)
         return self._at(plan, tell=tell)
 

@@ -130,7 +130,7 @@ def test_words_hold_the_text_and_windows_hold_what_is_read(pieces, policy, text)
     held = sorted([*spelling.special, *(t for word in spelling.words for t in word.tokens)])
     assert held == list(range(len(spelling.pieces)))
     ids = np.array(classifier.tokenizer(text)["input_ids"])
-    encoded = classifier._encode([text], None)
+    encoded = classifier.encode([text], tell=False)
     assert len(encoded.windows) == len(spelling.windows)
     for mine, theirs in zip(spelling.windows, encoded.windows, strict=True):
         assert np.array_equal(ids[mine], theirs)

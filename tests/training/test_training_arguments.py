@@ -22,16 +22,13 @@ def current(monkeypatch):
     return chosen
 
 
-@pytest.mark.parametrize("device", ["cuda:0", "cuda:1"])
-def test_one_gpu_of_two(current, tmp_path, device):
+@pytest.mark.parametrize("device", ["cuda:0", "cuda:1", "cpu"])
+def test_the_models_own_device_and_no_other(current, tmp_path, device):
     arguments = trainer_arguments(SETTINGS, tmp_path, 32, device=device, validate=False)
     assert arguments.device == torch.device(device)
-    assert arguments.n_gpu == 1 and arguments.parallel_mode is ParallelMode.NOT_PARALLEL
-    # accelerate moves batches to the current one.
-    assert current[-1] == device
-
-
-def test_the_cpu_although_there_are_gpus(current, tmp_path):
-    arguments = trainer_arguments(SETTINGS, tmp_path, 32, device="cpu", validate=False)
-    assert arguments.device == torch.device("cpu") and arguments.n_gpu == 0
-    assert not current
+    assert arguments.n_gpu == (device != "cpu")
+    if device == "cpu":
+        assert not current
+    else:
+        # accelerate moves batches to the current one.
+        assert arguments.parallel_mode is ParallelMode.NOT_PARALLEL and current[-1] == device

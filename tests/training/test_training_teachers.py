@@ -180,7 +180,8 @@ def test_the_dense_stage_runs_alongside(encoder, seen):
 
 def test_predictors_learn_without_validation_and_without_hidden_states(encoder, seen):
     settings = replace(QUICK, patience=1, hidden_distillation=0.5)
-    student = Classifier(encoder, method="adapler").fit(documents(), settings=settings)
+    student = Classifier(encoder, method="adapler", method_options={"least": 1})
+    student.fit(documents(), settings=settings)
     _, (_, lesson), (_, teacher) = seen
     assert lesson is None and teacher is not None
     asked = student.training["saliency_stage"]["settings"]

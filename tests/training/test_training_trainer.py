@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 
@@ -15,7 +14,7 @@ from tersely import Classifier, Plan, TrainingSettings
 from tersely.errors import TrainingError
 from tersely.methods.ltp import LearnedThreshold
 from tersely.modeling import with_plan
-from tersely.reduction import ColumnMean, DropTokens, Step
+from tersely.reduction import ColumnMean, DropTokens, Step, preset_options
 from tersely.text import Documents
 from tersely.training.distillation import distillation_loss
 from tersely.training.run import trainer_arguments
@@ -35,12 +34,23 @@ def documents(count=60, seed=0):
 
 
 def trained(encoder, method="dense", settings=QUICK, **options):
-    return Classifier(encoder, method=method).fit(documents(), settings=settings, **options)
+    # Documents are short here, and would otherwise keep most of their tokens.
+    floor = {"least": 1} if "least" in preset_options(method) else {}
+    classifier = Classifier(encoder, method=method, method_options=floor)
+    return classifier.fit(documents(), settings=settings, **options)
 
 
 def same_weights(one, other):
     pairs = zip(one.model.state_dict().values(), other.model.state_dict().values(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
+
+
+def quiet(model):
+    """In training, without dropout."""
+    for module in model.train().modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model
 
 
 # Chance is 0.33; combining a handful of random features into groups is slow to learn from nothing.
@@ -49,8 +59,6 @@ def same_weights(one, other):
     [
         ("dense", 0, 12, 0.8),
         ("focus-pf", 0, 16, 0.8),
-        ("focus-pf", 0.5, 20, 0.8),
-        ("focus-pfc", 0, 12, 0.5),
         ("focus-pfc", 0.5, 20, 0.5),
     ],
 )
@@ -60,13 +68,10 @@ def test_training_learns(encoder, method, dense_share, epochs, least):
     assert classifier.evaluate(documents(60, seed=9))["accuracy"] > least
 
 
-def test_seeds_reproduce(encoder):
-    assert same_weights(trained(encoder), trained(encoder))
-
-
-def test_seeds_differ(encoder):
-    other = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=2)
-    assert not same_weights(trained(encoder), trained(encoder, settings=other))
+def test_the_seed_decides(encoder):
+    one = trained(encoder)
+    assert same_weights(one, trained(encoder))
+    assert not same_weights(one, trained(encoder, settings=replace(QUICK, seed=2)))
 
 
 def a_trainer(encoder, tmp_path, settings=QUICK, teacher_logits=None):
@@ -81,10 +86,7 @@ def a_trainer(encoder, tmp_path, settings=QUICK, teacher_logits=None):
 
 def test_a_document_counts_the_same_in_every_batch(encoder, tmp_path):
     trainer, train = a_trainer(encoder, tmp_path)
-    model = trainer.model.train()
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
+    model = quiet(trainer.model)
     batches = list(trainer.sampler)
     assert len({len(batch) for batch in batches}) > 1
     losses = [trainer.compute_loss(model, train.collate(batch)).item() for batch in batches]
@@ -95,17 +97,13 @@ def test_a_document_counts_the_same_in_every_batch(encoder, tmp_path):
 def test_a_teacher_takes_part_in_the_loss(encoder, tmp_path):
     logits = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
     trainer, train = a_trainer(encoder, tmp_path, teacher_logits=logits)
-    model = trainer.model.train()
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
+    model = quiet(trainer.model)
     batch = train.collate([0, 5, 9])
     inputs = {name: value for name, value in batch.items() if name != "teacher_logits"}
     output = model(**inputs)
-    t = QUICK.temperature
-    student = torch.log_softmax(output.logits / t, -1)
-    teacher = torch.softmax(torch.from_numpy(logits[[0, 5, 9]]) / t, -1)
-    divergence = (teacher * (teacher.log() - student)).sum(-1).mean() * t * t
+    student = torch.log_softmax(output.logits / 2, -1)  # a temperature of 2
+    teacher = torch.softmax(torch.from_numpy(logits[[0, 5, 9]]) / 2, -1)
+    divergence = (teacher * (teacher.log() - student)).sum(-1).mean() * 4
     expected = (0.5 * output.loss + 0.5 * divergence) * 3 / trainer.documents_per_step
     assert trainer.compute_loss(model, batch).item() == pytest.approx(expected.item(), rel=1e-5)
 
@@ -115,10 +113,7 @@ def test_what_learns_has_a_rate_of_its_own_and_a_penalty_that_no_teacher_shrinks
     trainer, train = a_trainer(encoder, tmp_path, teacher_logits=logits)
     select = LearnedThreshold(least=1, threshold=0.9, target=0.1)
     plan = Plan("learned", (Step(DropTokens(), {"start": 0}, ColumnMean(), select),))
-    model = trainer.model = with_plan(trainer.model, plan).train()
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
+    model = trainer.model = quiet(with_plan(trainer.model, plan))
     inputs = {name: value for name, value in train.collate([0, 5]).items() if "teacher" not in name}
     output = model(**inputs)
     scale = 2 / trainer.documents_per_step
@@ -218,13 +213,10 @@ STOPPING = replace(QUICK, epochs=30, learning_rate=0.05, patience=2)
 def test_a_stage_that_stopped_early_is_not_trained_further(encoder, tmp_path):
     whole = trained(encoder, "focus-pfc", STOPPING, out=tmp_path)
     again = trained(encoder, "focus-pfc", STOPPING, out=tmp_path, resume=True)
-    for one, other in (
-        (whole.training, again.training),
-        (whole.training["dense_stage"], again.training["dense_stage"]),
-    ):
-        assert other["resumed"] and other["steps"] == one["steps"]
-    per_epoch = np.ceil(54 / whole.training["dense_stage"]["documents_per_step"])
-    assert whole.training["dense_stage"]["steps"] < 22 * per_epoch
+    assert again.training["resumed"] and again.training["dense_stage"]["resumed"]
+    assert again.training["steps"] == whole.training["steps"]
+    dense = whole.training["dense_stage"]
+    assert dense["steps"] < 22 * np.ceil(54 / dense["documents_per_step"])
     assert same_weights(whole, again)
 
 
@@ -277,23 +269,6 @@ def test_the_learning_rate_falls_on_one_line_over_both_stages():
     assert chosen.dense_stage(384).extra == chosen.extra
 
 
-def test_a_trained_head_needs_no_dense_stage(encoder, tmp_path):
-    trained(encoder).save(tmp_path)
-    assert "dense_stage" not in trained(tmp_path, "focus-pfc").training
-
-
-def test_another_run_is_not_resumed(encoder, tmp_path):
-    first = trained(encoder, out=tmp_path)
-    checkpoints = tmp_path / "checkpoints" / "plan"
-    if not checkpoints.exists():
-        checkpoints.mkdir(parents=True)
-    (checkpoints / "checkpoint-3").mkdir(exist_ok=True)
-    (checkpoints / "run.json").write_text(json.dumps({"fingerprint": "another"}))
-    with pytest.raises(TrainingError, match="checkpoints of another run"):
-        trained(encoder, out=tmp_path, resume=True)
-    assert first.training["steps"] > 0
-
-
 def test_another_encoder_or_teacher_is_another_run(encoder, tmp_path):
     """Review 2: only whether there was a teacher, and 256 rows of the encoder, told runs apart."""
     logits = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
@@ -301,8 +276,9 @@ def test_another_encoder_or_teacher_is_another_run(encoder, tmp_path):
     trained(encoder, teacher=logits, out=out)
     same = trained(encoder, teacher=logits + 1e-6, out=out, resume=True)
     assert same.training["resumed"]
-    with pytest.raises(TrainingError, match="other encoder, teacher"):
-        trained(encoder, teacher=-logits, out=out, resume=True)
+    for other in ({"teacher": -logits}, {"teacher": logits, "settings": replace(QUICK, seed=3)}):
+        with pytest.raises(TrainingError, match="other encoder, teacher"):
+            trained(encoder, out=out, resume=True, **other)
     model = AutoModel.from_pretrained(encoder)
     with torch.no_grad():
         model.encoder.layer[-1].output.dense.bias[0] += 0.01
@@ -321,19 +297,10 @@ def test_a_run_that_ends_before_its_first_checkpoint_leaves_nothing(encoder, tmp
     assert not any(tmp_path.iterdir())
 
 
-def test_early_stopping_ends_before_the_last_epoch(encoder):
-    settings = TrainingSettings(epochs=30, learning_rate=0.05, batch_tokens=128, patience=1)
-    record = trained(encoder, settings=settings).training
-    assert record["steps"] < 30 * np.ceil(54 / record["documents_per_step"])
-
-
 def test_the_stock_trainer_trains_a_tersely_model(encoder, tmp_path):
     classifier = trained(encoder, method="focus-pfc")
-    texts, labels = labelled(12)
-    rows = [
-        {**classifier.tokenizer(text), "labels": LABELS.index(label)}
-        for text, label in zip(texts, labels, strict=True)
-    ]
+    pairs = zip(*labelled(12), strict=True)
+    rows = [{**classifier.tokenizer(text), "labels": LABELS.index(label)} for text, label in pairs]
     arguments = trainer_arguments(QUICK, tmp_path, 32, device="cpu", validate=False)
     arguments.per_device_train_batch_size = 4
     before = classifier.model.head.classifier.weight.detach().clone()
@@ -343,19 +310,7 @@ def test_the_stock_trainer_trains_a_tersely_model(encoder, tmp_path):
     assert not torch.equal(before, classifier.model.head.classifier.weight)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"epochs": 0},
-        {"learning_rate": -1.0},
-        {"warmup": 1.0},
-        {"patience": 0},
-        {"temperature": 0},
-        {"dense_share": 1.0},
-        {"random_lengths": -1},
-        {"hidden_distillation": -0.5},
-    ],
-)
-def test_settings_out_of_range_are_refused(wrong):
-    with pytest.raises(TrainingError, match=f"{next(iter(wrong))} is out of range"):
-        TrainingSettings(**wrong)
+@pytest.mark.parametrize(("name", "wrong"), [("epochs", 0), ("warmup", 1.0), ("patience", 0)])
+def test_settings_out_of_range_are_refused(name, wrong):
+    with pytest.raises(TrainingError, match=f"{name} is out of range"):
+        TrainingSettings(**{name: wrong})

@@ -46,20 +46,12 @@ def plan_for_target(
     dense_macs: float | None = None,
     batch_tokens: int = 4096,
 ) -> Plan:
-    """Find the setting of a method whose MACs reach a target.
+    """Find the setting of a method whose MACs reach a target, a share of the dense model's.
 
-    The plan is within 1 % of the target where tokens leave by shares, the nearest one where whole
-    blocks are moved, with a warning where that is more than 5 % away; one that aims at the target
-    where it learns, see `landed`.
-
-    Args:
-        model: the model for whose scores the setting is right: a dense one, or one with all blocks.
-        method: a preset's name.
-        options: its other options.
-        target: MACs over the dense model's, between 0 and 1.
-        encoded: documents to count on.
-        dense_macs: what the dense model takes for them; None if `model` is dense.
-        batch_tokens: tokens of a packed batch.
+    The plan is within 1 % of the target on the encoded documents where tokens leave by shares, the
+    nearest one where whole blocks are moved, with a warning where that is more than 5 % away; one
+    that aims at the target where it learns, see `landed`. The setting is right for the scores of
+    `model`; it is dense itself where `dense_macs` is None.
 
     Raises:
         PlanError: if the method has no such option, it is given in `options` too, or no setting
@@ -91,8 +83,7 @@ def plan_for_budget(
     """Find the share at which a trained model reaches a budget, without training it again.
 
     Where a method has learned a number for each block, one common factor changes them all. The
-    budget is MACs over those of the model's own blocks without any removal; the plan comes within
-    1 % of it on these documents, or nearest where they are too short for that.
+    budget is MACs over those of the model's own blocks without any removal.
 
     Raises:
         PlanError: if the plan has no share, the model cannot run dense to count the whole, or no
@@ -116,11 +107,7 @@ def plan_for_budget(
 def reachable_budgets(
     model: TerselyForSequenceClassification, encoded: EncodedDocuments, batch_tokens: int = 4096
 ) -> tuple[float, float]:
-    """Count the least and the most that `plan_for_budget` reaches on some documents.
-
-    Raises:
-        PlanError: if the plan has no share, or the model cannot run dense to count the whole.
-    """
+    """Count the least and the most that `plan_for_budget` reaches, or raise its PlanError."""
     plan = model.config.reduction_plan()
     if not has_share(plan) and plan.is_adjustable:
         ends = [plan.loosened(2.0**doublings) for doublings in (-_DOUBLINGS, _DOUBLINGS)]
@@ -145,11 +132,8 @@ def landed(
 ) -> Plan:
     """Loosen or tighten an adjustable plan by one common factor until it takes the target.
 
-    It is within 1 % of the target then, unless scores are too coarse for that; and the same plan if
-    it is there already. `field` is what the target is called in messages.
-
-    Raises:
-        PlanError: if no factor reaches the target; the message says which can be reached.
+    It is within 1 % of the target then, unless scores are too coarse for that. `field` is what the
+    target is called in the PlanError of a target that cannot be reached.
     """
     cost = _counted(model, lambda n: plan.loosened(2.0**n), encoded, dense_macs, batch_tokens)
     if abs(cost(0.0) - target) <= _NEAR * target:

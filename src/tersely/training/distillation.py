@@ -11,8 +11,6 @@ from tersely.modeling import TerselyForSequenceClassification
 from tersely.ragged import Ragged
 from tersely.reduction import Plan, Stream
 
-__all__ = ["check_hidden_teacher", "distillation_loss", "hidden_distillation_loss"]
-
 
 def distillation_loss(
     student: Tensor, teacher: Tensor, problem_type: str, temperature: float
@@ -21,18 +19,13 @@ def distillation_loss(
 
     For one label of several: the KL divergence of the softened distributions, times T² (Hinton et
     al., arXiv 1503.02531). For several labels at once: the same of each label's two outcomes,
-    summed over the labels. For regression: the squared difference.
-
-    Args:
-        student: `(documents, labels)`.
-        teacher: `(documents, labels)`.
-        problem_type: as in transformers.
-        temperature: T.
+    summed over the labels. For regression: the squared difference. Both `(documents, labels)`.
     """
     if problem_type == "regression":
         return F.mse_loss(student, teacher)
     if problem_type == "multi_label_classification":
-        student, teacher = (_two_outcomes(logits) for logits in (student, teacher))
+        # Logits of yes and no, `(documents, labels, 2)`.
+        student, teacher = (torch.stack([x, torch.zeros_like(x)], -1) for x in (student, teacher))
     log_student = (student / temperature).log_softmax(-1)
     log_teacher = (teacher / temperature).log_softmax(-1)
     divergence = F.kl_div(log_student, log_teacher, reduction="none", log_target=True)
@@ -44,11 +37,8 @@ def hidden_distillation_loss(student: Stream, teacher: Stream) -> Tensor:
 
     After DynamicViT (Rao et al., NeurIPS 2021, arXiv 2106.02034), whose weight is 0.5. The mean of
     the squared differences over channels and a document's survivors, then over documents, so that
-    each counts the same however many of its tokens survive.
-
-    Args:
-        student: the tokens that reach the student's head, none of them a combination token.
-        teacher: those of a dense teacher, which are all of the same documents' tokens.
+    each counts the same however many of its tokens survive. No token of the student's is a
+    combination token, and the teacher has all of the same documents' tokens.
     """
     places = teacher.layout.offsets[student.layout.segment_ids] + student.origins
     squared = (student.hidden.float() - teacher.hidden[places].float()).square().mean(1)
@@ -60,11 +50,7 @@ def check_hidden_teacher(
     student: TerselyForSequenceClassification,
     teacher: TerselyForSequenceClassification | None,
 ) -> None:
-    """Refuse a plan or a teacher whose hidden states cannot be compared.
-
-    Raises:
-        TrainingError: if no token survives the plan, or the teacher's tokens are others.
-    """
+    """Refuse a plan or a teacher whose hidden states cannot be compared with a TrainingError."""
     if not plan.keeps_tokens:
         raise TrainingError(
             "hidden_distillation must be 0 for a plan that combines tokens, since none of a "
@@ -87,8 +73,3 @@ def check_hidden_teacher(
                 f"hidden_distillation needs a teacher of the same {what}, {ours}, got one of "
                 f"{theirs}; take another teacher, or set it to 0"
             )
-
-
-def _two_outcomes(logits: Tensor) -> Tensor:
-    """Logits of yes and no, `(documents, labels, 2)`."""
-    return torch.stack([logits, torch.zeros_like(logits)], dim=-1)

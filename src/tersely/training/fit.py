@@ -23,20 +23,13 @@ from tersely.text.encoding import EncodedDocuments
 from tersely.training.settings import TrainingSettings
 from tersely.training.trainer import TrainingDocuments
 
-__all__ = ["Material", "gather"]
-
 
 @dataclass(frozen=True)
 class Material:
     """What a run trains on, what its epochs are judged by, and who teaches.
 
-    Attributes:
-        documents: to train on, with labels.
-        validation: to choose the best epoch by, or None.
-        space: the labels that are told apart.
-        teacher: a trained classifier of the same labels, or None.
-        logits: a teacher's, `(documents, labels)` of the documents to train on, if they were given
-            as numbers.
+    The teacher is a trained classifier of the same labels; or there are its logits,
+    `(documents, labels)` of the documents to train on.
     """
 
     documents: Documents
@@ -48,11 +41,7 @@ class Material:
     def encoded(
         self, encode: Callable[[Sequence[str], Sequence[str] | None], EncodedDocuments]
     ) -> tuple[TrainingDocuments, TrainingDocuments | None]:
-        """Tokenise the documents to train on, and those of the validation.
-
-        Args:
-            encode: from texts and second texts to ids.
-        """
+        """Tokenise the documents to train on, and those of the validation."""
         train, held_out = (
             None
             if part is None
@@ -65,12 +54,7 @@ class Material:
     def taught(
         self, train: TrainingDocuments, settings: TrainingSettings, device: torch.device
     ) -> tuple[TerselyForSequenceClassification | None, str | None]:
-        """Let the teacher say its logits of the documents to train on.
-
-        Args:
-            train: what gets them.
-            settings: how it is trained.
-            device: where it is trained.
+        """Give the documents to train on the teacher's logits.
 
         Returns:
             The teacher's model where its hidden states are compared, on that device; and its name.
@@ -98,39 +82,23 @@ def gather(
     problem_type: str | None = None,
     seed: int = 0,
 ) -> Material:
-    """Check what `fit` was given, and set the validation documents apart.
-
-    Args:
-        texts: the documents, with their labels or without.
-        labels: a label a document, where `texts` has none.
-        pairs: second texts.
-        validation: documents, or the share of the training documents to set apart; 0 for none.
-        teacher: a classifier, its logits `(documents, labels)`, or None.
-        classes: the labels in the order that the logits are to have; None for their names' order.
-        problem_type: as in transformers; None to tell by the labels.
-        seed: of what is set apart.
+    """Check what `fit` was given (see there), and set the validation documents apart.
 
     Raises:
         DataError: for labels that cannot be trained on, a teacher of other documents or labels, or
             a share that is none.
-
-    Example:
-        >>> given = gather(list("abcdefgh"), ["x", "y"] * 4, None, validation=0.25)
-        >>> len(given.documents), len(given.validation), given.space.names
-        (6, 2, ('x', 'y'))
     """
-    if isinstance(texts, Documents):
-        documents = texts
-    else:
-        documents = Documents.from_lists(texts, labels, pairs)
+    given = isinstance(texts, Documents)
+    documents = texts if given else Documents.from_lists(texts, labels, pairs)
     if documents.labels is None:
         raise DataError(f"{documents.source} has no labels to train on; name their column")
     space = LabelSpace.infer(documents.labels, problem_type)
     if classes is not None:
         space = _in_order(space, classes)
-    logits = _checked(teacher, len(documents), space) if isinstance(teacher, np.ndarray) else None
-    teacher = None if isinstance(teacher, np.ndarray) else teacher
-    if teacher is not None and list(teacher.classes_) != list(space.names):
+    logits = None
+    if isinstance(teacher, np.ndarray):
+        logits, teacher = _checked(teacher, len(documents), space), None
+    elif teacher is not None and list(teacher.classes_) != list(space.names):
         raise DataError(
             f"the teacher tells {len(teacher.classes_)} labels apart that are not the "
             f"{len(space.names)} of the training documents, or not in their order; train it on the "

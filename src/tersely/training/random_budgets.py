@@ -32,14 +32,10 @@ def is_for_random_budgets(plan: Plan) -> bool:
 
 
 class RandomBudgets:
-    """The configurations of a training step.
+    """The configurations of a training step: the plan is the smallest, `samples` are random ones.
 
-    Args:
-        plan: the smallest configuration.
-        depth: blocks of the encoder.
-        samples: random configurations a step.
-        seed: of the draws, which depend on it and on the step's number alone, so that a run that is
-            resumed draws the same.
+    The draws depend on the seed and the step's number alone, so that a run that is resumed draws
+    the same.
     """
 
     def __init__(self, plan: Plan, depth: int, samples: int, seed: int) -> None:
@@ -66,13 +62,7 @@ class RandomBudgets:
 
 
 def shorter_loss(full: Tensor, shorter: Sequence[Tensor], problem_type: str) -> Tensor:
-    """Return what the shorter configurations lose, the sum over them.
-
-    Args:
-        full: logits of the full configuration, `(documents, labels)`, which teaches.
-        shorter: those of the others.
-        problem_type: as in transformers.
-    """
+    """Sum what the shorter configurations lose; the full one's logits teach them."""
     target = full.detach()
     losses = [distillation_loss(logits, target, problem_type, 1.0) for logits in shorter]
     return torch.stack(losses).sum()

@@ -37,8 +37,6 @@ from tersely.training.distillation import check_hidden_teacher
 from tersely.training.settings import TrainingSettings
 from tersely.training.trainer import TerselyTrainer, TrainingDocuments
 
-__all__ = ["remove_checkpoints", "train_model", "trainer_arguments"]
-
 # Marks a folder of checkpoints as ours, and says of which run.
 _MARKER = "run.json"
 # Documents whose logits tell one teacher from another.
@@ -54,25 +52,13 @@ def train_model(
     checkpoints: Path | None = None,
     resume: bool = False,
     progress: bool = True,
-    callbacks: list[Any] | None = None,
     teacher: TerselyForSequenceClassification | None = None,
 ) -> dict[str, Any]:
     """Train a model in place; the best checkpoint by validation loss is what it ends with.
 
     Weights are trained in float32, whatever a checkpoint stored them in: in half precision, small
-    steps are lost, and a CPU is several times slower.
-
-    Args:
-        model: the model, on the device to train on.
-        train: what to train on.
-        validation: what to choose the best checkpoint by; None keeps the last.
-        settings: the settings of the run.
-        checkpoints: the folder for checkpoints; None for a temporary one. A run that ends before
-            its first one leaves nothing there.
-        resume: go on from the newest of the checkpoints.
-        progress: whether to draw progress bars on standard error.
-        callbacks: further callbacks of the Trainer.
-        teacher: a dense model for `hidden_distillation`, on the same device.
+    steps are lost, and a CPU is several times slower. Without validation documents the last
+    checkpoint is kept; a run that ends before its first one leaves nothing in `checkpoints`.
 
     Returns:
         The record: settings, steps, seconds, documents and tokens, the history of the losses.
@@ -102,9 +88,7 @@ def train_model(
             validate=validation is not None,
         )
         arguments.disable_tqdm = not progress
-        trainer = TerselyTrainer(
-            model, settings, train, validation, teacher, args=arguments, callbacks=callbacks
-        )
+        trainer = TerselyTrainer(model, settings, train, validation, teacher, args=arguments)
         if settings.patience is not None:
             trainer.add_callback(EarlyStoppingCallback(settings.patience))
         started = time.perf_counter()
@@ -113,8 +97,9 @@ def train_model(
             with _removed_if_empty(checkpoints):
                 trainer.train(resume_from_checkpoint=last)
         else:
-            trainer.state = done
-            model.load_state_dict(load_file(_chosen(done, Path(last)) / SAFE_WEIGHTS_NAME))
+            trainer.state, best = done, done.best_model_checkpoint
+            chosen = last if best is None else checkpoints / Path(best).name
+            model.load_state_dict(load_file(Path(chosen, SAFE_WEIGHTS_NAME)))
         seconds = time.perf_counter() - started
         model.eval()
     return {
@@ -140,9 +125,6 @@ class OneDeviceArguments(TrainingArguments):
     transformers takes every GPU that it sees, the first one for the model, and wraps the model in
     `nn.DataParallel`, which splits batches along their first axis: a packed row has no such axis.
     What several processes train on (torchrun) is left to transformers.
-
-    Attributes:
-        model_device: where the model is, such as `"cuda:1"`; None for transformers' choice.
     """
 
     model_device: str | None = None
@@ -170,17 +152,9 @@ class OneDeviceArguments(TrainingArguments):
 def trainer_arguments(
     settings: TrainingSettings, checkpoints: Path, width: int, *, device: str, validate: bool
 ) -> OneDeviceArguments:
-    """Spell settings as transformers' Trainer wants them.
+    """Spell settings as transformers' Trainer wants them, for an encoder of this width.
 
-    Args:
-        settings: the settings of the run.
-        checkpoints: the folder for checkpoints.
-        width: the encoder's hidden size.
-        device: where the model is: `"cpu"` or a CUDA device, such as `"cuda:1"`.
-        validate: whether there is a validation set: then the best checkpoint is kept.
-
-    Raises:
-        MissingExtraError: if accelerate is not installed.
+    The device is the model's; where there is a validation set, the best checkpoint is kept.
     """
     require("accelerate", "train")
     half = settings.mixed_precision and device != "cpu" and torch.cuda.is_bf16_supported()
@@ -203,7 +177,7 @@ def trainer_arguments(
         "metric_for_best_model": "eval_loss" if validate else None,
         "greater_is_better": False if validate else None,
         "logging_steps": 10,
-        "report_to": list(settings.report_to) or "none",
+        "report_to": "none",
         "remove_unused_columns": False,
         "dataloader_pin_memory": device != "cpu",
         "per_device_train_batch_size": 1,
@@ -223,11 +197,7 @@ def trainer_arguments(
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Remove the checkpoints of a run's stages, and their folder if it is empty then.
-
-    Args:
-        folder: holds a folder a stage; those that no run of tersely made are left alone.
-    """
+    """Remove the checkpoints of a run's stages, and their folder if nothing else is in it."""
     for marker in folder.glob(f"*/{_MARKER}"):
         shutil.rmtree(marker.parent, ignore_errors=True)
     if folder.is_dir() and not any(folder.iterdir()):
@@ -303,11 +273,8 @@ def _identity(
     for window in train.encoded.windows:
         digest.update(window.tobytes())
     digest.update(np.ascontiguousarray(train.labels).tobytes())
-    about = {
-        "plan": model.config.plan,
-        "head": model.config.head,
-        "settings": settings.to_dict(),
-    }
+    config = model.config
+    about = {"plan": config.plan, "head": config.head, "settings": settings.to_dict()}
     digest.update(json.dumps(about, sort_keys=True, default=str).encode())
     logits = train.teacher_logits
     told = None if logits is None else logits[spread(len(train), _TOLD_BY)].astype(float).tolist()
@@ -331,9 +298,3 @@ def _finished(last: Path) -> TrainerState | None:
     control = state.stateful_callbacks.get(TrainerControl.__name__, {})
     stopped = control.get("args", {}).get("should_training_stop", False)
     return state if stopped or state.global_step >= state.max_steps else None
-
-
-def _chosen(state: TrainerState, last: Path) -> Path:
-    """The checkpoint that a finished run ends with: the best one, where one was looked for."""
-    best = state.best_model_checkpoint
-    return last if best is None else last.parent / Path(best).name

@@ -13,14 +13,11 @@ from tersely.errors import TrainingError
 if TYPE_CHECKING:
     from tersely.reduction import Plan
 
-__all__ = ["TrainingSettings"]
-
 
 def _setting(default: Any, text: str, **metadata: Any) -> Any:
-    """Return a field whose metadata describe it to whoever makes options of the settings.
+    """A field with metadata for those who make options of the settings.
 
-    `help` is a sentence, `common` says whether the setting has an option of its own, `shown` stands
-    in the place of the default.
+    `common` says whether the setting has an option of its own, `shown` stands for the default.
     """
     return field(default=default, metadata={"help": text} | metadata)
 
@@ -81,15 +78,11 @@ class TrainingSettings:
     save_minutes: float = _setting(
         10.0, "Save a checkpoint also after about this many minutes.", common=False
     )
-    report_to: tuple[str, ...] = _setting(
-        (),
-        "A reporting tool of transformers' Trainer, such as tensorboard; repeatable.",
-        common=False,
-    )
     extra: dict[str, Any] = field(
         default_factory=dict,
         metadata={
-            "help": "Any other of transformers' TrainingArguments, as extra.NAME=VALUE.",
+            "help": "Any other of transformers' TrainingArguments, as extra.NAME=VALUE "
+            "(extra.report_to=tensorboard).",
             "common": False,
         },
     )
@@ -124,19 +117,15 @@ class TrainingSettings:
 
     def dense_stage(self, width: int) -> TrainingSettings:
         """Return the settings of the dense steps: the learning rate falls part of its way."""
+        own = replace(self, epochs=self.epochs * self.dense_share, hidden_distillation=0.0)
         if "lr_scheduler_type" in self.extra:
-            return replace(self, epochs=self.epochs * self.dense_share, hidden_distillation=0.0)
+            return own
         line = {
             "lr_scheduler_type": "polynomial",
             "lr_scheduler_kwargs": {"lr_end": self._rate_left(width), "power": 1.0},
         }
-        return replace(
-            self,
-            epochs=self.epochs * self.dense_share,
-            warmup=min(0.5, self.warmup / self.dense_share),
-            hidden_distillation=0.0,
-            extra=line | self.extra,
-        )
+        warmup = min(0.5, self.warmup / self.dense_share)
+        return replace(own, warmup=warmup, extra=line | self.extra)
 
     def plan_stage(self, width: int) -> TrainingSettings:
         """Return the settings of the steps after them; another seed, for other shuffles.

@@ -47,10 +47,10 @@ class StagedTraining:
     Args:
         make: makes a new model for a plan and a kind of head, on the device to train on.
         plan: what to train under; for a target, a preset's plan of which one option is to be set.
+        settings: how to train.
         options: the preset's options, for a target.
         target: MACs to reach, over those of the dense model; None for what the plan aims
             at, if it does.
-        settings: how to train.
         batch_tokens: tokens of a batch where the model runs without gradients.
         checkpoints: folder for the stages' checkpoints; None for temporary ones.
         flow: `resume` and `progress`, as `train_model` takes them.
@@ -75,13 +75,7 @@ class StagedTraining:
         held_out: TrainingDocuments | None,
         teacher: Model | None = None,
     ) -> tuple[Model, dict[str, Any]]:
-        """Train.
-
-        Args:
-            model: the model under the plan, as it starts.
-            train: what to train on; a dense model teaches it where it has no teacher's logits.
-            held_out: what to choose the best checkpoint by, or None.
-            teacher: another model to compare hidden states with, if that is asked for.
+        """Train a model that starts under the plan; `teacher` has the hidden states to compare.
 
         Returns:
             The trained model, under the plan that it was trained for in the end, and the record.
@@ -101,23 +95,25 @@ class StagedTraining:
             untaught = replace(train, teacher_logits=None)
             records["dense"] = self._train("dense", model, untaught, held_out, own)
         if taught_by:
-            train, teacher = self._let_teach(model, train), teacher or model
-        goal = None if target is None else self._goal(model, train, target)
+            teacher = teacher or model
+            if settings.distillation_weight > 0 and train.teacher_logits is None:
+                logits = run_model(model, train.encoded, self.batch_tokens).logits
+                train = replace(train, teacher_logits=logits)
+        goal = None if target is None else self._goal(model, train.encoded, target)
         for stage in preparing:
             model, records[stage.name] = self._prepare(stage, model, train, settings)
         plan = self._aim(model, plan, goal)
         for stage in plan.stages():
             if stage.learned_only:
                 continue
-            if model.config.reduction_plan() != plan:
-                model = with_plan(model, plan)
+            model = _under(model, plan)
             own, helper = settings, teacher
             if stage.share is not None:
                 parts, helper = replace(settings, dense_share=stage.share), None
                 own, settings = parts.dense_stage(width), parts.plan_stage(width)
             records[stage.name] = self._train(stage.name, model, train, held_out, own, helper)
-            model, plan = self._settle(model, plan, goal)
-        return model, self._joined(records) | {"teacher": taught_by}
+            plan = _settled(model, plan, goal)
+        return _under(model, plan), self._joined(records) | {"teacher": taught_by}
 
     def _teacher_of(
         self, model: Model, train: TrainingDocuments, teacher: Model | None, dense_first: bool
@@ -129,13 +125,6 @@ class StagedTraining:
         if self.plan.is_dense or not lacking or (model.head_is_new and not dense_first):
             return None
         return "the dense stage" if dense_first else "the model to start from"
-
-    def _let_teach(self, dense: Model, train: TrainingDocuments) -> TrainingDocuments:
-        """Return the documents with a dense model's logits, where they are wanted and lacking."""
-        if self.settings.distillation_weight == 0 or train.teacher_logits is not None:
-            return train
-        logits = run_model(dense, train.encoded, self.batch_tokens).logits
-        return replace(train, teacher_logits=logits)
 
     def _preparing(self, model: Model, dense_first: bool) -> list[Stage]:
         """Return the stages in which modules learn from a dense model, which there must be."""
@@ -169,10 +158,8 @@ class StagedTraining:
             targets = token_targets(stage, dense, train, self.batch_tokens)
             train = replace(train, token_targets=targets)
         model = with_plan(dense, stage.plan)
-        for parameter in model.parameters():
-            parameter.requires_grad_(False)
-        for parameter in model.learned.parameters():
-            parameter.requires_grad_(True)
+        model.requires_grad_(False)
+        model.learned.requires_grad_(True)
         # The loss on labels stays as it is, and so no checkpoint is better than the last; nothing
         # is dropped yet, and so a teacher's hidden states are the model's own.
         passes = replace(
@@ -182,46 +169,25 @@ class StagedTraining:
 
     # ---- a target for the MACs -----------------------------------------------------------------
 
-    def _goal(self, model: Model, train: TrainingDocuments, target: float) -> _Goal:
-        sample = train.encoded.select(spread(len(train), _COUNTED))
-        return _Goal(target, sample, run_model(model, sample, self.batch_tokens).macs)
+    def _goal(self, dense: Model, encoded: EncodedDocuments, target: float) -> dict[str, Any]:
+        """Return what `landed` and `plan_for_target` are to be told of a target."""
+        sample = encoded.select(spread(len(encoded), _COUNTED))
+        macs = run_model(dense, sample, self.batch_tokens).macs
+        return {
+            "target": target,
+            "encoded": sample,
+            "dense_macs": macs,
+            "batch_tokens": self.batch_tokens,
+        }
 
-    def _aim(self, model: Model, plan: Plan, goal: _Goal | None) -> Plan:
+    def _aim(self, model: Model, plan: Plan, goal: dict[str, Any] | None) -> Plan:
         """Return the plan to train under, for a target: one that starts there, where it can."""
         if goal is None:
             return plan
         if self.target is not None:
-            plan = plan_for_target(
-                model,
-                plan.name,
-                self.options,
-                self.target,
-                goal.sample,
-                dense_macs=goal.whole,
-                batch_tokens=self.batch_tokens,
-            )
+            plan = plan_for_target(model, plan.name, self.options, **goal)
         starts = plan.learns and plan.is_adjustable and not plan.is_soft
-        return self._land(model, plan, goal) if starts else plan
-
-    def _land(self, model: Model, plan: Plan, goal: _Goal) -> Plan:
-        return landed(
-            model,
-            plan,
-            goal.target,
-            goal.sample,
-            dense_macs=goal.whole,
-            batch_tokens=self.batch_tokens,
-        )
-
-    def _settle(self, model: Model, plan: Plan, goal: _Goal | None) -> tuple[Model, Plan]:
-        """Freeze what was learned, and land on the target once more.
-
-        Scores move in training, and with them how many fall below a threshold.
-        """
-        settled = frozen_plan(plan, model)
-        if goal is not None and settled.is_adjustable:
-            settled = self._land(model, settled, goal)
-        return (model if settled == plan else with_plan(model, settled)), settled
+        return landed(model, plan, **goal) if starts else plan
 
     def _joined(self, records: dict[str, dict[str, Any]]) -> dict[str, Any]:
         """Return one record of all stages: the last one's, with the others inside."""
@@ -239,13 +205,17 @@ class StagedTraining:
         )
 
 
-@dataclass(frozen=True)
-class _Goal:
-    """A target for the MACs over the dense model's, and the documents and MACs it is counted by."""
+def _settled(model: Model, plan: Plan, goal: dict[str, Any] | None) -> Plan:
+    """Freeze what was learned, and land on the target once more.
 
-    target: float
-    sample: EncodedDocuments
-    whole: float
+    Scores move in training, and with them how many fall below a threshold.
+    """
+    plan = frozen_plan(plan, model)
+    return plan if goal is None or not plan.is_adjustable else landed(model, plan, **goal)
+
+
+def _under(model: Model, plan: Plan) -> Model:
+    return model if model.config.reduction_plan() == plan else with_plan(model, plan)
 
 
 def token_targets(
@@ -259,7 +229,6 @@ def token_targets(
         labels = torch.from_numpy(train.labels[numbers]).to(dense.device)
         row = stage.token_targets(dense, inputs, labels).cpu()
         windows = [starts[n] + i for n in numbers for i in range(counts[n])]
-        lengths = inputs["lengths"]
-        for window, values in zip(windows, row.split(lengths), strict=True):
+        for window, values in zip(windows, row.split(inputs["lengths"]), strict=True):
             found[window] = values.numpy()
     return found

@@ -1,10 +1,9 @@
 """transformers' Trainer on packed batches.
 
-What differs from the stock Trainer: batches are filled to a token budget and so hold varying
-numbers of documents, hence the loss is scaled by a constant, the mean number of documents a step,
-and a document counts the same in every batch; a teacher's logits may take part in the loss; a loss
-that is not a number ends the run with an error; and progress is drawn on standard error alone,
-since transformers' own callbacks print to standard output, which command lines keep for data.
+Batches are filled to a token budget and so hold varying numbers of documents, hence the loss is
+scaled by a constant, the mean number of documents a step, and a document counts the same in every
+batch. A loss that is not a number ends the run with an error, and progress is drawn on standard
+error, since transformers' own callbacks print where command lines keep data.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
+from transformers import Trainer, TrainerCallback, TrainerControl
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from tersely.errors import TrainingError
@@ -27,26 +26,17 @@ from tersely.reduction import Learned
 from tersely.text.batching import TokenBudgetSampler, fill_batches, pack
 from tersely.text.encoding import EncodedDocuments
 from tersely.training.distillation import distillation_loss, hidden_distillation_loss
-from tersely.training.random_budgets import (
-    RandomBudgets,
-    is_for_random_budgets,
-    shorter_loss,
-)
+from tersely.training.random_budgets import RandomBudgets, is_for_random_budgets, shorter_loss
 from tersely.training.settings import TrainingSettings
-
-__all__ = ["TerselyTrainer", "TrainingDocuments"]
 
 
 @dataclass
 class TrainingDocuments(Dataset):
-    """Encoded documents with their labels, and a teacher's logits if there is one.
+    """Encoded documents with what is learned from.
 
-    Attributes:
-        encoded: the documents.
-        labels: `(documents,)` class numbers or floats, or `(documents, labels)` multi-hot.
-        teacher_logits: `(documents, labels)`.
-        token_targets: a figure for each token, `(tokens,)` for each window; what modules of a plan
-            learn from.
+    Labels are `(documents,)` class numbers or floats, or `(documents, labels)` multi-hot; a
+    teacher's logits `(documents, labels)`; `token_targets`, which modules of a plan learn from,
+    `(tokens,)` for each window.
     """
 
     encoded: EncodedDocuments
@@ -74,20 +64,11 @@ class TrainingDocuments(Dataset):
 
 
 class TerselyTrainer(Trainer):
-    """The Trainer on packed batches.
-
-    Args:
-        model: a `TerselyForSequenceClassification`.
-        settings: the settings of the run.
-        train_documents: what to train on.
-        validation: what to choose the best checkpoint by, or None.
-        teacher: a dense model for `hidden_distillation`, or None.
-        **options: passed on to the Trainer; `args` among them.
-    """
+    """The Trainer on packed batches; a dense teacher is for `hidden_distillation`."""
 
     def __init__(
         self,
-        model: torch.nn.Module,
+        model: TerselyForSequenceClassification,
         settings: TrainingSettings,
         train_documents: TrainingDocuments,
         validation: TrainingDocuments | None = None,
@@ -113,7 +94,7 @@ class TerselyTrainer(Trainer):
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
         if not self.args.disable_tqdm:
-            self.add_callback(_Progress(model.config.reduction_plan().name))
+            self.add_callback(_Progress(plan.name))
         self.add_callback(_SaveByClock(settings.save_minutes))
 
     def get_train_dataloader(self) -> DataLoader:
@@ -126,9 +107,10 @@ class TerselyTrainer(Trainer):
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """Return the Trainer's optimiser, with learning rates of their own for what plans learn."""
         optimizer = super().create_optimizer(model)
-        own = _rates(self.model if model is None else model)
-        if not own:
-            return optimizer
+        own: dict[float, list[torch.nn.Parameter]] = {}
+        for module in (self.model if model is None else model).modules():
+            if isinstance(module, Learned) and module.learning_rate is not None:
+                own.setdefault(module.learning_rate, []).extend(module.parameters())
         taken = set().union(*own.values())
         for group in optimizer.param_groups:
             group["params"] = [p for p in group["params"] if p not in taken]
@@ -206,15 +188,6 @@ class TerselyTrainer(Trainer):
         return loss
 
 
-def _rates(model: torch.nn.Module) -> dict[float, list[torch.nn.Parameter]]:
-    """Parameters with learning rates of their own, by the rate."""
-    found: dict[float, list[torch.nn.Parameter]] = {}
-    for module in model.modules():
-        if isinstance(module, Learned) and module.learning_rate is not None:
-            found.setdefault(module.learning_rate, []).extend(module.parameters())
-    return found
-
-
 class _SaveByClock(TrainerCallback):
     """Saves a checkpoint when the last one is some minutes old, so that a kill costs no more."""
 
@@ -222,28 +195,18 @@ class _SaveByClock(TrainerCallback):
         self.seconds = minutes * 60
         self.last = time.monotonic()
 
-    def on_step_end(
-        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> TrainerControl:
+    def on_step_end(self, args: Any, state: Any, control: TrainerControl, **kwargs: Any) -> None:
         """Ask for a save when it is time."""
         if time.monotonic() - self.last > self.seconds:
             control.should_save = True
-        return control
 
-    def on_save(
-        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> TrainerControl:
+    def on_save(self, args: Any, state: Any, control: TrainerControl, **kwargs: Any) -> None:
         """Start the clock again."""
         self.last = time.monotonic()
-        return control
 
 
 class _Progress(ProgressCallback):
-    """A bar with the training loss, and above it a line for each validation.
-
-    Args:
-        stage: what is trained, in front of the bar.
-    """
+    """A bar with what is trained and its loss, and above it a line for each validation."""
 
     def __init__(self, stage: str) -> None:
         super().__init__()
@@ -255,9 +218,7 @@ class _Progress(ProgressCallback):
         if self.training_bar is not None:
             self.training_bar.set_description(self.stage)
 
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Show a loss where the bar is, or leave a line behind."""
         if self.training_bar is None or not logs:
             return
