@@ -142,8 +142,8 @@ def test_a_limit_above_the_encoders_is_said_once(classifier, encoder, tmp_path):
 @pytest.mark.parametrize(
     ("texts", "pairs", "message"),
     [
-        (["cat", None], None, r"a text in every row, and is null in 1 row \(2\)"),
-        (["cat"], [None], "second texts must hold a text in every row"),
+        (["cat", None], None, r"text in every row, and holds None in 1 row \(2\)"),
+        (["cat"], [None], "second texts must hold text in every row"),
     ],
 )
 def test_what_is_no_text_is_refused_as_in_training(classifier, texts, pairs, message):
