@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 
 import numpy as np
 import pytest
@@ -61,12 +59,6 @@ def test_tokens_add_up_to_what_the_blocks_worked_on(pieces, method, options):
         assert token.reached == pytest.approx(sum(token.keys), abs=1e-4)
     assert (stop is not None) == all(token.group is not None for token in tokens)
     assert told.removes == (method not in ("dense", "fewer-layers"))
-
-
-@pytest.mark.parametrize(("method", "options"), METHODS, ids=[name for name, _ in METHODS])
-def test_labels_are_those_of_the_classifier(pieces, method, options):
-    classifier = make(pieces, method, **options)
-    told = explain_document(classifier, TEXT)
     assert told.decided == classifier.predict([TEXT])[0]
     shares = classifier.predict_proba([TEXT])[0]
     assert np.allclose(list(told.labels.values()), shares, atol=1e-5)
@@ -92,15 +84,6 @@ def test_scores_are_those_that_the_trace_has(pieces):
     # Whoever stays has a score at least as high as whoever went, [CLS] apart.
     pairs = [(t.scores[1], t.present[2]) for t in everything(told)[1:]]
     assert min(s for s, stays in pairs if stays) >= max(s for s, stays in pairs if not stays)
-
-
-def test_truncation_at_the_input_is_seen(pieces):
-    told = explain_document(make(pieces, "truncate", keep=0.5), TEXT)
-    reached = [token.reached for token in everything(told)]
-    half = math.ceil(0.5 * told.tokens)
-    assert abs(sum(r > 0 for r in reached) - half) <= 1
-    assert reached == sorted(reached, reverse=True)
-    assert all(token.read for token in everything(told)) and told.unread == 0
 
 
 @pytest.mark.parametrize("method", ["tome", "fca", "pool"])
@@ -203,11 +186,3 @@ def test_other_kinds_of_labels(pieces, problem, labels):
     told = explain_document(classifier, TEXT)
     assert told.decided == classifier.predict([TEXT])[0]
     assert len(told.labels) == labels
-
-
-def test_it_goes_through_json(pieces):
-    told = explain_document(make(pieces, "focus-pfc", combine_at=2), TEXT)
-    record = json.loads(json.dumps(told.to_dict()))
-    assert [word["text"] for word in record["words"]] == [word.text for word in told.words]
-    assert record["words"][0]["reached"] == told.words[0].reached
-    assert record["blocks"][2]["kind"] == "combine"

@@ -24,6 +24,10 @@ def shown(explanations, width=200, **options) -> str:
     return console.file.getvalue()
 
 
+def facts_of(page):
+    return json.loads(re.search(r'<script type="application/json">(.*?)</script>', page)[1])
+
+
 @pytest.fixture(scope="module")
 def told(pieces):
     return explain_document(make(pieces, "topk", keep=0.4, at=1), TEXT)
@@ -74,7 +78,7 @@ def test_the_page_holds_the_text_and_needs_nothing_else(told):
     assert not re.search(r"https?://|<link|@import|src=", page)
     body = re.search(r'<div class="text">(.*?)</div>', page, re.DOTALL)[1]
     assert html.unescape(re.sub(r"<[^>]*>", "", body)) == TEXT
-    data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', page)[1])
+    data = facts_of(page)
     assert len(data["words"]) == len(told.words)
     for word, facts in zip(told.words, data["words"], strict=True):
         assert facts["k"] == pytest.approx([word.keys(block) for block in range(4)], abs=1e-3)
@@ -86,14 +90,12 @@ def test_the_page_holds_the_text_and_needs_nothing_else(told):
 def test_groups_are_in_the_page(pieces, method):
     told = explain_document(make(pieces, method), TEXT)
     page = to_html([told])
-    words = json.loads(re.search(r'<script type="application/json">(.*?)</script>', page)[1])[
-        "words"
-    ]
+    words = facts_of(page)["words"]
     if method == "focus-pfc":
         assert all(facts["g"] for facts in words)
     else:
-        merged = [(number, f) for number, f in enumerate(words) if f["a"]]
-        assert merged and all(f["m"] is None or 0 <= f["m"] < len(words) for _, f in merged)
+        merged = [facts["m"] for facts in words if facts["a"]]
+        assert merged and all(m is None or 0 <= m < len(words) for m in merged)
 
 
 def test_texts_and_labels_cannot_become_markup(pieces):

@@ -7,8 +7,7 @@ import json
 import pytest
 from explain_models import make
 
-from tersely.errors import OutputError, TerselyWarning
-from tersely.explain import explain_document, survey_documents, write_plot
+from tersely.explain import explain_document, survey_documents
 from tersely.text import Documents
 
 TEXTS = ["The cat sat, playing. The film", "a good film (the cat)", "the the bad cat"] * 3
@@ -83,21 +82,3 @@ def test_a_document_of_several_labels_counts_for_each(pieces):
     labels = [["one", "two"], ["two"], []] * 3
     told = survey_documents(classifier, Documents.from_lists(TEXTS, labels))
     assert {words.label: words.documents for words in told.classes} == {"one": 3, "two": 6}
-
-
-def test_what_is_beyond_the_limit_is_no_word_of_the_survey(pieces):
-    classifier = make(pieces, max_length=6)
-    with pytest.warns(TerselyWarning, match="longer than 6"):
-        told = survey_documents(classifier, Documents.from_lists(TEXTS, LABELS), minimum=1)
-    assert told.affected > 0 and told.unread > 0
-    assert "playing" not in {each.word for each in told.classes[0].most}
-
-
-def test_the_plot_is_written_or_refused(pieces, tmp_path):
-    pytest.importorskip("matplotlib")
-    told = survey_documents(make(pieces), Documents.from_lists(TEXTS, LABELS))
-    assert write_plot(told, tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
-    with pytest.raises(OutputError, match="choose another"):
-        write_plot(told, tmp_path / "plot.nosuchformat")
-    with pytest.raises(OutputError, match="choose another"):
-        write_plot(told, tmp_path / "nowhere" / "plot.png")

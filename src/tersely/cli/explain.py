@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import typer
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["explain"]
 
 _OF_ONE = ("row", "html", "against")
-_OF_MANY = ("plot", "minimum", "top", "label_column", "label_separator", "batch_tokens")
+_OF_MANY = ("minimum", "top", "label_column", "label_separator", "batch_tokens")
 
 
 @dataclass(frozen=True)
@@ -47,18 +46,16 @@ class Survey:
         words: Show the words of all documents that stay and that leave, by class.
         minimum: With --words: how often a word has to occur in a class.
         top: With --words: how many words to name for each class and end.
-        plot: With --words: write the tokens of each block as a plot.
     """
 
     panel: ClassVar = "Many documents"
     words: bool = False
     minimum: o.Count = 5
     top: o.Count = 10
-    plot: Annotated[Path | None, {"metavar": "FILE.png"}] = None
 
     def run(self, classifier: Classifier, documents: Documents, *, as_json: bool) -> None:
-        """Read the documents, and print or write what became of their words."""
-        from tersely.explain import survey_documents, write_plot
+        """Read the documents, and print what became of their words."""
+        from tersely.explain import survey_documents
         from tersely.explain.terminal import render_survey
 
         with progress("reading", len(documents)) as bar:
@@ -69,8 +66,6 @@ class Survey:
                 top=self.top,
                 progress=bar.advance,
             )
-        if self.plot is not None:
-            say(f"{write_plot(survey, self.plot)} holds the plot")
         if as_json:
             print_json(survey.to_dict())
         else:

@@ -10,7 +10,7 @@ from tersely.explain.document import (
     explain_document,
 )
 from tersely.explain.html import to_html, write_html
-from tersely.explain.survey import ClassWords, Survey, WordStay, survey_documents, write_plot
+from tersely.explain.survey import ClassWords, Survey, WordStay, survey_documents
 
 __all__ = [
     "BlockFigures",
@@ -24,5 +24,4 @@ __all__ = [
     "survey_documents",
     "to_html",
     "write_html",
-    "write_plot",
 ]

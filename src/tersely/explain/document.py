@@ -18,20 +18,10 @@ import torch
 
 from tersely._io import torch_threads
 from tersely.classifier import Classifier
-from tersely.explain.lineage import NONE, Lineage, Spelling, lineages, spell
+from tersely.explain.lineage import NONE, Lineage, Spelling, lineage, spell
 from tersely.modeling.inference import on_device
 from tersely.modeling.trace import BlockTrace
 from tersely.text.batching import pack
-
-__all__ = [
-    "BlockFigures",
-    "Explanation",
-    "TokenLineage",
-    "WordLineage",
-    "block_figures",
-    "explain_document",
-    "name_of",
-]
 
 _DIGITS = 6  # what float32 can hold of a score; more would be noise
 
@@ -42,7 +32,6 @@ class TokenLineage:
 
     Attributes:
         piece: as the tokenizer spells it.
-        read: whether the model read it at all.
         reached: how many blocks saw it, the mean of the heads, in the window where it got furthest;
             0 for none.
         keys: share of the heads in which it was a key, block by block.
@@ -67,15 +56,9 @@ class TokenLineage:
 
 @dataclass(frozen=True)
 class WordLineage:
-    """A word and its tokens; of its tokens the best one counts.
+    """A word, `text[start:stop]` of part 0 or of part 1 of a pair, and its tokens.
 
-    Attributes:
-        text: the word as it stands in the document.
-        part: 0 for the text, 1 for the second one of a pair.
-        start: its first character in the text.
-        stop: one behind its last.
-        tokens: its tokens.
-        places: the tokens' numbers in the document in full.
+    Of its tokens the best one counts; `places` are their numbers in the document in full.
     """
 
     text: str
@@ -112,10 +95,9 @@ class WordLineage:
 
 @dataclass(frozen=True)
 class BlockFigures:
-    """What one block worked on.
+    """What one block worked on; `number` is the encoder's, from 0.
 
     Attributes:
-        number: the encoder's number of the block, from 0.
         kind: `"block"`, or `"combine"` where combination tokens take all others in.
         entered: tokens that entered, combination tokens included.
         keys: keys that each query attended to.
@@ -139,18 +121,12 @@ class Explanation:
     """What a model did with a document.
 
     Attributes:
-        model: the model's name.
-        method: its plan's name.
         texts: the text, or both of a pair.
-        words: the words in order.
         special: the tokens that stand for no text, such as [CLS].
         blocks: one entry for each block that ran; the tokens of all windows together.
         labels: each label's probability, in the model's order; of a regression its number.
         decided: the label, the labels, or the number that was decided for.
-        problem_type: as in transformers.
-        tokens: tokens of the document in full.
-        unread: tokens that were never read.
-        windows: how many windows the document was read in.
+        tokens: how many the document in full has, `unread` of which no window holds.
         limit: most tokens of a document or window.
         removes: whether the plan takes any token away from any block.
     """
@@ -236,7 +212,9 @@ def explain_document(
     inputs = on_device(pack(encoded, [0]), model.device)
     with torch.inference_mode(), torch_threads(classifier.execution.threads):
         output = model(**inputs, output_trace=True)
-    found = lineages(output.trace, [len(window) for window in encoded.windows])
+    found = [
+        lineage(output.trace, number, len(window)) for number, window in enumerate(encoded.windows)
+    ]
     logits = output.logits.float().cpu().numpy()
     problem = classifier.label_space.problem_type
     values = logits if problem == "regression" else classifier.probabilities(logits)
@@ -244,17 +222,12 @@ def explain_document(
     tokens = _tokens(spelling, found)
     words = (
         WordLineage(
-            text=texts[word.part][word.start : word.stop],
-            part=word.part,
-            start=word.start,
-            stop=word.stop,
-            tokens=tuple(tokens[place] for place in word.tokens),
-            places=word.tokens,
+            texts[part][start:stop], part, start, stop, tuple(map(tokens.__getitem__, own)), own
         )
-        for word in spelling.words
+        for part, start, stop, own in spelling.words
     )
     return Explanation(
-        model=name or name_of(classifier),
+        model=name or Path(classifier.source).name,
         method=classifier.plan.name,
         texts=texts,
         words=tuple(words),
@@ -271,53 +244,39 @@ def explain_document(
     )
 
 
-def name_of(classifier: Classifier) -> str:
-    """Return the name of the directory or the repository that a classifier came from."""
-    return Path(classifier.source).name
-
-
 def block_figures(
     blocks: Sequence[BlockTrace], before: Sequence[BlockFigures] = ()
 ) -> tuple[BlockFigures, ...]:
     """Return what each block worked on, all documents together, added to what was `before`."""
-    before = before or [BlockFigures(b.block, b.kind, 0, 0, 0) for b in blocks]
-    return tuple(
-        BlockFigures(
-            number=block.block,
-            kind=block.kind,
-            entered=known.entered + sum(block.queries),
-            keys=known.keys + sum(block.keys),
-            left=known.left + sum(block.transformed),
-        )
-        for known, block in zip(before, blocks, strict=True)
-    )
+    sums = [(sum(block.queries), sum(block.keys), sum(block.transformed)) for block in blocks]
+    if before:
+        known = [(each.entered, each.keys, each.left) for each in before]
+        sums = np.add(sums, known).tolist()
+    return tuple(BlockFigures(b.block, b.kind, *own) for b, own in zip(blocks, sums, strict=True))
 
 
 def _tokens(spelling: Spelling, found: list[Lineage]) -> list[TokenLineage]:
     """Return every token of the document in full; one in several windows where it got furthest."""
     tokens = [TokenLineage(piece, read=False) for piece in spelling.pieces]
-    for window, lineage in zip(spelling.windows, found, strict=True):
-        reached = lineage.reached
+    for window, told in zip(spelling.windows, found, strict=True):
+        reached = told.keys.sum(axis=0)
         for place, token in enumerate(window.tolist()):
             known = tokens[token]
-            if not known.read or reached[place] > known.reached:
-                tokens[token] = _token(known.piece, lineage, place, window)
+            if known.read and reached[place] <= known.reached:
+                continue
+            merged, group = told.merged_into[place], told.group[place]
+            tokens[token] = TokenLineage(
+                piece=known.piece,
+                read=True,
+                reached=_short(reached[place]),
+                keys=tuple(_short(value) for value in told.keys[:, place]),
+                present=tuple(told.present[:, place].tolist()),
+                scores=tuple(None if np.isnan(s) else _short(s) for s in told.scores[:, place]),
+                group=None if group == NONE else int(group),
+                merged_at=None if merged == NONE else int(told.merged_at[place]) + 1,
+                merged_into=None if merged == NONE else int(window[merged]),
+            )
     return tokens
-
-
-def _token(piece: str, lineage: Lineage, place: int, window: np.ndarray) -> TokenLineage:
-    merged, group = lineage.merged_into[place], lineage.group[place]
-    return TokenLineage(
-        piece=piece,
-        read=True,
-        reached=_short(lineage.reached[place]),
-        keys=tuple(_short(value) for value in lineage.keys[:, place]),
-        present=tuple(lineage.present[:, place].tolist()),
-        scores=tuple(None if np.isnan(s) else _short(s) for s in lineage.scores[:, place]),
-        group=None if group == NONE else int(group),
-        merged_at=None if merged == NONE else int(lineage.merged_at[place]) + 1,
-        merged_into=None if merged == NONE else int(window[merged]),
-    )
 
 
 def _short(value: float) -> float:

@@ -14,8 +14,6 @@ from tersely.errors import OutputError, require
 from tersely.explain.document import Explanation, WordLineage
 from tersely.explain.terminal import SHADES, level
 
-__all__ = ["to_html", "write_html"]
-
 _LABELS = 5  # shown above the text; the others are behind a fold
 
 

@@ -21,11 +21,8 @@ from torch import Tensor
 
 from tersely.classifier import Classifier
 from tersely.modeling import Trace
-from tersely.modeling.trace import BlockTrace
 from tersely.ragged import Ragged
 from tersely.text.encoding import positions_read
-
-__all__ = ["NONE", "Lineage", "Spelling", "Word", "lineages", "spell"]
 
 NONE = -1
 """Of a token that no combination token took in, or that was not merged into another."""
@@ -40,7 +37,8 @@ class Lineage:
 
     Attributes:
         keys: share of the heads in which a token was a key of a block, `(blocks, tokens)`; of a
-            combining block the share that it came with.
+            combining block the share that it came with. A key that was dropped never returns, so
+            the sum over the blocks is how far a token got.
         present: whether a token entered a block, `(blocks, tokens)` bool.
         scores: what a block scored a token with, the mean of the heads, scaled to mean 1 over the
             document; `(blocks, tokens)`, NaN where it had no score.
@@ -59,14 +57,6 @@ class Lineage:
     merged_into: np.ndarray
 
     @property
-    def reached(self) -> np.ndarray:
-        """How many of the blocks saw each token, the mean of the heads, `(tokens,)`; 0 for none.
-
-        A key that was dropped never returns, so this is how far it got.
-        """
-        return self.keys.sum(axis=0)
-
-    @property
     def reading(self) -> int:
         """How many blocks can see a token: those up to a combining one."""
         return len(self.keys) if self.combined_at is None else self.combined_at + 1
@@ -77,17 +67,8 @@ class Lineage:
         return self.combined_at is not None or bool((self.keys < 1).any())
 
 
-def lineages(trace: Trace, lengths: list[int]) -> list[Lineage]:
-    """Return what became of every token of a batch, one entry a window, in the batch's order.
-
-    Args:
-        trace: a full one, of `output_trace=True`.
-        lengths: how many tokens each window has.
-    """
-    return [_lineage(trace, number, length) for number, length in enumerate(lengths)]
-
-
-def _lineage(trace: Trace, number: int, length: int) -> Lineage:
+def lineage(trace: Trace, number: int, length: int) -> Lineage:
+    """Return what became of every token of a window, the given one of a batch's full trace."""
     shape = (len(trace.blocks), length)
     keys, present = np.zeros(shape, np.float32), np.zeros(shape, bool)
     scores = np.full(shape, np.nan, np.float32)
@@ -113,7 +94,10 @@ def _lineage(trace: Trace, number: int, length: int) -> Lineage:
             gone = leader != tokens
             merged_at[tokens[gone]] = place
             merged_into[tokens[gone]] = leader[gone]
-        shares = _key_shares(block, number, len(leaving))
+        shares = np.ones(len(leaving), np.float32)
+        if block.alive_keys is not None:  # each head may have keys of its own
+            mask = _part(block.alive, number, block.alive_keys)
+            shares = mask.reshape(len(leaving), -1).mean(axis=1, dtype=np.float32)
         entering = leaving
     return Lineage(keys, present, scores, group, combined_at, merged_at, merged_into)
 
@@ -125,32 +109,11 @@ def _part(ragged: Ragged, number: int, values: Tensor | None = None) -> np.ndarr
     return (part.float() if part.is_floating_point() else part).cpu().numpy()
 
 
-def _key_shares(block: BlockTrace, number: int, count: int) -> np.ndarray:
-    """Return the share of the heads for which each token that left is a key of the next block."""
-    if block.alive_keys is None:
-        return np.ones(count, np.float32)
-    mask = _part(block.alive, number, block.alive_keys)
-    return mask.reshape(count, -1).mean(axis=1, dtype=np.float32)
-
-
 # ---- from tokens to words ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Word:
-    """A word of the text.
-
-    Attributes:
-        part: 0 for the text, 1 for the second one of a pair.
-        start: its first character.
-        stop: one behind its last character.
-        tokens: the tokens that it became, numbered over all of the document in full.
-    """
-
-    part: int
-    start: int
-    stop: int
-    tokens: tuple[int, ...]
+Word = tuple[int, int, int, tuple[int, ...]]
+"""Part (1: the second one of a pair), first character, one behind the last, and its tokens."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +121,7 @@ class Spelling:
     """A document's words, and which of its tokens each window reads.
 
     Attributes:
-        words: the words in order.
+        words: in order, with their tokens numbered over all of the document in full.
         pieces: every token of the document in full, as the tokenizer spells it.
         special: the tokens that stand for no text, such as [CLS].
         windows: the tokens that each window holds, `(length_i,)` int64.
@@ -224,12 +187,12 @@ def _words(encoding: Any, texts: tuple[str, ...]) -> tuple[tuple[Word, ...], tup
         start += len(texts[part][start:stop]) - len(texts[part][start:stop].lstrip())
         stop = start + len(bare)
         # A piece of the same word, or one of a character that an earlier piece holds already.
-        held = not bare and bool(words) and words[-1].part == part
+        held = not bare and bool(words) and words[-1][0] == part
         if last == (part, number) or held:
-            word = words[-1]
-            words[-1] = Word(part, word.start, max(word.stop, stop), (*word.tokens, token))
+            _, first, before, tokens = words[-1]
+            words[-1] = (part, first, max(before, stop), (*tokens, token))
         else:
-            words.append(Word(part, start, stop, (token,)))
-        ends[part] = words[-1].stop
+            words.append((part, start, stop, (token,)))
+        ends[part] = words[-1][2]
         last = (part, number)
     return tuple(words), tuple(special)

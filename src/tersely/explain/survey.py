@@ -14,13 +14,10 @@ import torch
 
 from tersely._io import torch_threads
 from tersely.classifier import Classifier
-from tersely.errors import OutputError, require
-from tersely.explain.document import BlockFigures, block_figures, name_of
-from tersely.explain.lineage import Lineage, lineages, spell
+from tersely.explain.document import BlockFigures, block_figures
+from tersely.explain.lineage import Lineage, lineage, spell
 from tersely.modeling.inference import batches
 from tersely.text import Documents
-
-__all__ = ["ClassWords", "Survey", "WordStay", "survey_documents", "write_plot"]
 
 ALL = "all documents"
 """The one class of a regression."""
@@ -28,12 +25,9 @@ ALL = "all documents"
 
 @dataclass(frozen=True)
 class WordStay:
-    """A word in the documents of a class.
+    """A word in lower case, how often it was read in a class, and the share of blocks that saw it.
 
-    Attributes:
-        word: in lower case.
-        count: how often it was read.
-        stayed: share of the blocks that saw it, the mean over its occurrences and the heads.
+    The share is the mean over its occurrences and the heads.
     """
 
     word: str
@@ -43,14 +37,9 @@ class WordStay:
 
 @dataclass(frozen=True)
 class ClassWords:
-    """The words of a class.
+    """The words of a class: those that stay longest and that leave first, at the head of each.
 
-    Attributes:
-        label: the class.
-        documents: documents of the class.
-        stayed: as in `WordStay`, of all words of the class that were read.
-        most: the words that stay longest, the best first.
-        least: the words that leave first, the first first.
+    `stayed` is as in `WordStay`, of all words of the class that were read.
     """
 
     label: str
@@ -65,9 +54,6 @@ class Survey:
     """What a model did with many documents.
 
     Attributes:
-        model: the model's name.
-        method: its plan's name.
-        documents: how many.
         by: what the classes are: `"label"` of the data, or `"prediction"` where it has none.
         minimum: how often a word has to occur in a class to be ranked.
         tokens: tokens of a document that were read, the mean.
@@ -126,8 +112,8 @@ def survey_documents(
             output = model(**inputs, output_trace=True)
             sums = block_figures(output.trace.blocks, sums)
             decided = classifier.decide(output.logits.float().cpu().numpy())
-            windows = [len(window) for window in encoded.select(numbers).windows]
-            found = iter(lineages(output.trace, windows))
+            windows = enumerate(encoded.select(numbers).windows)
+            found = (lineage(output.trace, row, len(window)) for row, window in windows)
             for place, number in enumerate(numbers):
                 own = list(islice(found, int(encoded.counts[number])))
                 removes = removes or any(each.removes for each in own)
@@ -144,7 +130,7 @@ def survey_documents(
     order = [name for name in classifier.classes_ if name in sizes]
     order += sorted(set(sizes) - set(order))
     return Survey(
-        model=name_of(classifier),
+        model=Path(classifier.source).name,
         method=classifier.plan.name,
         documents=len(documents),
         by="prediction" if documents.labels is None else "label",
@@ -170,11 +156,11 @@ def _stays(
         texts.append(documents.pairs[number])
     spelling = spell(classifier, *texts)
     shares = np.full(len(spelling.pieces), np.nan)
-    for window, lineage in zip(spelling.windows, found, strict=True):
-        shares[window] = np.fmax(shares[window], lineage.reached / lineage.reading)
-    for word in spelling.words:
-        share = np.fmax.reduce(shares[list(word.tokens)])
-        spelt = texts[word.part][word.start : word.stop].lower()
+    for window, told in zip(spelling.windows, found, strict=True):
+        shares[window] = np.fmax(shares[window], told.keys.sum(axis=0) / told.reading)
+    for part, start, stop, tokens in spelling.words:
+        share = np.fmax.reduce(shares[list(tokens)])
+        spelt = texts[part][start:stop].lower()
         if spelt and not np.isnan(share):
             yield spelt, float(share)
 
@@ -198,39 +184,3 @@ def _rank(
     shares = [share for each in stays.values() for share in each]
     stayed = sum(shares) / max(1, len(shares))
     return ClassWords(name, documents, stayed, tuple(most), tuple(least))
-
-
-def write_plot(survey: Survey, path: Path) -> Path:
-    """Write how many tokens each block works on as a plot, in the format of the suffix.
-
-    Raises:
-        MissingExtraError: if matplotlib is not installed.
-        OutputError: if the file cannot be written, or matplotlib has no such format.
-    """
-    require("matplotlib", "explain")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    axes = figure.subplots()
-    series = {"entered": ("tokens in", "#a9c8ea"), "keys": ("keys", "#1f5fa8")}
-    series["left"] = ("tokens on", "#c8553d")
-    for number, (field, (label, colour)) in enumerate(series.items()):
-        heights = [getattr(block, field) for block in survey.blocks]
-        places = [place + 0.27 * (number - 1) for place in range(len(heights))]
-        axes.bar(places, heights, width=0.27, label=label, color=colour)
-    axes.axhline(survey.tokens, color="#5b6572", linestyle="--", linewidth=0.8)
-    names = [each.name.replace(" ", "\n") for each in survey.blocks]
-    axes.set_xticks(range(len(names)), names)
-    axes.set_xlabel("block")
-    axes.set_ylabel("tokens of a document, mean")
-    axes.set_title(f"{survey.model} on {survey.documents:,} documents (dashed: tokens read)")
-    axes.legend(frameon=False, fontsize="small")
-    axes.spines[["top", "right"]].set_visible(False)
-    try:
-        figure.savefig(path, dpi=144)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(
-            f"the plot {path} cannot be written: {reason}; choose another name or place"
-        ) from None
-    return path

@@ -15,8 +15,6 @@ from rich.text import Text
 from tersely.explain.document import Explanation, WordLineage
 from tersely.explain.survey import ClassWords, Survey
 
-__all__ = ["SHADES", "level", "render", "render_many", "render_survey"]
-
 SHADES = (
     ("#f3f4f6", "#6b7280"),
     ("#dbe7f5", "#1c2430"),
