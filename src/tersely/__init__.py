@@ -3,19 +3,13 @@
 Importing the package is cheap: what it offers is loaded when it is first asked for, so that the
 command line can print its help, and a program its version, without torch and transformers.
 
-Importing it also makes its models known to transformers, so that
-`AutoModelForSequenceClassification` and `pipeline("text-classification")` load what it saved. The
-model's classes are registered at the end of `tersely.modeling`; that module is imported when
-transformers first looks for a configuration, and not before:
+Importing it also makes its models known to transformers, so that `pipeline` loads what it saved:
 
     import tersely                       a finder waits for transformers' module of `AutoConfig`
     from transformers import AutoModel…  that module is loaded: `AutoConfig.from_pretrained` is
-                                         wrapped (nothing else is safe here, in the middle of
-                                         transformers' own imports)
+                                         wrapped (nothing else is safe in the middle of its imports)
     AutoModel….from_pretrained(…)        asks `AutoConfig` for the model's type: `tersely.modeling`
                                          is imported, registers its classes, and the wrap comes off
-
-Where transformers was imported first, the wrap is put on at once.
 """
 
 from __future__ import annotations

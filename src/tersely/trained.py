@@ -1,8 +1,7 @@
 """A trained model with its tokenizer, and what it answers: logits, labels, figures, other budgets.
 
-`Classifier` is one of these that can also be trained, loaded and saved. What stands here knows
-nothing of where the model came from: this process trained it, a directory held it, or an exported
-graph runs in its place.
+`Classifier` is one of these that can also be trained, loaded and saved. Where the model came from,
+training, a directory or an exported graph, is not known here.
 
     texts --encode--> ids --forward--> logits --decide--> labels
 """
@@ -231,10 +230,6 @@ class TrainedModel:
         """Measure accuracy and F1 on labelled documents, or the errors of a regression.
 
         Labels that training never saw are counted in a warning, and as errors in the figures.
-
-        Args:
-            documents: with their labels.
-            progress: called with how many more documents are done.
 
         Returns:
             The metrics by name, with the time that the pass took; `save` takes it for the card.

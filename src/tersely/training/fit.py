@@ -1,8 +1,7 @@
 """What `Classifier.fit` makes of what it is given, before anything is trained.
 
-Texts and labels come as lists, columns or `Documents`, validation as documents or as a share, and a
-teacher as a classifier or as logits. What can be wrong with them is said here, before a model is
-read; and a teacher's logits stay with their documents when some of these are set apart.
+What can be wrong with it is said here, before a model is read; and a teacher's logits stay with
+their documents when some of these are set apart.
 """
 
 from __future__ import annotations
@@ -116,11 +115,9 @@ def gather(
 
 
 def _in_order(space: LabelSpace, classes: Sequence[str]) -> LabelSpace:
-    """The same labels in another order; there may be more of them than the data holds.
-
-    The number of a regression is called by the one name.
-    """
+    """The same labels in another order; there may be more of them than the data holds."""
     names = [str(name) for name in classes]
+    # The number of a regression is called by the one name.
     renamed = space.problem_type == "regression" and len(names) == 1
     missing = [] if renamed else [name for name in space.names if name not in names]
     if missing:
