@@ -51,7 +51,7 @@ def commands(page: Path) -> list[list[str]]:
         # What stands after a pipe is a command of its own.
         for part in re.split(r" \| ", line):
             words = shlex.split(part, comments=True)
-            if words[:1] == ["tersely"] and len(words) > 1 and words[1].isalpha():
+            if words[:1] == ["tersely"] and re.fullmatch("[a-z]+", "".join(words[1:2])):
                 found.append(words)
     return found
 
