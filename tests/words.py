@@ -9,8 +9,6 @@ from transformers import PreTrainedTokenizerFast
 
 from tiny import tiny_encoder, tiny_tokenizer
 
-__all__ = ["LABELS", "labelled", "save_encoder", "tokenizer"]
-
 LABELS = ("animals", "music", "weather")
 _TELLING = {"animals": ("cat", "dog"), "music": ("piano", "drum"), "weather": ("rain", "snow")}
 _FILLER = tuple(f"word{number}" for number in range(40))

@@ -43,12 +43,6 @@ def test_csv_cells_keep_their_spelling(tmp_path):
     assert (documents.text_column, documents.label_column) == ("text", "label")
 
 
-@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r", "\n\n\n", ""])
-def test_csv_ends_in_any_way(tmp_path, ending):
-    documents = read(tmp_path, "a.csv", "text" + (ending or "\n")[:2] + "x" + ending)
-    assert documents.texts == ["x"]
-
-
 def test_csv_of_one_column_keeps_a_quoted_empty_row(tmp_path):
     with pytest.warns(TerselyWarning, match="empty text"):
         documents = read(tmp_path, "a.csv", 'text\nx\n""\n""\n')
@@ -81,22 +75,6 @@ LABELS = [
 def test_labels_of_json_lines(tmp_path, cells, options, expected):
     content = "".join(f'{{"text": "t", "label": {cell}}}\n' for cell in cells)
     assert read(tmp_path, "a.jsonl", content, **options).labels == expected
-
-
-def test_labels_of_parquet(tmp_path):
-    table = pa.table(
-        {
-            "text": pa.array(["a", "b"]).dictionary_encode(),
-            "label": pa.array([1.0, 0.0]),
-            "tags": [["x"], []],
-            "when": pa.array([1, 2], pa.timestamp("ns")),
-        }
-    )
-    parquet.write_table(table, tmp_path / "a.parquet")
-    documents = read_documents(tmp_path / "a.parquet")
-    assert (documents.texts, documents.labels) == (["a", "b"], ["1", "0"])
-    assert documents.table.equals(table)
-    assert read_documents(tmp_path / "a.parquet", label_column="tags").labels == [["x"], []]
 
 
 def test_ignored_labels_are_not_looked_at(tmp_path):
@@ -191,11 +169,8 @@ def test_from_lists_and_select():
 WORDS = ["a", "b", "a"]
 COLUMNS_IN_MEMORY = {
     "list": list(WORDS),
-    "tuple": tuple(WORDS),
     "numpy": np.array(WORDS),
-    "numpy objects": np.array(WORDS, dtype=object),
     "numpy column": np.array(WORDS)[:, None],
-    "arrow": pa.array(WORDS),
     "arrow chunks": pa.chunked_array([WORDS[:1], WORDS[1:]]),
     "arrow dictionary": pa.array(WORDS).dictionary_encode(),
     "arrow table": pa.table({"text": WORDS}),

@@ -134,7 +134,7 @@ def test_missing_file_names_a_close_one(tmp_path):
     (tmp_path / "reviews.csv").write_text("text\na\n")
     with pytest.raises(DataError, match=r"no file or folder .*did you mean 'reviews.csv'"):
         read_documents(tmp_path / "review.csv")
-    with pytest.raises(DataError, match="nor the folder"):
+    with pytest.raises(DataError, match="check the spelling"):
         read_documents(tmp_path / "nowhere" / "review.csv")
 
 

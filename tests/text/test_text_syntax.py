@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from types import SimpleNamespace
 
 import pytest
 
@@ -72,28 +71,3 @@ def test_a_missing_parser_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "spacy", None)
     with pytest.raises(MissingExtraError, match=r"pip install .*\[syntax\]"):
         spacy_heads()
-
-
-def test_spacys_heads_are_numbers_of_words(monkeypatch):
-    class Doc(list):
-        def __init__(self, vocabulary, words):
-            super().__init__(words)
-
-        def has_annotation(self, name):
-            return name == "DEP"
-
-    def pipeline(document):
-        document[:] = [SimpleNamespace(head=SimpleNamespace(i=1)) for _ in document]
-        return document
-
-    pipeline.vocab = None
-    loaded = []
-
-    def load(name):
-        loaded.append(name)
-        return pipeline
-
-    monkeypatch.setitem(sys.modules, "spacy", SimpleNamespace(load=load))
-    monkeypatch.setitem(sys.modules, "spacy.tokens", SimpleNamespace(Doc=Doc))
-    assert spacy_heads("small")(["dogs", "bark", "loudly"]) == [1, 1, 1]
-    assert loaded == ["small"]

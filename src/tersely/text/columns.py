@@ -55,9 +55,6 @@ def choose_columns(
     `source` is what to call the table in messages; the other arguments are those of
     `tersely.text.read_documents`. Second texts are guessed only where no text column is given and
     both names are a known couple such as premise and hypothesis.
-
-    Raises:
-        DataError: if a named column does not exist, or a needed one cannot be guessed.
     """
     known = table.column_names
     given = [name for name in (text_column, text_pair_column, label_column) if name is not None]
@@ -152,9 +149,6 @@ def named_classes(table: pa.Table, source: str) -> pa.Table:
     """Turn class numbers into the class names that `datasets` keeps in a table's metadata.
 
     Data sets without public labels hold -1 in place of the class, which becomes null.
-
-    Raises:
-        DataError: if a number is that of no class.
     """
     metadata = (table.schema.metadata or {}).get(b"huggingface")
     features = json.loads(metadata).get("info", {}).get("features", {}) if metadata else {}
@@ -197,10 +191,6 @@ def as_list(column: Any, what: str = "the texts") -> list[Any]:
 
     No library is imported for it: every one of them can say its own values as a list. A table of
     one column, as scikit-learn's pipelines pass them on, is that column.
-
-    Example:
-        >>> as_list(np.array(["a", "b"])), as_list(np.array([[1], [2]]))
-        (['a', 'b'], [1, 2])
     """
     shape = getattr(column, "shape", (0,))
     if len(shape) == 2 and shape[1] == 1:

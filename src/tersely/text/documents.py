@@ -213,21 +213,6 @@ def split_numbers(
     Single labels are stratified: each class has about its share in both parts. A class of one
     document stays in training, and validation grows to at least one document a class where it
     would be smaller; both are warned about. Other documents are shuffled and cut.
-
-    Args:
-        documents: at least two.
-        fraction: the share of validation documents, between 0 and 1.
-        seed: the same seed gives the same split.
-
-    Raises:
-        DataError: if the fraction is not between 0 and 1 or there is nothing to split.
-        MissingExtraError: if scikit-learn is not installed.
-
-    Example:
-        >>> documents = Documents.from_lists(list("abcdefgh"), ["x", "y"] * 4)
-        >>> training, validation = split_numbers(documents, fraction=0.25)
-        >>> len(training), sorted(documents.select(validation).labels)
-        (6, ['x', 'y'])
     """
     if not 0 < fraction < 1:
         raise DataError(f"the validation fraction must be between 0 and 1, not {fraction}")

@@ -25,13 +25,8 @@ LONG_POLICIES = ("truncate", "head-tail", "windows")
 class LengthReport:
     """How many documents exceeded the limit, and what became of their tokens.
 
-    Attributes:
-        affected: documents longer than `max_length`.
-        tokens: those of all documents in full.
-        unread: tokens that the model never sees.
-        max_length: tokens of a document or a window.
-        unknown: documents with text of which every token is unknown to the tokenizer, or that
-            become no token at all, as with a tokenizer whose vocabulary is missing.
+    `tokens` are those of the documents in full, `unread` those that the model never sees, and
+    `unknown` documents with text and no token that the tokenizer knows.
     """
 
     documents: int
@@ -69,12 +64,9 @@ class LengthReport:
 
 @dataclass(frozen=True)
 class EncodedDocuments:
-    """Documents as token ids.
+    """Documents as token ids: windows and token types are int32 `(length,)`, documents in order.
 
-    Attributes:
-        windows: the ids of each window, int32 `(length,)`, documents in order.
-        types: the token types of each window, None where there are no pairs.
-        counts: windows of each document, `(documents,)` int64.
+    `counts` are the windows of each document, `(documents,)` int64; `types` are None without pairs.
     """
 
     windows: list[np.ndarray]
@@ -151,18 +143,10 @@ def encode(
 ) -> EncodedDocuments:
     """Tokenise documents and apply the policy for long ones.
 
-    Args:
-        tokenizer: a fast tokenizer of transformers.
-        texts: the documents.
-        pairs: the second texts of text pairs.
-        max_length: most tokens of a window, special tokens included.
-        policy: `"truncate"` keeps the beginning; `"head-tail"` the first quarter and the end, as
-            Sun et al. (arXiv 1905.05583) keep 128 and 382 of 510; `"windows"` reads all of it.
-        overlap: tokens that neighbouring windows share; at most half of a window's room for text,
-            so that a short limit does not make a window of every few tokens.
-
-    Raises:
-        DataError: for an unknown policy, pairs that would not be truncated, or too small a limit.
+    `max_length` counts a window's special tokens too. Of the policies, "truncate" keeps the
+    beginning; "head-tail" the first quarter and the end, as Sun et al. (arXiv 1905.05583) keep 128
+    and 382 of 510; "windows" reads all of it. `overlap` is what neighbouring windows share: at
+    most half of a window's room, so that a short limit does not make a window of every few tokens.
     """
     if policy not in LONG_POLICIES:
         raise DataError(
@@ -203,15 +187,9 @@ def encode(
         fits = len(whole) <= max_length
         pieces.append([whole] if fits else _shorten(whole, specials, max_length, policy, overlap))
     read = lengths if policy == "windows" else np.minimum(lengths, max_length)
-    report = LengthReport(
-        documents=len(ids),
-        affected=len(long),
-        tokens=int(lengths.sum()),
-        unread=int((lengths - read).sum()),
-        policy=policy,
-        max_length=max_length,
-        unknown=unknown,
-    )
+    tokens = int(lengths.sum())
+    unread = tokens - int(read.sum())
+    report = LengthReport(len(ids), len(long), tokens, unread, policy, max_length, unknown)
     return EncodedDocuments(
         windows=[window for document in pieces for window in document],
         types=None if types is None else [np.asarray(kind, dtype=np.int32) for kind in types],

@@ -214,9 +214,6 @@ def parse_labels(
     `where` is what to call the column in messages; the options are those of
     `tersely.text.read_documents`.
 
-    Raises:
-        DataError: if a label is missing, the kinds are mixed, or a cell does not fit.
-
     Example:
         >>> parse_labels([1.0, 2.0], where="column 'stars'")
         ['1', '2']

@@ -28,13 +28,6 @@ def predict_from_logits(
     Returns:
         Label indices `(documents,)`; or 0 and 1 `(documents, labels)` where the sigmoid exceeds one
         half; or, for regression, the logits themselves `(documents, 1)`.
-
-    Raises:
-        DataError: if the logits do not fit the problem type, or it is unknown.
-
-    Example:
-        >>> predict_from_logits(np.array([[0.2, 1.5], [3.0, -1.0]])).tolist()
-        [1, 0]
     """
     logits = np.asarray(logits)
     if problem_type not in PROBLEM_TYPES:
@@ -71,14 +64,7 @@ def right_documents(logits: np.ndarray, labels: Any, problem_type: str) -> np.nd
 def labels_from_logits(
     logits: np.ndarray, problem_type: str, names: Sequence[str]
 ) -> list[str] | list[list[str]] | list[float]:
-    """Return the predictions as users write labels, given the labels' names.
-
-    Example:
-        >>> labels_from_logits(
-        ...     np.array([[2.0, 1.0], [-1.0, -1.0]]), "multi_label_classification", ["a", "b"]
-        ... )
-        [['a', 'b'], []]
-    """
+    """Return the predictions as users write labels, given the labels' names."""
     predicted = predict_from_logits(logits, problem_type)
     if problem_type == REGRESSION:
         return [float(value) for value in predicted[:, 0]]
@@ -109,12 +95,8 @@ def evaluate_logits(
 ) -> dict[str, float]:
     """Compare logits with the labels that were wanted.
 
-    Args:
-        logits: `(documents, labels)`.
-        labels: label indices `(documents,)` for one label; 0 and 1 `(documents, labels)` for
-            several, where further columns are labels that the model does not know; numbers
-            `(documents,)` for regression.
-        problem_type: one of `tersely.text.PROBLEM_TYPES`.
+    Labels are indices `(documents,)` for one label; 0 and 1 `(documents, labels)` for several,
+    where further columns are labels that the model does not know; numbers for a regression.
 
     Returns:
         Shares between 0 and 1: `accuracy` (of several labels: all of them right), `macro_f1` (over
@@ -122,13 +104,8 @@ def evaluate_logits(
         0) and `micro_f1`. For regression `mse`, and `pearson` and `spearman`, which are nan where
         one side is constant.
 
-    Raises:
-        DataError: if labels and logits do not fit each other, or there are no documents.
-        MissingExtraError: if scikit-learn is not installed.
-
     Example:
-        >>> scores = evaluate_logits(np.array([[2.0, 0.0], [0.0, 1.0]]), [0, 0])
-        >>> scores["accuracy"]
+        >>> evaluate_logits(np.array([[2.0, 0.0], [0.0, 1.0]]), [0, 0])["accuracy"]
         0.5
     """
     wanted = np.asarray(labels)

@@ -96,7 +96,9 @@ def read_table(source: str | Path, split: str | None = None) -> tuple[pa.Table, 
     elif _HUB_NAME.fullmatch(name):
         table = _read_hub(name, split)
     else:
-        raise DataError(f"there is no file or folder {name}{_similar_file(Path(name))}")
+        beside = glob.glob("*", root_dir=Path(name).parent)
+        close = close_match(Path(name).name, beside)
+        raise DataError(f"there is no file or folder {name}{close or '; check the spelling'}")
     twice = [column for column, count in Counter(table.column_names).items() if count > 1]
     if twice:
         raise DataError(
@@ -106,13 +108,6 @@ def read_table(source: str | Path, split: str | None = None) -> tuple[pa.Table, 
     if table.num_rows == 0:
         raise DataError(f"{name} is empty: it holds no document; at least one is needed")
     return plain_types(named_classes(table, name)), name
-
-
-def _similar_file(path: Path) -> str:
-    try:
-        return close_match(path.name, os.listdir(path.parent)) or "; check the spelling"
-    except OSError:
-        return ", nor the folder it should be in; check the spelling"
 
 
 def _read_path(path: Path) -> pa.Table:
@@ -297,8 +292,7 @@ def _read_hub(source: str, split: str | None) -> pa.Table:
             f"{' '.join(str(error).split())}; check the spelling and the connection; a "
             f"configuration is chosen as {name}:configuration:split"
         ) from error
-    if split is None and len(data) == 1:
-        split = next(iter(data))
+    split = next(iter(data)) if split is None and len(data) == 1 else split
     if split not in data:
         raise DataError(
             f"a split of {name} must be chosen among {name_all(data)}, and {split!r} was "

@@ -119,7 +119,7 @@ def _append_columns(table: pa.Table, columns: Mapping[str, Sequence[Any]]) -> pa
                 f"{len(values)}"
             )
         free = name
-        while free in table.column_names or (free != name and free in columns):
+        while free in table.column_names:
             free += "_predicted"
         if free != name:
             renamed.append(f"{name!r} as {free!r}")
