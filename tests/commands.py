@@ -6,8 +6,6 @@ from typer.testing import CliRunner
 
 from tersely.cli import app
 
-__all__ = ["run_command"]
-
 
 def run_command(*arguments: object, stdin: str | bytes | None = None):
     """Run it as from a terminal: `run_command("predict", model, data)`."""

@@ -21,17 +21,6 @@ from transformers import (
 
 from tersely.backbones import backbone_class, supported_families
 
-__all__ = [
-    "FAMILIES",
-    "HIDDEN",
-    "SPECIAL",
-    "VOCABULARY",
-    "tiny_config",
-    "tiny_encoder",
-    "tiny_ids",
-    "tiny_tokenizer",
-]
-
 HIDDEN = 32
 VOCABULARY = 100
 # The ids below are padding and the tokens that open and close a document, in every family.

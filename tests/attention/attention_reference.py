@@ -18,8 +18,6 @@ from torch.nn.attention import varlen as torch_varlen
 from tersely.attention import KeySet, Packing, ScoreRequest, packed_attention
 from tersely.ragged import Layout
 
-__all__ = ["Case", "cases", "close", "make_case", "run", "varlen_reference"]
-
 SIZE = 8
 
 

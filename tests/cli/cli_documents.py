@@ -6,8 +6,6 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["WORDS", "rows", "write_csv"]
-
 WORDS = "good fine great bad poor awful film book it was a very".split()
 _TELLING = [("good", "pos"), ("bad", "neg"), ("great", "pos"), ("awful", "neg")]
 

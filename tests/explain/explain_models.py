@@ -11,8 +11,6 @@ from tersely.modeling import from_encoder
 from tersely.reduction import preset_options
 from tiny import tiny_encoder, tiny_tokenizer
 
-__all__ = ["TEXT", "make", "save_pieces"]
-
 PIECES = "play ##ing ##ed un the cat sat , . ( ) a b c ##a ##b ##c film good bad ##ly".split()
 TEXT = "The cat  sat, playing (un\nplayed) goodly film."
 

@@ -15,8 +15,6 @@ from tersely.modeling import from_encoder
 from tersely.reduction import Plan
 from words import LABELS, save_encoder, tokenizer
 
-__all__ = ["export_of", "save_model"]
-
 
 def save_model(folder: Path, plan: Plan | str, **fields: Any) -> Path:
     """A tiny tersely model of four blocks with random weights, sure of its labels."""

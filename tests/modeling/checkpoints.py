@@ -17,15 +17,6 @@ from transformers import (
 
 from tiny import SPECIAL, VOCABULARY, tiny_config, tiny_tokenizer
 
-__all__ = [
-    "NAMES",
-    "change_config",
-    "remove_weight",
-    "save_classifier",
-    "save_encoder",
-    "word_tokenizer",
-]
-
 NAMES = {0: "sport", 1: "business", 2: "politics"}
 
 

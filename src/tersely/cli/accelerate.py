@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from tersely.accelerate import Evidence
 
-__all__ = ["accelerate", "read_share"]
-
 
 def read_share(text: str) -> float:
     """A share written as 0.005 or as 0.5%.

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tersely.bench import ModelCache, PackedContender
     from tersely.text import Documents
 
-__all__ = ["bench"]
-
 
 @dataclass(frozen=True)
 class Contest:

@@ -6,8 +6,6 @@ from tersely.cli import options as o
 from tersely.cli.messages import plain_table, print_json, print_table, progress, say
 from tersely.cli.settings import verb
 
-__all__ = ["evaluate"]
-
 
 @verb
 def evaluate(

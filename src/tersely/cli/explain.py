@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tersely.classifier import Classifier
     from tersely.text import Documents
 
-__all__ = ["explain"]
-
 _OF_ONE = ("row", "html", "against")
 _OF_MANY = ("minimum", "top", "label_column", "label_separator", "batch_tokens")
 

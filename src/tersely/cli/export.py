@@ -10,8 +10,6 @@ from tersely.cli.messages import count, print_json, say
 from tersely.cli.settings import verb
 from tersely.errors import require
 
-__all__ = ["export"]
-
 
 @dataclass(frozen=True)
 class Export:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from tersely.classifier import Classifier
     from tersely.reduction import Step
 
-__all__ = ["blocks", "info"]
-
 
 @verb
 def info(model: o.TrainedModel, *, json: o.Json = False) -> None:

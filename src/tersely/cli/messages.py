@@ -28,22 +28,6 @@ from typer.core import TyperGroup
 
 from tersely.errors import TerselyError, TerselyWarning
 
-__all__ = [
-    "DEBUG",
-    "TerselyGroup",
-    "command_line",
-    "count",
-    "plain_table",
-    "print_json",
-    "print_table",
-    "progress",
-    "quiet_libraries",
-    "say",
-    "stdout_console",
-    "tell_warnings",
-    "write_what_can_be_encoded",
-]
-
 DEBUG = "tersely.debug"
 """Where a click context keeps whether tracebacks are wanted."""
 

@@ -6,8 +6,6 @@ from tersely.cli import options as o
 from tersely.cli.messages import plain_table, print_json, print_table
 from tersely.cli.settings import verb
 
-__all__ = ["methods"]
-
 
 @verb
 def methods(json: o.Json = False) -> None:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from tersely.classifier import Classifier
 
-__all__ = ["predict"]
-
 
 @dataclass(frozen=True)
 class Answer:

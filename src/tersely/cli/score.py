@@ -12,8 +12,6 @@ from tersely.cli import options as o
 from tersely.cli.messages import count, print_json, progress, say
 from tersely.cli.settings import MACHINE, Rare, verb
 
-__all__ = ["score"]
-
 Inputs = Annotated[
     list[str],
     typer.Argument(

@@ -11,8 +11,6 @@ from tersely.cli.messages import count, say
 from tersely.cli.settings import Rare, verb
 from tersely.errors import require
 
-__all__ = ["serve"]
-
 
 @dataclass(frozen=True)
 class Server:

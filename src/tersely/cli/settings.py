@@ -41,8 +41,6 @@ from typer.core import TyperCommand
 from tersely.cli.messages import DEBUG, quiet_libraries, tell_warnings
 from tersely.errors import close_match
 
-__all__ = ["Rare", "Verb", "is_given", "option", "spelled", "verb"]
-
 T = TypeVar("T")
 Rare = Annotated[T, {"common": False}]
 """The type of a setting that few need."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tersely.classifier import Classifier
     from tersely.text import LabelSpace
 
-__all__ = ["train"]
-
 
 @dataclass(frozen=True)
 class Validation:
