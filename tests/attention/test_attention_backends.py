@@ -46,21 +46,6 @@ def test_context_and_scores(backend, case):
         close(returned, scored)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@given(case=cases(scores=True))
-def test_the_states_are_left_as_they_were(backend, case):
-    before = case.states.clone()
-    with torch.no_grad():
-        run(case, backend)
-    assert torch.equal(case.states, before)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@given(case=cases(scores=True))
-def test_asking_for_scores_does_not_change_the_context(backend, case):
-    close(run(case, backend)[0], run(replace(case, request=None), backend)[0])
-
-
 def gradients(case: Case, compute):
     """Gradients of the three states under a fixed random cotangent, context and scores together."""
     states = case.states.double().requires_grad_()
@@ -114,26 +99,6 @@ def test_a_document_alone_gives_what_it_gives_in_company(backend, case):
             close(scored_alone, scored)
 
 
-@pytest.mark.parametrize("request_scores", [True, False])
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("disturbed", [0, 2, 3])
-def test_documents_do_not_see_one_another(backend, disturbed, request_scores):
-    request = ScoreRequest(per_head=True) if request_scores else None
-    case = make_case([3, 0, 3, 3, 2], request=request)
-    before, scored_before = run(case, backend)
-    span = case.spans[disturbed]
-    states = case.states.clone()
-    states[:, span.start : span.stop] *= 50
-    after, scored_after = run(replace(case, states=states), backend)
-    own = torch.zeros(len(before), dtype=torch.bool)
-    own[span.start : span.stop] = True
-    assert not torch.allclose(after[own], before[own])
-    close(after[~own], before[~own], 1e-7)
-    if request_scores:
-        assert not torch.allclose(scored_after[own], scored_before[own])
-        close(scored_after[~own], scored_before[~own], 1e-7)
-
-
 # ---- windows -----------------------------------------------------------------------------------
 
 
@@ -149,18 +114,6 @@ def test_a_query_that_sees_no_key_gives_zeros_and_finite_gradients(backend, requ
     assert (context[[0, 1, 4, 5]] != 0).all()
     cost = context.square().sum() + (returned.square().sum() if request_scores else 0)
     assert torch.autograd.grad(cost, states)[0].isfinite().all()
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_window_is_measured_on_original_positions_and_global_tokens_see_all(backend):
-    positions = torch.tensor([0, 1, 7, 8, -1])
-    case = make_case([5], window=2, positions=positions)
-    # Values are one-hot by token, so that the context tells who was seen.
-    states = torch.zeros(3, 5, 2, 5)
-    states[2] = torch.eye(5)[:, None]
-    seen = run(replace(case, states=states), backend)[0][:, 0] > 0
-    rows = ["11001", "11001", "00111", "00111", "11111"]
-    assert seen.tolist() == [[mark == "1" for mark in row] for row in rows]
 
 
 # ---- dropout, and rows too large to be held ----------------------------------------------------

@@ -115,11 +115,6 @@ def test_pairs_of_long_documents_grow_with_their_length_and_not_its_square():
     assert long <= 4096 * (3 * 64 + 2)
 
 
-def test_short_documents_are_masked_since_a_band_would_not_pay():
-    assert not banded.worthwhile(128, banded.Reach(64, 0, 0, True, 64))
-    assert banded.worthwhile(2048, banded.Reach(64, 0, 0, True, 64))
-
-
 @pytest.mark.parametrize("fields", [{"scores": ScoreRequest()}, {"keys": "all"}, {"dropout": True}])
 def test_where_a_band_cannot_be_computed_all_pairs_are_masked(fields, monkeypatch):
     monkeypatch.setattr(banded, "attend", None)

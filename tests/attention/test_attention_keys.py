@@ -32,18 +32,6 @@ def living(lengths, column):
 
 
 @given(masks())
-def test_one_set_for_all_heads(case):
-    lengths, mask = case
-    keys = KeySet.from_mask(mask[:, 0], Layout.from_lengths(lengths))
-    expected = living(lengths, mask[:, 0])
-    assert not keys.per_head and keys.filled is None
-    assert keys.layout.sizes == [len(tokens) for tokens in expected]
-    assert keys.index.tolist() == sum(expected, [])
-    row = torch.randn(sum(lengths), 3, 2)
-    assert torch.equal(keys.take(row), row[mask[:, 0]])
-
-
-@given(masks())
 def test_a_set_for_each_head(case):
     lengths, mask = case
     heads = mask.shape[1]

@@ -48,17 +48,6 @@ def test_without_a_packing_or_a_mask_it_is_not_causal():
     close(context, F.scaled_dot_product_attention(query, key, value).transpose(1, 2))
 
 
-@pytest.mark.parametrize("scaling", [None, 0.7])
-def test_a_packed_row_is_its_documents_one_by_one(scaling):
-    query, key, value = states(1, 32)
-    packing = Packing(Layout.from_lengths(LENGTHS))
-    context, _ = packed_attention(None, query, key, value, scaling=scaling, packing=packing)
-    assert context.shape == (1, 32, 2, 4)
-    parts = zip(*(part.split(LENGTHS, dim=2) for part in (query, key, value)), strict=True)
-    expected = [F.scaled_dot_product_attention(*part, scale=scaling) for part in parts]
-    close(context, torch.cat(expected, 2).transpose(1, 2))
-
-
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
 def test_the_boundaries_that_flash_attention_takes_are_understood(dtype):
     query, key, value = states(1, 32)
@@ -85,13 +74,6 @@ def test_a_packing_excludes_a_mask_and_a_second_row(rows, mask, match, boundarie
         packed_attention(None, *states(rows, 5), mask, **given)
 
 
-def test_calls_are_counted():
-    packing = Packing(Layout.from_lengths([2, 3]))
-    for number in range(3):
-        assert packing.calls == number
-        packed_attention(None, *states(1, 5), packing=packing)
-
-
 @pytest.mark.parametrize(
     ("passed", "packed", "training", "drops"),
     [
@@ -114,20 +96,6 @@ def test_the_dropout_of_a_packing_stands_in_for_the_encoders_in_training(
 
 
 # ---- which back end ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["auto", "loop", "dense", "padded"])
-def test_the_back_end_that_is_called(name, monkeypatch):
-    called = []
-
-    def note(own):
-        return lambda *args, **options: (called.append(own), own(*args, **options))[1]
-
-    for module, function in ((loop, "attend"), (padded, "attend"), (padded, "attend_dense")):
-        monkeypatch.setattr(module, function, note(getattr(module, function)))
-    packing = Packing(Layout.from_lengths([2, 3]), backend=name)
-    packed_attention(None, *states(1, 5), packing=packing)
-    assert called == [BACKENDS[name]]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from attention_reference import close
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tersely.attention import Packing, ScoreRequest, softmax
+from tersely.attention import ScoreRequest, softmax
 from tersely.attention.softmax import column_weights
 from tersely.ragged import Layout
 
@@ -35,28 +35,6 @@ def test_column_weights(lengths, kind, rows, data):
         expected = torch.zeros(length)
         expected[list(places)] = 1 / max(len(places), 1)
         close(weights, expected)
-
-
-def test_sampled_rows_of_an_example():
-    weights = column_weights(Layout.from_lengths([10, 2]), ScoreRequest("sample", rows=4))
-    assert weights.nonzero()[:, 0].tolist() == [0, 3, 5, 8, 10, 11]
-    assert weights.unique().tolist() == [0, 0.25, 0.5]
-
-
-@pytest.mark.parametrize(
-    ("window", "rows"),
-    [
-        (1, ["1001", "0101", "0011", "1111"]),
-        (2, ["1101", "1101", "0011", "1111"]),
-        (5, ["1111", "1111", "1111", "1111"]),
-    ],
-)
-def test_window_on_positions(window, rows):
-    packing = Packing(Layout.from_lengths([4]), positions=torch.tensor([3, 4, 7, -1]))
-    row = torch.arange(4)
-    seen = packing.mask(row[None, None, :, None], row[None, None, None, :], window)
-    assert seen.shape == (1, 1, 4, 4)
-    assert ["".join("01"[mark] for mark in row) for row in seen[0, 0].int()] == rows
 
 
 def matrix(query, key, mask, workspace=None):

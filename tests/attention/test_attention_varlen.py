@@ -52,12 +52,6 @@ def test_layout_for_the_kernel(kernel, case):
     assert returned is None
 
 
-@pytest.mark.parametrize("window", [1, 2, 4])
-def test_windows_reach_as_far_as_elsewhere(kernel, window):
-    case = make_case([6, 0, 3, 6], window=window)
-    close(run(case, "varlen")[0], case.expected()[0])
-
-
 @pytest.mark.parametrize(("window", "reach"), [(None, 1), (4, 1), (2, 3)])
 def test_a_pattern_that_is_a_band_is_a_window(kernel, window, reach):
     case = make_case([6, 3])

@@ -9,7 +9,7 @@ from transformers import AutoModelForSequenceClassification
 
 from tersely import TerselyConfig, TerselyForSequenceClassification, preset
 from tersely.attention import NAME, Packing, ScoreRequest
-from tersely.backbones import backbone_class, backbone_for, supported_families
+from tersely.backbones import backbone_class, backbone_for
 from tersely.errors import ModelError
 from tersely.ragged import Layout, Ragged
 from tiny import FAMILIES, HIDDEN, tiny_config, tiny_encoder, tiny_ids
@@ -206,13 +206,6 @@ def test_cost_of_a_block_is_what_its_linear_layers_compute(backbone):
         assert transformed == len(ids) * feed_forward > 0
 
 
-def test_cost_of_a_widening_embedding():
-    assert backbone_for(tiny_encoder("electra")).cost_of_embedding() == 24 * HIDDEN
-    same = tiny_encoder("electra", embedding_size=HIDDEN)
-    assert backbone_for(same).cost_of_embedding() == 0
-    assert backbone_for(tiny_encoder("bert")).cost_of_embedding() == 0
-
-
 BERT = ["attention.self.query", "attention.self.key", "attention.self.value"]
 PROJECTIONS = {
     "mpnet": [f"attention.attn.{name}" for name in "qkvo"],
@@ -245,10 +238,6 @@ def test_projections_are_the_layers_of_the_block(family, settings):
             assert part.weight.untyped_storage().data_ptr() != stored
 
 
-def test_width_and_heads(backbone):
-    assert (backbone.width, backbone.heads) == (HIDDEN, 4)
-
-
 def test_longest_document(family, backbone):
     longest = backbone.longest_document
     assert longest == (62 if family in ROBERTA else 64)
@@ -277,12 +266,6 @@ def test_an_encoder_that_bypasses_the_packed_attention_is_refused(family, backbo
     backbone.encoder.set_attn_implementation(NAME)
     backbone.attend(1, hidden, packing, extras)
     assert packing.calls == 1
-
-
-def test_the_families():
-    assert supported_families() == tuple(sorted(FAMILIES))
-    for family in FAMILIES:
-        assert family in backbone_class(family).model_types
 
 
 @torch.no_grad()

@@ -82,16 +82,6 @@ def test_token_types_follow_their_tokens(family, tmp_path):
     torch.testing.assert_close(model(**packed).logits, expected, **EXACT)
 
 
-@pytest.mark.parametrize("family", ["roberta", "distilbert", "modernbert"])
-@torch.no_grad()
-def test_token_types_mean_nothing_to_families_without_them(family, tmp_path):
-    stock = save_classifier(tmp_path, family)
-    model = from_encoder(tmp_path).eval()
-    batch = padded(stock)
-    types = torch.ones_like(batch["input_ids"])
-    assert torch.equal(model(**batch, token_type_ids=types).logits, model(**batch).logits)
-
-
 @pytest.mark.parametrize(
     ("options", "fragment"),
     [

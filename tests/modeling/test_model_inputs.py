@@ -31,14 +31,6 @@ def test_padding_may_stand_on_either_side():
     torch.testing.assert_close(model(**left).logits, model(**right).logits)
 
 
-@torch.no_grad()
-def test_a_tuple_is_returned_where_one_is_asked_for():
-    model = build(METHODS["dense"]).eval()
-    output = model(IDS, labels=torch.tensor([0, 1, 2]), return_dict=False)
-    assert isinstance(output, tuple)
-    assert output[1].shape == (3, 3)
-
-
 class Reads(TorchDispatchMode):
     """Counts what is read from tensors into Python, for which a GPU would have to be waited for."""
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 from checkpoints import NAMES, change_config, remove_weight, save_classifier, save_encoder
-from transformers import DebertaV2Config, GPT2Config
+from transformers import GPT2Config
 
 from method_table import METHODS, build, combiner_of, pad
 from tersely import TerselyForSequenceClassification, preset
@@ -83,19 +81,6 @@ def test_the_combining_module_starts_from_the_block_that_it_replaces(family, tmp
     assert left == []
 
 
-def test_loading_twice_gives_the_same_model(tmp_path):
-    save_encoder(tmp_path)
-    first, second = (combiner_of(from_encoder(tmp_path, plan="focus-c")) for _ in range(2))
-    torch.testing.assert_close(first.state_dict(), second.state_dict(), rtol=0, atol=0)
-
-
-def test_half_precision_is_kept(tmp_path):
-    save_encoder(tmp_path)
-    model = from_encoder(tmp_path, plan="focus-pfc", dtype=torch.bfloat16)
-    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
-
-
-# How a good classifier's directory is spoilt, and what the message must say.
 def _lack_of_encoder_weight(path):
     save_encoder(path)
     remove_weight(path, "encoder.layer.1.attention.self.key.weight")
@@ -122,16 +107,9 @@ def _other_shape(path):
     change_config(path, lambda data: data.update(vocab_size=101))
 
 
-def _no_config(path):
-    save_encoder(path)
-    (path / "config.json").unlink()
-
-
 def _fewer_blocks(path):
     save_encoder(path)
-    config = json.loads((path / "config.json").read_text())
-    config["num_hidden_layers"] -= 1
-    (path / "config.json").write_text(json.dumps(config))
+    change_config(path, lambda data: data.update(num_hidden_layers=data["num_hidden_layers"] - 1))
 
 
 def _unreadable_config(path):
@@ -147,10 +125,6 @@ def _gpt(path):
     GPT2Config(n_layer=2, n_embd=8, n_head=2).save_pretrained(path)
 
 
-def _deberta(path):
-    DebertaV2Config(num_hidden_layers=2).save_pretrained(path)
-
-
 @pytest.mark.parametrize(
     ("spoil", "fragment"),
     [
@@ -160,14 +134,9 @@ def _deberta(path):
         (_no_weights, "cannot be loaded"),
         (_cut_off, "cannot be loaded"),
         (_other_shape, "do not belong together"),
-        (_no_config, "expected a model directory or a Hub name"),
         (_unreadable_config, "expected a model directory or a Hub name"),
         (_pruned_model, "start from what it was trained from"),
         (_gpt, r"a supported family \(bert, .*modernbert, mpnet, roberta.*\), got 'gpt2'"),
-        (
-            _deberta,
-            r"a supported family \(bert, .*mpnet, roberta.*\), got 'deberta-v2'",
-        ),
     ],
 )
 def test_a_checkpoint_that_cannot_be_used_is_refused(spoil, fragment, tmp_path):
@@ -211,20 +180,9 @@ def _set(*path):
             ModelError,
             r"lacks 1 weights of Tersely.* \(encoder.encoder.layer.2.output.dense.bias\)",
         ),
-        (
-            lambda path: remove_weight(path, "head.classifier.weight"),
-            ModelError,
-            r"lacks 1 weights of Tersely.* \(head.classifier.weight\)",
-        ),
         (lambda path: (path / "model.safetensors").unlink(), ModelError, "cannot be loaded"),
-        (
-            lambda path: (path / "model.safetensors").write_bytes(b"not weights"),
-            ModelError,
-            "cannot be loaded",
-        ),
         (_set("encoder_config", "vocab_size", 101), ModelError, "do not belong together"),
         (_set("encoder_config", "model_type", "gpt2"), ModelError, "family .*, got 'gpt2'"),
-        (_set("encoder_config", "model_type", "none"), ModelError, "family .*, got 'none'"),
         (_set("plan", "version", PLAN_VERSION + 1), PlanError, "newer plan needs a newer tersely"),
         (_set("head", "first"), ModelError, "head must be one of mean, family"),
     ],
@@ -234,16 +192,6 @@ def test_a_saved_model_that_cannot_be_used_is_refused(load, spoil, error, fragme
     spoil(tmp_path)
     with pytest.raises(error, match=fragment):
         load(tmp_path)
-
-
-def test_a_combining_module_that_lacks_a_weight_is_refused(tmp_path):
-    model = build(METHODS["focus-pfc"])
-    model.save_pretrained(tmp_path)
-    remove_weight(tmp_path, next(k for k in model.state_dict() if k.endswith("act.tokens")))
-    with pytest.raises(
-        ModelError, match=r"lacks 1 weights of Tersely.*\(learned\.\d\.act\.tokens\)"
-    ):
-        load_classifier(tmp_path)
 
 
 @torch.no_grad()
@@ -260,21 +208,6 @@ def test_an_encoder_is_no_trained_classifier(tmp_path):
     save_encoder(tmp_path)
     with pytest.raises(ModelError, match="without a classification head; train one"):
         load_classifier(tmp_path)
-
-
-def test_loading_tells_what_it_loaded_where_that_is_asked_for(tmp_path):
-    build(METHODS["focus-c"]).save_pretrained(tmp_path)
-    model, info = TerselyForSequenceClassification.from_pretrained(
-        tmp_path, output_loading_info=True
-    )
-    assert isinstance(model, TerselyForSequenceClassification)
-    assert not info["missing_keys"] and not info["unexpected_keys"]
-
-
-def test_a_plan_that_does_not_fit_the_encoder_is_refused(tmp_path):
-    save_encoder(tmp_path, num_hidden_layers=2)
-    with pytest.raises(PlanError, match="must be a block of this encoder, 0 to 1"):
-        from_encoder(tmp_path, plan=preset("focus-c", combine_at=6))
 
 
 @pytest.mark.parametrize("head", ["mean", "family"])

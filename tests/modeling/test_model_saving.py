@@ -11,7 +11,7 @@ import torch
 from checkpoints import NAMES, word_tokenizer
 
 from method_table import METHODS, build
-from tersely import TerselyConfig, TerselyForSequenceClassification
+from tersely import TerselyConfig
 from tersely.errors import ModelError
 
 TEXTS = ["w5 w9 w17 w80 w33 w4 w61", "w7 w7 nothing", "w50 w51 w52 w53 w54 w55 w56 w57 w58 w59"]
@@ -90,11 +90,3 @@ def test_the_familys_head_needs_its_first_token():
     plan["steps"][0]["select"]["pin"] = "none"
     with pytest.raises(ModelError, match="pin must be 'ends' or 'first'"):
         TerselyConfig(encoder_config={"model_type": "bert"}, head="family", plan=plan)
-
-
-def test_models_made_from_one_configuration_of_an_encoder_are_independent():
-    first = build(METHODS["dense"])
-    config = first.config.encoder_config
-    second = TerselyForSequenceClassification(TerselyConfig(encoder_config=config))
-    second.encoder.config._attn_implementation = "eager"
-    assert first.encoder.config._attn_implementation == "tersely"

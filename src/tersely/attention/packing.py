@@ -35,10 +35,9 @@ class Connections:
 
     Attributes:
         sees: of row numbers `(documents, 1, queries, 1)` and `(documents, heads or 1, 1, keys)` the
-            pairs that are connected, `(documents, heads or 1, queries, keys)` bool. It is asked
-            about pairs of one document; what it says of others is not used.
-        band: the band that holds them, from which a back end may know what it need not compute;
-            None where they may lie anywhere.
+            pairs that are connected, `(documents, heads or 1, queries, keys)` bool. What it says of
+            pairs of two documents is not used.
+        band: the band that holds them; None where they may lie anywhere.
         name: what to call the pattern in messages.
         logs: likewise the logarithms of weights of pairs, −∞ where a pair is not connected, while
             a pattern is being learned; None where a pair is connected or not. The logarithm of m

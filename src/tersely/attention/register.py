@@ -39,25 +39,12 @@ def packed_attention(
 ) -> tuple[Tensor, Tensor | None]:
     """Compute attention of each packed document over its own keys.
 
-    Args:
-        module: the attention module of the encoder.
-        query: `(1, heads, tokens, size)`.
-        key: the same.
-        value: the same.
-        attention_mask: must be None for a packed row: the packing says who sees whom.
-        scaling: factor on the dot products, 1/√size by default.
-        dropout: probability of dropping an attention weight.
-        sliding_window: a query sees keys at a distance below this; None for all.
-        packing: the documents of the row. Without one, the keyword arguments `cu_seq_lens_q` and
-            `cu_seq_lens_k` that transformers' flash attention takes are understood as well.
-        relative_bias: what the encoder adds to the logits by distance, as `Packing.relative`.
-        **kwargs: whatever else the encoder passes along.
+    Arguments are those of transformers' attention functions, with states `(1, heads, tokens, size)`
+    and no mask for a packed row: `packing` says who sees whom, or the `cu_seq_lens_q` that flash
+    attention takes. `relative_bias` is what an encoder adds by distance, as `Packing.relative`.
 
     Returns:
         `(1, tokens, heads, size)`, and the scores `(keys, heads or 1)` where they were asked for.
-
-    Raises:
-        ValueError: for a packed row with an attention mask or more than one row.
     """
     if packing is None and kwargs.get("cu_seq_lens_q") is not None:
         packing = Packing(Layout(kwargs["cu_seq_lens_q"]))

@@ -54,7 +54,7 @@ def attend(
     Args:
         query: `(documents, heads, queries, size)`.
         key: `(documents, heads, keys, size)`.
-        value: `(documents, heads, keys, size)`.
+        value: as `key`.
         mask: broadcastable to `(documents, heads, queries, keys)` bool, true where a query may see;
             None for everywhere. A query that sees no key attends to nothing.
         bias: broadcastable to the same, added to the logits; None for nothing.

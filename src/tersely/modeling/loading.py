@@ -302,7 +302,7 @@ def _is_classifier(config: PreTrainedConfig) -> bool:
 def _order_of_labels(
     config: PreTrainedConfig, num_labels: int | None, id2label: Mapping[int, str] | None
 ) -> list[int] | None:
-    """The row of each label that is asked for in a head for the configuration's labels.
+    """Return the row of each label that is asked for in a head for the configuration's labels.
 
         the head's      0: positive   1: negative
         asked for       0: negative   1: positive        [1, 0]

@@ -26,13 +26,7 @@ from tersely.modeling.modeling import TerselyForSequenceClassification, family_h
 
 
 class PaddedMean(PreTrainedModel):
-    """A stock encoder with tersely's mean head, on padded rows.
-
-    Args:
-        config: the encoder's configuration.
-        encoder: the encoder.
-        classifier: the linear layer on the mean of the output tokens.
-    """
+    """A stock encoder and a linear classifier on the mean of its output tokens, on padded rows."""
 
     config_class = PreTrainedConfig
     main_input_name = "input_ids"
@@ -48,7 +42,7 @@ class PaddedMean(PreTrainedModel):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
     ) -> SequenceClassifierOutput:
-        """Logits `(documents, labels)` from ids, mask and token types `(documents, n)`."""
+        """Compute logits `(documents, labels)` from ids, mask and token types."""
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **types)
         mask = attention_mask[:, :, None].to(hidden.last_hidden_state.dtype)
@@ -95,16 +89,10 @@ def dense_checkpoint(model: TerselyForSequenceClassification) -> PreTrainedModel
 def padded_model(
     source: str | Path | PreTrainedModel, *, device: str = "cpu", dtype: str = "float32"
 ) -> PreTrainedModel:
-    """The padded form of a dense classifier, in evaluation mode.
+    """Return the padded form of a dense classifier, in evaluation mode.
 
-    Args:
-        source: a stock classifier or a dense tersely one, or the directory or Hub name of one; a
-            stock model is returned as it is.
-        device: where a model that is loaded is put.
-        dtype: the weights' type of a model that is loaded.
-
-    Raises:
-        ModelError: for a tersely model whose plan removes tokens.
+    Of a model, stock (which is returned as it is) or ours, or of the directory or Hub name of one,
+    which is loaded to `device` in `dtype`. A plan that removes tokens is refused.
     """
     if isinstance(source, TerselyForSequenceClassification):
         return _from_tersely(source)
