@@ -9,17 +9,9 @@ from transformers import AutoTokenizer
 from tersely import Classifier
 from tersely.modeling import from_encoder
 from tersely.reduction import preset_options
-from tiny import tiny_encoder, tiny_tokenizer
 
 PIECES = "play ##ing ##ed un the cat sat , . ( ) a b c ##a ##b ##c film good bad ##ly".split()
 TEXT = "The cat  sat, playing (un\nplayed) goodly film."
-
-
-def save_pieces(folder: Path, **overrides: object) -> Path:
-    """A tiny BERT with a WordPiece tokenizer that lowers capitals."""
-    tiny_encoder("bert", **{"num_hidden_layers": 4} | overrides).save_pretrained(folder)
-    tiny_tokenizer(PIECES, pieces=True).save_pretrained(folder)
-    return folder
 
 
 def make(folder: Path, method: str = "dense", *, problem_type=None, labels=3, **options):
