@@ -29,7 +29,6 @@ LIGHT = [
     ["train", "data.csv", "--out", "x", "--epochs", "many"],
     ["train", "data.csv", "--out", "x", "--set", "wormup=1"],
     ["train", "data.csv", "--out", "x", "--long", "tail"],
-    ["predict", "model", "--out", "x.csv", "--json"],
 ]
 DRIVER = """
 import json, sys
@@ -55,7 +54,7 @@ def test_help_and_usage_errors_import_no_library(environment):
     )
     assert done.returncode == 0, done.stderr
     codes, heavy = json.loads(done.stdout.splitlines()[-1])
-    assert codes == [0] * 4 + [2] * 7 and heavy == []
+    assert codes == [0] * 4 + [2] * 6 and heavy == []
 
 
 @dataclass(frozen=True)

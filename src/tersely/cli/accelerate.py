@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from tersely.cli import options as o
-from tersely.cli.messages import (
-    command_line,
-    plain_table,
-    print_json,
-    print_table,
-    say,
-)
+from tersely.cli.messages import command_line, plain_table, print_json, print_table, say
 from tersely.cli.settings import verb
 
 if TYPE_CHECKING:
@@ -42,21 +36,6 @@ def read_share(text: str) -> float:
     return value
 
 
-@dataclass(frozen=True)
-class Search:
-    """What may change, and how candidates are measured.
-
-    Attributes:
-        max_disagreement: The share of texts that may get another label; with --label-column, a
-            wrong one where it was right.
-        rounds: How many turns each candidate takes.
-    """
-
-    panel: ClassVar = "Measurement"
-    max_disagreement: Annotated[str, {"metavar": "SHARE"}] = "0.5%"
-    rounds: o.Count = 5
-
-
 @verb
 def accelerate(
     model: o.TrainedModel,
@@ -69,7 +48,8 @@ def accelerate(
     *,
     reading: o.LabelledReading,
     sample: o.Sample,
-    search: Search,
+    max_disagreement: Annotated[str, {"metavar": "SHARE"}] = "0.5%",
+    rounds: o.Count = 5,
     out: o.Out,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
@@ -80,8 +60,13 @@ def accelerate(
     What needs no training is tried on your texts and this machine. Half of
     the texts chooses, the other half proves the one choice (exact binomial
     bound, 95 %). 'Keep the original' is one of the answers.
+
+    Options:
+        max_disagreement: The share of texts that may get another label; with --label-column, a
+            wrong one where it was right.
+        rounds: How many turns each candidate takes.
     """
-    allowed = read_share(search.max_disagreement)
+    allowed = read_share(max_disagreement)
     o.check_directory(out, overwrite=overwrite)
     from tersely.accelerate import accelerate as run
     from tersely.classifier import Classifier
@@ -97,7 +82,7 @@ def accelerate(
         documents.texts,
         documents.labels if labelled else None,
         limit=allowed,
-        rounds=search.rounds,
+        rounds=rounds,
         seed=sample.seed,
         tell=say,
     )

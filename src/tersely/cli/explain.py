@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,61 +12,10 @@ from tersely.cli.settings import is_given, spelled, verb
 from tersely.errors import DataError
 
 if TYPE_CHECKING:
-    from tersely.classifier import Classifier
     from tersely.text import Documents
 
 _OF_ONE = ("row", "html", "against")
 _OF_MANY = ("minimum", "top", "label_column", "label_separator", "batch_tokens")
-
-
-@dataclass(frozen=True)
-class One:
-    """What is told of one document.
-
-    Attributes:
-        row: Which document of DATA, counted from 1. [the only one]
-        against: A second trained model as it is, shown beside the first.
-        html: Write the document as one HTML page with a slider over the blocks.
-    """
-
-    panel: ClassVar = "One document"
-    row: o.MaybeCount = None
-    against: o.Model = None
-    html: o.Page = None
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What is told of the words of many documents.
-
-    Attributes:
-        words: Show the words of all documents that stay and that leave, by class.
-        minimum: With --words: how often a word has to occur in a class.
-        top: With --words: how many words to name for each class and end.
-    """
-
-    panel: ClassVar = "Many documents"
-    words: bool = False
-    minimum: o.Count = 5
-    top: o.Count = 10
-
-    def run(self, classifier: Classifier, documents: Documents, *, as_json: bool) -> None:
-        """Read the documents, and print what became of their words."""
-        from tersely.explain import survey_documents
-        from tersely.explain.terminal import render_survey
-
-        with progress("reading", len(documents)) as bar:
-            survey = survey_documents(
-                classifier,
-                documents,
-                minimum=self.minimum,
-                top=self.top,
-                progress=bar.advance,
-            )
-        if as_json:
-            print_json(survey.to_dict())
-        else:
-            print_table(render_survey(survey))
 
 
 @verb
@@ -76,8 +24,12 @@ def explain(
     model: o.TrainedModel,
     data: o.UnlabelledData = "-",
     *,
-    one: One,
-    survey: Survey,
+    row: o.MaybeCount = None,
+    against: o.Model = None,
+    html: o.Page = None,
+    words: bool = False,
+    minimum: o.Count = 5,
+    top: o.Count = 10,
     reading: o.LabelledReading,
     loading: o.Loading,
     budget: o.Budget,
@@ -88,38 +40,53 @@ def explain(
     DATA is a text file, a data file with --row, or standard input. With
     --words, all documents of DATA are read, and the words that stay longest
     and leave first are listed for each class.
+
+    Options:
+        row: Which document of DATA, counted from 1. [the only one]
+        against: A second trained model as it is, shown beside the first.
+        html: Write the document as one HTML page with a slider over the blocks.
+        words: Show the words of all documents that stay and that leave, by class.
+        minimum: With --words: how often a word has to occur in a class.
+        top: With --words: how many words to name for each class and end.
     """
-    for name in _OF_ONE if survey.words else _OF_MANY:
-        if is_given(ctx, name) and survey.words:
-            raise typer.BadParameter(f"{spelled(name)} is for one document, --words for all")
+    for name in _OF_ONE if words else _OF_MANY:
         if is_given(ctx, name):
-            raise typer.BadParameter(f"{spelled(name)} is about many documents; give --words")
+            of_one, of_many = "for one document, --words for all", "about many; give --words"
+            raise typer.BadParameter(f"{spelled(name)} is {of_one if words else of_many}")
+    from tersely import explain as room
+    from tersely.explain import terminal
+
     classifier = loading.load(model)
     problem_type = classifier.label_space.problem_type
-    documents = reading.read(data, "optional" if survey.words else "ignore", problem_type)
-    if survey.words:
+    documents = reading.read(data, "optional" if words else "ignore", problem_type)
+    if words:
         say(o.describe(documents))
-        survey.run(budget.of(classifier, documents), documents, as_json=json)
+        classifier = budget.of(classifier, documents)
+        with progress("reading", len(documents)) as bar:
+            survey = room.survey_documents(
+                classifier, documents, minimum=minimum, top=top, progress=bar.advance
+            )
+        if json:
+            print_json(survey.to_dict())
+        else:
+            print_table(terminal.render_survey(survey))
         return
-    documents = _the_one(documents, one.row)
+    documents = _the_one(documents, row)
     models = [budget.of(classifier, documents)]
-    if one.against is not None:
+    if against is not None:
         if models[0] is not classifier:
             option = "--budget" if budget.keep is None else "--keep"
-            say(f"{option} is for {classifier.source}; {one.against} runs as it was trained")
-        models.append(loading.load(one.against))
-    from tersely.explain import explain_document, write_html
-    from tersely.explain.terminal import render_many
-
+            say(f"{option} is for {classifier.source}; {against} runs as it was trained")
+        models.append(loading.load(against))
     pair = None if documents.pairs is None else documents.pairs[0]
-    explanations = [explain_document(each, documents.texts[0], pair) for each in models]
-    if one.html is not None:
-        say(f"{write_html(explanations, one.html)} holds the page")
+    explanations = [room.explain_document(each, documents.texts[0], pair) for each in models]
+    if html is not None:
+        say(f"{room.write_html(explanations, html)} holds the page")
     if json:
         records = [each.to_dict() for each in explanations]
-        print_json(records[0] if one.against is None else records)
-    elif one.html is None:
-        print_table(render_many(explanations, stdout_console()))
+        print_json(records[0] if against is None else records)
+    elif html is None:
+        print_table(terminal.render_many(explanations, stdout_console()))
 
 
 def _the_one(documents: Documents, row: int | None) -> Documents:

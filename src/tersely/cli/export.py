@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Annotated, ClassVar
+from dataclasses import asdict
+from typing import Annotated
 
 from tersely.cli import options as o
 from tersely.cli.messages import count, print_json, say
@@ -11,29 +11,14 @@ from tersely.cli.settings import verb
 from tersely.errors import require
 
 
-@dataclass(frozen=True)
-class Export:
-    """What is written, and how it is checked.
-
-    Attributes:
-        int8: Use 8-bit weights in matrix products.
-        check: Documents to compare it with the original on, as DATA in predict. [32 texts of random
-            words]
-        min_agreement: The share of documents that must get the same labels. [1, with --int8 0.99]
-    """
-
-    panel: ClassVar = "Export"
-    int8: bool = False
-    check: o.Data = None
-    min_agreement: Annotated[float | None, {"min": 0, "max": 1}] = None
-
-
 @verb
 def export(
     model: o.TrainedModel,
     *,
     out: o.Out,
-    wanted: Export,
+    int8: bool = False,
+    check: o.Data = None,
+    min_agreement: Annotated[float | None, {"min": 0, "max": 1}] = None,
     reading: o.Reading,
     sample: Annotated[o.Sample, ("limit",)],
     loading: Annotated[o.Loading, ("max_length", "long", "threads")],
@@ -44,6 +29,12 @@ def export(
 
     The directory works in place of MODEL in predict, evaluate, bench and
     serve. It is written only if enough labels agree.
+
+    Options:
+        int8: Use 8-bit weights in matrix products.
+        check: Documents to compare it with the original on, as DATA in predict. [32 texts of random
+            words]
+        min_agreement: The share of documents that must get the same labels. [1, with --int8 0.99]
     """
     for module in ("onnx", "onnxscript", "onnxruntime"):
         require(module, "onnx")
@@ -52,12 +43,11 @@ def export(
 
     classifier = loading.load(model, device="cpu", backend="torch")
     texts = pairs = None
-    if wanted.check is not None:
-        documents = sample.of(reading.read(wanted.check))
+    if check is not None:
+        documents = sample.of(reading.read(check))
         say(o.describe(documents))
         texts, pairs = documents.texts, documents.pairs
-    options = {"int8": wanted.int8, "min_agreement": wanted.min_agreement}
-    result = export_model(classifier, out, texts, pairs, **options)
+    result = export_model(classifier, out, texts, pairs, int8=int8, min_agreement=min_agreement)
     if result.made_up:
         say("checked on random words only; --check takes documents of your own", "warning")
     say(
@@ -65,4 +55,4 @@ def export(
         f"labels, logits differ by at most {result.largest_difference:.2g}"
     )
     if json:
-        print_json({"model": model, "out": str(out), "int8": wanted.int8, "check": asdict(result)})
+        print_json({"model": model, "out": str(out), "int8": int8, "check": asdict(result)})

@@ -1,4 +1,4 @@
-"""`tersely info`: what a trained model is, in a screenful."""
+"""`tersely info`, what a trained model is, and `tersely methods`, what there is to train with."""
 
 from __future__ import annotations
 
@@ -103,3 +103,35 @@ def _value(value: Any) -> Any:
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return " + ".join(map(_part, value))
     return value
+
+
+@verb
+def methods(json: o.Json = False) -> None:
+    """List the methods of token reduction and their options."""
+    from tersely.reduction import preset_is_measured, preset_options, preset_summary, presets
+
+    if json:
+        print_json(
+            {
+                name: {
+                    "summary": preset_summary(name),
+                    "options": preset_options(name),
+                    "measured": preset_is_measured(name),
+                }
+                for name in presets()
+            }
+        )
+        return
+    table = plain_table(padding=(0, 2, 1, 0))
+    table.add_column("method", no_wrap=True)
+    table.add_column("what it does, and its options for --method-option")
+    for name in presets():
+        options = " ".join(f"{key}={_short(value)}" for key, value in preset_options(name).items())
+        note = "" if preset_is_measured(name) else " Not measured yet."
+        shown = f"\n[dim]{options}[/dim]" if options else ""
+        table.add_row(name, preset_summary(name) + note + shown)
+    print_table(table)
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

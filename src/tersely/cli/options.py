@@ -201,39 +201,25 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Batches(Machine):
-    """In how large batches a trained model runs.
-
-    Attributes:
-        batch_tokens: How many tokens a packed batch holds. [the model's own, or 4096]
-    """
-
-    panel: ClassVar = MACHINE
-    batch_tokens: Annotated[int | None, {"min": 16}] = None
-
-
-@dataclass(frozen=True)
-class Loading(Batches):
+class Loading(Machine):
     """How a trained model reads documents, and on what.
 
     Attributes:
         max_length: Most tokens of a document or window. [the model's own]
         long: What to read of longer documents: truncate, head-tail or windows. [the model's own]
+        batch_tokens: How many tokens a packed batch holds. [the model's own, or 4096]
     """
 
     panel: ClassVar = "Model"
     max_length: Length = None
     long: Long = None
-
-    def options(self) -> dict[str, Any]:
-        """Return what `Classifier.from_pretrained` takes besides the model."""
-        return dict(vars(self))
+    batch_tokens: Annotated[int | None, {"min": 16}] = None
 
     def load(self, model: str, **more: Any) -> Classifier:
         """Return the trained model of a directory or a Hub name."""
         from tersely.classifier import Classifier
 
-        return Classifier.from_pretrained(model, **(self.options() | more))
+        return Classifier.from_pretrained(model, **(vars(self) | more))
 
 
 @dataclass(frozen=True)

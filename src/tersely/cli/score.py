@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import typer
 
 from tersely.cli import options as o
 from tersely.cli.messages import count, print_json, progress, say
-from tersely.cli.settings import MACHINE, Rare, verb
+from tersely.cli.settings import Rare, verb
 
 Inputs = Annotated[
     list[str],
@@ -22,47 +21,19 @@ Inputs = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Rows:
-    """What is written of each row.
-
-    Attributes:
-        id_column: A column to keep; repeatable.
-        probabilities: Add a column for each class.
-    """
-
-    panel: ClassVar = "Data"
-    id_column: Annotated[tuple[str, ...], {"metavar": "COLUMN"}] = ()
-    probabilities: bool = False
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Who does the work.
-
-    Attributes:
-        workers: How many processes work, each with a copy of the model and a share of the threads.
-            [one a core, or one on a GPU]
-        ray: Work on a Ray cluster: its address, auto, or local. [processes of this machine]
-        shard_rows: Most rows of a part; a run that is killed repeats the parts it was at.
-    """
-
-    panel: ClassVar = MACHINE
-    workers: o.MaybeCount = None
-    ray: Annotated[str | None, {"metavar": "ADDRESS"}] = None
-    shard_rows: Rare[int] = 10_000
-
-
 @verb
 def score(
     model: o.TrainedModel,
     inputs: Inputs,
     *,
     reading: Annotated[o.Reading, ("text_column", "text_pair_column")],
-    rows: Rows,
+    id_column: Annotated[tuple[str, ...], {"metavar": "COLUMN"}] = (),
+    probabilities: bool = False,
     loading: o.Loading,
     budget: Annotated[o.Budget, ("keep",)],
-    work: Workers,
+    workers: o.MaybeCount = None,
+    ray: Annotated[str | None, {"metavar": "ADDRESS"}] = None,
+    shard_rows: Rare[int] = 10_000,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
 ) -> None:
@@ -70,6 +41,14 @@ def score(
 
     A run that was interrupted goes on when the same command is given again;
     no row is lost or repeated. Rows without text are set aside in OUT/_bad.
+
+    Options:
+        id_column: A column to keep; repeatable.
+        probabilities: Add a column for each class.
+        workers: How many processes work, each with a copy of the model and a share of the threads.
+            [one a core, or one on a GPU]
+        ray: Work on a Ray cluster: its address, auto, or local. [processes of this machine]
+        shard_rows: Most rows of a part; a run that is killed repeats the parts it was at.
     """
     if len(inputs) < 2:
         raise typer.BadParameter("name the inputs, and last the folder to write", param_hint="OUT")
@@ -83,15 +62,15 @@ def score(
             out,
             text_column=reading.text_column,
             text_pair_column=reading.text_pair_column,
-            id_columns=rows.id_column,
-            probabilities=rows.probabilities,
+            id_columns=id_column,
+            probabilities=probabilities,
             keep=budget.keep,
-            workers=work.workers,
-            shard_rows=work.shard_rows,
+            workers=workers,
+            shard_rows=shard_rows,
             overwrite=overwrite,
-            ray=work.ray,
+            ray=ray,
             progress=lambda *now: bar.update("scoring", *now[:2], _spell(*now)),
-            **loading.options(),
+            **vars(loading),
         )
     before = f", {count(summary.resumed, 'row')} of them by earlier runs" if summary.resumed else ""
     say(

@@ -13,25 +13,6 @@ from tersely.errors import require
 
 
 @dataclass(frozen=True)
-class Server:
-    """Where the server listens, and to whom.
-
-    Attributes:
-        host: The address to listen at; 0.0.0.0 for all.
-        port: The port; 0 for a free one.
-        api_key: What clients must send as 'Authorization: Bearer KEY'; also TERSELY_API_KEY.
-        budget_documents: Documents on which the budgets that requests ask for are counted, as DATA
-            in predict. [texts of random words]
-    """
-
-    panel: ClassVar = "Server"
-    host: Annotated[str, {"metavar": "HOST"}] = "127.0.0.1"
-    port: Annotated[int, {"min": 0}] = 3000
-    api_key: Annotated[str | None, {"metavar": "KEY", "envvar": "TERSELY_API_KEY"}] = None
-    budget_documents: o.Data = None
-
-
-@dataclass(frozen=True)
 class Requests:
     """What the server takes; named as in text-embeddings-inference.
 
@@ -56,7 +37,10 @@ class Requests:
 def serve(
     model: o.TrainedModel,
     *,
-    server: Server,
+    host: Annotated[str, {"metavar": "HOST"}] = "127.0.0.1",
+    port: Annotated[int, {"min": 0}] = 3000,
+    api_key: Annotated[str | None, {"metavar": "KEY", "envvar": "TERSELY_API_KEY"}] = None,
+    budget_documents: o.Data = None,
     requests: Requests,
     reading: o.Reading,
     loading: o.Loading,
@@ -65,6 +49,13 @@ def serve(
 
     Also /health, /info, /metrics (Prometheus) and /docs. Ctrl-C or SIGTERM
     answers what was accepted and ends.
+
+    Options:
+        host: The address to listen at; 0.0.0.0 for all.
+        port: The port; 0 for a free one.
+        api_key: What clients must send as 'Authorization: Bearer KEY'; also TERSELY_API_KEY.
+        budget_documents: Documents on which the budgets that requests ask for are counted, as DATA
+            in predict. [texts of random words]
     """
     for module in ("fastapi", "uvicorn", "prometheus_client"):
         require(module, "serve")
@@ -73,17 +64,17 @@ def serve(
 
     limits = Limits(**vars(requests))
     # The port first: an address that is taken should not cost the time of loading.
-    with listen(server.host, server.port) as bound:
+    with listen(host, port) as bound:
         classifier = loading.load(model)
         sample = None
-        if server.budget_documents is not None:
-            documents = reading.read(server.budget_documents)
+        if budget_documents is not None:
+            documents = reading.read(budget_documents)
             say(o.describe(documents))
             sample = classifier.encode(documents.texts, documents.pairs, tell=False)
         name = Path(model).resolve().name if Path(model).exists() else model
         service = Service(classifier, limits, Budgets(classifier, sample))
         at_once = serve_app(
-            make_app(service, name=name, api_key=server.api_key),
+            make_app(service, name=name, api_key=api_key),
             bound,
             patience=2 * limits.request_timeout,
             ready=lambda address: say(f"serving {name} at {address}; {address}/docs describes it"),

@@ -1,36 +1,24 @@
-"""Options made of dataclasses, so that a verb is a short function and a setting is described once.
+"""Options made of docstrings, so that a verb is a short function and a setting is described once.
 
-A parameter of a verb whose type is a dataclass becomes an option for each of its fields. Those that
-few need are hidden in the help, and are meant for `--set NAME=VALUE` and the file of `--config`:
+What a verb's docstring describes under `Options:` becomes an option, and so does each field that a
+dataclass describes under `Attributes:`. `Rare` ones are hidden in the help: they are meant for
+`--set NAME=VALUE` and the file of `--config`.
 
-    @dataclass(frozen=True)
-    class Loop:
-        '''How long to train.
+    rate: The peak of the learning rate. [5e-5]        what the help shows as the default
 
-Attributes:
-            epochs: How often to pass over the documents.
-            rate: The peak of the learning rate. [5e-5]        what the help shows as the default
-        '''
-
-        panel: ClassVar = "Training"
-        epochs: float = 3.0
-        rate: Rare[float | None] = None
-
-    @verb
-    def train(data: str, loop: Loop) -> None: ...    # train DATA --epochs 4 --set rate=1e-4
-
-A field's type may be `Annotated` with a mapping for typer, such as `{"metavar": "N", "min": 1}`.
-Settings of the library describe themselves by `metadata` instead: `help`, `common`, `shown`.
+A type may be `Annotated` with a mapping for typer, such as `{"metavar": "N", "min": 1}`. Settings
+of the library describe themselves by `metadata` instead: `help`, `common`, `shown`.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import operator
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -51,7 +39,7 @@ _FOR_TYPER = ("metavar", "min", "max", "envvar")
 _NOTHING = ("", "~", "null")
 
 
-def option(name: str, text: str, panel: str, **more: Any) -> Any:
+def option(name: str, text: str, panel: str | None, **more: Any) -> Any:
     """Return an option under its panel; a flag has the metavar "", or typer would name its type."""
     return typer.Option(name, help=text, rich_help_panel=panel, **more)
 
@@ -67,23 +55,20 @@ def is_given(ctx: typer.Context, name: str) -> bool:
     return source is not None and source.name != "DEFAULT"
 
 
-# ---- from a function with dataclasses to one with options ----------------------------------------
+# ---- from a function to one with options ---------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Setting:
-    """An option that a field of a dataclass becomes.
+    """An option: a parameter of a verb, or a field of the dataclass that its parameter `owner` is.
 
-    Attributes:
-        owner: The verb's parameter whose type the dataclass is.
-        field: The field.
-        hint: Its type, without what is said of it.
-        about: What is said of it: `help`, `panel`, `shown`, `common`, `metavar`, `min`, `max`.
+    `about` holds what is said of it: `help`, `panel`, `shown`, `common`, `metavar`, `min`, `max`.
     """
 
-    owner: str
-    field: Field
+    owner: str | None
+    name: str
     hint: Any
+    default: Any
     about: dict[str, Any]
 
     @property
@@ -93,16 +78,14 @@ class Setting:
 
     def describe(self) -> str:
         """Return a line on it for the help."""
-        default = self.about.get("shown", self.field.default)
-        default = "none" if default in (None, MISSING, ()) else default
-        return f"{self.field.name} ({default}): {self.about['help']}"
+        default = self.about.get("shown", self.default)
+        return f"{self.name} ({'none' if default in (None, ()) else default}): {self.about['help']}"
 
     def parameter(self) -> inspect.Parameter:
         """Return the option as a parameter that typer reads."""
-        name, hint, about = spelled(self.field.name), self.hint, self.about
+        name, hint, default, about = spelled(self.name), self.hint, self.default, self.about
         more = {key: about[key] for key in _FOR_TYPER if key in about}
         kinds = get_args(hint) or (hint,)
-        default = None if self.field.default is MISSING else self.field.default
         if hint is bool:
             more["metavar"] = ""
             name += f"/--no-{name[2:]}" if default else ""
@@ -112,8 +95,8 @@ class Setting:
             more.setdefault("metavar", "N" if int in kinds else "X" if float in kinds else None)
         if "shown" in about:
             more["show_default"] = about["shown"]
-        made = option(name, about["help"], about["panel"], hidden=not self.common, **more)
-        return _keyword(self.field.name, Annotated[hint, made], default)
+        made = option(name, about["help"], about.get("panel"), hidden=not self.common, **more)
+        return _keyword(self.name, Annotated[hint, made], default)
 
     def value(self, given: Any) -> Any:
         """Return what was given in the field's own type."""
@@ -131,17 +114,22 @@ def split_pair(text: str, hint: str = "--set") -> tuple[str, str]:
 
 
 def verb(function: Callable[..., None]) -> Callable[..., None]:
-    """Return a function for typer in which the parameters that are dataclasses are options.
+    """Return a function for typer in which what its docstring describes are options.
 
-    `Annotated[Loop, ("epochs",)]` takes only those fields. Every verb has `--import` and `--debug`,
-    and, where there is anything to set, `--set` and `--config`. `settings` of the result are all
-    that became options.
+    Parameters under `Options:` become options, and so do the fields of parameters that are
+    dataclasses; `Annotated[Loop, ("epochs",)]` takes only those fields. Every verb has `--import`
+    and `--debug`, and, where there is anything to set, `--set` and `--config`. `settings` of the
+    result are all that became options.
     """
     hints = get_type_hints(function, include_extras=True)
     plain = inspect.signature(function).parameters
+    texts = _described(function.__doc__ or "", "Options")
     parameters, settings = [], []
     for name, parameter in plain.items():
-        found = list(_settings(name, hints[name]))
+        if name in texts:
+            found = [_setting(None, name, hints[name], parameter.default, texts[name])]
+        else:
+            found = list(_fields(name, hints[name]))
         settings += found
         parameters += [each.parameter() for each in found]
         if not found:
@@ -156,14 +144,17 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         ctx.find_root().meta[DEBUG] = debug
         arguments = {name: values[name] for name in plain if name in values}
         for owner in {each.owner for each in settings}:
-            own = {each.field.name: each for each in settings if each.owner == owner}
-            kind = hints[owner] if is_dataclass(hints[owner]) else get_args(hints[owner])[0]
-            arguments[owner] = kind(**{key: own[key].value(values[key]) for key in own})
+            own = [each for each in settings if each.owner == owner]
+            given = {each.name: each.value(values[each.name]) for each in own}
+            if owner is None:
+                arguments |= given
+            else:
+                kind = hints[owner] if is_dataclass(hints[owner]) else get_args(hints[owner])[0]
+                arguments[owner] = kind(**given)
         with tell_warnings(ctx.command, everything=debug):
             if not debug:
                 quiet_libraries()
-            if values["import_"]:
-                _load_extensions(values["import_"])
+            _load_extensions(values["import_"] or ())
             if values.get("threads") is not None:
                 import torch
 
@@ -173,11 +164,12 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     del run.__wrapped__  # or typer would read the signature of `function`
     run.__signature__ = inspect.Signature(sorted(parameters, key=lambda each: each.kind))
     run.__annotations__ = {each.name: each.annotation for each in parameters}
+    run.__doc__ = inspect.cleandoc(function.__doc__ or "").partition("\n\nOptions:")[0]
     run.settings = settings
     return run
 
 
-def _settings(owner: str, hint: Any) -> Iterator[Setting]:
+def _fields(owner: str, hint: Any) -> Iterator[Setting]:
     """Yield the options that a parameter becomes; none if its type is no dataclass."""
     only = None
     if get_origin(hint) is Annotated and isinstance(get_args(hint)[1], tuple):
@@ -186,26 +178,29 @@ def _settings(owner: str, hint: Any) -> Iterator[Setting]:
         return
     types, texts = get_type_hints(hint, include_extras=True), {}
     for kind in reversed(hint.__mro__):  # a class describes the fields that it adds
-        panel = vars(kind).get("panel", "Training")
-        for name, text in _attributes(kind.__doc__ or "").items():
-            texts[name] = text | {"panel": panel}
+        panel = {"panel": vars(kind).get("panel", "Training")}
+        for name, text in _described(kind.__doc__ or "", "Attributes").items():
+            texts[name] = text | panel
     for each in fields(hint):
         about = {"panel": "Training"} | texts.get(each.name, {}) | dict(each.metadata)
-        if "help" not in about or (only is not None and each.name not in only):
-            continue
-        kind = types[each.name]
-        if get_origin(kind) is Annotated:
-            kind, *more = get_args(kind)
-            about |= functools.reduce(lambda a, b: a | b, more)
-        yield Setting(owner, each, kind, about)
+        if "help" in about and (only is None or each.name in only):
+            yield _setting(owner, each.name, types[each.name], each.default, about)
 
 
-def _attributes(text: str) -> dict[str, dict[str, str]]:
-    """Return what the section "Attributes" of a docstring says of each field, by its name.
+def _setting(owner: str | None, name: str, hint: Any, default: Any, about: dict) -> Setting:
+    """Return a setting; what the hint says of it besides the type is part of `about`."""
+    if get_origin(hint) is Annotated:
+        hint, *more = get_args(hint)
+        about = functools.reduce(operator.or_, more, about)
+    return Setting(owner, name, hint, None if default is MISSING else default, about)
+
+
+def _described(text: str, title: str) -> dict[str, dict[str, str]]:
+    """Return what a section of a docstring says of each name.
 
     `out: Where to. [here]` becomes `{"out": {"help": "Where to.", "shown": "here"}}`.
     """
-    section = inspect.cleandoc(text).partition("Attributes:\n")[2].partition("\n\n")[0]
+    section = inspect.cleandoc(text).partition(f"{title}:\n")[2].partition("\n\n")[0]
     found = {}
     for entry in re.split(r"\n(?=    \w)", section):
         name, _, said = " ".join(entry.split()).partition(": ")
@@ -222,7 +217,7 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 def _shared_options(settings: Iterable[Setting]) -> list[inspect.Parameter]:
     """Return the options that all verbs have."""
     made = []
-    rare = [each.field.name for each in settings if not each.common]
+    rare = [each.name for each in settings if not each.common]
     if rare:
         text = f"A setting that few need; repeatable. These are {', '.join(rare)}."
         made.append(("set", list[str] | None, option("--set", text, MACHINE, metavar="NAME=VALUE")))
@@ -243,6 +238,8 @@ def _shared_options(settings: Iterable[Setting]) -> list[inspect.Parameter]:
 
 def _load_extensions(names: Iterable[str]) -> None:
     """Import a user's modules, here and in the processes that this one starts."""
+    if not names:
+        return
     from tersely.reduction.parts import EXTENSIONS, load_extension
 
     known = filter(None, os.environ.get(EXTENSIONS, "").split(os.pathsep))
