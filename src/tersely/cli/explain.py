@@ -51,8 +51,8 @@ def explain(
     """
     for name in _OF_ONE if words else _OF_MANY:
         if is_given(ctx, name):
-            of_one, of_many = "for one document, --words for all", "about many; give --words"
-            raise typer.BadParameter(f"{spelled(name)} is {of_one if words else of_many}")
+            one, many = "for one document, --words for all", "about many documents; give --words"
+            raise typer.BadParameter(f"{spelled(name)} is {one if words else many}")
     from tersely import explain as room
     from tersely.explain import terminal
 
