@@ -54,7 +54,7 @@ CASES = [
     ("train {}/broken.jsonl --out {}/out", 1, "line 2"),
     ("train {}/one.csv --out {}/out", 1, "at least two classes"),
     ("train {}/nan.csv --out {}/out", 1, "needs a label"),
-    ("train {}/mixed.jsonl --out {}/out", 1, "one kind of value"),
+    ("train {}/mixed.jsonl --out {}/out", 1, "values of one type"),
     ("train {}/columns.csv --out {}/out", 1, "--text-column"),
     ("train {}/columns.csv --out {}/out --text-column words", 1, "--label-column"),
     ("train {reviews} --out {}/out --text-column txet", 1, "did you mean 'text'"),
