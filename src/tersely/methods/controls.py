@@ -35,13 +35,9 @@ class Skip(Action):
     kind: ClassVar[str] = "skip"
     selects: ClassVar[bool] = False
     acts: ClassVar[str] = "depth"
+    budget: ClassVar[Budget | None] = Budget("keep", _shares_of)  # as many as there are blocks
 
     keep: float = number(0.5, 0, 1, open_low=True)
-
-    @property
-    def budget(self) -> Budget | None:
-        """The share of the blocks, which has as many values as there are blocks."""
-        return Budget("keep", _shares_of)
 
     def kept(self, blocks: int) -> int:
         """Return how many of so many blocks stay."""
@@ -115,7 +111,7 @@ def truncate(keep: float = 0.5, least: int = LEAST) -> Plan:
     return Plan("truncate", (Step(DropTokens(), "input", Position(), select),))
 
 
-@register_preset("fewer-layers", budget=Budget("keep", _shares_of), nothing={"keep": 1.0})
+@register_preset("fewer-layers", budget=Skip.budget, nothing={"keep": 1.0})
 def fewer_layers(keep: float = 0.5) -> Plan:
     """Run the first blocks of the encoder only; a control."""
     return Plan("fewer-layers", (Step(Skip(keep=keep), {"start": 0}),))

@@ -281,7 +281,7 @@ _BLOCK = Budget("combine_at", lambda depth: tuple(range(depth - 1)))
 @register_preset(
     "focus-p",
     budget=_KEEP,
-    examples={"": _HALF, "tokens": _HALF_TOKENS},
+    examples={"": _HALF},
     nothing={"keep": 1.0},
 )
 def focus_p(
@@ -300,7 +300,6 @@ def focus_p(
         "most keys": {"keep": 0.8},
         "heads mean": {**_HALF, "heads": "mean"},
         "complement": {**_HALF, "reading": "complement"},
-        "pin first": {**_HALF, "pin": "first"},
     },
     nothing={"keep": 1.0},
 )

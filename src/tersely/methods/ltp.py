@@ -100,6 +100,7 @@ class LearnedThreshold(LearnedSelector):
     """
 
     kind: ClassVar[str] = "learned-threshold"
+    is_adjustable: ClassVar[bool] = True
 
     threshold: float = number(0.5, 0, MOST)
     temperature: float = number(0.1, 0, 1000, open_low=True)
@@ -111,11 +112,6 @@ class LearnedThreshold(LearnedSelector):
     def module(self, width: int, heads: int) -> ThresholdParameter:
         """Return the block's threshold."""
         return ThresholdParameter(self.threshold)
-
-    @property
-    def is_adjustable(self) -> bool:
-        """Whether `loosened` changes how many tokens stay."""
-        return True
 
     def loosened(self, factor: float) -> Self:
         """Return the same, starting from its threshold divided by a factor."""
@@ -176,29 +172,15 @@ def ltp(
 
 @register_preset("ltp-once", budget=_TARGET, examples={"": _HIGH}, nothing={"threshold": 0.0})
 def ltp_once(
-    target: float = 0.5,
-    at: int | float = 1 / 3,
-    strength: float = 10.0,
-    threshold: float = 0.8,
-    temperature: float = 0.1,
-    gradients: bool = False,
-    pin: str = "first",
-    least: int = LEAST,
+    target: float = 0.5, at: int | float = 1 / 3, threshold: float = 0.8, least: int = LEAST
 ) -> Plan:
     """Learn one threshold, at an early block (Learned Token Pruning, arXiv 2107.00910, once).
 
     As `ltp`, at the place of `topk`: how many tokens stay depends on the document, and those that
     do stay to the end.
     """
-    select = LearnedThreshold(
-        pin=pin,
-        least=least,
-        target=target,
-        strength=strength,
-        threshold=threshold,
-        temperature=temperature,
-    )
-    return Plan("ltp-once", (Step(DropTokens(), at, ColumnMean(gradients=gradients), select),))
+    select = LearnedThreshold(pin="first", least=least, target=target, threshold=threshold)
+    return Plan("ltp-once", (Step(DropTokens(), at, ColumnMean(), select),))
 
 
 @register_preset("ltp-paper", budget=_TARGET, examples={"": {"threshold": 0.9}})

@@ -32,14 +32,10 @@ class Pool(Action):
 
     kind: ClassVar[str] = "pool"
     selects: ClassVar[bool] = False
+    budget: ClassVar[Budget | None] = Budget("keep", SHARE)
 
     keep: float = number(0.25, 0, 1, open_low=True)
     least: int = whole(LEAST)
-
-    @property
-    def budget(self) -> Budget | None:
-        """The share that is left."""
-        return Budget("keep", SHARE)
 
     def apply(self, stream: Stream, losers: Tensor | None, seen: Tensor | None) -> Stream:
         """Return the stream with each stretch of neighbours as one token."""

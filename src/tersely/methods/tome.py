@@ -35,14 +35,10 @@ class Merge(Action):
     kind: ClassVar[str] = "merge"
     selects: ClassVar[bool] = False
     attention: ClassVar[str | None] = "keys"
+    budget: ClassVar[Budget | None] = Budget("ratio", Range(0.0, 0.5))
 
     ratio: float = number(0.1, 0, 0.5)
     least: int = whole(LEAST)
-
-    @property
-    def budget(self) -> Budget | None:
-        """The share that is merged away."""
-        return Budget("ratio", Range(0.0, 0.5))
 
     def apply(self, stream: Stream, losers: Tensor | None, seen: Tensor) -> Stream:
         """Return the stream with pairs merged; `seen` are the keys' means `(tokens, size)`."""
@@ -86,11 +82,8 @@ class Merge(Action):
 
 @register_preset(
     "tome",
-    budget=Budget("ratio", Range(0.0, 0.5)),
-    examples={
-        "": {"ratio": 0.3, "least": 1},
-        "start 1": {"ratio": 0.3, "start": 1, "least": 1},
-    },
+    budget=Merge.budget,
+    examples={"": {"ratio": 0.3, "start": 1, "least": 1}},
     nothing={"ratio": 0.0},
 )
 def tome(ratio: float = 0.2, start: int | float = 0, least: int = LEAST) -> Plan:

@@ -30,15 +30,7 @@ def cost_of_block(
     steps: Sequence[Step],
     pattern: Pattern | None,
 ) -> BlockCost:
-    """Return what a block costs under a plan.
-
-    Args:
-        backbone: the encoder.
-        block: 0-based block.
-        packing: its attention call, with what was asked of it.
-        steps: the plan's steps at the block.
-        pattern: its pattern, if it has one.
-    """
+    """Return what a block costs under a plan's steps and pattern, with its attention call."""
     attention, feed_forward = backbone.cost_of_block(block)
     heads, width, sizes = backbone.heads, backbone.width, packing.layout.sizes
     # Weights of keys ride on one more channel of each head's products.
@@ -92,13 +84,9 @@ class Account:
         pairs: list[int] | None = None,
         left: Tensor | None = None,
     ) -> None:
-        """Count a block.
+        """Count a block, its pairs a figure a document, and `left` of those that entered it.
 
-        Args:
-            cost: what it costs.
-            entered: the stream that entered it.
-            pairs: those that were computed, a figure a document; None for none.
-            left: `(documents,)`, tokens that count as left after it; None for none.
+        `left` `(documents,)` are tokens that count as left after it; None for none.
         """
         expected, lengths = entered.expected, entered.layout.lengths
         between = expected.new_zeros(())
@@ -109,19 +97,10 @@ class Account:
         after = expected.new_zeros(()) if left is None else left.sum()
         self.taken = self.taken + cost.total(expected.sum(), between, after)
 
-    def note(self, mask: Tensor | None, loss: Tensor | None) -> None:
-        """Keep what a block's step gave for the penalty: a mask `(tokens, 1)`, a loss."""
-        if mask is not None:
-            self.masks.append(mask.mean())
-        if loss is not None:
-            self.losses.append(loss)
-
     def penalty(self, plan: ResolvedPlan, others: int) -> Tensor | None:
         """Return what the plan's parts add to the loss, a scalar; None for nothing.
 
-        Args:
-            plan: the plan.
-            others: MACs beside the blocks, the same for the dense model.
+        `others` are MACs beside the blocks, the same for the dense model.
         """
         spent = Spent((self.taken + others) / (self.dense + others), self.masks, self.shares)
         parts = [part for step in plan.whole for part in step.parts.values()]

@@ -26,12 +26,14 @@ from tersely.modeling.modules import modules_at
 from tersely.modeling.trace import BlockTrace, Trace, trace_of_block
 from tersely.ragged import Ragged
 from tersely.reduction import Candidates, Learned, Observed, Step, Stream
-from tersely.reduction.actions import expected_left
 from tersely.reduction.patterns import token_columns
 
 
 class ForwardPass:
     """One row's way through a model, with the account of what it took.
+
+    Once it has run, `logits` `(windows, labels)`, `final` (the tokens that reach the head), `trace`
+    and `penalty` (what learned parts add to the loss in training, a scalar) are there.
 
     Args:
         model: the model, whose modules and plan are read and never changed.
@@ -39,12 +41,6 @@ class ForwardPass:
         detailed: whether the trace carries alive tokens and importances.
         token_targets: `(1, tokens)`, what the plan's modules learn from, or None.
         embedded: what the embedding made of the row, `(tokens, hidden)`; None to make it.
-
-    Attributes:
-        logits: `(windows, labels)`, once it has run.
-        trace: what it took.
-        final: the tokens that reach the head.
-        penalty: what learned parts add to the loss in training, a scalar; None for nothing.
     """
 
     logits: Tensor
@@ -148,7 +144,10 @@ class ForwardPass:
             bare = replace(packing, weights=None)
             bare_cost = cost_of_block(self.backbone, block, bare, steps, pattern)
             self._account.add(bare_cost, stream, pairs_of(packing), expected)
-            self._account.note(mask, loss)
+            if mask is not None:
+                self._account.masks.append(mask.mean())
+            if loss is not None:
+                self._account.losses.append(loss)
             if "pattern" in modules:
                 share = pattern.share(modules["pattern"], stream.lengths)
                 self._account.shares.append(share)
@@ -230,13 +229,7 @@ class ForwardPass:
 def carry_out(
     step: Step, stream: Stream, seen: Observed, modules: Mapping[str, Learned] | None = None
 ) -> tuple[Stream, Tensor | None, Tensor | None, Tensor | None]:
-    """Carry a step out.
-
-    Args:
-        step: the step.
-        stream: the tokens after the block's attention.
-        seen: what its scorer gets to see.
-        modules: what its parts have learned at this block, by role.
+    """Carry a step out, with what its parts have learned at this block, by role.
 
     Returns:
         The stream after it; the scores it chose by, `(tokens, heads or 1)`; what its selector has
@@ -280,11 +273,18 @@ def _pinned(pin: str, stream: Stream) -> Tensor:
 def _expect(
     before: Stream, after: Stream, mask: Tensor | None, left: Tensor | None, soft: bool = False
 ) -> Stream:
-    """Return the stream after a step, with the tokens that count as left."""
+    """Return the stream after a step with the tokens that count as left, with a mask's gradients.
+
+    `soft` counts them by their masks, and not those that are there.
+    """
     if before.expected is None:
         return after
     if left is None:
-        left = expected_left(before.expected, before.layout, after.layout, mask, soft)
+        stayed = after.layout.lengths.to(before.expected.dtype)
+        if mask is not None:
+            sums = Ragged(mask, before.layout).sum()[:, 0]
+            stayed = sums if soft else stayed + (sums - sums.detach())
+        left = before.expected * (stayed / before.layout.lengths.clamp(min=1))
     return replace(after, expected=left)
 
 

@@ -61,17 +61,7 @@ def take_over_learned(new: nn.ModuleDict, old: nn.ModuleDict) -> None:
 
 
 def check_modules(model: nn.Module, plan: Plan, resolved: ResolvedPlan) -> None:
-    """Refuse a plan for which a model lacks something, which would have to be trained.
-
-    Args:
-        model: the model, built for a plan of its own.
-        plan: the other plan.
-        resolved: the same, fitted to the model's encoder.
-
-    Raises:
-        PlanError: naming what the plan needs, and the plan that the model was built for, or a
-            pattern that does not fit the encoder's heads.
-    """
+    """Raise a `PlanError` for a plan for which a model lacks something that has to be trained."""
     for pattern in resolved.patterns.values():
         pattern.check_heads(model.backbone.heads)
     lacking = next(_lacking(model, resolved), None)
@@ -110,12 +100,7 @@ def _alike(known: Learned | None, module: Learned) -> bool:
 
 
 def frozen_plan(plan: Plan, model: nn.Module) -> Plan:
-    """Write what a plan's parts have learned down as plain numbers, where that can be.
-
-    Args:
-        plan: the model's plan.
-        model: the model, as it was trained.
-    """
+    """Write what the parts of a model's plan have learned down as plain numbers, if possible."""
     steps = []
     for number, step in enumerate(plan.steps):
         parts = step.parts

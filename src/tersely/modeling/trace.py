@@ -126,15 +126,9 @@ def trace_of_block(
     *,
     detailed: bool = False,
 ) -> BlockTrace:
-    """Return what a block of the encoder did.
+    """Return what a block of the encoder did, after its attention call was made.
 
-    Args:
-        block: 0-based block.
-        cost: what it costs.
-        packing: its attention call, made already.
-        after: the tokens that left it.
-        importance: the scores of the tokens that entered, `(tokens, heads or 1)`, if any.
-        detailed: whether to tell of tokens and pairs what costs time to find out.
+    `detailed` tells of tokens and pairs what costs time to find out.
     """
     entered, left, pairs = packing.layout, after.layout, pairs_of(packing)
     macs = cost.total(entered.tokens, sum(pairs), left.tokens)

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, NamedTuple, TypeVar
 
 from torch import Tensor
 
-from tersely.ragged import Layout, Ragged
+from tersely.ragged import Ragged
 from tersely.reduction.parts import Learned, Part, register
 from tersely.reduction.stream import Stream
 
@@ -146,22 +146,3 @@ class DropTokens(Action):
     def apply(self, stream: Stream, losers: Tensor, seen: Tensor | None) -> Stream:
         """Return the stream with fewer tokens."""
         return stream.select(~losers[:, 0])
-
-
-def expected_left(
-    before: Tensor, entered: Layout, left: Layout, mask: Tensor | None, soft: bool = False
-) -> Tensor:
-    """Return the tokens left of each document, `(documents,)`, with the gradients of a mask.
-
-    Args:
-        before: `(documents,)`, those that entered, differentiable.
-        entered: the layout before anything left.
-        left: the layout after it.
-        mask: `(tokens, 1)` of those that entered, None for no gradients.
-        soft: count tokens by their masks, and not those that are there.
-    """
-    stayed = left.lengths.to(before.dtype)
-    if mask is not None:
-        sums = Ragged(mask, entered).sum()[:, 0]
-        stayed = sums if soft else stayed + (sums - sums.detach())
-    return before * (stayed / entered.lengths.clamp(min=1))

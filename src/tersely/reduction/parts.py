@@ -109,11 +109,13 @@ class Part:
 
     Attributes:
         learns: whether it learns anything in training that its plan is not usable without.
+        budget: the field that moves its cost and no weights; a trained model runs at other values.
     """
 
     role: ClassVar[str]
     kind: ClassVar[str]
     learns: ClassVar[bool] = False
+    budget: ClassVar[Budget | None] = None
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -123,11 +125,6 @@ class Part:
                 object.__setattr__(self, field.name, value)
             if field.metadata and not (value is None and field.default is None):
                 field.metadata["check"](field.name, value)
-
-    @property
-    def budget(self) -> Budget | None:
-        """The field that moves its cost and no weights, so that a trained model runs at others."""
-        return None
 
     def module(self, width: int, heads: int) -> Learned | None:
         """Return what it learns at one block of an encoder of this width and number of heads."""

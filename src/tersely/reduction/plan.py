@@ -113,7 +113,7 @@ class Plan:
     @property
     def target(self) -> float | None:
         """The MACs over the dense model's that its learned selectors aim at, if any do."""
-        aims = [step.select.aim for step in self.steps if step.select is not None]
+        aims = [step.select.target for step in self.steps if step.select is not None]
         return next((aim for aim in aims if aim is not None), None)
 
     def stages(self) -> tuple[Stage, ...]:
@@ -200,7 +200,6 @@ class Plan:
         for number, step in enumerate(self.steps):
             if step.blocks != INPUT:
                 _place(step, resolved, f"plan.steps[{number}].blocks")
-        _check_single(resolved.steps)
         _check_keys(resolved.steps)
         _check_rows(resolved.steps, resolved.patterns)
         _check_replaced(resolved)
@@ -274,10 +273,18 @@ def _place(step: Step, plan: ResolvedPlan, where: str) -> None:
         if step.act.acts == "block":
             plan.replaced[block] = own.act
         elif step.act.acts == "attention":
-            _check_pattern(plan.patterns.get(block), own.act, block)
+            if block in plan.patterns:
+                raise PlanError(
+                    f"steps may hold one pattern for each block, got {plan.patterns[block].kind!r} "
+                    f"and {own.act.kind!r} at block {block}; put them into one 'union'"
+                )
             plan.patterns[block] = own.act
+        elif block in plan.steps:  # two choices would have to be made in some order
+            raise PlanError(
+                f"steps may choose tokens once at each block, got 2 steps at block {block}"
+            )
         else:
-            plan.steps.setdefault(block, []).append(own)
+            plan.steps[block] = [own]
 
 
 def _detour(steps: tuple[Step, ...], depth: int) -> Detour:
@@ -309,27 +316,8 @@ def _check_replaced(plan: ResolvedPlan) -> None:
         raise PlanError(f"steps exclude each other at block {both[0]}: it is skipped")
 
 
-def _check_single(steps: dict[int, list[Step]]) -> None:
-    """Two choices in one block would have to be made in some order."""
-    for block, chosen in steps.items():
-        if len(chosen) > 1:
-            raise PlanError(
-                f"steps may choose tokens once at each block, got {len(chosen)} steps at block "
-                f"{block}"
-            )
-
-
-def _check_pattern(one: Action | None, other: Action, block: int) -> None:
-    """Return one block has one pattern."""
-    if one is not None:
-        raise PlanError(
-            f"steps may hold one pattern for each block, got {one.kind!r} and {other.kind!r} at "
-            f"block {block}; put them into one 'union'"
-        )
-
-
 def _check_rows(steps: dict[int, list[Step]], patterns: dict[int, Pattern]) -> None:
-    """Return what [CLS] pays to a token says nothing where it does not see all of them."""
+    """Refuse scores by what [CLS] pays where it does not see all tokens."""
     for block in sorted({*steps} & {*patterns}):
         score = steps[block][0].score
         if score is not None and score.attention == "first" and not patterns[block].cls:
@@ -340,7 +328,7 @@ def _check_rows(steps: dict[int, list[Step]], patterns: dict[int, Pattern]) -> N
 
 
 def _check_keys(steps: dict[int, list[Step]]) -> None:
-    """Return what the steps before have left of the keys must do for those that follow."""
+    """Refuse steps for which those before have left too few keys, or other keys in each head."""
     fewer = own = None  # the blocks from which on there are fewer keys, and each head has its own
     for block in sorted(steps):
         act, score = steps[block][0].act, steps[block][0].score

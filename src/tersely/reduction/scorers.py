@@ -25,31 +25,22 @@ class Scorer(Part):
     Attributes:
         attention: what the block's attention should return for it, None for nothing.
         training_only: whether what it looks at is there in training alone.
+        per_head: whether each head has a score of its own.
+        is_scaled: whether scores have mean 1 in each document.
+        needs_teaching: whether it learns from nothing but a selector's masks.
     """
 
     role: ClassVar[str] = "score"
     attention: ClassVar[str | None] = None
     training_only: ClassVar[bool] = False
-
-    @property
-    def per_head(self) -> bool:
-        """Whether each head has a score of its own."""
-        return False
+    per_head: ClassVar[bool] = False
+    is_scaled: ClassVar[bool] = True
+    needs_teaching: ClassVar[bool] = False
 
     @property
     def needs_block(self) -> bool:
         """Whether it looks at what a block's attention did, and so has no place outside of one."""
         return self.attention is not None
-
-    @property
-    def is_scaled(self) -> bool:
-        """Whether scores have mean 1 in each document."""
-        return True
-
-    @property
-    def needs_teaching(self) -> bool:
-        """Whether it learns from nothing but a selector's masks."""
-        return False
 
     def request(self, stream: Stream) -> ScoreRequest | None:
         """Return what it asks the attention of a block for; None for nothing."""
@@ -161,11 +152,7 @@ class RowMax(AttentionScorer):
 
     kind: ClassVar[str] = "row-max"
     attention: ClassVar[str] = "max"
-
-    @property
-    def is_distribution(self) -> bool:
-        """Maxima do not sum to 1."""
-        return False
+    is_distribution: ClassVar[bool] = False
 
 
 @register
@@ -193,11 +180,7 @@ class HiddenChange(Scorer):
     """How far the block's attention moved a token's state, relative to its size; no matrix."""
 
     kind: ClassVar[str] = "hidden-change"
-
-    @property
-    def needs_block(self) -> bool:
-        """Outside of a block nothing has moved."""
-        return True
+    needs_block: ClassVar[bool] = True
 
     def score(self, seen: Observed) -> Tensor:
         """Return the importance of each token, `(tokens, 1)`, with mean 1 in each document."""

@@ -42,11 +42,15 @@ class Selector(Part):
         pin: tokens that stay whatever their score: `"ends"`, the first and last of a document
             ([CLS] and [SEP]), `"first"`, or `"none"`. The paper does not say; ends by default.
         least: tokens that a document keeps at least; who has no more loses none.
+        randomised: whether training draws other shares at each step, between this one and 1.
+        is_adjustable: whether `loosened` changes how many tokens stay.
+        target: the MACs over the dense model's that it learns to reach, None for no target.
     """
 
     role: ClassVar[str] = "select"
-    # Whether training draws other shares at each step, between this one and 1.
     randomised: ClassVar[bool] = False
+    is_adjustable: ClassVar[bool] = False
+    target: ClassVar[float | None] = None
 
     pin: str = one_of("ends", "first", "none", default="ends")
     least: int = whole(LEAST)
@@ -64,19 +68,9 @@ class Selector(Part):
         """The share of a document's tokens that stay at least, as far as that is known before."""
         return 0.0
 
-    @property
-    def is_adjustable(self) -> bool:
-        """Whether `loosened` changes how many tokens stay."""
-        return False
-
     def loosened(self, factor: float) -> Self:
         """Return the same with more tokens that stay for a factor above 1, fewer for one below."""
         return self
-
-    @property
-    def aim(self) -> float | None:
-        """The MACs over the dense model's that it learns to reach, None for no target."""
-        return None
 
     def aimed(self, target: float) -> Self:
         """Return the same with another target, where it has one."""
@@ -96,13 +90,9 @@ class Ratio(Selector):
     """
 
     kind: ClassVar[str] = "ratio"
+    budget: ClassVar[Budget | None] = Budget("keep", SHARE)
 
     keep: float = number(0.9, 0, 1, open_low=True)
-
-    @property
-    def budget(self) -> Budget | None:
-        """The share that stays."""
-        return Budget("keep", SHARE)
 
     @property
     def share_left(self) -> float:
@@ -141,7 +131,7 @@ class LinearRatio(Ratio):
     @property
     def budget(self) -> Budget | None:
         """The share that stays at the end, unless each block has its own."""
-        return None if self.keeps is not None else super().budget
+        return None if self.keeps is not None else Ratio.budget
 
     @property
     def is_adjustable(self) -> bool:
@@ -175,6 +165,7 @@ class Threshold(Selector):
     """
 
     kind: ClassVar[str] = "threshold"
+    is_adjustable: ClassVar[bool] = True
 
     threshold: float = number(0.5, 0, MOST)
     thresholds: list[float] | None = numbers(MOST)
@@ -194,11 +185,6 @@ class Threshold(Selector):
     def budget(self) -> Budget | None:
         """The threshold, unless each block has its own."""
         return None if self.thresholds is not None else Budget("threshold", Range(0.0, 10.0))
-
-    @property
-    def is_adjustable(self) -> bool:
-        """Whether `loosened` changes how many tokens stay."""
-        return True
 
     def loosened(self, factor: float) -> Threshold:
         """Return the same with its thresholds divided by a factor."""
@@ -225,10 +211,9 @@ def keep_count(counts: Tensor, keep: float | Tensor, least: int) -> Tensor:
 
 
 def mark_below(candidates: Candidates, threshold: float | Tensor, least: int) -> Tensor:
-    """Mark the living tokens scored below a threshold that are not pinned, but leave `least`.
+    """Mark the living tokens below a threshold that are not pinned, but leave `least`.
 
-    Returns:
-        `(tokens, heads or 1)` bool.
+    Of shape `(tokens, heads or 1)`, as `mark_lowest`.
     """
     free = candidates.alive & ~candidates.pinned[:, None]
     low = free & (candidates.scores.detach() < threshold)
@@ -269,11 +254,6 @@ class LearnedSelector(Selector):
     target: float | None = number(None, 0, 1, open_low=True)
     strength: float = number(10.0, 0, 10_000)
     regularizer: float = number(0.0, 0, 1000)
-
-    @property
-    def aim(self) -> float | None:
-        """The target."""
-        return self.target
 
     def aimed(self, target: float) -> Self:
         """Return the same with another target."""

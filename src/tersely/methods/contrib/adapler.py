@@ -36,13 +36,9 @@ class SaliencyPredictor(Predictor):
     """
 
     kind: ClassVar[str] = "saliency-predictor"
+    is_scaled: ClassVar[bool] = True
 
     saliency: float = number(0.1, 0, 1000)
-
-    @property
-    def is_scaled(self) -> bool:
-        """Whether scores have mean 1 in each document."""
-        return True
 
     @property
     def needs_teaching(self) -> bool:

@@ -117,15 +117,11 @@ class Predictor(Scorer):
 
     kind: ClassVar[str] = "predictor"
     learns: ClassVar[bool] = True
+    is_scaled: ClassVar[bool] = False  # they are probabilities
 
     hidden: int = whole(32)
     bias: float = number(2.0, -20, 20)
     trained: bool = flag(False)
-
-    @property
-    def is_scaled(self) -> bool:
-        """Whether scores have mean 1 in each document; probabilities have not."""
-        return False
 
     @property
     def needs_teaching(self) -> bool:
