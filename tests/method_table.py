@@ -19,7 +19,6 @@ from tersely.reduction import (
     ColumnMean,
     DropKeys,
     DropTokens,
-    FirstRow,
     Knowledge,
     LinearRatio,
     Pattern,
@@ -58,7 +57,6 @@ def _ratio(keep: float) -> Ratio:
 
 # Parts of presets in other company, and what learned parts freeze to: what no preset makes.
 COMBINATIONS: dict[str, tuple[Step, ...]] = {
-    "first row": (Step(DropTokens(), [0, 2], FirstRow(), _ratio(0.5)),),
     "ltp, frozen": (
         Step(DropTokens(), [0, 2], ColumnMean(), Threshold(thresholds=[0.7, 0.9], least=1)),
     ),

@@ -12,8 +12,8 @@ from tersely.errors import PlanError
 from tersely.methods.contrib.token_drop import SetAside, WordImportance
 from tersely.methods.contrib.transkimmer import Predictor
 from tersely.methods.controls import RandomScore
-from tersely.ragged import Layout, Ragged
-from tersely.reduction import ColumnMean, DropTokens, HiddenChange, Ratio, Step, Stream
+from tersely.ragged import Layout
+from tersely.reduction import ColumnMean, DropTokens, HiddenChange, Ratio, Step
 from tiny import VOCABULARY, tiny_ids
 
 LENGTHS = [11, 30, 4, 2, 23, 1]
@@ -135,19 +135,6 @@ def test_training_learns_which_words_matter():
     document = torch.tensor([5, 10, 60, 11, 61, 12, 62, 13])
     trace = model(document[None], output_trace=True).trace
     assert trace.blocks[3].alive.values.tolist() == [0, 2, 4, 7]
-
-
-def test_tokens_come_back_to_their_places():
-    layout = Layout.from_lengths([4, 1, 3])
-    hidden = torch.arange(8.0)[:, None]
-    stream = Stream(hidden, layout, layout.positions, lengths=layout.lengths)
-    losers = torch.tensor([0, 1, 1, 0, 0, 1, 0, 1], dtype=torch.bool)[:, None]
-    away = SetAside().apply(stream, losers, None)
-    assert away.hidden[:, 0].tolist() == [0, 3, 4, 6] and away.layout.sizes == [2, 1, 1]
-    back = SetAside().undo(away)
-    assert torch.equal(back.hidden, hidden) and back.layout.sizes == [4, 1, 3]
-    assert torch.equal(back.origins, layout.positions) and back.aside is None
-    assert isinstance(Ragged(back.hidden, back.layout), Ragged)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from method_table import KNOWLEDGE, METHODS, build, pad
 from slow_patterns import Slow
 from tersely.attention import banded
-from tersely.errors import ModelError, PlanError
+from tersely.errors import ModelError
 from tersely.methods.patterns import GlobalTokens, Lexical, Neighbours, RandomPairs, Syntax, Union
 from tersely.modeling import with_plan
 from tersely.reduction import Knowledge, Plan, Step, preset
@@ -102,12 +102,6 @@ def test_what_a_pattern_needs_is_asked_for_and_goes_along_with_a_new_plan():
         with_plan(model, plan)(torch.tensor([[5, 6, 7]]))
     model.knowledge = KNOWLEDGE
     assert with_plan(model, plan)(torch.tensor([[5, 6, 7]])).logits.shape == (1, 3)
-
-
-def test_widths_for_other_numbers_of_heads_are_refused():
-    plan = Plan("heads", [Step(Neighbours(width=[1, 2]), 0)])
-    with pytest.raises(PlanError, match="one for each of the encoder's 4 heads, got 2"):
-        build(plan)
 
 
 @torch.no_grad()

@@ -102,14 +102,6 @@ def test_every_block_is_pushed_towards_the_target():
     assert all((retention.grad > 0).all() for retention in retentions)
 
 
-def test_the_regularizer_weights_blocks_by_their_number():
-    model, _ = learned(strength=0.0, regularizer=0.5)
-    with torch.no_grad():
-        for number in range(4):
-            model.learned[str(number)]["select"].retention.fill_(1.0)
-    assert model(**pad(tiny_ids(LENGTHS))).penalty.item() == pytest.approx(0.5 * (1 + 2 + 3 + 4))
-
-
 def test_shares_need_one_for_each_block():
     assert LinearRatio(least=1, keeps=[0.5, 0.2]).at_block(2, 2) == LinearRatio(least=1, keep=0.2)
     with pytest.raises(PlanError, match="keeps must be one for each of the step's 3 blocks"):

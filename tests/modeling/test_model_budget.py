@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import nullcontext
 
@@ -15,7 +14,6 @@ from tersely.modeling import TerselyConfig, TerselyForSequenceClassification, wi
 from tersely.modeling.budget import plan_for_budget, plan_for_target
 from tersely.modeling.inference import run_model
 from tersely.reduction import Range, budget_option, plan_share, presets
-from tersely.text import Documents
 from tiny import tiny_config
 from words import labelled, save_encoder
 
@@ -174,17 +172,6 @@ def test_windows_are_set_where_documents_are_long_for_them(dense, monkeypatch):
 def test_a_plan_of_ones_own_has_no_option_to_set(encoder):
     with pytest.raises(PlanError, match="for a preset's name, got a plan of your own"):
         Classifier(encoder, method=Plan("mine"), target_flops=0.5)
-
-
-def test_the_plan_is_in_the_saved_model(encoder, tmp_path):
-    documents = Documents.from_lists(*long_documents())
-    classifier = Classifier(
-        encoder, method="topk", method_options={"score": "hidden-change"}, target_flops=0.7
-    )
-    classifier.fit(documents, settings=QUICK).save(tmp_path)
-    plan = Plan.from_dict(json.loads((tmp_path / "config.json").read_text())["plan"])
-    assert plan == classifier.plan
-    assert plan.steps[0].score.kind == "hidden-change"
 
 
 LEARNED = ("ltp", "ltp-paper", "power-bert", "transkimmer", "adapler")

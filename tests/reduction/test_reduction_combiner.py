@@ -75,16 +75,6 @@ def test_inference_agrees_with_the_equations(lengths, tokens, seed):
     torch.testing.assert_close(combined, expected, rtol=1e-9, atol=1e-9)
 
 
-def test_an_empty_group_returns_its_combination_token():
-    module = make_combiner(5).eval()
-    embedded, layout, combination = make_batch([2, 1], 5)
-    combined, groups = module(embedded, layout, combination)
-    for document, chosen in enumerate(groups.split(layout.sizes)):
-        for i in range(5):
-            same = torch.equal(combined[document, i], combination[document, i])
-            assert same == (i not in chosen.tolist())
-
-
 @pytest.mark.parametrize("temperature", [1.0, 0.3])
 @pytest.mark.parametrize("lengths", [[4], [3, 3, 1], [1, 6, 6, 2]])
 def test_training_agrees_with_the_equations_and_so_do_all_gradients(gumbel, lengths, temperature):
@@ -109,20 +99,6 @@ def test_training_agrees_with_the_equations_and_so_do_all_gradients(gumbel, leng
         torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-9, msg=lambda m, n=name: n + m)
 
 
-def test_the_assignment_is_hard_and_its_gradient_is_not(gumbel):
-    module = make_combiner(3).train()
-    embedded, layout, combination = make_batch([8], 3)
-    noise = gumbel(8, 3)
-    combined, groups = module(embedded, layout, combination)
-    hard = slow(module, embedded, layout, combination, noise)[0]
-    torch.testing.assert_close(combined, hard)
-    assert len(groups.unique()) > 1
-    combined.square().sum().backward()
-    # Through an argmax alone nothing would reach the queries and keys.
-    assert module.query.weight.grad.abs().max() > 1e-6
-    assert module.key.weight.grad.abs().max() > 1e-6
-
-
 def test_noise_is_gumbels_drawn_for_each_pair_and_in_training_only():
     module = make_combiner(2)
     embedded, layout, combination = make_batch([3000], 2)
@@ -139,12 +115,3 @@ def test_noise_is_gumbels_drawn_for_each_pair_and_in_training_only():
     assert 0.05 < share < 0.95
     deviation = (share * (1 - share) / 3000) ** 0.5
     assert abs(groups.double().mean().item() - share) < 4 * deviation
-
-
-def test_documents_do_not_see_each_other():
-    module = make_combiner(3).eval()
-    embedded, layout, combination = make_batch([4, 4, 2], 3)
-    together = module(embedded, layout, combination)[0]
-    for i, own in enumerate(embedded.split(layout.sizes)):
-        alone = module(own, Layout.from_lengths([len(own)]), combination[i : i + 1])[0]
-        torch.testing.assert_close(alone[0], together[i])

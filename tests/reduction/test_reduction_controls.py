@@ -135,7 +135,6 @@ def test_fewer_layers(depth, keep, skipped):
             "act must be 'drop-tokens' at blocks 'input', got 'drop-keys'",
         ),
         (lambda: RandomScore(seed=0.5), "seed must be a whole number, got 0.5"),
-        (lambda: ColumnMean(diagonal=1), "diagonal must be true or false, got 1"),
     ],
 )
 def test_plans_that_cannot_be(make, fragment):

@@ -11,7 +11,7 @@ from tersely.errors import PlanError
 from tersely.methods.breaking_bert import Degrees, LearnedNeighbours, Span
 from tersely.methods.patterns import Neighbours, Union
 from tersely.ragged import Layout
-from tersely.reduction import Plan, Spent, Step, Stream, preset
+from tersely.reduction import Plan, Spent, Step, Stream
 
 LENGTHS = [9, 4, 1]
 
@@ -131,10 +131,6 @@ def test_degrees_lie_on_a_grid_that_widens():
 @pytest.mark.parametrize(
     ("make", "fragment"),
     [
-        (lambda: LearnedNeighbours(by="luck"), "by must be 'degrees' or 'ramp', got 'luck'"),
-        (lambda: LearnedNeighbours(heads="some"), "heads must be 'each' or 'mean', got 'some'"),
-        (lambda: LearnedNeighbours(target=1.2), "target must be a number in [0, 1], got 1.2"),
-        (lambda: LearnedNeighbours(most=0), "most must be a whole number above 0, got 0"),
         (lambda: Union(of=[LearnedNeighbours()]), "a list of patterns that do not learn"),
         (
             lambda: Plan("two", [Step(LearnedNeighbours(), layer) for layer in (0, 1)]),
@@ -152,13 +148,6 @@ def test_wrong_settings_are_refused(make, fragment):
     with pytest.raises(PlanError) as caught:
         make()
     assert fragment in str(caught.value)
-
-
-def test_the_preset_is_soft_and_learns_at_the_later_blocks():
-    plan = preset("breaking-bert")
-    assert plan.is_soft and plan.learns
-    assert Plan.from_dict(plan.to_dict()) == plan
-    assert sorted(plan.resolve(12).patterns) == [5, 6, 7, 8, 9, 10, 11]
 
 
 @pytest.mark.parametrize("pattern", CASES[:2], ids=str)

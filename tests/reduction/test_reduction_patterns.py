@@ -22,7 +22,6 @@ from tersely.reduction import (
     Ratio,
     Step,
     Stream,
-    preset,
 )
 from tersely.reduction.patterns import token_columns
 
@@ -168,11 +167,7 @@ def test_documents_of_one_length_have_other_random_pairs():
         (lambda: Neighbours(width=1, share=0.1), "not both, got ['width', 'share']"),
         (lambda: Neighbours(width=-1), "width must be whole numbers of 0 or more, got -1"),
         (lambda: Neighbours(width=[1, 2.5]), "width must be whole numbers of 0 or more"),
-        (lambda: Neighbours(share=2), "share must be a number in [0, 1], got 2"),
-        (lambda: Neighbours(width=1, cls=1), "cls must be true or false, got 1"),
         (lambda: GlobalTokens(tokens=True), "tokens must be a whole number of 0 or more"),
-        (lambda: RandomPairs(share=-0.1), "share must be a number in [0, 1], got -0.1"),
-        (lambda: Lexical(by="sound"), "by must be 'ids', 'stem' or 'embedding', got 'sound'"),
         (lambda: Union(), "of must be a list, got ()"),
         (lambda: Union(of=[{"kind": "drop-keys"}]), "of must be a list of patterns"),
         (lambda: Union(of=[{"kind": "neighbours", "wide": 1}]), "of[0].wide is not a field of"),
@@ -244,14 +239,3 @@ def test_a_parse_that_does_not_fit_is_refused(words, heads):
     ids, layout = torch.tensor([1, 2]), Layout.from_lengths([2])
     with pytest.raises(ModelError, match="a word number for each of the 2 tokens"):
         token_columns(ids, layout, TABLE, Knowledge(parser=lambda ids: (words, heads)), ("parse",))
-
-
-def test_the_presets_are_what_their_papers_unite():
-    assert [part.kind for part in preset("bigbird").steps[0].act.of] == [
-        "neighbours",
-        "random",
-        "global",
-    ]
-    assert preset("neighbours", width=3, start=0.5).resolve(4).patterns == {
-        layer: Neighbours(width=3) for layer in (1, 2, 3)
-    }

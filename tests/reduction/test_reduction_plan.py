@@ -138,30 +138,19 @@ def test_a_file_without_a_plan_is_refused(tmp_path, content, fragment):
 BAD_FIELDS = [
     (("version",), PLAN_VERSION + 1, "plan.version must be 2, got 3; a newer plan needs"),
     (("version",), ..., "plan.version must be 2, got None"),
-    (("version",), "1", "plan.version must be 2, got '1'"),
-    (("version",), 0, "plan.version must be"),
     (("version",), 1, "plan.version must be 2, got 1; plans of 0.1 are not read any more"),
-    (("name",), ..., "plan.name must be a string, got None"),
     (("name",), "", "plan.name must be a string, got ''"),
     (("steps",), {}, "plan.steps must be a list, got {}"),
-    (("steps",), ..., "plan.steps must be a list, got None"),
     (("stages",), 3, "plan.stages is not a field of a plan; its fields are version, name, steps"),
     (("steps", 0), 5, "plan.steps[0] must be an object, got 5"),
     (("steps", 0, "layer"), 1, "plan.steps[0].layer is not a field of a step; its fields are"),
     (("steps", 0, "blocks"), ..., "plan.steps[0].blocks must be given"),
     (("steps", 0, "blocks"), [], "plan.steps[0].blocks must name at least one block"),
-    (("steps", 0, "blocks"), "all", "plan.steps[0].blocks must be whole numbers counted from 0"),
-    (("steps", 0, "blocks"), True, "fractions of the depth in (0, 1), got True"),
     (("steps", 0, "blocks"), [1, 1.5], "fractions of the depth in (0, 1), got 1.5"),
     (("steps", 0, "blocks"), {"from": 1}, "plan.steps[0].blocks has the fields start and stop"),
-    (("steps", 0, "blocks"), {"stop": "x"}, "plan.steps[0].blocks must be whole numbers"),
     (("steps", 0, "act"), ..., "plan.steps[0].act must be given"),
-    (("steps", 0, "act"), None, "plan.steps[0].act must be an object with a field 'kind'"),
     (("steps", 0, "act", "kind"), "drop", "plan.steps[0].act.kind must be one of combine, drop-k"),
-    (("steps", 0, "act", "kind"), ["drop-keys"], "plan.steps[0].act.kind must be one of"),
-    (("steps", 0, "act", "keep"), 1, "plan.steps[0].act.keep is not a field of 'drop-keys'; its f"),
     (("steps", 0, "score"), ..., "plan.steps[0].score must be given for 'drop-keys'"),
-    (("steps", 0, "score"), "column-mean", "plan.steps[0].score must be an object with a field"),
     (
         ("steps", 0, "score", "kind"),
         "x",
@@ -173,25 +162,17 @@ BAD_FIELDS = [
         1,
         "plan.steps[0].score.count_combination_tokens must be true or false, got 1",
     ),
-    (("steps", 0, "select"), ..., "plan.steps[0].select must be given for 'drop-keys'"),
-    (("steps", 0, "select", "kind"), "top", "plan.steps[0].select.kind must be one of fuzzy-rat"),
     (("steps", 0, "select", "keep"), 0, "plan.steps[0].select.keep must be a number in (0, 1]"),
-    (("steps", 0, "select", "keep"), 1.01, "plan.steps[0].select.keep must be a number in (0, 1]"),
-    (("steps", 0, "select", "keep"), "0.9", "plan.steps[0].select.keep must be a number"),
     (("steps", 0, "select", "keep"), True, "plan.steps[0].select.keep must be a number"),
     (("steps", 0, "select", "keep"), float("nan"), "plan.steps[0].select.keep must be a number"),
     (("steps", 0, "select", "pin"), "both", "select.pin must be 'ends', 'first' or 'none'"),
-    (("steps", 0, "select", "reading"), "1", "select.reading must be 'block' or 'complement'"),
     (("steps", 0, "select", "lower"), -0.1, "select.lower must be a number in [0, 1], got -0.1"),
     (("steps", 0, "select", "upper"), 0.2, "select.upper must be at least lower (0.25), got 0.2"),
-    (("steps", 0, "select", "important"), 2, "select.important must be a number in [0, 1]"),
     (("steps", 0, "select", "unimportant"), None, "select.unimportant must be a number in [0, 1]"),
     (("steps", 0, "select", "share"), 2, "select.share is not a field of 'fuzzy-ratio'; its field"),
-    (("steps", 1, "act", "tokens"), 0, "plan.steps[1].act.tokens must be a whole number above 0"),
     (("steps", 1, "act", "tokens"), 8.0, "plan.steps[1].act.tokens must be a whole number above"),
     (("steps", 1, "act", "temperature"), 0, "act.temperature must be a number in (0, 100], got 0"),
     (("steps", 1, "score"), {"kind": "first-row"}, "steps[1].score must be left out for 'combine'"),
-    (("steps", 1, "select"), {"kind": "ratio"}, "steps[1].select must be left out for 'combine'"),
     (("steps", 0, "act"), {"kind": "drop-tokens"}, "score.heads must be 'mean' for 'drop-tokens'"),
     (("steps", 0), {"blocks": 0, "act": {"kind": "combine"}}, "one 'combine' at most, got 2"),
 ]
@@ -210,17 +191,6 @@ def test_a_wrong_field_is_named_with_what_would_do(path, value, fragment):
     with pytest.raises(PlanError) as caught:
         Plan.from_dict(data)
     assert fragment in str(caught.value)
-
-
-def test_sampled_rows_are_counted_from_one():
-    with pytest.raises(PlanError, match="rows must be a whole number above 0, got 0"):
-        SampledRows(rows=0)
-
-
-@pytest.mark.parametrize("data", [None, [], "focus-pfc"])
-def test_a_plan_is_an_object(data):
-    with pytest.raises(PlanError, match="a plan must be an object"):
-        Plan.from_dict(data)
 
 
 def test_resolving_keeps_the_steps_that_can_still_change_something():

@@ -47,12 +47,6 @@ def test_tokens_that_leave_for_good_are_scored_for_all_heads_together():
         preset("focus-pf", drop="tokens", heads="each")
 
 
-def test_dense_removes_nothing():
-    assert preset("dense").is_dense
-    assert not preset("focus-c").is_dense
-    assert preset("token-drop", least=1).is_dense, "in use"
-
-
 @pytest.mark.parametrize(
     ("name", "options", "fragment"),
     [
@@ -65,18 +59,8 @@ def test_dense_removes_nothing():
         ("tome", {"ratio": 0.6}, "ratio must be a number in [0, 0.5], got 0.6"),
         ("topk", {"score": "predictor"}, "select must be one that learns for 'predictor', "),
         ("ltp", {"target": 0}, "target must be a number in (0, 1], got 0"),
-        ("power-bert", {"bins": 0}, "bins must be a whole number above 0, got 0"),
-        ("adapler", {"hidden": 0}, "hidden must be a whole number above 0, got 0"),
-        ("transkimmer", {"noise": 1}, "noise must be true or false, got 1"),
-        ("fca", {"tokens": 0}, "tokens must be a whole number above 0, got 0"),
         ("dense", {"keep": 1}, "'keep' is not an option of 'dense'; its options are none"),
-        ("focus-c", {"keep": 1}, "not an option of 'focus-c'; its options are combine_at, tokens"),
         ("focus-p", {"drop": "all"}, "drop must be 'keys' or 'tokens', got 'all'"),
-        ("focus-p", {"keep": 2}, "keep must be a number in (0, 1], got 2"),
-        ("focus-pf", {"reading": "x"}, "reading must be 'block' or 'complement', got 'x'"),
-        ("focus-p", {"heads": "x"}, "heads must be 'each' or 'mean', got 'x'"),
-        ("focus-c", {"combine_at": 1.5}, "blocks must be whole numbers counted from 0"),
-        ("focus-c", {"tokens": -1}, "tokens must be a whole number above 0, got -1"),
     ],
 )
 def test_wrong_options_are_refused(name, options, fragment):

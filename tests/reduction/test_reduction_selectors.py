@@ -141,13 +141,6 @@ def test_a_float_that_is_a_little_too_small_loses_no_token():
     assert len(gone(Ratio(least=1, keep=0.7), one_document([1.0] * 90))) == 90 - 63
 
 
-def test_thirteen_tokens_keep_one_through_twelve_blocks():
-    alive = 13
-    for _ in range(12):
-        alive -= len(gone(Ratio(least=1, keep=0.9), one_document([1.0] * alive)))
-    assert alive == 1
-
-
 def test_of_equal_tokens_the_earlier_one_stays():
     assert gone(Ratio(least=1, keep=0.5), one_document([2.0, 1.0, 1.0, 1.0])) == [2, 3]
 
@@ -168,8 +161,3 @@ def test_the_readings_differ():
     # Unsafe are S ≤ 9.75 + 0.1 · 19.5, twelve tokens: four of forty go, or two of twelve.
     assert gone(FuzzyRatio(least=1, reading="block"), candidates) == [0, 1, 2, 3]
     assert gone(FuzzyRatio(least=1, reading="complement"), candidates) == [0, 1]
-
-
-def test_a_selector_without_a_choice_says_so():
-    with pytest.raises(TypeError, match="Selector does not choose tokens"):
-        Selector().losers(one_document([1.0]))

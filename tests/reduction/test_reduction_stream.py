@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tersely.methods.focus import Combine
 from tersely.ragged import Layout
-from tersely.reduction import Action, DropKeys, DropTokens, Stream
+from tersely.reduction import DropKeys, DropTokens, Stream
 
 # Two documents with one combination token each; the second has lost its tokens 1 and 3 before.
 ORIGINS = torch.tensor([0, 1, 2, -1, 0, 2, 4, -1])
@@ -56,9 +55,3 @@ def test_dropped_tokens_are_gone_and_the_keys_follow():
     assert stream.origins.tolist() == [0, -1, 0, 2, -1]
     assert stream.hidden[:, 0].tolist() == [0, 3, 4, 5, 7]
     assert stream.key_mask.tolist() == [True, True, True, False, True]
-
-
-@pytest.mark.parametrize("action", [Action(), Combine()])
-def test_actions_that_select_nothing_say_so(action):
-    with pytest.raises(TypeError, match="does not act on tokens"):
-        action.apply(make_stream(), losers([1]), None)
