@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from slow_ltp import slow_ltp
@@ -103,25 +101,3 @@ def test_straight_through_gradients_are_those_of_a_hard_mask_on_the_logits():
     for name, parameter in model.named_parameters():
         if not name.startswith("learned."):
             torch.testing.assert_close(ours[name], parameter.grad, **CLOSE)
-
-
-def test_thresholds_move_towards_the_target():
-    plan = preset("ltp", least=1, target=0.4, threshold=0.1)
-    model = build(plan, **QUIET).train()
-    rates = [{"params": list(model.learned.parameters()), "lr": 0.05}]
-    optimizer = torch.optim.Adam(rates)
-    labels = torch.tensor([0, 1, 2, 0, 1, 2])
-
-    def step() -> float:
-        output = model(**batch(), labels=labels)
-        optimizer.zero_grad()
-        output.loss.backward()
-        optimizer.step()
-        return (output.penalty.item() / 10) ** 0.5
-
-    distances = [step() for _ in range(20)]
-    assert distances[0] > 0.5
-    assert distances[-1] < 0.15
-    select = replace(plan.steps[0].select, strength=0.0)
-    free = replace(plan, steps=(replace(plan.steps[0], select=select),))
-    assert build(free, **QUIET).train()(**batch(), labels=labels).penalty == 0

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tersely.errors import PlanError
 from tersely.reduction import resolve_block, resolve_blocks
@@ -33,19 +29,6 @@ from tersely.reduction import resolve_block, resolve_blocks
 )
 def test_a_number_or_a_fraction_stands_for_a_block(layer, depth, block):
     assert resolve_block(layer, depth) == block
-
-
-@given(
-    fraction=st.floats(0, 1, exclude_min=True, exclude_max=True),
-    depth=st.integers(1, 48),
-)
-def test_fractions_follow_the_formula(fraction, depth):
-    rounded = math.floor(fraction * depth)
-    if fraction * depth - rounded >= 0.5:
-        rounded += 1
-    block = resolve_block(fraction, depth)
-    assert block == max(min(depth - 2, rounded - 1), 0)
-    assert 0 <= block < depth
 
 
 @pytest.mark.parametrize(

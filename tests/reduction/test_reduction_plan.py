@@ -260,41 +260,27 @@ def test_two_parts_cannot_share_a_kind():
     assert register(Free) is Free
 
 
+def choosing(act: type, blocks: object, **score: object) -> Step:
+    return Step(act(), blocks, ColumnMean(**score), Ratio(least=1))
+
+
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
+        ([choosing(DropKeys, 0), choosing(DropTokens, 0)], "got 2 steps at block 0"),
         (
-            [
-                Step(DropKeys(), 0, ColumnMean(), Ratio(least=1)),
-                Step(DropTokens(), 0, ColumnMean(), Ratio(least=1)),
-            ],
-            "got 2 steps at block 0",
-        ),
-        (
-            [
-                Step(DropKeys(), 0, ColumnMean(heads="each"), Ratio(least=1)),
-                Step(DropTokens(), 2, ColumnMean(), Ratio(least=1)),
-            ],
+            [choosing(DropKeys, 0, heads="each"), choosing(DropTokens, 2)],
             "score.heads must be 'each' at block 2",
         ),
         (
-            [
-                Step(DropKeys(), 0, ColumnMean(heads="each"), Ratio(least=1)),
-                Step(Merge(least=1, ratio=0.2), 2),
-            ],
+            [choosing(DropKeys, 0, heads="each"), Step(Merge(least=1, ratio=0.2), 2)],
             "act must be 'drop-keys' at block 2, .* got 'merge'",
         ),
         (
-            [
-                Step(DropKeys(), 1, ColumnMean(), Ratio(least=1)),
-                Step(DropTokens(), 3, ColumnMean(diagonal=False), Ratio(least=1)),
-            ],
+            [choosing(DropKeys, 1), choosing(DropTokens, 3, diagonal=False)],
             "score.diagonal must be true at block 3, .* from block 1 on",
         ),
-        (
-            [Step(DropTokens(), {"start": 5, "stop": 3}, ColumnMean(), Ratio(least=1))],
-            "come after start",
-        ),
+        ([choosing(DropTokens, {"start": 5, "stop": 3})], "come after start"),
     ],
 )
 def test_steps_that_exclude_each_other_are_refused(steps, message):

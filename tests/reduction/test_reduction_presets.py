@@ -9,9 +9,7 @@ from tersely.methods.focus import Combine, FuzzyRatio
 from tersely.reduction import (
     LEAST,
     ColumnMean,
-    DropKeys,
     DropTokens,
-    Ratio,
     preset,
     preset_options,
     presets,
@@ -28,18 +26,6 @@ def test_the_defaults_are_the_papers():
     assert {name: least for name, least in found.items() if least != LEAST} == papers
 
 
-def test_options_reach_the_parts():
-    plan = preset("focus-pfc", keep=0.7, reading="complement", pin="none", combine_at=4, tokens=2)
-    pruning, combining = plan.steps
-    assert pruning.act == DropKeys()
-    assert pruning.score == ColumnMean(heads="each")
-    assert pruning.select == FuzzyRatio(least=1, keep=0.7, reading="complement", pin="none")
-    assert pruning.blocks == {"start": 0, "stop": 4}
-    assert combining.act == Combine(tokens=2)
-    assert combining.blocks == 4
-    assert type(preset("focus-p").steps[0].select) is Ratio
-
-
 def test_tokens_that_leave_for_good_are_scored_for_all_heads_together():
     step = preset("focus-pf", drop="tokens").steps[0]
     assert (step.act, step.score) == (DropTokens(), ColumnMean(heads="mean"))
@@ -50,11 +36,7 @@ def test_tokens_that_leave_for_good_are_scored_for_all_heads_together():
 @pytest.mark.parametrize(
     ("name", "options", "fragment"),
     [
-        (
-            "focus-x",
-            {},
-            "focus-c, focus-p, focus-pf, focus-pfc, ",
-        ),
+        ("focus-x", {}, "focus-c, focus-p, focus-pf, focus-pfc, "),
         ("topk", {"score": "best"}, "score.kind must be one of by-word, column-mean, first-row, "),
         ("tome", {"ratio": 0.6}, "ratio must be a number in [0, 0.5], got 0.6"),
         ("topk", {"score": "predictor"}, "select must be one that learns for 'predictor', "),
