@@ -103,7 +103,7 @@ def test_budgets_that_cannot_be_are_refused(lat, encoder):
         lat.with_budget(1, texts)
     with pytest.raises(PlanError, match="must have a share of tokens.*got 'dense', which has none"):
         trained(encoder, "dense").with_budget(0.5, texts)
-    with pytest.raises(PlanError, match="needs block 2, .*built for 'focus-pfc'"):
+    with pytest.raises(PlanError, match="needs block 1, .*built for 'focus-pfc'"):
         trained(encoder, "focus-pfc").with_budget(0.5, texts)
 
 

@@ -105,12 +105,12 @@ def test_words_hold_the_text_and_windows_hold_what_is_read(pieces, policy, text)
     classifier = _short(pieces, policy)
     spelling = spell(classifier, text)
     place = 0
-    for word in spelling.words:
-        assert place <= word.start <= word.stop <= len(text)
-        assert text[place : word.start].strip() == ""
-        place = word.stop
+    for _, start, stop, _ in spelling.words:
+        assert place <= start <= stop <= len(text)
+        assert text[place:start].strip() == ""
+        place = stop
     assert text[place:].strip() == ""
-    held = sorted([*spelling.special, *(t for word in spelling.words for t in word.tokens)])
+    held = sorted([*spelling.special, *(t for *_, tokens in spelling.words for t in tokens)])
     assert held == list(range(len(spelling.pieces)))
     ids = np.array(classifier.tokenizer(text)["input_ids"])
     encoded = classifier.encode([text], tell=False)
