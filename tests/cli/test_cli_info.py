@@ -23,7 +23,6 @@ def said(method, **options):
         ("fewer-layers", {"keep": 0.5}, {"0-2": "all of the encoder's work", "3-5": "left out"}),
         ("focus-c", {}, {"0-2": "all", "3": "replaced: combine (tokens=8", "4-5": "combination"}),
         ("truncate", {}, {"input": "drop-tokens, position", "0-5": "all of the encoder's work"}),
-        ("token-drop", {}, {"0-2": "all", "3-4": "in training only: set-aside", "5": "all"}),
         ("topk", {}, {"0": "all", "1": "drop-tokens, column-mean", "2-5": "all"}),
     ],
 )

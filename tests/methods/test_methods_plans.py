@@ -17,12 +17,11 @@ from tersely.reduction import Plan, Step
 from tiny import tiny_ids
 
 DOCUMENTS = tiny_ids([11, 30, 4, 23])
-OTHERS = ("fewer-layers", "token-drop")
 WIDE = Plan("wide", (Step(Neighbours(width=[1, 2, 3]), 0),))
 SHARED = [
     name
     for name, plan in METHODS.items()
-    if plan.keeps_tokens and not plan.learns and name not in OTHERS
+    if plan.keeps_tokens and not plan.learns and name != "fewer-layers"
 ]
 
 
@@ -64,7 +63,6 @@ def test_blocks_may_be_left_out_but_not_put_back():
         ("focus-c", preset("focus-c", combine_at=0.75), "a module for .*'tokens': 8"),
         ("dense", preset("ltp"), "needs what its 'select' part learns at block 0"),
         ("dense", preset("transkimmer"), "needs what its 'score' part learns"),
-        ("dense", preset("token-drop"), "needs what 'by-word' keeps of the whole model"),
         ("dense", WIDE, "each of the encoder's 4 heads"),
         ("dense", preset("topk", at=7), "must be a block of this encoder, 0 to 3"),
     ],

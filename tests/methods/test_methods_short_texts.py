@@ -12,8 +12,8 @@ from tiny import tiny_ids
 
 SHORT = [1, 3, 4, LEAST]
 LONG = [60, 47, 64]
-# Keys alone leave, as in the paper; what only fades removes nothing yet; nothing happens in use.
-OTHERS = ("focus-p", "focus-pf", "focus-pfc", "ltp-paper", "power-bert", "token-drop")
+# Keys alone leave, as in the paper; what only fades removes nothing yet.
+OTHERS = ("focus-p", "focus-pf", "focus-pfc", "ltp-paper", "power-bert")
 WITH_FLOOR = [n for n in presets() if "least" in preset_options(n) and n not in OTHERS]
 
 
@@ -21,8 +21,7 @@ WITH_FLOOR = [n for n in presets() if "least" in preset_options(n) and n not in 
 def run(plan, lengths):
     model = build(plan).eval()
     dense = build(METHODS["dense"]).eval()
-    own = ("learned.", "shared.")
-    shared = {name: p for name, p in model.state_dict().items() if not name.startswith(own)}
+    shared = {n: p for n, p in model.state_dict().items() if not n.startswith("learned.")}
     dense.load_state_dict(shared)
     batch = pad(tiny_ids(lengths))
     return model(**batch, output_trace="sizes"), dense(**batch)

@@ -67,8 +67,6 @@ OTHER = {
 }
 # Where that is the default, or cannot be had.
 OTHER_OF = {
-    # What acts in training alone takes no score from attention.
-    ("token-drop", "score"): "random",
     ("breaking-bert", "heads"): "each",
     ("ltp-once", "threshold"): 0.6,
 }
@@ -154,7 +152,7 @@ BAD_FIELDS = [
     (
         ("steps", 0, "score", "kind"),
         "x",
-        "plan.steps[0].score.kind must be one of by-word, column-mean, fi",
+        "plan.steps[0].score.kind must be one of column-mean, first-row",
     ),
     (("steps", 0, "score", "heads"), "all", "plan.steps[0].score.heads must be 'each' or 'mean'"),
     (

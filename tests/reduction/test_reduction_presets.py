@@ -37,7 +37,7 @@ def test_tokens_that_leave_for_good_are_scored_for_all_heads_together():
     ("name", "options", "fragment"),
     [
         ("focus-x", {}, "focus-c, focus-p, focus-pf, focus-pfc, "),
-        ("topk", {"score": "best"}, "score.kind must be one of by-word, column-mean, first-row, "),
+        ("topk", {"score": "best"}, "score.kind must be one of column-mean, first-row, "),
         ("tome", {"ratio": 0.6}, "ratio must be a number in [0, 0.5], got 0.6"),
         ("topk", {"score": "predictor"}, "select must be one that learns for 'predictor', "),
         ("ltp", {"target": 0}, "target must be a number in (0, 1], got 0"),

@@ -48,7 +48,6 @@ def test_presets_without_a_share_are_refused():
     assert len(BY_SHARE) > 8
     for plan in (
         preset("dense"),
-        preset("token-drop", least=1),
         preset("focus-c"),
         Plan("mine", (Step(Combine(), 2),)),
     ):

@@ -100,7 +100,7 @@ def test_a_dense_stage_comes_by_itself_where_something_new_is_learned(method, as
         assert hidden.for_plan(preset(method)).dense_share == 0.75
 
 
-@pytest.mark.parametrize("method", ["topk", "dense", "token-drop"])
+@pytest.mark.parametrize("method", ["topk", "dense"])
 def test_nobody_teaches_where_none_is_asked_for(dense_folder, seen, method):
     settings = replace(QUICK, distillation_weight=0) if method == "topk" else QUICK
     student = Classifier(dense_folder, method=method).fit(documents(), settings=settings)
@@ -245,22 +245,3 @@ def test_a_teacher_stays_where_it_was(dense):
     guide, name = given.taught(train, hidden, dense.model.device)
     assert guide is dense.model and name == Path(dense.source).name
     assert given.taught(train, QUICK, dense.model.device)[0] is None
-
-
-def test_token_dropping_trains_from_the_first_step(encoder, tmp_path):
-    settings = replace(QUICK, epochs=24, seed=0)
-    classifier = Classifier(encoder, method="token-drop").fit(documents(120), settings=settings)
-    assert "dense_stage" not in classifier.training
-    assert classifier.evaluate(documents(60, seed=9))["accuracy"] > 0.8
-    importance = classifier.model.shared["by-word"].importance
-    known = classifier.tokenizer.get_vocab()
-    telling = [known[word] for word in "cat dog piano drum rain snow".split()]
-    filler = [number for word, number in known.items() if word.startswith("word")]
-    assert importance[telling].mean() > 1.5 * importance[filler].mean()
-    loaded = Classifier.from_pretrained(classifier.save(tmp_path))
-    texts = documents(9).texts
-    assert np.array_equal(loaded.logits(texts), classifier.logits(texts))
-    assert torch.equal(loaded.model.shared["by-word"].importance, importance)
-    # What comes out is a dense model: others may start from it.
-    student = Classifier(tmp_path, **HALF).fit(documents(), settings=QUICK)
-    assert student.training["teacher"] == "the model to start from"

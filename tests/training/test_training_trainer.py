@@ -185,7 +185,6 @@ def _watch(monkeypatch, kill):
         ("focus-pf", 0.4),
         ("focus-pf", 0.9),
         ("lat", 0.9),
-        ("token-drop", 0.6),
         ("ltp", 0.9),
         ("ltp-paper", 0.8),
         ("ltp-paper", 0.95),

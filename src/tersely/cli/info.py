@@ -69,8 +69,6 @@ def blocks(classifier: Classifier) -> dict[str, str]:
         if layer in plan.patterns:
             said.insert(0, _part(plan.patterns[layer].to_dict()))
         what = "; ".join(said) or "all of the encoder's work"
-        if plan.detour is not None and plan.detour.start <= layer < plan.detour.stop:
-            what = f"in training only: {_spell(plan.detour.step)}"
         if layer in plan.replaced:
             what = f"replaced: {_part(plan.replaced[layer].to_dict())}"
         elif any(layer > block for block in plan.replaced):

@@ -67,16 +67,11 @@ class ForwardPass:
 
     def run(self) -> ForwardPass:
         """Take the row through all blocks."""
-        plan, detour = self.plan, self.plan.detour if self.model.training else None
-        stream = self._embed()
+        plan, stream = self.plan, self._embed()
         self.trace.entered = Ragged(stream.origins, stream.layout)
         for block in range(plan.depth):
             if block in plan.skipped:
                 continue
-            if detour is not None and block == detour.start:
-                stream, *_ = carry_out(detour.step, stream, Observed(stream, stream.hidden))
-            elif detour is not None and block == detour.stop:
-                stream = detour.step.act.undo(stream)
             stream = (self._replaced if block in plan.replaced else self._block)(block, stream)
         self.final = replace(stream, hidden=self.backbone.finish(stream.hidden))
         self.logits = self._classify(self.final)
@@ -92,7 +87,7 @@ class ForwardPass:
         if hidden is None:
             hidden = self.backbone.embed(inputs.input_ids, layout.positions, inputs.token_type_ids)
         self.trace.other_macs += layout.tokens * self.backbone.cost_of_embedding()
-        columns = self._columns(hidden)
+        columns = self._columns()
         stream = Stream(hidden, layout, layout.positions, lengths=layout.lengths, columns=columns)
         for step in self.plan.inputs:
             stream, *_ = carry_out(step, stream, Observed(stream, hidden))
@@ -102,18 +97,15 @@ class ForwardPass:
             stream = replace(stream, expected=stream.layout.lengths.float())
         return stream
 
-    def _columns(self, hidden: Tensor) -> dict[str, Tensor]:
+    def _columns(self) -> dict[str, Tensor]:
         """Return what patterns, scorers and losses want to know of each token."""
         model, inputs, columns = self.model, self.inputs, {}
         if self.plan.patterns:
             needs = frozenset().union(*(p.needs for p in self.plan.patterns.values()))
             table = model.encoder.get_input_embeddings().weight
             columns = token_columns(inputs.input_ids, inputs.layout, table, model.knowledge, needs)
-        if model.training:
-            for module in model.shared.values():
-                columns |= module(inputs.input_ids, inputs.layout, hidden)
-            if self.token_targets is not None:
-                columns["targets"] = self.token_targets[0]
+        if model.training and self.token_targets is not None:
+            columns["targets"] = self.token_targets[0]
         return columns
 
     def _classify(self, stream: Stream) -> Tensor:

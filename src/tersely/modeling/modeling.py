@@ -29,7 +29,6 @@ from tersely.modeling.inputs import pack_inputs
 from tersely.modeling.modules import (
     block_modules,
     check_modules,
-    shared_modules,
     start_modules,
 )
 from tersely.modeling.trace import Trace
@@ -109,7 +108,6 @@ class TerselyForSequenceClassification(PreTrainedModel):
         for pattern in self.plan.patterns.values():
             pattern.check_heads(self.backbone.heads)
         self.learned = block_modules(self.plan, self.backbone.width, self.backbone.heads)
-        self.shared = shared_modules(self.plan, config.encoder_config.vocab_size)
         # Of all blocks, before some are replaced or left out.
         self.dense_costs = [dense_cost(self.backbone, i) for i in range(self.plan.depth)]
         for block in self.plan.replaced.keys() | self.plan.skipped:
@@ -117,7 +115,7 @@ class TerselyForSequenceClassification(PreTrainedModel):
             self.backbone.blocks[block] = nn.Identity()
         self.post_init()
         # transformers has set the weights of the layers that they are made of.
-        start_modules(self.learned, self.shared)
+        start_modules(self.learned)
 
     @classmethod
     def from_pretrained(

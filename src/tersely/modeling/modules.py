@@ -1,7 +1,7 @@
 """The modules that a plan's parts bring into a model, and what another plan needs of them.
 
 Most plans need an encoder and nothing else, so that two plans can run on the same weights. Some
-bring modules of their own, at a block or for the whole model, or were built with a block less.
+bring modules of their own, or were built with a block less.
 """
 
 from __future__ import annotations
@@ -30,24 +30,16 @@ def block_modules(plan: ResolvedPlan, width: int, heads: int) -> nn.ModuleDict:
     return blocks
 
 
-def shared_modules(plan: ResolvedPlan, vocabulary: int) -> nn.ModuleDict:
-    """Make the modules that a plan's parts want once for the whole model, by the parts' kinds."""
-    parts = [part for step in plan.whole for part in step.parts.values()]
-    made = {part.kind: part.shared_module(vocabulary) for part in parts}
-    return nn.ModuleDict({kind: module for kind, module in made.items() if module is not None})
-
-
 def modules_at(learned: nn.ModuleDict, block: int) -> dict[str, Learned]:
     """Return the modules at a block by role; none as a rule."""
     return dict(learned[str(block)].items()) if str(block) in learned else {}
 
 
-def start_modules(*holders: nn.ModuleDict) -> None:
+def start_modules(learned: nn.ModuleDict) -> None:
     """Set the weights of new modules to what training starts from."""
-    for holder in holders:
-        for module in holder.modules():
-            if isinstance(module, Learned):
-                module.start()
+    for module in learned.modules():
+        if isinstance(module, Learned):
+            module.start()
 
 
 @torch.no_grad()
@@ -86,8 +78,6 @@ def _lacking(model: nn.Module, plan: ResolvedPlan) -> Iterator[str]:
         for role in roles:
             if not _alike(known.get(role), roles[role]):
                 yield f"what its {role!r} part learns at block {block}"
-    for kind in shared_modules(plan, 1).keys() - model.shared.keys():
-        yield f"what {kind!r} keeps of the whole model"
 
 
 def _alike(known: Learned | None, module: Learned) -> bool:

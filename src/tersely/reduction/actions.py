@@ -48,9 +48,7 @@ class Action(Part):
             `"attention"`: it says who sees whom in a block (`tersely.reduction.patterns`), and can
             stand beside a step that acts on tokens;
             `"block"`: its module, a `BlockModule`, stands in the place of a block;
-            `"depth"`: blocks are left out;
-            `"training"`: in training alone, `apply` before the first of the step's blocks and
-            `undo` after the last of them.
+            `"depth"`: blocks are left out.
         selects: whether the step needs a scorer and a selector.
         attention: what it asks the block's attention for in place of scores, if it selects nothing.
         takes_masks: whether it can be given the mask of a selector that learns.
@@ -59,7 +57,7 @@ class Action(Part):
     """
 
     role: ClassVar[str] = "act"
-    acts: ClassVar[Literal["tokens", "keys", "attention", "block", "depth", "training"]] = "tokens"
+    acts: ClassVar[Literal["tokens", "keys", "attention", "block", "depth"]] = "tokens"
     selects: ClassVar[bool] = True
     attention: ClassVar[str | None] = None
     takes_masks: ClassVar[bool] = False
@@ -79,10 +77,6 @@ class Action(Part):
             seen: their scores, `(tokens, heads or 1)`, or what `attention` asked for.
         """
         raise TypeError(f"{type(self).__name__} does not act on tokens")
-
-    def undo(self, stream: Stream) -> Stream:
-        """Return the stream after the last block of a step that acts in training alone."""
-        return stream
 
     def cost(self, sizes: list[int], head_size: int) -> int:
         """Return the MACs of its matrix products, for documents of these sizes."""

@@ -64,7 +64,7 @@ SHARE = Range(0.01, 1.0)
 
 
 class Learned(nn.Module):
-    """What a part learns at one block, or once for the whole model.
+    """What a part learns at one block.
 
     Attributes:
         learning_rate: its peak, in place of the encoder's; None for that one. It is not decayed.
@@ -128,13 +128,6 @@ class Part:
 
     def module(self, width: int, heads: int) -> Learned | None:
         """Return what it learns at one block of an encoder of this width and number of heads."""
-        return None
-
-    def shared_module(self, vocabulary: int) -> Learned | None:
-        """Return what it learns once for the model, whatever the block, from its tokens' ids.
-
-        It is called in training with `(ids, layout, embedded)` and returns columns of the stream.
-        """
         return None
 
     def stages(self, plan: Plan) -> Sequence[Stage]:

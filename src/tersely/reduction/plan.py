@@ -82,8 +82,8 @@ class Plan:
 
     @property
     def is_dense(self) -> bool:
-        """Whether nothing is removed where the model is used, whatever happens in training."""
-        return all(step.act.acts == "training" for step in self.steps)
+        """Whether nothing is removed."""
+        return not self.steps
 
     @property
     def learns(self) -> bool:
@@ -193,8 +193,6 @@ class Plan:
             PlanError: for a block that the encoder does not have, and for steps that exclude each
                 other.
         """
-        if any(step.act.acts == "training" for step in self.steps):
-            return ResolvedPlan(depth, self.steps, detour=_detour(self.steps, depth))
         inputs = tuple(step.at_block(1, 1) for step in self.steps if step.blocks == INPUT)
         resolved = ResolvedPlan(depth, self.steps, inputs=inputs)
         for number, step in enumerate(self.steps):
@@ -204,15 +202,6 @@ class Plan:
         _check_rows(resolved.steps, resolved.patterns)
         _check_replaced(resolved)
         return resolved
-
-
-@dataclass(frozen=True)
-class Detour:
-    """A step of training only: its losers miss the blocks from `start` to before `stop`."""
-
-    step: Step
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True)
@@ -227,7 +216,6 @@ class ResolvedPlan:
         replaced: the action in the place of each block that is replaced; one at most.
         skipped: the blocks that are left out.
         inputs: the steps right after the embedding.
-        detour: what tokens miss in training, or None.
     """
 
     depth: int
@@ -237,7 +225,6 @@ class ResolvedPlan:
     replaced: dict[int, Action] = field(default_factory=dict)
     skipped: set[int] = field(default_factory=set)
     inputs: tuple[Step, ...] = ()
-    detour: Detour | None = None
 
     @property
     def learns(self) -> bool:
@@ -285,20 +272,6 @@ def _place(step: Step, plan: ResolvedPlan, where: str) -> None:
             )
         else:
             plan.steps[block] = [own]
-
-
-def _detour(steps: tuple[Step, ...], depth: int) -> Detour:
-    """Return the blocks that tokens miss in training, and come back after."""
-    if len(steps) > 1:
-        raise PlanError(f"steps must be one alone that acts in training, got {len(steps)}")
-    (step,) = steps
-    blocks = resolve_blocks(step.blocks, depth, "plan.steps[0].blocks")
-    if not blocks or blocks != list(range(blocks[0], blocks[-1] + 1)) or blocks[-1] == depth - 1:
-        raise PlanError(
-            "plan.steps[0].blocks must be neighbouring blocks before the last one, where tokens "
-            f"are back, got {blocks} of {depth}"
-        )
-    return Detour(step, blocks[0], blocks[-1] + 1)
 
 
 def _check_replaced(plan: ResolvedPlan) -> None:

@@ -283,7 +283,5 @@ def _spell(plan: Plan, depth: int) -> tuple[str, float]:
 
 
 def _parts_with_share(step: Step) -> list[Part]:
-    """A step's parts with a share; what happens in training alone costs a trained model nothing."""
-    if step.act.acts == "training":
-        return []
+    """A step's parts with a share."""
     return [part for part in step.parts.values() if part.budget is not None]

@@ -24,7 +24,6 @@ class Scorer(Part):
 
     Attributes:
         attention: what the block's attention should return for it, None for nothing.
-        training_only: whether what it looks at is there in training alone.
         per_head: whether each head has a score of its own.
         is_scaled: whether scores have mean 1 in each document.
         needs_teaching: whether it learns from nothing but a selector's masks.
@@ -32,7 +31,6 @@ class Scorer(Part):
 
     role: ClassVar[str] = "score"
     attention: ClassVar[str | None] = None
-    training_only: ClassVar[bool] = False
     per_head: ClassVar[bool] = False
     is_scaled: ClassVar[bool] = True
     needs_teaching: ClassVar[bool] = False

@@ -116,7 +116,6 @@ class Step:
                 raise PlanError(f"{name} must be left out for {self.act.kind!r}, got {part.kind!r}")
         if not needs:
             return
-        _check_outside(self)
         if self.score.per_head and self.act.acts != "keys":
             raise PlanError(
                 f"score.heads must be 'mean' for {self.act.kind!r}, which takes a token from all "
@@ -191,21 +190,6 @@ def _check_learning(step: Step) -> None:
         raise PlanError(
             f"select must be one that learns for {score.kind!r}, which learns from nothing else, "
             f"got {select.kind!r}"
-        )
-
-
-def _check_outside(step: Step) -> None:
-    """Outside of a block there is no attention to ask; some scores exist in training alone."""
-    training = step.act.acts == "training"
-    if training and (step.score.needs_block or step.score.learns):
-        raise PlanError(
-            "score must be one that needs no attention and learns nothing ('by-word', 'random', "
-            f"'position') for {step.act.kind!r}, got {step.score.kind!r}"
-        )
-    if step.score.training_only and not training:
-        raise PlanError(
-            f"score must not be {step.score.kind!r}, which is there in training alone, for an "
-            f"action of a model in use, got {step.act.kind!r}"
         )
 
 

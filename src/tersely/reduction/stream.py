@@ -36,7 +36,6 @@ class Stream:
             each is one.
         groups: for each token that entered the last action, the row number of the token that it
             was merged into; None where nothing was merged.
-        aside: tokens that are away and come back; None where there are none.
         expected: `(documents,)`, how many tokens of each document count as left, with the gradients
             of learned selectors; None where nothing learns.
         fading: `(tokens, 1)`, what the block's output is multiplied by; None for nothing.
@@ -51,7 +50,6 @@ class Stream:
     lengths: Tensor | None = None
     weights: Tensor | None = None
     groups: Tensor | None = None
-    aside: Stream | None = None
     expected: Tensor | None = None
     fading: Tensor | None = None
     columns: dict[str, Tensor] = field(default_factory=dict)
