@@ -29,7 +29,7 @@ from method_tables import METHODS
 from tersely import Classifier, TrainingSettings
 from tersely.bench import PackedContender, take_turns
 from tersely.errors import PlanError
-from tersely.reduction import preset_options
+from tersely.reduction import find_preset
 from tersely.text.metrics import evaluate_logits
 from train_focus import BATCH_TOKENS, LENGTH
 
@@ -78,7 +78,7 @@ class Starting:
 def run(args: argparse.Namespace, start: Starting, key: str, target: float | None) -> dict:
     """Train and evaluate one cell."""
     method, options = METHODS.get(key, (key, {}))
-    if target is not None and target < EARLY and "at" in preset_options(method):
+    if target is not None and target < EARLY and "at" in find_preset(method).options:
         options = {"at": 0} | options
     settings = TrainingSettings(
         epochs=1, learning_rate=LEARNING_RATE, batch_tokens=BATCH_TOKENS, seed=start.seed

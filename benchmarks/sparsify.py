@@ -5,11 +5,11 @@
 The first experiment of Breaking BERT (arXiv 2210.03841), on any data set and any fine-tuned dense
 model: every pattern at every range of layers at several shares of the pairs, one JSON a cell, of
 which make_results.py makes the table. With `--train` each cell is fine-tuned first, else the dense
-weights are evaluated as they are; `degrees` and `ramp` learn how far each layer looks, so they need
-it. A cell whose JSON is there is skipped; one that was made with other settings is an error, not a
-cell. The sparsity of a cell is counted, not computed: pairs that the pattern leaves out of the
-blocks that it stands at.
-`--part r8` with `--test` a folder of data sets takes one of the fixed parts of `make_parts.py`.
+weights are evaluated as they are; `degrees` learns how far each layer looks, so it needs it. A cell
+whose JSON is there is skipped; one that was made with other settings is an error, not a cell. The
+sparsity of a cell is counted, not computed: pairs that the pattern leaves out of the blocks that it
+stands at. `--part r8` with `--test` a folder of data sets takes one of the fixed parts of
+`make_parts.py`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tersely.text.syntax import DependencyParser, spacy_heads
 
 # Those that can be brought to any share, and those that are as sparse as the words make them.
 BY_SHARE = ("neighbours", "random", "global", "bigbird", "lexical")
-LEARNED = ("degrees", "ramp")
+LEARNED = ("degrees",)
 FIXED = ("same-words", "syntax")
 RANGES = ("all", "first-half", "last-half", "last-third")
 
@@ -54,8 +54,7 @@ def pattern_of(name: str, share: float | None) -> Pattern:
                 GlobalTokens(share=share / 3),
             ]
         ),
-        "degrees": lambda: LearnedNeighbours(by="degrees", target=1 - share),
-        "ramp": lambda: LearnedNeighbours(by="ramp", target=1 - share),
+        "degrees": lambda: LearnedNeighbours(target=1 - share),
         "lexical": lambda: Lexical(by="embedding", share=share),
         "same-words": Lexical,
         "syntax": Syntax,

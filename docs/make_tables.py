@@ -18,7 +18,7 @@ from pathlib import Path
 from typer.main import get_command
 
 from tersely.cli import app
-from tersely.reduction import preset_is_measured, preset_options, preset_summary, presets
+from tersely.reduction import find_preset, presets
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,18 +35,18 @@ def spell(value: object) -> str:
 def method_table() -> str:
     """Return the methods, what they do, and which were not measured yet."""
     lines = ["| method | what it does |", "|---|---|"]
-    for name in presets():
-        note = "" if preset_is_measured(name) else " *Not measured yet.*"
-        lines.append(f"| `{name}` | {preset_summary(name)}{note} |")
+    for each in map(find_preset, presets()):
+        note = "" if each.is_measured else " *Not measured yet.*"
+        lines.append(f"| `{each.name}` | {each.summary}{note} |")
     return "\n".join(lines)
 
 
 def option_table() -> str:
     """Return the methods' options and their defaults."""
     lines = ["| method | options and defaults |", "|---|---|"]
-    for name in presets():
-        options = [f"`{key}` {spell(value)}" for key, value in preset_options(name).items()]
-        lines.append(f"| `{name}` | {', '.join(options) or 'none'} |")
+    for each in map(find_preset, presets()):
+        options = [f"`{key}` {spell(value)}" for key, value in each.options.items()]
+        lines.append(f"| `{each.name}` | {', '.join(options) or 'none'} |")
     return "\n".join(lines)
 
 

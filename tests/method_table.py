@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tersely import TerselyConfig, TerselyForSequenceClassification, preset
 from tersely.methods.breaking_bert import LearnedNeighbours
-from tersely.methods.contrib.power_bert import LearnedShares
+from tersely.methods.contrib.power_bert import BlockRatio
 from tersely.methods.focus import Combine, FuzzyRatio
 from tersely.methods.patterns import GlobalTokens, Lexical, Neighbours, RandomPairs, Syntax, Union
 from tersely.methods.tome import Merge
@@ -20,19 +20,19 @@ from tersely.reduction import (
     DropKeys,
     DropTokens,
     Knowledge,
-    LinearRatio,
     Pattern,
     Plan,
     Ratio,
     SampledRows,
     Step,
     Threshold,
-    preset_examples,
+    find_preset,
     presets,
 )
 from tiny import tiny_config
 
 LABELS = 3
+QUIET = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 _SAMPLED = SampledRows(rows=4, heads="each", count_combination_tokens=False)
 
@@ -60,15 +60,9 @@ COMBINATIONS: dict[str, tuple[Step, ...]] = {
     "ltp, frozen": (
         Step(DropTokens(), [0, 2], ColumnMean(), Threshold(thresholds=[0.7, 0.9], least=1)),
     ),
-    "power-bert, straight": (
-        Step(DropTokens(), {"start": 0}, ColumnMean(), LearnedShares(bins=10, target=0.5, least=1)),
-    ),
     "power-bert, frozen": (
         Step(
-            DropTokens(),
-            [0, 2],
-            ColumnMean(diagonal=False),
-            LinearRatio(keeps=[0.8, 0.5], least=1),
+            DropTokens(), [0, 2], ColumnMean(diagonal=False), BlockRatio(keeps=[0.8, 0.5], least=1)
         ),
     ),
     "truncated, then combined": (
@@ -91,7 +85,6 @@ COMBINATIONS: dict[str, tuple[Step, ...]] = {
     "global": _pattern(GlobalTokens(tokens=3)),
     "random pairs": _pattern(RandomPairs(share=0.3, seed=5)),
     "lexical": _pattern(Lexical()),
-    "lexical, stems": _pattern(Lexical(by="stem")),
     "lexical, embedding": _pattern(Lexical(by="embedding", share=0.2)),
     "syntax": _pattern(Syntax()),
     "neighbours, tokens dropped": _pattern(
@@ -99,9 +92,6 @@ COMBINATIONS: dict[str, tuple[Step, ...]] = {
     ),
     "neighbours, merged": _pattern(
         Neighbours(width=3), Step(Merge(ratio=0.3, least=1), {"start": 0})
-    ),
-    "breaking-bert, ramp": _pattern(
-        LearnedNeighbours(by="ramp", heads="each", most=6, ramp=4),
     ),
     "breaking-bert, heads, dropped": _pattern(
         LearnedNeighbours(heads="each", most=11, cls=False),
@@ -114,47 +104,29 @@ COMBINATIONS: dict[str, tuple[Step, ...]] = {
     ),
 }
 
-_NOTHING = {
-    "keep": 1.0,
-    "ratio": 0.0,
-    "threshold": 0.0,
-    "width": 1000,
-    "tokens": 1000,
-    "share": 1.0,
-}
+
+def examples_of(name: str) -> dict[str, tuple[Plan, Plan | None]]:
+    """The plans of a preset's examples, each beside the one that removes nothing, if any."""
+    found, plans = find_preset(name), {}
+    for example, options in found.examples.items():
+        nothing = None if found.nothing is None else found.make(**{**options, **found.nothing})
+        plans[f"{name}, {example}" if example else name] = (found.make(**options), nothing)
+    return plans
 
 
-def _with_nothing_to_remove(plan: dict) -> dict:
-    for step in plan["steps"]:
-        parts = [step["act"], step.get("select", {}), *step["act"].get("of", [])]
-        for part in parts:
-            for name, value in _NOTHING.items():
-                if part.get(name) is not None:
-                    part[name] = [value] * 4 if isinstance(part[name], list) else value
-            if part.get("widths"):
-                part["widths"] = [1000] * 4
-            if part.get("thresholds"):
-                part["thresholds"] = [0.0] * len(part["thresholds"])
-            if part.get("keeps"):
-                part["keeps"] = [1.0] * len(part["keeps"])
-    return plan
-
-
-# Those without a setting at which they remove nothing: what follows from the words alone leaves
-# something out at any, and what learns shares starts from them.
-_FIXED = ("syntax", "lexical", "lexical, stems", "power-bert, straight")
-
-_EXAMPLES = {name: pair for each in presets() for name, pair in preset_examples(each).items()}
+_EXAMPLES = {name: pair for each in presets() for name, pair in examples_of(each).items()}
 _OTHERS = {name: Plan(name, steps) for name, steps in COMBINATIONS.items()}
-
-METHODS: dict[str, Plan] = {name: plan for name, (plan, _) in _EXAMPLES.items()} | _OTHERS
-
-NO_OPS: dict[str, Plan] = {
-    name: nothing for name, (_, nothing) in _EXAMPLES.items() if nothing is not None
-} | {
-    name: Plan.from_dict(_with_nothing_to_remove(plan.to_dict()))
-    for name, plan in _OTHERS.items()
-    if plan.keeps_tokens and not plan.is_soft and name not in _FIXED
+METHODS = {name: plan for name, (plan, _) in _EXAMPLES.items()} | _OTHERS
+NO_OPS = {name: nothing for name, (_, nothing) in _EXAMPLES.items() if nothing is not None} | {
+    name: Plan(name, _pattern(pattern))
+    for name, pattern in {
+        "neighbours, a share": Neighbours(share=1.0),
+        "neighbours, of each block": Neighbours(widths=[1000, [1000] * 4, 1000, 1000]),
+        "global": GlobalTokens(tokens=1000),
+        "random pairs": RandomPairs(share=1.0),
+        "lexical, embedding": Lexical(by="embedding", share=1.0),
+        "neighbours, heads": Neighbours(widths=[[1000] * 4] * 4),
+    }.items()
 }
 
 
@@ -200,10 +172,7 @@ def pad(documents: list[Tensor], filler: int = 0) -> dict[str, Tensor]:
 def pack(documents: list[Tensor]) -> dict[str, Tensor]:
     """A packed row as transformers' flattening collator makes it."""
     lengths = torch.tensor([0, *(len(document) for document in documents)])
-    return {
-        "input_ids": torch.cat(documents)[None],
-        "cu_seq_lens_q": lengths.cumsum(0).int(),
-    }
+    return {"input_ids": torch.cat(documents)[None], "cu_seq_lens_q": lengths.cumsum(0).int()}
 
 
 def checkpointing(model: TerselyForSequenceClassification) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tersely import Classifier, TrainingSettings, preset
 from tersely.bench import PackedContender, build_contender
 from tersely.errors import PlanError, TerselyWarning
-from tersely.reduction import plan_share, preset_options
+from tersely.reduction import find_preset, plan_share
 from words import labelled, save_encoder
 
 QUICK = TrainingSettings(epochs=2, learning_rate=1e-3, batch_tokens=512)
@@ -34,7 +34,7 @@ def lat(encoder):
 
 def trained(encoder, method, **options):
     # Documents are short here, and would otherwise keep most of their tokens.
-    floor = {"least": 1} if "least" in preset_options(method) else {}
+    floor = {"least": 1} if "least" in find_preset(method).options else {}
     classifier = Classifier(encoder, method=method, method_options=floor | options)
     return classifier.fit(*long_documents(), settings=QUICK)
 

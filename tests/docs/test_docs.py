@@ -13,7 +13,7 @@ from typer.main import get_command
 
 import tersely
 from tersely.cli import app
-from tersely.reduction import parts, preset_options, presets
+from tersely.reduction import find_preset, parts, presets
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -94,7 +94,7 @@ def test_every_public_name_is_mentioned(name):
 @pytest.mark.parametrize("name", presets())
 def test_every_preset_and_its_options_are_in_getting_started(name):
     text = (ROOT / "docs" / "getting-started.md").read_text("utf-8")
-    for mentioned in (name, *preset_options(name)):
+    for mentioned in (name, *find_preset(name).options):
         assert f"`{mentioned}`" in text
 
 

@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 
 from tersely import Classifier
 from tersely.modeling import from_encoder
-from tersely.reduction import preset_options
+from tersely.reduction import find_preset
 
 PIECES = "play ##ing ##ed un the cat sat , . ( ) a b c ##a ##b ##c film good bad ##ly".split()
 TEXT = "The cat  sat, playing (un\nplayed) goodly film."
@@ -17,7 +17,7 @@ TEXT = "The cat  sat, playing (un\nplayed) goodly film."
 def make(folder: Path, method: str = "dense", *, problem_type=None, labels=3, **options):
     """A classifier with random weights; options of the model by name, others of the method."""
     mine = {name: options.pop(name) for name in ("max_length", "long") if name in options}
-    if "least" in preset_options(method):
+    if "least" in find_preset(method).options:
         options.setdefault("least", 1)  # the texts of these tests are short
     classifier = Classifier(folder, method=method, method_options=options, device="cpu", **mine)
     model = from_encoder(

@@ -1,12 +1,18 @@
-"""Learned Token Pruning agrees with the paper's, on padded tensors: soft, hard, and gradients."""
+"""Learned Token Pruning agrees with the paper's, on padded tensors of BERT: nothing is removed.
+
+Scores are `s_i = 1/(H·n) Σ_h Σ_j A_ji` over the queries j that are alive, in a document of n
+tokens. A soft mask is `σ((s_i − θ)/T)`, times the block's output; a hard one takes the tokens below
+the threshold out of the keys of all following blocks and out of the classifier's mean.
+"""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from slow_ltp import slow_ltp
+from slow_bert import attend, classify, transform
+from torch import Tensor, nn
 
-from method_table import build, pad
+from method_table import QUIET, build, pad
 from tersely import preset
 from tersely.modeling import with_plan
 from tersely.modeling.modules import frozen_plan
@@ -15,8 +21,47 @@ from tiny import tiny_ids
 
 LENGTHS = [40, 17, 3, 29, 2, 33]
 THRESHOLDS = [0.4, 0.7, 0.9, 0.8]
-QUIET = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+def slow_ltp(
+    model: nn.Module,
+    batch: dict[str, Tensor],
+    thresholds: list[Tensor],
+    *,
+    stage: str,
+    temperature: float = 1.0,
+    padded: bool = False,
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Logits, each block's mask, and who is alive after it, `(documents, length)`.
+
+    `stage` is `"soft"`, `"hard"`, or `"straight"` for hard with the gradients of soft masks.
+    Thresholds and the temperature are in mean scores; `padded` divides them by the padded length,
+    as the released code does, and not by the document's.
+    """
+    real = batch["attention_mask"].bool()
+    hidden = model.encoder.embeddings(input_ids=batch["input_ids"])
+    lengths = real.sum(1, keepdim=True).float()
+    size = torch.full_like(lengths, real.shape[1]) if padded else lengths
+    alive, gate = real, torch.ones(real.shape)
+    first = torch.arange(real.shape[1]).expand_as(real) == 0
+    masks, history = [], []
+    for block, threshold in zip(model.encoder.encoder.layer, thresholds, strict=True):
+        hidden, matrices = attend(block, hidden, alive[:, None, None], gate)
+        paid = (matrices * alive[:, None, :, None]).mean(1).sum(1) / size  # (documents, keys)
+        paid = paid.detach() if stage == "straight" else paid
+        mask = torch.sigmoid((paid - threshold / size) / (temperature / size))
+        mask = torch.where(first, 1.0, mask)
+        hidden = transform(block, hidden)
+        masks.append(mask)
+        if stage == "soft":
+            hidden = hidden * mask[..., None]
+        else:
+            alive = alive & ((paid >= threshold / size) | first)
+            if stage == "straight":
+                gate = gate * (1 + mask - mask.detach())
+        history.append(alive)
+    return classify(model, hidden, gate * alive), masks, history
 
 
 def batch() -> dict:

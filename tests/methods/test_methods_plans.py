@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import MethodType
 
 import pytest
@@ -96,23 +96,12 @@ def test_the_forward_that_mixed_precision_hangs_on_a_model_runs_the_twins_plan()
 
 def test_threads_run_plans_of_their_own_on_the_same_weights():
     model = build(METHODS["lat"]).eval()
-    shares = (0.3, 0.5, 0.7, 0.9)
-    twins = [model.under_plan(preset("lat", least=1, keep=share)) for share in shares]
+    twins = [model.under_plan(preset("lat", least=1, keep=keep)) for keep in (0.3, 0.5, 0.7, 0.9)]
     expected = [logits(twin) for twin in twins]
-    found: dict[int, list[torch.Tensor]] = {number: [] for number in range(len(twins))}
-
-    def run(number: int) -> None:
-        for _ in range(5):
-            found[number].append(logits(twins[number]))
-
-    threads = [threading.Thread(target=run, args=[number]) for number in found]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for number, results in found.items():
-        assert len(results) == 5
-        assert all(torch.equal(result, expected[number]) for result in results)
+    with ThreadPoolExecutor(len(twins)) as pool:
+        found = pool.map(lambda twin: [logits(twin) for _ in range(5)], twins)
+    for results, wanted in zip(found, expected, strict=True):
+        assert all(torch.equal(result, wanted) for result in results)
 
 
 def test_a_saved_twin_is_loaded_under_its_plan(tmp_path):

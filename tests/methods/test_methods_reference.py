@@ -7,8 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from slow_lengths import slow_lengths
-from slow_model import Settings, slow_logits
+from slow_model import Settings, slow_lengths, slow_logits
 
 from method_table import build, pad
 from tersely.methods.focus import Combine, FuzzyRatio
@@ -31,18 +30,18 @@ UNCOUNTED = Plan(
 )
 COMBINED = {"combine_at": 3, "tokens": 4}
 CASES = [
-    (preset("focus-p", keep=0.7), Settings(0.7, fuzzy=False)),
-    (preset("focus-p", keep=0.7, heads="mean"), Settings(0.7, fuzzy=False, per_head=False)),
+    (preset("focus-p", keep=0.7), Settings(0.7, rule="ratio")),
+    (preset("focus-p", keep=0.7, heads="mean"), Settings(0.7, rule="ratio", per_head=False)),
     (preset("focus-pf"), Settings(0.9)),
     (preset("focus-pf", keep=0.6), Settings(0.6)),
     (preset("focus-pf", keep=0.6, heads="mean"), Settings(0.6, per_head=False)),
     (preset("focus-pf", keep=0.5, pin="none"), Settings(0.5, pin="none")),
-    (preset("focus-pf", keep=0.5, reading="complement"), Settings(0.5, reading="complement")),
+    (preset("focus-pf", keep=0.5, reading="complement"), Settings(0.5, "complement")),
     (preset("focus-c", combine_at=2, tokens=4), Settings(1.0, combining=2)),
     (preset("focus-pfc", keep=0.6, **COMBINED), Settings(0.6, combining=3)),
     (
         preset("focus-pfc", keep=0.6, pin="first", reading="complement", **COMBINED),
-        Settings(0.6, combining=3, pin="first", reading="complement"),
+        Settings(0.6, "complement", combining=3, pin="first"),
     ),
     (UNCOUNTED, Settings(0.6, combining=4, rows_of_combination_tokens=False)),
 ]
@@ -86,14 +85,3 @@ def test_length_drop_agrees_with_the_slow_one(keep):
     torch.testing.assert_close(output.logits, expected, rtol=1e-5, atol=1e-5)
     for number, layer in enumerate(output.trace.blocks):
         assert [part.tolist() for part in layer.alive.to_list()] == [one[number] for _, one in slow]
-
-
-def test_the_cases_tell_heads_apart():
-    """Heads keep different numbers of keys in some case, or the comparison would miss a part."""
-    model = build(preset("focus-pf", keep=0.6), num_hidden_layers=5).eval()
-    counts = [
-        mask.sum(1)
-        for document in tiny_ids(LENGTHS)
-        for mask in slow_logits(model, document, Settings(0.6))[1].key_masks
-    ]
-    assert any(len(set(count.tolist())) > 1 for count in counts)

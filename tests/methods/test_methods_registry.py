@@ -14,18 +14,17 @@ from pathlib import Path
 import pytest
 import test_methods_table as table
 
-from tersely.errors import PlanError
+from method_table import examples_of
+from tersely.methods.focus import Combine, FuzzyRatio
 from tersely.reduction import (
+    LEAST,
     Budget,
     Plan,
     Range,
     budget_option,
+    find_preset,
     parts,
     preset,
-    preset_examples,
-    preset_is_measured,
-    preset_options,
-    preset_summary,
     presets,
     register_preset,
 )
@@ -65,7 +64,7 @@ BEHAVIOURS = {
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
 def test_the_pages_method_does_what_every_method_must(behaviour, page, tmp_path, monkeypatch):
     test = BEHAVIOURS[behaviour]
-    for name, (plan, nothing) in preset_examples("keep-count").items():
+    for name, (plan, nothing) in examples_of("keep-count").items():
         with monkeypatch.context() as patch:
             patch.setitem(table.METHODS, name, plan)
             patch.setitem(table.NO_OPS, name, nothing)
@@ -74,9 +73,9 @@ def test_the_pages_method_does_what_every_method_must(behaviour, page, tmp_path,
 
 
 def test_the_pages_method_is_known_everywhere(page):
-    assert "keep-count" in presets() and not preset_is_measured("keep-count")
-    assert preset_summary("keep-count").startswith("Keep a fixed number of tokens")
-    assert preset_options("keep-count") == {"tokens": 64, "at": 0.25}
+    assert "keep-count" in presets() and not find_preset("keep-count").is_measured
+    assert find_preset("keep-count").summary.startswith("Keep a fixed number of tokens")
+    assert find_preset("keep-count").options == {"tokens": 64, "at": 0.25}
     assert budget_option("keep-count", 6) == ("tokens", (16, 32, 64, 128, 256))
     assert preset("keep-count", tokens=8) == page.keep_count(8)
 
@@ -103,13 +102,6 @@ def test_a_registration_that_would_not_work_is_refused(own_registry, name, setti
         register_preset(name)(make)
 
 
-def test_a_method_without_a_budget_names_those_that_have_one():
-    with pytest.raises(PlanError, match="must be one of adapler, bigbird, .* got 'dense'"):
-        budget_option("dense", 6)
-    with pytest.raises(PlanError, match="'focus-c' needs an encoder of more blocks"):
-        budget_option("focus-c", 1)
-
-
 def measured() -> set[str]:
     """The methods that have a committed result, by the files of results."""
     patterns = {file.stem.partition("-")[0] for file in (RESULTS / "sparsify").rglob("*.json")}
@@ -123,7 +115,7 @@ def measured() -> set[str]:
 
 
 def test_first_class_methods_have_a_committed_result():
-    first_class = {name for name in presets() if preset_is_measured(name)}
+    first_class = {name for name in presets() if find_preset(name).is_measured}
     assert first_class - measured() == WAITING
 
 
@@ -135,3 +127,13 @@ def test_the_tables_of_the_documents_are_those_of_the_registry():
         check=False,
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_the_defaults_are_the_papers():
+    pruning, combining = preset("focus-pfc").steps
+    assert pruning.select == FuzzyRatio(keep=0.9, reading="block", pin="ends", least=1)
+    assert (combining.act, combining.blocks) == (Combine(tokens=8), 7 / 12)
+    found = {name: find_preset(name).options.get("least", LEAST) for name in presets()}
+    # As the papers have it where only keys go, and in the paper's own recipe.
+    papers = {"focus-p": 0, "focus-pf": 0, "focus-pfc": 0, "ltp-paper": 1}
+    assert {name: least for name, least in found.items() if least != LEAST} == papers

@@ -7,14 +7,14 @@ import torch
 
 from method_table import METHODS, build, pad
 from tersely import preset
-from tersely.reduction import LEAST, preset_options, presets
+from tersely.reduction import LEAST, find_preset, presets
 from tiny import tiny_ids
 
 SHORT = [1, 3, 4, LEAST]
 LONG = [60, 47, 64]
 # Keys alone leave, as in the paper; what only fades removes nothing yet.
 OTHERS = ("focus-p", "focus-pf", "focus-pfc", "ltp-paper", "power-bert")
-WITH_FLOOR = [n for n in presets() if "least" in preset_options(n) and n not in OTHERS]
+WITH_FLOOR = [n for n in presets() if "least" in find_preset(n).options and n not in OTHERS]
 
 
 @torch.no_grad()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import json
-from typing import ClassVar
 
 import pytest
 
 from tersely.errors import PlanError
+from tersely.methods.breaking_bert import LearnedNeighbours
+from tersely.methods.controls import Position, RandomScore, Skip
 from tersely.methods.focus import Combine
+from tersely.methods.ltp import LearnedThreshold
+from tersely.methods.patterns import GlobalTokens, Lexical, Neighbours, Union
 from tersely.methods.tome import Merge
 from tersely.reduction import (
     PLAN_VERSION,
@@ -20,56 +22,34 @@ from tersely.reduction import (
     FirstRow,
     Plan,
     Ratio,
-    SampledRows,
     Scorer,
     Selector,
     Step,
+    Threshold,
+    find_preset,
     preset,
-    preset_options,
     presets,
     register,
 )
 
-# For each option of a preset a value that is not the default.
-OTHER = {
-    "keep": 0.6,
-    "least": 3,
+# Words that are not the default of an option, whatever the preset.
+OTHER_WORDS = {
     "heads": "mean",
     "reading": "complement",
     "drop": "tokens",
     "pin": "none",
-    "combine_at": 11 / 12,
-    "tokens": 3,
-    "at": 0.5,
-    "linear": True,
     "score": "row-max",
-    "threshold": 0.8,
-    "ratio": 0.1,
-    "start": 2,
-    "stop": 5,
-    "weighted": False,
-    "seed": 7,
-    "width": 5,
-    "cls": False,
-    "random": 0.2,
-    "by": "ramp",
-    "most": 64,
-    "target": 0.4,
-    "strength": 3.0,
-    "hidden": 16,
-    "saliency": 0.2,
-    "temperature": 0.3,
-    "gradients": True,
-    "regularizer": 0.2,
-    "bins": 7,
-    "noise": False,
-    "bias": 1.0,
 }
-# Where that is the default, or cannot be had.
-OTHER_OF = {
-    ("breaking-bert", "heads"): "each",
-    ("ltp-once", "threshold"): 0.6,
-}
+
+
+def other_value(name: str, option: str) -> object:
+    """A value of a preset's option that is not the default."""
+    default = find_preset(name).options[option]
+    if isinstance(default, str):
+        return "each" if default == "mean" else OTHER_WORDS[option]
+    if isinstance(default, bool):
+        return not default
+    return default + 2 if isinstance(default, int) else 0.9 * default + 0.03
 
 
 def through_json(plan: Plan) -> Plan:
@@ -77,62 +57,38 @@ def through_json(plan: Plan) -> Plan:
 
 
 @pytest.mark.parametrize("name", presets())
-def test_presets_survive_json(name):
-    plan = preset(name)
-    assert through_json(plan) == plan
-    assert plan.name == name
-    assert plan.to_dict()["version"] == PLAN_VERSION
-
-
-@pytest.mark.parametrize(
-    ("name", "option"), [(name, option) for name in presets() for option in preset_options(name)]
-)
-def test_every_option_of_a_preset_survives_json_and_changes_the_plan(name, option):
-    value = OTHER_OF.get((name, option), OTHER[option])
-    plan = preset(name, **{option: value})
-    assert through_json(plan) == plan
-    assert plan != preset(name)
-
-
-def test_plans_of_all_kinds_of_parts_survive_json():
-    steps = (
-        Step(DropKeys(), [0, 1], FirstRow(heads="each"), Ratio(least=1, keep=1, pin="none")),
-        Step(
-            DropTokens(), 0.5, SampledRows(rows=4, count_combination_tokens=False), Ratio(least=1)
-        ),
-        Step(Combine(tokens=2, temperature=0.5), -1),
-    )
-    assert through_json(Plan("mixed", steps)) == Plan("mixed", steps)
+def test_every_option_of_a_preset_survives_json_and_changes_the_plan(name):
+    default = preset(name)
+    assert through_json(default) == default and default.name == name
+    for option in find_preset(name).options:
+        plan = preset(name, **{option: other_value(name, option)})
+        assert through_json(plan) == plan
+        assert plan != default, option
 
 
 def test_fields_left_out_get_their_defaults():
     step = {"blocks": 1, "act": {"kind": "drop-keys"}}
     step |= {"score": {"kind": "column-mean"}, "select": {"kind": "fuzzy-ratio", "keep": 0.5}}
     plan = Plan.from_dict({"version": PLAN_VERSION, "name": "short", "steps": [step]})
-    assert plan.steps[0].select.upper == 0.75
+    assert plan.steps[0].select.reading == "block"
     assert plan.steps[0].score == ColumnMean()
 
 
 def test_a_plan_is_read_from_a_file(tmp_path):
     path = tmp_path / "plan.json"
+    with pytest.raises(PlanError, match="cannot be read: No such file"):
+        Plan.from_file(path)
     path.write_text(json.dumps(preset("focus-pf").to_dict()), encoding="utf-8")
     assert Plan.from_file(path) == preset("focus-pf")
-
-
-@pytest.mark.parametrize(
-    ("content", "fragment"),
-    [(None, "cannot be read: No such file"), ("{", "is not valid JSON"), ("[]", "an object")],
-)
-def test_a_file_without_a_plan_is_refused(tmp_path, content, fragment):
-    path = tmp_path / "plan.json"
-    if content is not None:
+    for content, fragment in (("{", "is not valid JSON"), ("[]", "an object")):
         path.write_text(content, encoding="utf-8")
-    with pytest.raises(PlanError, match=fragment):
-        Plan.from_file(path)
+        with pytest.raises(PlanError, match=fragment):
+            Plan.from_file(path)
 
 
 # Where in the dictionary of a good plan a value is put (`...` takes the field out), and what the
 # message must then say.
+SELECT, SCORE = ("steps", 0, "select"), ("steps", 0, "score")
 BAD_FIELDS = [
     (("version",), PLAN_VERSION + 1, "plan.version must be 2, got 3; a newer plan needs"),
     (("version",), ..., "plan.version must be 2, got None"),
@@ -148,30 +104,17 @@ BAD_FIELDS = [
     (("steps", 0, "blocks"), {"from": 1}, "plan.steps[0].blocks has the fields start and stop"),
     (("steps", 0, "act"), ..., "plan.steps[0].act must be given"),
     (("steps", 0, "act", "kind"), "drop", "plan.steps[0].act.kind must be one of combine, drop-k"),
-    (("steps", 0, "score"), ..., "plan.steps[0].score must be given for 'drop-keys'"),
-    (
-        ("steps", 0, "score", "kind"),
-        "x",
-        "plan.steps[0].score.kind must be one of column-mean, first-row",
-    ),
-    (("steps", 0, "score", "heads"), "all", "plan.steps[0].score.heads must be 'each' or 'mean'"),
-    (
-        ("steps", 0, "score", "count_combination_tokens"),
-        1,
-        "plan.steps[0].score.count_combination_tokens must be true or false, got 1",
-    ),
-    (("steps", 0, "select", "keep"), 0, "plan.steps[0].select.keep must be a number in (0, 1]"),
-    (("steps", 0, "select", "keep"), True, "plan.steps[0].select.keep must be a number"),
-    (("steps", 0, "select", "keep"), float("nan"), "plan.steps[0].select.keep must be a number"),
-    (("steps", 0, "select", "pin"), "both", "select.pin must be 'ends', 'first' or 'none'"),
-    (("steps", 0, "select", "lower"), -0.1, "select.lower must be a number in [0, 1], got -0.1"),
-    (("steps", 0, "select", "upper"), 0.2, "select.upper must be at least lower (0.25), got 0.2"),
-    (("steps", 0, "select", "unimportant"), None, "select.unimportant must be a number in [0, 1]"),
-    (("steps", 0, "select", "share"), 2, "select.share is not a field of 'fuzzy-ratio'; its field"),
+    (SCORE, ..., "plan.steps[0].score must be given for 'drop-keys'"),
+    ((*SCORE, "heads"), "all", "plan.steps[0].score.heads must be 'each' or 'mean'"),
+    ((*SCORE, "values"), 1, "plan.steps[0].score.values must be true or false, got 1"),
+    ((*SELECT, "keep"), 0, "plan.steps[0].select.keep must be a number in (0, 1]"),
+    ((*SELECT, "keep"), True, "plan.steps[0].select.keep must be a number"),
+    ((*SELECT, "keep"), float("nan"), "plan.steps[0].select.keep must be a number"),
+    ((*SELECT, "keep"), None, "select.keep must be a number in (0, 1]"),
+    ((*SELECT, "pin"), "both", "select.pin must be 'ends', 'first' or 'none'"),
+    ((*SELECT, "share"), 2, "select.share is not a field of 'fuzzy-ratio'; its field"),
     (("steps", 1, "act", "tokens"), 8.0, "plan.steps[1].act.tokens must be a whole number above"),
-    (("steps", 1, "act", "temperature"), 0, "act.temperature must be a number in (0, 100], got 0"),
     (("steps", 1, "score"), {"kind": "first-row"}, "steps[1].score must be left out for 'combine'"),
-    (("steps", 0, "act"), {"kind": "drop-tokens"}, "score.heads must be 'mean' for 'drop-tokens'"),
     (("steps", 0), {"blocks": 0, "act": {"kind": "combine"}}, "one 'combine' at most, got 2"),
 ]
 
@@ -191,35 +134,129 @@ def test_a_wrong_field_is_named_with_what_would_do(path, value, fragment):
     assert fragment in str(caught.value)
 
 
-def test_resolving_keeps_the_steps_that_can_still_change_something():
-    resolved = preset("focus-p").resolve(4)
-    # Keys dropped at the last block would be dropped from nothing.
-    assert [len(resolved.at(layer)) for layer in range(4)] == [1, 1, 1, 0]
-    resolved = preset("focus-pfc", combine_at=2).resolve(4)
-    assert resolved.replaced == {2: Combine()}
-    # The combining module takes all tokens in, so keys are not dropped just before it.
-    assert [len(resolved.at(layer)) for layer in range(4)] == [1, 0, 0, 0]
-    resolved = preset("focus-pfc", combine_at=2, drop="tokens").resolve(4)
-    assert [len(resolved.at(layer)) for layer in range(4)] == [1, 1, 0, 0]
+@pytest.mark.parametrize(
+    ("name", "options", "fragment"),
+    [
+        ("focus-x", {}, "focus-c, focus-p, focus-pf, focus-pfc, "),
+        ("topk", {"score": "best"}, "score.kind must be one of column-mean, first-row, "),
+        ("topk", {"score": "predictor"}, "select must be one that learns for 'predictor', "),
+        ("dense", {"keep": 1}, "'keep' is not an option of 'dense'; its options are none"),
+        ("focus-p", {"drop": "all"}, "drop must be 'keys' or 'tokens', got 'all'"),
+        ("focus-p", {"drop": "tokens", "heads": "each"}, "score.heads must be 'mean' for 'drop-t"),
+    ],
+)
+def test_wrong_options_of_a_preset_are_refused(name, options, fragment):
+    with pytest.raises(PlanError) as caught:
+        preset(name, **options)
+    assert fragment in str(caught.value)
 
 
-def pruning(blocks: object) -> Step:
-    return Step(DropKeys(), blocks, ColumnMean(), Ratio(least=1))
+NEAR, BARE = Neighbours(width=2), Neighbours(width=2, cls=False)
+ONE, LEARNED = Ratio(least=1), LearnedThreshold(least=1)
+
+
+@pytest.mark.parametrize(
+    ("make", "fragment"),
+    [
+        (lambda: Neighbours(), "width must be given, or share in its place, not both, got None"),
+        (lambda: Neighbours(width=1, share=0.1), "not both, got ['width', 'share']"),
+        (lambda: Neighbours(width=[1, 2.5]), "width must be whole numbers of 0 or more"),
+        (lambda: Neighbours(widths=[1], width=2), "widths must be given without width and share"),
+        (lambda: Neighbours(widths=[1, -1]), "widths must be a list of whole numbers of 0 or more"),
+        (lambda: GlobalTokens(tokens=True), "tokens must be a whole number of 0 or more"),
+        (lambda: Union(), "of must be a list, got ()"),
+        (lambda: Union(of=[{"kind": "drop-keys"}]), "of must be a list of patterns"),
+        (lambda: Union(of=[{"kind": "neighbours", "wide": 1}]), "of[0].wide is not a field of"),
+        (lambda: Union(of=[LearnedNeighbours()]), "a list of patterns that do not learn"),
+        (lambda: Threshold(thresholds=0.5), "thresholds must be a list of numbers in"),
+        (lambda: RandomScore(seed=0.5), "seed must be a whole number, got 0.5"),
+        (lambda: Step(NEAR, "input"), "act must be 'drop-tokens' at blocks 'input'"),
+        (lambda: Step(DropKeys(), "input", Position(), ONE), "act must be 'drop-tokens' at blocks"),
+        (
+            lambda: Step(DropTokens(), "input", ColumnMean(), ONE),
+            "score must be one that needs no attention ('position', 'random') at blocks 'input'",
+        ),
+        (
+            lambda: Step(DropTokens(), "input", Position(), LEARNED),
+            "parts must be ones that learn nothing at blocks 'input', got ['learned-threshold']",
+        ),
+        (lambda: Step(NEAR, 1, ColumnMean()), "score must be left out for 'neighbours'"),
+        (
+            lambda: Step(DropKeys(), 1, ColumnMean(), LEARNED),
+            "act must be one that a learned selector can teach",
+        ),
+        (
+            lambda: Plan("two", [Step(LearnedNeighbours(), block) for block in (0, 1)]),
+            "steps may hold one learned pattern at most, got 2",
+        ),
+    ],
+)
+def test_wrong_settings_are_refused(make, fragment):
+    with pytest.raises(PlanError) as caught:
+        make()
+    assert fragment in str(caught.value)
+
+
+def choosing(act: type, blocks: object, **score: object) -> Step:
+    return Step(act(), blocks, ColumnMean(**score), Ratio(least=1))
 
 
 @pytest.mark.parametrize(
     ("steps", "fragment"),
     [
-        ([pruning(6)], "plan.steps[0].blocks must be a block of this encoder, 0 to 5"),
+        ([choosing(DropKeys, 6)], "plan.steps[0].blocks must be a block of this encoder, 0 to 5"),
+        ([choosing(DropKeys, {"start": 5, "stop": 3})], "come after start"),
         ([Step(Combine(), [1, 3])], "a 'combine' step must name one block, got [1, 3]"),
-        ([pruning(3), Step(Combine(), 3)], "must come before block 3, where 'combine'"),
-        ([Step(Combine(), 0.5), pruning(0), pruning(4)], "got a step at block 4"),
+        ([Step(Combine(), 0.5), choosing(DropKeys, [0, 4])], "got a step at block 4"),
+        ([Step(NEAR, 3), Step(Combine(), 3)], "must come before block 3, where 'combine'"),
+        ([Step(NEAR, 3), Step(Skip(keep=0.5), {"start": 0})], "other at block 3: it is skipped"),
+        ([choosing(DropKeys, 0), choosing(DropTokens, 0)], "got 2 steps at block 0"),
+        (
+            [Step(NEAR, 1), Step(Lexical(), [0, 1])],
+            "got 'neighbours' and 'lexical' at block 1; put",
+        ),
+        ([Step(Neighbours(widths=[1, 2]), [0, 1, 2])], "widths must be one for each of the step's"),
+        (
+            [Step(BARE, 1), Step(DropTokens(), 1, FirstRow(), Ratio(least=1))],
+            "exclude each other at block 1: 'first-row' scores by what [CLS] pays",
+        ),
+        (
+            [choosing(DropKeys, 0, heads="each"), choosing(DropTokens, 2)],
+            "score.heads must be 'each' at block 2",
+        ),
+        (
+            [choosing(DropKeys, 0, heads="each"), Step(Merge(least=1, ratio=0.2), 2)],
+            "act must be 'drop-keys' at block 2, since each head has had its own keys from block 0",
+        ),
+        (
+            [choosing(DropKeys, 1), choosing(DropTokens, 3, diagonal=False)],
+            "score.diagonal must be true at block 3, since tokens have been no keys from block 1",
+        ),
     ],
 )
-def test_a_plan_that_does_not_fit_the_encoder_is_refused(steps, fragment):
+def test_plans_that_do_not_fit_an_encoder_or_themselves_are_refused(steps, fragment):
     with pytest.raises(PlanError) as caught:
         Plan("wrong", steps).resolve(6)
     assert fragment in str(caught.value)
+
+
+def test_resolving_keeps_the_steps_that_can_still_change_something():
+    def steps(plan: Plan) -> list[int]:
+        resolved = plan.resolve(4)
+        return [len(resolved.at(block)) for block in range(4)]
+
+    # Keys dropped at the last block would be dropped from nothing.
+    assert steps(preset("focus-p")) == [1, 1, 1, 0]
+    # The combining module takes all tokens in, so keys are not dropped just before it.
+    assert steps(preset("focus-pfc", combine_at=2)) == [1, 0, 0, 0]
+    assert steps(preset("focus-pfc", combine_at=2, drop="tokens")) == [1, 1, 0, 0]
+
+
+def test_a_pattern_may_stand_beside_a_step_that_chooses():
+    steps = [Step(NEAR, {"start": 0}), Step(DropTokens(), 1, FirstRow(), Ratio(least=1))]
+    resolved = Plan("both", steps).resolve(3)
+    assert resolved.patterns == dict.fromkeys(range(3), NEAR)
+    assert [step.act.kind for step in resolved.at(1)] == ["drop-tokens"]
 
 
 @pytest.fixture
@@ -232,55 +269,18 @@ def forgotten(monkeypatch):
 
 
 @pytest.mark.usefixtures("forgotten")
-def test_a_registered_part_is_known_to_plans():
-    @register
-    @dataclasses.dataclass(frozen=True)
-    class EveryOther(Selector):
-        kind: ClassVar[str] = "every-other"
-        phase: int = 0
+def test_a_registered_part_is_known_to_plans_and_two_cannot_share_a_kind():
+    def make() -> type[Selector]:
+        @register("every-other")
+        class EveryOther(Selector):
+            phase: int = 0
 
-    plan = Plan("odd", (Step(DropKeys(), 0, ColumnMean(), EveryOther(phase=1)),))
+        return EveryOther
+
+    plan = Plan("odd", (Step(DropKeys(), 0, ColumnMean(), make()(phase=1)),))
     assert through_json(plan) == plan
-    register(EveryOther)  # once more is no conflict: a module may be reloaded
-
-
-@pytest.mark.usefixtures("forgotten")
-def test_two_parts_cannot_share_a_kind():
-    class Mine(Scorer):
-        kind: ClassVar[str] = "column-mean"
-
+    make()  # no conflict: a module may be reloaded
     with pytest.raises(ValueError, match="the score kind 'column-mean' is taken by"):
-        register(Mine)
-
-    class Free(Selector):
-        kind: ClassVar[str] = "column-mean"  # of another role
-
-    assert register(Free) is Free
-
-
-def choosing(act: type, blocks: object, **score: object) -> Step:
-    return Step(act(), blocks, ColumnMean(**score), Ratio(least=1))
-
-
-@pytest.mark.parametrize(
-    ("steps", "message"),
-    [
-        ([choosing(DropKeys, 0), choosing(DropTokens, 0)], "got 2 steps at block 0"),
-        (
-            [choosing(DropKeys, 0, heads="each"), choosing(DropTokens, 2)],
-            "score.heads must be 'each' at block 2",
-        ),
-        (
-            [choosing(DropKeys, 0, heads="each"), Step(Merge(least=1, ratio=0.2), 2)],
-            "act must be 'drop-keys' at block 2, .* got 'merge'",
-        ),
-        (
-            [choosing(DropKeys, 1), choosing(DropTokens, 3, diagonal=False)],
-            "score.diagonal must be true at block 3, .* from block 1 on",
-        ),
-        ([choosing(DropTokens, {"start": 5, "stop": 3})], "come after start"),
-    ],
-)
-def test_steps_that_exclude_each_other_are_refused(steps, message):
-    with pytest.raises(PlanError, match=message):
-        Plan("wrong", steps).resolve(6)
+        register("column-mean")(type("Mine", (Scorer,), {}))
+    free = type("Free", (Selector,), {})  # of another role
+    assert register("column-mean")(free) is free

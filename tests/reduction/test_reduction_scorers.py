@@ -1,4 +1,4 @@
-"""Scores on one scale: mean 1 in each document, and finite whatever they are."""
+"""Scores on one scale: mean 1 in each document, and finite whatever they are; and the controls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tersely.methods.controls import Position, RandomScore
 from tersely.ragged import Layout
+from tersely.reduction import ColumnMean, HiddenChange, Observed, RowMax, Stream, preset
 from tersely.reduction.scorers import to_mean_one
 
 
@@ -31,3 +33,43 @@ def test_gradients_of_scores_that_are_all_zero_are_finite():
     scores = torch.zeros(5, 1, requires_grad=True)
     to_mean_one(scores, Layout.from_lengths([4, 1])).sum().backward()
     assert scores.grad.isfinite().all()
+
+
+def observed(lengths: list[int]) -> Observed:
+    layout = Layout.from_lengths(lengths)
+    generator = torch.Generator().manual_seed(0)
+    before, after = torch.randn(2, layout.tokens, 4, generator=generator).unbind()
+    stream = Stream(after, layout, layout.positions, lengths=layout.lengths)
+    return Observed(stream, before, torch.rand(layout.tokens, 1, generator=generator))
+
+
+@pytest.mark.parametrize(
+    "scorer", [HiddenChange(), Position(), RandomScore(), RowMax(), ColumnMean(diagonal=False)]
+)
+def test_scores_have_mean_one(scorer):
+    for part in scorer.score(observed([5, 1, 7])).split([5, 1, 7]):
+        assert (part >= 0).all() and part.mean().item() == pytest.approx(1)
+
+
+def test_the_order_of_scores():
+    seen = observed([6])
+    moved = (seen.stream.hidden - seen.before).norm(dim=1) / seen.before.norm(dim=1)
+    assert HiddenChange().score(seen)[:, 0].argsort().tolist() == moved.argsort().tolist()
+    assert Position().score(seen)[:, 0].argsort().tolist() == [5, 4, 3, 2, 1, 0]
+
+
+def test_random_scores_are_the_same_in_any_company_and_differ_by_seed():
+    alone, together = (RandomScore().score(observed(sizes)) for sizes in ([90], [3, 90]))
+    assert torch.equal(alone, together[3:])
+    assert alone.unique().numel() == 90
+    # No place is favoured: over many documents, each is among the lowest half about half the time.
+    ranks = [RandomScore(seed=s).score(observed([20]))[:, 0].argsort().argsort() for s in range(99)]
+    assert ((torch.stack(ranks) < 10).float().mean(0) - 0.5).abs().max() < 0.25
+
+
+@pytest.mark.parametrize(
+    ("depth", "keep", "skipped"),
+    [(6, 0.5, {3, 4, 5}), (12, 0.25, set(range(3, 12))), (4, 0.01, {1, 2, 3}), (4, 1.0, set())],
+)
+def test_fewer_layers(depth, keep, skipped):
+    assert preset("fewer-layers", keep=keep).resolve(depth).skipped == skipped

@@ -22,12 +22,10 @@ def losers(rows: list[int], heads: int = 1, head: int = 0) -> torch.Tensor:
     return mask
 
 
-def test_ends_are_the_first_and_last_own_tokens():
-    assert make_stream().ends().nonzero()[:, 0].tolist() == [0, 2, 4, 6]
-
-
-def test_combination_tokens_stand_at_place_zero():
+def test_what_is_known_of_the_tokens():
+    """Ends are the first and last own tokens; combination tokens stand at place zero."""
     stream = make_stream()
+    assert stream.ends().nonzero()[:, 0].tolist() == [0, 2, 4, 6]
     assert stream.positions.tolist() == [0, 1, 2, 0, 0, 2, 4, 0]
     assert stream.embedded.tolist() == [True, True, True, False] * 2
 

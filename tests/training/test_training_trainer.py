@@ -14,7 +14,7 @@ from tersely import Classifier, Plan, TrainingSettings
 from tersely.errors import TrainingError
 from tersely.methods.ltp import LearnedThreshold
 from tersely.modeling import with_plan
-from tersely.reduction import ColumnMean, DropTokens, Step, preset_options
+from tersely.reduction import ColumnMean, DropTokens, Step, find_preset
 from tersely.text import Documents
 from tersely.training.distillation import distillation_loss
 from tersely.training.run import trainer_arguments
@@ -35,7 +35,7 @@ def documents(count=60, seed=0):
 
 def trained(encoder, method="dense", settings=QUICK, **options):
     # Documents are short here, and would otherwise keep most of their tokens.
-    floor = {"least": 1} if "least" in preset_options(method) else {}
+    floor = {"least": 1} if "least" in find_preset(method).options else {}
     classifier = Classifier(encoder, method=method, method_options=floor)
     return classifier.fit(documents(), settings=settings, **options)
 

@@ -106,28 +106,29 @@ def _value(value: Any) -> Any:
 @verb
 def methods(json: o.Json = False) -> None:
     """List the methods of token reduction and their options."""
-    from tersely.reduction import preset_is_measured, preset_options, preset_summary, presets
+    from tersely.reduction import find_preset, presets
 
+    found = [find_preset(name) for name in presets()]
     if json:
         print_json(
             {
-                name: {
-                    "summary": preset_summary(name),
-                    "options": preset_options(name),
-                    "measured": preset_is_measured(name),
+                each.name: {
+                    "summary": each.summary,
+                    "options": each.options,
+                    "measured": each.is_measured,
                 }
-                for name in presets()
+                for each in found
             }
         )
         return
     table = plain_table(padding=(0, 2, 1, 0))
     table.add_column("method", no_wrap=True)
     table.add_column("what it does, and its options for --method-option")
-    for name in presets():
-        options = " ".join(f"{key}={_short(value)}" for key, value in preset_options(name).items())
-        note = "" if preset_is_measured(name) else " Not measured yet."
+    for each in found:
+        options = " ".join(f"{key}={_short(value)}" for key, value in each.options.items())
+        note = "" if each.is_measured else " Not measured yet."
         shown = f"\n[dim]{options}[/dim]" if options else ""
-        table.add_row(name, preset_summary(name) + note + shown)
+        table.add_row(each.name, each.summary + note + shown)
     print_table(table)
 
 

@@ -137,9 +137,9 @@ def method_options(method: str, given: tuple[str, ...]) -> dict[str, object]:
         >>> method_options("focus-c", ("combine_at=7/12", "tokens=4"))["tokens"]
         4
     """
-    from tersely.reduction import preset_options
+    from tersely.reduction import find_preset
 
-    defaults = preset_options(method)
+    defaults = find_preset(method).options
     values: dict[str, object] = {}
     for name, text in (split_pair(each, "--method-option") for each in given):
         name = name.replace("-", "_")

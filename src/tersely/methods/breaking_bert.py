@@ -1,72 +1,32 @@
 """Breaking BERT (S. Brahma et al., arXiv 2210.03841): how far each block or head looks.
 
 What is published of it to us is its abstract: that the degree of connectivity of the neighbour
-pattern is learned by a method inspired by LDPC codes while optimising for sparsity. Neither of the
-two forms here is the paper's algorithm: `degrees` is our own reconstruction from that sentence, and
-`ramp` the published adaptive attention span. The patterns themselves are in
-`tersely.methods.patterns`.
+pattern is learned by a method inspired by LDPC codes while optimising for sparsity. What is here is
+our own reconstruction from that sentence, and not the paper's algorithm. The patterns themselves
+are in `tersely.methods.patterns`.
 """
 
 from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from tersely.attention import Connections
 from tersely.methods.patterns import Neighbours
+from tersely.reduction import Pattern, Plan, Stage, Step, Stream, register_preset
 from tersely.reduction.parts import Learned, Spent, number, one_of, register, whole
-from tersely.reduction.patterns import Pattern
-from tersely.reduction.plan import Plan, Stage
-from tersely.reduction.presets import register_preset
-from tersely.reduction.step import Step
-from tersely.reduction.stream import Stream
 
 # The smallest weight of a connection that is there at all: its logarithm is −20.7.
 _LEAST = 1e-9
 
-
-# Where a categorical distribution starts: so many times as likely as any other is the largest.
+# Where a distribution starts: by its logit the largest degree is so far above each of the others.
 _START = 6.0
 
 
-class _Reach(Learned):
-    """Weights of connections by their distance, and how long the documents were.
-
-    Args:
-        most: the largest distance.
-    """
-
-    def __init__(self, most: int) -> None:
-        super().__init__()
-        self.most = most
-        # The length that a width is frozen for, a running mean; 0 before any training.
-        self.register_buffer("length", torch.empty(()))
-
-    def start(self) -> None:
-        """Set the weights to what training starts from."""
-        nn.init.zeros_(self.length)
-
-    def tails(self) -> Tensor:
-        """The weight at each distance, `(heads or 1, most + 2)`; the last stands for all beyond."""
-        raise TypeError(f"{type(self).__name__} has no weights")
-
-    def pull(self) -> Tensor | float:
-        """0, with gradients that make a share fall where its own are 0."""
-        return 0.0
-
-    @torch.no_grad()
-    def note(self, lengths: Tensor) -> None:
-        """Keep the mean length of the documents that it is trained on."""
-        mean = lengths.to(self.length.dtype).mean()
-        self.length.copy_(torch.where(self.length > 0, self.length.lerp(mean, 0.1), mean))
-
-
-class Degrees(_Reach):
+class Degrees(Learned):
     """A distribution over degrees, as LDPC codes are designed by those of their nodes; ours.
 
     A connection at a distance r has the weight P(degree ≥ r), which falls with r: what is connected
@@ -79,23 +39,25 @@ class Degrees(_Reach):
     """
 
     # A soft stage may be as short as some dozen steps.
-    learning_rate: ClassVar[float] = 0.3
+    learning_rate = 0.3
 
     def __init__(self, most: int, heads: int) -> None:
-        super().__init__(most)
+        super().__init__()
         grid = sorted({0, most, *(round(2 ** (step / 2)) for step in range(64))})
         self.grid = [degree for degree in grid if degree <= most]
         self.logits = nn.Parameter(torch.empty(heads, len(self.grid)))
+        # The length that a width is frozen for, a running mean; 0 before any training.
+        self.register_buffer("length", torch.empty(()))
         self.start()
 
     def start(self) -> None:
-        """Return nearly everybody within the largest degree is connected."""
-        super().start()
+        """Start with nearly everybody within the largest degree connected."""
+        nn.init.zeros_(self.length)
         nn.init.zeros_(self.logits)
         nn.init.constant_(self.logits[:, -1], _START)
 
     def tails(self) -> Tensor:
-        """The weight at each distance, `(heads or 1, most + 2)`; the last stands for all beyond."""
+        """Return the weight at each distance, `(heads or 1, most + 2)`, the last of all beyond."""
         shares = self.logits.softmax(1)
         at_least = shares.flip(1).cumsum(1).flip(1)  # P(degree ≥ the grid's)
         # The first degree of the grid that reaches so far; none beyond the last.
@@ -105,58 +67,14 @@ class Degrees(_Reach):
         # All of the mass reaches distance 0; a sum of shares may miss 1 by a rounding.
         return padded[:, place].clamp(max=1.0)
 
-
-class Span(_Reach):
-    """Adaptive attention span (S. Sukhbaatar et al., ACL 2019, arXiv 1905.07799), on both sides.
-
-    A connection at a distance x has the weight `clamp((z·S − x)/R + 1, 0, 1)`, with z learned in
-    [0, 1]. Multiplying the attention by it and normalising again, as in the paper, is the same as
-    adding its logarithm to the logits.
-
-    Args:
-        most: the largest span S.
-        heads: spans, one or as many as there are heads.
-        ramp: R, over how many positions the weight falls to 0.
-    """
-
-    learning_rate: ClassVar[float] = 0.05
-
-    def __init__(self, most: int, heads: int, ramp: int) -> None:
-        super().__init__(most)
-        self.ramp = ramp
-        self.span = nn.Parameter(torch.empty(heads))
-        self.start()
-
-    def start(self) -> None:
-        """As far as it may."""
-        super().start()
-        nn.init.ones_(self.span)
-
-    def pull(self) -> Tensor:
-        """0, with the gradients of the mean span.
-
-        While the span is longer than the documents, all weights are 1 and have no gradient: it
-        would never begin to fall.
-        """
-        mean = self.span.mean()
-        return mean - mean.detach()
-
-    def tails(self) -> Tensor:
-        """The weight at each distance, `(heads, most + 2)`; the last stands for all beyond."""
-        if self.training:
-            # As the paper's code does after every step: beyond the ends there is no way back.
-            with torch.no_grad():
-                self.span.clamp_(0, 1)
-        distances = torch.arange(self.most + 1, device=self.span.device)
-        weights = (self.span[:, None] * self.most - distances) / self.ramp + 1
-        weights = weights.clamp(0, 1)
-        # A token sees itself whatever the span.
-        weights = torch.where(distances == 0, 1.0, weights)
-        return torch.cat([weights, weights.new_zeros(len(weights), 1)], 1)
+    @torch.no_grad()
+    def note(self, lengths: Tensor) -> None:
+        """Keep the mean length of the documents that it is trained on."""
+        mean = lengths.to(self.length.dtype).mean()
+        self.length.copy_(torch.where(self.length > 0, self.length.lerp(mean, 0.1), mean))
 
 
-@register
-@dataclass(frozen=True)
+@register("learned-neighbours")
 class LearnedNeighbours(Pattern):
     """Learned degrees of the neighbour pattern, after Breaking BERT (arXiv 2210.03841); ours.
 
@@ -167,38 +85,27 @@ class LearnedNeighbours(Pattern):
     which all of them land on the target, and training goes on.
 
     Attributes:
-        by: `"degrees"`, a distribution over degrees; `"ramp"`, an adaptive span.
         heads: `"mean"` for one degree for all heads of a block, `"each"` for one each.
         target: the sparsity to reach, [CLS]'s row and column counted as connected.
         strength: the penalty is `strength · (sparsity − target)²`; with 0 there is no target.
         most: the largest degree; who is farther away is not seen even at the start.
-        ramp: with `"ramp"`: over how many positions the weight falls to 0.
     """
 
-    kind: ClassVar[str] = "learned-neighbours"
-    learns: ClassVar[bool] = True
-    soft: ClassVar[bool] = True
+    learns = True
+    soft = True
 
-    by: str = one_of("degrees", "ramp", default="degrees")
     heads: str = one_of("each", "mean", default="mean")
     target: float = number(0.78, 0, 1)
     strength: float = number(10.0, 0, 10_000)
     most: int = whole(512)
-    ramp: int = whole(32)
 
     def stages(self, plan: Plan) -> tuple[Stage, ...]:
-        """Return the soft stage: half of the steps under the plan."""
         return (Stage("soft", share=0.5),)
 
-    def module(self, width: int, heads: int) -> Learned:
-        """Return the degrees of one block."""
-        count = heads if self.heads == "each" else 1
-        if self.by == "ramp":
-            return Span(self.most, count, self.ramp)
-        return Degrees(self.most, count)
+    def module(self, width: int, heads: int) -> Degrees:
+        return Degrees(self.most, heads if self.heads == "each" else 1)
 
     def connect(self, stream: Stream, module: Learned | None = None) -> Connections:
-        """Return weighted connections between the tokens of a stream."""
         places, tails = stream.origins, module.tails()
         head = torch.arange(len(tails), device=places.device)[None, :, None, None]
 
@@ -217,12 +124,11 @@ class LearnedNeighbours(Pattern):
         return Connections(sees, None, self.kind, logs)
 
     def share(self, module: Learned, lengths: Tensor) -> Tensor:
-        """The share of their pairs that documents of these lengths have connected, the mean."""
         module.note(lengths)
-        return self._shares(module.tails(), lengths).mean() + module.pull()
+        return self._shares(module.tails(), lengths).mean()
 
     def _shares(self, tails: Tensor, lengths: Tensor) -> Tensor:
-        """Return that share for each head and length, `(heads, documents)`."""
+        """Return the share of pairs that is connected, `(heads, documents)` for these lengths."""
         distances = torch.arange(1, max(2, int(lengths.max())), device=lengths.device)
         weights = tails[:, distances.clamp(max=self.most + 1)]
         pairs = (lengths[:, None] - distances).clamp(min=0).to(weights.dtype)
@@ -233,7 +139,6 @@ class LearnedNeighbours(Pattern):
         return connected / lengths.square()
 
     def penalty(self, spent: Spent) -> Tensor | None:
-        """Return how far the sparsity is from the target."""
         sparsity = 1 - torch.stack(spent.shares).mean()
         return self.strength * (sparsity - self.target).square()
 
@@ -268,7 +173,6 @@ def _landed(shares: Tensor, mean: float) -> Tensor:
 @register_preset("breaking-bert", examples={"": {"most": 8, "start": 0}})
 def breaking_bert(
     target: float = 0.78,
-    by: str = "degrees",
     heads: str = "mean",
     most: int = 512,
     strength: float = 10.0,
@@ -279,5 +183,5 @@ def breaking_bert(
     The paper's algorithm is not known to us beyond its abstract; see this file's head.
     The target is a sparsity of attention here, the abstract's 78 % at the later blocks.
     """
-    pattern = LearnedNeighbours(by=by, heads=heads, target=target, most=most, strength=strength)
+    pattern = LearnedNeighbours(heads=heads, target=target, most=most, strength=strength)
     return Plan("breaking-bert", (Step(pattern, {"start": start}),))

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
-from tersely.reduction.actions import Action, DropTokens
-from tersely.reduction.parts import SHARE, Budget, number, register, whole
+from tersely.reduction import Action, DropTokens, Observed, Plan, Step, register_preset
+from tersely.reduction.parts import Budget, number, register, whole
 from tersely.reduction.patterns import hashed
-from tersely.reduction.plan import Plan
-from tersely.reduction.presets import register_preset
 from tersely.reduction.scorers import Scorer, to_mean_one
-from tersely.reduction.selectors import LEAST, Ratio
-from tersely.reduction.step import Step
-from tersely.reduction.stream import Observed
+from tersely.reduction.selectors import BY_SHARE, LEAST, Ratio
 
 
 def _shares_of(blocks: int) -> tuple[float, ...]:
     return tuple(count / blocks for count in range(1, blocks + 1))
 
 
-@register
-@dataclass(frozen=True)
+@register("skip")
 class Skip(Action):
     """The last of the step's blocks are left out: the encoder with fewer layers, a control.
 
@@ -32,10 +25,9 @@ class Skip(Action):
         keep: share of the blocks that stays; at least one does.
     """
 
-    kind: ClassVar[str] = "skip"
-    selects: ClassVar[bool] = False
-    acts: ClassVar[str] = "depth"
-    budget: ClassVar[Budget | None] = Budget("keep", _shares_of)  # as many as there are blocks
+    selects = False
+    acts = "depth"
+    budget = Budget("keep", _shares_of)  # as many as there are blocks
 
     keep: float = number(0.5, 0, 1, open_low=True)
 
@@ -44,22 +36,17 @@ class Skip(Action):
         return max(1, math.floor(self.keep * blocks + 0.5))
 
 
-@register
-@dataclass(frozen=True)
+@register("position")
 class Position(Scorer):
     """Earlier tokens are more important: what truncation believes; a control."""
 
-    kind: ClassVar[str] = "position"
-
     def score(self, seen: Observed) -> Tensor:
-        """Return the importance of each token, `(tokens, 1)`, with mean 1 in each document."""
         stream = seen.stream
         left = (stream.lengths[stream.layout.segment_ids] - stream.origins).float()
         return to_mean_one(left[:, None], stream.layout)
 
 
-@register
-@dataclass(frozen=True)
+@register("random")
 class RandomScore(Scorer):
     """Random importance, the same for a place in documents of the same length; a control.
 
@@ -69,12 +56,9 @@ class RandomScore(Scorer):
         seed: another seed, other tokens.
     """
 
-    kind: ClassVar[str] = "random"
-
     seed: int = whole(0, None)
 
     def score(self, seen: Observed) -> Tensor:
-        """Return the importance of each token, `(tokens, 1)`, with mean 1 in each document."""
         stream = seen.stream
         mixed = stream.origins + 1_000_003 * stream.lengths[stream.layout.segment_ids]
         mixed = hashed(mixed, self.seed)
@@ -88,10 +72,7 @@ def dense() -> Plan:
 
 
 @register_preset(
-    "random",
-    budget=Budget("keep", SHARE),
-    examples={"": {"keep": 0.5, "least": 1}},
-    nothing={"keep": 1.0},
+    "random", budget=BY_SHARE, examples={"": {"keep": 0.5, "least": 1}}, nothing={"keep": 1.0}
 )
 def random(keep: float = 0.25, at: int | float = 1 / 3, seed: int = 0, least: int = LEAST) -> Plan:
     """Keep random tokens from one block on; a control."""
@@ -100,10 +81,7 @@ def random(keep: float = 0.25, at: int | float = 1 / 3, seed: int = 0, least: in
 
 
 @register_preset(
-    "truncate",
-    budget=Budget("keep", SHARE),
-    examples={"": {"keep": 0.5, "least": 1}},
-    nothing={"keep": 1.0},
+    "truncate", budget=BY_SHARE, examples={"": {"keep": 0.5, "least": 1}}, nothing={"keep": 1.0}
 )
 def truncate(keep: float = 0.5, least: int = LEAST) -> Plan:
     """Keep the beginning of each document, from the embedding on; a control."""

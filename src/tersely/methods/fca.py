@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
-from tersely.reduction.actions import Action
-from tersely.reduction.parts import SHARE, Budget, flag, register, whole
-from tersely.reduction.plan import Plan
-from tersely.reduction.presets import register_preset
-from tersely.reduction.scorers import ColumnMean
-from tersely.reduction.selectors import LEAST, Ratio
-from tersely.reduction.step import Step
-from tersely.reduction.stream import Stream
+from tersely.reduction import Action, ColumnMean, Plan, Step, Stream, register_preset
+from tersely.reduction.parts import flag, register, whole
+from tersely.reduction.selectors import BY_SHARE, LEAST, Ratio
 
 
-@register
-@dataclass(frozen=True)
+@register("fuse")
 class Fuse(Action):
     """FCA-BERT (arXiv 2203.09055): those that were not selected live on as a few coarse tokens.
 
@@ -32,13 +23,10 @@ class Fuse(Action):
         weighted: whether a token counts by its score, or all alike.
     """
 
-    kind: ClassVar[str] = "fuse"
-
     tokens: int = whole(1)
     weighted: bool = flag(True)
 
     def apply(self, stream: Stream, losers: Tensor, seen: Tensor) -> Stream:
-        """Return the stream with the losers fused; `seen` are their scores `(tokens, 1)`."""
         tail, layout = losers[:, 0], stream.layout
         running = tail.long().cumsum(0)
         counts = layout.count(tail[:, None])[:, 0]
@@ -61,7 +49,7 @@ class Fuse(Action):
 
 @register_preset(
     "fca",
-    budget=Budget("keep", SHARE),
+    budget=BY_SHARE,
     examples={
         "": {"keep": 0.4, "least": 1},
         "five": {"keep": 0.3, "tokens": 5, "weighted": False, "least": 1},

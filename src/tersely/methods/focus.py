@@ -16,26 +16,24 @@ in place of 2·m·d² + 2·d²·n + 2·m·d·n.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tersely.errors import PlanError
 from tersely.ragged import Layout, Ragged, quantile_of_sorted
+from tersely.reduction import Candidates, ColumnMean, Plan, Step, Stream, register_preset
 from tersely.reduction.actions import Action, BlockCost, BlockModule, DropKeys, DropTokens
-from tersely.reduction.parts import SHARE, Budget, check, number, one_of, register, whole
-from tersely.reduction.plan import Plan
-from tersely.reduction.presets import register_preset
-from tersely.reduction.scorers import ColumnMean
-from tersely.reduction.selectors import LEAST, Ratio, floor_share, keep_count, mark_lowest
-from tersely.reduction.step import Step
-from tersely.reduction.stream import Candidates, Stream
+from tersely.reduction.parts import Budget, check, number, one_of, register, whole
+from tersely.reduction.selectors import BY_SHARE, LEAST, Ratio, floor_share, keep_count, mark_lowest
+
+# The paper's quantiles a and b, and its α-cuts of importance and of unimportance.
+_QUANTILES = (0.25, 0.75)
+_IMPORTANT, _UNIMPORTANT = 0.01, 0.9
 
 
-@register
-@dataclass(frozen=True)
+@register("combine")
 class Combine(Action):
     """Focus on the Core (arXiv 2406.01283), C: a module in a block's place combines the tokens.
 
@@ -50,21 +48,18 @@ class Combine(Action):
         temperature: of the straight-through Gumbel softmax; the paper's 1.
     """
 
-    kind: ClassVar[str] = "combine"
-    selects: ClassVar[bool] = False
-    acts: ClassVar[str] = "block"
-    keeps_tokens: ClassVar[bool] = False
+    selects = False
+    acts = "block"
+    keeps_tokens = False
 
     tokens: int = whole(8)
     temperature: float = number(1.0, 0, 100, open_low=True)
 
     def module(self, width: int, heads: int) -> Combiner:
-        """Return the combining module."""
         return Combiner(width, self.tokens, self.temperature)
 
 
-@register
-@dataclass(frozen=True)
+@register("fuzzy-ratio")
 class FuzzyRatio(Ratio):
     """Focus on the Core (arXiv 2406.01283), PF: ratio pruning of what is fuzzily unimportant only.
 
@@ -77,26 +72,11 @@ class FuzzyRatio(Ratio):
             those not safe (fewer, if they are too few); with key sets per head this fits the
             paper's memory figures. `"complement"`: p applies to those not safe alone, about 3 % of
             the keys go.
-        lower: quantile a; the paper's 0.25.
-        upper: quantile b; the paper's 0.75.
-        important: α-cut of importance; the paper's 0.01.
-        unimportant: α-cut of unimportance; the paper's 0.9.
     """
 
-    kind: ClassVar[str] = "fuzzy-ratio"
-
     reading: str = one_of("block", "complement", default="block")
-    lower: float = number(0.25, 0, 1)
-    upper: float = number(0.75, 0, 1)
-    important: float = number(0.01, 0, 1)
-    unimportant: float = number(0.9, 0, 1)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.lower <= self.upper, "upper", f"at least lower ({self.lower})", self.upper)
 
     def losers(self, candidates: Candidates) -> Tensor:
-        """Return the tokens that go, `(tokens, heads or 1)` bool."""
         unsafe, layout = self.unsafe(candidates), candidates.layout
         counts = candidates.counts
         wanted = counts - keep_count(counts, self.keep, self.least)
@@ -109,45 +89,35 @@ class FuzzyRatio(Ratio):
         return mark_lowest(candidates, torch.minimum(wanted, free))
 
     def unsafe(self, candidates: Candidates) -> Tensor:
-        """Tokens that may be pruned, `(tokens, heads or 1)` bool: not important, or unimportant."""
-        low, high = self._quantiles(candidates)  # (documents,) each
+        """Return who may be pruned, `(tokens, heads or 1)` bool: not important, or unimportant."""
         segment_ids = candidates.layout.segment_ids
-        low, high = low[segment_ids][:, None], high[segment_ids][:, None]
+        low, high = (own[segment_ids][:, None] for own in self._quantiles(candidates))
         spread = (high - low).clamp(min=torch.finfo(low.dtype).tiny)
         importance = ((candidates.scores - low) / spread).clamp(0, 1)
-        safe = (importance >= self.important) & ~(1 - importance >= self.unimportant)
+        safe = (importance >= _IMPORTANT) & ~(1 - importance >= _UNIMPORTANT)
         return candidates.alive & ~safe
 
     def _quantiles(self, candidates: Candidates) -> list[Tensor]:
-        """Quantiles a and b of the living tokens' scores in all heads, `(documents,)` each."""
+        """Return a and b of the living tokens' scores in all heads, `(documents,)` each."""
         heads, layout = candidates.scores.shape[1], candidates.layout
         scores = candidates.scores.float().masked_fill(~candidates.alive, torch.inf)
         ordered = layout.sorted(scores)
         starts, lengths = layout.offsets[:-1] * heads, candidates.counts.sum(1)
-        return [quantile_of_sorted(ordered, starts, lengths, q) for q in (self.lower, self.upper)]
+        return [quantile_of_sorted(ordered, starts, lengths, q) for q in _QUANTILES]
 
 
 class Combiner(BlockModule):
-    """Combines each document's tokens into its combination tokens.
-
-    Args:
-        width: size of the hidden states.
-        tokens: combination tokens m.
-        temperature: of the straight-through Gumbel softmax.
-        epsilon: of the layer norms.
-    """
+    """Combines each document's tokens into its combination tokens, of a Gumbel temperature."""
 
     # It runs once, and multiplies by a transposed weight, for which there is no int8 product.
-    int8: ClassVar[bool] = False
+    int8 = False
 
-    def __init__(
-        self, width: int, tokens: int, temperature: float = 1.0, epsilon: float = 1e-12
-    ) -> None:
+    def __init__(self, width: int, tokens: int, temperature: float = 1.0) -> None:
         super().__init__()
         self.temperature = temperature
         self.tokens = nn.Parameter(torch.empty(tokens, width))
-        self.combination_norm = nn.LayerNorm(width, eps=epsilon)
-        self.embedded_norm = nn.LayerNorm(width, eps=epsilon)
+        self.combination_norm = nn.LayerNorm(width, eps=1e-12)
+        self.embedded_norm = nn.LayerNorm(width, eps=1e-12)
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
@@ -156,33 +126,24 @@ class Combiner(BlockModule):
     def forward(
         self, embedded: Tensor, layout: Layout, combination: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Combine.
+        """Combine the documents' own tokens, `(tokens, width)`, at least one of each.
 
-        Args:
-            embedded: `(tokens, width)`, the documents' own tokens.
-            layout: their boundaries; every document has at least one.
-            combination: `(documents, m, width)`.
-
-        Returns:
-            The new combination tokens `(documents, m, width)`, and the group that each token went
-            to, `(tokens,)` int64.
+        `combination` is `(documents, m, width)`, as are the new combination tokens that it returns,
+        with the group that each token went to, `(tokens,)` int64.
         """
         query = self.query(self.combination_norm(combination))
         # q · (W_k x + b) = (W_kᵀ q) · x + q · b
         probe = query @ self.key.weight
         shift = (query * self.key.bias).sum(-1)
         normed = self.embedded_norm(embedded)
-        sizes = [run.documents * run.length for run in layout.runs]
-        parts = zip(layout.runs, embedded.split(sizes), normed.split(sizes), strict=True)
         sums, counts, groups = [], [], []
-        for run, own, own_normed in parts:
+        for run in layout.runs:
+            shape, rows = (run.documents, run.length), slice(run.start, run.stop)
             documents = slice(run.first, run.first + run.documents)
-            logits = own_normed.unflatten(0, (run.documents, run.length)) @ probe[
-                documents
-            ].transpose(1, 2)
+            logits = normed[rows].unflatten(0, shape) @ probe[documents].transpose(1, 2)
             logits = (logits + shift[documents][:, None]) * embedded.shape[1] ** -0.5
             assigned, chosen = self._assign(logits)
-            sums.append(assigned.transpose(1, 2) @ own.unflatten(0, logits.shape[:2]))
+            sums.append(assigned.transpose(1, 2) @ embedded[rows].unflatten(0, shape))
             counts.append(assigned.sum(1))
             groups.append(chosen.flatten())
         return self._absorb(combination, torch.cat(sums), torch.cat(counts)), torch.cat(groups)
@@ -210,7 +171,6 @@ class Combiner(BlockModule):
         return combination + torch.where(filled, absorbed, torch.zeros_like(absorbed))
 
     def start(self) -> None:
-        """Start from random combination tokens."""
         nn.init.normal_(self.tokens)
 
     @torch.no_grad()
@@ -224,7 +184,6 @@ class Combiner(BlockModule):
         self.tokens.copy_(starting_tokens(backbone, len(self.tokens), separator))
 
     def enter(self, stream: Stream) -> Stream:
-        """Return the stream with the combination tokens at the end of each document."""
         return stream.append(self.tokens)
 
     def replace_block(self, stream: Stream) -> tuple[Stream, Ragged]:
@@ -239,7 +198,6 @@ class Combiner(BlockModule):
         return after, Ragged(groups, embedded.layout)
 
     def block_cost(self, documents: int) -> BlockCost:
-        """Return what torch's counter counts."""
         combination, width = self.tokens.shape
         fixed = documents * combination * 4 * width * width
         return BlockCost(entering=2 * combination * width, fixed=fixed)
@@ -248,11 +206,11 @@ class Combiner(BlockModule):
 def starting_tokens(source: Any, count: int, separator: int | None) -> Tensor:
     """Return first vectors of the combination tokens: the separator ([SEP]) at places spread out.
 
-    Put in the place of a block of dense models of MiniLM-L6 that were fine-tuned, and not trained
-    any further, combination tokens that start so cost 0.0, 5.0 and 2.3 points on 300 documents of
-    BBC, R8 and 20 Newsgroups. Words cost 56 points on 20 Newsgroups, random vectors on the scale of
-    embedded tokens 54: the random ones are one and the same vector after three blocks, so that
-    groups are arbitrary (2026-11-22). Without a separator, random words stand at these places.
+    In the place of a block of fine-tuned dense models of MiniLM-L6, not trained any further, such
+    tokens cost 0.0, 5.0 and 2.3 points on 300 documents of BBC, R8 and 20 Newsgroups. Words cost 56
+    points on 20 Newsgroups, random vectors on the scale of embedded tokens 54: these are one and
+    the same vector after three blocks, so that groups are arbitrary (2026-11-22). Without a
+    separator, random words stand at these places.
     """
     words = source.encoder.get_input_embeddings().num_embeddings
     generator = torch.Generator().manual_seed(0)
@@ -274,16 +232,10 @@ def starting_tokens(source: Any, count: int, separator: int | None) -> Tensor:
 _HALF = {"keep": 0.5}
 _HALF_TOKENS = {**_HALF, "drop": "tokens", "least": 1}
 _EARLY = {"combine_at": 0.75, "tokens": 4}
-_KEEP = Budget("keep", SHARE)
 _BLOCK = Budget("combine_at", lambda depth: tuple(range(depth - 1)))
 
 
-@register_preset(
-    "focus-p",
-    budget=_KEEP,
-    examples={"": _HALF},
-    nothing={"keep": 1.0},
-)
+@register_preset("focus-p", budget=BY_SHARE, examples={"": _HALF}, nothing={"keep": 1.0})
 def focus_p(
     keep: float = 0.9, heads: str = "auto", drop: str = "keys", pin: str = "ends", least: int = 0
 ) -> Plan:
@@ -293,7 +245,7 @@ def focus_p(
 
 @register_preset(
     "focus-pf",
-    budget=_KEEP,
+    budget=BY_SHARE,
     examples={
         "": _HALF,
         "tokens": _HALF_TOKENS,
@@ -348,26 +300,15 @@ def focus_pfc(
 
 
 def _pruning(select: Ratio, heads: str, drop: str, least: int, stop: int | float | None) -> Step:
-    """Return the pruning step.
+    """Return the step that prunes up to the block `stop`.
 
-    Args:
-        select: who goes.
-        heads: `"auto"` gives each head its own keys where only keys go.
-        drop: `"keys"` or `"tokens"`.
-        least: tokens left at least; 0 for 1 where only keys go, as in the paper, since a token that
-            is no key any more is still read at the end, and else as for other methods.
-        stop: the block before which it stops.
+    A `least` of 0 is 1 where only keys go, as in the paper, since a token that is no key any more
+    is still read at the end, and else as for other methods.
     """
-    actions = {"keys": DropKeys, "tokens": DropTokens}
-    if drop not in actions:
-        raise PlanError(f"drop must be 'keys' or 'tokens', got {drop!r}")
-    if drop == "tokens" and heads == "each":
-        raise PlanError(
-            "heads must be 'mean' with drop='tokens', since a token that leaves for good leaves "
-            "all heads, got 'each'"
-        )
+    check(drop in ("keys", "tokens"), "drop", "'keys' or 'tokens'", drop)
+    keys = drop == "keys"
     if heads == "auto":
-        heads = "each" if drop == "keys" else "mean"
-    select = replace(select, least=least or (1 if drop == "keys" else LEAST))
-    score = ColumnMean(heads=heads)
-    return Step(actions[drop](), {"start": 0, "stop": stop}, score, select)
+        heads = "each" if keys else "mean"
+    select = replace(select, least=least or (1 if keys else LEAST))
+    act = DropKeys() if keys else DropTokens()
+    return Step(act, {"start": 0, "stop": stop}, ColumnMean(heads=heads), select)

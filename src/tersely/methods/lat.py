@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
-from tersely.reduction.actions import DropTokens
-from tersely.reduction.parts import SHARE, Budget, number, register
-from tersely.reduction.plan import Plan
-from tersely.reduction.presets import register_preset
+from tersely.reduction import Candidates, DropTokens, Plan, Step, register_preset
+from tersely.reduction.parts import number, register
 from tersely.reduction.scorers import scorer_of
-from tersely.reduction.selectors import LEAST, Ratio, mark_lowest
-from tersely.reduction.step import Step
-from tersely.reduction.stream import Candidates
+from tersely.reduction.selectors import BY_SHARE, LEAST, Ratio, mark_lowest
 
 
-@register
-@dataclass(frozen=True)
+@register("length-drop")
 class LengthDrop(Ratio):
     """Length-Adaptive Transformer (arXiv 2010.07003): `⌈keep · t⌉` of the block's t tokens stay.
 
@@ -31,13 +23,11 @@ class LengthDrop(Ratio):
         keep: what stays at a block at least; 1 − p with the paper's p of 0.2.
     """
 
-    kind: ClassVar[str] = "length-drop"
-    randomised: ClassVar[bool] = True
+    randomised = True
 
     keep: float = number(0.8, 0, 1, open_low=True)
 
     def losers(self, candidates: Candidates) -> Tensor:
-        """Return the tokens that go, `(tokens, heads or 1)` bool."""
         counts = candidates.counts
         # A tensor, since exporters write a Python number as a float of 32 bits.
         share = torch.as_tensor(self.keep, dtype=torch.float64, device=counts.device)
@@ -47,7 +37,7 @@ class LengthDrop(Ratio):
 
 @register_preset(
     "lat",
-    budget=Budget("keep", SHARE),
+    budget=BY_SHARE,
     examples={
         "": {"keep": 0.6, "least": 1},
         "start 2": {"keep": 0.5, "start": 2, "pin": "ends", "score": "first-row", "least": 1},

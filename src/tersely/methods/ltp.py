@@ -6,19 +6,23 @@ A threshold on the score is learned at each block: how many tokens stay depends 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from dataclasses import replace
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from tersely.reduction.actions import Action, DropTokens
-from tersely.reduction.parts import Budget, Learned, Range, number, one_of, register
-from tersely.reduction.plan import Plan, Stage
-from tersely.reduction.presets import register_preset
+from tersely.reduction import Action, DropTokens, Plan, Stage, Step, register_preset
+from tersely.reduction.parts import Budget, Learned, Range, number, register
 from tersely.reduction.scorers import ColumnMean, scorer_of
-from tersely.reduction.selectors import LEAST, MOST, LearnedSelector, Threshold, mark_below
-from tersely.reduction.step import Step
+from tersely.reduction.selectors import (
+    BY_THRESHOLD,
+    LEAST,
+    MOST,
+    LearnedSelector,
+    Threshold,
+    mark_below,
+)
 from tersely.reduction.stream import Candidates, Choice, Stream
 
 
@@ -30,7 +34,7 @@ class ThresholdParameter(Learned):
     """
 
     # In mean scores: a threshold of 0.5 can become 0 or 1 within some hundred steps.
-    learning_rate: ClassVar[float] = 0.01
+    learning_rate = 0.01
 
     def __init__(self, start: float) -> None:
         super().__init__()
@@ -39,51 +43,35 @@ class ThresholdParameter(Learned):
         self.start()
 
     def start(self) -> None:
-        """Set the threshold to what it starts from."""
         nn.init.constant_(self.threshold, self.first)
 
 
-@register
-@dataclass(frozen=True)
+@register("fade")
 class Fade(Action):
-    """The soft stage of Learned Token Pruning (arXiv 2107.00910) and PoWER-BERT (arXiv 2001.08950).
+    """The soft stage of Learned Token Pruning (arXiv 2107.00910).
 
-    Nothing is removed: states are multiplied by the selector's mask, and attention stays as it is.
-    What was learned so is frozen to a plan that drops tokens, under which training goes on.
-
-    Attributes:
-        after: `"block"` multiplies the block's output, as Learned Token Pruning does, `"attention"`
-            what goes into the feed-forward, as PoWER-BERT does.
+    Nothing is removed: a block's output is multiplied by the selector's mask, and attention stays
+    as it is. What was learned so is frozen to a plan that drops tokens, under which training goes
+    on.
     """
 
-    kind: ClassVar[str] = "fade"
-    takes_masks: ClassVar[bool] = True
-    soft: ClassVar[bool] = True
-
-    after: str = one_of("block", "attention", default="block")
+    takes_masks = True
+    soft = True
 
     def stages(self, plan: Plan) -> tuple[Stage, ...]:
-        """Return the soft stage: half of the steps under the plan."""
         return (Stage("soft", share=0.5),)
 
     def soften(self, stream: Stream, mask: Tensor) -> Stream:
-        """Return the stream with its states faded, or the mask kept until the block's end."""
-        mask = mask.to(stream.hidden.dtype)
-        if self.after == "block":
-            return replace(stream, fading=mask)
-        return replace(stream, hidden=stream.hidden * mask)
+        return replace(stream, fading=mask.to(stream.hidden.dtype))
 
     def apply(self, stream: Stream, losers: Tensor, seen: Tensor | None) -> Stream:
-        """Return the stream as it is."""
         return stream
 
     def frozen(self, modules: Sequence[Learned]) -> DropTokens:
-        """Return what it stands for."""
         return DropTokens()
 
 
-@register
-@dataclass(frozen=True)
+@register("learned-threshold")
 class LearnedThreshold(LearnedSelector):
     """Learned Token Pruning (arXiv 2107.00910): a threshold on the score is learned at each block.
 
@@ -99,30 +87,24 @@ class LearnedThreshold(LearnedSelector):
             with N = 128 is 0.128.
     """
 
-    kind: ClassVar[str] = "learned-threshold"
-    is_adjustable: ClassVar[bool] = True
+    is_adjustable = True
 
     threshold: float = number(0.5, 0, MOST)
     temperature: float = number(0.1, 0, 1000, open_low=True)
 
     def at_block(self, number: int, count: int) -> Self:
-        """Return the same with this block's threshold to start from."""
         return replace(self, threshold=self.threshold * number / count)
 
     def module(self, width: int, heads: int) -> ThresholdParameter:
-        """Return the block's threshold."""
         return ThresholdParameter(self.threshold)
 
     def loosened(self, factor: float) -> Self:
-        """Return the same, starting from its threshold divided by a factor."""
         return replace(self, threshold=self.threshold / factor)
 
     def losers(self, candidates: Candidates) -> Tensor:
-        """Return the tokens that go, `(tokens, 1)` bool; the best `least` stay."""
         return mark_below(candidates, candidates.module.threshold, self.least)
 
     def choose(self, candidates: Candidates) -> Choice:
-        """Return who goes, and in training the mask."""
         losers = self.losers(candidates)
         if not candidates.learning:
             return Choice(losers)
@@ -130,7 +112,6 @@ class LearnedThreshold(LearnedSelector):
         return Choice(losers, self.masked(candidates, torch.sigmoid(over / self.temperature)))
 
     def frozen(self, modules: Sequence[Learned]) -> Threshold:
-        """Return the thresholds as they were learned."""
         learned = [max(0.0, module.threshold.item()) for module in modules]
         return Threshold(pin=self.pin, least=self.least, thresholds=learned)
 
@@ -209,12 +190,7 @@ def ltp_paper(
     return Plan("ltp-paper", (Step(Fade(), {"start": 0}, ColumnMean(gradients=True), select),))
 
 
-@register_preset(
-    "threshold",
-    budget=Budget("threshold", Range(0.0, 10.0)),
-    examples={"": _HIGH},
-    nothing={"threshold": 0.0},
-)
+@register_preset("threshold", budget=BY_THRESHOLD, examples={"": _HIGH}, nothing={"threshold": 0.0})
 def threshold(
     threshold: float = 0.5, score: str = "column-mean", pin: str = "first", least: int = LEAST
 ) -> Plan:

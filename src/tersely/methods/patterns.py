@@ -7,51 +7,31 @@ and those of Longformer (arXiv 2004.05150) and BigBird (arXiv 2007.14062) that t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import replace
+from functools import reduce
+from operator import or_
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from tersely.attention import Band, Connections
+from tersely.attention import Band
 from tersely.errors import PlanError
-from tersely.ragged import Layout
-from tersely.reduction.actions import Action
-from tersely.reduction.parts import (
-    Budget,
-    Learned,
-    check,
-    checked,
-    is_whole,
-    number,
-    one_of,
-    register,
-    whole,
-)
+from tersely.reduction import Action, Budget, Plan, Step, Stream, register, register_preset
+from tersely.reduction.parts import check, checked, is_whole, number, one_of, whole
 from tersely.reduction.patterns import Pairs, Pattern, hashed
-from tersely.reduction.plan import Plan
-from tersely.reduction.presets import register_preset
-from tersely.reduction.step import Step
-from tersely.reduction.stream import Stream
+from tersely.reduction.selectors import check_one_each
 
 # The column of the stream that a lexical pattern goes by.
 _COLUMNS = {"ids": "id", "stem": "stem", "embedding": "vector"}
 
 
-def _check_width(name: str, width: Any) -> None:
-    many = width if isinstance(width, list) else [width]
-    right = bool(many) and all(is_whole(own) and own >= 0 for own in many)
-    check(right, name, "whole numbers of 0 or more", width)
+def _is_width(value: Any) -> bool:
+    many = value if isinstance(value, list) else [value]
+    return bool(many) and all(is_whole(own) and own >= 0 for own in many)
 
 
-def _check_widths(name: str, widths: Any) -> None:
-    check(isinstance(widths, list), name, "a list", widths)
-    for width in widths:
-        _check_width(name, width)
-
-
-@register
-@dataclass(frozen=True)
+@register("neighbours")
 class Neighbours(Pattern):
     """Breaking BERT (arXiv 2210.03841), neighbour pattern: tokens at most so far apart.
 
@@ -65,11 +45,13 @@ class Neighbours(Pattern):
         widths: a width as above for each of the step's blocks, in their order.
     """
 
-    kind: ClassVar[str] = "neighbours"
-
-    width: int | list[int] | None = checked(None, _check_width)
+    width: int | list[int] | None = checked(None, "whole numbers of 0 or more", _is_width)
     share: float | None = number(None, 0, 1)
-    widths: list[int | list[int]] | None = checked(None, _check_widths)
+    widths: list[int | list[int]] | None = checked(
+        None,
+        "a list of whole numbers of 0 or more",
+        lambda value: isinstance(value, list) and all(map(_is_width, value)),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,54 +62,35 @@ class Neighbours(Pattern):
             check(alone, "widths", "given without width and share", self.widths)
 
     def at_block(self, number: int, count: int) -> Neighbours:
-        """Return the pattern with the width of this block."""
         if self.widths is None:
             return self
-        if len(self.widths) != count:
-            raise PlanError(
-                f"widths must hold one width for each of the step's {count} blocks, got "
-                f"{len(self.widths)}"
-            )
+        check_one_each("widths", self.widths, count)
         return replace(self, width=self.widths[number - 1], widths=None)
 
     def check_heads(self, heads: int) -> None:
-        """Return one width for each head, if there are several."""
         if isinstance(self.width, list) and len(self.width) != heads:
             raise PlanError(
                 f"width must be one number, or one for each of the encoder's {heads} heads, got "
                 f"{len(self.width)}"
             )
 
-    def pairs(self, stream: Stream) -> Pairs:
-        """Return the pairs within the width."""
-        places = stream.origins
+    def pairs(self, stream: Stream) -> tuple[Pairs, Band]:
+        places, documents = stream.origins, len(stream.layout)
+
+        def apart(queries: Tensor, keys: Tensor) -> Tensor:
+            return (places[queries] - places[keys]).abs()
+
         if isinstance(self.width, list):
-            widths = torch.tensor(self.width, device=places.device)[None, :, None, None]
-        elif self.width is not None:
-            widths = self.width
-        else:
-            reaches = torch.tensor(self._reaches(stream), device=places.device)
-            widths = reaches[stream.layout.segment_ids]
-
-        def near(queries: Tensor, keys: Tensor) -> Tensor:
-            width = widths[queries] if self.width is None else widths
-            return (places[queries] - places[keys]).abs() <= width
-
-        return near
-
-    def band(self, stream: Stream) -> Band:
-        """Return the width itself."""
-        return Band(self._reaches(stream), exact=not isinstance(self.width, list))
-
-    def _reaches(self, stream: Stream) -> list[int]:
-        if self.width is not None:
-            most = max(self.width) if isinstance(self.width, list) else self.width
-            return [most] * len(stream.layout)
-        return [_width_for(self.share, length) for length in stream.lengths.tolist()]
+            by_head = torch.tensor(self.width, device=places.device)[None, :, None, None]
+            return lambda q, k: apart(q, k) <= by_head, Band([max(self.width)] * documents)
+        reaches = [self.width] * documents
+        if self.width is None:
+            reaches = [_width_for(self.share, length) for length in stream.lengths.tolist()]
+        widths = torch.tensor(reaches, device=places.device)[stream.layout.segment_ids]
+        return lambda q, k: apart(q, k) <= widths[q], Band(reaches, exact=True)
 
 
-@register
-@dataclass(frozen=True)
+@register("global")
 class GlobalTokens(Pattern):
     """BigBird (arXiv 2007.14062) and Longformer, global tokens: the first ones see and are seen.
 
@@ -136,8 +99,6 @@ class GlobalTokens(Pattern):
         share: the share of a document's pairs to reach, by the fewest tokens that do.
     """
 
-    kind: ClassVar[str] = "global"
-
     tokens: int | None = whole(None, 0)
     share: float | None = number(None, 0, 1)
 
@@ -145,32 +106,19 @@ class GlobalTokens(Pattern):
         super().__post_init__()
         _check_one(self, "tokens")
 
-    def pairs(self, stream: Stream) -> Pairs:
-        """Return the pairs of which one is among the first."""
-        places = stream.origins
-        counts = torch.tensor(self._counts(stream), device=places.device)[stream.layout.segment_ids]
-        first = places < counts
-
-        def of_first(queries: Tensor, keys: Tensor) -> Tensor:
-            return first[queries] | first[keys]
-
-        return of_first
-
-    def band(self, stream: Stream) -> Band:
-        """No band at all, but the first tokens: those of the document that has most of them."""
-        counts = self._counts(stream)
-        return Band([0] * len(counts), max(counts, default=0), len(set(counts)) < 2)
-
-    def _counts(self, stream: Stream) -> list[int]:
-        if self.tokens is not None:
-            return [self.tokens] * len(stream.layout)
-        # k first tokens are in 2kn − k² of n² pairs.
-        part = 1 - math.sqrt(1 - self.share)
-        return [math.ceil(part * length - 1e-9) for length in stream.lengths.tolist()]
+    def pairs(self, stream: Stream) -> tuple[Pairs, Band]:
+        counts = [self.tokens] * len(stream.layout)
+        if self.tokens is None:
+            # k first tokens are in 2kn − k² of n² pairs.
+            part = 1 - math.sqrt(1 - self.share)
+            counts = [math.ceil(part * length - 1e-9) for length in stream.lengths.tolist()]
+        most = torch.tensor(counts, device=stream.origins.device)[stream.layout.segment_ids]
+        first = stream.origins < most
+        band = Band([0] * len(counts), max(counts, default=0), len(set(counts)) < 2)
+        return lambda q, k: first[q] | first[k], band
 
 
-@register
-@dataclass(frozen=True)
+@register("random")
 class RandomPairs(Pattern):
     """Breaking BERT (arXiv 2210.03841), random pattern: a share of the pairs, by a hash.
 
@@ -182,38 +130,25 @@ class RandomPairs(Pattern):
         seed: another seed, other pairs.
     """
 
-    kind: ClassVar[str] = "random"
+    needs = frozenset({"document"})
 
     share: float = number(0.1, 0, 1)
     seed: int = whole(0, None)
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """A number of each document."""
-        return frozenset({"document"})
-
-    def pairs(self, stream: Stream) -> Pairs:
-        """Return the pairs whose hash is low."""
+    def pairs(self, stream: Stream) -> tuple[Pairs, None]:
         places = stream.origins
         row = hashed(stream.columns["document"] + places, self.seed)
         most = round(self.share * 2**31)
-
-        def drawn(queries: Tensor, keys: Tensor) -> Tensor:
-            return hashed(row[queries] + 1_000_003 * places[keys], self.seed) < most
-
-        return drawn
+        return lambda q, k: hashed(row[q] + 1_000_003 * places[k], self.seed) < most, None
 
 
-@register
-@dataclass(frozen=True)
+@register("union")
 class Union(Pattern):
     """Several patterns together: what any of them connects, as BigBird (arXiv 2007.14062) does.
 
     Attributes:
         of: the patterns.
     """
-
-    kind: ClassVar[str] = "union"
 
     of: tuple[Pattern, ...] = ()
 
@@ -229,37 +164,25 @@ class Union(Pattern):
         object.__setattr__(self, "of", parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the union as JSON writes it."""
         return super().to_dict() | {"of": [part.to_dict() for part in self.of]}
 
     @property
     def needs(self) -> frozenset[str]:
-        """What any of them wants."""
         return frozenset().union(*(part.needs for part in self.of))
 
     def check_heads(self, heads: int) -> None:
-        """Return all of them must fit."""
         for part in self.of:
             part.check_heads(heads)
 
-    def connect(self, stream: Stream, module: Learned | None = None) -> Connections:
-        """Pairs of any of them; the widest band and the most first tokens, if all have one."""
+    def pairs(self, stream: Stream) -> tuple[Pairs, Band | None]:
         parts = [part.connect(stream) for part in self.of]
-
-        def any_of(queries: Tensor, keys: Tensor) -> Tensor:
-            seen = parts[0].sees(queries, keys)
-            for part in parts[1:]:
-                seen = seen | part.sees(queries, keys)
-            return seen
-
         band, bands = None, [part.band for part in parts]
         if None not in bands:
             reaches = [max(own) for own in zip(*(band.reaches for band in bands), strict=True)]
             band = Band(reaches, max(b.first for b in bands), all(b.exact for b in bands))
-        return self.with_first(stream, any_of, band)
+        return lambda q, k: reduce(or_, (part.sees(q, k) for part in parts)), band
 
     def work(self, sizes: list[int], width: int) -> int:
-        """Return what all of them take."""
         return sum(part.work(sizes, width) for part in self.of)
 
 
@@ -275,8 +198,7 @@ def _width_for(share: float, length: int) -> int:
     return max(0, math.ceil((2 * length - 1 - root) / 2 - 1e-9))
 
 
-@register
-@dataclass(frozen=True)
+@register("syntax")
 class Syntax(Pattern):
     """Breaking BERT (arXiv 2210.03841), syntactic pattern: the arcs of a dependency parse.
 
@@ -284,15 +206,9 @@ class Syntax(Pattern):
     by it. The parser is the user's, given as `model.knowledge.parser`.
     """
 
-    kind: ClassVar[str] = "syntax"
+    needs = frozenset({"parse"})
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """A parse."""
-        return frozenset({"parse"})
-
-    def pairs(self, stream: Stream) -> Pairs:
-        """Return the pairs of one word or of an arc."""
+    def pairs(self, stream: Stream) -> tuple[Pairs, None]:
         words, heads = stream.columns["parse"].unbind(1)
 
         def linked(queries: Tensor, keys: Tensor) -> Tensor:
@@ -300,11 +216,10 @@ class Syntax(Pattern):
             arc = (q == k) | (heads[queries] == k) | (heads[keys] == q)
             return arc & (q >= 0) & (k >= 0)
 
-        return linked
+        return linked, None
 
 
-@register
-@dataclass(frozen=True)
+@register("lexical")
 class Lexical(Pattern):
     """Breaking BERT (arXiv 2210.03841), lexical pattern: word pieces that are the same or alike.
 
@@ -317,37 +232,27 @@ class Lexical(Pattern):
             connected, those with the highest cosines.
     """
 
-    kind: ClassVar[str] = "lexical"
-
     by: str = one_of(*_COLUMNS, default="ids")
     share: float = number(0.1, 0, 1)
 
     @property
     def needs(self) -> frozenset[str]:
-        """What it goes by."""
         return frozenset({_COLUMNS[self.by]})
 
-    def pairs(self, stream: Stream) -> Pairs:
-        """Return the pairs of like word pieces."""
+    def pairs(self, stream: Stream) -> tuple[Pairs, None]:
         figures = stream.columns[_COLUMNS[self.by]]
         if self.by == "embedding":
-            return _alike(figures, stream, self.share)
-
-        def same(queries: Tensor, keys: Tensor) -> Tensor:
-            return figures[queries] == figures[keys]
-
-        return same
+            return _alike(figures, stream, self.share), None
+        return lambda q, k: figures[q] == figures[k], None
 
     def work(self, sizes: list[int], width: int) -> int:
-        """Return the cosines of all pairs, where they are asked for."""
         return width * sum(size * size for size in sizes) if self.by == "embedding" else 0
 
 
 def _alike(states: Tensor, stream: Stream, share: float) -> Pairs:
     """Pairs whose cosine is among the document's highest, looked up in one row of all pairs."""
     units, own = torch.nn.functional.normalize(states.float(), dim=1), stream.embedded
-    layout: Layout = stream.layout
-    found = []
+    layout, found = stream.layout, []
     for run in layout.runs:
         shape = (run.documents, run.length)
         part = slice(run.start, run.stop)
@@ -403,11 +308,7 @@ def neighbours(width: int = 64, start: int | float = 0, cls: bool = True) -> Pla
     nothing={"width": 1000},
 )
 def bigbird(
-    width: int = 96,
-    random: float = 0.05,
-    tokens: int = 64,
-    start: int | float = 0,
-    seed: int = 0,
+    width: int = 96, random: float = 0.05, tokens: int = 64, start: int | float = 0, seed: int = 0
 ) -> Plan:
     """Unite neighbours, random pairs and global first tokens (BigBird, arXiv 2007.14062).
 

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
-from tersely.reduction.actions import Action
-from tersely.reduction.parts import SHARE, Budget, number, register, whole
-from tersely.reduction.plan import Plan
-from tersely.reduction.presets import register_preset
-from tersely.reduction.selectors import LEAST, floor_share
-from tersely.reduction.step import Step
-from tersely.reduction.stream import Stream
+from tersely.reduction import Action, Plan, Step, Stream, register_preset
+from tersely.reduction.parts import number, register, whole
+from tersely.reduction.selectors import BY_SHARE, LEAST, floor_share
 
 
-@register
-@dataclass(frozen=True)
+@register("pool")
 class Pool(Action):
     """Adaptive average pooling at one block: neighbours become their mean, without any score.
 
@@ -30,15 +22,13 @@ class Pool(Action):
         least: tokens that a document keeps at least; who has no more loses none.
     """
 
-    kind: ClassVar[str] = "pool"
-    selects: ClassVar[bool] = False
-    budget: ClassVar[Budget | None] = Budget("keep", SHARE)
+    selects = False
+    budget = BY_SHARE
 
     keep: float = number(0.25, 0, 1, open_low=True)
     least: int = whole(LEAST)
 
     def apply(self, stream: Stream, losers: Tensor | None, seen: Tensor | None) -> Stream:
-        """Return the stream with each stretch of neighbours as one token."""
         own, layout = stream.embedded, stream.layout
         rows = torch.arange(layout.tokens, device=own.device)
         # Own tokens stand in front of combination tokens; the first of them is [CLS].
@@ -55,10 +45,7 @@ class Pool(Action):
 
 
 @register_preset(
-    "pool",
-    budget=Budget("keep", SHARE),
-    examples={"": {"keep": 0.4, "least": 1}},
-    nothing={"keep": 1.0},
+    "pool", budget=BY_SHARE, examples={"": {"keep": 0.4, "least": 1}}, nothing={"keep": 1.0}
 )
 def pool(keep: float = 0.25, at: int | float = 1 / 3, least: int = LEAST) -> Plan:
     """Average neighbours at one block, to a share of each document's length."""

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
 from tersely.ragged import lowest_of_columns
-from tersely.reduction.actions import Action
+from tersely.reduction import LEAST, Action, Plan, Step, Stream, register_preset
 from tersely.reduction.parts import Budget, Range, number, register, whole
-from tersely.reduction.plan import Plan
-from tersely.reduction.presets import register_preset
-from tersely.reduction.selectors import LEAST
-from tersely.reduction.step import Step
-from tersely.reduction.stream import Stream
 
 
-@register
-@dataclass(frozen=True)
+@register("merge")
 class Merge(Action):
     """ToMe (arXiv 2210.09461): the most similar pairs of tokens become one, their weighted mean.
 
@@ -32,10 +23,9 @@ class Merge(Action):
         least: tokens that a document keeps at least; who has no more loses none.
     """
 
-    kind: ClassVar[str] = "merge"
-    selects: ClassVar[bool] = False
-    attention: ClassVar[str | None] = "keys"
-    budget: ClassVar[Budget | None] = Budget("ratio", Range(0.0, 0.5))
+    selects = False
+    attention = "keys"
+    budget = Budget("ratio", Range(0.0, 0.5))
 
     ratio: float = number(0.1, 0, 0.5)
     least: int = whole(LEAST)
@@ -76,7 +66,6 @@ class Merge(Action):
         return leaders
 
     def cost(self, sizes: list[int], head_size: int) -> int:
-        """Return the MACs of comparing even with odd tokens."""
         return head_size * sum(((size + 1) // 2) * (size // 2) for size in sizes)
 
 

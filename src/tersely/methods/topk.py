@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-from tersely.reduction.actions import DropTokens
-from tersely.reduction.parts import SHARE, Budget
-from tersely.reduction.plan import Plan
-from tersely.reduction.presets import register_preset
+from dataclasses import replace
+
+from torch import Tensor
+
+from tersely.reduction import Candidates, DropTokens, Plan, Step, register, register_preset
 from tersely.reduction.scorers import scorer_of
-from tersely.reduction.selectors import LEAST, LinearRatio, Ratio
-from tersely.reduction.step import Step
+from tersely.reduction.selectors import BY_SHARE, LEAST, Ratio, keep_count, mark_lowest
+
+_HALF = {"keep": 0.5, "least": 1}
+
+
+@register("linear-ratio")
+class LinearRatio(Ratio):
+    """Learned Token Pruning's baseline (arXiv 2107.00910): top-k with linear keep rates.
+
+    At the k-th of the step's K blocks, `1 − (1 − keep)·k/K` of the document's first tokens are
+    left, so that `keep` of them leave the last one.
+    """
+
+    def at_block(self, number: int, count: int) -> LinearRatio:
+        return replace(self, keep=1 - (1 - self.keep) * number / count)
+
+    def losers(self, candidates: Candidates) -> Tensor:
+        stay = keep_count(candidates.lengths, self.keep, self.least)[:, None]
+        return mark_lowest(candidates, candidates.counts - stay)
 
 
 @register_preset(
     "topk",
-    budget=Budget("keep", SHARE),
+    budget=BY_SHARE,
     examples={
-        "": {"keep": 0.5, "least": 1},
-        "linear": {"keep": 0.3, "linear": True, "least": 1},
-        "first-row-values": {"keep": 0.5, "score": "first-row-values", "least": 1},
-        "row-max": {"keep": 0.5, "score": "row-max", "least": 1},
-        "hidden-change": {"keep": 0.5, "score": "hidden-change", "least": 1},
-        "column-mean-values": {"keep": 0.5, "score": "column-mean-values", "least": 1},
+        "": _HALF,
+        "linear": {**_HALF, "keep": 0.3, "linear": True},
+        "first-row-values": {**_HALF, "score": "first-row-values"},
+        "row-max": {**_HALF, "score": "row-max"},
+        "hidden-change": {**_HALF, "score": "hidden-change"},
+        "column-mean-values": {**_HALF, "score": "column-mean-values"},
     },
     nothing={"keep": 1.0},
 )
@@ -38,11 +56,6 @@ def topk(
     six blocks and documents of some 200 tokens, 0.4 is about half of the MACs. With
     `linear`, at every block from the first one, as in Learned Token Pruning (arXiv 2107.00910).
     """
-    scorer = scorer_of(score)
-    if linear:
-        step = Step(
-            DropTokens(), {"start": 0}, scorer, LinearRatio(keep=keep, pin=pin, least=least)
-        )
-    else:
-        step = Step(DropTokens(), at, scorer, Ratio(keep=keep, pin=pin, least=least))
-    return Plan("topk", (step,))
+    select = (LinearRatio if linear else Ratio)(keep=keep, pin=pin, least=least)
+    blocks = {"start": 0} if linear else at
+    return Plan("topk", (Step(DropTokens(), blocks, scorer_of(score), select),))

@@ -99,24 +99,20 @@ class BlockModule(Learned):
         raise TypeError(f"{type(self).__name__} does not say what it costs")
 
 
-@register
-@dataclass(frozen=True)
+@register("drop-keys")
 class DropKeys(Action):
     """Focus on the Core (arXiv 2406.01283): the losers leave the next blocks' keys and values.
 
     As in the paper, they stay as queries, keep their states, and never return as keys.
     """
 
-    kind: ClassVar[str] = "drop-keys"
-    acts: ClassVar[str] = "keys"
+    acts = "keys"
 
     def apply(self, stream: Stream, losers: Tensor, seen: Tensor | None) -> Stream:
-        """Return the stream with fewer keys."""
         return stream.drop_keys(losers)
 
 
-@register
-@dataclass(frozen=True)
+@register("drop-tokens")
 class DropTokens(Action):
     """The losers leave altogether, between a block's attention and its feed-forward.
 
@@ -128,15 +124,12 @@ class DropTokens(Action):
     classifier's mean. So attention is masked hard, with straight-through gradients.
     """
 
-    kind: ClassVar[str] = "drop-tokens"
-    takes_masks: ClassVar[bool] = True
+    takes_masks = True
 
     def soften(self, stream: Stream, mask: Tensor) -> Stream:
-        """Return the stream with the mask's gradients on the tokens' weights."""
         gate = 1 + (mask - mask.detach())[:, 0]  # ones, exactly, with gradients
         weights = gate if stream.weights is None else stream.weights * gate
         return replace(stream, weights=weights.to(stream.hidden.dtype))
 
     def apply(self, stream: Stream, losers: Tensor, seen: Tensor | None) -> Stream:
-        """Return the stream with fewer tokens."""
         return stream.select(~losers[:, 0])

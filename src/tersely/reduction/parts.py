@@ -1,9 +1,8 @@
 """The parts of a plan: frozen dataclasses with a kind, checked fields, and a form in JSON.
 
-A scorer, a selector or an action is one dataclass. `kind` names it in JSON; its fields are its
-settings. Registering makes it known to `Plan.from_dict`; nothing else has to change. What a part
-needs besides, it brings along: modules that learn, a loss, stages of training, the one number that
-moves its cost.
+Registering makes a scorer, a selector or an action known to `Plan.from_dict`; nothing else has to
+change. What a part needs besides, it brings along: modules that learn, a loss, stages of training,
+the one number that moves its cost.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ import functools
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
 
 from torch import Tensor, nn
 
@@ -59,10 +58,6 @@ class Budget(NamedTuple):
         return self.values if isinstance(self.values, Range) else self.values(blocks)
 
 
-SHARE = Range(0.01, 1.0)
-"""Of a share of tokens that stays."""
-
-
 class Learned(nn.Module):
     """What a part learns at one block.
 
@@ -79,12 +74,9 @@ class Learned(nn.Module):
         raise TypeError(f"{type(self).__name__} does not say what its weights start from")
 
     def start_from(self, backbone: Any, block: int, separator: int | None) -> None:
-        """Start from a pretrained encoder, where that is better than `start`.
+        """Start from a pretrained encoder's block, where that is better than `start`.
 
-        Args:
-            backbone: the encoder, with all of its blocks.
-            block: the block that it acts at.
-            separator: the id of [SEP]; None if there is none.
+        `backbone` has all of its blocks still; `separator` is the id of [SEP], if there is one.
         """
 
 
@@ -107,6 +99,8 @@ class Spent:
 class Part:
     """One setting of a plan, of a role (`"score"`, `"select"`, `"act"`) and a kind.
 
+    Its fields are its settings, and stand in JSON; what has no annotation is the class's own.
+
     Attributes:
         learns: whether it learns anything in training that its plan is not usable without.
         budget: the field that moves its cost and no weights; a trained model runs at other values.
@@ -124,7 +118,8 @@ class Part:
                 value = list(value)  # as JSON gives it back
                 object.__setattr__(self, field.name, value)
             if field.metadata and not (value is None and field.default is None):
-                field.metadata["check"](field.name, value)
+                right = field.metadata["right"](value)
+                check(right, field.name, field.metadata["expected"], value)
 
     def module(self, width: int, heads: int) -> Learned | None:
         """Return what it learns at one block of an encoder of this width and number of heads."""
@@ -145,9 +140,8 @@ class Part:
     def frozen(self, modules: Sequence[Learned | None]) -> Part:
         """Return the part that does the same with what it learned written down as plain numbers.
 
-        Args:
-            modules: what it learned, at each of the step's blocks. A part of which this cannot be
-                written down returns itself.
+        `modules` are what it learned, at each of the step's blocks. A part of which this cannot be
+        written down returns itself.
         """
         return self
 
@@ -158,14 +152,11 @@ class Part:
 
     @classmethod
     def from_dict(cls, data: Any, where: str) -> Self:
-        """Rebuild a part of this role.
-
-        Args:
-            data: what `to_dict` returned; fields that are left out get their defaults.
-            where: the part's place in the plan, for messages.
+        """Rebuild a part of this role; fields that are left out get their defaults.
 
         Raises:
-            PlanError: naming the field that is wrong and the values that would do.
+            PlanError: naming the field that is wrong, by the part's place `where` in the plan, and
+                the values that would do.
         """
         load_methods()
         known = _REGISTRY.get(cls.role, {})
@@ -174,31 +165,31 @@ class Part:
         kind = data["kind"]
         if not isinstance(kind, str) or kind not in known:
             raise PlanError(f"{where}.kind must be one of {', '.join(sorted(known))}, got {kind!r}")
-        part = known[kind]
-        names = [field.name for field in dataclasses.fields(part)]
-        unknown = sorted(set(data) - {"kind", *names})
-        if unknown:
-            raise PlanError(
-                f"{where}.{unknown[0]} is not a field of {kind!r}; "
-                f"its fields are {', '.join(names) or 'none'}"
-            )
+        part, given = known[kind], {name: data[name] for name in data if name != "kind"}
+        check_names(given, [field.name for field in dataclasses.fields(part)], where, repr(kind))
         try:
-            return part(**{name: data[name] for name in names if name in data})
+            return part(**given)
         except PlanError as error:
             raise PlanError(f"{where}.{error}") from None
 
 
-def register(part: PartType) -> PartType:
-    """Make a part known by its role and kind; a class decorator.
+@dataclass_transform(frozen_default=True)
+def register(kind: str) -> Callable[[PartType], PartType]:
+    """Make a class a frozen dataclass and a part that is known by its role and this kind.
 
     Raises:
         ValueError: if another part has that role and kind.
     """
-    kinds = _REGISTRY.setdefault(part.role, {})
-    if part.kind in kinds and kinds[part.kind].__qualname__ != part.__qualname__:
-        raise ValueError(f"the {part.role} kind {part.kind!r} is taken by {kinds[part.kind]}")
-    kinds[part.kind] = part
-    return part
+
+    def decorate(part: PartType) -> PartType:
+        kinds = _REGISTRY.setdefault(part.role, {})
+        if kind in kinds and kinds[kind].__qualname__ != part.__qualname__:
+            raise ValueError(f"the {part.role} kind {kind!r} is taken by {kinds[kind]}")
+        part.kind = kind
+        kinds[kind] = dataclasses.dataclass(frozen=True)(part)
+        return kinds[kind]
+
+    return decorate
 
 
 @functools.cache
@@ -244,63 +235,64 @@ def check(condition: bool, field: str, expected: str, got: Any) -> None:
         raise PlanError(f"{field} must be {expected}, got {got!r}")
 
 
+def check_names(given: Iterable[str], names: Sequence[str], where: str, what: str) -> None:
+    """Raise a `PlanError` for a field in JSON that there is not."""
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise PlanError(
+            f"{where}.{unknown[0]} is not a field of {what}; "
+            f"its fields are {', '.join(names) or 'none'}"
+        )
+
+
 # ---- fields of a part that say what may stand in them ------------------------------------------
 
 
-def checked(default: Any, verify: Callable[[str, Any], None]) -> Any:
-    """Declare a field of a part; `verify(name, value)` raises a `PlanError` for a wrong value.
+def checked(default: Any, expected: str, right: Callable[[Any], bool]) -> Any:
+    """Declare a field of a part that must be `expected`, "a number" say; `right` tests a value.
 
     None is right wherever it is the default. The same holds for `number` and those below.
     """
-    return dataclasses.field(default=default, metadata={"check": verify})
+    return dataclasses.field(default=default, metadata={"expected": expected, "right": right})
 
 
 def number(default: float | None, low: float, high: float, *, open_low: bool = False) -> Any:
     """Declare a field of a part that holds a number in `[low, high]`, or in `(low, high]`."""
 
-    def verify(name: str, value: Any) -> None:
+    def right(value: Any) -> bool:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        inside = is_number and (low < value if open_low else low <= value) and value <= high
-        check(inside, name, f"a number in {'(' if open_low else '['}{low:g}, {high:g}]", value)
+        return is_number and (low < value if open_low else low <= value) and value <= high
 
-    return checked(default, verify)
+    return checked(default, f"a number in {'(' if open_low else '['}{low:g}, {high:g}]", right)
 
 
 def numbers(high: float) -> Any:
     """Declare a field of a part that holds None or a list of numbers in `[0, high]`."""
-    one = number(None, 0, high).metadata["check"]
-
-    def verify(name: str, value: Any) -> None:
-        check(isinstance(value, list) and bool(value), name, "a list of numbers", value)
-        for own in value:
-            one(name, own)
-
-    return checked(None, verify)
+    right = number(None, 0, high).metadata["right"]
+    expected = f"a list of numbers in [0, {high:g}]"
+    return checked(
+        None, expected, lambda value: isinstance(value, list) and value and all(map(right, value))
+    )
 
 
 def whole(default: int | None, least: int | None = 1) -> Any:
     """Declare a field of a part that holds a whole number, of at least `least` if given."""
     expected = {None: "a whole number", 1: "a whole number above 0"}
     wanted = expected.get(least, f"a whole number of {least} or more")
-
-    def verify(name: str, value: Any) -> None:
-        right = is_whole(value) and (least is None or value >= least)
-        check(right, name, wanted, value)
-
-    return checked(default, verify)
+    return checked(
+        default, wanted, lambda value: is_whole(value) and (least is None or value >= least)
+    )
 
 
 def flag(default: bool) -> Any:
     """Declare a field of a part that holds true or false."""
-    return checked(
-        default, lambda name, value: check(isinstance(value, bool), name, "true or false", value)
-    )
+    return checked(default, "true or false", lambda value: isinstance(value, bool))
 
 
 def one_of(*words: str, default: str) -> Any:
     """Declare a field of a part that holds one of these words."""
     spelled = " or ".join([", ".join(map(repr, words[:-1])), repr(words[-1])])
-    return checked(default, lambda name, value: check(value in words, name, spelled, value))
+    return checked(default, spelled, lambda value: value in words)
 
 
 def is_whole(value: Any) -> bool:

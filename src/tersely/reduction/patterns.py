@@ -38,37 +38,30 @@ class Pattern(Action):
     others leave. Every token sees itself, and tokens that a module added see and are seen by all.
 
     Attributes:
+        needs: the columns that it looks at, of those that `token_columns` makes.
         cls: whether the first token ([CLS]) sees all and is seen by all.
     """
 
-    acts: ClassVar[str] = "attention"
-    selects: ClassVar[bool] = False
+    acts = "attention"
+    selects = False
+    needs: ClassVar[frozenset[str]] = frozenset()
 
     cls: bool = flag(True)
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The columns that it looks at, of those that `token_columns` makes."""
-        return frozenset()
 
     def check_heads(self, heads: int) -> None:
         """Raise a `PlanError` if the pattern does not fit so many heads."""
 
-    def pairs(self, stream: Stream) -> Pairs:
-        """Return a function of row numbers, as `Connections.sees`, without what all share."""
-        raise TypeError(f"{type(self).__name__} connects nothing")
+    def pairs(self, stream: Stream) -> tuple[Pairs, Band | None]:
+        """Return who sees whom, and the band that holds it; None if pairs may lie anywhere.
 
-    def band(self, stream: Stream) -> Band | None:
-        """Return the band that holds all pairs but those of [CLS]; None if they lie anywhere."""
-        return None
+        The former is a function of row numbers, as `Connections.sees`. Pairs that all patterns
+        share need not be among them.
+        """
+        raise TypeError(f"{type(self).__name__} connects nothing")
 
     def connect(self, stream: Stream, module: Learned | None = None) -> Connections:
         """Return the connections between a stream's tokens; `module` is what was learned."""
-        return self.with_first(stream, self.pairs(stream), self.band(stream))
-
-    def with_first(self, stream: Stream, own: Pairs, band: Band | None) -> Connections:
-        """Return the pairs of the pattern, and those that all patterns share."""
-        places = stream.origins
+        places, (own, band) = stream.origins, self.pairs(stream)
 
         def sees(queries: Tensor, keys: Tensor) -> Tensor:
             q, k = places[queries], places[keys]
@@ -105,20 +98,12 @@ class Knowledge:
 def token_columns(
     ids: Tensor, layout: Layout, embeddings: Tensor, knowledge: Knowledge, needs: Iterable[str]
 ) -> dict[str, Tensor]:
-    """Look up what patterns need to know of the tokens.
+    """Look up what patterns need to know of tokens of these ids, `(tokens,)`.
 
-    Args:
-        ids: `(tokens,)` token ids.
-        layout: the documents' boundaries.
-        embeddings: the encoder's word embeddings, `(vocabulary, width)`.
-        knowledge: what was given to the model.
-        needs: names of columns: `"id"`; `"document"`, a number made of all ids of the token's
-            document, the same in any batch; `"stem"`; `"vector"`, its word embedding, `(tokens,
-            width)`; `"parse"`, the number of its word in its document and of the word that governs
-            that one, −1 for none, `(tokens, 2)`.
-
-    Raises:
-        ModelError: for something that a pattern needs and that was not given.
+    `embeddings` `(vocabulary, width)` are the encoder's. Columns are `"id"`; `"document"`, a number
+    made of all ids of the token's document, the same in any batch; `"stem"`; `"vector"`, its word
+    embedding, `(tokens, width)`; `"parse"`, the number of its word in its document and of the word
+    that governs that one, −1 for none, `(tokens, 2)`.
     """
     columns: dict[str, Tensor] = {}
     for need in sorted(needs):

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tersely.errors import PlanError
 from tersely.reduction.actions import Action
+from tersely.reduction.parts import check, check_names
 from tersely.reduction.patterns import Pattern
 from tersely.reduction.selectors import Selector
 from tersely.reduction.step import INPUT, Step, resolve_blocks
@@ -149,30 +150,17 @@ class Plan:
         Raises:
             PlanError: naming the field that is wrong, or a version that this tersely does not read.
         """
-        if not isinstance(data, dict):
-            raise PlanError(f"a plan must be an object, got {data!r}")
-        version = data.get("version")
-        if not isinstance(version, int) or version < 1:
-            raise PlanError(f"plan.version must be {PLAN_VERSION}, got {version!r}")
+        check(isinstance(data, dict), "a plan", "an object", data)
+        version, steps, name = (data.get(field) for field in ("version", "steps", "name"))
         if version != PLAN_VERSION:
-            newer = "a newer plan needs a newer tersely"
-            older = "plans of 0.1 are not read any more: make it anew, with 'blocks' for 'layers'"
-            raise PlanError(
-                f"plan.version must be {PLAN_VERSION}, got {version!r}; "
-                f"{newer if version > PLAN_VERSION else older}"
-            )
-        unknown = sorted(set(data) - {"version", "name", "steps"})
-        if unknown:
-            raise PlanError(
-                f"plan.{unknown[0]} is not a field of a plan; its fields are version, name, steps"
-            )
-        steps = data.get("steps")
-        if not isinstance(steps, list):
-            raise PlanError(f"plan.steps must be a list, got {steps!r}")
+            newer = isinstance(version, int) and version > PLAN_VERSION
+            hint = "plans of 0.1 are not read any more: make it anew, with 'blocks' for 'layers'"
+            hint = "a newer plan needs a newer tersely" if newer else hint
+            raise PlanError(f"plan.version must be {PLAN_VERSION}, got {version!r}; {hint}")
+        check_names(data, ("version", "name", "steps"), "plan", "a plan")
+        check(isinstance(steps, list), "plan.steps", "a list", steps)
+        check(isinstance(name, str) and bool(name), "plan.name", "a string", name)
         made = [Step.from_dict(step, f"plan.steps[{i}]") for i, step in enumerate(steps)]
-        name = data.get("name")
-        if not isinstance(name, str) or not name:
-            raise PlanError(f"plan.name must be a string, got {name!r}")
         return cls(name, tuple(made))
 
     @classmethod
@@ -198,8 +186,7 @@ class Plan:
         for number, step in enumerate(self.steps):
             if step.blocks != INPUT:
                 _place(step, resolved, f"plan.steps[{number}].blocks")
-        _check_keys(resolved.steps)
-        _check_rows(resolved.steps, resolved.patterns)
+        _check_keys(resolved)
         _check_replaced(resolved)
         return resolved
 
@@ -211,7 +198,7 @@ class ResolvedPlan:
     Attributes:
         depth: blocks of the encoder.
         whole: the plan's steps as they were before they were fitted.
-        steps: the steps that act on tokens at each block that has any.
+        steps: the step that acts on tokens at each block that has one.
         patterns: the pattern of each block that has one.
         replaced: the action in the place of each block that is replaced; one at most.
         skipped: the blocks that are left out.
@@ -220,7 +207,7 @@ class ResolvedPlan:
 
     depth: int
     whole: tuple[Step, ...] = ()
-    steps: dict[int, list[Step]] = field(default_factory=dict)
+    steps: dict[int, Step] = field(default_factory=dict)
     patterns: dict[int, Pattern] = field(default_factory=dict)
     replaced: dict[int, Action] = field(default_factory=dict)
     skipped: set[int] = field(default_factory=set)
@@ -232,38 +219,39 @@ class ResolvedPlan:
         return any(step.learns for step in self.whole)
 
     def at(self, block: int) -> list[Step]:
-        """Return the steps at a block that can still change something.
+        """Return the step at a block, if there is one that can still change something.
 
         Keys that are dropped at the last block, or at the one before a module in a block's place
         (which takes all tokens), would be dropped from nothing: such a step is left out.
         """
+        step = self.steps.get(block)
         follows = block + 1 < self.depth and block + 1 not in self.replaced
-        return [step for step in self.steps.get(block, []) if follows or step.act.acts != "keys"]
+        return [] if step is None or step.act.acts == "keys" and not follows else [step]
 
     def hides_keys(self, block: int) -> bool:
         """Whether each head's keys pay off hidden in their places, not gathered, at a block."""
-        earlier = [step for number, own in self.steps.items() if number < block for step in own]
+        earlier = [step for number, step in self.steps.items() if number < block]
         per_head = [step for step in earlier if step.act.acts == "keys" and step.score.per_head]
         return math.prod(step.select.share_left for step in per_head) >= _HIDE_FROM
 
 
 def _place(step: Step, plan: ResolvedPlan, where: str) -> None:
     """Put a step, or what it stands for, at its blocks of the plan that is being resolved."""
-    blocks = resolve_blocks(step.blocks, plan.depth, where)
-    if step.act.acts == "depth":
-        plan.skipped.update(blocks[step.act.kept(len(blocks)) :])
+    blocks, act = resolve_blocks(step.blocks, plan.depth, where), step.act
+    if act.acts == "depth":
+        plan.skipped.update(blocks[act.kept(len(blocks)) :])
         return
-    if step.act.acts == "block" and len(blocks) > 1:
-        raise PlanError(f"a {step.act.kind!r} step must name one block, got {blocks}")
+    if act.acts == "block" and len(blocks) > 1:
+        raise PlanError(f"a {act.kind!r} step must name one block, got {blocks}")
     for place, block in enumerate(blocks, start=1):
         own = step.at_block(place, len(blocks))
-        if step.act.acts == "block":
+        if act.acts == "block":
             plan.replaced[block] = own.act
-        elif step.act.acts == "attention":
+        elif act.acts == "attention":
             if block in plan.patterns:
                 raise PlanError(
                     f"steps may hold one pattern for each block, got {plan.patterns[block].kind!r} "
-                    f"and {own.act.kind!r} at block {block}; put them into one 'union'"
+                    f"and {act.kind!r} at block {block}; put them into one 'union'"
                 )
             plan.patterns[block] = own.act
         elif block in plan.steps:  # two choices would have to be made in some order
@@ -271,7 +259,7 @@ def _place(step: Step, plan: ResolvedPlan, where: str) -> None:
                 f"steps may choose tokens once at each block, got 2 steps at block {block}"
             )
         else:
-            plan.steps[block] = [own]
+            plan.steps[block] = own
 
 
 def _check_replaced(plan: ResolvedPlan) -> None:
@@ -289,36 +277,25 @@ def _check_replaced(plan: ResolvedPlan) -> None:
         raise PlanError(f"steps exclude each other at block {both[0]}: it is skipped")
 
 
-def _check_rows(steps: dict[int, list[Step]], patterns: dict[int, Pattern]) -> None:
-    """Refuse scores by what [CLS] pays where it does not see all tokens."""
-    for block in sorted({*steps} & {*patterns}):
-        score = steps[block][0].score
-        if score is not None and score.attention == "first" and not patterns[block].cls:
+def _check_keys(plan: ResolvedPlan) -> None:
+    """Refuse scores that [CLS] or the keys that are left, of each head its own, cannot give."""
+    fewer = own = None  # the blocks from which on there are fewer keys, and each head has its own
+    for block, step in sorted(plan.steps.items()):
+        act, score, pattern = step.act, step.score, plan.patterns.get(block)
+        if own is not None:
+            each = f"since each head has had its own keys from block {own} on"
+            check(score is not None, "act", f"'drop-keys' at block {block}, {each}", act.kind)
+            check(score.per_head, "score.heads", f"'each' at block {block}, {each}", "mean")
+        if fewer is not None:
+            expected = (
+                f"true at block {block}, since tokens have been no keys from block {fewer} on, and "
+                "pay nothing to themselves"
+            )
+            check(getattr(score, "diagonal", True), "score.diagonal", expected, False)
+        if pattern is not None and not pattern.cls and score and score.attention == "first":
             raise PlanError(
                 f"steps exclude each other at block {block}: {score.kind!r} scores by what [CLS] "
-                f"pays, and under {patterns[block].kind!r} with cls=false it does not see all"
-            )
-
-
-def _check_keys(steps: dict[int, list[Step]]) -> None:
-    """Refuse steps for which those before have left too few keys, or other keys in each head."""
-    fewer = own = None  # the blocks from which on there are fewer keys, and each head has its own
-    for block in sorted(steps):
-        act, score = steps[block][0].act, steps[block][0].score
-        if own is not None and score is None:
-            raise PlanError(
-                f"act must be 'drop-keys' at block {block}, since each head has had its own keys "
-                f"from block {own} on, got {act.kind!r}"
-            )
-        if own is not None and not score.per_head:
-            raise PlanError(
-                f"score.heads must be 'each' at block {block}, since each head has had its own "
-                f"keys from block {own} on, got 'mean'"
-            )
-        if fewer is not None and not getattr(score, "diagonal", True):
-            raise PlanError(
-                f"score.diagonal must be true at block {block}, since tokens have been no keys "
-                f"from block {fewer} on, and pay nothing to themselves; got false"
+                f"pays, and under {pattern.kind!r} with cls=false it does not see all"
             )
         if act.acts == "keys":
             fewer = block if fewer is None else fewer

@@ -22,8 +22,8 @@ Maker = Callable[..., Plan]
 
 
 @dataclass(frozen=True)
-class _Preset:
-    """A registered preset; see `register_preset`."""
+class Preset:
+    """A registered preset; see `register_preset` for its fields."""
 
     name: str
     make: Maker
@@ -33,10 +33,22 @@ class _Preset:
 
     @property
     def options(self) -> dict[str, object]:
+        """Its options and their defaults."""
         return {key: p.default for key, p in inspect.signature(self.make).parameters.items()}
 
+    @property
+    def summary(self) -> str:
+        """What it does, in one line."""
+        return (inspect.getdoc(self.make) or "").partition("\n")[0]
 
-_PRESETS: dict[str, _Preset] = {}
+    @property
+    def is_measured(self) -> bool:
+        """Whether it is one of the package's first-class methods, which are measured."""
+        module = self.make.__module__
+        return module.startswith("tersely.methods.") and ".contrib." not in module
+
+
+_PRESETS: dict[str, Preset] = {}
 
 
 def register_preset(
@@ -62,26 +74,25 @@ def register_preset(
     """
 
     def decorate(make: Maker) -> Maker:
-        preset_ = _Preset(name, make, budget, examples or {"": {}}, nothing)
-        _check(preset_)
-        _PRESETS[name] = preset_
+        new = Preset(name, make, budget, examples or {"": {}}, nothing)
+        _check(new)
+        _PRESETS[name] = new
         return make
 
     return decorate
 
 
-def _check(new: _Preset) -> None:
+def _check(new: Preset) -> None:
     """Refuse a registration that would not work later."""
     known = _PRESETS.get(new.name)
     if known is not None and known.make.__qualname__ != new.make.__qualname__:
         raise ValueError(f"the preset {new.name!r} is taken by {known.make.__module__}")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", new.name):
         raise ValueError(f"a preset's name must be of small letters and hyphens, got {new.name!r}")
-    if not inspect.getdoc(new.make):
+    if not new.summary:
         raise ValueError(f"the preset {new.name!r} must say what it does in a line of docstring")
-    used = [options for options in (*new.examples.values(), new.nothing) if options is not None]
-    names = {name for options in used for name in options}
-    names |= {new.budget.option} if new.budget else set()
+    names = {option for options in new.examples.values() for option in options}
+    names |= {*(new.nothing or ())} | ({new.budget.option} if new.budget else set())
     unknown = sorted(names - set(new.options))
     if unknown:
         raise ValueError(
@@ -90,10 +101,14 @@ def _check(new: _Preset) -> None:
         )
 
 
-def _find(name: str) -> _Preset:
-    load_methods()
-    if name not in _PRESETS:
-        known = presets()
+def find_preset(name: str) -> Preset:
+    """Return what is registered under a name.
+
+    Raises:
+        PlanError: if there is no such preset; the message lists those that there are.
+    """
+    known = presets()
+    if name not in known:
         raise PlanError(
             f"the method must be one of {', '.join(known)}, got {name!r}{close_match(name, known)}"
         )
@@ -120,7 +135,7 @@ def preset(name: str, **options: object) -> Plan:
         >>> len(preset("focus-pfc", combine_at=0.5).steps)
         2
     """
-    found = _find(name)
+    found = find_preset(name)
     unknown = sorted(set(options) - set(found.options))
     if unknown:
         raise PlanError(
@@ -130,46 +145,15 @@ def preset(name: str, **options: object) -> Plan:
     return found.make(**options)
 
 
-def preset_options(name: str) -> dict[str, object]:
-    """Return the options of a preset and their defaults."""
-    return _find(name).options
-
-
-def preset_summary(name: str) -> str:
-    """Return what a preset does, in one line."""
-    return (inspect.getdoc(_find(name).make) or "").partition("\n")[0]
-
-
-def preset_is_measured(name: str) -> bool:
-    """Return whether a preset is one of the package's first-class methods, which are measured."""
-    module = _find(name).make.__module__
-    return module.startswith("tersely.methods.") and ".contrib." not in module
-
-
-def preset_examples(name: str) -> dict[str, tuple[Plan, Plan | None]]:
-    """Return the plans of a preset's examples, each beside the one that removes nothing, if any."""
-    found = _find(name)
-    plans = {}
-    for example, options in found.examples.items():
-        nothing = None if found.nothing is None else found.make(**{**options, **found.nothing})
-        plans[f"{name}, {example}" if example else name] = (found.make(**options), nothing)
-    return plans
-
-
 def budget_option(name: str, depth: int) -> tuple[str, Range | tuple[float, ...]]:
     """Return the option of a preset that moves its cost, and its values on so many blocks.
 
-    Args:
-        name: one of `presets()`.
-        depth: blocks of the encoder.
-
-    Returns:
-        The option's name, and its `Range`, or a plain tuple of all values that it may have.
+    The values are a `Range`, or a plain tuple of all that there are.
 
     Raises:
         PlanError: if the preset has none, or nothing to choose from on so few blocks.
     """
-    found = _find(name)
+    found = find_preset(name)
     if found.budget is None:
         able = [each for each in presets() if _PRESETS[each].budget is not None]
         raise PlanError(f"the method must be one of {', '.join(able)} for a target, got {name!r}")
@@ -183,11 +167,7 @@ def budget_option(name: str, depth: int) -> tuple[str, Range | tuple[float, ...]
 
 
 def plan_share(plan: Plan, depth: int) -> tuple[str, float, Range | tuple[float, ...]]:
-    """Return the share of a plan, whatever preset or file it came from.
-
-    Args:
-        plan: the plan.
-        depth: blocks of the encoder.
+    """Return the share of a plan for so many blocks, whatever preset or file it came from.
 
     Returns:
         Its name, its value (that of the first step that has it), and the `Range` in which it makes
@@ -200,11 +180,10 @@ def plan_share(plan: Plan, depth: int) -> tuple[str, float, Range | tuple[float,
         >>> plan_share(preset("tome"), 12)
         ('ratio', 0.2, Range(low=0.0, high=0.5))
     """
-    for step in plan.steps:
-        for part in _parts_with_share(step):
-            blocks = 0 if step.blocks == INPUT else len(resolve_blocks(step.blocks, depth))
-            name = part.budget.option
-            return name, getattr(part, name), part.budget.at(blocks)
+    for step, part in _shares(plan):
+        blocks = 0 if step.blocks == INPUT else len(resolve_blocks(step.blocks, depth))
+        name = part.budget.option
+        return name, getattr(part, name), part.budget.at(blocks)
     raise PlanError(
         f"the plan must have a share of tokens or blocks for a budget, got {plan.name!r}, which "
         "has none"
@@ -213,7 +192,13 @@ def plan_share(plan: Plan, depth: int) -> tuple[str, float, Range | tuple[float,
 
 def has_share(plan: Plan) -> bool:
     """Return whether `plan_share` finds one."""
-    return any(_parts_with_share(step) for step in plan.steps)
+    return bool(_shares(plan))
+
+
+def _shares(plan: Plan) -> list[tuple[Step, Part]]:
+    """Return the parts of a plan that have a share, each with its step."""
+    parts = [(step, part) for step in plan.steps for part in step.parts.values()]
+    return [(step, part) for step, part in parts if part.budget is not None]
 
 
 def with_share(plan: Plan, **shares: float) -> Plan:
@@ -226,36 +211,27 @@ def with_share(plan: Plan, **shares: float) -> Plan:
         >>> with_share(preset("topk"), keep=0.5) == preset("topk", keep=0.5)
         True
     """
+    known = dict.fromkeys(part.budget.option for _, part in _shares(plan))
     for name, value in shares.items():
-        steps, known = [], []
-        for step in plan.steps:
-            parts = step.parts
-            for role, part in parts.items():
-                if part.budget is not None:
-                    known.append(part.budget.option)
-                    if part.budget.option == name:
-                        parts[role] = replace(part, **{name: value})
-            steps.append(replace(step, **parts))
         if name not in known:
             raise PlanError(
                 f"{name} is not a share of the plan {plan.name!r}; "
-                f"its shares are {', '.join(dict.fromkeys(known)) or 'none'}"
+                f"its shares are {', '.join(known) or 'none'}"
             )
+        steps = []
+        for step in plan.steps:
+            own = {r: p for r, p in step.parts.items() if p.budget and p.budget.option == name}
+            changed = {role: replace(part, **{name: value}) for role, part in own.items()}
+            steps.append(replace(step, **changed))
         plan = replace(plan, steps=tuple(steps))
     return plan
 
 
 def name_untrained(trained: Plan, now: Plan, depth: int) -> str | None:
-    """Say that a model was not trained for the share that it runs with.
+    """Say that a model that was trained under one plan runs under another.
 
-    Args:
-        trained: the plan that it was trained under.
-        now: the plan that it runs under.
-        depth: blocks of the encoder.
-
-    Returns:
-        The sentence; None where it was trained for that: the plans are the same, or the share is
-        inside the range that training drew from.
+    None where it was trained for that: the plans are the same, or the share is inside the range
+    that training drew from.
 
     Example:
         >>> name_untrained(preset("lat", keep=0.6), preset("lat", keep=0.8), 12)
@@ -280,8 +256,3 @@ def _spell(plan: Plan, depth: int) -> tuple[str, float]:
         return f"numbers of its own at each block ({plan.name})", 0.0
     name, value, _ = plan_share(plan, depth)
     return f"{name}={value:.3g}", value
-
-
-def _parts_with_share(step: Step) -> list[Part]:
-    """A step's parts with a share."""
-    return [part for part in step.parts.values() if part.budget is not None]

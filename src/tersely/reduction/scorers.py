@@ -77,7 +77,6 @@ class AttentionScorer(Scorer):
 
     @property
     def per_head(self) -> bool:
-        """Whether each head has a score of its own."""
         return self.heads == "each"
 
     @property
@@ -86,7 +85,6 @@ class AttentionScorer(Scorer):
         return not self.values
 
     def request(self, stream: Stream) -> ScoreRequest:
-        """Return what it asks for."""
         return ScoreRequest(
             kind=self.attention,
             per_head=self.per_head,
@@ -96,18 +94,15 @@ class AttentionScorer(Scorer):
         )
 
     def frozen(self, modules: Sequence[Learned]) -> AttentionScorer:
-        """Return the same without gradients."""
         return replace(self, gradients=False)
 
     def score(self, seen: Observed) -> Tensor:
-        """Return what attention returned, `(tokens, heads or 1)`, with mean 1 in each document."""
         if self.is_distribution:
             return seen.attention
         return to_mean_one(seen.attention, seen.stream.layout, seen.stream.key_mask)
 
 
-@register
-@dataclass(frozen=True)
+@register("column-mean")
 class ColumnMean(AttentionScorer):
     """Focus on the Core (arXiv 2406.01283) and Learned Token Pruning (arXiv 2107.00910).
 
@@ -119,42 +114,34 @@ class ColumnMean(AttentionScorer):
             it out. Without it, keys cannot have been dropped before.
     """
 
-    kind: ClassVar[str] = "column-mean"
-    attention: ClassVar[str] = "column"
+    attention = "column"
 
     diagonal: bool = flag(True)
 
     @property
     def is_distribution(self) -> bool:
-        """Whether what attention returns sums to 1 already."""
         return self.diagonal and not self.values
 
     def request(self, stream: Stream) -> ScoreRequest:
-        """Return what it asks for."""
         return replace(super().request(stream), diagonal=self.diagonal)
 
 
-@register
-@dataclass(frozen=True)
+@register("first-row")
 class FirstRow(AttentionScorer):
     """The attention that [CLS] pays to a key; with `values`, ATS's score (arXiv 2111.15667)."""
 
-    kind: ClassVar[str] = "first-row"
-    attention: ClassVar[str] = "first"
+    attention = "first"
 
 
-@register
-@dataclass(frozen=True)
+@register("row-max")
 class RowMax(AttentionScorer):
     """The most attention that any query pays to a key."""
 
-    kind: ClassVar[str] = "row-max"
-    attention: ClassVar[str] = "max"
-    is_distribution: ClassVar[bool] = False
+    attention = "max"
+    is_distribution = False
 
 
-@register
-@dataclass(frozen=True)
+@register("sampled-rows")
 class SampledRows(AttentionScorer):
     """The column mean over evenly spaced queries only: cheaper where the kernel is fused.
 
@@ -162,26 +149,21 @@ class SampledRows(AttentionScorer):
         rows: how many queries of each document.
     """
 
-    kind: ClassVar[str] = "sampled-rows"
-    attention: ClassVar[str] = "sample"
+    attention = "sample"
 
     rows: int = whole(32)
 
     def request(self, stream: Stream) -> ScoreRequest:
-        """Return what it asks for."""
         return replace(super().request(stream), rows=self.rows)
 
 
-@register
-@dataclass(frozen=True)
+@register("hidden-change")
 class HiddenChange(Scorer):
     """How far the block's attention moved a token's state, relative to its size; no matrix."""
 
-    kind: ClassVar[str] = "hidden-change"
-    needs_block: ClassVar[bool] = True
+    needs_block = True
 
     def score(self, seen: Observed) -> Tensor:
-        """Return the importance of each token, `(tokens, 1)`, with mean 1 in each document."""
         before = seen.before.detach().float()
         moved = (seen.stream.hidden.detach().float() - before).norm(dim=1)
         size = before.norm(dim=1).clamp(min=torch.finfo(torch.float32).tiny)

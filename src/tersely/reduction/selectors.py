@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -9,7 +10,6 @@ import torch
 from torch import Tensor
 
 from tersely.reduction.parts import (
-    SHARE,
     Budget,
     Part,
     Range,
@@ -25,6 +25,12 @@ from tersely.reduction.stream import Candidates, Choice
 
 # Of a threshold: above any score, so that a search for one can go so far.
 MOST = 1e6
+
+BY_SHARE = Budget("keep", Range(0.01, 1.0))
+"""Of methods that keep a share of the tokens."""
+
+BY_THRESHOLD = Budget("threshold", Range(0.0, 10.0))
+"""Of methods that drop what is scored below a threshold."""
 
 LEAST = 16
 """Tokens that a document keeps at least, unless it is told otherwise.
@@ -77,8 +83,7 @@ class Selector(Part):
         return self
 
 
-@register
-@dataclass(frozen=True)
+@register("ratio")
 class Ratio(Selector):
     """Focus on the Core (arXiv 2406.01283), P: keep `floor(keep · t)` of t tokens, the best scored.
 
@@ -89,8 +94,7 @@ class Ratio(Selector):
         keep: the preservation ratio p; the paper's 0.9.
     """
 
-    kind: ClassVar[str] = "ratio"
-    budget: ClassVar[Budget | None] = Budget("keep", SHARE)
+    budget = BY_SHARE
 
     keep: float = number(0.9, 0, 1, open_low=True)
 
@@ -100,58 +104,11 @@ class Ratio(Selector):
         return self.keep
 
     def losers(self, candidates: Candidates) -> Tensor:
-        """Return the tokens that go, `(tokens, heads or 1)` bool."""
         counts = candidates.counts
         return mark_lowest(candidates, counts - keep_count(counts, self.keep, self.least))
 
 
-@register
-@dataclass(frozen=True)
-class LinearRatio(Ratio):
-    """Learned Token Pruning's baseline (arXiv 2107.00910): top-k with linear keep rates.
-
-    At the k-th of the step's K blocks, `1 − (1 − keep)·k/K` of the document's first tokens are
-    left, so that `keep` of them leave the last one.
-
-    Attributes:
-        keeps: a share for each of the step's blocks, in place of those; learned ones, for example.
-    """
-
-    kind: ClassVar[str] = "linear-ratio"
-
-    keeps: list[float] | None = numbers(1.0)
-
-    def at_block(self, number: int, count: int) -> LinearRatio:
-        """Return the same with the share that is left at this block."""
-        if self.keeps is None:
-            return replace(self, keep=1 - (1 - self.keep) * number / count)
-        check_one_each("keeps", self.keeps, count)
-        return replace(self, keep=self.keeps[number - 1], keeps=None)
-
-    @property
-    def budget(self) -> Budget | None:
-        """The share that stays at the end, unless each block has its own."""
-        return None if self.keeps is not None else Ratio.budget
-
-    @property
-    def is_adjustable(self) -> bool:
-        """Whether `loosened` changes how many tokens stay."""
-        return self.keeps is not None
-
-    def loosened(self, factor: float) -> LinearRatio:
-        """Return the same with its shares multiplied by a factor, 1 at most."""
-        if self.keeps is None:
-            return self
-        return replace(self, keeps=[min(1.0, keep * factor) for keep in self.keeps])
-
-    def losers(self, candidates: Candidates) -> Tensor:
-        """Return the tokens that go, `(tokens, heads or 1)` bool."""
-        stay = keep_count(candidates.lengths, self.keep, self.least)[:, None]
-        return mark_lowest(candidates, candidates.counts - stay)
-
-
-@register
-@dataclass(frozen=True)
+@register("threshold")
 class Threshold(Selector):
     """Learned Token Pruning's baseline (arXiv 2107.00910): manual thresholds that rise by block.
 
@@ -164,74 +121,61 @@ class Threshold(Selector):
         thresholds: one for each of the step's blocks, in place of those; learned ones, for example.
     """
 
-    kind: ClassVar[str] = "threshold"
-    is_adjustable: ClassVar[bool] = True
+    is_adjustable = True
 
     threshold: float = number(0.5, 0, MOST)
     thresholds: list[float] | None = numbers(MOST)
 
     def at_block(self, number: int, count: int) -> Threshold:
-        """Return the same with this block's threshold."""
         if self.thresholds is None:
             return replace(self, threshold=self.threshold * number / count)
         check_one_each("thresholds", self.thresholds, count)
         return replace(self, threshold=self.thresholds[number - 1], thresholds=None)
 
     def losers(self, candidates: Candidates) -> Tensor:
-        """Return the tokens that go, `(tokens, heads or 1)` bool; the best `least` stay."""
         return mark_below(candidates, self.threshold, self.least)
 
     @property
     def budget(self) -> Budget | None:
         """The threshold, unless each block has its own."""
-        return None if self.thresholds is not None else Budget("threshold", Range(0.0, 10.0))
+        return BY_THRESHOLD if self.thresholds is None else None
 
     def loosened(self, factor: float) -> Threshold:
-        """Return the same with its thresholds divided by a factor."""
         if self.thresholds is None:
             return replace(self, threshold=self.threshold / factor)
         return replace(self, thresholds=[one / factor for one in self.thresholds])
 
 
-def check_one_each(field: str, values: list[float], blocks: int) -> None:
+def check_one_each(field: str, values: Sequence[object], blocks: int) -> None:
     """Raise a `PlanError` unless there is one value for each block."""
     check(len(values) == blocks, field, f"one for each of the step's {blocks} blocks", values)
 
 
-def floor_share(counts: Tensor, keep: float | Tensor) -> Tensor:
+def floor_share(counts: Tensor, keep: float) -> Tensor:
     """Return `floor(keep · counts)`, forgiving what a float's rounding takes off a whole number."""
     # A tensor, since exporters write a Python number as a float of 32 bits.
     share = torch.as_tensor(keep, dtype=torch.float64, device=counts.device)
     return (counts.double() * share + 1e-9).floor().long()
 
 
-def keep_count(counts: Tensor, keep: float | Tensor, least: int) -> Tensor:
+def keep_count(counts: Tensor, keep: float, least: int) -> Tensor:
     """Return how many of `counts` tokens stay: `floor(keep · counts)`, at least so many."""
     return floor_share(counts, keep).clamp(min=least)
 
 
 def mark_below(candidates: Candidates, threshold: float | Tensor, least: int) -> Tensor:
-    """Mark the living tokens below a threshold that are not pinned, but leave `least`.
-
-    Of shape `(tokens, heads or 1)`, as `mark_lowest`.
-    """
-    free = candidates.alive & ~candidates.pinned[:, None]
-    low = free & (candidates.scores.detach() < threshold)
+    """Mark the tokens below a threshold, as `mark_lowest` does, but leave `least`."""
+    low = candidates.free & (candidates.scores.detach() < threshold)
     wanted = torch.minimum(candidates.layout.count(low), candidates.counts - least)
     return mark_lowest(candidates, wanted)
 
 
 def mark_lowest(candidates: Candidates, wanted: Tensor) -> Tensor:
-    """Mark the lowest scored living tokens that are not pinned.
+    """Mark the lowest scored living tokens that are not pinned, `(tokens, heads or 1)` bool.
 
-    Args:
-        candidates: the tokens.
-        wanted: `(documents, heads or 1)` int64, how many should go; fewer do where too few may.
-
-    Returns:
-        `(tokens, heads or 1)` bool.
+    As many as are wanted of each document, `(documents, heads or 1)` int64, or as may go.
     """
-    free = candidates.alive & ~candidates.pinned[:, None]
+    free = candidates.free
     wanted = torch.minimum(wanted.clamp(min=0), candidates.layout.count(free))
     scores = candidates.scores.detach().masked_fill(~free, torch.inf)
     return candidates.layout.lowest(scores, wanted)
@@ -249,18 +193,16 @@ class LearnedSelector(Selector):
             papers on Learned Token Pruning and Transkimmer.
     """
 
-    learns: ClassVar[bool] = True
+    learns = True
 
     target: float | None = number(None, 0, 1, open_low=True)
     strength: float = number(10.0, 0, 10_000)
     regularizer: float = number(0.0, 0, 1000)
 
     def aimed(self, target: float) -> Self:
-        """Return the same with another target."""
         return replace(self, target=target)
 
     def penalty(self, spent: Spent) -> Tensor | None:
-        """Return how far the MACs are from the target, and how much stays."""
         terms = []
         if self.target is not None:
             terms.append(self.strength * (spent.ratio - self.target).square())
@@ -274,5 +216,4 @@ class LearnedSelector(Selector):
 
     def masked(self, candidates: Candidates, mask: Tensor) -> Tensor:
         """Return a mask `(tokens, 1)` with 1 for all tokens that cannot be chosen."""
-        free = candidates.alive & ~candidates.pinned[:, None]
-        return mask.masked_fill(~free, 1.0)
+        return mask.masked_fill(~candidates.free, 1.0)

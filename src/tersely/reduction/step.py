@@ -12,7 +12,7 @@ from typing import Any
 
 from tersely.errors import PlanError
 from tersely.reduction.actions import Action, DropTokens
-from tersely.reduction.parts import Part
+from tersely.reduction.parts import Part, check, check_names, is_whole
 from tersely.reduction.scorers import Scorer
 from tersely.reduction.selectors import Selector
 
@@ -21,20 +21,14 @@ INPUT = "input"
 
 
 def resolve_block(block: int | float, depth: int, where: str = "blocks") -> int:
-    """Return the 0-based block that a number or a fraction stands for.
+    """Return the 0-based block of so many that a number or a fraction stands for.
 
-    Fractions let one preset fit encoders of 6 and 12 blocks. The fraction f of a depth L stands for
-    the block `min(L − 2, round_half_up(f·L) − 1)`: 7/12 is the paper's seventh of twelve blocks
-    (number 6), and the fourth of six (number 3).
-
-    Args:
-        block: an integer in [−depth, depth), negative ones counted from the end, or a fraction
-            in (0, 1) as a float.
-        depth: blocks of the encoder.
-        where: the field's place in the plan, for messages.
+    Negative numbers are counted from the end. Fractions in (0, 1) let one preset fit encoders of 6
+    and 12 blocks: f of a depth L stands for the block `min(L − 2, round_half_up(f·L) − 1)`: 7/12 is
+    the paper's seventh of twelve blocks (number 6), and the fourth of six (number 3).
 
     Raises:
-        PlanError: if there is no such block.
+        PlanError: if there is no such block; it names the field's place `where` in the plan.
     """
     if isinstance(block, float):
         return max(0, min(depth - 2, math.floor(block * depth + 0.5) - 1))
@@ -75,13 +69,10 @@ def _check_blocks(blocks: Any) -> None:
         many = [end for end in blocks.values() if end is not None]
     elif not many:
         raise PlanError("blocks must name at least one block, got an empty list")
+    expected = "whole numbers counted from 0, or fractions of the depth in (0, 1)"
     for block in many:
-        whole = isinstance(block, int) and not isinstance(block, bool)
-        if not whole and not (isinstance(block, float) and 0 < block < 1):
-            raise PlanError(
-                "blocks must be whole numbers counted from 0, or fractions of the depth in "
-                f"(0, 1), got {block!r}"
-            )
+        right = is_whole(block) or isinstance(block, float) and 0 < block < 1
+        check(right, "blocks", expected, block)
 
 
 @dataclass(frozen=True)
@@ -106,22 +97,19 @@ class Step:
         _check_blocks(self.blocks)
         if isinstance(self.blocks, tuple):
             object.__setattr__(self, "blocks", list(self.blocks))  # as JSON gives it back
-        if self.blocks == INPUT:
-            _check_input(self)
-        needs = self.act.selects
+        act, given = self.act, "given" if self.act.selects else "left out"
         for name, part in (("score", self.score), ("select", self.select)):
-            if needs and part is None:
-                raise PlanError(f"{name} must be given for {self.act.kind!r}, got nothing")
-            if not needs and part is not None:
-                raise PlanError(f"{name} must be left out for {self.act.kind!r}, got {part.kind!r}")
-        if not needs:
-            return
-        if self.score.per_head and self.act.acts != "keys":
-            raise PlanError(
-                f"score.heads must be 'mean' for {self.act.kind!r}, which takes a token from all "
-                "heads at once, got 'each'"
-            )
-        _check_learning(self)
+            right = act.selects == (part is not None)
+            check(right, name, f"{given} for {act.kind!r}", part and part.kind)
+        if self.blocks == INPUT:
+            # There is no attention to ask yet, and tokens can only leave for good.
+            check(isinstance(act, DropTokens), "act", "'drop-tokens' at blocks 'input'", act.kind)
+            expected = "one that needs no attention ('position', 'random') at blocks 'input'"
+            check(not self.score.needs_block, "score", expected, self.score.kind)
+            learning = [part.kind for part in self.parts.values() if part.learns]
+            check(not learning, "parts", "ones that learn nothing at blocks 'input'", learning)
+        if act.selects:
+            _check_choice(act, self.score, self.select)
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -149,58 +137,35 @@ class Step:
     @classmethod
     def from_dict(cls, data: Any, where: str) -> Step:
         """Rebuild a step; errors name the field."""
-        if not isinstance(data, dict):
-            raise PlanError(f"{where} must be an object, got {data!r}")
-        unknown = sorted(set(data) - {"blocks", "act", "score", "select"})
-        if unknown:
-            raise PlanError(
-                f"{where}.{unknown[0]} is not a field of a step; "
-                "its fields are blocks, score, select, act"
-            )
-        if "blocks" not in data:
-            raise PlanError(f"{where}.blocks must be given, got nothing")
+        check(isinstance(data, dict), where, "an object", data)
+        check_names(data, ("blocks", "score", "select", "act"), where, "a step")
+        for name in ("blocks", "act"):
+            if data.get(name) is None:
+                raise PlanError(f"{where}.{name} must be given, got nothing")
+        roles = {"act": Action, "score": Scorer, "select": Selector}
         parts = {
-            name: kind.from_dict(data[name], f"{where}.{name}")
-            for name, kind in (("act", Action), ("score", Scorer), ("select", Selector))
-            if data.get(name) is not None or name == "act" and name in data
+            role: kind.from_dict(data[role], f"{where}.{role}")
+            for role, kind in roles.items()
+            if data.get(role) is not None
         }
-        if "act" not in parts:
-            raise PlanError(f"{where}.act must be given, got nothing")
         try:
             return cls(blocks=data["blocks"], **parts)
         except PlanError as error:
             raise PlanError(f"{where}.{error}") from None
 
 
-def _check_learning(step: Step) -> None:
-    """What learns needs a way for its gradients, and who gives them needs something that learns."""
-    act, score, select = step.act, step.score, step.select
-    if select.learns and not act.takes_masks:
-        raise PlanError(
-            f"act must be one that a learned selector can teach ('drop-tokens') for "
-            f"{select.kind!r}, got {act.kind!r}"
-        )
+def _check_choice(act: Action, score: Scorer, select: Selector) -> None:
+    """Refuse heads that cannot differ, and what learns without a way for its gradients."""
+    right = not score.per_head or act.acts == "keys"
+    at_once = f"'mean' for {act.kind!r}, which takes a token from all heads at once"
+    check(right, "score.heads", at_once, "each")
     if select.learns:
+        expected = f"one that a learned selector can teach ('drop-tokens') for {select.kind!r}"
+        check(act.takes_masks, "act", expected, act.kind)
         return
-    if act.soft:
-        raise PlanError(f"select must be one that learns for {act.kind!r}, got {select.kind!r}")
-    if getattr(score, "gradients", False):
-        raise PlanError(f"score.gradients must be false for {select.kind!r}, which learns nothing")
-    if score.needs_teaching:
-        raise PlanError(
-            f"select must be one that learns for {score.kind!r}, which learns from nothing else, "
-            f"got {select.kind!r}"
-        )
-
-
-def _check_input(step: Step) -> None:
-    """Before the first block there is no attention to ask, and tokens can only leave for good."""
-    if not isinstance(step.act, DropTokens):
-        raise PlanError(f"act must be 'drop-tokens' at blocks 'input', got {step.act.kind!r}")
-    if step.learns:
-        raise PlanError("parts at blocks 'input' must not learn, got one that does")
-    if step.score is not None and step.score.needs_block:
-        raise PlanError(
-            "score must be one that needs no attention ('position', 'random') at blocks 'input', "
-            f"got {step.score.kind!r}"
-        )
+    check(not act.soft, "select", f"one that learns for {act.kind!r}", select.kind)
+    gradients = getattr(score, "gradients", False)
+    expected = f"false for {select.kind!r}, which learns nothing"
+    check(not gradients, "score.gradients", expected, gradients)
+    expected = f"one that learns for {score.kind!r}, which learns from nothing else"
+    check(not score.needs_teaching, "select", expected, select.kind)

@@ -192,6 +192,11 @@ class Candidates:
     learning: bool = False
     expected: Tensor | None = None
 
+    @property
+    def free(self) -> Tensor:
+        """Living tokens that are not pinned, `(tokens, heads or 1)` bool."""
+        return self.alive & ~self.pinned[:, None]
+
     @cached_property
     def counts(self) -> Tensor:
         """Living tokens, `(documents, heads or 1)` int64."""

@@ -6,8 +6,8 @@ important, and nothing else learns anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,18 +15,13 @@ from torch import Tensor
 from tersely.methods.contrib.transkimmer import Predictor, PredictorNetwork
 from tersely.methods.ltp import LearnedThreshold
 from tersely.ragged import Ragged
-from tersely.reduction.actions import DropTokens
+from tersely.reduction import DropTokens, Observed, Plan, Stage, Step, register_preset
 from tersely.reduction.parts import Budget, Range, number, register
-from tersely.reduction.plan import Plan, Stage
-from tersely.reduction.presets import register_preset
 from tersely.reduction.scorers import to_mean_one
 from tersely.reduction.selectors import LEAST, Threshold
-from tersely.reduction.step import Step
-from tersely.reduction.stream import Observed
 
 
-@register
-@dataclass(frozen=True)
+@register("saliency-predictor")
 class SaliencyPredictor(Predictor):
     """AdapLeR (arXiv 2203.08991): predicted shares of a document's saliency, scaled to mean 1.
 
@@ -35,8 +30,7 @@ class SaliencyPredictor(Predictor):
             the γ of the paper; 0 to learn from the loss alone. Falls linearly over the blocks.
     """
 
-    kind: ClassVar[str] = "saliency-predictor"
-    is_scaled: ClassVar[bool] = True
+    is_scaled = True
 
     saliency: float = number(0.1, 0, 1000)
 

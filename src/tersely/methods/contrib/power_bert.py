@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from tersely.methods.ltp import Fade
-from tersely.reduction.parts import Budget, Learned, Range, register, whole
-from tersely.reduction.plan import Plan
-from tersely.reduction.presets import register_preset
-from tersely.reduction.scorers import ColumnMean
-from tersely.reduction.selectors import LEAST, LearnedSelector, LinearRatio, keep_count, mark_lowest
-from tersely.reduction.step import Step
-from tersely.reduction.stream import Candidates, Choice
+from tersely.methods.topk import LinearRatio
+from tersely.reduction import Candidates, Choice, ColumnMean, Plan, Step, Stream, register_preset
+from tersely.reduction.parts import Budget, Learned, Range, numbers, register, whole
+from tersely.reduction.selectors import (
+    LEAST,
+    LearnedSelector,
+    check_one_each,
+    keep_count,
+    mark_lowest,
+)
 
 
 class Retention(Learned):
@@ -27,7 +29,7 @@ class Retention(Learned):
     """
 
     # They have to come down from 1 within a stage of training.
-    learning_rate: ClassVar[float] = 0.02
+    learning_rate = 0.02
 
     def __init__(self, bins: int) -> None:
         super().__init__()
@@ -46,8 +48,45 @@ class Retention(Learned):
         return self.retention.clamp(0, 1)
 
 
-@register
-@dataclass(frozen=True)
+@register("fade-states")
+class FadeStates(Fade):
+    """The soft stage of PoWER-BERT (arXiv 2001.08950): it fades what goes into the feed-forward."""
+
+    def soften(self, stream: Stream, mask: Tensor) -> Stream:
+        """Return the stream with its states faded."""
+        return replace(stream, hidden=stream.hidden * mask.to(stream.hidden.dtype))
+
+
+@register("block-ratio")
+class BlockRatio(LinearRatio):
+    """Shares of the document's first tokens that are left, one for each of the step's blocks.
+
+    Attributes:
+        keeps: the shares, such as were learned; None for those of `LinearRatio`.
+    """
+
+    budget = None
+
+    keeps: list[float] | None = numbers(1.0)
+
+    def at_block(self, number: int, count: int) -> BlockRatio:
+        """Return the same with the share that is left at this block."""
+        if self.keeps is None:
+            return super().at_block(number, count)
+        check_one_each("keeps", self.keeps, count)
+        return replace(self, keep=self.keeps[number - 1], keeps=None)
+
+    @property
+    def is_adjustable(self) -> bool:
+        """Whether its shares are numbers of their own."""
+        return self.keeps is not None
+
+    def loosened(self, factor: float) -> BlockRatio:
+        """Return the same with its shares times a factor, 1 at most."""
+        return replace(self, keeps=[min(1.0, keep * factor) for keep in self.keeps])
+
+
+@register("learned-shares")
 class LearnedShares(LearnedSelector):
     """PoWER-BERT (arXiv 2001.08950): how many of the best scored tokens stay is learned by block.
 
@@ -61,8 +100,6 @@ class LearnedShares(LearnedSelector):
         bins: retention parameters of a block.
         regularizer: of the sum over blocks of the block's number times its mean mask.
     """
-
-    kind: ClassVar[str] = "learned-shares"
 
     bins: int = whole(100)
 
@@ -103,11 +140,11 @@ class LearnedShares(LearnedSelector):
         """Return each block's mean mask times the block's number, as the paper weights them."""
         return (masks * torch.arange(1, len(masks) + 1, device=masks.device)).sum()
 
-    def frozen(self, modules: Sequence[Learned]) -> LinearRatio:
+    def frozen(self, modules: Sequence[Learned]) -> BlockRatio:
         """Return the shares that were learned, none above the one before."""
         shares = torch.stack([module.values().mean() for module in modules]).detach()
         keeps = shares.cummin(0).values.clamp(min=1e-3).tolist()
-        return LinearRatio(pin=self.pin, least=self.least, keeps=keeps)
+        return BlockRatio(pin=self.pin, least=self.least, keeps=keeps)
 
 
 @register_preset(
@@ -126,4 +163,4 @@ def power_bert(
         pin=pin, least=least, target=target, strength=strength, bins=bins, regularizer=regularizer
     )
     score = ColumnMean(diagonal=False)
-    return Plan("power-bert", (Step(Fade(after="attention"), {"start": 0}, score, select),))
+    return Plan("power-bert", (Step(FadeStates(), {"start": 0}, score, select),))

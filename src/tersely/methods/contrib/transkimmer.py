@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from dataclasses import replace
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from tersely.reduction.actions import DropTokens
+from tersely.reduction import DropTokens, Plan, Scorer, Step, register_preset
 from tersely.reduction.parts import Budget, Learned, Range, flag, number, register, whole
-from tersely.reduction.plan import Plan
-from tersely.reduction.presets import register_preset
-from tersely.reduction.scorers import Scorer
 from tersely.reduction.selectors import LEAST, LearnedSelector, Threshold, mark_below
-from tersely.reduction.step import Step
 from tersely.reduction.stream import Candidates, Choice, Observed
 
 
-@register
-@dataclass(frozen=True)
+@register("learned-skim")
 class LearnedSkim(LearnedSelector):
     """Transkimmer (arXiv 2205.07324): tokens that a predictor finds less likely than not leave.
 
@@ -33,8 +28,6 @@ class LearnedSkim(LearnedSelector):
         temperature: τ of the mask; the paper's 1.
         noise: whether to draw noise in training.
     """
-
-    kind: ClassVar[str] = "learned-skim"
 
     temperature: float = number(1.0, 0, 1000, open_low=True)
     noise: bool = flag(True)
@@ -71,7 +64,7 @@ class PredictorNetwork(Learned):
     """
 
     # New weights beside trained ones, in few steps.
-    learning_rate: ClassVar[float] = 1e-3
+    learning_rate = 1e-3
 
     def __init__(self, width: int, hidden: int, bias: float | None) -> None:
         super().__init__()
@@ -99,8 +92,7 @@ class PredictorNetwork(Learned):
         return self.output(nn.functional.gelu(inner))
 
 
-@register
-@dataclass(frozen=True)
+@register("predictor")
 class Predictor(Scorer):
     """Transkimmer (arXiv 2205.07324): the predicted probability that a token stays.
 
@@ -115,9 +107,8 @@ class Predictor(Scorer):
         trained: whether it has learned already, so that a selector need not teach it.
     """
 
-    kind: ClassVar[str] = "predictor"
-    learns: ClassVar[bool] = True
-    is_scaled: ClassVar[bool] = False  # they are probabilities
+    learns = True
+    is_scaled = False  # they are probabilities
 
     hidden: int = whole(32)
     bias: float = number(2.0, -20, 20)

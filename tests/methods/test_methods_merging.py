@@ -55,23 +55,6 @@ def assert_groups(stream: Stream, merged: Stream, groups: list[list[int]], share
     assert merged.layout.sizes == counts
 
 
-@given(streams(), st.data())
-def test_merging_into_leaders(stream, data):
-    leaders = list(range(stream.layout.tokens))
-    for span in documents(stream):
-        stay = data.draw(st.sets(st.sampled_from(list(span)), min_size=1))
-        for i in span:
-            leaders[i] = i if i in stay else data.draw(st.sampled_from(sorted(stay)))
-    shares = [data.draw(st.floats(0.1, 3)) for _ in leaders]
-    merged = stream.merge(torch.tensor(leaders), torch.tensor(shares))
-    groups = [
-        [i] + [j for j in range(len(leaders)) if leaders[j] == i and j != i]
-        for i in range(len(leaders))
-        if leaders[i] == i
-    ]
-    assert_groups(stream, merged, groups, shares)
-
-
 def matched(stream: Stream, span: range, keys: torch.Tensor, ratio: float) -> dict[int, int]:
     """Bipartite soft matching of one document, as the paper tells it: who goes into whom."""
     own = [i for i in span if stream.origins[i] >= 0]
