@@ -101,7 +101,9 @@ def test_a_linear_model_is_fitted_once_and_kept(cache):
 
 
 def test_what_is_trained_is_kept_with_its_time(cache):
-    cache = replace(cache, settings=TrainingSettings(epochs=2, learning_rate=1e-3), dense=None)
+    cache = replace(
+        cache, settings=TrainingSettings(epochs=2, learning_rate=1e-3, **PLAIN), dense=None
+    )
     first = make_contender("truncate:keep=0.5", cache)
     assert first.training_seconds > 0
     again = make_contender("truncate:keep=0.5", cache)
@@ -114,7 +116,7 @@ def test_what_is_trained_is_kept_with_its_time(cache):
 def test_what_is_trained_has_the_models_order_of_labels(cache, name):
     """A model may tell ("odd", "even") apart; `fit` alone would sort the names."""
     space = LabelSpace(("odd", "even"), "single_label_classification")
-    settings = TrainingSettings(epochs=6, learning_rate=3e-3, batch_tokens=256)
+    settings = TrainingSettings(epochs=6, learning_rate=3e-3, batch_tokens=256, **PLAIN)
     cache = replace(cache, space=space, settings=settings, dense=None)
     contender = make_contender(name, cache)
     wanted = space.encode(LABELS)

@@ -15,9 +15,9 @@ from tersely.modeling.budget import plan_for_budget, plan_for_target
 from tersely.modeling.inference import run_model
 from tersely.reduction import Range, budget_option, plan_share, presets
 from tiny import tiny_config
-from words import labelled, save_encoder
+from words import PLAIN, labelled, save_encoder
 
-QUICK = TrainingSettings(epochs=1, learning_rate=1e-3, batch_tokens=512, seed=1)
+QUICK = TrainingSettings(epochs=1, learning_rate=1e-3, batch_tokens=512, seed=1, **PLAIN)
 # Documents are short here, and would otherwise keep most of their tokens.
 FLOORLESS = {"least": 1}
 BY_SHARES = ("topk", "threshold", "lat", "tome", "fca", "pool", "random", "truncate")
@@ -183,7 +183,9 @@ def test_methods_that_learn_land_on_their_target_and_end_as_plain_plans(
 ):
     # A predictor that has hardly learned finds one word as important as another.
     epochs = 8 if method == "transkimmer" else 2
-    settings = TrainingSettings(epochs=epochs, learning_rate=1e-3, batch_tokens=512, seed=1)
+    settings = TrainingSettings(
+        epochs=epochs, learning_rate=1e-3, batch_tokens=512, seed=1, **PLAIN
+    )
     classifier = Classifier(encoder, method=method, method_options=FLOORLESS, target_flops=0.6)
     classifier.fit(*long_documents(), settings=settings)
     assert share(classifier, dense, long_documents(30, seed=9)[0]) == pytest.approx(0.6, rel=0.05)
@@ -208,7 +210,7 @@ def test_a_method_that_learns_aims_at_a_half_where_nothing_is_said(encoder, dens
 
 
 def test_thresholds_are_learned_and_not_only_set(encoder):
-    settings = TrainingSettings(epochs=6, learning_rate=1e-3, batch_tokens=256, seed=1)
+    settings = TrainingSettings(epochs=6, learning_rate=1e-3, batch_tokens=256, seed=1, **PLAIN)
     classifier = Classifier(encoder, method="ltp", method_options=FLOORLESS).fit(
         *long_documents(), settings=settings
     )

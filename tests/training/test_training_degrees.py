@@ -8,7 +8,7 @@ import torch
 from tersely import Classifier, TrainingSettings, preset
 from tersely.methods.patterns import Neighbours
 from tersely.text.batching import pack
-from words import labelled, save_encoder
+from words import PLAIN, labelled, save_encoder
 
 
 @pytest.mark.parametrize("heads", ["mean", "each"])
@@ -18,7 +18,7 @@ def test_a_run_ends_with_neighbours_near_the_target(heads, tmp_path):
     texts = [f"{text} {text} {text} {text}" for text in texts]
     plan = preset("breaking-bert", target=0.5, most=48, heads=heads, start=0)
     classifier = Classifier(encoder, method=plan)
-    settings = TrainingSettings(epochs=12, learning_rate=1e-3, batch_tokens=256, seed=1)
+    settings = TrainingSettings(epochs=12, learning_rate=1e-3, batch_tokens=256, seed=1, **PLAIN)
     classifier.fit(texts, labels, settings=settings)
     assert {"dense_stage", "soft_stage"} <= set(classifier.training)
     frozen = classifier.plan.steps[0].act

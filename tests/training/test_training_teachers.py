@@ -18,13 +18,11 @@ from tersely.modeling.inference import run_model
 from tersely.text import Documents
 from tersely.training import stages
 from tersely.training.fit import gather
-from tersely.training.recipe import with_recipe
 from tersely.training.run import trainer_arguments
 from tersely.training.trainer import TerselyTrainer, TrainingDocuments
-from words import labelled, save_encoder
+from words import PLAIN, labelled, save_encoder
 
-QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1)
-QUICK = with_recipe(QUICK, np.zeros(60, dtype=int), 32)
+QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1, **PLAIN)
 HALF = {"method": "topk", "method_options": {"keep": 0.5}}
 
 

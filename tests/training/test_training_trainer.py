@@ -17,13 +17,11 @@ from tersely.modeling import with_plan
 from tersely.reduction import ColumnMean, DropTokens, Step, find_preset
 from tersely.text import Documents
 from tersely.training.distillation import distillation_loss
-from tersely.training.recipe import with_recipe
 from tersely.training.run import trainer_arguments
 from tersely.training.trainer import TerselyTrainer, TrainingDocuments
-from words import LABELS, labelled, save_encoder
+from words import LABELS, PLAIN, labelled, save_encoder
 
-QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1)
-QUICK = with_recipe(QUICK, np.zeros(60, dtype=int), 32)
+QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1, **PLAIN)
 
 
 @pytest.fixture(scope="module")

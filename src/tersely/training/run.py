@@ -140,11 +140,18 @@ def _loss_of_the_best(state: TrainerState) -> float | None:
 
 def _set_dropout(model: TerselyForSequenceClassification, share: float) -> None:
     """Set the dropout of hidden states; that of attention weights is a setting of its own."""
-    attention = [model.backbone.attention_of(block) for block in model.backbone.blocks]
-    inside = {id(part) for module in attention for part in module.modules()}
-    for part in (*model.encoder.modules(), *model.head.modules()):
-        if isinstance(part, torch.nn.Dropout) and id(part) not in inside:
-            part.p = share
+    backbone = model.backbone
+    queries = {
+        id(backbone.projections(block).query)
+        for block in backbone.blocks
+        if not isinstance(block, torch.nn.Identity)
+    }
+    for owner in (*model.encoder.modules(), *model.head.modules()):
+        # Attention weights are dropped where the queries are made.
+        if not any(id(part) in queries for part in owner.children()):
+            for part in owner.children():
+                if isinstance(part, torch.nn.Dropout):
+                    part.p = share
 
 
 # ---- the Trainer's arguments -------------------------------------------------------------------
