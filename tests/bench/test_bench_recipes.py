@@ -18,6 +18,7 @@ from tersely.bench.recipes import Skipped
 from tersely.errors import DataError, OutputError, PlanError
 from tersely.modeling import from_encoder
 from tersely.text import Documents, LabelSpace
+from words import PLAIN
 
 TEXTS = [f"{WORDS[number % 2]} {WORDS[number % 7]} {WORDS[number % 5]}" for number in range(60)]
 LABELS = [("even", "odd")[number % 2] for number in range(60)]
