@@ -29,8 +29,9 @@ def test_a_run_ends_with_neighbours_near_the_target(heads, tmp_path):
     encoded = classifier.encode(texts[:8])
     with torch.no_grad():
         trace = model(**pack(encoded, range(8)), output_trace=True).trace
-    sparsity = torch.tensor([layer.sparsity for layer in trace.blocks]).mean()
-    assert float(sparsity) == pytest.approx(0.5, abs=0.1)
+    pairs = [each for b in trace.blocks for each in zip(b.connected, b.queries, strict=True)]
+    shares = [connected / tokens**2 for connected, tokens in pairs]
+    assert sum(shares) / len(shares) == pytest.approx(0.5, abs=0.1)
     classifier.save(tmp_path / "model")
     again = Classifier.from_pretrained(tmp_path / "model")
     assert again.plan == classifier.plan
