@@ -19,12 +19,13 @@ SCRIPT = ROOT / "docs" / "count_rooms.py"
 ORDER = """
 errors
 _io defaults
-ragged
+ragged certificates
 attention
 backbones
 reduction
 methods
 text
+linear cascade
 modeling
 training
 export

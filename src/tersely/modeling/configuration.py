@@ -17,7 +17,9 @@ from torch import nn
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from tersely.backbones import backbone_class
+from tersely.cascade import Cascade
 from tersely.errors import ModelError, TerselyWarning
+from tersely.linear import LinearForm
 from tersely.reduction import Learned, Plan, preset
 from tersely.text.encoding import LONG_POLICIES
 
@@ -43,6 +45,8 @@ class TerselyConfig(PreTrainedConfig):
         long: what happens to longer documents: `"truncate"`, `"head-tail"` or `"windows"`.
         window_overlap: tokens that neighbouring windows share, at most half of a window.
         separator_id: the token that ends a text ([SEP]); combination tokens start from it.
+        linear: the form of the linear stage that lies beside the encoder; None if there is none.
+        cascade: the stages that answer before the model does, as `Cascade.to_dict` gives them.
         execution: how to run the model, as `Execution.to_dict` gives it; None for the defaults.
 
     Raises:
@@ -70,6 +74,8 @@ class TerselyConfig(PreTrainedConfig):
     window_overlap: int = 64
     separator_id: int | None = None
     execution: dict | None = None
+    linear: dict | None = None
+    cascade: dict | None = None
     pad_token_id: int | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -110,6 +116,32 @@ class TerselyConfig(PreTrainedConfig):
                 "pin must be 'ends' or 'first' for a plan that drops tokens under the family's "
                 "head, which reads [CLS], got 'none'"
             )
+
+        self._check_cascade()
+
+    def _check_cascade(self) -> None:
+        form = None if self.linear is None else LinearForm.from_dict(self.linear)
+        if form is not None and form.classes != self.num_labels:
+            raise ModelError(
+                f"linear.classes must be the model's {self.num_labels} labels, got {form.classes}"
+            )
+        cascade = self.cascade_stages()
+        if cascade is None:
+            return
+        if cascade.needs_linear and form is None:
+            raise ModelError("cascade needs a linear stage, and config.json names none")
+        if self.problem_type == "regression" or self.num_labels == 1:
+            raise ModelError(
+                "a cascade answers where the margin between classes is large, and a regression has "
+                "no classes; leave it out"
+            )
+        for stage in cascade.stages:
+            if stage.plan is not None:
+                stage.plan.resolve(self.encoder_config.num_hidden_layers)
+
+    def cascade_stages(self) -> Cascade | None:
+        """Return the cascade as an object; None if there is none."""
+        return None if self.cascade is None else Cascade.from_dict(self.cascade)
 
     def reduction_plan(self) -> Plan:
         """Return the plan as an object."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tersely.modeling import TerselyForSequenceClassification
+from tersely.modeling.cascading import answer_documents
 from tersely.text.batching import fill_batches, pack
 from tersely.text.encoding import EncodedDocuments
 
@@ -24,6 +25,8 @@ class Forward:
     encoder_macs: int  # of the encoder's blocks
     macs: int  # of all matrix products, the head's included
     tokens_by_block: tuple[int, ...] = ()  # that went through each block's feed-forward
+    stages: np.ndarray | None = None  # of a cascade, which answered, (documents,)
+    confidence: np.ndarray | None = None  # of the stage that answered, (documents,) from 0 to 1
 
 
 class TorchRunner:
@@ -58,8 +61,11 @@ def run_model(
 ) -> Forward:
     """Run a model in evaluation mode over documents, in batches of `budget` tokens.
 
-    `progress` is called with the number of documents done after each batch.
+    `progress` is called with the number of documents done after each batch. The stages of a
+    cascade answer one after the other, each on all documents that are left.
     """
+    if model.cascade is not None:
+        return _run_stages(model, encoded, budget, progress)
     logits = np.zeros((len(encoded), model.num_labels), dtype=np.float32)
     encoder = everything = 0
     alive: list[int] = []
@@ -73,3 +79,28 @@ def run_model(
         if progress is not None:
             progress(len(numbers))
     return Forward(logits, encoder, everything, tuple(alive))
+
+
+def _run_stages(
+    model: TerselyForSequenceClassification,
+    encoded: EncodedDocuments,
+    budget: int,
+    progress: Callable[[int], None] | None,
+) -> Forward:
+    """Run a cascade over documents; its MACs are those of all stages, but for the linear one's."""
+    passed: list[Forward] = []
+
+    def run(stage: TerselyForSequenceClassification, part: EncodedDocuments) -> Tensor:
+        passed.append(run_model(stage, part, budget))
+        return torch.from_numpy(passed[-1].logits).to(model.device)
+
+    answers = answer_documents(model, encoded, run, progress)
+    blocks = [each.tokens_by_block for each in passed if each.tokens_by_block]
+    return Forward(
+        answers.log_probabilities.cpu().numpy(),
+        sum(each.encoder_macs for each in passed),
+        sum(each.macs for each in passed),
+        tuple(map(sum, zip(*blocks, strict=True))),
+        answers.stages.cpu().numpy(),
+        answers.confidence.cpu().numpy(),
+    )

@@ -21,7 +21,10 @@ from transformers.utils.generic import can_return_tuple
 
 from tersely.attention import NAME
 from tersely.backbones import backbone_for, without_pooler
+from tersely.cascade import Cascade
 from tersely.errors import ModelError, TerselyError, TerselyWarning
+from tersely.linear import LinearForm, LinearStage
+from tersely.modeling.cascading import answer_row
 from tersely.modeling.configuration import TerselyConfig
 from tersely.modeling.forward import ForwardPass, pack_inputs
 from tersely.modeling.modules import block_modules, check_modules
@@ -39,12 +42,14 @@ class TerselyOutput(SequenceClassifierOutput):
         shorter_logits: `(documents, labels)` each, of the further plans that the batch ran under.
         trace: where `output_trace` asked for it.
         final: the tokens that reach the head, where `output_final` asked for them.
+        stages: which stage of a cascade answered, `(documents,)`, the first one 0.
     """
 
     penalty: Tensor | None = None
     shorter_logits: tuple[Tensor, ...] | None = None
     trace: Trace | None = None
     final: Stream | None = None
+    stages: Tensor | None = None
 
 
 class MeanHead(nn.Module):
@@ -99,6 +104,9 @@ class TerselyForSequenceClassification(PreTrainedModel):
         self.knowledge = Knowledge()
         for pattern in self.plan.patterns.values():
             pattern.check_heads(self.backbone.heads)
+        self.cascade = config.cascade_stages()
+        form = None if config.linear is None else LinearForm.from_dict(config.linear)
+        self.register_module("linear", None if form is None else LinearStage(form))
         self.learned = block_modules(self.plan, self.backbone.width, self.backbone.heads)
         # Of all blocks, before some are replaced or left out.
         self.dense_costs = [dense_cost(self.backbone, i) for i in range(self.plan.depth)]
@@ -158,6 +166,36 @@ class TerselyForSequenceClassification(PreTrainedModel):
             twin.forward = MethodType(own.__func__, twin)
         return twin
 
+    def alone(self) -> Self:
+        """Return the reference of a cascade: the same model, weights not copied, without it."""
+        twin = copy.copy(self)
+        twin.cascade = None
+        return twin
+
+    def under_cascade(self, cascade: Cascade, linear: LinearStage | None = None) -> Self:
+        """Return the same weights, not copied, with stages that answer before the model does.
+
+        Args:
+            cascade: the stages; see `tersely.cascade`.
+            linear: the linear stage, where the model has none yet.
+
+        Raises:
+            ModelError: if the cascade does not fit the model.
+            PlanError: if one of its plans does not.
+        """
+        twin = copy.copy(self)
+        twin.config = copy.copy(self.config)
+        if linear is not None:
+            twin._modules = self._modules | {"linear": linear.to(self.device)}
+            twin.config.linear = linear.form.to_dict()
+        twin.config.cascade = cascade.to_dict()
+        twin.config.check()
+        twin.cascade = cascade
+        for stage in cascade.stages:
+            if stage.plan is not None:
+                twin.under_plan(stage.plan)  # refuses one that does not fit
+        return twin
+
     @can_return_tuple
     def forward(
         self,
@@ -176,6 +214,9 @@ class TerselyForSequenceClassification(PreTrainedModel):
         **kwargs: Any,
     ) -> TerselyOutput:
         """Classify documents.
+
+        In evaluation the stages of a cascade answer first, and logits are log-probabilities. In
+        training, and where a trace or the final tokens are asked for, the reference runs alone.
 
         Args:
             input_ids: `(documents, length)` padded, or `(1, tokens)` packed.
@@ -205,6 +246,13 @@ class TerselyForSequenceClassification(PreTrainedModel):
         inputs = pack_inputs(
             input_ids, attention_mask, token_type_ids, cu_seq_lens_q, lengths, self.backbone
         )
+        evaluated = not (self.training or plans or output_trace or output_final)
+        if self.cascade is not None and evaluated:
+            windows = [1] * len(inputs.layout) if document_windows is None else document_windows
+            answers = answer_row(self, inputs, windows)
+            options = {"pooled_logits": answers.log_probabilities, "config": self.config, **kwargs}
+            loss = None if labels is None else self.loss_function(labels=labels, **options)
+            return TerselyOutput(loss, answers.log_probabilities, stages=answers.stages)
         first, *shorter = [self.under_plan(plan) for plan in plans] or [self]
         detailed = output_trace is True
         options = {"detailed": detailed, "token_targets": token_targets, "embedded": embedded}

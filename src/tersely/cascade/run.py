@@ -1,0 +1,107 @@
+"""Who answers which document: stages in a row, each on those that the ones before were unsure of.
+
+How a stage is run is not known here, so that a batch in a model's forward pass and a whole file go
+the same way, and a document gets the same stage and label in any company.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tersely.cascade.stages import LINEAR, Cascade, Stage
+
+MULTI_LABEL = "multi_label_classification"
+
+
+class Answers(NamedTuple):
+    """What a cascade says of documents.
+
+    Log-probabilities `(documents, classes)`, of several labels each's own; which stage answered
+    `(documents,)` int64, counted from 0; and how sure it was `(documents,)`, from 0 to 1.
+    """
+
+    log_probabilities: Tensor
+    stages: Tensor
+    confidence: Tensor
+
+
+def confidence(log_probabilities: Tensor, several: bool) -> Tensor:
+    """Return how sure answers are, `(documents,)` from 0 to 1, by `(documents, classes)`.
+
+    It is the distance of the two likeliest classes' probabilities; of several labels, the distance
+    of the least sure label's probability from that of its absence.
+
+    Example:
+        >>> confidence(torch.tensor([[0.7, 0.2, 0.1]]).log(), several=False)
+        tensor([0.5000])
+    """
+    chances = log_probabilities.exp()
+    if several:
+        return (2 * chances - 1).abs().amin(dim=1)
+    best = chances.topk(2, dim=1).values
+    return best[:, 0] - best[:, 1]
+
+
+def to_log_probabilities(logits: Tensor, stage: Stage, several: bool) -> Tensor:
+    """Turn a stage's logits `(documents, classes)` into calibrated log-probabilities."""
+    if stage.kind == LINEAR:  # they are already
+        return logits
+    scaled = logits.float() / stage.temperature
+    return F.logsigmoid(scaled) if several else scaled.log_softmax(dim=1)
+
+
+def run_cascade(
+    cascade: Cascade,
+    documents: int,
+    run: Callable[[Stage, Tensor], Tensor],
+    *,
+    classes: int,
+    several: bool = False,
+    device: torch.device | str = "cpu",
+    answered_by_now: Callable[[int], None] | None = None,
+) -> Answers:
+    """Answer documents, each by the first stage that is sure enough.
+
+    `run` gives a stage's logits `(n, classes)` for documents of the numbers `(n,)`, of the linear
+    stage its log-probabilities. A stage that nobody can pass is not run, and stacked log-odds of
+    several labels are their sums. `answered_by_now` is told how many more are done.
+    """
+    found = torch.zeros(documents, classes, device=device)
+    stages = torch.full((documents,), len(cascade.stages) - 1, device=device)
+    sure = torch.zeros(documents, device=device)
+    left = torch.arange(documents, device=device)
+    evidence = None
+    if cascade.added:
+        evidence = run(Stage(LINEAR), left)
+    for number, (stage, threshold) in enumerate(
+        zip(cascade.stages, (*cascade.thresholds, -1.0), strict=True)
+    ):
+        if threshold >= 1 or not len(left):
+            continue
+        if stage.kind == LINEAR and evidence is not None:
+            answers = evidence[left]
+        else:
+            answers = to_log_probabilities(run(stage, left), stage, several)
+            if evidence is not None:
+                answers = _stacked(answers, evidence[left], cascade.added, several)
+        certain = confidence(answers, several)
+        answered = certain > threshold
+        rows = left[answered]
+        found[rows], stages[rows], sure[rows] = answers[answered], number, certain[answered]
+        left = left[~answered]
+        if answered_by_now is not None:
+            answered_by_now(len(rows))
+    return Answers(found, stages, sure)
+
+
+def _stacked(answers: Tensor, evidence: Tensor, weight: float, several: bool) -> Tensor:
+    """Add the linear stage's evidence to another's log-probabilities `(documents, classes)`."""
+    if not several:
+        return (answers + weight * evidence).log_softmax(dim=1)
+    log_odds = [each - torch.log(-torch.expm1(each)) for each in (answers, evidence)]
+    return F.logsigmoid(log_odds[0] + weight * log_odds[1])

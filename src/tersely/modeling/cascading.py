@@ -1,0 +1,98 @@
+"""How the stages of a cascade run on a model's weights, in one batch and over many documents.
+
+A stage is the model itself under another plan, or the linear stage that lies beside it; the
+reference is the model without its cascade, which is also what trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tersely.cascade import LINEAR, Answers, Stage, run_cascade
+from tersely.linear import LinearStage
+from tersely.modeling.forward import ForwardPass, PackedInputs
+from tersely.ragged import Layout, Ragged
+from tersely.text.encoding import EncodedDocuments
+
+LINEAR_TOKENS = 1 << 16
+"""Tokens that the linear stage reads at once, for the sake of memory."""
+
+
+def stage_model(model: Any, stage: Stage) -> Any:
+    """Return the model that a stage runs, on the same weights and without the cascade."""
+    return model.alone() if stage.plan is None else model.alone().under_plan(stage.plan)
+
+
+def answer_row(model: Any, inputs: PackedInputs, windows: Sequence[int]) -> Answers:
+    """Answer the documents of one packed row, each of so many neighbouring windows."""
+    counts = torch.as_tensor(windows, device=model.device)
+    owners = torch.arange(len(counts), device=model.device).repeat_interleave(counts)
+
+    def run(stage: Stage, numbers: Tensor) -> Tensor:
+        chosen = torch.isin(owners, numbers)
+        kept = chosen[inputs.layout.segment_ids]
+        layout = Layout.from_lengths(inputs.layout.lengths[chosen])
+        types = None if inputs.token_type_ids is None else inputs.token_type_ids[kept]
+        spans = Layout.from_lengths(counts[numbers])
+        if stage.kind == LINEAR:
+            return model.linear(inputs.input_ids[kept], layout.offsets[spans.offsets])
+        part = PackedInputs(inputs.input_ids[kept], types, layout)
+        logits = ForwardPass(stage_model(model, stage), part).run().logits
+        return Ragged(logits, spans).mean()
+
+    return _run(model, len(counts), run)
+
+
+def answer_documents(
+    model: Any,
+    encoded: EncodedDocuments,
+    run_stage: Callable[[Any, EncodedDocuments], Tensor],
+    progress: Callable[[int], None] | None = None,
+) -> Answers:
+    """Answer documents stage by stage, those that go on packed anew.
+
+    `run_stage` gives the logits `(documents, classes)` of a stage's model.
+    """
+
+    def run(stage: Stage, numbers: Tensor) -> Tensor:
+        part = encoded.select(numbers.cpu().numpy())
+        if stage.kind == LINEAR:
+            return linear_log_probabilities(model.linear, part)
+        return run_stage(stage_model(model, stage), part)
+
+    return _run(model, len(encoded), run, progress)
+
+
+def linear_log_probabilities(stage: LinearStage, encoded: EncodedDocuments) -> Tensor:
+    """Return what a linear stage says of documents, `(documents, classes)`."""
+    bounds = np.concatenate([[0], np.cumsum(encoded.sizes)])
+    row = torch.from_numpy(np.concatenate(encoded.windows)) if len(encoded) else torch.zeros(0)
+    parts = np.unique((bounds[1:] - 1) // LINEAR_TOKENS, return_index=True)[1]
+    found = []
+    for first, last in zip(parts, [*parts[1:], len(encoded)], strict=True):
+        own = torch.from_numpy(bounds[first : last + 1])
+        part = row[int(own[0]) : int(own[-1])].to(stage.bias.device)
+        found.append(stage(part, (own - own[0]).to(stage.bias.device)))
+    return torch.cat(found) if found else torch.zeros(0, stage.form.classes)
+
+
+def _run(
+    model: Any,
+    documents: int,
+    run: Callable[[Stage, Tensor], Tensor],
+    progress: Callable[[int], None] | None = None,
+) -> Answers:
+    return run_cascade(
+        model.cascade,
+        documents,
+        run,
+        classes=model.num_labels,
+        several=model.config.problem_type == "multi_label_classification",
+        device=model.device,
+        answered_by_now=progress,
+    )

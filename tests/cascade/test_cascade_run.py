@@ -1,0 +1,127 @@
+"""Who answers which document: by the first stage that is sure enough, in any company."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tersely.cascade import Cascade, Stage, confidence, run_cascade
+from tersely.errors import DataError, ModelError
+from tersely.reduction import preset
+
+STAGES = (Stage("linear"), Stage("plan", preset("topk", keep=0.5, at=0)), Stage("reference"))
+
+
+def stage_logits(seed, documents=30, classes=3):
+    chance = np.random.default_rng(seed)
+    return {
+        stage: torch.from_numpy(chance.normal(size=(documents, classes)) * 2).float()
+        for stage in STAGES
+    }
+
+
+def runner(logits, seen=None):
+    def run(stage, numbers):
+        if seen is not None:
+            seen.append((stage.kind, numbers.tolist()))
+        found = logits[stage][numbers]
+        return found.log_softmax(1) if stage.kind == "linear" else found
+
+    return run
+
+
+@given(
+    seed=st.integers(0, 1000),
+    thresholds=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+)
+def test_each_document_is_answered_by_the_first_stage_that_is_sure(seed, thresholds):
+    logits = stage_logits(seed)
+    cascade = Cascade(STAGES, (thresholds,), 0)
+    seen = []
+    answers = run_cascade(cascade, 30, runner(logits, seen), classes=3)
+    left = set(range(30))
+    for number in range(30):
+        for place, stage in enumerate(STAGES):
+            chances = logits[stage][number].softmax(0)
+            best = sorted(chances.tolist())[::-1]
+            sure = best[0] - best[1]
+            limit = (*thresholds, -1.0)[place]
+            if abs(sure - limit) < 1e-6:
+                left.discard(number)  # on the edge: either may be
+                break
+            if sure > limit and limit < 1:
+                assert int(answers.stages[number]) == place
+                assert answers.log_probabilities[number].exp().tolist() == pytest.approx(
+                    chances.tolist(), abs=1e-5
+                )
+                assert float(answers.confidence[number]) == pytest.approx(sure, abs=1e-5)
+                break
+    kinds = [kind for kind, _ in seen]
+    assert kinds == sorted(kinds, key=["linear", "plan", "reference"].index)
+    sizes = [len(numbers) for _, numbers in seen]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_a_stage_that_nobody_can_pass_is_not_run():
+    seen = []
+    logits = stage_logits(0)
+    run_cascade(Cascade(STAGES, ((1.0, 1.0),), 0), 30, runner(logits, seen), classes=3)
+    assert seen == [("reference", list(range(30)))]
+    seen.clear()
+    run_cascade(Cascade(STAGES, ((0.2, 0.1),), None), 30, runner(logits, seen), classes=3)
+    assert [kind for kind, _ in seen] == ["reference"]
+
+
+def test_the_linear_stage_adds_its_evidence_to_the_others():
+    logits, seen = stage_logits(1), []
+    cascade = Cascade(STAGES[::2], ((0.9,),), 0, added=0.5)
+    answers = run_cascade(cascade, 30, runner(logits, seen), classes=3)
+    linear = logits[STAGES[0]].log_softmax(1)
+    both = (logits[STAGES[2]].log_softmax(1) + 0.5 * linear).log_softmax(1)
+    early = confidence(linear, several=False) > 0.9
+    expected = torch.where(early[:, None], linear, both)
+    torch.testing.assert_close(answers.log_probabilities, expected)
+    assert [kind for kind, _ in seen].count("linear") == 1
+
+
+def test_of_several_labels_the_least_sure_one_counts():
+    logs = torch.tensor([[0.99, 0.6], [0.01, 0.02]]).log()
+    assert confidence(logs, several=True).tolist() == pytest.approx([0.2, 0.96])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stages": STAGES[:2]}, "must end with the reference"),
+        ({"stages": (STAGES[2], STAGES[0], STAGES[2])}, "must end with the reference"),
+        ({"path": ((0.5, 1.5),)}, "thresholds from 0 to 1"),
+        ({"path": ((0.5,),)}, "2 thresholds"),
+        ({"path": ((0.5, 0.5), (0.6, 0.5))}, "from strict to loose"),
+        ({"point": 3}, "one of 1 points"),
+        ({"added": -1.0}, "must not be negative"),
+    ],
+)
+def test_cascades_that_cannot_be_are_refused(change, message):
+    fields = {"stages": STAGES, "path": ((0.5, 0.5),), "point": 0} | change
+    with pytest.raises(ModelError, match=message):
+        Cascade(**fields)
+
+
+def test_a_cascade_is_plain_data():
+    cascade = Cascade(STAGES, ((0.9, 1.0), (0.5, 0.25)), 1, added=0.5)
+    assert Cascade.from_dict(cascade.to_dict()) == cascade
+    for wrong in ({}, None, cascade.to_dict() | {"version": 2}):
+        with pytest.raises(ModelError, match="version"):
+            Cascade.from_dict(wrong)
+    with pytest.raises(ModelError, match="not whole"):
+        Cascade.from_dict({"version": 1, "stages": [{"kind": "linear"}]})
+
+
+def test_a_limit_that_was_not_certified_is_refused():
+    cascade = Cascade(STAGES, ((0.9, 1.0),), 0)
+    assert cascade.at(0).is_alone
+    with pytest.raises((DataError, ModelError), match="no certificates"):
+        cascade.at(0.01)

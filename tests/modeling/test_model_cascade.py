@@ -1,0 +1,157 @@
+"""A model with a cascade: the same answers through every way in, and in any company."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, pipeline
+
+import tersely  # noqa: F401 - registers the model with transformers
+from tersely import Classifier
+from tersely.cascade import Cascade, Stage, confidence
+from tersely.errors import ModelError, TerselyError
+from tersely.linear import LinearForm, LinearStage, fit_linear
+from tersely.modeling import from_encoder
+from tersely.modeling.inference import run_model
+from tersely.reduction import preset
+from words import LABELS, labelled, save_encoder, tokenizer
+
+PLAN = Stage("plan", preset("topk", keep=0.25, at=0, least=1), temperature=1.5)
+STAGES = (Stage("linear"), PLAN, Stage("reference", temperature=0.5))
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory):
+    encoder = save_encoder(tmp_path_factory.mktemp("encoder"))
+    model = from_encoder(encoder, id2label=dict(enumerate(LABELS)))
+    torch.manual_seed(0)
+    for parameter in model.head.parameters():
+        torch.nn.init.normal_(parameter)
+    folder = tmp_path_factory.mktemp("dense")
+    model.save_pretrained(folder)
+    classifier = (
+        Classifier.from_pretrained(encoder.parent / folder, device="cpu") if False else None
+    )
+    assert classifier is None
+
+    tokenizer().save_pretrained(folder)
+    return Classifier.from_pretrained(folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return labelled(60)[0]
+
+
+@pytest.fixture(scope="module")
+def cascaded(dense, texts):
+    """Thresholds in the middle of what the stages are sure of."""
+    encoded = dense.encode(texts)
+    fit = fit_linear(
+        torch.from_numpy(np.concatenate(encoded.windows)),
+        torch.from_numpy(np.concatenate([[0], np.cumsum(encoded.sizes)])),
+        np.arange(60) % 3,
+        classes=3,
+        vocabulary=dense.model.config.encoder_config.vocab_size,
+        special_ids=tuple(dense.tokenizer.all_special_ids),
+    )
+    row = torch.from_numpy(np.concatenate(encoded.windows))
+    bounds = torch.from_numpy(np.concatenate([[0], np.cumsum(encoded.sizes)]))
+    first = float(confidence(fit.stage(row, bounds), several=False).quantile(0.5))
+    plan = dense.model.under_plan(PLAN.plan)
+    logits = torch.from_numpy(run_model(plan, encoded, 4096).logits)
+    second = float(confidence((logits / 1.5).log_softmax(1), several=False).quantile(0.5))
+    cascade = Cascade(STAGES, ((1.0, 1.0), (first, second)), 1)
+    return dense.model.under_cascade(cascade, fit.stage)
+
+
+def expected(cascaded, dense, texts):
+    """Answer stage by stage, document by document."""
+    answers, stages = [], []
+    for text in texts:
+        encoded = dense.encode([text])
+        ids = torch.from_numpy(encoded.windows[0])
+        bounds = torch.tensor([0, len(ids)])
+        for stage, threshold in zip(STAGES, (*cascaded.cascade.thresholds, -1), strict=True):
+            if stage.kind == "linear":
+                logs = cascaded.linear(ids, bounds)
+            else:
+                plan = stage.plan or preset("dense")
+                model = cascaded.alone().under_plan(plan).eval()
+                with torch.inference_mode():
+                    logits = model(ids[None].long(), cu_seq_lens_q=bounds).logits
+                logs = (logits / stage.temperature).log_softmax(1)
+            if float(confidence(logs, several=False)) > threshold:
+                break
+        answers.append(logs[0])
+        stages.append(STAGES.index(stage))
+    return torch.stack(answers), stages
+
+
+def test_every_way_in_gives_the_same_answers_and_stages(cascaded, dense, texts):
+    wanted, stages = expected(cascaded, dense, texts)
+    assert set(stages) == {0, 1, 2}
+    found = run_model(cascaded, dense.encode(texts), 128)
+    np.testing.assert_allclose(found.logits, wanted, atol=1e-4)
+    assert found.stages.tolist() == stages
+    assert found.encoder_macs < run_model(cascaded.alone(), dense.encode(texts), 128).encoder_macs
+    batch = dense.tokenizer(texts[:20], padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        output = cascaded.eval()(**batch)
+    torch.testing.assert_close(output.logits, wanted[:20], atol=1e-4, rtol=1e-4)
+    assert output.stages.tolist() == stages[:20]
+
+
+def test_a_document_gets_the_same_answer_in_any_company(cascaded, dense, texts):
+    whole = run_model(cascaded, dense.encode(texts), 4096)
+    for numbers in (range(7), range(59, -1, -3)):
+        part = run_model(cascaded, dense.encode([texts[n] for n in numbers]), 64)
+        np.testing.assert_allclose(part.logits, whole.logits[list(numbers)], atol=1e-4)
+        assert part.stages.tolist() == whole.stages[list(numbers)].tolist()
+
+
+def test_a_saved_cascade_loads_and_works_in_a_pipeline(cascaded, dense, texts, tmp_path):
+    wanted = run_model(cascaded, dense.encode(texts), 4096)
+    cascaded.save_pretrained(tmp_path)
+    dense.tokenizer.save_pretrained(tmp_path)
+    again = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert again.cascade == cascaded.cascade
+    found = run_model(again.eval(), dense.encode(texts), 4096)
+    np.testing.assert_allclose(found.logits, wanted.logits, atol=2e-3)  # float16 tables
+    pipe = pipeline("text-classification", model=again, tokenizer=dense.tokenizer)
+    labels = [each["label"] for each in pipe(texts, batch_size=8)]
+    assert labels == [LABELS[number] for number in wanted.logits.argmax(1)]
+    classifier = Classifier.from_pretrained(tmp_path, device="cpu")
+    assert classifier.predict(texts) == labels
+
+
+def test_training_and_traces_are_the_references(cascaded, dense, texts):
+    batch = dense.tokenizer(texts[:4], padding=True, return_tensors="pt")
+    labels = torch.tensor([0, 1, 2, 0])
+    reference = cascaded.alone().train()(**batch, labels=labels).logits
+    assert cascaded.train()(**batch, labels=labels).logits.shape == reference.shape
+    assert cascaded(**batch, labels=labels).stages is None
+    traced = cascaded.eval()(**batch, output_trace=True)
+    assert traced.trace is not None and traced.stages is None
+    torch.testing.assert_close(traced.logits, cascaded.alone()(**batch).logits)
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ((Stage("linear"), Stage("reference")), "needs a linear stage"),
+        ((Stage("plan", preset("topk", at=9)), Stage("reference")), "block"),
+    ],
+)
+def test_cascades_that_do_not_fit_are_refused(dense, stages, message):
+    with pytest.raises(ModelError if "linear" in message else TerselyError, match=message):
+        dense.model.under_cascade(Cascade(stages, ((0.5,),), 0))
+
+
+def test_a_linear_stage_of_other_labels_is_refused(dense):
+    form = LinearForm("svc", 2, dense.model.config.encoder_config.vocab_size, 0, ())
+    with pytest.raises(ModelError, match="must be the model's 3 labels"):
+        dense.model.under_cascade(
+            Cascade((Stage("linear"), Stage("reference")), ((0.5,),), 0), LinearStage(form)
+        )
