@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tersely.cli import options as o
-from tersely.cli.messages import command_line, count, print_json, print_table, progress, say
+from tersely.cli.messages import command_line, count, print_json, progress, say, show, stdout
 from tersely.cli.settings import Rare, is_given, spelled, verb
 from tersely.errors import DataError
 from tersely.training.settings import TrainingSettings
@@ -38,7 +38,7 @@ def bench(
     memory: Rare[bool] = True,
     report: o.Page = None,
     plots: o.Directory = None,
-    reading: o.Labelled,
+    reading: o.Columns,
     sample: o.Sample,
     loading: o.Loading,
     settings: Annotated[TrainingSettings, ("epochs", "learning_rate")],
@@ -67,18 +67,21 @@ def bench(
         memory: Measure memory as well.
         report: Write a report as one HTML file.
         plots: Write the report's plots as PNG files.
+
+    Examples:
+        tersely bench test.csv --models model/ dense-model/
+        tersely bench test.csv --train train.csv --contenders dense topk tfidf --report report.html
     """
     names = [*contenders, *(["pipeline", "sorted"] if stock else [])]
     _check_usage(ctx, names or models)
     from tersely import bench as room
-    from tersely.defaults import default_model
     from tersely.text import LabelSpace
 
     # Loaded first: they say whether a cell holds one label, several, or a number.
     given, learnt = room.load_models(models, vars(loading)), None
     space = given[0].classifier.label_space if given else None
     if train is not None:
-        learnt = reading.read(train, problem_type=space and space.problem_type)
+        learnt = reading.read(train, "required", space and space.problem_type)
         say(f"training documents: {o.describe(learnt)}")
         space = space or LabelSpace.infer(learnt.labels, reading.problem_type)
     if space is None:
@@ -89,9 +92,7 @@ def bench(
     loaded = zip(models, (each.classifier for each in given), strict=True)
     dense = [name for name, each in loaded if each.plan.is_dense and each.model is not None]
     if encoder is None and learnt is not None and not dense:
-        encoder, note = default_model()
-        if note is not None:
-            say(note)
+        encoder = o.default_encoder()
     made_from = room.ModelCache(
         space=space,
         train=learnt,
@@ -121,7 +122,7 @@ def bench(
             latency_documents=latency_documents,
             memory=memory,
             seed=sample.seed,
-            progress=bar.update,
+            progress=lambda what, done, total: show(bar, done, total, what),
         )
     result = replace(result, command=command_line(), skipped=skipped)
     if report is not None:
@@ -131,7 +132,7 @@ def bench(
     if json:
         print_json(json_library.loads(result.to_json()))
     else:
-        print_table(room.render(result))
+        stdout.print(room.render(result))
 
 
 def _check_usage(ctx: typer.Context, contenders: Collection[str]) -> None:
