@@ -137,7 +137,7 @@ def test_a_worker_that_is_killed_is_replaced_but_not_for_ever(model, write, tmp_
 
     words = (model, tmp_path / "in", tmp_path / "out")
     options = {"shard_rows": 20, "batch_tokens": 64, "device": "cpu", "workers": 1}
-    with pytest.warns(TerselyWarning, match="memory runs out.* done again with 32 tokens"):
+    with pytest.warns(TerselyWarning, match="memory runs out.* done again with (32|16) tokens"):
         if always:
             with pytest.raises(ScoringError, match="on a.parquet.* 3 times"):
                 score(*words, progress=kill, **options)
