@@ -25,7 +25,7 @@ backbones
 reduction
 methods
 text
-modeling
+modeling linear
 training
 export
 card

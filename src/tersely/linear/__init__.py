@@ -1,0 +1,15 @@
+"""A linear model on word pieces, beside the encoder: fitted in seconds, in use nearly free."""
+
+from tersely.linear.features import PieceFeatures
+from tersely.linear.fit import Candidate, LinearFit, fit_linear
+from tersely.linear.stage import LinearForm, LinearStage, buckets_within
+
+__all__ = [
+    "Candidate",
+    "LinearFit",
+    "LinearForm",
+    "LinearStage",
+    "PieceFeatures",
+    "buckets_within",
+    "fit_linear",
+]

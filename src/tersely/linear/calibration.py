@@ -1,0 +1,61 @@
+"""From margins to probabilities, by documents that the model was not fitted on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tersely.errors import require
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What makes logits of margins `(documents, classes)`: `(margins + shifts) / temperature`."""
+
+    temperature: float
+    shifts: np.ndarray
+
+    def logits(self, margins: np.ndarray) -> np.ndarray:
+        """Return the logits."""
+        return (margins + self.shifts) / self.temperature
+
+
+def calibrate(
+    margins: np.ndarray, wanted: np.ndarray, weight: np.ndarray, several: bool
+) -> Calibration:
+    """Fit a temperature, and of several labels a shift for each.
+
+    A machine of balanced classes has its zero where the label would be as likely as not if half of
+    the documents had it. With one label a document the classes compete, and the temperature does.
+
+    As in Platt's scaling (1999), targets are a little short of certain, as if one more document had
+    been answered at random: margins that are all right would have no end of confidence.
+    `margins` and `wanted` (bool) are `(documents, classes)`, `weight` is `(documents,)`.
+    """
+    minimize = require("scipy.optimize", "train").minimize
+    special = require("scipy.special", "train")
+    documents, classes = wanted.shape
+    targets = wanted + (1 / (2 if several else classes) - wanted) / (documents + 1)
+    unit = np.abs(margins).mean() or 1.0
+
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        shifts = parameters[1:]
+        scaled = np.exp(parameters[0]) * margins / unit
+        logits = scaled + shifts
+        if several:
+            losses = np.logaddexp(0, logits) - targets * logits
+            chances = special.expit(logits)
+        else:
+            logs = special.log_softmax(logits, axis=1)
+            losses, chances = -targets * logs, np.exp(logs)
+        surplus = weight[:, None] * (chances - targets)
+        # A shift is worth as much as one document: a label that few have keeps to its margins.
+        slopes = surplus.sum(axis=0) + shifts if several else np.zeros(classes)
+        total = (weight[:, None] * losses).sum() + (shifts**2).sum() / 2
+        return float(total), np.array([(surplus * scaled).sum(), *slopes])
+
+    bounds = [(-10.0, 10.0), *[(-20.0, 20.0)] * classes]
+    found = minimize(loss, np.zeros(1 + classes), jac=True, method="L-BFGS-B", bounds=bounds).x
+    temperature = float(unit / np.exp(found[0]))
+    return Calibration(temperature, found[1:] * temperature)

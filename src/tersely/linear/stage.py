@@ -1,0 +1,230 @@
+"""The linear stage: a classifier on word pieces that costs next to nothing beside an encoder.
+
+It reads the row that the encoder reads. Its tensors lie in the same safetensors as the encoder's,
+its form in the same `config.json`; scikit-learn is needed to fit it, and not to use it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tersely.errors import ModelError
+from tersely.linear.features import NOBODY, Counts, PieceFeatures
+from tersely.ragged import Layout
+from tersely.text.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+
+FORM_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearForm:
+    """What a linear stage is besides its tensors, as `config.json` holds it.
+
+    `kind` names the model that was fitted, `vocabulary` counts the tokenizer's pieces and `buckets`
+    the room for pairs of them; margins are divided by `temperature` before they become
+    probabilities. A field that is wrong raises a ModelError that names it.
+    """
+
+    kind: str
+    classes: int
+    vocabulary: int
+    buckets: int
+    special_ids: tuple[int, ...]
+    problem_type: str = SINGLE_LABEL
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.problem_type == REGRESSION:
+            raise ModelError(
+                "a linear stage answers where the margin between classes is large, and a "
+                "regression has no classes; leave the stage out"
+            )
+        several = self.problem_type == MULTI_LABEL
+        ids, temperature = self.special_ids, self.temperature
+        self._check("kind", isinstance(self.kind, str) and self.kind, "a name")
+        fits = self.problem_type in (SINGLE_LABEL, MULTI_LABEL)
+        self._check("problem_type", fits, f"{SINGLE_LABEL} or {MULTI_LABEL}")
+        least = 1 if several else 2
+        self._check("classes", _is_count(self.classes, least), f"a number from {least} on")
+        self._check("vocabulary", _is_count(self.vocabulary, 1), "a number of pieces")
+        self._check("buckets", _is_count(self.buckets, 0), "a number of buckets")
+        fits = isinstance(ids, list | tuple) and all(_is_count(number, 0) for number in ids)
+        fits = fits and max(ids, default=0) < self.vocabulary
+        self._check("special_ids", fits, "a list of ids of the vocabulary")
+        fits = isinstance(temperature, int | float) and 0 < temperature < math.inf
+        self._check("temperature", fits, "a number above 0")
+        object.__setattr__(self, "special_ids", tuple(ids))
+
+    def _check(self, name: str, holds: Any, wanted: str) -> None:
+        if not holds:
+            raise ModelError(f"linear.{name} must be {wanted}, got {getattr(self, name)!r}")
+
+    @property
+    def features(self) -> int:
+        """Rows of the table of weights."""
+        return self.vocabulary + self.buckets
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form as JSON writes it, with its version."""
+        fields = dataclasses.asdict(self) | {"special_ids": list(self.special_ids)}
+        return {"version": FORM_VERSION, **fields}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> LinearForm:
+        """Rebuild a form; a ModelError names what is wrong."""
+        if not isinstance(data, dict):
+            raise ModelError(f"linear must be an object, got {data!r}")
+        if data.get("version") != FORM_VERSION:
+            raise ModelError(
+                f"linear.version must be {FORM_VERSION}, got {data.get('version')!r}; a newer "
+                "stage needs a newer tersely"
+            )
+        names = ["version", *(field.name for field in dataclasses.fields(cls))]
+        if odd := sorted(data.keys() ^ set(names)):
+            what = "not a field" if odd[0] in data else "missing"
+            raise ModelError(f"linear.{odd[0]} is {what}; its fields are {', '.join(names)}")
+        return cls(**{name: data[name] for name in names[1:]})
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def stage_bytes(features: int, buckets: int, classes: int) -> int:
+    """Return the bytes of a stage's tables in a file: weights, IDF and owners, two bytes each."""
+    return 2 * (features * (classes + 1) + buckets)
+
+
+def buckets_within(most: int, vocabulary: int, classes: int) -> int:
+    """Return how many buckets a stage of at most so many bytes has room for, 0 if for none."""
+    left = most - stage_bytes(vocabulary, 0, classes)
+    return max(0, left // stage_bytes(1, 1, classes))
+
+
+class LinearStage(nn.Module):
+    """A linear classifier on the pieces of packed documents, and on pairs of neighbouring pieces.
+
+    A document is a vector of unit length, sublinear counts times IDF. All figures of a document
+    are the same in any company. The tables are kept as float16 in files and float32 in memory,
+    whatever the model's own type: converting them anew for each batch would cost more than the
+    stage, and half precision in the sums would change answers.
+
+    Args:
+        form: what the tables mean. They are zeros until a state dict is loaded or a fit fills them.
+
+    Example:
+        >>> stage = LinearStage(LinearForm("svc", 2, vocabulary=10, buckets=0, special_ids=(0,)))
+        >>> stage(torch.tensor([0, 3, 4]), torch.tensor([0, 3])).exp()
+        tensor([[0.5000, 0.5000]])
+    """
+
+    weights: Tensor
+    idf: Tensor
+    bias: Tensor
+    owners: Tensor
+
+    def __init__(self, form: LinearForm) -> None:
+        super().__init__()
+        self.form = form
+        self.register_buffer("weights", torch.zeros(form.features, form.classes))
+        self.register_buffer("idf", torch.ones(form.features))
+        self.idf[list(form.special_ids)] = 0.0
+        self.register_buffer("bias", torch.zeros(form.classes))
+        self.register_buffer("owners", torch.full((form.buckets,), NOBODY, dtype=torch.int16))
+        self.register_state_dict_post_hook(_halve)
+
+    def forward(self, input_ids: Tensor, boundaries: Tensor) -> Tensor:
+        """Return log-probabilities of classes `(documents, classes)`; of several labels, each's.
+
+        Args:
+            input_ids: `(tokens,)`, the documents end to end; a document's windows, too.
+            boundaries: `(documents + 1,)`, where documents begin and the last one ends.
+        """
+        return self.log_probabilities(self.margins(input_ids, boundaries))
+
+    def log_probabilities(self, margins: Tensor) -> Tensor:
+        """Return the log-probabilities of margins, both `(documents, classes)`."""
+        logits = margins / self.form.temperature
+        several = self.form.problem_type == MULTI_LABEL
+        return F.logsigmoid(logits) if several else logits.log_softmax(dim=1)
+
+    def margins(self, input_ids: Tensor, boundaries: Tensor) -> Tensor:
+        """Return the model's own figures for the classes `(documents, classes)`, not calibrated."""
+        if self.weights.dtype != torch.float32:  # some loaders put the file's own tensors in place
+            self.weights, self.idf = self.weights.float(), self.idf.float()
+        counts = self.features.count(input_ids, Layout(boundaries))
+        values = weigh(counts, self.idf)
+        # embedding_bag sums each document by itself, in the order of its features.
+        offsets = counts.layout.offsets[:-1]
+        bags = F.embedding_bag(
+            counts.features, self.weights, offsets, mode="sum", per_sample_weights=values
+        )
+        return bags + self.bias
+
+    def contributions(self, input_ids: Tensor, boundaries: Tensor) -> Tensor:
+        """Return what each token adds to the margins of its document, `(tokens, classes)`.
+
+        A document's tokens and the bias add up to its margins. A feature's share is divided evenly
+        among the places where it stands, and a pair's between its two pieces.
+        """
+        layout = Layout(boundaries)
+        keys, lefts = self.features.occurrences(input_ids, layout)
+        entries = keys.unique(return_inverse=True)[1]
+        counts = self.features.count(input_ids, layout)
+        values = weigh(counts, self.idf) / counts.counts
+        shares = (values[:, None] * self.weights[counts.features])[entries]
+        pieces, pairs = shares.tensor_split([len(input_ids)])
+        for places in (lefts, lefts + 1):
+            pieces = pieces.index_add(0, places, pairs / 2)
+        return pieces
+
+    def token_scores(self, input_ids: Tensor) -> Tensor:
+        """Return how much each token speaks for some class, `(tokens,)`, special pieces 0.
+
+        It is the largest deviation of a piece's class weights from their mean, times its IDF: for
+        naive Bayes a log-odds. Pairs of pieces don't count.
+        """
+        ids = input_ids.long()
+        weights = self.weights[ids]
+        if self.form.problem_type == MULTI_LABEL:
+            # A label's other class, that it does not hold, has the weight of the other sign.
+            deviations = weights / 2
+        else:
+            deviations = weights - weights.mean(dim=1, keepdim=True)
+        return deviations.abs().amax(dim=1) * self.idf[ids]  # which is 0 for special pieces
+
+    @property
+    def features(self) -> PieceFeatures:
+        """What the stage sees of a row."""
+        # No buffer: a loader that builds a model without memory fills only what the file holds.
+        special = torch.zeros(self.form.vocabulary, dtype=torch.bool, device=self.idf.device)
+        special[list(self.form.special_ids)] = True
+        return PieceFeatures(special, self.owners)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LinearStage:
+        """Follow the model to another device; `half()` and the like don't change the tables."""
+        for name, table in self._buffers.items():
+            moved = fn(table)
+            self._buffers[name] = moved if moved.dtype == table.dtype else table.to(moved.device)
+        return self
+
+
+def weigh(counts: Counts, idf: Tensor) -> Tensor:
+    """Return sublinear counts times IDF, `(entries,)` float32, each document of unit length."""
+    values = counts.counts.float().log_().add_(1.0).mul_(idf.index_select(0, counts.features))
+    squares = counts.layout.sum((values * values)[:, None])[:, 0]
+    lengths = squares.sqrt_().clamp_(min=1e-6)  # a document of special pieces alone has length 0
+    return values.div_(lengths.index_select(0, counts.layout.segment_ids))
+
+
+def _halve(stage: LinearStage, state: dict[str, Tensor], prefix: str, metadata: Any) -> None:
+    """Hand out the tables as the file keeps them."""
+    for name in ("weights", "idf"):
+        state[prefix + name] = state[prefix + name].half()
