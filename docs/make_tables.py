@@ -17,6 +17,7 @@ from pathlib import Path
 
 from typer.main import get_command
 
+from tersely.certificates import LIMITS, documents_for_net_loss, documents_needed
 from tersely.cli import app
 from tersely.reduction import find_preset, presets
 
@@ -67,12 +68,36 @@ def verb_tables() -> str:
     return "\n".join(parts).rstrip()
 
 
+def needed_tables() -> str:
+    """Return how many documents prove a limit, for shares that change a label."""
+
+    def no_net_loss(limit: float, share: float) -> int | None:
+        return documents_for_net_loss(limit, share / 2, share / 2)
+
+    parts = []
+    for name, needed, limits, columns in (
+        ("disagreement", documents_needed, LIMITS, (0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.04)),
+        ("net loss", no_net_loss, LIMITS[1:], (0, 0.01, 0.02, 0.04)),
+    ):
+        head = " | ".join(f"{share:.1%} change" for share in columns)
+        parts += [f"| {name} of at most | {head} |", "|---" * (len(columns) + 1) + "|"]
+        for limit in limits:
+            numbers = [needed(limit, share) for share in columns]
+            cells = " | ".join("–" if each is None else f"{each:,}" for each in numbers)
+            parts.append(f"| {limit:.1%} | {cells} |")
+        parts.append("")
+    return "\n".join(parts).rstrip()
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "methods": method_table,
     "options": option_table,
     "verbs": verb_tables,
+    "needed": needed_tables,
 }
-PAGES = ("README.md", "docs/methods.md", "docs/getting-started.md", "docs/command-line.md")
+PAGES = ("README.md",) + tuple(
+    f"docs/{page}.md" for page in ("methods", "getting-started", "command-line", "certificates")
+)
 
 
 def made(page: str) -> str:

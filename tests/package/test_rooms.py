@@ -19,7 +19,7 @@ SCRIPT = ROOT / "docs" / "count_rooms.py"
 ORDER = """
 errors
 _io defaults
-ragged
+ragged certificates
 attention
 backbones
 reduction

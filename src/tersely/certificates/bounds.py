@@ -1,0 +1,70 @@
+"""What a count of failures proves, and how many documents prove a limit.
+
+The bound is Clopper and Pearson's, exact and one-sided: the largest share under which so few
+failures would be seen in 5 of 100 samples. It holds for any share and any number of documents, and
+asks only that they were drawn alike and independently.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tersely.errors import DataError, require
+
+CONFIDENCE = 0.95
+LIMITS = (0.001, 0.005, 0.01, 0.02, 0.05)
+
+
+def check_share(value: float, what: str = "limit") -> float:
+    """Return a limit or a confidence, which lies between 0 and 1, or raise DataError."""
+    if not 0 < value < 1:
+        raise DataError(f"expected a {what} between 0 and 1, got {value:g}; 0.5 % is 0.005")
+    return float(value)
+
+
+def upper_bound(
+    failures: ArrayLike, documents: ArrayLike, confidence: float = CONFIDENCE
+) -> np.ndarray:
+    """Return the share of failures that is not exceeded, at this confidence, for each count.
+
+    `documents` are all that were looked at, drawn without regard to the outcome. Of none of them,
+    or where all fail, the bound is 1.
+
+    Example:
+        >>> upper_bound([0, 1], 598).round(6).tolist()
+        [0.004997, 0.00791]
+    """
+    failures, rest = np.asarray(failures), np.asarray(documents) - failures
+    if (failures < 0).any() or (rest < 0).any():
+        raise DataError("expected failures from 0 to the number of documents; count again")
+    inverse = require("scipy.special", "bench").betaincinv
+    bound = inverse(failures + 1, np.maximum(rest, 1e-9), check_share(confidence, "confidence"))
+    return np.where(rest == 0, 1.0, bound)
+
+
+def documents_needed(limit: float, rate: float = 0.0, confidence: float = CONFIDENCE) -> int | None:
+    """Return the fewest documents that prove a limit if this share of them fails.
+
+    None where the rate is not below the limit: no number of documents proves it then. More failures
+    than expected are about as likely as fewer, so half as many documents again are wise.
+
+    Example:
+        >>> documents_needed(0.005), documents_needed(0.005, 0.006)
+        (598, None)
+    """
+    if rate >= check_share(limit):
+        return None
+    return fewest(lambda number: upper_bound(rate * number, number, confidence) <= limit, limit)
+
+
+def fewest(proves: Callable[[int], bool], limit: float) -> int:
+    """Return the number of documents from which on a limit is proven."""
+    enough = math.ceil(1 / limit)
+    while not proves(enough):
+        enough *= 2
+    return 1 + bisect.bisect_left(range(1, enough), True, key=proves)

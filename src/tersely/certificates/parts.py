@@ -1,0 +1,101 @@
+"""Documents drawn apart by what they say: what decides never sees what proves.
+
+A document's part follows from its own text and a seed alone, not from the order of the documents or
+from which others are there: a text that fitted or chose once does not prove later, however many are
+added, as long as seed and shares stay. In exchange the sizes of the parts are those of a draw.
+
+Texts are equal if they are so with spaces and case normalised: "A  b" is "a b". A text that occurs
+twice counts once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tersely.errors import DataError
+
+PARTS = {"fitting": 0.4, "choosing": 0.2, "proving": 0.4}
+
+Text = str | Sequence[str]
+"""A text, or the texts of a pair."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a part of the documents was used for; its fingerprint says which texts they were."""
+
+    name: str
+    did: str
+    documents: int
+    fingerprint: str
+
+
+def fingerprint(texts: Iterable[Text]) -> str:
+    """Return 16 hexadecimal digits of the different texts, in whatever order they come.
+
+    Example:
+        >>> fingerprint(["A  b", "c"]) == fingerprint(["c", "a b", "C"])
+        True
+    """
+    digests = sorted({_digest(text) for text in texts})
+    return hashlib.blake2b(b"".join(digests), digest_size=8).hexdigest()
+
+
+def different(texts: Sequence[Text], *, without: Iterable[Text] = ()) -> list[int]:
+    """Return the numbers of the different texts, each where it occurs first.
+
+    `without` are texts that did something else already, such as those of a training set.
+
+    Example:
+        >>> different(["a", "b", "A ", "c"], without=["C"])
+        [0, 1]
+    """
+    used = {_digest(text) for text in without}
+    # Later numbers are overwritten by earlier ones.
+    numbers = {_digest(text): number for number, text in reversed(list(enumerate(texts)))}
+    return sorted(number for digest, number in numbers.items() if digest not in used)
+
+
+def draw_parts(
+    texts: Sequence[Text], shares: Mapping[str, float] = PARTS, *, seed: int = 0
+) -> dict[str, list[int]]:
+    """Return the numbers of the different texts that fall to each part, by its name.
+
+    `shares` add up to 1. Another seed draws other parts; seeds tried until one proves a limit prove
+    nothing.
+
+    Raises:
+        DataError: if the shares do not add up, or a part is empty.
+    """
+    if min(shares.values(), default=0) <= 0 or abs(sum(shares.values()) - 1) > 1e-9:
+        raise DataError(f"expected shares above 0 that add up to 1, got {dict(shares)}")
+    drawn: dict[str, list[int]] = {name: [] for name in shares}
+    for number in different(texts):
+        drawn[_part_of(texts[number], shares, seed)].append(number)
+    empty = [name for name, numbers in drawn.items() if not numbers]
+    if empty:
+        raise DataError(
+            f"no document is left for {' and '.join(empty)}: of {len(texts):,} texts "
+            f"{sum(map(len, drawn.values())):,} are different, spaces and case aside; give more"
+        )
+    return drawn
+
+
+def _part_of(text: Text, shares: Mapping[str, float], seed: int) -> str:
+    """Draw the part of a text from its content."""
+    salted = hashlib.blake2b(_digest(text), digest_size=8, salt=str(seed).encode()[:16])
+    position = int.from_bytes(salted.digest(), "big") / 2**64
+    for name, share in shares.items():
+        position -= share
+        if position < 0:
+            return name
+    return name
+
+
+def _digest(text: Text) -> bytes:
+    """Return 16 bytes that two texts share only if they are equal, spaces and case aside."""
+    pieces = [text] if isinstance(text, str) else text
+    normal = "\0".join(" ".join(piece.split()).casefold() for piece in pieces)
+    return hashlib.blake2b(normal.encode("utf-8", "surrogatepass"), digest_size=16).digest()

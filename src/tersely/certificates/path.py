@@ -1,0 +1,195 @@
+"""How far along a path of thresholds, from strict to loose, a limit is proven.
+
+The path is settled on documents for choosing. On those for proof its points are tested one after
+the other, each at the full 5 %, and the first that fails ends it: the first point that truly breaks
+the limit passes in at most 5 of 100 samples, and those behind it are reached in no others. So
+nothing is paid for the number of points (fixed-sequence testing, "Learn then Test", 2110.01052),
+and each limit, which has a sequence of its own, holds on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tersely.certificates.bounds import CONFIDENCE, LIMITS, check_share, upper_bound
+from tersely.certificates.netloss import net_loss_bound, net_loss_p_value
+from tersely.certificates.parts import Part, Text, different, fingerprint
+from tersely.certificates.record import CRITERIA, Certificate, Certificates
+from tersely.errors import DataError, close_match
+
+
+def loosest_proven(
+    documents: ArrayLike,
+    worse: ArrayLike,
+    better: ArrayLike | None,
+    limit: float,
+    confidence: float = CONFIDENCE,
+    *,
+    after: int = -1,
+) -> int:
+    """Return the last point before the first that fails, `after` if that is the next one.
+
+    The counts are those of each point, `(points,)`; `better` makes them those of a net loss. Points
+    up to `after` are not tested: a stricter limit proved them, or they were left out beforehand.
+    """
+    check_share(limit)
+    if better is None:
+        passes = upper_bound(worse, documents, confidence) <= limit
+        return after + int(np.logical_and.accumulate(passes[after + 1 :]).sum())
+    for point in range(after + 1, len(worse)):
+        counts = int(worse[point]), int(better[point]), int(documents[point])
+        if net_loss_p_value(*counts, limit, confidence) > 1 - confidence:
+            return point - 1
+    return len(worse) - 1
+
+
+def surest_point(early: ArrayLike, wrong: ArrayLike, confidence: float = CONFIDENCE) -> int:
+    """Return the point where the bound on the error of what is answered is least.
+
+    Before it so few are answered that little can be proven of them: with the criterion `"error"`
+    the tests begin here. Both arrays are of the documents for *choosing*, `(points, documents)`: on
+    those for proof it would be a choice that they may not make.
+    """
+    answered = np.asarray(early, dtype=bool)
+    errors = (answered & np.asarray(wrong, dtype=bool)).sum(axis=1)
+    return int(np.argmin(upper_bound(errors, answered.sum(axis=1), confidence)))
+
+
+def prove(
+    texts: Sequence[Text],
+    early: ArrayLike,
+    worse: ArrayLike,
+    better: ArrayLike | None = None,
+    *,
+    criterion: str = "disagreement",
+    limits: Sequence[float] = LIMITS,
+    confidence: float = CONFIDENCE,
+    first: int = 0,
+    classes: Sequence[str] | None = None,
+    parts: Sequence[Part] = (),
+) -> Certificates:
+    """Return how far along the path each limit is proven by documents that did nothing else.
+
+    Args:
+        texts: the documents for proof, all different, drawn as those to come will be.
+        early: who is answered by a stage before the reference, `(points, documents)`: who is at one
+            point is at all that follow.
+        worse: who of them gets another label (`"disagreement"`), turns wrong (`"loss"`), or gets a
+            wrong label (`"error"`), of the same shape.
+        better: who of them turns right, for `"loss"` alone.
+        criterion: `"error"` is the share of wrong labels *among* the answered: of a document to
+            come it holds given that it is answered.
+        limits: shares between 0 and 1.
+        confidence: of each limit on its own.
+        first: the point at which the tests begin, settled with the path: see `surest_point`.
+        classes: the class of each document: the reference's label, or the true one.
+        parts: what each part of the documents did, for the record.
+
+    Raises:
+        DataError: if the path is not from strict to loose, texts occur twice, or marks do not fit.
+    """
+    _check_given(texts, criterion, better, classes)
+    answered, lost, won = _marks(len(texts), early, worse, better)
+    if not 0 <= first < len(answered):
+        raise DataError(f"expected a first point from 0 to {len(answered) - 1}, got {first}")
+    counting = answered if criterion == "error" else np.ones_like(answered)
+    documents, losses, gains = (each.sum(axis=1).tolist() for each in (counting, lost, won))
+    found, reached = [], first - 1
+    for limit in sorted(set(limits)):
+        gained = None if better is None else gains
+        reached = loosest_proven(documents, losses, gained, limit, confidence, after=reached)
+        at = max(first, reached)
+        if better is None:
+            bound = float(upper_bound(losses[at], documents[at], confidence))
+        else:
+            bound = net_loss_bound(losses[at], gains[at], documents[at], confidence)
+        certificate = Certificate(
+            limit=limit,
+            point=at if at == reached else None,
+            # A net loss's bound is rounded up; what passed is within its limit exactly.
+            bound=min(bound, limit) if at == reached else bound,
+            documents=documents[at],
+            early=int(answered[at].sum()),
+            worse=losses[at],
+            better=gains[at],
+            by_class=_by_class(classes, counting[at], lost[at], won[at]),
+        )
+        found.append(certificate)
+    return Certificates(
+        criterion=criterion,
+        confidence=confidence,
+        points=len(answered),
+        first=first,
+        documents=len(texts),
+        fingerprint=fingerprint(texts),
+        certificates=tuple(found),
+        parts=tuple(parts),
+    )
+
+
+def _by_class(classes: Sequence[str] | None, *marks: np.ndarray) -> dict[str, list[int]]:
+    """Count marks `(documents,)` by class; classes of which no document counts are left out."""
+    names, numbers = np.unique(
+        np.asarray([] if classes is None else classes, dtype=str), return_inverse=True
+    )
+    if not len(names):
+        return {}
+    counts = np.stack([np.bincount(numbers[each], minlength=len(names)) for each in marks], axis=1)
+    return {
+        name: each for name, each in zip(names.tolist(), counts.tolist(), strict=True) if each[0]
+    }
+
+
+def _check_given(
+    texts: Sequence[Text], criterion: str, better: ArrayLike | None, classes: Sequence[str] | None
+) -> None:
+    if criterion not in CRITERIA:
+        raise DataError(
+            f"expected a criterion of {', '.join(CRITERIA)}, got {criterion!r}"
+            f"{close_match(criterion, CRITERIA)}"
+        )
+    if (better is None) == (criterion == "loss"):
+        raise DataError(
+            "expected documents that turned right for the criterion 'loss', and for no other"
+        )
+    repeated = len(texts) - len(different(texts))
+    if repeated:
+        raise DataError(
+            f"{repeated} of {len(texts):,} texts for proof occur before, spaces and case aside; "
+            "leave them out, since each counts once"
+        )
+    if classes is not None and len(classes) != len(texts):
+        raise DataError(f"expected a class for each of {len(texts):,} texts, got {len(classes):,}")
+
+
+def _marks(
+    documents: int, early: ArrayLike, worse: ArrayLike, better: ArrayLike | None
+) -> list[np.ndarray]:
+    """Return marks as booleans `(points, documents)`, if they are those of a path."""
+    shape = np.shape(early)
+    given = [early, worse, np.zeros(shape) if better is None else better]
+    for each in map(np.asarray, given):
+        if each.shape != shape or len(shape) != 2 or shape[1] != documents or not each.size:
+            raise DataError(
+                f"expected marks (points, {documents}), the same points everywhere, got the shape "
+                f"{each.shape}"
+            )
+        if not np.isin(each, (0, 1)).all():
+            raise DataError("expected marks that are true or false, got other numbers")
+    early, worse, better = (np.asarray(each, dtype=bool) for each in given)
+    lost = (early[:-1] & ~early[1:]).sum(axis=1)
+    if lost.any():
+        point = int(np.flatnonzero(lost)[0])
+        raise DataError(
+            f"expected a path from strict to loose, but {lost[point]} documents that point {point} "
+            f"answers early are not answered early at point {point + 1}; put the points in order"
+        )
+    if ((worse | better) & ~early | worse & better).any():
+        raise DataError(
+            "expected changes among documents that are answered early, wrong or right, got others; "
+            "what the reference answers does not change"
+        )
+    return [early, worse, better]

@@ -1,0 +1,145 @@
+"""What was proven of a cascade, as plain data: JSON beside the model, and words for a user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tersely.certificates.bounds import documents_needed
+from tersely.certificates.netloss import documents_for_net_loss
+from tersely.certificates.parts import Part
+from tersely.errors import DataError, ModelError
+
+VERSION = 1
+LARGE_SHARE = 0.1  # of its documents: a class that loses so many is named
+
+CRITERIA = {
+    "disagreement": "get another label than the reference gives",
+    "loss": "turn wrong, less those that turn right",
+    "error": "get a wrong label, of those that are answered",
+}
+"""What a limit is on, by criterion."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What the documents for proof say of one limit.
+
+    Attributes:
+        limit: the share that is allowed.
+        point: the loosest point of the path that is proven, from 0; None where not even the first
+            is. What follows is of that point, or of the first.
+        bound: the share that is not exceeded at this confidence.
+        documents: all that count: those for proof, or those of them that are answered (`error`).
+        early: how many are answered by a stage before the reference.
+        worse: how many got another label, turned wrong, or got a wrong one.
+        better: how many turned right (`loss`).
+        by_class: `documents`, `worse` and `better` of each class.
+    """
+
+    limit: float
+    point: int | None
+    bound: float
+    documents: int
+    early: int
+    worse: int
+    better: int = 0
+    by_class: Mapping[str, list[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """What was proven along one path, at each limit on its own, from strict to loose.
+
+    `confidence` is that of each limit, not of all together; `first` the point at which the tests
+    began, of `points`; `documents` and `fingerprint` are those of the texts for proof, and `parts`
+    say what the others did.
+    """
+
+    criterion: str
+    confidence: float
+    points: int
+    first: int
+    documents: int
+    fingerprint: str
+    certificates: tuple[Certificate, ...]
+    parts: tuple[Part, ...] = ()
+
+    def at(self, limit: float) -> Certificate:
+        """Return the certificate of a limit.
+
+        Raises:
+            DataError: if the limit was not proven; the message names the nearest ones that were.
+        """
+        proven = [each for each in self.certificates if each.point is not None]
+        nearest = sorted(proven, key=lambda each: abs(each.limit - limit))[:2]
+        if nearest and abs(nearest[0].limit - limit) < 1e-9:
+            return nearest[0]
+        names = " and ".join(f"{value:g}" for value in sorted(each.limit for each in nearest))
+        raise DataError(
+            f"a limit of {limit:g} on the {self.criterion} is not certified for this model; "
+            + (f"the nearest that are: {names}" if names else "none is: prove it on more texts")
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the certificates as JSON has them."""
+        return {"version": VERSION} | asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Certificates:
+        """Rebuild certificates.
+
+        Raises:
+            ModelError: if they are of a newer version, or not whole.
+        """
+        version = data.get("version") if isinstance(data, Mapping) else None
+        if version != VERSION:
+            raise ModelError(
+                f"certificates.version must be {VERSION}, got {version!r}; newer certificates need "
+                "a newer tersely, others are made anew"
+            )
+        given = {name: value for name, value in data.items() if name != "version"}
+        try:
+            given["certificates"] = tuple(Certificate(**each) for each in given["certificates"])
+            given["parts"] = tuple(Part(**each) for each in given["parts"])
+            return cls(**given)
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"these certificates are not whole: {error}; make them anew") from None
+
+    def lines(self) -> list[str]:
+        """Return what is proven, what it hides, and what more texts would bring."""
+        found = []
+        for each in self.certificates:
+            counts = f"{each.worse} of {each.documents:,}"
+            if self.criterion == "loss":
+                counts = f"{each.worse} wrong and {each.better} right of {each.documents:,}"
+            counts = (
+                f"{counts} {CRITERIA[self.criterion]}: at most {each.bound:.2%} at "
+                f"{self.confidence:.0%} confidence"
+            )
+            if each.point is None:
+                found.append(f"{each.limit:.2%}: not proven; {counts}; {self._more(each)}")
+                continue
+            early = f"{each.early:,} of {self.documents:,} texts are answered early"
+            found.append(f"{each.limit:.2%}: {early}; {counts}")
+            lost = [
+                f"{name!r} {worse - better} of {documents:,}"
+                for name, (documents, worse, better) in each.by_class.items()
+                if worse - better >= LARGE_SHARE * documents
+            ]
+            if lost:
+                found.append(f"{each.limit:.2%}: classes that lose many: {', '.join(lost)}")
+        return found
+
+    def _more(self, each: Certificate) -> str:
+        """Say how many documents would prove the first point, if any number does."""
+        worse, better = (count / max(1, each.documents) for count in (each.worse, each.better))
+        if self.criterion == "loss":
+            needed = documents_for_net_loss(each.limit, worse, better, self.confidence)
+        else:
+            needed = documents_needed(each.limit, worse, self.confidence)
+        if needed is None:
+            return "no number of texts that can be had would do at this rate"
+        kind = "texts that are answered" if self.criterion == "error" else "texts for proof"
+        return f"some {needed:,} {kind} would do at this rate"
