@@ -103,7 +103,7 @@ def test_a_limit_on_the_error_of_what_is_answered_holds():
 @pytest.mark.slow
 def test_a_limit_on_the_net_loss_holds(monkeypatch):
     monkeypatch.setattr(path_room, "net_loss_p_value", functools.cache(net_loss_p_value))
-    growing = World(lambda doubt: 0.16 * doubt**3, lambda doubt: 0.03 + 0 * doubt)
+    growing = World(lambda doubt: 0.24 * doubt**3, lambda doubt: 0.02 + 0 * doubt)
     flat = World(
         lambda doubt: np.where(doubt < 0.1, 0.35, 0), lambda doubt: np.where(doubt < 0.1, 0.149, 0)
     )
