@@ -163,7 +163,7 @@ def test_other_problems(run, encoder, tmp_path, labels, problem_type, columns):
     # The model says what a cell of the training documents holds.
     compared = run(
         *("bench", data, "--train", data, "--models", out, "--contenders", "tfidf", "--no-memory"),
-        *("--rounds", 1, "--latency-documents", 1, "--cache", tmp_path / "cache"),
+        *("--rounds", 1, "--latency-documents", 1),
     )
     if problem_type == "regression":
         assert compared.exit_code == 1 and "these labels are numbers" in compared.stderr
@@ -206,23 +206,22 @@ def test_bench_takes_a_contender_of_ones_own_into_its_report(
         "        return np.stack([1 - good, good], axis=1)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(sys.modules, "model2vec", None)
-    report, cache = tmp_path / "report.html", tmp_path / "cache"
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    report = tmp_path / "report.html"
     result = run(
-        *("bench", reviews, "--train", reviews, "--models", dense_model, "--encoder", dense_model),
-        *("--contenders", "their_service:Service", "tfidf", "static", "--timed", 12, "--rounds", 2),
-        *("--no-memory", "--latency-documents", 6, "--report", report, "--cache", cache, "--json"),
-        *("--device", "cpu"),
+        *("bench", reviews, "--train", reviews, "--models", dense_model, "--device", "cpu"),
+        *("--contenders", "their_service:Service", "tfidf", "onnx", "--timed", 12, "--rounds", 2),
+        *("--no-memory", "--latency-documents", 6, "--report", report, "--json"),
     )
     assert result.exit_code == 0, result.stderr
     (record,) = records(result.stdout)
     found = {each["name"]: each for each in record["results"]}
-    assert list(found) == ["dense-model", "service", "tfidf"] and "static" in record["skipped"]
+    assert list(found) == ["dense-model", "service", "tfidf"] and "onnx" in record["skipped"]
     assert found["service"]["quality"]["accuracy"] == 1.0
     assert (record["documents"], record["judged"]) == (12, 40)
     assert found["dense-model"]["tokenising"] > 0 and found["service"]["tokenising"] is None
     page = report.read_text()
-    assert "looks for a word" in page and "static</b> is left out" in page
+    assert "looks for a word" in page and "onnx</b> is left out" in page
     assert "it was a very" not in page
 
 

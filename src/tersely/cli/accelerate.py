@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json as json_library
 import shlex
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -16,8 +17,6 @@ from tersely.cli.settings import verb
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-    from tersely.accelerate import Evidence
 
 
 def read_share(text: str) -> float:
@@ -69,6 +68,7 @@ def accelerate(
     allowed = read_share(max_disagreement)
     o.check_directory(out, overwrite=overwrite)
     from tersely.accelerate import accelerate as run
+    from tersely.accelerate import sentences
     from tersely.classifier import Classifier
 
     labelled = reading.label_column is not None
@@ -87,7 +87,7 @@ def accelerate(
         tell=say,
     )
     out.mkdir(parents=True, exist_ok=True)
-    evidence = replace(evidence, command=_without_paths(command_line()))
+    evidence["command"] = _without_paths(command_line())
     if chosen is not None:
         chosen.save(out)
     elif (out / "config.json").exists() and out.resolve() != Path(model).resolve():
@@ -96,12 +96,13 @@ def accelerate(
             "remove it",
             "warning",
         )
-    evidence.write(out / "evidence.json")
+    text = json_library.dumps(evidence, indent=1) + "\n"
+    (out / "evidence.json").write_text(text, encoding="utf-8")
     if json:
-        print_json(evidence.to_dict())
+        print_json(evidence)
         return
     print_table(_table(evidence))
-    for line in evidence.sentences():
+    for line in sentences(evidence):
         typer.echo(line)
     what = "the model and its evidence" if chosen is not None else "the evidence"
     say(f"{out} holds {what}")
@@ -128,19 +129,18 @@ def _without_paths(command: str) -> str:
     return shlex.join(parts)
 
 
-def _table(evidence: Evidence) -> Table:
+def _table(evidence: Mapping[str, Any]) -> Table:
     table = plain_table("candidate", padding=(0, 1, 0, 0))
-    for name in ("texts", "differ", "bound", "MACs", "time"):
+    for name in ("texts", "differ", "bound", "MACs"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
-    for each in evidence.tried:
+    for each in evidence["tried"]:
         table.add_row(
-            Text(each.name),
-            f"{each.documents:,}",
-            str(each.failures),
-            f"{each.bound:.2%}",
-            f"×{each.macs_ratio:.2f}",
-            f"×{each.seconds_ratio:.2f}",
-            Text(each.verdict),
+            Text(each["name"]),
+            f"{each['documents']:,}",
+            str(each["failures"]),
+            f"{each['bound']:.2%}",
+            f"×{each['macs_ratio']:.2f}",
+            each["verdict"],
         )
     return table
