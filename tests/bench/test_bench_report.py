@@ -12,7 +12,6 @@ from bench_fakes import FakeContender
 from rich.console import Console
 
 from tersely.bench import PeakMemory, TextContender, bench, render, write_report
-from tersely.bench.show import pareto_front
 from tersely.errors import DataError, OutputError, TerselyWarning
 
 TEXTS = ["a b c", "d", "e f", "g"]
@@ -174,8 +173,3 @@ def test_a_page_without_labels_has_no_plot_and_a_place_that_is_none_is_said(cloc
     assert "<svg" not in write_report(report, tmp_path / "report.html").read_text("utf-8")
     with pytest.raises(OutputError, match="cannot be written"):
         write_report(report, tmp_path / "nowhere" / "report.html")
-
-
-def test_nothing_on_the_front_is_beaten():
-    points = [(1, 5), (3, 5), (2, 9), (4, 1), (4, 2), (0.5, 9)]
-    assert pareto_front(points) == [(2, 9), (3, 5), (4, 2)]

@@ -138,7 +138,7 @@ class _Part:
         if stage == "few":
             test = require("scipy.stats", "bench").binomtest
             against = test(failures, documents, limit, alternative="greater").pvalue
-            holds = against >= 1 - CONFIDENCE
+            holds = bool(against >= 1 - CONFIDENCE)
         kept = "goes on" if stage == "few" else "keeps the limit"
         # Packed execution is the first to be looked at everywhere.
         packed = self._macs.setdefault(documents, float(forward.encoder_macs))

@@ -178,11 +178,7 @@ def under_plan(
     Raises:
         PlanError: if the plan needs blocks, modules or a head that the model was built without.
     """
-    made = copy.copy(classifier)
+    made, model = copy.copy(classifier), classifier.torch_model().under_plan(plan)
     made.plan = plan
-    made.adopt(
-        classifier.torch_model().under_plan(plan),
-        classifier.tokenizer,
-        execution or classifier.execution,
-    )
+    made.adopt(model, classifier.tokenizer, execution or classifier.execution)
     return made

@@ -54,7 +54,7 @@ def explain(
             one, many = "for one document, --words for all", "about many documents; give --words"
             raise typer.BadParameter(f"{spelled(name)} is {one if words else many}")
     from tersely import explain as room
-    from tersely.explain import terminal
+    from tersely.explain import show
 
     classifier = loading.load(model)
     problem_type = classifier.label_space.problem_type
@@ -69,7 +69,7 @@ def explain(
         if json:
             print_json(survey.to_dict())
         else:
-            print_table(terminal.render_survey(survey))
+            print_table(show.render_survey(survey))
         return
     documents = _the_one(documents, row)
     models = [budget.of(classifier, documents)]
@@ -86,7 +86,7 @@ def explain(
         records = [each.to_dict() for each in explanations]
         print_json(records[0] if against is None else records)
     elif html is None:
-        print_table(terminal.render_many(explanations, stdout_console()))
+        print_table(show.render(explanations, stdout_console()))
 
 
 def _the_one(documents: Documents, row: int | None) -> Documents:
