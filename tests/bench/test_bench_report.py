@@ -11,7 +11,8 @@ import pytest
 from bench_fakes import FakeContender
 from rich.console import Console
 
-from tersely.bench import PeakMemory, TextContender, bench, render, write_report
+from tersely.bench import TextContender, bench, render, write_report
+from tersely.bench.memory import PeakMemory
 from tersely.errors import DataError, OutputError, TerselyWarning
 
 TEXTS = ["a b c", "d", "e f", "g"]

@@ -10,9 +10,8 @@ from scipy.stats import beta, binom
 
 from tersely.bench import Spread, paired_ratio, summarise
 from tersely.bench.statistics import compare, share_interval
-from tersely.text.metrics import calibration_error
 
-SINGLE, SEVERAL = "single_label_classification", "multi_label_classification"
+SINGLE = "single_label_classification"
 
 seconds = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=9)
 
@@ -58,13 +57,3 @@ def test_the_comparison_counts_what_only_one_has_right():
     assert found.p_value == pytest.approx(2 * binom.cdf(3, 11, 0.5))
     assert found.interval[0] < 5 / 12 < found.interval[1]
     assert compare(base, base, labels, SINGLE).p_value == 1
-
-
-def test_calibration_by_hand():
-    sure, unsure = np.log([0.9, 0.1]), np.log([0.6, 0.4])
-    logits = np.array([sure, sure, unsure, unsure])
-    # Confidences .9 with both right, .6 with one right: (2·.1 + 2·.1) / 4.
-    assert calibration_error(logits, [0, 0, 0, 1]) == pytest.approx(0.1)
-    assert calibration_error(logits, [0, 0, 0, 1], "regression") is None
-    several = np.log(np.array([[9.0, 1 / 9]]))
-    assert calibration_error(several, [[1, 0]], SEVERAL) == pytest.approx(0.1)

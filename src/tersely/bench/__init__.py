@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tersely.bench.clock import Timing, take_turns
 from tersely.bench.contenders import Contender, PackedContender, TextContender, under_plan
-from tersely.bench.memory import PeakMemory
 from tersely.bench.recipes import Sources, at_budgets, load_models, make_contenders
 from tersely.bench.report import BenchReport
 from tersely.bench.run import bench
@@ -16,7 +15,6 @@ __all__ = [
     "BenchReport",
     "Contender",
     "PackedContender",
-    "PeakMemory",
     "Sources",
     "Spread",
     "StockContender",
