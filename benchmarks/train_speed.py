@@ -31,6 +31,7 @@ from tersely import Classifier, TrainingSettings
 from tersely._io import describe_machine
 from tersely.text import Documents, LabelSpace
 from tersely.text.batching import TokenBudgetSampler
+from tersely.training.recipe import with_recipe
 from tersely.training.trainer import TerselyTrainer, TrainingDocuments
 
 DOCUMENTS_PER_STEP, LENGTH, UNTIMED = 16, 512, 3
@@ -111,7 +112,8 @@ def train_packed(encoder: str, documents: Documents, clock: Clock, folder: str) 
     # Batches are not filled to the last token: give them room until there are as many as wanted.
     while len(TokenBudgetSampler(train.encoded.sizes, budget)) > steps:
         budget += budget // 100
-    settings = TrainingSettings(epochs=1, batch_tokens=budget)
+    settings = TrainingSettings(epochs=1, batch_tokens=budget, batch_documents=len(documents))
+    settings = with_recipe(settings, train.labels, model.backbone.width)
     trainer = TerselyTrainer(
         classifier.model, settings, train, args=arguments(folder), callbacks=[clock]
     )

@@ -11,9 +11,9 @@ from tersely import Classifier, TrainingSettings, preset
 from tersely.bench import PackedContender
 from tersely.errors import PlanError, TerselyWarning
 from tersely.reduction import find_preset, plan_share
-from words import labelled, save_encoder
+from words import PLAIN, labelled, save_encoder
 
-QUICK = TrainingSettings(epochs=2, learning_rate=1e-3, batch_tokens=512)
+QUICK = TrainingSettings(epochs=2, learning_rate=1e-3, batch_tokens=512, **PLAIN)
 
 
 @pytest.fixture(scope="module")

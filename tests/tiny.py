@@ -1,8 +1,7 @@
 """Tiny encoders of every supported family, and tokenizers for them, made in milliseconds.
 
-No test downloads a checkpoint: weights are random and vocabularies short. A family's configuration
-stands beside its backbone: hidden states of 32, four heads, as few blocks as still show a fault,
-and a vocabulary of 100.
+No test downloads a checkpoint: weights are random and vocabularies short, hidden states of 32 in
+four heads, and as few blocks as still show a fault.
 """
 
 from __future__ import annotations
@@ -13,13 +12,14 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
+    AutoConfig,
     AutoModel,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
-from tersely.backbones import backbone_class, supported_families
+from tersely.backbones import supported_families
 
 HIDDEN = 32
 VOCABULARY = 100
@@ -29,15 +29,45 @@ _SPECIAL_TOKENS = ("[PAD]", "[CLS]", "[SEP]", "[UNK]")
 
 FAMILIES = supported_families()
 
+_BERT: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": HIDDEN,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "max_position_embeddings": 64,
+    "type_vocab_size": 2,
+    "pad_token_id": 0,
+    # Larger than usual, so that attention and positions leave a visible mark on the outputs.
+    "initializer_range": 0.2,
+}
+# The padding id stays 1, since positions begin after it.
+_ROBERTA = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "type_vocab_size": 1}
+# What is not BERT's; None leaves a setting out.
+_OTHERS: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("roberta", "xlm-roberta", "camembert"), _ROBERTA),
+    "mpnet": _ROBERTA | {"type_vocab_size": None},
+    "electra": {"embedding_size": 24},
+    "distilbert": {"intermediate_size": None, "hidden_dim": 48, "type_vocab_size": None},
+    "modernbert": {
+        # Blocks 0 and 3 see everything, blocks 1 and 2 a window: both kinds, and one after another.
+        "num_hidden_layers": 4,
+        "global_attn_every_n_layers": 3,
+        "local_attention": 8,
+        "bos_token_id": 1,
+        "cls_token_id": 1,
+        "eos_token_id": 2,
+        "sep_token_id": 2,
+        "type_vocab_size": None,
+    },
+}
+
 
 def tiny_config(family: str, **overrides: Any) -> PreTrainedConfig:
-    """The configuration of a tiny encoder.
-
-    Args:
-        family: one of `FAMILIES`, a `model_type`.
-        **overrides: settings under BERT's names (`num_hidden_layers`, …) or the family's own.
-    """
-    return backbone_class(family).tiny(family, **overrides)
+    """The configuration of a tiny encoder; overrides have BERT's names or the family's own."""
+    settings = _BERT | _OTHERS.get(family, {}) | overrides
+    given = {name: value for name, value in settings.items() if value is not None}
+    return AutoConfig.for_model(family, **given)
 
 
 def tiny_encoder(family: str, *, seed: int = 0, **overrides: Any) -> PreTrainedModel:

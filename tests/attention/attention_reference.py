@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from hypothesis import strategies as st
@@ -23,26 +25,15 @@ SIZE = 8
 
 @dataclass(frozen=True)
 class Case:
-    """One call of packed attention, with everything a test may want to vary.
-
-    Attributes:
-        sizes: tokens of each document.
-        states: query, key and value, `(3, tokens, heads, size)`.
-        alive: the tokens that are still keys, `(tokens,)` or `(tokens, heads)` bool; None for all.
-        request: the scores to ask for.
-        window: a query sees keys at a distance below this; None for all.
-        positions: `(tokens,)` original positions, −1 for a global token; None for the places.
-        in_place: whether each head's keys are hidden in their places, not gathered.
-        relative: `(heads, 2 · reach + 1)`, what is added to the logits by distance, or None.
-    """
+    """One call of packed attention, with everything a test may want to vary, as in `Packing`."""
 
     sizes: list[int]
-    states: Tensor
-    alive: Tensor | None = None
+    states: Tensor  # query, key and value, (3, tokens, heads, size)
+    alive: Tensor | None = None  # who is still a key, (tokens,) or (tokens, heads)
     request: ScoreRequest | None = None
     window: int | None = None
     positions: Tensor | None = None
-    in_place: bool = False
+    in_place: bool = False  # whether each head's keys are hidden in their places, not gathered
     relative: Tensor | None = None
 
     @property
@@ -59,11 +50,12 @@ class Case:
     @property
     def spans(self) -> list[range]:
         """The tokens of each document."""
-        return [range(sum(self.sizes[:n]), sum(self.sizes[: n + 1])) for n in range(self.documents)]
+        ends = [sum(self.sizes[:number]) for number in range(len(self.sizes) + 1)]
+        return [range(*pair) for pair in pairwise(ends)]
 
     @property
-    def documents(self) -> int:
-        return len(self.sizes)
+    def places(self) -> Tensor:
+        return torch.arange(sum(self.sizes)) if self.positions is None else self.positions
 
     def only(self, document: int) -> Case:
         """The same call with one document of the batch."""
@@ -74,14 +66,8 @@ class Case:
             return None if values is None else values[part]
 
         request = self.request and replace(self.request, counted=cut(self.request.counted))
-        return replace(
-            self,
-            sizes=[len(span)],
-            states=self.states[:, part],
-            alive=cut(self.alive),
-            request=request,
-            positions=cut(self.positions),
-        )
+        fields = {"alive": cut(self.alive), "positions": cut(self.positions), "request": request}
+        return replace(self, sizes=[len(span)], states=self.states[:, part], **fields)
 
     # ---- the definition ------------------------------------------------------------------------
 
@@ -129,18 +115,14 @@ class Case:
         """What each pair's distance adds to its logit, `(queries, keys)`."""
         if self.relative is None:
             return 0.0
-        places = torch.arange(sum(self.sizes)) if self.positions is None else self.positions
-        own = places[part].clamp(min=0).tolist()
-        reach = self.relative.shape[1] // 2
+        own, reach = self.places[part].clamp(min=0).tolist(), self.relative.shape[1] // 2
         far = [[min(max(k - q, -reach), reach) + reach for k in own] for q in own]
-        return self.relative[
-            head, torch.tensor(far, dtype=torch.long).view(len(own), len(own))
-        ].double()
+        far = torch.tensor(far, dtype=torch.long).view(len(own), len(own))
+        return self.relative[head, far].double()
 
     def _seen(self, part: slice, head: int) -> Tensor:
         """Which keys of a document the queries see, `(queries, keys)` bool."""
-        places = torch.arange(sum(self.sizes)) if self.positions is None else self.positions
-        here, there = places[part, None], places[None, part]
+        here, there = self.places[part, None], self.places[None, part]
         seen = torch.ones_like(here * there, dtype=torch.bool)
         if self.window is not None:
             seen = ((here - there).abs() < self.window) | (here == -1) | (there == -1)
@@ -164,14 +146,8 @@ class Case:
 def run(case: Case, backend: str, **options) -> tuple[Tensor, Tensor | None]:
     """Call the library: the context `(tokens, heads, size)`, and the scores it returned."""
     query, key, value = (states.transpose(0, 1)[None] for states in case.states)
-    packing = Packing(
-        case.layout,
-        case.keys,
-        case.request,
-        case.positions,
-        backend=backend,
-        relative=case.relative,
-    )
+    fields = {"backend": backend, "relative": case.relative}
+    packing = Packing(case.layout, case.keys, case.request, case.positions, **fields)
     context, scores = packed_attention(
         None, query, key, value, sliding_window=case.window, packing=packing, **options
     )
@@ -179,11 +155,20 @@ def run(case: Case, backend: str, **options) -> tuple[Tensor, Tensor | None]:
     return context[0], scores
 
 
+def gradients(case: Case, compute: Callable) -> Tensor:
+    """Gradients of the states under a fixed random cotangent, context and scores together."""
+    states = case.states.double().requires_grad_()
+    generator = torch.Generator().manual_seed(1)
+    cost = 0
+    for returned in compute(replace(case, states=states)):
+        if returned is not None:
+            cost = cost + (returned * torch.randn(returned.shape, generator=generator)).sum()
+    return torch.autograd.grad(cost, states)[0]
+
+
 def close(actual: Tensor, expected: Tensor, tolerance: float = 1e-6) -> None:
     """Assert equality of shapes, and of all entries to a tolerance."""
-    torch.testing.assert_close(
-        actual, expected, rtol=0, atol=tolerance, equal_nan=False, check_dtype=False
-    )
+    torch.testing.assert_close(actual, expected, rtol=0, atol=tolerance, check_dtype=False)
 
 
 def make_case(sizes: list[int], *, heads: int = 2, seed: int = 0, **fields) -> Case:
@@ -193,21 +178,13 @@ def make_case(sizes: list[int], *, heads: int = 2, seed: int = 0, **fields) -> C
 
 
 @st.composite
-def cases(draw, *, scores=False, windows=True, dead=True) -> Case:
-    """Random calls: empty documents, lost keys, windows and global tokens among them.
-
-    Args:
-        scores: whether they ask for scores.
-        windows: whether they may have a window.
-        dead: whether keys may be lost.
-    """
+def cases(draw, *, scores=False) -> Case:
+    """Random calls: empty documents, lost keys, windows and global tokens among them."""
     sizes = draw(st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(any))
     heads, seed = draw(st.integers(1, 3)), draw(st.integers(0, 2**16))
     generator = torch.Generator().manual_seed(seed)
     tokens = sum(sizes)
-    alive, kind = None, "all"
-    if dead:
-        kind = draw(st.sampled_from(["all", "shared", "each", "equal", "hidden"]))
+    alive, kind = None, draw(st.sampled_from(["all", "shared", "each", "equal", "hidden"]))
     if kind != "all":
         alive = torch.rand(tokens, *([] if kind == "shared" else [heads]), generator=generator)
         alive = alive < draw(st.sampled_from([0.2, 0.7]))
@@ -215,17 +192,16 @@ def cases(draw, *, scores=False, windows=True, dead=True) -> Case:
             # As many keys in each head, but other ones: what one head has, the next has turned.
             parts = [part[:, :1].roll(1, 0) for part in alive.split(sizes)]
             alive = torch.cat([alive[:, :1], torch.cat(parts).expand(-1, heads - 1)], 1)
-    window = draw(st.sampled_from([None, 1, 2, 4])) if windows else None
-    positions = None
-    relative = None
+    window = draw(st.sampled_from([None, 1, 2, 4]))
+    positions = relative = None
     if draw(st.integers(0, 3)) == 0:
         relative = torch.randn(heads, 2 * draw(st.integers(0, 6)) + 1, generator=generator)
     if (window is not None or relative is not None) and draw(st.booleans()):
         positions = torch.cat([_positions(size, generator) for size in sizes])
     request = draw(_requests(tokens, alive, generator)) if scores else None
-    case = make_case(sizes, heads=heads, seed=seed)
     fields = {"alive": alive, "window": window, "positions": positions, "request": request}
-    return replace(case, **fields, in_place=kind == "hidden", relative=relative)
+    fields |= {"in_place": kind == "hidden", "relative": relative}
+    return make_case(sizes, heads=heads, seed=seed, **fields)
 
 
 def _positions(size: int, generator: torch.Generator) -> Tensor:
@@ -265,12 +241,9 @@ def varlen_reference(*args, **kwargs) -> Tensor:
     assert longest == max(starts.diff().tolist()) and longest_key == max(key_starts.diff().tolist())
     assert (starts[-1], key_starts[-1]) == (len(query), len(key))
     before, after = call.arguments["window_size"]
-    parts = []
-    queries, keys, values = (
-        whole.split(bounds.diff().tolist())
-        for whole, bounds in ((query, starts), (key, key_starts), (value, key_starts))
-    )
-    for q, k, v in zip(queries, keys, values, strict=True):
+    parts, rows = [], ((query, starts), (key, key_starts), (value, key_starts))
+    documents = zip(*(row.split(bounds.diff().tolist()) for row, bounds in rows), strict=True)
+    for q, k, v in documents:
         logits = torch.einsum("qhs,khs->hqk", q, k) * call.arguments["scale"]
         distance = torch.arange(len(k))[None, :] - torch.arange(len(q))[:, None]
         if before >= 0:

@@ -11,13 +11,31 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from attention_reference import Case, cases, close, make_case, run, varlen_reference
+from attention_reference import (
+    Case,
+    cases,
+    close,
+    gradients,
+    make_case,
+    run,
+    varlen_reference,
+)
 from hypothesis import given
 from torch.nn.attention import varlen as torch_varlen
 
-from tersely.attention import Band, Connections, KeySet, Packing, ScoreRequest, packed_attention
-from tersely.attention.varlen import fits
-from tersely.ragged import Layout
+from tersely.attention import (
+    Band,
+    Connections,
+    KeySet,
+    Packing,
+    ScoreRequest,
+    loop,
+    packed_attention,
+    padded,
+    varlen,
+)
+from tersely.attention.register import _choose
+from tersely.ragged import ExportLayout, Layout
 
 LAYOUT = Layout.from_lengths([2, 1])
 KEYS = KeySet.from_mask(torch.tensor([True, False, True]), LAYOUT)
@@ -50,6 +68,7 @@ def test_layout_for_the_kernel(kernel, case):
     context, returned = run(case, "varlen")
     close(context, case.expected()[0])
     assert returned is None
+    close(*(gradients(case, lambda c, way=way: run(c, way)) for way in ("varlen", "dense")), 1e-9)
 
 
 @pytest.mark.parametrize(("window", "reach"), [(None, 1), (4, 1), (2, 3)])
@@ -62,60 +81,11 @@ def test_a_pattern_that_is_a_band_is_a_window(kernel, window, reach):
     close(context[0], narrower.expected()[0])
 
 
-def test_a_pattern_with_global_tokens_is_refused_with_what_would_do(kernel):
+def test_what_the_kernel_cannot_do_is_refused_with_what_would_do(kernel):
     query = torch.randn(1, 2, 3, 8)
     packing = Packing(LAYOUT, connections=banded(1, first=1), backend="varlen")
     with pytest.raises(ValueError, match="give neighbours cls=False; use the back end 'padded'"):
         packed_attention(None, query, query, query, packing=packing)
-
-
-@given(case=cases())
-def test_gradients_come_back_through_the_layout(kernel, case):
-    case = supported(case)
-    outcomes = []
-    for backend in ("varlen", "dense"):
-        states = case.states.double().requires_grad_()
-        context, _ = run(replace(case, states=states), backend)
-        outcomes.append(torch.autograd.grad(context.sin().sum(), states)[0])
-    close(*outcomes, 1e-9)
-
-
-@pytest.mark.parametrize(
-    ("marks", "rows", "counts"),
-    [
-        # As many keys in each head: the kernel takes the heads together.
-        ([[1, 1], [1, 0], [0, 1], [1, 1], [1, 1]], (5, 2), [2, 2]),
-        # Not as many: each head of each document is a document of its own.
-        ([[1, 0], [0, 1], [1, 0], [0, 1], [1, 1]], (10, 1), [2, 1, 1, 2]),
-    ],
-)
-def test_heads_are_taken_apart_where_they_have_other_counts(marks, rows, counts, monkeypatch):
-    seen = []
-
-    def kernel(query, *others, **options):
-        seen.append((query.shape[:2], others[3].diff().tolist()))
-        return varlen_reference(query, *others, **options)
-
-    monkeypatch.setattr(torch_varlen, "varlen_attn", kernel)
-    run(make_case([3, 2], alive=torch.tensor(marks).bool()), "varlen")
-    assert seen == [(rows, counts)]
-
-
-@pytest.mark.parametrize(
-    ("fields", "dropout", "match"),
-    [
-        ({"request": ScoreRequest()}, 0.0, "returns no scores and drops nothing"),
-        ({}, 0.1, "returns no scores and drops nothing"),
-        ({"window": 2, "alive": torch.tensor([True, False, True])}, 0.0, "measures a window"),
-        ({"window": 2, "positions": POSITIONS}, 0.0, "measures a window"),
-    ],
-)
-def test_what_the_kernel_cannot_do_is_refused(kernel, fields, dropout, match):
-    with pytest.raises(ValueError, match=match):
-        run(make_case([2, 1], **fields), "varlen", dropout=dropout)
-
-
-# ---- when it is taken --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -125,7 +95,7 @@ def test_what_the_kernel_cannot_do_is_refused(kernel, fields, dropout, match):
         (True, {"dtype": torch.float16}),
         (False, {"dtype": torch.float32}),
         (False, {"device": "cpu"}),
-        (False, {"device": "mps"}),
+        (False, {"device": "cpu", "scores": ScoreRequest()}),
         (False, {"dropout": 0.1}),
         (False, {"scores": ScoreRequest()}),
         (True, {"keys": KEYS}),
@@ -144,31 +114,19 @@ def test_what_the_kernel_cannot_do_is_refused(kernel, fields, dropout, match):
         # Flash kernels take heads of 8, 16, … 256 columns.
         (False, {"size": 33}),
         (False, {"size": 264}),
-        (True, {"size": 72}),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else None,
 )
-def test_fits(expected, changes):
-    made = {
-        "dtype": torch.bfloat16,
-        "device": "cuda",
-        "dropout": 0.0,
-        "window": None,
-        "size": 32,
-    } | changes
-    query = SimpleNamespace(
-        dtype=made["dtype"], device=SimpleNamespace(type=made["device"]), shape=(3, 2, made["size"])
-    )
-    fields = {
-        name: made[name]
-        for name in ("keys", "scores", "positions", "connections", "relative")
-        if name in made
-    }
-    packing = Packing(LAYOUT, **fields)
-    assert fits(query, packing, made["dropout"], made["window"]) is expected
-
-
-# ---- the real one ------------------------------------------------------------------------------
+def test_the_back_end_that_is_picked(expected, changes):
+    usual = {"dtype": torch.bfloat16, "device": "cuda", "dropout": 0.0, "window": None, "size": 32}
+    call = {name: changes.get(name, value) for name, value in usual.items()}
+    device, shape = SimpleNamespace(type=call["device"]), (3, 2, call["size"])
+    query = SimpleNamespace(dtype=call["dtype"], device=device, shape=shape)
+    packing = Packing(LAYOUT, **{n: v for n, v in changes.items() if n not in usual})
+    backend = loop if call["device"] == "cpu" else varlen if expected else padded
+    assert _choose(query, packing, call["dropout"], call["window"]) == backend.attend
+    # One that a graph can hold, where nothing can branch on lengths.
+    assert _choose(query, Packing(ExportLayout(5)), 0.0, None) == padded.attend_dense
 
 
 @pytest.mark.gpu

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from method_table import METHODS, build
-from tersely.modeling.forward import ForwardPass
-from tersely.modeling.inputs import PackedInputs
+from tersely.modeling.forward import ForwardPass, PackedInputs
 from tersely.ragged import ExportLayout, Layout
 from tersely.reduction import plan as resolved
 from tiny import FAMILIES, tiny_ids

@@ -27,13 +27,10 @@ def save_encoder(path: Path, family: str = "bert", **overrides: object) -> PreTr
 
 def save_classifier(path: Path, family: str = "bert", **overrides: object) -> PreTrainedModel:
     """A sequence classifier with three labels, as fine-tuning leaves it."""
-    labels = {} if "num_labels" in overrides else {"id2label": NAMES, "label2id": _reversed(NAMES)}
+    numbers = {name: number for number, name in NAMES.items()}
+    labels = {} if "num_labels" in overrides else {"id2label": NAMES, "label2id": numbers}
     config = tiny_config(family, **labels, **overrides)
     return _save(AutoModelForSequenceClassification.from_config(config), path)
-
-
-def _reversed(names: dict[int, str]) -> dict[str, int]:
-    return {name: number for number, name in names.items()}
 
 
 def _save(model: PreTrainedModel, path: Path) -> PreTrainedModel:
@@ -45,19 +42,21 @@ def _save(model: PreTrainedModel, path: Path) -> PreTrainedModel:
     return model.eval()
 
 
-def remove_weight(path: Path, name: str) -> None:
-    """Take one tensor out of a saved model."""
+def change_weights(path: Path, change: Callable[[dict], object]) -> None:
+    """Edit the weights of a saved model."""
     file = path / "model.safetensors"
     weights = load_file(file)
-    del weights[name]
+    change(weights)
     save_file(weights, file, metadata={"format": "pt"})
 
 
-def change_config(path: Path, change: Callable[[dict], None]) -> None:
-    """Edit a saved `config.json`."""
+def change_config(path: Path, *keys: str, value: object) -> None:
+    """Set one value of a saved `config.json`, to which the keys lead."""
     file = path / "config.json"
-    data = json.loads(file.read_text(encoding="utf-8"))
-    change(data)
+    data = inner = json.loads(file.read_text(encoding="utf-8"))
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
     file.write_text(json.dumps(data), encoding="utf-8")
 
 

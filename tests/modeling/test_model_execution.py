@@ -11,9 +11,8 @@ from tiny import tiny_config, tiny_ids
 
 def test_it_is_saved_and_read_back(tmp_path):
     execution = Execution(batch_tokens=8192, threads=2, precision="int8")
-    TerselyConfig(
-        encoder_config=tiny_config("bert"), execution=execution.to_dict()
-    ).save_pretrained(tmp_path)
+    config = TerselyConfig(encoder_config=tiny_config("bert"), execution=execution.to_dict())
+    config.save_pretrained(tmp_path)
     assert Execution.from_dict(TerselyConfig.from_pretrained(tmp_path).execution) == execution
     assert Execution.from_dict(None) == Execution()
 

@@ -15,15 +15,10 @@ ROW = torch.cat(tiny_ids([6, 6]))[None]
 
 
 @torch.no_grad()
-def test_without_a_mask_no_token_is_padding():
+def test_padding_may_stand_on_either_side_or_nowhere():
     model = build(METHODS["focus-pf"]).eval()
     expected = model(IDS, attention_mask=torch.ones_like(IDS)).logits
     assert torch.equal(model(IDS).logits, expected)
-
-
-@torch.no_grad()
-def test_padding_may_stand_on_either_side():
-    model = build(METHODS["focus-pf"]).eval()
     right = pad(tiny_ids([9, 4]))
     left = {name: tensor.clone() for name, tensor in right.items()}
     for tensor in left.values():
@@ -60,72 +55,29 @@ def test_a_dense_pass_reads_nothing_back_where_the_lengths_are_known(known, monk
     assert (reads.count == 0) == known
 
 
-@torch.no_grad()
-def test_windows_of_a_document_are_averaged():
-    model = build(METHODS["focus-p"]).eval()
-    single = model(IDS).logits
-    whole = model(IDS, document_windows=torch.tensor([2, 1])).logits
-    torch.testing.assert_close(whole, torch.stack([single[:2].mean(0), single[2]]))
+def row(*bounds, **others):
+    return {"input_ids": ROW, "cu_seq_lens_q": torch.tensor(bounds)} | others
+
+
+EMPTY = torch.tensor([[1], [0], [1]]).expand(3, 6)
 
 
 @pytest.mark.parametrize(
     ("batch", "fragment"),
     [
         ({}, "expected input_ids, got none"),
-        (
-            {"input_ids": IDS, "attention_mask": torch.tensor([[1], [0], [1]]).expand(3, 6)},
-            "every document needs at least one token, document 1 has none",
-        ),
+        ({"input_ids": IDS, "attention_mask": EMPTY}, "at least one token, document 1 has none"),
         ({"input_ids": IDS[:, :0]}, "every document needs at least one token, document 0 has none"),
-        (
-            {"input_ids": torch.full((1, 65), 5)},
-            "bert takes documents of at most 64 tokens, got one of 65; truncate them",
-        ),
-        (
-            {"input_ids": ROW, "cu_seq_lens_q": torch.tensor([0, 6, 11])},
-            "cu_seq_lens_q must end at the row's 12 tokens, got 11",
-        ),
-        (
-            {"input_ids": ROW, "cu_seq_lens_q": torch.tensor([0, 6, 12]), "lengths": [12]},
-            "lengths must hold a number for each of the 2 documents of cu_seq_lens_q, got 1",
-        ),
-        (
-            {"input_ids": ROW, "cu_seq_lens_q": torch.tensor([2, 6, 12])},
-            "cu_seq_lens_q must start with 0 and never fall, got",
-        ),
-        (
-            {"input_ids": ROW, "cu_seq_lens_q": torch.tensor([0, 8, 6, 12])},
-            "cu_seq_lens_q must start with 0 and never fall, got",
-        ),
-        (
-            {"input_ids": ROW, "cu_seq_lens_q": torch.tensor([0, 6, 6, 12])},
-            "every document needs at least one token, document 1 has none",
-        ),
-        (
-            {"input_ids": IDS, "cu_seq_lens_q": torch.tensor([0, 18])},
-            r"a packed row is input_ids \(1, tokens\) with cu_seq_lens_q .* got input_ids \(3, 6\)",
-        ),
-        (
-            {
-                "input_ids": ROW,
-                "attention_mask": torch.ones_like(ROW),
-                "cu_seq_lens_q": torch.tensor([0, 12]),
-            },
-            "and no attention_mask",
-        ),
+        ({"input_ids": torch.full((1, 65), 5)}, "bert takes .* at most 64 tokens, got one of 65"),
+        (row(0, 6, 11), "cu_seq_lens_q must end at the row's 12 tokens, got 11"),
+        (row(0, 6, 12, lengths=[12]), "a number for each of the 2 documents .*, got 1"),
+        (row(2, 6, 12), "cu_seq_lens_q must start with 0 and never fall, got"),
+        (row(0, 8, 6, 12), "cu_seq_lens_q must start with 0 and never fall, got"),
+        (row(0, 6, 6, 12), "every document needs at least one token, document 1 has none"),
+        (row(0, 18, input_ids=IDS), r"a packed row is input_ids \(1, .* got input_ids \(3, 6\)"),
+        (row(0, 12, attention_mask=torch.ones_like(ROW)), "and no attention_mask"),
     ],
 )
 def test_a_batch_that_cannot_be_read_is_refused(batch, fragment):
     with pytest.raises(ModelError, match=fragment):
         build(METHODS["focus-pf"])(**batch)
-
-
-@pytest.mark.parametrize(
-    ("family", "most"), [("roberta", 62), ("xlm-roberta", 62), ("electra", 64), ("distilbert", 64)]
-)
-@torch.no_grad()
-def test_the_longest_document_that_a_family_takes(family, most):
-    model = build(METHODS["focus-pfc"], family).eval()
-    assert model(torch.full((1, most), 5)).logits.isfinite().all()
-    with pytest.raises(ModelError, match=f"at most {most} tokens, got one of {most + 1}"):
-        model(torch.full((1, most + 1), 5))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from checkpoints import save_classifier
 
-from method_table import METHODS, build, pad
+from method_table import pad
 from tersely.modeling import from_encoder
 from tiny import tiny_ids
 
@@ -23,32 +23,17 @@ PROBLEMS = [
 ]
 
 
+@pytest.mark.parametrize("stated", [True, False])
 @pytest.mark.parametrize(("problem", "labels", "overrides"), PROBLEMS)
 @torch.no_grad()
-def test_losses_are_the_stock_models(problem, labels, overrides, tmp_path):
-    stock = save_classifier(tmp_path, problem_type=problem, **overrides)
-    model = from_encoder(tmp_path).eval()
-    assert model.config.problem_type == problem
-    expected = stock(**pad(DOCUMENTS), labels=labels).loss
-    loss = model(**pad(DOCUMENTS), labels=labels).loss
-    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
-    assert model(**pad(DOCUMENTS)).loss is None
-
-
-@pytest.mark.parametrize(("problem", "labels", "overrides"), PROBLEMS[:3])
-@torch.no_grad()
-def test_the_problem_is_guessed_from_the_labels_as_transformers_does(
-    problem, labels, overrides, tmp_path
+def test_losses_are_the_stock_models_and_so_is_a_guess_from_the_labels(
+    stated, problem, labels, overrides, tmp_path
 ):
-    stock = save_classifier(tmp_path, **overrides)
-    model = from_encoder(tmp_path).eval()
+    options = {"problem_type": problem} if stated else {}
+    stock = save_classifier(tmp_path, **options, **overrides)
+    model = from_encoder(tmp_path)
+    assert model(**pad(DOCUMENTS)).loss is None
     loss = model(**pad(DOCUMENTS), labels=labels).loss
     torch.testing.assert_close(loss, stock(**pad(DOCUMENTS), labels=labels).loss)
-    assert model.config.problem_type == stock.config.problem_type == problem
-
-
-def test_a_problem_that_is_stated_is_not_guessed():
-    model = build(METHODS["focus-c"])
-    model.config.problem_type = "multi_label_classification"
-    with pytest.raises(ValueError, match="Target size"):
-        model(**pad(DOCUMENTS), labels=CLASSES)
+    assert model.config.problem_type == stock.config.problem_type
+    assert model.config.problem_type == problem or not stated

@@ -69,6 +69,10 @@ def test_a_configuration_survives_its_file(family, tmp_path):
     assert loaded.encoder_config.hidden_size == config.encoder_config.hidden_size
 
 
+UNPINNED = METHODS["focus-pf, tokens"].to_dict()
+UNPINNED["steps"][0]["select"]["pin"] = "none"
+
+
 @pytest.mark.parametrize(
     ("settings", "fragment"),
     [
@@ -76,17 +80,11 @@ def test_a_configuration_survives_its_file(family, tmp_path):
         ({"long": "split"}, "long must be one of truncate, head-tail, windows, got 'split'"),
         (
             {"head": "family", "plan": METHODS["focus-c"].to_dict()},
-            "head must be 'mean' for a plan that combines tokens",
+            "head must be 'mean' for a plan",
         ),
+        ({"head": "family", "plan": UNPINNED}, "pin must be 'ends' or 'first'"),
     ],
 )
 def test_a_wrong_configuration_is_refused(settings, fragment):
     with pytest.raises(ModelError, match=fragment):
         TerselyConfig(encoder_config={"model_type": "bert"}, **settings)
-
-
-def test_the_familys_head_needs_its_first_token():
-    plan = METHODS["focus-pf, tokens"].to_dict()
-    plan["steps"][0]["select"]["pin"] = "none"
-    with pytest.raises(ModelError, match="pin must be 'ends' or 'first'"):
-        TerselyConfig(encoder_config={"model_type": "bert"}, head="family", plan=plan)

@@ -1,16 +1,23 @@
-"""Layouts against a plain Python loop over the documents."""
+"""Layouts, and order statistics inside their documents, against plain Python loops."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tersely.ragged import Layout, Run
+from tersely.ragged import ExportLayout, Layout, quantile_of_sorted
+from tersely.ragged.layout import Run
 
 # Few different lengths, so that neighbours are often equal, and empty ones stand between them.
 LENGTHS = st.lists(st.integers(0, 3), min_size=0, max_size=8)
+# Everything but NaN: both zeros, both infinities, subnormals.
+TIED = st.sampled_from([-math.inf, -1.0, -0.0, 0.0, 1.0, math.inf])
+FLOATS = st.one_of(TIED, st.floats(width=32, allow_nan=False))
+SEGMENTS = st.lists(st.lists(FLOATS, max_size=6), min_size=1, max_size=5)
 
 
 def by_hand(lengths):
@@ -27,10 +34,9 @@ def offsets_of(lengths):
     [
         Layout.from_lengths,
         lambda lengths: Layout.from_lengths(torch.tensor(lengths, dtype=torch.int32)),
-        lambda lengths: Layout(offsets_of(lengths)),
         lambda lengths: Layout(offsets_of(lengths).int()),
     ],
-    ids=["lengths", "length tensor", "offsets", "int32 offsets"],
+    ids=["lengths", "length tensor", "offsets"],
 )
 @given(lengths=LENGTHS)
 def test_boundaries(make, lengths):
@@ -38,44 +44,44 @@ def test_boundaries(make, lengths):
     assert layout.offsets.dtype == torch.long
     assert layout.offsets.tolist() == offsets_of(lengths).tolist()
     assert layout.lengths.tolist() == layout.sizes == lengths
-    assert len(layout) == len(lengths)
-    assert layout.tokens == sum(lengths)
+    assert (len(layout), layout.tokens) == (len(lengths), sum(lengths))
     assert layout.longest == max(lengths, default=0)
     ids_and_positions = zip(layout.segment_ids.tolist(), layout.positions.tolist(), strict=True)
     assert list(ids_and_positions) == by_hand(lengths)
-    assert repr(layout) == f"Layout(documents={len(lengths)}, tokens={sum(lengths)})"
 
 
 def test_runs_of_an_example():
-    layout = Layout.from_lengths([2, 2, 0, 2, 3])
-    assert layout.runs == (Run(0, 2, 2, 0), Run(4, 1, 2, 3), Run(6, 1, 3, 4))
-    assert [run.stop for run in layout.runs] == [4, 6, 9]
+    layout, keys = Layout.from_lengths([2, 2, 0, 2, 3]), Layout.from_lengths([1, 2, 0, 2, 3])
+    assert layout.runs == (Run(0, 2, 0, 2, 0, 2), Run(3, 1, 4, 2, 4, 2), Run(4, 1, 6, 3, 6, 3))
+    assert [run.tokens for run in layout.runs] == [slice(0, 4), slice(4, 6), slice(6, 9)]
+    with_keys = layout.runs_with(keys)
+    assert [run.keys for run in with_keys] == [slice(0, 1), slice(1, 3), slice(3, 5), slice(5, 8)]
+    assert [list(run.numbers) for run in with_keys] == [[0], [1], [3], [4]]
 
 
-@given(LENGTHS, st.randoms(use_true_random=False))
-def test_keep(lengths, randomness):
-    mask = [randomness.random() < 0.5 for _ in range(sum(lengths))]
-    kept = Layout.from_lengths(lengths).keep(torch.tensor(mask, dtype=torch.bool))
-    expected = [0] * len(lengths)
-    for (owner, _), mark in zip(by_hand(lengths), mask, strict=True):
-        expected[owner] += mark
-    assert kept.sizes == expected
-
-
-@given(LENGTHS, st.integers(0, 3))
-def test_grow(lengths, extra):
+@given(LENGTHS, st.integers(1, 3), st.randoms())
+def test_count_and_keep(lengths, columns, random):
     layout = Layout.from_lengths(lengths)
-    grown, places = layout.grow(extra)
-    assert grown.sizes == [length + extra for length in lengths]
-    expected = [sum(lengths[:owner]) + owner * extra + place for owner, place in by_hand(lengths)]
-    assert places.tolist() == expected
+    rows = [[random.random() < 0.5 for _ in range(columns)] for _ in range(layout.tokens)]
+    mask = torch.tensor(rows, dtype=torch.bool).view(layout.tokens, columns)
+    expected = [part.sum(0).tolist() for part in mask.split(lengths)] if lengths else []
+    assert layout.count(mask).tolist() == expected
+    assert layout.keep(mask[:, 0]).sizes == [counts[0] for counts in expected]
+
+
+@pytest.mark.parametrize("shape", [(), (3,)])
+@given(lengths=st.lists(st.integers(0, 5), min_size=1, max_size=6), extra=st.integers(0, 3))
+def test_append(shape, lengths, extra):
+    values, tail = torch.randn(sum(lengths), *shape), torch.randn(extra, *shape)
+    row, layout = Layout.from_lengths(lengths).append(values, tail)
+    for before, after in zip(values.split(lengths), row.split(layout.sizes), strict=True):
+        assert torch.equal(after, torch.cat([before, tail]))
 
 
 @pytest.mark.parametrize(
     ("make", "match"),
     [
         (lambda: Layout(torch.tensor([[0, 2]])), r"one-dimensional .* got shape \(1, 2\)"),
-        (lambda: Layout(torch.tensor([], dtype=torch.long)), r"starts with 0, got shape \(0,\)"),
         (lambda: Layout(torch.tensor([0.0, 2.0])), "integers .* torch.float32"),
         (lambda: Layout.from_lengths([2, -1]), r"not be negative, got \[2, -1\]"),
     ],
@@ -85,10 +91,67 @@ def test_errors(make, match):
         make()
 
 
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=6), st.integers(1, 3), st.randoms())
-def test_count(lengths, columns, random):
-    layout = Layout.from_lengths(lengths)
-    rows = [[random.random() < 0.5 for _ in range(columns)] for _ in range(layout.tokens)]
-    mask = torch.tensor(rows, dtype=torch.bool).view(layout.tokens, columns)
-    expected = [part.sum(0).tolist() for part in mask.split(lengths)]
-    assert layout.count(mask).tolist() == expected
+# ---- order statistics --------------------------------------------------------------------------
+
+
+def flat(segments):
+    layout = Layout.from_lengths([len(values) for values in segments])
+    return torch.tensor(sum(segments, []), dtype=torch.float32), layout
+
+
+@given(SEGMENTS)
+def test_sorted(segments):
+    values, layout = flat(segments)
+    actual = layout.sorted(values[:, None])
+    ordered = [sorted(part, key=lambda v: (v, math.copysign(1.0, v))) for part in segments]
+    expected = torch.tensor(sum(ordered, [])).float()
+    assert torch.equal(actual, expected)
+    assert torch.equal(actual.signbit(), expected.signbit()), "−0 before +0"
+
+
+@given(SEGMENTS, st.data())
+def test_lowest_marks_the_later_of_equals(segments, data):
+    values, layout = flat(segments)
+    counts = [data.draw(st.integers(0, len(part))) for part in segments]
+    expected = []
+    for part, count in zip(segments, counts, strict=True):
+        # The two zeros are equal here.
+        order = sorted(range(len(part)), key=lambda place: (part[place], -place))
+        expected += [place in set(order[:count]) for place in range(len(part))]
+    columns = torch.stack([values, values.flip(0)], 1)
+    marked = layout.lowest(columns, torch.tensor([[count, 0] for count in counts]))
+    assert marked[:, 0].tolist() == expected and not marked[:, 1].any()
+
+
+@given(SEGMENTS, st.floats(0, 1))
+def test_quantiles_of_the_first_values_of_each_segment(segments, q):
+    finite = [[v for v in part if math.isfinite(v) and abs(v) < 1e30] for part in segments]
+    values, layout = flat([part + [math.inf] for part in finite])
+    counts = torch.tensor([len(part) for part in finite])
+    got = quantile_of_sorted(layout.sorted(values[:, None]), layout.offsets[:-1], counts, q)
+    for part, figure in zip(finite, got, strict=True):
+        expected = torch.tensor(part).float().quantile(q) if part else torch.tensor(torch.nan)
+        torch.testing.assert_close(figure, expected, rtol=1e-5, atol=1e-6, equal_nan=True)
+
+
+@given(SEGMENTS)
+def test_ranks_count_from_the_highest(segments):
+    values, layout = flat(segments)
+    expected = []
+    for part in segments:
+        order = sorted(range(len(part)), key=lambda place: (-part[place], place))
+        expected += [order.index(place) for place in range(len(part))]
+    assert layout.ranks(values).tolist() == expected
+
+
+@given(
+    st.lists(st.lists(st.integers(-3, 3), min_size=3, max_size=3), min_size=1, max_size=12),
+    st.lists(st.integers(0, 12), min_size=3, max_size=3),
+)
+def test_one_document_as_exporters_see_it_is_ordered_alike(rows, counts):
+    values = torch.tensor(rows, dtype=torch.float32)
+    wanted = torch.tensor([counts]).clamp(max=len(rows))
+    packed, one = Layout.from_lengths([len(rows)]), ExportLayout(len(rows))
+    assert torch.equal(one.lowest(values, wanted), packed.lowest(values, wanted))
+    assert torch.equal(one.sorted(values), packed.sorted(values))
+    assert torch.equal(one.ranks(values[:, 0]), packed.ranks(values[:, 0]))

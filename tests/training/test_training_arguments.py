@@ -9,7 +9,7 @@ from transformers.training_args import ParallelMode
 from tersely import TrainingSettings
 from tersely.training.run import trainer_arguments
 
-SETTINGS = TrainingSettings(mixed_precision=False)
+SETTINGS = TrainingSettings(epochs=1, learning_rate=1e-4, mixed_precision=False)
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def current(monkeypatch):
 
 @pytest.mark.parametrize("device", ["cuda:0", "cuda:1", "cpu"])
 def test_the_models_own_device_and_no_other(current, tmp_path, device):
-    arguments = trainer_arguments(SETTINGS, tmp_path, 32, device=device, validate=False)
+    arguments = trainer_arguments(SETTINGS, tmp_path, device=device, validate=False)
     assert arguments.device == torch.device(device)
     assert arguments.n_gpu == (device != "cpu")
     if device == "cpu":

@@ -8,7 +8,7 @@ import torch
 from tersely import Classifier, TrainingSettings, preset
 from tersely.methods.patterns import Neighbours
 from tersely.text.batching import pack
-from words import labelled, save_encoder
+from words import PLAIN, labelled, save_encoder
 
 
 @pytest.mark.parametrize("heads", ["mean", "each"])
@@ -18,7 +18,7 @@ def test_a_run_ends_with_neighbours_near_the_target(heads, tmp_path):
     texts = [f"{text} {text} {text} {text}" for text in texts]
     plan = preset("breaking-bert", target=0.5, most=48, heads=heads, start=0)
     classifier = Classifier(encoder, method=plan)
-    settings = TrainingSettings(epochs=12, learning_rate=1e-3, batch_tokens=256, seed=1)
+    settings = TrainingSettings(epochs=12, learning_rate=1e-3, batch_tokens=256, seed=1, **PLAIN)
     classifier.fit(texts, labels, settings=settings)
     assert {"dense_stage", "soft_stage"} <= set(classifier.training)
     frozen = classifier.plan.steps[0].act
@@ -29,8 +29,9 @@ def test_a_run_ends_with_neighbours_near_the_target(heads, tmp_path):
     encoded = classifier.encode(texts[:8])
     with torch.no_grad():
         trace = model(**pack(encoded, range(8)), output_trace=True).trace
-    sparsity = torch.tensor([layer.sparsity for layer in trace.blocks]).mean()
-    assert float(sparsity) == pytest.approx(0.5, abs=0.1)
+    pairs = [each for b in trace.blocks for each in zip(b.connected, b.queries, strict=True)]
+    shares = [connected / tokens**2 for connected, tokens in pairs]
+    assert sum(shares) / len(shares) == pytest.approx(0.5, abs=0.1)
     classifier.save(tmp_path / "model")
     again = Classifier.from_pretrained(tmp_path / "model")
     assert again.plan == classifier.plan

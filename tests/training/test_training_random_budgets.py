@@ -21,9 +21,9 @@ from tersely.training.random_budgets import (
 )
 from tersely.training.run import trainer_arguments
 from tersely.training.trainer import TerselyTrainer, TrainingDocuments
-from words import labelled, save_encoder
+from words import PLAIN, labelled, save_encoder
 
-QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1)
+QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1, **PLAIN)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_the_loss_of_a_step_is_the_papers(lat, tmp_path, taught):
     train = TrainingDocuments(
         lat.encode(data.texts), lat.label_space.encode(data.labels), teacher if taught else None
     )
-    arguments = trainer_arguments(QUICK, tmp_path, 32, device="cpu", validate=False)
+    arguments = trainer_arguments(QUICK, tmp_path, device="cpu", validate=False)
     model = quiet(lat.model).train()
     trainer = TerselyTrainer(model, QUICK, train, args=arguments)
     trainer.state.global_step = 3
@@ -138,7 +138,7 @@ def test_all_lengths_go_through_the_wrapper_of_the_model(lat, tmp_path):
 
     model, data = lat.model.train(), documents()
     train = TrainingDocuments(lat.encode(data.texts), lat.label_space.encode(data.labels))
-    arguments = trainer_arguments(QUICK, tmp_path, 32, device="cpu", validate=False)
+    arguments = trainer_arguments(QUICK, tmp_path, device="cpu", validate=False)
     trainer = TerselyTrainer(model, QUICK, train, args=arguments)
     inner, seen = model.forward, []
     wrapper = Wrapper(model)

@@ -20,9 +20,9 @@ from tersely.training import stages
 from tersely.training.fit import gather
 from tersely.training.run import trainer_arguments
 from tersely.training.trainer import TerselyTrainer, TrainingDocuments
-from words import labelled, save_encoder
+from words import PLAIN, labelled, save_encoder
 
-QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1)
+QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1, **PLAIN)
 HALF = {"method": "topk", "method_options": {"keep": 0.5}}
 
 
@@ -147,7 +147,7 @@ def test_the_distance_of_hidden_states_takes_part_in_the_loss(dense, tmp_path):
         teacher.encoder.embeddings.word_embeddings.weight.add_(0.05)  # a teacher of its own
     numbers = [0, 5, 9]
     settings = replace(QUICK, hidden_distillation=0.5)
-    arguments = trainer_arguments(settings, tmp_path, 32, device="cpu", validate=False)
+    arguments = trainer_arguments(settings, tmp_path, device="cpu", validate=False)
     trainer = TerselyTrainer(model, settings, train, None, teacher, args=arguments)
     got = trainer.compute_loss(model, train.collate(numbers))
 

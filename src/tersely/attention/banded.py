@@ -2,9 +2,8 @@
 
 Queries are taken in pieces of neighbours, and each piece meets the keys within the reach of any of
 its queries, besides the global ones at both ends of the document; global queries meet all keys.
-What a piece computes in vain, at the corners of the band, is masked. Documents of equal length go
-together. Pieces are views, and the backward pass makes each piece's matrix a second time instead of
-keeping it: the memory is that of one piece.
+What a piece computes in vain, at the corners of the band, is masked. The backward pass makes each
+piece's matrix a second time instead of keeping it: the memory is that of one piece.
 
 A document of nine tokens, one of them global, a reach of one, pieces of two queries: `#` is
 computed and seen, `o` computed and masked.
@@ -58,16 +57,13 @@ class Piece:
 
     queries: slice
     keys: tuple[slice, ...]
-    # How many of the keys are global at the beginning, in the band, and global at the end; None
-    # where all keys are met and seen.
+    # Keys that are global at the beginning, in the band, and global at the end; None for all keys.
     stretches: tuple[int, int, int] | None = None
     shift: int = 0  # from the first query to the first key in the band
 
 
-def reach_of(
-    packing: Packing, window: int | None, documents: list[int], tokens: slice
-) -> Reach | None:
-    """Return the band that a run of documents of equal length needs; None where there is none.
+def reach_of(packing: Packing, window: int | None, documents: range, tokens: slice) -> Reach | None:
+    """Return the band to compute for documents of equal length; None where none is or would pay.
 
     Positions rise along a document, so tokens that lie so far apart in the row lie at least as far
     apart in the document, and the band in the row holds the one in positions.
@@ -93,8 +89,8 @@ def reach_of(
         wild = (packing.positions[tokens].view(count, length) < 0).any(0).nonzero()
         last = length - int(wild[0]) if len(wild) else 0
     first = min(first, length - last)
-    step = max(_SMALLEST, min(_LARGEST, width))
-    return Reach(width, first, last, exact, step)
+    reach = Reach(width, first, last, exact, max(_SMALLEST, min(_LARGEST, width)))
+    return reach if pairs(length, reach) <= _PAYS * length * length else None
 
 
 @lru_cache(maxsize=256)
@@ -134,21 +130,16 @@ def pairs(length: int, reach: Reach) -> int:
     )
 
 
-def worthwhile(length: int, reach: Reach) -> bool:
-    """Say whether skipping what lies outside the band is faster than masking it."""
-    return pairs(length, reach) <= _PAYS * length * length
-
-
 def shape_mask(piece: Piece, reach: Reach, device: torch.device) -> Tensor | None:
     """Return who sees whom in a piece of a plain band, `(1, 1, queries, keys)`; None for all."""
     if piece.stretches is None:
         return None
     count = piece.queries.stop - piece.queries.start
-    return _mask(count, piece.stretches, piece.shift, reach.width, device)
+    return _shape_mask(count, piece.stretches, piece.shift, reach.width, device)
 
 
 @lru_cache(maxsize=64)
-def _mask(
+def _shape_mask(
     count: int, stretches: tuple[int, int, int], shift: int, width: int, device: torch.device
 ) -> Tensor:
     lead, near, trail = stretches
@@ -194,16 +185,9 @@ def _forward(
     out: Tensor,
 ) -> None:
     for piece in parts:
-        rows = piece.queries
-        softmax.attend(
-            query[:, :, rows],
-            _take(key, piece),
-            _take(value, piece),
-            mask=mask_of(piece),
-            scaling=scaling,
-            workspace=workspace,
-            out=out[:, :, rows],
-        )
+        q, k, v = query[:, :, piece.queries], _take(key, piece), _take(value, piece)
+        options = {"mask": mask_of(piece), "scaling": scaling, "workspace": workspace}
+        softmax.attend(q, k, v, out=out[:, :, piece.queries], **options)
 
 
 def _take(states: Tensor, piece: Piece) -> Tensor:

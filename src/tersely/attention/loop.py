@@ -10,13 +10,13 @@ band, what lies outside is skipped (see `banded`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from tersely.attention import banded, softmax
 from tersely.attention.packing import Packing
+from tersely.ragged.layout import Run
 
 _EXACT = (torch.float32, torch.float64)
 # From this length on the fused kernel is the faster one without gradients too, where nothing is
@@ -36,19 +36,11 @@ def attend(
     dropout: float = 0.0,
     window: int | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Compute attention of each document over its own keys.
+    """Compute attention of each document over its own keys, as every back end does.
 
-    Args:
-        query: `(tokens, heads, size)`.
-        key: `(keys, heads, size)`, the keys that are left, document by document.
-        value: `(keys, heads, size)`.
-        packing: the documents, the key set and the scores wanted.
-        scaling: factor on the dot products.
-        dropout: probability of dropping an attention weight.
-        window: a query sees the keys at a distance below `window`; None for all.
-
-    Returns:
-        `(tokens, heads, size)`, and the scores of each head, `(keys, heads)`, if any are wanted.
+    Queries `(tokens, heads, size)` see the keys and values that are left, `(keys, heads, size)`,
+    at a distance below `window`. Returns the context `(tokens, heads, size)`, and the scores of
+    each head, `(keys, heads)`, if any are wanted.
     """
     request = packing.scores
     weights = None if request is None else softmax.column_weights(packing.layout, request)
@@ -79,18 +71,10 @@ def attend(
             # A type whose sums need a wider one is left to the fused kernel, where that will do.
             quicker = in_place and exact and (not plain or run.length < _FUSED_FROM)
             if rows is not None or quicker:
+                options = {"scaling": scaling, "dropout": dropout, "out": out}
+                options["workspace"] = workspace if in_place else None
                 done, score = softmax.attend(
-                    q,
-                    k,
-                    v,
-                    mask=mask,
-                    bias=bias,
-                    rows=rows,
-                    request=request,
-                    scaling=scaling,
-                    dropout=dropout,
-                    workspace=workspace if in_place else None,
-                    out=out,
+                    q, k, v, mask=mask, bias=bias, rows=rows, request=request, **options
                 )
             else:
                 done = softmax.attend_fused(q, k, v, mask, bias, scaling, dropout)
@@ -103,47 +87,12 @@ def attend(
     return torch.cat(outputs) if context is None else context, torch.cat(scores) if scores else None
 
 
-@dataclass
-class _Run:
-    """Neighbouring documents that agree in queries and in keys: a rectangle of the row."""
-
-    numbers: list[int]
-    length: int
-    key_length: int
-    token: int
-    key: int
-
-    @property
-    def documents(self) -> int:
-        return len(self.numbers)
-
-    @property
-    def tokens(self) -> slice:
-        return slice(self.token, self.token + self.documents * self.length)
-
-    @property
-    def keys(self) -> slice:
-        return slice(self.key, self.key + self.documents * self.key_length)
-
-
-def _runs(packing: Packing) -> list[_Run]:
-    runs: list[_Run] = []
-    token = key = 0
-    pairs = zip(packing.layout.sizes, packing.key_layout.sizes, strict=True)
-    for number, (length, keys) in enumerate(pairs):
-        if runs and (runs[-1].length, runs[-1].key_length) == (length, keys):
-            runs[-1].numbers.append(number)
-        elif length:
-            runs.append(_Run([number], length, keys, token, key))
-        token, key = token + length, key + keys
-    return runs
-
-
 def _rectangles(
     query: Tensor, key: Tensor, value: Tensor, packing: Packing
-) -> Iterator[tuple[_Run, Tensor, Tensor, Tensor]]:
+) -> Iterator[tuple[Run, Tensor, Tensor, Tensor]]:
     """Each run with its queries, keys and values, views `(documents, heads, length, size)`."""
-    runs = _runs(packing)
+    layout = packing.layout
+    runs = layout.runs if packing.keys is None else layout.runs_with(packing.key_layout)
     # One `split` each: its gradient is one concatenation, that of slices a row for each.
     queries = query.split([run.documents * run.length for run in runs])
     sizes = [run.documents * run.key_length for run in runs]
@@ -151,44 +100,28 @@ def _rectangles(
         yield run, *(part.unflatten(0, (run.documents, -1)).transpose(1, 2) for part in states)
 
 
-def _rows(run: _Run, packing: Packing) -> Tensor:
+def _rows(run: Run, packing: Packing) -> Tensor:
     """Row numbers of a run's queries, `(documents, 1, queries, 1)`."""
-    rows = torch.arange(run.token, run.tokens.stop, device=packing.layout.device)
+    rows = torch.arange(run.start, run.tokens.stop, device=packing.layout.device)
     return rows.view(run.documents, 1, run.length, 1)
 
 
-def _terms(packing: Packing, run: _Run, window: int | None) -> tuple[Tensor | None, Tensor | None]:
-    """What a run's queries may see, and what is added to their logits; None for all, nothing."""
-    mask = bias = None
-    if packing.keys is not None and packing.keys.filled is not None:
-        filled = packing.keys.filled[run.keys].unflatten(0, (run.documents, run.key_length))
-        mask = None if bool(filled.all()) else filled.transpose(1, 2)[:, :, None, :]
-    if window is not None or packing.connections is not None or packing.biased:
-        queries = _rows(run, packing)
-        keys = packing.key_rows()[run.keys].unflatten(0, (run.documents, run.key_length))
-        keys = keys.transpose(1, 2)[:, :, None, :]
-        seen, bias = packing.mask(queries, keys, window), packing.bias(queries, keys)
-        if seen is not None:
-            mask = seen if mask is None else mask & seen
-    return mask, bias
+def _terms(packing: Packing, run: Run, window: int | None) -> tuple[Tensor | None, Tensor | None]:
+    shape = (run.documents, run.key_length)
+    return packing.terms(
+        lambda: _rows(run, packing), lambda places: places[run.keys].unflatten(0, shape), window
+    )
 
 
-# ---- bands -------------------------------------------------------------------------------------
-
-
-def _band(run: _Run, packing: Packing, window: int | None) -> banded.Reach | None:
-    """The band to compute in the place of all pairs, where there is one and that pays.
-
-    Scores need the whole matrix, and keys that were gathered are no longer in the queries' places.
-    """
+def _band(run: Run, packing: Packing, window: int | None) -> banded.Reach | None:
+    # Scores need the whole matrix, and keys that were gathered are not in the queries' places.
     if packing.scores is not None or packing.keys is not None or packing.biased:
         return None
-    reach = banded.reach_of(packing, window, run.numbers, run.tokens)
-    return reach if reach is not None and banded.worthwhile(run.length, reach) else None
+    return banded.reach_of(packing, window, run.numbers, run.tokens)
 
 
 def _masks(
-    run: _Run, packing: Packing, window: int | None, reach: banded.Reach
+    run: Run, packing: Packing, window: int | None, reach: banded.Reach
 ) -> Callable[[banded.Piece], Tensor | None]:
     """Who sees whom in a piece of a run."""
     if reach.plain:

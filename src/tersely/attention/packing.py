@@ -38,15 +38,13 @@ class Connections:
             pairs that are connected, `(documents, heads or 1, queries, keys)` bool. What it says of
             pairs of two documents is not used.
         band: the band that holds them; None where they may lie anywhere.
-        name: what to call the pattern in messages.
-        logs: likewise the logarithms of weights of pairs, −∞ where a pair is not connected, while
-            a pattern is being learned; None where a pair is connected or not. The logarithm of m
-            added to a logit is the attention times m, normalised again.
+        logs: of the same the logarithms of weights, −∞ where a pair is not connected, while a
+            pattern is being learned; None otherwise. Adding log m multiplies attention by m.
     """
 
     sees: Pairs
     band: Band | None = None
-    name: str = "a pattern"
+    name: str = "a pattern"  # in messages
     logs: Pairs | None = None
 
 
@@ -62,10 +60,10 @@ class KeySet:
 
     Attributes:
         layout: how many key places each document has.
-        index: row number of the token in each key place: `(keys,)` when all heads share the set,
-            `(keys, heads)` when each head has its own.
+        index: row number of the token in each place: `(keys,)` when all heads share the set,
+            `(keys, heads)` when each has its own.
         filled: `(keys, heads)` bool, false where a head has fewer keys than its document has places
-            (such a place holds some token of it, and gets no attention); None when all are filled.
+            (such a place holds some token of it, and gets no attention); None for all.
         in_place: whether the places are the row's own, so that nothing is gathered.
     """
 
@@ -93,8 +91,8 @@ class KeySet:
     def hidden(cls, mask: Tensor, layout: Layout) -> KeySet:
         """Hide the tokens where `mask`, `(tokens, heads)`, is false, and leave them where they are.
 
-        For sets of which each head has its own and most are left: the matrix needs a mask then
-        anyhow, and gathering costs more than fewer places save.
+        Where heads differ and most keys are left: the matrix needs a mask then anyhow, and
+        gathering costs more than fewer places save.
         """
         rows = torch.arange(layout.tokens, device=mask.device)
         return cls(layout, rows[:, None].expand_as(mask), mask, in_place=True)
@@ -169,26 +167,20 @@ class ScoreRequest:
     """Which importance scores to return with the attention.
 
     Attributes:
-        kind: `"column"`, the mean over the document's queries of the attention that a key receives;
-            `"first"`, the attention that the document's first token ([CLS]) pays to it;
-            `"sample"`, the column mean over `rows` sampled queries of each document only;
-            `"max"`, the most that any query pays; `"keys"`, no score, but the keys themselves, mean
-            over the heads, `(tokens, size)`.
-        per_head: one score a head; otherwise the mean over the heads.
-        counted: `(tokens,)` bool, the queries that count; None for all.
-        rows: for `"sample"`: how many evenly spaced queries of each document.
+        kind: `"column"`, the mean attention that a key receives from its document's queries;
+            `"sample"`, the same over `rows` evenly spaced queries only; `"first"`, what the first
+            token ([CLS]) pays to it; `"max"`, the most that any query pays; `"keys"`, no score, but
+            the keys themselves, mean over the heads, `(tokens, size)`.
         diagonal: whether what a token pays to itself counts; without it, all tokens must be keys.
-        values: multiply a key's score in each head by the norm of its value.
-        differentiable: let gradients flow through the scores.
     """
 
     kind: Literal["column", "first", "sample", "max", "keys"] = "column"
-    per_head: bool = False
-    counted: Tensor | None = None
+    per_head: bool = False  # or the mean over the heads
+    counted: Tensor | None = None  # (tokens,) bool, the queries that count; None for all
     rows: int = 32
     diagonal: bool = True
-    values: bool = False
-    differentiable: bool = False
+    values: bool = False  # multiply a key's score in each head by the norm of its value
+    differentiable: bool = False  # let gradients flow through the scores
 
 
 @dataclass
@@ -196,28 +188,22 @@ class Packing:
     """One packed attention call: the queries' documents, their keys, the scores wanted.
 
     Attributes:
-        layout: documents of the queries.
-        keys: the keys that are left, None for all tokens of the row.
-        scores: the scores to return, None for none.
         positions: `(tokens,)` original positions for windows and relative biases; −1 marks a global
             token, which sees and is seen by all. None when no token has left its document.
-        backend: which back end computes it; `"auto"` picks by device and dtype.
-        weights: `(tokens,)`, how many tokens each one stands for; their logarithm is added to the
-            logits of the keys (ToMe's proportional attention, arXiv 2210.09461). None for one each.
+        weights: `(tokens,)`, how many tokens each one stands for, whose logarithm is added to a
+            key's logits (ToMe's proportional attention, arXiv 2210.09461). None for one each.
         dropout: probability of dropping an attention weight in training; None for the encoder's.
-        connections: who sees whom, where a pattern thins the attention; None for all.
         relative: `(heads, 2 · reach + 1)`, what is added to the logit of a key that lies d original
             positions behind its query, at index d + reach; a key that lies further away gets the
             outermost. A global token is taken to stand at position 0. None for nothing.
-        pairs: what the back end reports: the pairs of a query and a key place whose product was
-            computed for each head, a figure a document; empty where it was all of them. Copies made
-            with `replace` share the list.
-        calls: how often attention was really computed with this packing; a caller checks it, so
-            that an encoder which bypasses the packed function cannot go unnoticed.
+        pairs: what the back end reports: the pairs of a query and a key place that each head
+            computed, a figure a document; empty for all. Copies made with `replace` share it.
+        calls: how often attention was computed with this packing; a caller checks it, so that an
+            encoder which bypasses the packed function cannot go unnoticed.
     """
 
-    layout: Layout
-    keys: KeySet | None = None
+    layout: Layout  # of the queries
+    keys: KeySet | None = None  # None for all tokens of the row
     scores: ScoreRequest | None = None
     positions: Tensor | None = None
     backend: Literal["auto", "loop", "padded", "dense", "varlen"] = "auto"
@@ -227,21 +213,6 @@ class Packing:
     relative: Tensor | None = None
     pairs: list[int] = field(default_factory=list, compare=False)
     calls: int = field(default=0, compare=False)
-
-    def __post_init__(self) -> None:
-        if len(self.key_layout) != len(self.layout):
-            raise ValueError(
-                f"keys must cover the {len(self.layout)} documents of the queries, "
-                f"got {len(self.keys.layout)}"
-            )
-        if self.keys is None or self.scores is None:
-            return
-        if self.keys.per_head and not self.scores.per_head:
-            raise ValueError(
-                "scores must be asked for per head where each head has its own keys, got their mean"
-            )
-        if not self.scores.diagonal:
-            raise ValueError("scores without the diagonal need all tokens as keys, got fewer")
 
     @property
     def key_layout(self) -> Layout:
@@ -260,6 +231,29 @@ class Packing:
             return torch.arange(self.layout.tokens, device=self.layout.device)[:, None]
         index = self.keys.index
         return index if index.dim() == 2 else index[:, None]
+
+    def terms(
+        self, queries: Callable[[], Tensor], take: Callable[[Tensor], Tensor], window: int | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return what queries may see, and what is added to their logits; None for all, nothing.
+
+        `queries` makes their row numbers, `(documents, 1, queries, 1)`, and `take` cuts figures of
+        key places, `(keys, heads or 1)`, into `(documents, keys, heads or 1)`. The result is
+        broadcastable to `(documents, heads, queries, keys)`.
+        """
+        mask = bias = None
+        if self.keys is not None and self.keys.filled is not None:
+            filled = take(self.keys.filled)
+            # Asking a device would wait for it, and a graph cannot be asked.
+            asked = filled.device.type == "cpu" and not self.layout.symbolic
+            if not (asked and bool(filled.all())):
+                mask = filled.transpose(1, 2)[:, :, None, :]
+        if window is not None or self.connections is not None or self.biased:
+            pairs = queries(), take(self.key_rows()).transpose(1, 2)[:, :, None, :]
+            seen, bias = self.mask(*pairs, window), self.bias(*pairs)
+            if seen is not None:
+                mask = seen if mask is None else mask & seen
+        return mask, bias
 
     def mask(self, queries: Tensor, keys: Tensor, window: int | None) -> Tensor | None:
         """Return the pairs that a window and the pattern leave, None for all.

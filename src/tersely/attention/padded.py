@@ -26,22 +26,22 @@ def attend(
     dropout: float = 0.0,
     window: int | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Compute attention in a padded rectangle; arguments and returns as `loop.attend`."""
+    """Compute attention in a padded rectangle, as `loop.attend`."""
     q, q_mask = Ragged(query, packing.layout).to_padded()
     k, k_mask = Ragged(key, packing.key_layout).to_padded()
     v, _ = Ragged(value, packing.key_layout).to_padded()
     q, k, v = (tensor.transpose(1, 2) for tensor in (q, k, v))  # (documents, heads, length, size)
-    mask, bias = k_mask[:, None, None, :], None
-    if packing.keys is not None and packing.keys.filled is not None:
-        filled, _ = Ragged(packing.keys.filled, packing.key_layout).to_padded(False)
-        mask = mask & filled.transpose(1, 2)[:, :, None, :]
-    if window is not None or packing.connections is not None or packing.biased:
-        queries = _rows(packing.layout)[:, None, :, None]
-        keys = packing.key_rows()[_rows(packing.key_layout)].transpose(1, 2)[:, :, None, :]
-        seen, bias = packing.mask(queries, keys, window), packing.bias(queries, keys)
-        if seen is not None:
-            # What stands for nothing may see what it likes: no row of a softmax is empty.
-            mask = mask & (seen | ~q_mask[:, None, :, None])
+    mask = k_mask[:, None, None, :]
+    seen, bias = packing.terms(
+        lambda: _rows(packing.layout)[:, None, :, None],
+        lambda places: places[_rows(packing.key_layout)],
+        window,
+    )
+    if window is not None or packing.connections is not None:
+        # What stands for nothing may see what it likes: no row of a softmax is empty.
+        seen = seen | ~q_mask[:, None, :, None]
+    if seen is not None:
+        mask = mask & seen
     if packing.scores is None:
         context = softmax.attend_fused(q, k, v, mask, bias, scaling, dropout)
         return context.transpose(1, 2)[q_mask], None
@@ -68,30 +68,25 @@ def attend_dense(
     dropout: float = 0.0,
     window: int | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Compute attention under a block-diagonal mask; arguments and returns as `loop.attend`."""
+    """Compute attention under a block-diagonal mask, as `loop.attend`."""
     layout, key_layout = packing.layout, packing.key_layout
-    queries = torch.arange(layout.tokens, device=query.device)[None, None, :, None]
-    keys = packing.key_rows().t()[None, :, None, :]
-    masks = [packing.mask(queries, keys, window)]
+    mask, bias = packing.terms(
+        lambda: torch.arange(layout.tokens, device=query.device)[None, None, :, None],
+        lambda places: places[None],
+        window,
+    )
     if len(layout) > 1:
         same = layout.segment_ids[:, None] == key_layout.segment_ids[None, :]
-        masks.append(same[None, None])
-    if packing.keys is not None and packing.keys.filled is not None:
-        masks.append(packing.keys.filled.t()[None, :, None, :])
-    mask = None
-    for part in masks:
-        if part is not None:
-            mask = part if mask is None else mask & part
-    blind = None
+        mask = same[None, None] if mask is None else mask & same
     # In an export each head has a key left, so that every query of a plain row sees one.
-    if mask is not None and not (layout.symbolic and masks[0] is None):
-        blind = ~mask.any(-1, keepdim=True)
+    plain = layout.symbolic and window is None and packing.connections is None
+    blind = None if mask is None or plain else ~mask.any(-1, keepdim=True)
     request = packing.scores
     rows = None if request is None else softmax.column_weights(layout, request)[None]
     context, scores = softmax.attend_piece(
         *(tensor.transpose(0, 1)[None] for tensor in (query, key, value)),
         mask=mask,
-        bias=packing.bias(queries, keys),
+        bias=bias,
         blind=blind,
         rows=rows,
         request=request,

@@ -42,9 +42,7 @@ def packed_attention(
     Arguments are those of transformers' attention functions, with states `(1, heads, tokens, size)`
     and no mask for a packed row: `packing` says who sees whom, or the `cu_seq_lens_q` that flash
     attention takes. `relative_bias` is what an encoder adds by distance, as `Packing.relative`.
-
-    Returns:
-        `(1, tokens, heads, size)`, and the scores `(keys, heads or 1)` where they were asked for.
+    Returns `(1, tokens, heads, size)`, and the scores `(keys, heads or 1)` where they were asked.
     """
     if packing is None and kwargs.get("cu_seq_lens_q") is not None:
         packing = Packing(Layout(kwargs["cu_seq_lens_q"]))
@@ -76,10 +74,8 @@ def packed_attention(
     context, scores = attend(
         q, k, v, packing, scaling=scaling, dropout=dropout, window=sliding_window
     )
-    context = context[..., : query.shape[-1]]
-    if isinstance(asked, Tensor):
-        return context[None], asked
-    return context[None], None if scores is None else _finish(scores, v, asked)
+    context = context[None, ..., : query.shape[-1]]
+    return context, asked if scores is None else _finish(scores, v, asked)
 
 
 def _weighted(
@@ -110,14 +106,12 @@ def _finish(scores: Tensor, values: Tensor, request: ScoreRequest) -> Tensor:
 def _choose(query: Tensor, packing: Packing, dropout: float, window: int | None) -> Any:
     """The function of the back end that the packing names, or that fits the call."""
     name = packing.backend
-    if name == "auto" and packing.layout.symbolic:
-        name = "dense"
-    elif name == "auto" and query.device.type == "cpu":
+    if name == "dense" or (name == "auto" and packing.layout.symbolic):
+        return padded.attend_dense
+    if name == "auto" and query.device.type == "cpu":
         name = "loop"
     elif name == "auto":
         name = "varlen" if varlen.fits(query, packing, dropout, window) else "padded"
-    if name == "dense":
-        return padded.attend_dense
     return {"loop": loop, "padded": padded, "varlen": varlen}[name].attend
 
 

@@ -1,8 +1,7 @@
 """softmax(QKᵀ)V with its matrix written out, the one place where it is: scores need the matrix.
 
-It is made in pieces that stay in the cache, over documents, heads and queries, and its columns are
-read before it is used up. Where nothing is kept for a backward pass, every piece is made and
-normalised in one buffer, a `Workspace`.
+It is made in pieces that stay in the cache, over documents, heads and queries. Where nothing is
+kept for a backward pass, every piece is made and normalised in one buffer, a `Workspace`.
 """
 
 from __future__ import annotations
@@ -51,23 +50,13 @@ def attend(
 ) -> tuple[Tensor, Tensor | None]:
     """Compute attention of documents of equal length, and the scores of its keys, in pieces.
 
-    Args:
-        query: `(documents, heads, queries, size)`.
-        key: `(documents, heads, keys, size)`.
-        value: as `key`.
-        mask: broadcastable to `(documents, heads, queries, keys)` bool, true where a query may see;
-            None for everywhere. A query that sees no key attends to nothing.
-        bias: broadcastable to the same, added to the logits; None for nothing.
-        rows: `(documents, queries)`, the weight of each query in the scores; None for no scores.
-        request: which scores.
-        scaling: factor on the dot products.
-        dropout: probability of dropping an attention weight; scores are taken before it.
-        workspace: where the matrices are made; None where gradients must flow.
-        out: as `query`, where the result is written under a workspace; None for a new tensor.
+    Queries, keys and values are `(documents, heads, length, size)`. `mask`, true where a query may
+    see, and `bias`, which is added to the logits, are broadcastable to `(documents, heads, queries,
+    keys)`; a query that sees no key attends to nothing. `rows` `(documents, queries)` are what the
+    queries count in the scores of a `request`, which are taken before the dropout. A `workspace`,
+    through which no gradients flow, comes with an `out`, where the context is written.
 
-    Returns:
-        The context `(documents, heads, queries, size)`, and the scores `(documents, heads, keys)`,
-        float32 at least, or None.
+    Returns the context, as `query`, and the scores `(documents, heads, keys)`, float32 at least.
     """
     documents, heads, queries, _ = query.shape
     pairs = max(1, queries * key.shape[2])
@@ -75,8 +64,6 @@ def attend(
     head_step = max(1, min(heads, _PIECE // (together * pairs)))
     row_step = max(32, _PIECE // (together * head_step * max(1, key.shape[2])))
     options = {"request": request, "scaling": scaling, "dropout": dropout, "workspace": workspace}
-    if workspace is not None and out is None:
-        out = torch.empty_like(query)
     blind = blind_queries(mask)
     contexts, scores = [], []
     # By `split`: its gradient is one concatenation, that of each slice as large as what it is of.
@@ -129,8 +116,7 @@ def attend_piece(
 ) -> tuple[Tensor, Tensor | None]:
     """Compute one piece of `attend` as a whole, with nothing that a graph cannot hold.
 
-    Args as those of `attend`, and `blind`, from `blind_queries`; `first`, the number of the first
-    of these queries in its document.
+    `blind` is what `blind_queries` returns, `first` the number of the first query in its document.
     """
     weights = matrix(query, key, mask, bias, blind, scaling, workspace)
     score = None if rows is None else _column_scores(weights, rows, request, first)
@@ -226,9 +212,6 @@ def _cut(term: Tensor | None, *parts: slice) -> Tensor | None:
 
 def _cat(parts: list[Tensor], dimension: int) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dimension)
-
-
-# ---- scores ------------------------------------------------------------------------------------
 
 
 def column_weights(layout: Layout, request: ScoreRequest) -> Tensor:

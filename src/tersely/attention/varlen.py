@@ -8,8 +8,7 @@ from torch import Tensor
 from tersely.attention.packing import Packing
 from tersely.ragged import Layout
 
-_WIDEST = 256
-"""Most columns of a head that flash kernels take."""
+_WIDEST = 256  # most columns of a head that flash kernels take
 
 
 def fits(query: Tensor, packing: Packing, dropout: float, window: int | None) -> bool:
@@ -57,18 +56,15 @@ def attend(
     dropout: float = 0.0,
     window: int | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Compute attention by the kernel; arguments and returns as `loop.attend`.
-
-    Raises:
-        ValueError: for what the kernel cannot do, with the back ends that can.
-    """
+    """Compute attention by the kernel, as `loop.attend`; a ValueError names what it cannot do."""
     from torch.nn.attention.varlen import varlen_attn
 
     lacks = _lacks(query, packing, dropout, window)
     if lacks is not None:
         raise ValueError(f"the variable-length kernel {lacks}; use the back end 'padded' or 'auto'")
     if packing.connections is not None:
-        window = min(_width(packing), window or _width(packing))
+        width = _width(packing)
+        window = min(width, window or width)
     queries, keys = packing.layout, packing.key_layout
     heads = query.shape[1]
     split = packing.keys is not None and packing.keys.filled is not None
@@ -81,17 +77,8 @@ def attend(
         queries = Layout.from_lengths(queries.lengths.repeat_interleave(heads))
         keys = Layout.from_lengths(keys.count(filled).flatten())
     reach = -1 if window is None else window - 1
-    context = varlen_attn(
-        query,
-        key,
-        value,
-        queries.offsets.int(),
-        keys.offsets.int(),
-        queries.longest,
-        keys.longest,
-        scale=scaling,
-        window_size=(reach, reach),
-    )
+    bounds = (queries.offsets.int(), keys.offsets.int(), queries.longest, keys.longest)
+    context = varlen_attn(query, key, value, *bounds, scale=scaling, window_size=(reach, reach))
     if split:
         order, flat = _head_major(packing.layout, heads), context[:, 0]
         context = torch.empty_like(flat).index_copy(0, order, flat).unflatten(0, (-1, heads))

@@ -7,8 +7,6 @@ import importlib
 import pkgutil
 
 from tersely.backbones.base import (
-    Backbone,
-    Projections,
     backbone_class,
     backbone_for,
     linear_cost,
@@ -16,15 +14,7 @@ from tersely.backbones.base import (
     without_pooler,
 )
 
-__all__ = [
-    "Backbone",
-    "Projections",
-    "backbone_class",
-    "backbone_for",
-    "linear_cost",
-    "supported_families",
-    "without_pooler",
-]
+__all__ = ["backbone_class", "backbone_for", "linear_cost", "supported_families", "without_pooler"]
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

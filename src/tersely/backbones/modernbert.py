@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from tersely.backbones.base import Backbone, Projections, slice_linear
+from tersely.backbones.base import Backbone
 from tersely.ragged import Ragged
 
 
@@ -14,22 +15,8 @@ class ModernBertBackbone(Backbone):
     """ModernBERT."""
 
     model_types = ("modernbert",)
+    blocks_at = "layers"
     has_segments = False
-    tiny_settings = {
-        # Blocks 0 and 3 see everything, blocks 1 and 2 a window: both kinds, and one after another.
-        "num_hidden_layers": 4,
-        "global_attn_every_n_layers": 3,
-        "local_attention": 8,
-        "bos_token_id": 1,
-        "cls_token_id": 1,
-        "eos_token_id": 2,
-        "sep_token_id": 2,
-        "type_vocab_size": None,
-    }
-
-    @property
-    def blocks(self) -> nn.ModuleList:
-        return self.encoder.layers
 
     def embed(self, input_ids: Tensor, positions: Tensor, segments: Tensor | None) -> Tensor:
         """Embed a row: words only, since positions are rotations of queries and keys."""
@@ -37,9 +24,6 @@ class ModernBertBackbone(Backbone):
 
     def attention_of(self, block: nn.Module) -> nn.Module:
         return block.attn
-
-    def feed_forward_of(self, block: nn.Module) -> tuple[nn.Module, ...]:
-        return (block.mlp,)
 
     def extras(self, hidden: Tensor, positions: Tensor) -> dict[str, Any]:
         """Return the rotations of these tokens for each kind of layer; position 0 is none."""
@@ -62,10 +46,17 @@ class ModernBertBackbone(Backbone):
     def finish(self, hidden: Tensor) -> Tensor:
         return self.encoder.final_norm(hidden)
 
-    def projections(self, block: nn.Module) -> Projections:
-        """Return the four projections of a block's attention, the fused one taken apart."""
-        query, key, value = (slice_linear(block.attn.Wqkv, part, 3) for part in range(3))
-        return Projections(query, key, value, block.attn.Wo)
+    @torch.no_grad()
+    def projections(self, block: nn.Module) -> tuple[nn.Linear, ...]:
+        """Return query, key, value and output, the first three copied out of the fused layer."""
+        fused, parts = block.attn.Wqkv, []
+        for rows in torch.arange(fused.out_features).chunk(3):
+            part = nn.Linear(fused.in_features, len(rows), bias=fused.bias is not None)
+            part.weight.copy_(fused.weight[rows])
+            if fused.bias is not None:
+                part.bias.copy_(fused.bias[rows])
+            parts.append(part)
+        return *parts, block.attn.Wo
 
     def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
         """Run the head of `ModernBertForSequenceClassification`, on the first token or the mean."""

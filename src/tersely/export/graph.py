@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from tersely.errors import ExportError, require
 from tersely.modeling import TerselyForSequenceClassification
-from tersely.modeling.forward import ForwardPass
-from tersely.modeling.inputs import PackedInputs
+from tersely.modeling.forward import ForwardPass, PackedInputs
 from tersely.ragged import ExportLayout
 
 INPUTS = ("input_ids", "token_type_ids")

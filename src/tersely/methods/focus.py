@@ -138,7 +138,7 @@ class Combiner(BlockModule):
         normed = self.embedded_norm(embedded)
         sums, counts, groups = [], [], []
         for run in layout.runs:
-            shape, rows = (run.documents, run.length), slice(run.start, run.stop)
+            shape, rows = (run.documents, run.length), run.tokens
             documents = slice(run.first, run.first + run.documents)
             logits = normed[rows].unflatten(0, shape) @ probe[documents].transpose(1, 2)
             logits = (logits + shift[documents][:, None]) * embedded.shape[1] ** -0.5
@@ -177,8 +177,8 @@ class Combiner(BlockModule):
     def start_from(self, backbone: Any, block: int, separator: int | None) -> None:
         """Start from the replaced block's projections, and norms that only scale."""
         projections = backbone.projections(backbone.blocks[block])
-        for name in ("query", "key", "value", "output"):
-            target, source = getattr(self, name), getattr(projections, name)
+        own = (self.query, self.key, self.value, self.output)
+        for target, source in zip(own, projections, strict=True):
             target.weight.copy_(source.weight)
             target.bias.copy_(0 if source.bias is None else source.bias)
         self.tokens.copy_(starting_tokens(backbone, len(self.tokens), separator))

@@ -255,8 +255,7 @@ def _alike(states: Tensor, stream: Stream, share: float) -> Pairs:
     layout, found = stream.layout, []
     for run in layout.runs:
         shape = (run.documents, run.length)
-        part = slice(run.start, run.stop)
-        metric, mine = units[part].view(*shape, -1), own[part].view(shape)
+        metric, mine = units[run.tokens].view(*shape, -1), own[run.tokens].view(shape)
         cosines = metric @ metric.transpose(1, 2)
         others = mine[:, :, None] & mine[:, None, :]
         others &= ~torch.eye(run.length, dtype=torch.bool, device=own.device)

@@ -40,10 +40,9 @@ class Merge(Action):
         own, layout = stream.embedded, stream.layout
         leaders = torch.arange(layout.tokens, device=keys.device)
         for run in layout.runs:
-            part = slice(run.start, run.stop)
             shape = (run.documents, run.length)
-            metric = units[part].view(*shape, -1)
-            mine = own[part].view(shape)
+            metric = units[run.tokens].view(*shape, -1)
+            mine = own[run.tokens].view(shape)
             even, odd = metric[:, ::2], metric[:, 1::2]
             if not layout.symbolic and odd.shape[1] == 0:
                 continue

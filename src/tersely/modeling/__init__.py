@@ -2,8 +2,7 @@
 
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from tersely.modeling.configuration import TerselyConfig
-from tersely.modeling.execution import Execution
+from tersely.modeling.configuration import Execution, TerselyConfig
 from tersely.modeling.loading import from_encoder, with_plan
 from tersely.modeling.modeling import TerselyForSequenceClassification, TerselyOutput
 from tersely.modeling.padded import dense_checkpoint, padded_model

@@ -20,15 +20,13 @@ from tersely.errors import PlanError, TerselyWarning
 from tersely.modeling import TerselyForSequenceClassification, with_plan
 from tersely.modeling.inference import run_model
 from tersely.reduction import Plan, Range, budget_option, has_share, plan_share, preset, with_share
+from tersely.reduction.parts import check
 from tersely.text.encoding import EncodedDocuments
 
-# How near a share has to bring the cost, relative to the target.
-_NEAR = 0.01
-# How far a block may land from it before that is said.
-_FAR = 0.05
+_NEAR = 0.01  # how near a share has to bring the cost, relative to the target
+_FAR = 0.05  # how far a block may land from it before that is said
 _STEPS = 12
-# Most doublings of a factor.
-_DOUBLINGS = 16
+_DOUBLINGS = 16  # of a factor, at most
 
 
 def spread(documents: int, count: int) -> list[int]:
@@ -51,13 +49,10 @@ def plan_for_target(
     The plan is within 1 % of the target on the encoded documents where tokens leave by shares, the
     nearest one where whole blocks are moved, with a warning where that is more than 5 % away; one
     that aims at the target where it learns, see `landed`. The setting is right for the scores of
-    `model`; it is dense itself where `dense_macs` is None.
-
-    Raises:
-        PlanError: if the method has no such option, it is given in `options` too, or no setting
-            reaches the target; the message says which can be reached.
+    `model`; it is dense itself where `dense_macs` is None. A PlanError says which targets can be
+    reached.
     """
-    _check(target, "target_flops")
+    check(0 < target < 1, "target_flops", "a number between 0 and 1", target)
     name, values = budget_option(method, model.config.encoder_config.num_hidden_layers)
     if name in options:
         raise PlanError(
@@ -83,13 +78,10 @@ def plan_for_budget(
     """Find the share at which a trained model reaches a budget, without training it again.
 
     Where a method has learned a number for each block, one common factor changes them all. The
-    budget is MACs over those of the model's own blocks without any removal.
-
-    Raises:
-        PlanError: if the plan has no share, the model cannot run dense to count the whole, or no
-            share reaches the budget; the message says which can be reached.
+    budget is MACs over those of the model's own blocks without any removal. A PlanError says which
+    budgets can be reached.
     """
-    _check(budget, "budget")
+    check(0 < budget < 1, "budget", "a number between 0 and 1", budget)
     plan = model.config.reduction_plan()
     factor = not has_share(plan) and plan.is_adjustable
     name, _, values = ("", 0, ()) if factor else plan_share(plan, model.plan.depth)
@@ -114,10 +106,8 @@ def reachable_budgets(
     else:
         name, _, values = plan_share(plan, model.plan.depth)
         ends = [with_share(plan, **{name: value}) for value in (values[0], values[-1])]
-    whole, *costs = (
-        run_model(model.under_plan(each), encoded, batch_tokens).macs
-        for each in (preset("dense"), *ends)
-    )
+    models = [model.under_plan(each) for each in (preset("dense"), *ends)]
+    whole, *costs = (run_model(each, encoded, batch_tokens).macs for each in models)
     return min(costs) / whole, max(costs) / whole
 
 
@@ -132,8 +122,8 @@ def landed(
 ) -> Plan:
     """Loosen or tighten an adjustable plan by one common factor until it takes the target.
 
-    It is within 1 % of the target then, unless scores are too coarse for that. `field` is what the
-    target is called in the PlanError of a target that cannot be reached.
+    It is within 1 % then, unless scores are too coarse for that; `field` names the target in the
+    PlanError of one that cannot be reached.
     """
     cost = _counted(model, lambda n: plan.loosened(2.0**n), encoded, dense_macs, batch_tokens)
     if abs(cost(0.0) - target) <= _NEAR * target:
@@ -149,11 +139,6 @@ def landed(
         near, far = far, 2 * far
     found = _bisect(cost, Range(min(near, far), max(near, far)), target)
     return plan.loosened(2.0**found)
-
-
-def _check(target: float, field: str) -> None:
-    if not 0 < target < 1:
-        raise PlanError(f"{field} must be a number between 0 and 1, got {target!r}")
 
 
 def _counted(
@@ -178,11 +163,7 @@ def _counted(
 
 
 def _reach(
-    cost: Callable[[float], float],
-    values: Range | tuple[float, ...],
-    target: float,
-    field: str,
-    method: str,
+    cost: Callable[[float], float], values: Range | tuple, target: float, field: str, method: str
 ) -> float:
     """The value whose cost is the target, or comes nearest; an error says what can be reached."""
     # A range is given by its ends, a tuple lists its values.

@@ -1,18 +1,28 @@
-"""The configuration of a tersely model: the encoder's own, the plan, the head, long documents."""
+"""The configuration of a tersely model: encoder, plan, head, long documents, and how it is run.
+
+`tersely accelerate` finds the token budget, threads and precision on a machine and writes them into
+`config.json`, so that whoever loads the model gets what was measured.
+"""
 
 from __future__ import annotations
 
 import copy
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+from torch import nn
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from tersely.backbones import backbone_class
-from tersely.errors import ModelError
-from tersely.reduction import Plan, preset
+from tersely.errors import ModelError, TerselyWarning
+from tersely.reduction import Learned, Plan, preset
 from tersely.text.encoding import LONG_POLICIES
 
 HEADS = ("mean", "family")
+PRECISIONS = ("float32", "bfloat16", "int8")
 
 
 class TerselyConfig(PreTrainedConfig):
@@ -85,8 +95,7 @@ class TerselyConfig(PreTrainedConfig):
         """Refuse fields that cannot be, or do not fit each other; for whoever changed some."""
         backbone_class(self.encoder_config.model_type)
         for name, allowed in (("head", HEADS), ("long", LONG_POLICIES)):
-            if getattr(self, name) not in allowed:
-                got = getattr(self, name)
+            if (got := getattr(self, name)) not in allowed:
                 raise ModelError(f"{name} must be one of {', '.join(allowed)}, got {got!r}")
         plan = Plan.from_dict(self.plan)
         plan.resolve(self.encoder_config.num_hidden_layers)
@@ -95,20 +104,89 @@ class TerselyConfig(PreTrainedConfig):
                 "head must be 'mean' for a plan that combines tokens, since no [CLS] is left for "
                 "the family's own head, got 'family'"
             )
-        unpinned = [s for s in plan.steps if s.act.acts != "keys" and s.select is not None]
-        if self.head == "family" and any(step.select.pin == "none" for step in unpinned):
+        chosen = [s.select for s in plan.steps if s.act.acts != "keys" and s.select is not None]
+        if self.head == "family" and any(select.pin == "none" for select in chosen):
             raise ModelError(
                 "pin must be 'ends' or 'first' for a plan that drops tokens under the family's "
                 "head, which reads [CLS], got 'none'"
             )
 
-    def with_plan(self, plan: Plan) -> TerselyConfig:
-        """Return the same with another plan; the encoder's own is shared, not copied."""
-        config = copy.copy(self)
-        config.plan = plan.to_dict()
-        config.check()
-        return config
-
     def reduction_plan(self) -> Plan:
         """Return the plan as an object."""
         return Plan.from_dict(self.plan)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How to run a model on the CPU.
+
+    Attributes:
+        batch_tokens: tokens of a packed batch.
+        threads: threads of torch; None for the process's own number.
+        precision: `"float32"` for the weights as they are, `"bfloat16"`, or `"int8"`: linear layers
+            with int8 weights and inputs quantised as they come (torch's dynamic quantisation). The
+            combining module stays in float32: it runs once, and multiplies by a transposed weight,
+            for which there is no int8 product.
+    """
+
+    batch_tokens: int = 4096
+    threads: int | None = None
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        sizes = self.batch_tokens >= 16 and (self.threads is None or self.threads >= 1)
+        if not sizes or self.precision not in PRECISIONS:
+            raise ModelError(
+                "an execution has batch_tokens of 16 or more, threads of 1 or more and a "
+                f"precision of {', '.join(PRECISIONS)}, got {self}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any] | None) -> Execution:
+        """Read what `to_dict` made; the defaults for None."""
+        try:
+            return cls(**(data or {}))
+        except TypeError as error:
+            raise ModelError(
+                f"the execution in config.json is not understood ({error}); it was written by "
+                "another version of tersely"
+            ) from None
+
+    def on(self, device: torch.device) -> Execution:
+        """Return the same on another device, where only what is not about the CPU holds."""
+        if device.type == "cpu" or (self.threads is None and self.precision == "float32"):
+            return self
+        warnings.warn(
+            f"this model's precision ({self.precision}) and threads ({self.threads}) were found on "
+            f"a CPU; on {device} it runs as it was trained",
+            TerselyWarning,
+            stacklevel=4,
+        )
+        return Execution(self.batch_tokens)
+
+    def convert(self, model: nn.Module) -> nn.Module:
+        """Return the model in this precision: itself for float32, otherwise a copy."""
+        if self.precision == "float32":
+            return model
+        if self.precision == "bfloat16":
+            return copy.deepcopy(model).to(torch.bfloat16)
+        try:
+            from torch.ao.quantization import default_dynamic_qconfig, quantize_dynamic
+        except ImportError:
+            raise ModelError(
+                "this torch has no dynamic int8 quantisation; use torch 2.13, or set the precision "
+                "in config.json to float32"
+            ) from None
+        layers = {nn.Linear: default_dynamic_qconfig}
+        for name, part in model.named_modules():
+            if isinstance(part, Learned) and not part.int8:
+                layers |= {f"{name}.{inner}": None for inner, _ in part.named_modules() if inner}
+        with warnings.catch_warnings():
+            # torch announces a successor, which is slower on CPUs so far (pytorch/ao issue 3157).
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", UserWarning)
+            return quantize_dynamic(model, layers, dtype=torch.qint8)

@@ -12,35 +12,103 @@ documents of a batch lie in one row, and a token that a step removes is gone fro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from tersely.attention import KeySet, Packing, ScoreRequest
-from tersely.modeling.cost import Account, cost_of_block, cost_of_head, pairs_of
-from tersely.modeling.inputs import PackedInputs
+from tersely.backbones.base import Backbone
+from tersely.errors import ModelError
 from tersely.modeling.modules import modules_at
-from tersely.modeling.trace import BlockTrace, Trace, trace_of_block
-from tersely.ragged import Ragged
+from tersely.modeling.trace import (
+    Account,
+    BlockTrace,
+    Trace,
+    cost_of_block,
+    cost_of_head,
+    trace_of_block,
+)
+from tersely.ragged import Layout, Ragged
 from tersely.reduction import Candidates, Learned, Observed, Step, Stream
 from tersely.reduction.patterns import token_columns
+
+
+class PackedInputs(NamedTuple):
+    """One row of tokens: ids and token types `(tokens,)`, and the documents' boundaries."""
+
+    input_ids: Tensor
+    token_type_ids: Tensor | None
+    layout: Layout
+
+
+def pack_inputs(
+    input_ids: Tensor | None,
+    attention_mask: Tensor | None,
+    token_type_ids: Tensor | None,
+    boundaries: Tensor | None,
+    lengths: Sequence[int] | None,
+    backbone: Backbone,
+) -> PackedInputs:
+    """Pack a batch as the model's `forward` takes it, or say in a ModelError what is wrong."""
+    if input_ids is None:
+        raise ModelError("expected input_ids, got none; tersely models read token ids only")
+    types = token_type_ids if backbone.has_segments else None
+    if boundaries is not None:
+        if attention_mask is not None or input_ids.shape[0] != 1:
+            raise ModelError(
+                "a packed row is input_ids (1, tokens) with cu_seq_lens_q and no attention_mask, "
+                f"got input_ids {tuple(input_ids.shape)}"
+            )
+        layout = _layout(boundaries, lengths)
+        ids, types = input_ids[0], types if types is None else types[0]
+    elif attention_mask is None:
+        documents, length = input_ids.shape
+        layout = Layout.from_lengths([length] * documents, input_ids.device)
+        ids, types = input_ids.flatten(), types if types is None else types.flatten()
+    else:
+        mask = attention_mask.bool()
+        layout = Layout.from_lengths(mask.sum(1))
+        ids, types = input_ids[mask], types if types is None else types[mask]
+    if layout.tokens != ids.shape[0]:
+        raise ModelError(
+            f"cu_seq_lens_q must end at the row's {ids.shape[0]} tokens, got {layout.tokens}"
+        )
+    if not layout.sizes or 0 in layout.sizes:
+        number = layout.sizes.index(0) if layout.sizes else 0
+        raise ModelError(f"every document needs at least one token, document {number} has none")
+    most = backbone.longest_document
+    if most is not None and layout.longest > most:
+        raise ModelError(
+            f"{backbone.encoder.config.model_type} takes documents of at most {most} tokens, got "
+            f"one of {layout.longest}; truncate them, or use Classifier with long='windows'"
+        )
+    return PackedInputs(ids, types, layout)
+
+
+def _layout(boundaries: Tensor, lengths: Sequence[int] | None) -> Layout:
+    if lengths is None:
+        if int(boundaries[0]) != 0 or bool((boundaries.diff() < 0).any()):
+            raise ModelError(
+                "cu_seq_lens_q must start with 0 and never fall, got "
+                f"{boundaries[:8].tolist()}{' …' if len(boundaries) > 8 else ''}"
+            )
+    elif len(lengths) + 1 != len(boundaries):
+        raise ModelError(
+            f"lengths must hold a number for each of the {len(boundaries) - 1} documents of "
+            f"cu_seq_lens_q, got {len(lengths)}"
+        )
+    return Layout(boundaries, lengths)
 
 
 class ForwardPass:
     """One row's way through a model, with the account of what it took.
 
     Once it has run, `logits` `(windows, labels)`, `final` (the tokens that reach the head), `trace`
-    and `penalty` (what learned parts add to the loss in training, a scalar) are there.
-
-    Args:
-        model: the model, whose modules and plan are read and never changed.
-        inputs: the row, checked already.
-        detailed: whether the trace carries alive tokens and importances.
-        token_targets: `(1, tokens)`, what the plan's modules learn from, or None.
-        embedded: what the embedding made of the row, `(tokens, hidden)`; None to make it.
+    and `penalty` (what learned parts add to the loss in training, a scalar) are there. The model
+    is never changed; `detailed`, `token_targets` and `embedded` are those of its `forward`.
     """
 
     logits: Tensor
@@ -59,11 +127,10 @@ class ForwardPass:
         self.model, self.plan, self.backbone = model, model.plan, model.backbone
         self.inputs, self.detailed = inputs, detailed
         self.token_targets, self.embedded = token_targets, embedded
-        self.trace = Trace(documents=len(inputs.layout))
-        self._account = None
+        self.trace = Trace()
         self._extras: tuple[Tensor | None, dict[str, Any]] = (None, {})
-        if model.training and model.plan.learns:
-            self._account = Account(inputs.layout.lengths, model.dense_costs)
+        learning = model.training and model.plan.learns
+        self._account = Account(inputs.layout.lengths, model.dense_costs) if learning else None
 
     def run(self) -> ForwardPass:
         """Take the row through all blocks."""
@@ -74,12 +141,15 @@ class ForwardPass:
                 continue
             stream = (self._replaced if block in plan.replaced else self._block)(block, stream)
         self.final = replace(stream, hidden=self.backbone.finish(stream.hidden))
-        self.logits = self._classify(self.final)
+        hidden, weights = Ragged(self.final.hidden, stream.layout), stream.weights
+        self.trace.other_macs += len(hidden) * cost_of_head(self.model)
+        if self.model.config.head == "mean":
+            self.logits = self.model.head(hidden, weights)
+        else:
+            self.logits = self.backbone.classify(self.model.head, hidden, weights)
         if self._account is not None:
             self.penalty = self._account.penalty(plan, self.trace.other_macs)
         return self
-
-    # ---- before the blocks and after them ------------------------------------------------------
 
     def _embed(self) -> Stream:
         model, inputs, layout = self.model, self.inputs, self.inputs.layout
@@ -108,18 +178,8 @@ class ForwardPass:
             columns["targets"] = self.token_targets[0]
         return columns
 
-    def _classify(self, stream: Stream) -> Tensor:
-        hidden = Ragged(stream.hidden, stream.layout)
-        self.trace.other_macs += len(hidden) * cost_of_head(self.model)
-        if self.model.config.head == "mean":
-            return self.model.head(hidden, stream.weights)
-        return self.backbone.classify(self.model.head, hidden, stream.weights)
-
-    # ---- a block of the encoder ----------------------------------------------------------------
-
     def _block(self, block: int, stream: Stream) -> Stream:
-        steps, pattern = self.plan.at(block), self.plan.patterns.get(block)
-        modules = modules_at(self.model.learned, block)
+        steps, modules = self.plan.at(block), modules_at(self.model.learned, block)
         packing = self._packing(block, stream, steps, modules)
         hidden, raw = self._attend(block, stream, packing)
         after = attended = replace(stream, hidden=hidden, groups=None)
@@ -130,22 +190,20 @@ class ForwardPass:
             after, importance, mask, loss = carry_out(step, attended, seen, modules)
         expected = after.expected
         after = self._transform(block, after)
-        cost = cost_of_block(self.backbone, block, packing, steps, pattern)
+        cost = cost_of_block(self.model, block, packing)
+        record = trace_of_block(block, cost, packing, after, importance, self.detailed)
+        self.trace.blocks.append(record)
         if self._account is not None:
             # The channel of the weights is computed in training alone, so it is not counted.
-            bare = replace(packing, weights=None)
-            bare_cost = cost_of_block(self.backbone, block, bare, steps, pattern)
-            self._account.add(bare_cost, stream, pairs_of(packing), expected)
+            bare = cost_of_block(self.model, block, replace(packing, weights=None))
+            self._account.add(bare, stream, record.pairs, expected)
             if mask is not None:
                 self._account.masks.append(mask.mean())
             if loss is not None:
                 self._account.losses.append(loss)
             if "pattern" in modules:
-                share = pattern.share(modules["pattern"], stream.lengths)
-                self._account.shares.append(share)
-        self.trace.blocks.append(
-            trace_of_block(block, cost, packing, after, importance, detailed=self.detailed)
-        )
+                pattern = self.plan.patterns[block]
+                self._account.shares.append(pattern.share(modules["pattern"], stream.lengths))
         return after
 
     def _packing(
@@ -153,7 +211,11 @@ class ForwardPass:
     ) -> Packing:
         """Return the block's attention call: who is a key, who sees whom, the scores wanted."""
         layout, pattern = stream.layout, self.plan.patterns.get(block)
-        keys = None
+        keys = request = None
+        if steps and steps[0].act.selects:
+            request = steps[0].score.request(stream)
+        elif steps and steps[0].act.attention is not None:
+            request = ScoreRequest(steps[0].act.attention)
         if stream.key_mask is not None:
             # The kernel for CUDA devices has no masks, and in exported graphs gathering pays off at
             # once: int8, dense took 1.52 times as long as `focus-pfc` with gathered keys, 1.40 with
@@ -164,7 +226,7 @@ class ForwardPass:
         return Packing(
             layout,
             keys,
-            scores=_request(steps, stream),
+            scores=request,
             positions=None if stream.origins is layout.positions else stream.origins,
             weights=stream.weights,
             dropout=self.model.config.attention_dropout,
@@ -193,9 +255,8 @@ class ForwardPass:
             hidden = hidden * stream.fading
         return replace(stream, hidden=hidden, fading=None)
 
-    # ---- a module in the place of a block ------------------------------------------------------
-
     def _replaced(self, block: int, stream: Stream) -> Stream:
+        """Return what a module in the place of a block makes of the stream."""
         module = modules_at(self.model.learned, block)["act"]
         after, groups = module.replace_block(stream)
         cost = module.block_cost(len(stream.layout))
@@ -212,7 +273,7 @@ class ForwardPass:
                 transformed=after.layout.sizes,
                 macs=cost.total(groups.layout.tokens, 0, 0),
                 alive=Ragged(after.origins, after.layout) if self.detailed else None,
-                groups=groups.with_values(groups.values.detach()) if self.detailed else None,
+                groups=groups if self.detailed else None,
             )
         )
         return after
@@ -223,10 +284,8 @@ def carry_out(
 ) -> tuple[Stream, Tensor | None, Tensor | None, Tensor | None]:
     """Carry a step out, with what its parts have learned at this block, by role.
 
-    Returns:
-        The stream after it; the scores it chose by, `(tokens, heads or 1)`; what its selector has
-        learned of each token that entered, `(tokens, 1)`; what its scorer adds to the loss, a
-        scalar. None each where there is nothing.
+    Returns the stream after it, the scores it chose by `(tokens, heads or 1)`, its selector's mask
+    of the tokens that entered `(tokens, 1)`, and what its scorer adds to the loss, or None each.
     """
     modules = modules or {}
     if not step.act.selects:
@@ -237,16 +296,9 @@ def carry_out(
     alive = stream.embedded[:, None].expand_as(importance)
     if stream.key_mask is not None:
         alive = alive & stream.key_mask.view(alive.shape[0], -1)
-    candidates = Candidates(
-        importance,
-        alive,
-        _pinned(step.select.pin, stream),
-        stream.layout,
-        stream.lengths,
-        modules.get("select"),
-        seen.learning or step.act.soft,
-        stream.expected,
-    )
+    pinned, learning = _pinned(step.select.pin, stream), seen.learning or step.act.soft
+    learned = (modules.get("select"), learning, stream.expected)
+    candidates = Candidates(importance, alive, pinned, stream.layout, stream.lengths, *learned)
     choice = step.select.choose(candidates)
     softened = stream if choice.mask is None else step.act.soften(stream, choice.mask)
     after = step.act.apply(softened, choice.losers, importance)
@@ -265,9 +317,9 @@ def _pinned(pin: str, stream: Stream) -> Tensor:
 def _expect(
     before: Stream, after: Stream, mask: Tensor | None, left: Tensor | None, soft: bool = False
 ) -> Stream:
-    """Return the stream after a step with the tokens that count as left, with a mask's gradients.
+    """Return the stream after a step with the tokens that count as left, by a mask's gradients.
 
-    `soft` counts them by their masks, and not those that are there.
+    `soft` counts them by the mask alone, and not those that are there.
     """
     if before.expected is None:
         return after
@@ -280,21 +332,10 @@ def _expect(
     return replace(after, expected=left)
 
 
-def _request(steps: list[Step], stream: Stream) -> ScoreRequest | None:
-    """Return what a block's step needs from its attention."""
-    if not steps:
-        return None
-    if steps[0].act.selects:
-        return steps[0].score.request(stream)
-    kind = steps[0].act.attention
-    return None if kind is None else ScoreRequest(kind)
-
-
 def _scores_on_row(raw: Tensor, packing: Packing) -> Tensor:
-    """Put scores of key places back on the row and scale them, `(tokens, heads or 1)`.
+    """Put scores of key places back on the row, `(tokens, heads or 1)`; keys come as they are.
 
-    They get mean 1 over the keys of the head that has most of them. Keys asked for come as they
-    are.
+    Scores get mean 1 over the keys of the head that has most of them.
     """
     if packing.scores.kind == "keys":
         return raw

@@ -11,26 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tersely.modeling import TerselyForSequenceClassification, Trace
+from tersely.modeling import TerselyForSequenceClassification
 from tersely.text.batching import fill_batches, pack
 from tersely.text.encoding import EncodedDocuments
 
 
 @dataclass(frozen=True)
 class Forward:
-    """What a pass over documents gave; counts are of all documents together.
+    """What a pass over documents gave; counts are of all documents together."""
 
-    Attributes:
-        logits: `(documents, labels)` float32, in the documents' order.
-        encoder_macs: of the encoder's blocks.
-        macs: of all matrix products, the head's included.
-        tokens_by_block: tokens that went through each block's feed-forward.
-    """
-
-    logits: np.ndarray
-    encoder_macs: int
-    macs: int
-    tokens_by_block: tuple[int, ...] = ()
+    logits: np.ndarray  # (documents, labels) float32, in the documents' order
+    encoder_macs: int  # of the encoder's blocks
+    macs: int  # of all matrix products, the head's included
+    tokens_by_block: tuple[int, ...] = ()  # that went through each block's feed-forward
 
 
 class TorchRunner:
@@ -53,10 +46,7 @@ def batches(
 
 def on_device(inputs: dict[str, Any], device: torch.device) -> dict[str, Any]:
     """Put the tensors of a packed batch on a device; plain numbers stay what they are."""
-    return {
-        name: value.to(device) if isinstance(value, Tensor) else value
-        for name, value in inputs.items()
-    }
+    return {n: v.to(device) if isinstance(v, Tensor) else v for n, v in inputs.items()}
 
 
 @torch.inference_mode()
@@ -76,10 +66,9 @@ def run_model(
     for numbers, inputs in batches(encoded, budget, model.device):
         output = model(**inputs, output_trace="sizes")
         logits[numbers] = output.logits.float().cpu().numpy()
-        trace: Trace = output.trace
-        encoder += trace.encoder_macs
-        everything += trace.macs
-        blocks = [sum(block) for block in trace.tokens_alive()]
+        encoder += output.trace.encoder_macs
+        everything += output.trace.macs
+        blocks = [sum(block) for block in output.trace.tokens_alive()]
         alive = [a + b for a, b in zip(alive or [0] * len(blocks), blocks, strict=True)]
         if progress is not None:
             progress(len(numbers))

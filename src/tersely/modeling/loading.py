@@ -1,19 +1,19 @@
 """From a checkpoint of transformers to a tersely model.
 
-A checkpoint's weights are loaded by transformers' own classes, and what they report as missing, as
-left over or as of another shape is read: nothing is silently random or ignored. New modules start
-from the weights of the block they replace.
+transformers' own classes load the weights, and what they report as missing, as left over or as of
+another shape is read: nothing is silently random or ignored. New modules start from the weights of
+the block they replace.
 """
 
 from __future__ import annotations
 
 import copy
-import re
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -26,11 +26,7 @@ from transformers import (
 from tersely.backbones import backbone_class, backbone_for
 from tersely.errors import ModelError, TerselyError, TerselyWarning
 from tersely.modeling.configuration import HEADS, TerselyConfig
-from tersely.modeling.modeling import (
-    TerselyForSequenceClassification,
-    family_head,
-    load_whole,
-)
+from tersely.modeling.modeling import TerselyForSequenceClassification, family_head, load_whole
 from tersely.modeling.modules import take_over_learned
 from tersely.reduction import Plan, preset
 
@@ -61,10 +57,9 @@ def from_encoder(
         num_labels: labels to tell apart; from `id2label` or the checkpoint if not given.
         id2label: the labels' names.
         problem_type: as in transformers.
-        max_length: most tokens of a document; None for what a tersely model to start from was
-            saved with, and as many as the encoder takes otherwise.
-        long: what happens to longer documents; None for what a tersely model to start from was
-            saved with, and `"truncate"` otherwise.
+        max_length: most tokens of a document; None for as many as the encoder takes, or as a
+            tersely model to start from was saved with.
+        long: what happens to longer documents; None for `"truncate"`, or as such a model was saved.
         **loading: `revision`, `token`, `cache_dir`, `local_files_only`, `dtype`, as in
             transformers.
 
@@ -74,13 +69,8 @@ def from_encoder(
     Raises:
         ModelError: if the checkpoint cannot be read, is of another family, or lacks weights.
         PlanError: if the plan does not fit the encoder.
-
-    Example:
-        >>> name = "bert-base-uncased"
-        >>> model = from_encoder(name, plan="focus-pfc", num_labels=4)  # doctest: +SKIP
     """
-    unknown = sorted(set(loading) - set(_LOADING))
-    if unknown:
+    if unknown := sorted(set(loading) - set(_LOADING)):
         raise ModelError(
             f"{unknown[0]!r} is not an option of from_encoder; use {', '.join(_LOADING)}"
         )
@@ -89,9 +79,14 @@ def from_encoder(
     plan = preset(plan) if isinstance(plan, str) else plan
     encoder_config = _read_config(source, loading)
     if encoder_config.model_type == TerselyConfig.model_type:
-        asked = {"num_labels": num_labels, "id2label": id2label, "problem_type": problem_type}
-        reading = {"max_length": max_length, "long": long}
-        return _from_dense(source, plan, head, asked, reading, loading)
+        dense = _load_dense(source, loading)
+        model = with_plan(dense, plan, head, num_labels, id2label, problem_type)
+        model.config.max_length = max_length or model.config.max_length
+        model.config.long = long or model.config.long
+        # Measured with the weights that are about to be trained further, and not with the new ones.
+        model.config.execution = None
+        model.config.check()
+        return model
     order = None
     if _is_classifier(encoder_config) and head != "mean" and plan.keeps_tokens:
         order = _order_of_labels(encoder_config, num_labels, id2label)
@@ -111,26 +106,18 @@ def from_encoder(
         separator_id=_separator_id(source, encoder_config, loading),
         **_label_fields(encoder_config, keep, num_labels, id2label, problem_type),
     )
-    model = TerselyForSequenceClassification(config)
-    _take_over(model, stock.base_model)
-    if keep:
-        model.head.load_state_dict(family_head(stock).state_dict())
-        _permute_labels(model.head, order)
-    model.head_is_new = not keep
+    model = _on_encoder(config, stock.base_model, family_head(stock) if keep else None, order)
     return model.to(stock.dtype).eval()
+
+
+def _hub_options(loading: Mapping[str, Any]) -> dict[str, Any]:
+    return {"trust_remote_code": False} | {n: v for n, v in loading.items() if n != "dtype"}
 
 
 def _read_config(source: str, loading: dict[str, Any]) -> PreTrainedConfig:
     """Read a checkpoint's config.json, and refuse one that means what is not computed here."""
-    options = {name: loading[name] for name in loading if name != "dtype"}
     try:
-        written, _ = PreTrainedConfig.get_config_dict(source, **options)
-        if written.get("model_type") == "laconic":
-            raise ModelError(
-                f"{source} was saved by version 0.1 of this project, which was called laconic; its "
-                "models are no longer read, so train it anew"
-            )
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+        config = AutoConfig.from_pretrained(source, **_hub_options(loading))
     except TerselyError:
         raise  # says what is wrong already
     except (OSError, ValueError) as error:
@@ -142,37 +129,28 @@ def _read_config(source: str, loading: dict[str, Any]) -> PreTrainedConfig:
     if config.model_type != TerselyConfig.model_type:
         backbone_class(config.model_type)
     kind = getattr(config, "position_embedding_type", None) or "absolute"
+    if kind.startswith("relative"):
+        raise ModelError(
+            f"{source} was trained with position_embedding_type={kind!r}, which transformers no "
+            "longer computes; expected a model with absolute positions"
+        )
+    if getattr(config, "is_decoder", False):
+        raise ModelError(
+            f"{source} is a decoder (is_decoder in its config.json), whose tokens see only those "
+            "before them; expected an encoder"
+        )
     # transformers fills names in for a base encoder, so only a classifier's are somebody's own.
     named = list(config.id2label or {})
-    refusals = (
-        (
-            kind.startswith("relative"),
-            f"was trained with position_embedding_type={kind!r}, which transformers no longer "
-            "computes; expected a model with absolute positions",
-        ),
-        (
-            getattr(config, "is_decoder", False),
-            "is a decoder (is_decoder is true in its config.json), whose tokens see only those "
-            "before them; expected an encoder",
-        ),
-        (
-            sorted(named) != list(range(len(named))),
-            f"must number the labels in id2label of its config.json from 0 to {len(named) - 1}, "
-            f"got {', '.join(map(str, named[:5]))}; number them so",
-        ),
-    )
-    for wrong, message in refusals:
-        if wrong:
-            raise ModelError(f"{source} {message}")
+    if sorted(named) != list(range(len(named))):
+        raise ModelError(
+            f"{source} must number the labels in id2label of its config.json from 0 to "
+            f"{len(named) - 1}, got {', '.join(map(str, named[:5]))}; number them so"
+        )
     return config
 
 
 def load_classifier(source: str, **loading: Any) -> TerselyForSequenceClassification:
-    """Load a trained classifier: a tersely model as it is, a stock one of transformers as dense.
-
-    Raises:
-        ModelError: if it cannot be read, or was never trained to classify.
-    """
+    """Load a trained classifier: a tersely model as it is, a stock one of transformers as dense."""
     config = _read_config(source, loading)
     if config.model_type == TerselyConfig.model_type:
         with_dtype = loading | {"dtype": _dtype(source, config, loading)}
@@ -185,59 +163,78 @@ def load_classifier(source: str, **loading: Any) -> TerselyForSequenceClassifica
     return from_encoder(source, **loading)
 
 
+def _load_dense(source: str, loading: dict[str, Any]) -> TerselyForSequenceClassification:
+    dense = load_classifier(source, **loading)
+    if not dense.config.reduction_plan().is_dense:
+        raise ModelError(
+            f"expected an encoder or a dense tersely model to start from, got {source} with the "
+            f"plan {dense.config.plan['name']!r}; start from what it was trained from"
+        )
+    return dense
+
+
 def with_plan(
     dense: TerselyForSequenceClassification,
     plan: Plan,
-    labels: Mapping[str, Any] | None = None,
     head: str = "auto",
+    num_labels: int | None = None,
+    id2label: Mapping[int, str] | None = None,
+    problem_type: str | None = None,
 ) -> TerselyForSequenceClassification:
     """Put a dense model's encoder, with copies of its weights, under a plan, in evaluation mode.
 
-    Args:
-        dense: a model with all of its blocks. What its plan has learned is taken over where the new
-            plan learns the same at the same block.
-        plan: the plan of the new one.
-        labels: the configuration's fields about labels, None for the model's own. The head is kept
-            for the same labels, in whatever order, unless it is the family's and the plan combines
-            tokens.
-        head: `"mean"` or `"family"`, a new one where the model's own is of the other kind; `"auto"`
-            for the model's own, or else `"mean"`.
+    What its plan has learned is taken over where the new plan learns the same at the same block,
+    and the head for the same labels, in whatever order, unless another kind of head is asked for,
+    or it is the family's and the plan combines tokens. Other arguments as in `from_encoder`; None
+    for the model's own.
     """
-    config = copy.deepcopy(dense.config)
-    own = config.head
-    wanted = labels or {}
-    order = _order_of_labels(config, wanted.get("num_labels"), wanted.get("id2label"))
+    config, own = copy.deepcopy(dense.config), dense.config.head
+    order = _order_of_labels(config, num_labels, id2label)
     fits = head in ("auto", own) and (own == "mean" or plan.keeps_tokens)
     keep = order is not None and fits
+    same = keep or (not id2label and num_labels in (None, config.num_labels))
     config.plan = plan.to_dict()
     config.head = (own if keep else "mean") if head == "auto" else head
-    for name, value in wanted.items():
+    labels = _label_fields(config, same, num_labels, id2label, problem_type)
+    for name, value in labels.items():
         setattr(config, name, value)
     config.check()
-    model = TerselyForSequenceClassification(config)
-    _take_over(model, dense.encoder)
-    if keep:
-        model.head.load_state_dict(dense.head.state_dict())
-        _permute_labels(model.head, order)
-        pooler = getattr(dense.encoder, "pooler", None)
-        if pooler is not None:
-            model.encoder.pooler.load_state_dict(pooler.state_dict())
+    model = _on_encoder(config, dense.encoder, dense.head if keep else None, order)
     take_over_learned(model.learned, dense.learned)
-    model.head_is_new = not keep
     model.knowledge = dense.knowledge
     return model.to(device=dense.device, dtype=dense.dtype).eval()
+
+
+@torch.no_grad()
+def _on_encoder(
+    config: TerselyConfig, base: PreTrainedModel, head: nn.Module | None, order: list[int] | None
+) -> TerselyForSequenceClassification:
+    """Build a model on copies of an encoder's weights, and of a head's, its rows in this order."""
+    model, source = TerselyForSequenceClassification(config), backbone_for(base)
+    for block, roles in model.learned.items():
+        for module in roles.values():
+            module.start_from(source, int(block), config.separator_id)
+    state, own = base.state_dict(), model.encoder.state_dict()
+    lacking = sorted(key for key in own if key not in state and "pooler." not in key)
+    if lacking:
+        raise ModelError(f"the encoder lacks {', '.join(lacking[:5])}; expected all its weights")
+    model.encoder.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
+    model.head_is_new = head is None
+    if head is not None:
+        model.head.load_state_dict(head.state_dict())
+        last = [part for part in model.head.modules() if isinstance(part, nn.Linear)][-1]
+        for tensor in (last.weight, last.bias):
+            if tensor is not None:
+                tensor.copy_(tensor[order])
+    return model
 
 
 def load_tokenizer(
     source: str, loading: Mapping[str, Any], config: PreTrainedConfig | None = None
 ) -> Any:
-    """Load a checkpoint's tokenizer by the options of `from_encoder`.
-
-    One that is empty is refused, and one whose ids lack an embedding in a model of this `config`.
-    """
-    options = {name: loading[name] for name in loading if name != "dtype"}
+    """Load a tokenizer by the options of `from_encoder`, and refuse one of another model."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+        tokenizer = AutoTokenizer.from_pretrained(source, **_hub_options(loading))
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"the tokenizer of {source} cannot be loaded: {reason}") from None
@@ -264,37 +261,6 @@ def load_tokenizer(
     return tokenizer
 
 
-def _from_dense(
-    source: str,
-    plan: Plan,
-    head: str,
-    asked: dict[str, Any],
-    reading: dict[str, Any],
-    loading: dict[str, Any],
-) -> TerselyForSequenceClassification:
-    """Start from a dense tersely model: its encoder, and its head if the labels are the same."""
-    dense = load_classifier(source, **loading)
-    old = dense.config
-    if not old.reduction_plan().is_dense:
-        raise ModelError(
-            f"expected an encoder or a dense tersely model to start from, got {source} with the "
-            f"plan {old.plan['name']!r}; start from what it was trained from"
-        )
-    labels = None
-    if asked["id2label"] or asked["num_labels"] not in (None, old.num_labels):
-        labels = _label_fields(old, False, **asked)
-    model = with_plan(dense, plan, labels, head)
-    config = model.config
-    kept = labels is None or not model.head_is_new
-    config.problem_type = asked["problem_type"] or (old.problem_type if kept else None)
-    for name, value in reading.items():
-        setattr(config, name, value or getattr(old, name))
-    # Measured with the weights that are about to be trained further, and not with the new ones.
-    config.execution = None
-    config.check()
-    return model
-
-
 def _is_classifier(config: PreTrainedConfig) -> bool:
     return any(name.endswith("ForSequenceClassification") for name in config.architectures or [])
 
@@ -304,30 +270,17 @@ def _order_of_labels(
 ) -> list[int] | None:
     """Return the row of each label that is asked for in a head for the configuration's labels.
 
-        the head's      0: positive   1: negative
-        asked for       0: negative   1: positive        [1, 0]
-
-    None where other labels are asked for, so that the head cannot be kept.
+    In a head for 0: positive, 1: negative the rows of 0: negative, 1: positive are [1, 0]; None for
+    other labels.
     """
     own = dict(config.id2label)
-    if num_labels not in (None, len(own)):
-        return None
     names = dict(id2label) if id2label else own
-    if sorted(names.values()) != sorted(own.values()):
+    if num_labels not in (None, len(own)) or sorted(names.values()) != sorted(own.values()):
         return None
     if names == own:
         return list(range(len(own)))
     rows = {name: row for row, name in own.items()}
     return [rows[names[number]] for number in range(len(names))]
-
-
-@torch.no_grad()
-def _permute_labels(head: torch.nn.Module, order: list[int]) -> None:
-    """Put the rows of a head's last layer, one for each label, into another order."""
-    last = [part for part in head.modules() if isinstance(part, torch.nn.Linear)][-1]
-    last.weight.copy_(last.weight[order])
-    if last.bias is not None:
-        last.bias.copy_(last.bias[order])
 
 
 def _dtype(source: str, config: PreTrainedConfig, loading: Mapping[str, Any]) -> Any:
@@ -349,34 +302,22 @@ def _dtype(source: str, config: PreTrainedConfig, loading: Mapping[str, Any]) ->
 def _check_left_over(source: str, stock: PreTrainedModel, unexpected: Iterable[str]) -> None:
     """Refuse weights of the encoder that its configuration has no place for.
 
-    Other heads may be left over, a pooler, and tables that are no weights; blocks, relative
-    positions or adapters would change what the encoder computes.
+    Other heads, a pooler and tables that are no weights may be left over; blocks, relative
+    positions or adapters would change what is computed.
     """
-    base = stock.base_model
-    blocks = backbone_for(base).blocks
-    path = next(name for name, module in base.named_modules() if module is blocks)
+    base, prefix = stock.base_model, stock.base_model_prefix + "."
     own = {name for name, _ in base.named_children()} - {"pooler"}
-    left: set[int] = set()
-    others: list[str] = []
-    for key in sorted(unexpected):
-        name = key.removeprefix(stock.base_model_prefix + ".")
-        if name.split(".")[0] not in own or name.endswith(("position_ids", "token_type_ids")):
-            continue
-        found = re.match(rf"{re.escape(path)}\.(\d+)\.", name)
-        if found and int(found.group(1)) >= len(blocks):
-            left.add(int(found.group(1)))
-        else:
-            others.append(key)
+    left = [
+        name
+        for name in sorted(key.removeprefix(prefix) for key in unexpected)
+        if name.split(".")[0] in own and not name.endswith(("position_ids", "token_type_ids"))
+    ]
     if left:
         raise ModelError(
-            f"{source} holds {len(blocks) + len(left)} blocks but its config.json names "
-            f"{len(blocks)}; correct num_hidden_layers there, or save the shorter model anew"
-        )
-    if others:
-        raise ModelError(
-            f"{source} holds {len(others)} weights of its encoder that {type(base).__name__} has "
-            f"no place for ({', '.join(others[:3])}), so it was trained to compute something else; "
-            "expected a checkpoint of transformers' own classes"
+            f"{source} holds {len(left)} weights of its encoder that {type(base).__name__} has no "
+            f"place for ({', '.join(left[:3])}): it was trained to compute something else, or has "
+            "more blocks than its config.json says; expected a checkpoint of transformers' own "
+            "classes, with num_hidden_layers as it was"
         )
 
 
@@ -393,20 +334,6 @@ def _label_fields(
         return {"num_labels": num_labels or 2, "problem_type": problem_type}
     label2id = {name: number for number, name in names.items()}
     return {"id2label": names, "label2id": label2id, "problem_type": problem_type}
-
-
-@torch.no_grad()
-def _take_over(model: TerselyForSequenceClassification, base: PreTrainedModel) -> None:
-    """Start modules that learn from the blocks of an encoder, and copy its weights."""
-    source = backbone_for(base)
-    for block, roles in model.learned.items():
-        for module in roles.values():
-            module.start_from(source, int(block), model.config.separator_id)
-    state, own = base.state_dict(), model.encoder.state_dict()
-    lacking = sorted(key for key in own if key not in state and "pooler." not in key)
-    if lacking:
-        raise ModelError(f"the encoder lacks {', '.join(lacking[:5])}; expected all its weights")
-    model.encoder.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
 
 
 def _separator_id(source: str, config: PreTrainedConfig, loading: dict[str, Any]) -> int | None:

@@ -23,17 +23,11 @@ from tersely.attention import NAME
 from tersely.backbones import backbone_for, without_pooler
 from tersely.errors import ModelError, TerselyError, TerselyWarning
 from tersely.modeling.configuration import TerselyConfig
-from tersely.modeling.cost import dense_cost
-from tersely.modeling.forward import ForwardPass
-from tersely.modeling.inputs import pack_inputs
-from tersely.modeling.modules import (
-    block_modules,
-    check_modules,
-    start_modules,
-)
-from tersely.modeling.trace import Trace
+from tersely.modeling.forward import ForwardPass, pack_inputs
+from tersely.modeling.modules import block_modules, check_modules
+from tersely.modeling.trace import Trace, dense_cost
 from tersely.ragged import Layout, Ragged
-from tersely.reduction import Knowledge, Plan, Stream
+from tersely.reduction import Knowledge, Learned, Plan, Stream
 
 
 @dataclass
@@ -93,9 +87,7 @@ class TerselyForSequenceClassification(PreTrainedModel):
 
     def __init__(self, config: TerselyConfig) -> None:
         # What `from_pretrained(attn_implementation=...)` asked for stands in the configuration.
-        if config._attn_implementation not in (None, NAME):
-            _refuse_attention(config._attn_implementation)
-        config._attn_implementation = NAME
+        _pin_attention(config)
         super().__init__(config)
         self.num_labels = config.num_labels
         self.gradient_checkpointing = False
@@ -115,7 +107,9 @@ class TerselyForSequenceClassification(PreTrainedModel):
             self.backbone.blocks[block] = nn.Identity()
         self.post_init()
         # transformers has set the weights of the layers that they are made of.
-        start_modules(self.learned)
+        for module in self.learned.modules():
+            if isinstance(module, Learned):
+                module.start()
 
     @classmethod
     def from_pretrained(
@@ -151,7 +145,9 @@ class TerselyForSequenceClassification(PreTrainedModel):
             >>> shorter.encoder is model.encoder, model.plan.steps
             (True, {})
         """
-        config = self.config.with_plan(plan)
+        config = copy.copy(self.config)
+        config.plan = plan.to_dict()
+        config.check()
         resolved = plan.resolve(self.plan.depth)
         check_modules(self, plan, resolved)
         twin = copy.copy(self)
@@ -161,8 +157,6 @@ class TerselyForSequenceClassification(PreTrainedModel):
         if isinstance(own, MethodType):
             twin.forward = MethodType(own.__func__, twin)
         return twin
-
-    # ---- the forward pass ----------------------------------------------------------------------
 
     @can_return_tuple
     def forward(
@@ -196,7 +190,7 @@ class TerselyForSequenceClassification(PreTrainedModel):
                 to read them from `cu_seq_lens_q`, for which a GPU must wait.
             token_targets: `(1, tokens)` of a packed row, a figure for each token that modules of
                 the plan learn from. Not read in evaluation.
-            embedded: what `embed` made of the same inputs, `(tokens, hidden)`; None to make it.
+            embedded: what the backbone embedded the row to, `(tokens, hidden)`; None to do it.
             plans: to run the batch under these plans in the place of the model's own, all on the
                 same weights: loss, logits and trace are of the first, `shorter_logits` of others.
             output_trace: whether the output carries a `Trace`: True for one with alive tokens and
@@ -207,18 +201,14 @@ class TerselyForSequenceClassification(PreTrainedModel):
         Raises:
             ModelError: for a document without tokens, or longer than the encoder takes.
         """
-        self._pin_attention()
+        _pin_attention(self.encoder.config)
         inputs = pack_inputs(
             input_ids, attention_mask, token_type_ids, cu_seq_lens_q, lengths, self.backbone
         )
         first, *shorter = [self.under_plan(plan) for plan in plans] or [self]
-        passed = ForwardPass(
-            first,
-            inputs,
-            detailed=output_trace is True,
-            token_targets=token_targets,
-            embedded=embedded,
-        ).run()
+        detailed = output_trace is True
+        options = {"detailed": detailed, "token_targets": token_targets, "embedded": embedded}
+        passed = ForwardPass(first, inputs, **options).run()
         logits, penalty = passed.logits, passed.penalty
         others = [ForwardPass(twin, inputs).run().logits for twin in shorter]
         if document_windows is not None:
@@ -226,12 +216,8 @@ class TerselyForSequenceClassification(PreTrainedModel):
             logits, *others = [Ragged(each, windows).mean() for each in (logits, *others)]
         loss = None
         if labels is not None:
-            self.config.problem_type = self.config.problem_type or _guess_problem_type(
-                labels, self.num_labels
-            )
-            loss = self.loss_function(
-                labels=labels, pooled_logits=logits, config=self.config, **kwargs
-            )
+            options = {"pooled_logits": logits, "config": self.config, **kwargs}
+            loss = self.loss_function(labels=labels, **options)
             loss = loss if penalty is None else loss + penalty
         return TerselyOutput(
             loss=loss,
@@ -242,34 +228,17 @@ class TerselyForSequenceClassification(PreTrainedModel):
             final=passed.final if output_final else None,
         )
 
-    def embed(self, **batch: Any) -> Tensor:
-        """Embed a packed row as `forward` takes it: `(tokens, hidden)`."""
-        names = ("input_ids", "attention_mask", "token_type_ids", "cu_seq_lens_q", "lengths")
-        inputs = pack_inputs(*(batch.get(name) for name in names), self.backbone)
-        positions = inputs.layout.positions
-        return self.backbone.embed(inputs.input_ids, positions, inputs.token_type_ids)
-
     def checkpointed(self, function: Callable[[Tensor], Any], hidden: Tensor) -> Any:
-        """Run half a block on a row `(tokens, hidden)`; under gradient checkpointing twice.
-
-        Until the way back the function holds what it closes over.
-        """
+        """Run half a block on a row `(tokens, hidden)`; under gradient checkpointing twice."""
         if self.gradient_checkpointing and self.training:
             return self._gradient_checkpointing_func(function, hidden)
         return function(hidden)
-
-    def _pin_attention(self) -> None:
-        """Keep the packed attention, whatever was set from outside: others mix documents."""
-        if self.encoder.config._attn_implementation != NAME:
-            _refuse_attention(self.encoder.config._attn_implementation)
-            self.encoder.config._attn_implementation = NAME
 
 
 def load_whole(load: Callable[..., Any], source: Any, *args: Any, **options: Any) -> Any:
     """Call a `from_pretrained` of transformers, and refuse what it would do silently.
 
-    Returns:
-        The model, and the names of the weights that were left over or missing.
+    Returns the model, and the names of the weights that were left over or missing.
     """
     options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
     try:
@@ -279,21 +248,15 @@ def load_whole(load: Callable[..., Any], source: Any, *args: Any, **options: Any
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"the weights of {source} cannot be loaded: {reason}") from None
-    base, prefix = model.base_model, model.base_model_prefix + "."
-    own = {name for name, _ in base.named_parameters()}
-    for key, stored, expected in sorted(info["mismatched_keys"]):
-        same_width = stored[1:] == expected[1:] and expected[0] == model.config.num_labels
-        if base is not model and key.removeprefix(prefix) not in own and same_width:
-            raise ModelError(
-                f"the config.json of {source} names {expected[0]} labels, and its head has "
-                f"{stored[0]} outputs; correct id2label there"
-            )
+    for key, stored, expected in sorted(info["mismatched_keys"])[:1]:
         raise ModelError(
             f"{key} in {source} has the shape {tuple(stored)}, and by its config.json it would "
-            f"have {tuple(expected)}; the two do not belong together"
+            f"have {tuple(expected)}; the two do not belong together, or id2label there names more "
+            "or fewer labels than it was trained for"
         )
     # A pooler is not part of the encoder's pretraining in every family, and a new head skips it.
-    missing = sorted(k for k in info["missing_keys"] if base is not model or "pooler." not in k)
+    is_encoder = model.base_model is model
+    missing = sorted(k for k in info["missing_keys"] if not is_encoder or "pooler." not in k)
     if missing:
         raise ModelError(
             f"{source} lacks {len(missing)} weights of {type(model).__name__}, which would be "
@@ -302,20 +265,18 @@ def load_whole(load: Callable[..., Any], source: Any, *args: Any, **options: Any
     return model, info
 
 
-def _refuse_attention(chosen: Any) -> None:
-    warnings.warn(
-        f"the attention implementation {chosen!r} was set on a tersely model, which keeps its "
-        "packed attention: another one would let documents of a batch attend to each other",
-        TerselyWarning,
-        stacklevel=4,
-    )
-
-
-def _guess_problem_type(labels: Tensor, num_labels: int) -> str:
-    if num_labels == 1:
-        return "regression"
-    whole = labels.dtype in (torch.long, torch.int)
-    return "single_label_classification" if whole else "multi_label_classification"
+def _pin_attention(config: Any) -> None:
+    """Keep the packed attention, whatever was set from outside: others mix documents."""
+    if (chosen := config._attn_implementation) == NAME:
+        return
+    config._attn_implementation = NAME
+    if chosen is not None:
+        warnings.warn(
+            f"the attention implementation {chosen!r} was set on a tersely model, which keeps its "
+            "packed attention: another one would let documents of a batch attend to each other",
+            TerselyWarning,
+            stacklevel=3,
+        )
 
 
 def _encoder_and_head(config: TerselyConfig) -> tuple[PreTrainedModel, nn.Module]:

@@ -1,7 +1,7 @@
 """The modules that a plan's parts bring into a model, and what another plan needs of them.
 
-Most plans need an encoder and nothing else, so that two plans can run on the same weights. Some
-bring modules of their own, or were built with a block less.
+Most plans need an encoder alone, so that two can run on the same weights. Some bring modules of
+their own, or were built with a block less.
 """
 
 from __future__ import annotations
@@ -35,13 +35,6 @@ def modules_at(learned: nn.ModuleDict, block: int) -> dict[str, Learned]:
     return dict(learned[str(block)].items()) if str(block) in learned else {}
 
 
-def start_modules(learned: nn.ModuleDict) -> None:
-    """Set the weights of new modules to what training starts from."""
-    for module in learned.modules():
-        if isinstance(module, Learned):
-            module.start()
-
-
 @torch.no_grad()
 def take_over_learned(new: nn.ModuleDict, old: nn.ModuleDict) -> None:
     """Copy what parts have learned where the same is learned at the same block; else start anew."""
@@ -56,8 +49,7 @@ def check_modules(model: nn.Module, plan: Plan, resolved: ResolvedPlan) -> None:
     """Raise a `PlanError` for a plan for which a model lacks something that has to be trained."""
     for pattern in resolved.patterns.values():
         pattern.check_heads(model.backbone.heads)
-    lacking = next(_lacking(model, resolved), None)
-    if lacking is not None:
+    for lacking in _lacking(model, resolved):
         raise PlanError(
             f"the plan {plan.name!r} needs {lacking}, and this model was built for "
             f"{model.config.plan['name']!r}; train a model under that plan"
@@ -84,9 +76,8 @@ def _alike(known: Learned | None, module: Learned) -> bool:
     """Return whether two modules learn the same, in the same shapes."""
     if type(known) is not type(module):
         return False
-    mine, other = known.state_dict(), module.state_dict()
-    shapes = {name: tensor.shape for name, tensor in mine.items()}
-    return shapes == {name: tensor.shape for name, tensor in other.items()}
+    mine, other = ({n: t.shape for n, t in m.state_dict().items()} for m in (known, module))
+    return mine == other
 
 
 def frozen_plan(plan: Plan, model: nn.Module) -> Plan:

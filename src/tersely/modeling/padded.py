@@ -1,12 +1,13 @@
 """A dense classifier in the form that transformers run: padded rows and an attention mask.
 
-A tersely model packs what it is given, so as the baseline to beat, or as what is exported, its
-weights are put back into the encoder that they came from.
+A tersely model packs what it is given, so as the baseline to beat its weights are put back into the
+encoder that they came from.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,34 +54,20 @@ class PaddedMean(PreTrainedModel):
 def dense_checkpoint(model: TerselyForSequenceClassification) -> PreTrainedModel:
     """Turn a dense model with its family's head back into the stock classifier of transformers.
 
-    Args:
-        model: a model whose plan removes nothing.
-
-    Returns:
-        For example a `BertForSequenceClassification`, with copies of the weights and the labels.
+    It is a `BertForSequenceClassification`, say, with copies of the weights and the labels.
 
     Raises:
         ModelError: if the plan removes something, or the head is not the family's.
     """
     config = model.config
-    if not config.reduction_plan().is_dense:
-        raise ModelError(
-            "only a dense model can become a stock checkpoint, got the plan "
-            f"{config.plan['name']!r}"
-        )
+    _check_dense(config)
     if config.head != "family":
         raise ModelError(
             "only a model with its family's head can become a stock checkpoint, got the head "
             f"{config.head!r}; train with head='family'"
         )
-    data = config.encoder_config.to_dict() | {
-        "id2label": config.id2label,
-        "label2id": config.label2id,
-        "problem_type": config.problem_type,
-    }
-    data.pop("num_labels", None)
-    stock_config = type(config.encoder_config).from_dict(data)
-    stock = AutoModelForSequenceClassification.from_config(stock_config)
+    labels = {name: getattr(config, name) for name in ("id2label", "label2id", "problem_type")}
+    stock = AutoModelForSequenceClassification.from_config(_copied(config.encoder_config, **labels))
     stock.base_model.load_state_dict(model.encoder.state_dict())
     family_head(stock).load_state_dict(model.head.state_dict())
     return stock.to(model.dtype).eval()
@@ -109,18 +96,28 @@ def padded_model(
 
 
 def _from_tersely(model: TerselyForSequenceClassification) -> PreTrainedModel:
-    if not model.config.reduction_plan().is_dense:
-        raise ModelError(
-            "only a dense model has a padded form, got one with the plan "
-            f"{model.config.plan['name']!r}; name a dense model"
-        )
     if model.config.head == "family":
         return dense_checkpoint(model).to(model.device)
-    # A copy: the class writes its own attention implementation into the configuration.
-    config = type(model.config.encoder_config).from_dict(model.config.encoder_config.to_dict())
+    _check_dense(model.config)
+    config = _copied(model.config.encoder_config)
     config.num_labels = model.num_labels
     encoder = AutoModel.from_config(config, **without_pooler(config))
     encoder.load_state_dict(model.encoder.state_dict())
     padded = PaddedMean(config, encoder, nn.Linear(model.backbone.width, model.num_labels))
     padded.classifier.load_state_dict(model.head.classifier.state_dict())
     return padded.to(device=model.device, dtype=model.dtype).eval()
+
+
+def _copied(config: PreTrainedConfig, **changes: Any) -> PreTrainedConfig:
+    """A copy of an encoder's configuration, without the attention that our class wrote into it."""
+    data = config.to_dict()
+    data.pop("num_labels", None)
+    return type(config).from_dict(data | changes)
+
+
+def _check_dense(config: TerselyConfig) -> None:
+    if not config.reduction_plan().is_dense:
+        raise ModelError(
+            "only a dense model has a form that transformers run, got one with the plan "
+            f"{config.plan['name']!r}; name a dense model"
+        )

@@ -1,7 +1,7 @@
 """The ragged batch: values of documents of different lengths, laid end to end.
 
-Hidden states, scores and positions of a batch are `Ragged`: one tensor `(tokens, ...)` and the
-documents' boundaries. A token that is deselected is gone from the tensor, not masked.
+Scores and positions of a batch are `Ragged`: one tensor `(tokens, ...)` and the documents'
+boundaries. A token that is deselected is gone from the tensor, not masked.
 """
 
 from __future__ import annotations
@@ -70,25 +70,10 @@ class Ragged:
     def __repr__(self) -> str:
         return f"Ragged(documents={len(self)}, values={tuple(self.values.shape)})"
 
-    def __getitem__(self, document: int) -> Tensor:
-        sizes = self.layout.sizes
-        start = sum(sizes[:document])
-        return self.values[start : start + sizes[document]]
-
-    def with_values(self, values: Tensor) -> Ragged:
-        """Return other values `(tokens, ...)` of the same tokens."""
-        return Ragged(values, self.layout)
-
-    # ---- fewer or more tokens ------------------------------------------------------------------
-
     def select(self, mask: Tensor) -> Ragged:
         """Keep the tokens where `mask`, `(tokens,)` bool, is true; the others are gone."""
         index = mask.nonzero()[:, 0]
         return Ragged(self.values.index_select(0, index), self.layout.keep(mask, index))
-
-    def append(self, extra: Tensor) -> Ragged:
-        """Put the same `extra` `(m, ...)` tokens at the end of every document."""
-        return Ragged(*self.layout.append(self.values, extra))
 
     # ---- one figure per document ---------------------------------------------------------------
 
@@ -101,8 +86,8 @@ class Ragged:
         """Average each document, by `weights` `(tokens,)`, `(documents, ...)`; 0 for empty ones."""
         if weights is not None:
             rows = (-1, *([1] * (self.values.dim() - 1)))
-            totals = self.with_values(weights).sum().view(rows)
-            weighted = self.with_values(self.values * weights.view(rows)).sum()
+            totals = Ragged(weights, self.layout).sum().view(rows)
+            weighted = Ragged(self.values * weights.view(rows), self.layout).sum()
             return weighted / totals.where(totals != 0, torch.ones_like(totals))
         lengths = self.layout.lengths.clamp(min=1).to(self.values.dtype)
         return self.sum() / lengths.view(-1, *([1] * (self.values.dim() - 1)))

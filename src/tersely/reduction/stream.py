@@ -16,7 +16,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from tersely.ragged import Layout, Ragged
+from tersely.ragged import Layout
 from tersely.reduction.parts import Learned
 
 
@@ -130,20 +130,18 @@ class Stream:
 
     def append(self, tokens: Tensor) -> Stream:
         """Return the stream with the same added tokens, `(m, hidden)`, at each document's end."""
-        row = Ragged(self.hidden, self.layout).append(tokens)
 
         def grow(column: Tensor) -> Tensor:
-            grown, places = self.layout.grow(len(tokens))
             nothing = 0 if column.is_floating_point() else -1
-            filled = column.new_full((grown.tokens, *column.shape[1:]), nothing)
-            return filled.index_copy_(0, places, column)
+            none = column.new_full((len(tokens), *column.shape[1:]), nothing)
+            return self.layout.append(column, none)[0]
 
-        none = torch.full((len(tokens),), -1, device=self.hidden.device)
+        hidden, layout = self.layout.append(self.hidden, tokens)
         return replace(
             self,
-            hidden=row.values,
-            layout=row.layout,
-            origins=Ragged(self.origins, self.layout).append(none).values,
+            hidden=hidden,
+            layout=layout,
+            origins=grow(self.origins),
             columns={name: grow(column) for name, column in self.columns.items()},
         )
 

@@ -16,15 +16,21 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from transformers import EarlyStoppingCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.training_args import ParallelMode
@@ -34,6 +40,7 @@ from tersely.errors import OutputError, TrainingError, require
 from tersely.modeling import TerselyForSequenceClassification
 from tersely.modeling.budget import spread
 from tersely.training.distillation import check_hidden_teacher
+from tersely.training.recipe import VERSION, document_weights, with_recipe
 from tersely.training.settings import TrainingSettings
 from tersely.training.trainer import TerselyTrainer, TrainingDocuments
 
@@ -53,8 +60,9 @@ def train_model(
     resume: bool = False,
     progress: bool = True,
     teacher: TerselyForSequenceClassification | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, Any]:
-    """Train a model in place; the best checkpoint by validation loss is what it ends with.
+    """Train a model in place; the best checkpoint by the validation is what it ends with.
 
     Weights are trained in float32, whatever a checkpoint stored them in: in half precision, small
     steps are lost, and a CPU is several times slower. Without validation documents the last
@@ -67,6 +75,12 @@ def train_model(
         TrainingError: if the loss is not a number, or the folder holds another run's checkpoints.
     """
     model.float()
+    settings = with_recipe(settings, train.labels, model.backbone.width)
+    if settings.class_weights != "none":
+        weights = document_weights(train.labels, model.num_labels, settings.class_weights)
+        train = replace(train, weights=weights)
+    if settings.best_by != "loss" and model.config.problem_type == "regression":
+        raise TrainingError(f"best_by must be loss for a regression, got {settings.best_by}")
     if settings.hidden_distillation > 0:
         if teacher is None:
             raise TrainingError(
@@ -80,15 +94,17 @@ def train_model(
         checkpoints = checkpoints or Path(temporary) / "checkpoints"
         last = _prepare(checkpoints, _identity(model, train, settings, teacher), resume)
         model.config.attention_dropout = settings.attention_dropout
+        _set_dropout(model, settings.dropout)
         arguments = trainer_arguments(
             settings,
             checkpoints,
-            model.backbone.width,
             device=str(model.device),
             validate=validation is not None,
         )
         arguments.disable_tqdm = not progress
         trainer = TerselyTrainer(model, settings, train, validation, teacher, args=arguments)
+        for callback in callbacks:
+            trainer.add_callback(callback)
         if settings.patience is not None:
             trainer.add_callback(EarlyStoppingCallback(settings.patience))
         started = time.perf_counter()
@@ -103,16 +119,39 @@ def train_model(
         seconds = time.perf_counter() - started
         model.eval()
     return {
-        "settings": settings.to_dict() | {"learning_rate": arguments.learning_rate},
+        "settings": settings.to_dict(),
         "steps": trainer.state.global_step,
         "seconds": seconds,
         "resumed": last is not None,
         "documents": len(train),
         "tokens_per_epoch": train.encoded.tokens,
         "documents_per_step": trainer.documents_per_step,
-        "best_validation_loss": trainer.state.best_metric,
+        "recipe": VERSION,
+        "best_validation_loss": _loss_of_the_best(trainer.state),
         "history": trainer.state.log_history,
     }
+
+
+def _loss_of_the_best(state: TrainerState) -> float | None:
+    """Return the validation loss of the checkpoint that was kept, whatever it was chosen by."""
+    losses = {log["step"]: log["eval_loss"] for log in state.log_history if "eval_loss" in log}
+    return losses.get(state.best_global_step)
+
+
+def _set_dropout(model: TerselyForSequenceClassification, share: float) -> None:
+    """Set the dropout of hidden states; that of attention weights is a setting of its own."""
+    backbone = model.backbone
+    queries = {
+        id(backbone.projections(block).query)
+        for block in backbone.blocks
+        if not isinstance(block, torch.nn.Identity)
+    }
+    for owner in (*model.encoder.modules(), *model.head.modules()):
+        # Attention weights are dropped where the queries are made.
+        if not any(id(part) in queries for part in owner.children()):
+            for part in owner.children():
+                if isinstance(part, torch.nn.Dropout):
+                    part.p = share
 
 
 # ---- the Trainer's arguments -------------------------------------------------------------------
@@ -150,9 +189,9 @@ class OneDeviceArguments(TrainingArguments):
 
 
 def trainer_arguments(
-    settings: TrainingSettings, checkpoints: Path, width: int, *, device: str, validate: bool
+    settings: TrainingSettings, checkpoints: Path, *, device: str, validate: bool
 ) -> OneDeviceArguments:
-    """Spell settings as transformers' Trainer wants them, for an encoder of this width.
+    """Spell settings as transformers' Trainer wants them.
 
     The device is the model's; where there is a validation set, the best checkpoint is kept.
     """
@@ -161,7 +200,7 @@ def trainer_arguments(
     options = {
         "output_dir": str(checkpoints),
         "num_train_epochs": settings.epochs,
-        "learning_rate": settings.peak_rate(width),
+        "learning_rate": settings.learning_rate,
         "warmup_steps": settings.warmup,
         "weight_decay": settings.weight_decay,
         "lr_scheduler_type": "linear",
@@ -174,8 +213,8 @@ def trainer_arguments(
         "save_strategy": "epoch",
         "save_total_limit": 2,
         "load_best_model_at_end": validate,
-        "metric_for_best_model": "eval_loss" if validate else None,
-        "greater_is_better": False if validate else None,
+        "metric_for_best_model": f"eval_{settings.best_by}" if validate else None,
+        "greater_is_better": settings.best_by != "loss" if validate else None,
         "logging_steps": 10,
         "report_to": "none",
         "remove_unused_columns": False,

@@ -1,10 +1,12 @@
 """The settings of a training run: what they are, what is in range, and how stages divide them.
 
-The command line makes its options of them, so that this file needs no torch.
+The command line makes its options of them, so that this file needs no torch. What is None follows
+from the documents: `tersely.training.recipe`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,9 @@ from tersely.errors import TrainingError
 
 if TYPE_CHECKING:
     from tersely.reduction import Plan
+
+CLASS_WEIGHTS = ("none", "sqrt", "balanced")
+BEST_BY = ("loss", "accuracy", "macro_f1")
 
 
 def _setting(default: Any, text: str, **metadata: Any) -> Any:
@@ -22,17 +27,33 @@ def _setting(default: Any, text: str, **metadata: Any) -> Any:
     return field(default=default, metadata={"help": text} | metadata)
 
 
+def _by_recipe(text: str, common: bool = False) -> Any:
+    """A field that follows from the documents where it is not given."""
+    return _setting(None, text, common=common, shown="by the documents' number and classes")
+
+
 @dataclass(frozen=True)
 class TrainingSettings:
     """How to train; each field's metadata say what it is, and the command line says the same."""
 
-    epochs: float = _setting(3.0, "How often to pass over the training documents.")
-    # 5e-5 at width 768, transformers' default, and in inverse proportion to the encoder's width:
-    # narrow encoders take larger steps.
-    learning_rate: float | None = _setting(
-        None, "The peak of the learning rate's schedule.", shown="5e-5 × 768 ÷ width"
+    epochs: float | None = _by_recipe("How often to pass over the training documents.", True)
+    learning_rate: float | None = _by_recipe("The peak of the learning rate's schedule.", True)
+    batch_documents: int | None = _by_recipe(
+        "How many documents a step learns from, in the mean.", True
     )
-    batch_tokens: int = _setting(4096, "How many tokens a batch holds, which is one step.")
+    batch_tokens: int = _setting(4096, "How many tokens a step holds at most.")
+    head_factor: float | None = _by_recipe("The head's learning rate over the encoder's.")
+    layer_decay: float | None = _by_recipe("Each block's learning rate over the next one's.")
+    dropout: float | None = _by_recipe("The probability of dropping a hidden unit.")
+    class_weights: str | None = _by_recipe(
+        "How much more a rare class's documents count: none, sqrt (by the root of its rarity) or "
+        "balanced."
+    )
+    best_by: str = _setting(
+        "loss",
+        "What the best epoch is chosen by, of the validation: loss, accuracy or macro_f1.",
+        common=False,
+    )
     warmup: float = _setting(
         0.1, "The share of the steps in which the learning rate rises.", common=False
     )
@@ -88,25 +109,31 @@ class TrainingSettings:
     )
 
     def __post_init__(self) -> None:
-        share, dropout = self.dense_share, self.attention_dropout
-        checks = {
-            "epochs": (self.epochs > 0, "above 0"),
-            "learning_rate": (self.learning_rate is None or self.learning_rate > 0, "above 0"),
-            "batch_tokens": (self.batch_tokens >= 16, "at least 16"),
-            "warmup": (0 <= self.warmup < 1, "at least 0 and below 1"),
-            "attention_dropout": (dropout is None or 0 <= dropout < 1, "at least 0 and below 1"),
-            "dense_share": (share is None or 0 <= share < 1, "at least 0 and below 1"),
-            "distillation_weight": (0 <= self.distillation_weight <= 1, "from 0 to 1"),
-            "temperature": (self.temperature > 0, "above 0"),
-            "hidden_distillation": (self.hidden_distillation >= 0, "at least 0"),
-            "random_lengths": (self.random_lengths >= 0, "at least 0"),
-            "patience": (self.patience is None or self.patience >= 1, "at least 1"),
+        above, share = (lambda value: value > 0), (lambda value: 0 <= value < 1)
+        below_one = "at least 0 and below 1"
+        checks: dict[str, tuple[Callable[[Any], bool], str]] = {
+            "epochs": (above, "above 0"),
+            "learning_rate": (above, "above 0"),
+            "batch_documents": (lambda value: value >= 1, "at least 1"),
+            "batch_tokens": (lambda value: value >= 16, "at least 16"),
+            "head_factor": (above, "above 0"),
+            "layer_decay": (lambda value: 0 < value <= 1, "above 0 and at most 1"),
+            "dropout": (share, below_one),
+            "class_weights": (CLASS_WEIGHTS.__contains__, "one of " + ", ".join(CLASS_WEIGHTS)),
+            "best_by": (BEST_BY.__contains__, "one of " + ", ".join(BEST_BY)),
+            "warmup": (share, below_one),
+            "attention_dropout": (share, below_one),
+            "dense_share": (share, below_one),
+            "distillation_weight": (lambda value: 0 <= value <= 1, "from 0 to 1"),
+            "temperature": (above, "above 0"),
+            "hidden_distillation": (lambda value: value >= 0, "at least 0"),
+            "random_lengths": (lambda value: value >= 0, "at least 0"),
+            "patience": (lambda value: value >= 1, "at least 1"),
         }
         for name, (good, expected) in checks.items():
-            if not good:
-                raise TrainingError(
-                    f"{name} is out of range: expected {expected}, got {getattr(self, name)}"
-                )
+            value = getattr(self, name)
+            if value is not None and not good(value):
+                raise TrainingError(f"{name} is out of range: expected {expected}, got {value}")
 
     def for_plan(self, plan: Plan) -> TrainingSettings:
         """Return the settings with the dense share that suits a plan, where none is given."""
@@ -115,19 +142,19 @@ class TrainingSettings:
         new = plan.is_new_to_learn or self.hidden_distillation > 0
         return replace(self, dense_share=0.75 if new else 0.0)
 
-    def dense_stage(self, width: int) -> TrainingSettings:
+    def dense_stage(self) -> TrainingSettings:
         """Return the settings of the dense steps: the learning rate falls part of its way."""
         own = replace(self, epochs=self.epochs * self.dense_share, hidden_distillation=0.0)
         if "lr_scheduler_type" in self.extra:
             return own
         line = {
             "lr_scheduler_type": "polynomial",
-            "lr_scheduler_kwargs": {"lr_end": self._rate_left(width), "power": 1.0},
+            "lr_scheduler_kwargs": {"lr_end": self._rate_left(), "power": 1.0},
         }
         warmup = min(0.5, self.warmup / self.dense_share)
         return replace(own, warmup=warmup, extra=line | self.extra)
 
-    def plan_stage(self, width: int) -> TrainingSettings:
+    def plan_stage(self) -> TrainingSettings:
         """Return the settings of the steps after them; another seed, for other shuffles.
 
         The learning rate goes on from where the dense steps left it, so that both stages are one
@@ -136,18 +163,14 @@ class TrainingSettings:
         return replace(
             self,
             epochs=self.epochs * (1 - self.dense_share),
-            learning_rate=self._rate_left(width),
+            learning_rate=self._rate_left(),
             seed=self.seed + 1,
         )
 
-    def peak_rate(self, width: int) -> float:
-        """Return the learning rate after the warm-up, for an encoder of this hidden size."""
-        return self.learning_rate or 5e-5 * 768 / width
-
-    def _rate_left(self, width: int) -> float:
+    def _rate_left(self) -> float:
         """The rate when the plan is due, on a line from the peak after the warm-up to zero."""
         risen = min(self.warmup, 0.5 * self.dense_share)
-        return self.peak_rate(width) * (1 - self.dense_share) / (1 - risen)
+        return self.learning_rate * (1 - self.dense_share) / (1 - risen)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON writes them."""

@@ -30,6 +30,7 @@ from tersely.modeling.modules import frozen_plan
 from tersely.reduction import Plan, Stage, preset
 from tersely.text.encoding import EncodedDocuments
 from tersely.training.distillation import check_hidden_teacher
+from tersely.training.recipe import with_recipe
 from tersely.training.run import train_model
 from tersely.training.settings import TrainingSettings
 from tersely.training.trainer import TrainingDocuments
@@ -80,7 +81,9 @@ class StagedTraining:
         Returns:
             The trained model, under the plan that it was trained for in the end, and the record.
         """
-        plan, settings, width = self.plan, self.settings, model.backbone.width
+        plan = self.plan
+        self.settings = with_recipe(self.settings, train.labels, model.backbone.width)
+        settings = self.settings
         if settings.hidden_distillation > 0:
             check_hidden_teacher(plan, model, teacher)
         dense_first = not plan.is_dense and model.head_is_new and settings.dense_share > 0
@@ -91,7 +94,7 @@ class StagedTraining:
             model = self.make(preset("dense"), model.config.head)
         records: dict[str, dict[str, Any]] = {}
         if dense_first:
-            own, settings = settings.dense_stage(width), settings.plan_stage(width)
+            own, settings = settings.dense_stage(), settings.plan_stage()
             untaught = replace(train, teacher_logits=None)
             records["dense"] = self._train("dense", model, untaught, held_out, own)
         if taught_by:
@@ -110,7 +113,7 @@ class StagedTraining:
             own, helper = settings, teacher
             if stage.share is not None:
                 parts, helper = replace(settings, dense_share=stage.share), None
-                own, settings = parts.dense_stage(width), parts.plan_stage(width)
+                own, settings = parts.dense_stage(), parts.plan_stage()
             records[stage.name] = self._train(stage.name, model, train, held_out, own, helper)
             plan = _settled(model, plan, goal)
         return _under(model, plan), self._joined(records) | {"teacher": taught_by}

@@ -8,6 +8,7 @@ error, since transformers' own callbacks print where command lines keep data.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainerCallback, TrainerControl
+from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from tersely.errors import TrainingError
@@ -25,6 +27,7 @@ from tersely.modeling import TerselyForSequenceClassification
 from tersely.reduction import Learned
 from tersely.text.batching import TokenBudgetSampler, fill_batches, pack
 from tersely.text.encoding import EncodedDocuments
+from tersely.text.metrics import evaluate_logits
 from tersely.training.distillation import distillation_loss, hidden_distillation_loss
 from tersely.training.random_budgets import RandomBudgets, is_for_random_budgets, shorter_loss
 from tersely.training.settings import TrainingSettings
@@ -35,13 +38,14 @@ class TrainingDocuments(Dataset):
     """Encoded documents with what is learned from.
 
     Labels are `(documents,)` class numbers or floats, or `(documents, labels)` multi-hot; a
-    teacher's logits `(documents, labels)`; `token_targets`, which modules of a plan learn from,
-    `(tokens,)` for each window.
+    teacher's logits `(documents, labels)`; `weights` `(documents,)` of their labels in the loss;
+    `token_targets`, which modules of a plan learn from, `(tokens,)` for each window.
     """
 
     encoded: EncodedDocuments
     labels: np.ndarray
     teacher_logits: np.ndarray | None = None
+    weights: np.ndarray | None = None
     token_targets: list[np.ndarray] | None = None
 
     def __len__(self) -> int:
@@ -55,6 +59,8 @@ class TrainingDocuments(Dataset):
         inputs = {"labels": torch.from_numpy(self.labels[numbers])}
         if self.teacher_logits is not None:
             inputs["teacher_logits"] = torch.from_numpy(self.teacher_logits[numbers])
+        if self.weights is not None:
+            inputs["document_weights"] = torch.from_numpy(self.weights[numbers])
         if self.token_targets is not None:
             starts, counts = self.encoded.starts, self.encoded.counts
             picked = [starts[number] + i for number in numbers for i in range(counts[number])]
@@ -77,11 +83,12 @@ class TerselyTrainer(Trainer):
     ) -> None:
         self.settings = settings
         self.teacher = teacher if settings.hidden_distillation > 0 else None
+        sizes = train_documents.encoded.sizes
         self.sampler = TokenBudgetSampler(
-            train_documents.encoded.sizes,
-            settings.batch_tokens,
+            sizes,
+            min(settings.batch_tokens, math.ceil(settings.batch_documents * sizes.mean())),
             settings.seed,
-            epochs=int(np.ceil(settings.epochs)),
+            epochs=math.ceil(settings.epochs),
         )
         self.documents_per_step = len(train_documents) / len(self.sampler)
         self.budgets, plan = None, model.config.reduction_plan()
@@ -89,7 +96,11 @@ class TerselyTrainer(Trainer):
             samples, depth = settings.random_lengths, model.plan.depth
             self.budgets = RandomBudgets(plan, depth, samples, settings.seed)
         super().__init__(
-            model=model, train_dataset=train_documents, eval_dataset=validation, **options
+            model=model,
+            train_dataset=train_documents,
+            eval_dataset=validation,
+            compute_metrics=self._evaluated,
+            **options,
         )
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
@@ -105,19 +116,40 @@ class TerselyTrainer(Trainer):
         return self.accelerator.prepare(loader)
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
-        """Return the Trainer's optimiser, with learning rates of their own for what plans learn."""
+        """Return the Trainer's optimiser, with learning rates of their own for some modules.
+
+        The lower a block, the smaller its rate (`layer_decay`); the head, which is new, and what
+        plans learn have theirs.
+        """
         optimizer = super().create_optimizer(model)
-        own: dict[float, list[torch.nn.Parameter]] = {}
-        for module in (self.model if model is None else model).modules():
-            if isinstance(module, Learned) and module.learning_rate is not None:
-                own.setdefault(module.learning_rate, []).extend(module.parameters())
-        taken = set().union(*own.values())
+        own = self._own_rates(self.model if model is None else model)
+        groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
         for group in optimizer.param_groups:
-            group["params"] = [p for p in group["params"] if p not in taken]
-        for rate, parameters in own.items():
-            free = [p for p in parameters if p.requires_grad]
-            optimizer.add_param_group({"params": free, "lr": rate, "weight_decay": 0.0})
+            for parameter in group["params"]:
+                factor, rate = own.get(parameter, (1.0, None))
+                key = (rate or group["lr"] * factor, 0.0 if rate else group["weight_decay"])
+                groups.setdefault(key, []).append(parameter)
+        optimizer.param_groups.clear()
+        for (rate, decay), parameters in groups.items():
+            optimizer.add_param_group({"params": parameters, "lr": rate, "weight_decay": decay})
         return optimizer
+
+    def _own_rates(
+        self, model: torch.nn.Module
+    ) -> dict[torch.nn.Parameter, tuple[float, float | None]]:
+        """Return what to multiply the learning rate of a parameter by, and what stands for it."""
+        ours, decay = self.model, self.settings.layer_decay
+        blocks = ours.backbone.blocks
+        found: dict[torch.nn.Parameter, tuple[float, float | None]] = {}
+        for below, block in enumerate(reversed(blocks)):
+            found |= dict.fromkeys(block.parameters(), (decay**below, None))
+        for parameter in ours.encoder.parameters():
+            found.setdefault(parameter, (decay ** len(blocks), None))
+        found |= dict.fromkeys(ours.head.parameters(), (self.settings.head_factor, None))
+        for module in model.modules():
+            if isinstance(module, Learned) and module.learning_rate is not None:
+                found |= dict.fromkeys(module.parameters(), (1.0, module.learning_rate))
+        return found
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Return the Trainer's schedule; where there is one step, it is not spent on warming up."""
@@ -142,6 +174,7 @@ class TerselyTrainer(Trainer):
         """Return the documents' summed loss over the mean number of documents a step."""
         training, step = model.training, self.state.global_step
         teacher = inputs.pop("teacher_logits", None)
+        weights = inputs.pop("document_weights", None)
         plans = self.budgets.draw(step) if training and self.budgets is not None else ()
         # All configurations in one call of the model that was given: a wrapper around it, such as
         # that of torchrun, sees one forward pass and one backward pass a step.
@@ -152,6 +185,9 @@ class TerselyTrainer(Trainer):
         problem = self.model.config.problem_type
         if penalty is not None:
             loss = loss - penalty
+        if weights is not None:
+            each = F.cross_entropy(outputs.logits, inputs["labels"], reduction="none")
+            loss = (each * weights).mean()
         loss = self._taught(loss, outputs, teacher, inputs, problem)
         if plans:
             shorter = shorter_loss(outputs.logits, outputs.shorter_logits, problem)
@@ -166,6 +202,23 @@ class TerselyTrainer(Trainer):
             # On what a batch takes, which no teacher knows of, and which no document adds to.
             loss = loss + penalty
         return (loss, outputs) if return_outputs else loss
+
+    def prediction_step(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return loss, logits and labels of a batch: of all outputs, what metrics are made of."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
+        return loss.detach(), outputs.logits.detach(), inputs["labels"]
+
+    def _evaluated(self, prediction: EvalPrediction) -> dict[str, float]:
+        problem = self.model.config.problem_type
+        return evaluate_logits(prediction.predictions, prediction.label_ids, problem)
 
     def _taught(
         self,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tersely.methods.contrib.transkimmer import Predictor, PredictorNetwork
 from tersely.methods.ltp import LearnedThreshold
-from tersely.ragged import Ragged
+from tersely.ragged import Layout, Ragged
 from tersely.reduction import DropTokens, Observed, Plan, Stage, Step, register_preset
 from tersely.reduction.parts import Budget, Range, number, register
 from tersely.reduction.scorers import to_mean_one
@@ -83,9 +83,9 @@ class SaliencyPredictor(Predictor):
         wanted = Ragged(targets[:, None].float(), seen.stream.layout)
         segments, tiny = wanted.layout.segment_ids, torch.finfo(torch.float32).tiny
         shares = importance / Ragged(importance, wanted.layout).sum().clamp(min=tiny)[segments]
-        wanted = wanted.with_values(wanted.values / wanted.sum().clamp(min=tiny)[segments])
-        logs = wanted.values.clamp(min=tiny).log() - shares.clamp(min=tiny).log()
-        return self.saliency * wanted.with_values(wanted.values * logs).sum().mean()
+        aims = wanted.values / wanted.sum().clamp(min=tiny)[segments]
+        logs = aims.clamp(min=tiny).log() - shares.clamp(min=tiny).log()
+        return self.saliency * Ragged(aims * logs, wanted.layout).sum().mean()
 
 
 def saliency(model: Any, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
@@ -102,7 +102,10 @@ def saliency(model: Any, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
         `(tokens,)`, float32, 0 or more.
     """
     with torch.enable_grad():
-        embedded = model.embed(**inputs).detach().requires_grad_()
+        layout = Layout(inputs["cu_seq_lens_q"], inputs.get("lengths"))
+        types = inputs.get("token_type_ids") if model.backbone.has_segments else None
+        row = (inputs["input_ids"][0], layout.positions, None if types is None else types[0])
+        embedded = model.backbone.embed(*row).detach().requires_grad_()
         logits = model(**inputs, embedded=embedded).logits
         if logits.shape[1] > 1:
             many = labels.dim() == 2

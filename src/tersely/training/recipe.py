@@ -1,0 +1,68 @@
+"""How to train on so many documents: the settings that nobody gave.
+
+Fine-tuning wants some hundred steps at least, however few the documents, and steps of a dozen
+documents rather than of as many as fit; with many documents, few epochs. What was tried and what
+it came to is in `docs/results.md`; `benchmarks/recipe.py` searches and compares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from tersely.errors import TrainingError
+from tersely.training.settings import TrainingSettings
+
+VERSION = 1
+"""Of the rule; results that were trained by another one are not mixed with ours."""
+
+
+def recipe(documents: int, width: int, labels: np.ndarray) -> dict[str, Any]:
+    """Return the settings for so many documents and an encoder of this hidden size.
+
+    Args:
+        documents: how many there are to train on.
+        width: the encoder's hidden size.
+        labels: class numbers `(documents,)`, or what else is learned.
+    """
+    return {
+        "epochs": float(round(min(20, 2 + 4000 / documents))),
+        "learning_rate": min(5e-4, 5e-5 * (768 / width) ** 2),
+        "batch_documents": 16,
+        "head_factor": 3.0,
+        "layer_decay": 0.9,
+        "dropout": 0.1,
+        "class_weights": "sqrt" if labels.ndim == 1 and labels.dtype.kind in "iu" else "none",
+    }
+
+
+def with_recipe(settings: TrainingSettings, labels: np.ndarray, width: int) -> TrainingSettings:
+    """Fill what a user left open, by the documents' labels `(documents, …)` and the width."""
+    rule = recipe(len(labels), width, labels)
+    known = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    return replace(settings, **{name: rule[name] for name in rule if known[name] is None})
+
+
+def document_weights(labels: np.ndarray, classes: int, kind: str) -> np.ndarray | None:
+    """Return how much each document counts in the loss, `(documents,)` of mean 1; None for 1 each.
+
+    `balanced` is scikit-learn's: every class weighs the same; `sqrt` goes half of the way.
+
+    Raises:
+        TrainingError: for labels that are no classes.
+
+    Example:
+        >>> document_weights(np.array([0, 0, 0, 1]), 2, "balanced")
+        array([0.66666667, 0.66666667, 0.66666667, 2.        ])
+    """
+    if kind == "none":
+        return None
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise TrainingError(
+            f"class_weights must be none for several labels a document or a regression, got {kind}"
+        )
+    rarity = 1 / np.maximum(np.bincount(labels, minlength=classes), 1)
+    weights = (rarity if kind == "balanced" else np.sqrt(rarity))[labels]
+    return weights / weights.mean()

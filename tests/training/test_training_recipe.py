@@ -1,0 +1,165 @@
+"""What follows from the documents: the recipe, rates of blocks, weights of classes, best epochs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tersely import Classifier, TrainingSettings
+from tersely.errors import TrainingError
+from tersely.modeling import from_encoder
+from tersely.text import Documents
+from tersely.training.recipe import document_weights, recipe, with_recipe
+from tersely.training.run import trainer_arguments
+from tersely.training.trainer import TerselyTrainer, TrainingDocuments
+from words import LABELS, labelled, save_encoder
+
+QUICK = TrainingSettings(epochs=2, learning_rate=1e-3, batch_tokens=128)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return save_encoder(tmp_path_factory.mktemp("encoder"), num_hidden_layers=3)
+
+
+def documents(count=60, seed=0):
+    return Documents.from_lists(*labelled(count, seed=seed))
+
+
+def a_trainer(encoder, folder, **told):
+    data = documents()
+    classifier = Classifier(encoder, method="dense")
+    classifier.fit(data, settings=QUICK, validation=0)
+    labels = classifier.label_space.encode(data.labels)
+    settings = with_recipe(replace(QUICK, **told), labels, 32)
+    train = TrainingDocuments(classifier.encode(data.texts), labels)
+    arguments = trainer_arguments(settings, folder, device="cpu", validate=False)
+    return TerselyTrainer(classifier.model, settings, train, args=arguments), train
+
+
+def test_what_is_given_stays_and_the_rest_follows_from_the_documents():
+    labels = np.arange(1000) % 4
+    filled = with_recipe(TrainingSettings(epochs=7, dropout=0.3), labels, 384)
+    assert (filled.epochs, filled.dropout) == (7, 0.3)
+    left_open = {f.name for f in fields(TrainingSettings) if "by the documents" in str(f.metadata)}
+    assert set(recipe(1000, 384, labels)) == left_open
+    assert all(getattr(filled, name) is not None for name in recipe(1000, 384, labels))
+
+
+@pytest.mark.parametrize("documents", [1, 12, 300, 1000, 3000, 10_000, 1_000_000])
+def test_the_recipe_is_within_its_ranges_at_every_size(documents):
+    rule = recipe(documents, 384, np.arange(min(documents, 5000)) % 20)
+    TrainingSettings(**rule)
+
+
+def test_more_documents_never_take_more_epochs():
+    epochs = [recipe(n, 384, np.arange(8) % 8)["epochs"] for n in (10, 100, 1000, 10_000, 100_000)]
+    assert epochs == sorted(epochs, reverse=True)
+
+
+def test_a_step_learns_from_as_many_documents_as_asked(encoder, tmp_path):
+    few, _ = a_trainer(encoder, tmp_path, batch_documents=4)
+    assert 3 <= few.documents_per_step <= 4
+    tokens, _ = a_trainer(encoder, tmp_path, batch_documents=1000)
+    assert len(tokens.sampler) == pytest.approx(tokens.train_dataset.encoded.tokens / 128, rel=0.3)
+
+
+def test_lower_blocks_learn_more_slowly_and_the_head_faster(encoder, tmp_path):
+    trainer, _ = a_trainer(encoder, tmp_path, layer_decay=0.5, head_factor=10.0)
+    groups = trainer.create_optimizer().param_groups
+    rate = {p: group["lr"] for group in groups for p in group["params"]}
+    model = trainer.model
+    every = [p for group in groups for p in group["params"]]
+    assert len(every) == len(set(every)) == len(list(model.parameters()))
+
+    def rates(module):
+        return {round(rate[p] / 1e-3, 6) for p in module.parameters()}
+
+    assert [rates(block) for block in model.backbone.blocks] == [{0.25}, {0.5}, {1.0}]
+    assert rates(model.encoder.embeddings) == {0.125}
+    assert rates(model.head) == {10.0}
+    plain = {p for group in groups if group["weight_decay"] == 0 for p in group["params"]}
+    assert model.head.classifier.bias in plain and model.head.classifier.weight not in plain
+
+
+def test_classes_weigh_the_same_where_they_are_balanced():
+    labels = np.array([0] * 90 + [1] * 9 + [2])
+    weights = document_weights(labels, 4, "balanced")
+    assert [weights[labels == c].sum() for c in range(3)] == pytest.approx([100 / 3] * 3)
+    root = document_weights(labels, 4, "sqrt")
+    assert root.mean() == pytest.approx(1)
+    assert root[-1] / root[0] == pytest.approx(90**0.5)
+
+
+def test_weights_multiply_the_loss_of_labels(encoder, tmp_path):
+    trainer, train = a_trainer(encoder, tmp_path, batch_documents=1000)
+    train.weights = np.linspace(0.1, 2, len(train)).astype(np.float32)
+    numbers = [3, 1, 40]
+    for module in trainer.model.train().modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    plain = {n: v for n, v in train.collate(numbers).items() if n != "document_weights"}
+    each = F.cross_entropy(trainer.model(**plain).logits, plain["labels"], reduction="none")
+    expected = (each * torch.from_numpy(train.weights[numbers])).sum() / trainer.documents_per_step
+    got = trainer.compute_loss(trainer.model, train.collate(numbers))
+    assert got.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_classes_of_several_labels_have_no_weights(encoder):
+    labels = [["animals"], ["music", "weather"]] * 6
+    settings = replace(QUICK, class_weights="balanced")
+    with pytest.raises(TrainingError, match="class_weights must be none for several labels"):
+        Classifier(encoder, method="dense").fit(labelled(12)[0], labels, settings=settings)
+
+
+@pytest.mark.parametrize("best_by", ["loss", "accuracy", "macro_f1"])
+def test_the_best_epoch_is_chosen_by_what_was_asked(encoder, best_by, tmp_path):
+    settings = replace(QUICK, epochs=5, learning_rate=1e-2, best_by=best_by)
+    held_out = documents(30, seed=5)
+    classifier = Classifier(encoder, method="dense")
+    classifier.fit(documents(), validation=held_out, settings=settings)
+    logs = [log for log in classifier.training["history"] if "eval_loss" in log]
+    choose = min if best_by == "loss" else max
+    best = choose(log[f"eval_{best_by}"] for log in logs)
+    kept = next(log for log in logs if log[f"eval_{best_by}"] == best)
+    assert classifier.training["best_validation_loss"] == kept["eval_loss"]
+    assert classifier.evaluate(held_out)["accuracy"] == pytest.approx(kept["eval_accuracy"])
+    assert json.dumps(classifier.training["settings"])
+
+
+def test_dropout_is_of_hidden_states_and_not_of_attention(encoder):
+    model = from_encoder(encoder, plan="dense", id2label=dict(enumerate(LABELS)))
+    data = documents(12)
+    classifier = Classifier(encoder, method="dense")
+    settings = replace(QUICK, epochs=1, dropout=0.25)
+    classifier.fit(data, settings=settings, validation=0)
+    inner = {m for b in classifier.model.backbone.blocks for m in b.attention.self.modules()}
+    kept = {m.p for m in model.encoder.modules() if isinstance(m, torch.nn.Dropout)}
+    found = {
+        m.p
+        for m in classifier.model.modules()
+        if isinstance(m, torch.nn.Dropout) and m not in inner
+    }
+    assert found == {0.25} != kept
+    assert classifier.model.config.encoder_config.hidden_dropout_prob == 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("epochs", 0),
+        ("warmup", 1.0),
+        ("patience", 0),
+        ("layer_decay", 1.5),
+        ("class_weights", "rare"),
+        ("best_by", "f1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(name, wrong):
+    with pytest.raises(TrainingError, match=f"{name} is out of range: expected .*, got {wrong}"):
+        TrainingSettings(**{name: wrong})
