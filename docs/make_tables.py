@@ -51,22 +51,19 @@ def option_table() -> str:
 
 
 def verb_tables() -> str:
-    """Return what each verb takes: its options, and what `--set` and `--config` take besides."""
-    everywhere = {"set", "config", "import_", "debug", "help"}
+    """Return what each verb takes; what few need comes last, as in its help."""
+    everywhere = {"import_", "debug", "help"}
     parts = []
     for verb, command in get_command(app).commands.items():
-        shown, rare = [], []
+        parts += [f"## {verb}\n\n{command.help.splitlines()[0]}\n"]
+        parts += ["| option | meaning |", "|---|---|"]
         for each in command.params:
-            if each.name in everywhere or not each.opts[0].startswith("-"):
-                continue
-            value = f" {each.metavar}" if each.metavar else ""
-            told = (each.help or "").replace("|", "\\|")
-            name = each.name if each.hidden else each.opts[0] + value
-            (rare if each.hidden else shown).append(f"| `{name}` | {told} |")
-        parts.append(f"## {verb}\n\n{command.help.splitlines()[0]}\n")
-        parts += ["| option | meaning |", "|---|---|", *shown, ""]
-        if rare:
-            parts += ["| setting | meaning |", "|---|---|", *rare, ""]
+            if each.name not in everywhere and each.opts[0].startswith("-"):
+                value = f" {each.metavar}" if each.metavar else ""
+                name = "`, `".join([each.opts[0] + value, *each.secondary_opts])
+                told = (each.help or "").replace("|", "\\|")
+                parts.append(f"| `{name}` | {told} |")
+        parts.append("")
     return "\n".join(parts).rstrip()
 
 

@@ -29,7 +29,7 @@ from tersely.errors import TerselyError
 
 # Small batches and a high rate, because there are few documents.
 TRAINING = "--max-length 256 --epochs 2 --learning-rate 3e-4 --batch-tokens 1024"
-MEASURING = "--rounds 3 --set timed=192 --set latency_documents=32 --set memory=false"
+MEASURING = "--rounds 3 --timed 192 --latency-documents 32 --no-memory"
 ABOUT = {
     "pipeline": "dense, as transformers' pipeline runs it",
     "sorted": "the same, batches sorted by length",

@@ -226,7 +226,7 @@ def model_card(
         labels=labels[:_LABELS],
         more=len(labels[_LABELS:]),
         plan=plan.name,
-        steps=[_step(step) for step in plan.to_dict().get("steps", [])],
+        steps=[describe_step(step) for step in plan.to_dict().get("steps", [])],
         facts=_facts(training or {}),
         evaluation=evaluation,
     )
@@ -234,13 +234,22 @@ def model_card(
     return f"{text}\n{_SEAL.format(_checksum(text))}\n"
 
 
-def _step(step: Mapping[str, Any]) -> str:
-    """One step of a plan: where, and its parts with their settings."""
+def describe_step(step: Mapping[str, Any]) -> str:
+    """Say what a step of a plan does where, in Markdown, from its form in JSON."""
+
+    def short(value: Any) -> str:
+        return f"{value:.3g}" if isinstance(value, float) else str(value)
+
     parts = []
     for part in (step[role] for role in ("act", "score", "select") if step.get(role)):
-        settings = ", ".join(f"{key}={value}" for key, value in part.items() if key != "kind")
-        parts.append(f"`{part['kind']}`" + (f" ({settings})" if settings else ""))
-    return f"at blocks `{step.get('blocks')}`: {', '.join(parts)}"
+        settings = (f"{k}={short(v)}" for k, v in part.items() if k != "kind" and v is not None)
+        text = ", ".join(settings)
+        parts.append(f"`{part['kind']}`" + (f" ({text})" if text else ""))
+    where = step.get("blocks")
+    if isinstance(where, Mapping):
+        ends = where.get("start", 0), where.get("stop", "the last")
+        where = " to ".join(map(short, ends))
+    return f"at blocks `{short(where)}`: {', '.join(parts)}"
 
 
 def _facts(record: Mapping[str, Any]) -> list[str]:

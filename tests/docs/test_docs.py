@@ -110,12 +110,11 @@ def test_commands_have_the_verbs_and_options_that_are_shown(page):
 
 
 def options() -> dict[str, set[str]]:
-    """The options of each verb as they are typed, and its settings by their names."""
-    found = {}
-    for verb, command in get_command(app).commands.items():
-        each = [p for p in command.params if p.opts[0].startswith("--")]
-        found[verb] = {p.name if p.hidden else p.opts[0] for p in each}
-    return found
+    """The options of each verb as they are typed."""
+    return {
+        verb: {o for p in command.params for o in p.opts + p.secondary_opts if o.startswith("--")}
+        for verb, command in get_command(app).commands.items()
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -10,14 +10,13 @@ from typing import Annotated
 import typer
 
 from tersely.cli import options as o
-from tersely.cli.messages import command_line, print_json, print_table, progress, say
+from tersely.cli.messages import command_line, print_json, progress, say, show, stdout
 from tersely.cli.settings import Rare, verb
 from tersely.errors import DataError
 
 
 @verb
 def bench(
-    ctx: typer.Context,
     data: o.LabelledData,
     *,
     models: Annotated[tuple[str, ...], {"metavar": "MODEL ..."}] = (),
@@ -32,7 +31,7 @@ def bench(
     latency_documents: Rare[Annotated[int, {"min": 0}]] = 64,
     memory: Rare[bool] = True,
     report: o.Page = None,
-    reading: o.Labelled,
+    reading: o.Columns,
     sample: o.Sample,
     loading: o.Loading,
     json: o.Json = False,
@@ -53,6 +52,10 @@ def bench(
         latency_documents: How many documents are also run alone.
         memory: Measure memory as well.
         report: Write a report as one HTML file.
+
+    Examples:
+        tersely bench test.csv --models model/ dense-model/
+        tersely bench test.csv --models dense/ --contenders pipeline topk --report report.html
     """
     names = [*contenders, *(["pipeline", "sorted"] if stock else [])]
     if not names and not models:
@@ -66,7 +69,7 @@ def bench(
     given, learnt = room.load_models(models, vars(loading)), None
     space = given[0].classifier.label_space if given else None
     if train is not None:
-        learnt = reading.read(train, problem_type=space and space.problem_type)
+        learnt = reading.read(train, "required", space and space.problem_type)
         say(f"training documents: {o.describe(learnt)}")
         space = space or LabelSpace.infer(learnt.labels, reading.problem_type)
     if space is None:
@@ -100,7 +103,7 @@ def bench(
                 latency_documents=latency_documents,
                 memory=memory,
                 seed=sample.seed,
-                progress=bar.update,
+                progress=lambda what, done, total: show(bar, done, total, what),
             )
     result = replace(result, command=command_line(), skipped=skipped)
     if report is not None:
@@ -108,4 +111,4 @@ def bench(
     if json:
         print_json(result.to_dict())
     else:
-        print_table(room.render(result))
+        stdout.print(room.render(result))

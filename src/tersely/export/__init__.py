@@ -6,7 +6,6 @@ Importing this loads neither onnx nor onnxruntime; making a graph and running on
 from tersely.export.directory import (
     Check,
     choose_backend,
-    compare_logits,
     export_model,
     files_of_export,
     is_export,
@@ -19,7 +18,6 @@ __all__ = [
     "Check",
     "OnnxRunner",
     "choose_backend",
-    "compare_logits",
     "export_model",
     "files_of_export",
     "is_export",
