@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tersely import Classifier, TrainingSettings, preset
-from tersely.bench import PackedContender, build_contender
+from tersely.bench import PackedContender
 from tersely.errors import PlanError, TerselyWarning
 from tersely.reduction import find_preset, plan_share
 from words import PLAIN, labelled, save_encoder
@@ -117,12 +117,10 @@ def test_a_share_is_among_the_options_of_loading(lat, tmp_path):
 def test_a_contender_at_another_share_can_be_built_again(lat, tmp_path):
     source = {"source": str(lat.save(tmp_path)), "device": "cpu"}
     at = lat.with_options(keep=0.8)
-    contender = PackedContender(lat, "lat", source=source)
-    other = contender.like(at, "lat at 0.8", method_options={"keep": 0.8})
-    again = build_contender("tersely.bench:PackedContender", other.spec())
+    other = PackedContender(at, "lat at 0.8", source=source)
+    again = PackedContender.from_spec(other.spec())
     texts, _ = long_documents(4)
     for each in (other, again):
         each.prepare(texts)
     assert again.name == "lat at 0.8" and np.array_equal(again.run(), other.run())
-    assert contender.spec()["source"] == source
-    assert PackedContender(lat).like(at, "unnamed").spec() is None
+    assert PackedContender(at).spec() is None

@@ -74,8 +74,8 @@ def main(arguments: list[str] | None = None) -> None:
         )
     written = command(
         f"bench {out}/held-out.csv --models {out}/dense {out}/topk "
-        f"--contenders pipeline sorted tfidf --train {out}/train.csv --encoder {encoder} "
-        f"--cache {out}/cache --baseline pipeline {MEASURING} --report {out}/report.html --json"
+        f"--contenders pipeline sorted tfidf --train {out}/train.csv "
+        f"--baseline pipeline {MEASURING} --report {out}/report.html --json"
     )
     (out / "report.json").write_text(written, encoding="utf-8")
     print(table(json.loads(written)), flush=True)

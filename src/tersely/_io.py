@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tersely.errors import DeviceError, OutputError
+from tersely.errors import DeviceError, OutputError, require
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +55,27 @@ def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ())
             f"the {what} cannot be written to {directory}: {error}; free some space or choose "
             "another place"
         ) from error
+
+
+def write_page(path: str | Path, template: Path, extra: str, **values: Any) -> Path:
+    """Fill a Jinja2 template, and write it as a page.
+
+    Raises:
+        MissingExtraError: if Jinja2 is not installed; it comes with `extra`.
+        OutputError: if the file cannot be written.
+    """
+    jinja, path = require("jinja2", extra), Path(path)
+    environment = jinja.Environment(
+        autoescape=True, undefined=jinja.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    text = environment.from_string(template.read_text(encoding="utf-8")).render(values)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            f"the page {path} cannot be written: {error.strerror}; choose another place"
+        ) from None
+    return path
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pyarrow.csv as arrow_csv
 import pytest
@@ -143,7 +144,7 @@ def test_other_problems(run, encoder, tmp_path, labels, problem_type, columns):
     # The model says what a cell of the training documents holds.
     compared = run(
         *("bench", data, "--train", data, "--models", out, "--contenders", "tfidf", "--no-memory"),
-        *("--rounds", 1, "--latency-documents", 1, "--cache", tmp_path / "cache"),
+        *("--rounds", 1, "--latency-documents", 1),
     )
     if problem_type == "regression":
         assert compared.exit_code == 1 and "these labels are numbers" in compared.stderr
@@ -173,21 +174,36 @@ def test_bench_takes_a_contender_of_ones_own_into_its_report(
 ):
     (tmp_path / "their_service.py").write_text(SERVICE)
     monkeypatch.syspath_prepend(tmp_path)
-    report, cache = tmp_path / "report.html", tmp_path / "cache"
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    report = tmp_path / "report.html"
     result = run(
-        *("bench", reviews, "--train", reviews, "--models", dense_model, "--encoder", dense_model),
-        *("--contenders", "their_service:Service", "tfidf", "--timed", 12, "--rounds", 2, "--json"),
-        *("--no-memory", "--latency-documents", 6, "--report", report, "--cache", cache),
+        *("bench", reviews, "--train", reviews, "--models", dense_model, "--device", "cpu"),
+        *("--contenders", "their_service:Service", "tfidf", "onnx", "--timed", 12, "--rounds", 2),
+        *("--no-memory", "--latency-documents", 6, "--report", report, "--json"),
     )
     assert result.exit_code == 0, result.stderr
     (record,) = records(result.stdout)
     found = {each["name"]: each for each in record["results"]}
-    assert list(found) == ["dense-model", "service", "tfidf"]
+    assert list(found) == ["dense-model", "service", "tfidf"] and "onnx" in record["skipped"]
     assert found["service"]["quality"]["accuracy"] == 1.0
     assert (record["documents"], record["judged"]) == (12, 40)
     assert found["dense-model"]["tokenising"] > 0 and found["service"]["tokenising"] is None
     page = report.read_text()
-    assert "looks for a word" in page and "it was a very" not in page
+    assert "looks for a word" in page and "onnx</b> is left out" in page
+    assert "it was a very" not in page
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        ((), 2, "--models or --contenders"),
+        (("--contenders", "dense"), 1, "nothing tells the labels"),
+        (("--contenders", "dense", "--report", "nowhere/report.html"), 2, "not a directory"),
+    ],
+)
+def test_bench_refuses_what_it_cannot_compare(run, reviews, options, code, message):
+    result = run("bench", reviews, *options)
+    assert result.exit_code == code and message in " ".join(result.stderr.split())
 
 
 def test_accelerate_says_how_many_texts_are_needed_and_decides(run, dense_model, tmp_path):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json as json_library
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -15,8 +16,6 @@ from tersely.cli.settings import verb
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-    from tersely.accelerate import Evidence
 
 
 @verb
@@ -52,6 +51,7 @@ def accelerate(
     """
     o.check_directory(out, overwrite=overwrite)
     from tersely.accelerate import accelerate as run
+    from tersely.accelerate import sentences
     from tersely.classifier import Classifier
 
     labelled = reading.label_column is not None
@@ -70,7 +70,7 @@ def accelerate(
         tell=say,
     )
     out.mkdir(parents=True, exist_ok=True)
-    evidence = replace(evidence, command=command_line())
+    evidence["command"] = command_line()
     if chosen is not None:
         chosen.save(out)
     elif (out / "config.json").exists() and out.resolve() != Path(model).resolve():
@@ -79,28 +79,28 @@ def accelerate(
             "remove it",
             "warning",
         )
-    evidence.write(out / "evidence.json")
+    text = json_library.dumps(evidence, indent=1) + "\n"
+    (out / "evidence.json").write_text(text, encoding="utf-8")
     if json:
-        print_json(evidence.to_dict())
+        print_json(evidence)
         return
     stdout.print(_table(evidence))
-    for line in evidence.sentences():
+    for line in sentences(evidence):
         typer.echo(line)
     what = "the model and its evidence" if chosen is not None else "the evidence"
     say(f"{out} holds {what}")
 
 
-def _table(evidence: Evidence) -> Table:
-    columns = "candidate", ">texts", ">differ", ">bound", ">MACs", ">time", "verdict"
+def _table(evidence: Mapping[str, Any]) -> Table:
+    columns = "candidate", ">texts", ">differ", ">bound", ">MACs", "verdict"
     table = plain_table(*columns, padding=(0, 1, 0, 0))
-    for each in evidence.tried:
+    for each in evidence["tried"]:
         table.add_row(
-            Text(each.name),
-            f"{each.documents:,}",
-            str(each.failures),
-            f"{each.bound:.2%}",
-            f"×{each.macs_ratio:.2f}",
-            f"×{each.seconds_ratio:.2f}",
-            Text(each.verdict),
+            Text(each["name"]),
+            f"{each['documents']:,}",
+            str(each["failures"]),
+            f"{each['bound']:.2%}",
+            f"×{each['macs_ratio']:.2f}",
+            each["verdict"],
         )
     return table

@@ -59,7 +59,7 @@ def explain(
             one, many = "for one document, --words for all", "about many documents; give --words"
             raise typer.BadParameter(f"{spelled(name)} is {one if words else many}")
     from tersely import explain as room
-    from tersely.explain import terminal
+    from tersely.explain import show
 
     classifier = loading.load(model)
     problem_type = classifier.label_space.problem_type
@@ -74,7 +74,7 @@ def explain(
         if json:
             print_json(survey.to_dict())
         else:
-            stdout.print(terminal.render_survey(survey))
+            stdout.print(show.render_survey(survey))
         return
     documents = _the_one(documents, row)
     models = [budget.of(classifier, documents)]
@@ -91,7 +91,7 @@ def explain(
         records = [each.to_dict() for each in explanations]
         print_json(records[0] if against is None else records)
     elif html is None:
-        stdout.print(terminal.render_many(explanations, stdout))
+        stdout.print(show.render(explanations, stdout))
 
 
 def _the_one(documents: Documents, row: int | None) -> Documents:
