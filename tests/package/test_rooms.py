@@ -86,19 +86,17 @@ def test_the_house_holds_its_limits_and_its_table_is_true():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    ("rooms", "tests", "said"),
-    [
-        ({"a": [500], "methods/contrib": [18_900]}, 12_000, []),
-        ({"a": [501]}, 12_000, ["longest file: 501"]),
-        ({"a": [400] * 48}, 12_000, ["lines of src: 19,200"]),
-        ({"a": [1] * 131}, 12_001, ["files of src: 131", "lines of tests: 12,001"]),
-    ],
-)
-def test_a_limit_that_is_broken_is_named(rooms, tests, said):
-    found = runpy.run_path(str(SCRIPT))["broken"](rooms, tests)
-    assert len(found) == len(said)
-    assert all(expected in line for expected, line in zip(said, found, strict=True))
+def test_a_limit_that_is_broken_is_named():
+    broken = runpy.run_path(str(SCRIPT))["broken"]
+    assert broken({"a": [500], "methods/contrib": [18_900]}, 12_000) == []
+    said = "\n".join(broken({"a": [501, *[400] * 47, *[1] * 99]}, 12_001))
+    for expected in (
+        "lines of src: 19,4",
+        "longest file: 501",
+        "files of src: 147",
+        "tests: 12,001",
+    ):
+        assert expected in said
 
 
 def test_a_table_that_is_far_off_is_noticed():
