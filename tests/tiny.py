@@ -74,10 +74,9 @@ def tiny_ids(lengths: list[int], *, seed: int = 0) -> list[torch.Tensor]:
 def tiny_tokenizer(words: Sequence[str], *, pieces: bool = False) -> PreTrainedTokenizerFast:
     """A tokenizer as BERT's, with [CLS] in front, [SEP] behind, and token types for pairs.
 
-    Args:
-        words: its vocabulary; the first one has the id `SPECIAL`.
-        pieces: whether words may be parts of words, as WordPiece writes them, and capitals are
-            lowered; otherwise words are what white space and punctuation leave.
+    `words` are its vocabulary, the first with the id `SPECIAL`. With `pieces` they may be parts of
+    words, as WordPiece writes them, and capitals are lowered; otherwise words are what white space
+    and punctuation leave.
     """
     vocabulary = {word: number for number, word in enumerate([*_SPECIAL_TOKENS, *words])}
     if pieces:

@@ -216,7 +216,7 @@ def test_the_verb_reads_labels_as_the_model_has_them(dense, texts, one_plan, tmp
     rows = [{"text": t, "label": "|".join(p) or "a"} for t, p in zip(texts, predicted, strict=True)]
     data = tmp_path / "labelled.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    options = ["--label-column", "label", "--label-separator", "|", "--max-disagreement", "0.08"]
+    options = ["--label-column", "label", "--max-disagreement", "0.08"]
     options += ["--rounds", "1", "--device", "cpu", "--overwrite"]
     result = run_command("accelerate", several, data, "--out", out, *options)
     assert result.exit_code == 0, result.stderr

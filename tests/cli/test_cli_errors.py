@@ -33,7 +33,7 @@ def bad(tmp_path, model, reviews):
 OUT = "train {reviews} --out {}/out"
 CASES = [
     ("train {}/nothing.csv --out {}/out", 1, "there is no file or folder"),
-    ("train {}/latin.csv --out {}/out", 1, "is not UTF-8"),
+    ("train {}/latin.csv --out {}/out", 1, "text in UTF-8, and is not"),
     # The library's arguments are spelled as options.
     ("train {}/columns.csv --out {}/out", 1, "--text-column"),
     ("train {}/columns.csv --out {}/out --text-column words", 1, "--label-column"),
@@ -57,7 +57,7 @@ CASES = [
     ("train {reviews}", 2, "--out"),
     ("evaluate {}/newer-model {reviews}", 1, "newer tersely"),
     ("predict {model} {reviews} --out {reviews}", 1, "--overwrite"),
-    ("predict {model} {reviews} --out {}/no/out.csv", 1, "does not exist"),
+    ("predict {model} {reviews} --out {}/no/out.csv", 1, "cannot be written to"),
     ("predict {model} {reviews} --out {}/out.csv --json", 2, "name a .jsonl file"),
     ("bench {reviews} --models {model} {model}", 1, "different names"),
     ("bench {reviews} --models {model} --stock", 1, "a dense model, and there is none"),

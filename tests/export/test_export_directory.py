@@ -79,18 +79,12 @@ def test_an_export_is_not_a_model_of_torch(exported, tmp_path):
     for use in (lambda: classifier.save(tmp_path), classifier.torch_model):
         with pytest.raises(ModelError, match="is an export"):
             use()
-    with pytest.raises(ModelError, match="backend='onnx'"):
-        Classifier.from_pretrained(exported, backend="torch")
-    with pytest.raises(ModelError, match="backend must be one of"):
-        Classifier.from_pretrained(exported, backend="tensorflow")
     with pytest.raises(DeviceError, match="run on the CPU"):
         Classifier.from_pretrained(exported, device="cuda")
 
 
 def test_directories_that_are_no_export_are_refused(model, exported, tmp_path):
     assert is_export(exported) and not is_export(model)
-    with pytest.raises(ModelError, match=r"holds no export\.json"):
-        Classifier.from_pretrained(model, backend="onnx")
     broken = shutil.copytree(exported, tmp_path / "broken")
     (broken / "model.onnx").write_bytes(b"not a graph")
     with pytest.raises(ModelError, match="cannot be loaded"):

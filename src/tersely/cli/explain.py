@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tersely.text import Documents
 
 _OF_ONE = ("row", "html", "against")
-_OF_MANY = ("minimum", "top", "label_column", "label_separator", "batch_tokens")
+_OF_MANY = ("minimum", "top", "label_column", "batch_tokens")
 
 
 @verb

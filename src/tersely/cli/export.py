@@ -45,7 +45,7 @@ def export(
     o.check_directory(out, overwrite=overwrite)
     from tersely.export import export_model
 
-    classifier = loading.load(model, device="cpu", backend="torch")
+    classifier = loading.load(model, device="cpu")
     texts = pairs = None
     if check is not None:
         documents = sample.of(reading.read(check))

@@ -75,7 +75,6 @@ class Columns:
         text_column: The column of the texts. [guessed]
         text_pair_column: The column of second texts, for pairs. [guessed]
         label_column: The column of the labels. [guessed]
-        label_separator: What separates several labels of a cell, such as '|'.
         problem_type: What the labels are: single_label_classification, multi_label_classification
             or regression. [told by the labels]
     """
@@ -84,7 +83,6 @@ class Columns:
     text_column: Column = None
     text_pair_column: Column = None
     label_column: Column = None
-    label_separator: Annotated[str | None, {"metavar": "TEXT"}] = None
     problem_type: Annotated[Problem | None, {"metavar": "TYPE"}] = None
 
     def read(
@@ -100,7 +98,7 @@ class Columns:
 
 
 Texts = Annotated[Columns, ("text_column", "text_pair_column")]
-Judged = Annotated[Columns, (*get_args(Texts)[1], "label_column", "label_separator")]
+Judged = Annotated[Columns, (*get_args(Texts)[1], "label_column")]
 """The columns where a model says what the labels are."""
 
 

@@ -5,7 +5,6 @@ Importing this loads neither onnx nor onnxruntime; making a graph and running on
 
 from tersely.export.directory import (
     Check,
-    choose_backend,
     export_model,
     files_of_export,
     is_export,
@@ -17,7 +16,6 @@ from tersely.export.runner import OnnxRunner
 __all__ = [
     "Check",
     "OnnxRunner",
-    "choose_backend",
     "export_model",
     "files_of_export",
     "is_export",

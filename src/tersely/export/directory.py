@@ -177,27 +177,9 @@ def files_of_export(directory: str | Path) -> tuple[str, ...]:
     return (_FILE, _GRAPH, f"{_GRAPH}.data") if is_export(directory) else ()
 
 
-def choose_backend(source: str | Path, backend: str = "auto") -> str:
-    """Choose what runs the model of a directory: `"onnx"` for an export, `"torch"` for others."""
-    if backend not in ("auto", "torch", "onnx"):
-        raise ModelError(f"backend must be one of auto, torch, onnx, got {backend!r}")
-    exported = is_export(source)
-    if exported and backend == "torch":
-        raise ModelError(
-            f"{source} holds an export, which torch cannot run; use backend='onnx', or the "
-            "model that it was made from"
-        )
-    return "onnx" if exported or backend == "onnx" else "torch"
-
-
 def load_export(source: str | Path) -> OnnxRunner:
     """Load an export."""
     file = Path(source) / _FILE
-    if not file.is_file():
-        raise ModelError(
-            f"expected an export, got {source}, which holds no {_FILE}; make one with: "
-            "tersely export"
-        )
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
         version, graph = record["version"], file.with_name(record["graph"])

@@ -204,11 +204,11 @@ def _choose(
     """Return the columns in use, as options of `Predictor`, guessed from the first file."""
     first = next(file for file in files if file.rows)
     beginning = Shard(0, first, 0, min(_LOOKED_AT, first.rows))
-    chosen = choose_columns(
+    text, pair, _ = choose_columns(
         next(read_chunks(beginning, [*first.types], {})),
         first.path,
-        text_column=text,
-        text_pair_column=pair,
+        text,
+        pair,
         labels="ignore",
     )
     if {*ids} & {*SOURCE} or len(set(ids)) < len(ids):
@@ -216,7 +216,7 @@ def _choose(
             f"the columns to keep must differ from each other and from {name_all(SOURCE)}, which "
             f"are added; got {name_all(ids)}"
         )
-    return {"text_column": chosen.text, "pair_column": chosen.pair, "id_columns": list(ids)}
+    return {"text_column": text, "pair_column": pair, "id_columns": list(ids)}
 
 
 def _left_out(total: Count, out: Path) -> Iterator[str]:
