@@ -3,8 +3,8 @@
     python benchmarks/compare.py --data $DATA --models DIRECTORY --encoder DIRECTORY --only bbc
 
 Runs `tersely bench` with all contenders. TF-IDF and static embeddings are fitted on the same fixed
-part (see make_parts.py) that the models were trained on; the controls are put on the dense model
-without training. Quality is judged on the fixed test part, speed on a random 64 of its documents.
+part (see make_parts.py) that the models were trained on; methods and controls are put on the dense
+model without training. Quality is judged on the fixed test part, speed on 64 documents of it.
 Writes `results/bench/NAME.json` and `NAME.html`; no text of a document is in either.
 """
 
@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from common import HERE, RESULTS, parser, quiet, write
+from static_vectors import StaticVectors
 from tersely.cli import app
 
 CONTENDERS = (
@@ -28,14 +29,14 @@ CONTENDERS = (
     "sorted",
     "onnx",
     "onnx-int8",
-    "dense:max_length=64,trained=no",
-    "random:trained=no",
-    "topk:trained=no",
-    "pool:trained=no",
-    "tome:trained=no",
-    "fewer-layers:trained=no",
+    "dense:max_length=64",
+    "random",
+    "topk",
+    "pool",
+    "tome",
+    "fewer-layers",
     "tfidf",
-    "static",
+    "static_vectors:StaticVectors",
 )
 METHODS = ("dense", "focus-pfc", "focus-pf")
 
@@ -75,20 +76,19 @@ def main() -> None:
     options.add_argument("--only", nargs="*", default=["bbc", "20ng"])
     options.add_argument("--documents", type=int, help="of the test part, drawn; all by default")
     options.add_argument("--timed", type=int, default=64)
-    options.add_argument("--cache", type=Path, default=Path(".cache/bench"))
     args = options.parse_args()
     quiet()
+    StaticVectors.encoder = args.encoder
     for name in args.only:
         with tempfile.TemporaryDirectory() as folder:
             train = write_part(args.data, name, "train", Path(folder), None).name
             test = write_part(args.data, name, "test", Path(folder), args.documents).name
             models = [f"$MODELS/{name}-{method}-0" for method in METHODS]
             command = ["bench", f"$PART/{test}", "--train", f"$PART/{train}"]
-            command += ["--encoder", "$ENCODER"]
             command += ["--models", *models, "--contenders", *CONTENDERS, "--timed", args.timed]
-            command += ["--rounds", args.rounds, "--latency-documents", 32, "--cache", "$CACHE"]
-            places = {"$MODELS": args.models, "$PART": folder, "$ENCODER": args.encoder}
-            places |= {"$CACHE": args.cache, "$PAGE": RESULTS / "bench" / f"{name}.html"}
+            command += ["--rounds", args.rounds, "--latency-documents", 32]
+            places = {"$MODELS": args.models, "$PART": folder}
+            places |= {"$PAGE": RESULTS / "bench" / f"{name}.html"}
             printed = run_shown([*command, "--report", "$PAGE", "--json"], places)
         record = json.loads(printed.splitlines()[-1])
         write(RESULTS / "bench" / f"{name}.json", record)

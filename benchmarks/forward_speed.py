@@ -12,8 +12,9 @@ order; `sorted` the same in length-sorted batches.
 
 from __future__ import annotations
 
-import json
+import time
 from pathlib import Path
+from statistics import median
 
 import torch
 import transformers
@@ -51,6 +52,39 @@ def contenders(encoder: str, folder: Path) -> list:
     return found
 
 
+class MatrixPeak:
+    """MACs a second of the fastest float32 matrix product, measured between contenders' turns.
+
+    How much of the machine a contender uses is the share of that around its turn: a shared
+    machine's speed drifts within minutes. It is handed to `bench` as `progress`.
+    """
+
+    # (rows, inner, columns): the two of a small encoder's feed-forward, and a square.
+    SHAPES = ((4096, 384, 1536), (4096, 1536, 384), (2048, 2048, 2048))
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, float]] = []
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """Measure after a step."""
+        self.steps.append((step, max(self._rate(*shape) for shape in self.SHAPES for _ in "123")))
+
+    def share(self, name: str, macs: float, seconds: list[float]) -> float:
+        """The median over a contender's turns of its rate by the peak just before and after."""
+        places = [p for p, (step, _) in enumerate(self.steps) if step.endswith(f": {name}")]
+        turns = [p for p in places if self.steps[p][0].startswith("round")]
+        peaks = [(self.steps[p - 1][1] + self.steps[p][1]) / 2 for p in turns]
+        return median(macs / s / peak for s, peak in zip(seconds, peaks, strict=True))
+
+    def _rate(self, rows: int, inner: int, columns: int) -> float:
+        left = torch.linspace(-1, 1, rows * inner).view(rows, inner)
+        right = torch.linspace(-1, 1, inner * columns).view(inner, columns)
+        out = torch.empty(rows, columns)
+        started = time.perf_counter()
+        torch.mm(left, right, out=out)
+        return rows * inner * columns / (time.perf_counter() - started)
+
+
 def main() -> None:
     """Measure, print the table, write the JSON."""
     options = parser(__doc__, "forward.json", "data", "encoder", rounds=5)
@@ -60,9 +94,14 @@ def main() -> None:
     quiet()
     documents, about = newsgroups(args.data, "test", args.documents)
     who = contenders(args.encoder, args.work)
-    report = bench(who, documents.texts, rounds=args.rounds, latency_documents=48)
+    peak = MatrixPeak()
+    report = bench(who, documents.texts, rounds=args.rounds, latency_documents=48, progress=peak)
     Console(width=100).print(render(report))
-    write(args.out, json.loads(report.to_json()) | {"data": about})
+    record = report.to_dict() | {"data": about}
+    for each in record["results"]:
+        each["peak_share"] = peak.share(each["name"], each["macs"], each["seconds"])
+    record["matrix_peak"] = max(rate for _, rate in peak.steps)
+    write(args.out, record)
 
 
 if __name__ == "__main__":

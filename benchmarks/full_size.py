@@ -34,7 +34,7 @@ from tersely import Classifier, Plan, TrainingSettings
 from tersely.errors import DataError, PlanError
 from tersely.methods.breaking_bert import LearnedNeighbours
 from tersely.methods.patterns import GlobalTokens, Lexical, Neighbours, RandomPairs, Union
-from tersely.reduction import Step, preset_options
+from tersely.reduction import Step, find_preset
 from tersely.text import Documents, read_documents
 from tersely.text.metrics import evaluate_logits
 from tersely.training.recipe import VERSION, with_recipe
@@ -119,7 +119,7 @@ def focus(seeds: list[int]) -> Iterator[Cell]:
 
 def at_target(name: str, method: str, target: float, **options: Any) -> Row:
     """Return a row that is brought to a share of the dense model's MACs."""
-    if target < EARLY and "at" in preset_options(method):
+    if target < EARLY and "at" in find_preset(method).options:
         options = {"at": 0} | options
     return Row(f"{name}@{target:g}", method, options, target)
 
@@ -152,7 +152,7 @@ PATTERNS = {
     "bigbird": lambda share: Union(
         of=[kind(share=share / 3) for kind in (Neighbours, RandomPairs, GlobalTokens)]
     ),
-    "degrees": lambda share: LearnedNeighbours(by="degrees", target=1 - share),
+    "degrees": lambda share: LearnedNeighbours(target=1 - share),
 }
 HALVES = {"all": range(6), "early": range(3), "late": range(3, 6)}
 
@@ -193,11 +193,11 @@ def others(seeds: list[int]) -> Iterator[Cell]:
     """Yield everything else at half of the MACs."""
     names = (
         *("dense", "topk", "tome", "fca", "pool", "random", "truncate", "fewer-layers"),
-        *("threshold", "lat", "token-drop", "adapler", "power-bert", "transkimmer"),
+        *("threshold", "lat", "adapler", "power-bert", "transkimmer"),
     )
     for data in ("r8", "20ng"):
         for name in names:
-            unaimed = name in ("dense", "token-drop")
+            unaimed = name == "dense"
             yield Cell(
                 "others", data, Row(name, name) if unaimed else at_target(name, name, 0.5), 0
             )

@@ -20,7 +20,8 @@ from transformers import AutoModelForSequenceClassification, ModernBertConfig
 
 from common import parser, quiet, write
 from tersely import preset
-from tersely.bench import Timing, describe_machine, summarise, take_turns
+from tersely._io import describe_machine
+from tersely.bench import Timing, summarise, take_turns
 from tersely.modeling import TerselyConfig, TerselyForSequenceClassification
 from tersely.modeling.inference import run_model
 from tersely.text.batching import pack

@@ -12,7 +12,6 @@ The figure that counts is the speed-up over dense int8, by the reduction in MACs
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -75,7 +74,7 @@ def main() -> None:
         memory=False,
     )
     Console(width=100).print(render(report))
-    record = json.loads(report.to_json()) | {"data": about}
+    record = report.to_dict() | {"data": about}
     for each in record["results"]:
         if each["name"] != "dense torch":
             share = each["speedup"]["median"] * each["macs_ratio"]

@@ -172,7 +172,7 @@ def run(cell: Cell, trial: int, seed: int) -> dict[str, Any]:
     model = from_encoder(
         cell.encoder,
         plan="dense",
-        id2label=cell.space.id2label,
+        id2label=dict(enumerate(cell.space.names)),
         problem_type=cell.space.problem_type,
         max_length=cell.length,
     )

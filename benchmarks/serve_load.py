@@ -27,7 +27,7 @@ import httpx2
 import numpy as np
 
 from common import parser, write
-from tersely.bench import describe_machine
+from tersely._io import describe_machine
 from tersely.modeling.loading import load_tokenizer
 
 QUEUE = 64

@@ -32,7 +32,7 @@ from tersely.modeling.inference import batches
 from tersely.reduction import Knowledge, Pattern, Step
 from tersely.text import Documents, read_documents
 from tersely.text.metrics import evaluate_logits
-from tersely.text.syntax import DependencyParser, spacy_heads
+from tersely.text.syntax import DependencyParser, Heads
 
 # Those that can be brought to any share, and those that are as sparse as the words make them.
 BY_SHARE = ("neighbours", "random", "global", "bigbird", "lexical")
@@ -60,6 +60,19 @@ def pattern_of(name: str, share: float | None) -> Pattern:
         "syntax": Syntax,
     }
     return made[name]()
+
+
+def spacy_heads(name: str) -> Heads:
+    """The parser of a pipeline of spaCy, which has to be installed."""
+    import spacy
+
+    pipeline = spacy.load(name)
+
+    def heads(words: list[str]) -> list[int]:
+        document = spacy.tokens.Doc(pipeline.vocab, words=words)
+        return [word.head.i for word in pipeline(document)]
+
+    return heads
 
 
 def blocks_of(name: str, depth: int) -> list[int]:

@@ -28,7 +28,7 @@ import transformers
 
 from common import newsgroups, parser, quiet, write
 from tersely import Classifier, TrainingSettings
-from tersely.bench import describe_machine
+from tersely._io import describe_machine
 from tersely.text import Documents, LabelSpace
 from tersely.text.batching import TokenBudgetSampler
 from tersely.training.recipe import with_recipe

@@ -16,10 +16,13 @@ PAGE = ROOT / "docs" / "architecture.md"
 SOURCE = ROOT / "src" / "tersely"
 BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->"
 
-MOST_LINES = 19_000  # of src, without methods/contrib, which waits to be measured
+CONTRIB = "methods/contrib"  # counts nowhere, until it is measured
+# Rooms that came after the house was put in order; they may fill the ceiling above it.
+ADDED = ("cascade", "certificates", "linear")
+MOST_LINES, CEILING = 19_000, 22_000  # of src: of the house, and of all
 MOST_FILES = 130
 LONGEST_FILE = 500
-MOST_TEST_LINES = 12_000
+MOST_TEST_LINES = 12_000  # of the house's rooms
 _OFF = 0.1  # the table may lag behind by this share, so that not every commit has to touch it
 
 
@@ -37,22 +40,25 @@ def count(folder: Path) -> dict[str, list[int]]:
 def table(rooms: dict[str, list[int]], tests: int) -> str:
     """Lay the counts out as Markdown."""
     lines = ["| room | files | lines | longest file |", "|---|---|---|---|"]
-    for room, files in rooms.items():
-        lines.append(f"| `{room}` | {len(files)} | {sum(files):,} | {max(files)} |")
-    counted = [n for room, files in rooms.items() if room != "methods/contrib" for n in files]
-    lines.append(
-        f"| all but `methods/contrib` | {len(counted)} | {sum(counted):,} | {max(counted)} |"
-    )
-    return "\n".join([*lines, f"| tests | | {tests:,} | |", ""])
+    added = {room: rooms[room] for room in ADDED if room in rooms}
+    every = {room: files for room, files in rooms.items() if room != CONTRIB}
+    house = {room: files for room, files in every.items() if room not in added}
+    rows = {f"`{room}`": files for room, files in rooms.items()}
+    rows |= {"the house": sum(house.values(), []), "with what came since": sum(every.values(), [])}
+    for name, files in rows.items():
+        lines.append(f"| {name} | {len(files)} | {sum(files):,} | {max(files)} |")
+    return "\n".join([*lines, f"| tests of the house | | {tests:,} | |", ""])
 
 
 def broken(rooms: dict[str, list[int]], tests: int) -> list[str]:
     """Return a sentence for every limit that does not hold."""
-    counted = {room: files for room, files in rooms.items() if room != "methods/contrib"}
-    files = [lines for each in counted.values() for lines in each]
+    every = {room: files for room, files in rooms.items() if room != CONTRIB}
+    house = [n for room, files in every.items() if room not in ADDED for n in files]
+    files = sum(every.values(), [])
     found = [
-        ("lines of src", sum(files), MOST_LINES),
-        ("files of src", len(files), MOST_FILES),
+        ("lines of the house", sum(house), MOST_LINES),
+        ("lines of src", sum(files), CEILING),
+        ("files of the house", len(house), MOST_FILES),
         ("lines of the longest file", max(files), LONGEST_FILE),
         ("lines of tests", tests, MOST_TEST_LINES),
     ]
@@ -75,7 +81,8 @@ def stale(written: str, rooms: dict[str, list[int]]) -> list[str]:
 def main() -> None:
     """Write the table, or check."""
     rooms = count(SOURCE)
-    tests = sum(sum(files) for files in count(ROOT / "tests").values())
+    tested = count(ROOT / "tests")
+    tests = sum(sum(files) for room, files in tested.items() if room not in ADDED)
     before, rest = PAGE.read_text("utf-8").split(BEGIN)
     written, after = rest.split(END)
     if "--check" in sys.argv[1:]:

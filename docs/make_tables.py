@@ -17,6 +17,7 @@ from pathlib import Path
 
 from typer.main import get_command
 
+from tersely.certificates import LIMITS, documents_for_net_loss, documents_needed
 from tersely.cli import app
 from tersely.reduction import find_preset, presets
 
@@ -51,22 +52,40 @@ def option_table() -> str:
 
 
 def verb_tables() -> str:
-    """Return what each verb takes: its options, and what `--set` and `--config` take besides."""
-    everywhere = {"set", "config", "import_", "debug", "help"}
+    """Return what each verb takes; what few need comes last, as in its help."""
+    everywhere = {"import_", "debug", "help"}
     parts = []
     for verb, command in get_command(app).commands.items():
-        shown, rare = [], []
+        parts += [f"## {verb}\n\n{command.help.splitlines()[0]}\n"]
+        parts += ["| option | meaning |", "|---|---|"]
         for each in command.params:
-            if each.name in everywhere or not each.opts[0].startswith("-"):
-                continue
-            value = f" {each.metavar}" if each.metavar else ""
-            told = (each.help or "").replace("|", "\\|")
-            name = each.name if each.hidden else each.opts[0] + value
-            (rare if each.hidden else shown).append(f"| `{name}` | {told} |")
-        parts.append(f"## {verb}\n\n{command.help.splitlines()[0]}\n")
-        parts += ["| option | meaning |", "|---|---|", *shown, ""]
-        if rare:
-            parts += ["| setting | meaning |", "|---|---|", *rare, ""]
+            if each.name not in everywhere and each.opts[0].startswith("-"):
+                value = f" {each.metavar}" if each.metavar else ""
+                name = "`, `".join([each.opts[0] + value, *each.secondary_opts])
+                told = (each.help or "").replace("|", "\\|")
+                parts.append(f"| `{name}` | {told} |")
+        parts.append("")
+    return "\n".join(parts).rstrip()
+
+
+def needed_tables() -> str:
+    """Return how many documents prove a limit, for shares that change a label."""
+
+    def no_net_loss(limit: float, share: float) -> int | None:
+        return documents_for_net_loss(limit, share / 2, share / 2)
+
+    parts = []
+    for name, needed, limits, columns in (
+        ("disagreement", documents_needed, LIMITS, (0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.04)),
+        ("net loss", no_net_loss, LIMITS[1:], (0, 0.01, 0.02, 0.04)),
+    ):
+        head = " | ".join(f"{share:.1%} change" for share in columns)
+        parts += [f"| {name} of at most | {head} |", "|---" * (len(columns) + 1) + "|"]
+        for limit in limits:
+            numbers = [needed(limit, share) for share in columns]
+            cells = " | ".join("–" if each is None else f"{each:,}" for each in numbers)
+            parts.append(f"| {limit:.1%} | {cells} |")
+        parts.append("")
     return "\n".join(parts).rstrip()
 
 
@@ -74,8 +93,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "methods": method_table,
     "options": option_table,
     "verbs": verb_tables,
+    "needed": needed_tables,
 }
-PAGES = ("README.md", "docs/methods.md", "docs/getting-started.md", "docs/command-line.md")
+PAGES = ("README.md",) + tuple(
+    f"docs/{page}.md" for page in ("methods", "getting-started", "command-line", "certificates")
+)
 
 
 def made(page: str) -> str:

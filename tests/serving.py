@@ -16,8 +16,9 @@ from transformers import AutoModelForSequenceClassification
 
 from tersely import Classifier, preset
 from tersely.modeling import from_encoder
-from tersely.serve import Limits, Service
+from tersely.serve import Limits
 from tersely.serve.app import listen, make_app
+from tersely.serve.service import Service
 from tiny import tiny_config
 from words import LABELS, save_encoder, tokenizer
 

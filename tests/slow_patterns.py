@@ -23,14 +23,7 @@ def scramble(number: int, seed: int) -> int:
 
 
 class Slow:
-    """What a pattern connects in one document.
-
-    Args:
-        ids: its token ids.
-        table: the word embeddings.
-        parse: the words and heads of token ids.
-        stems: the stem of each id.
-    """
+    """What a pattern connects in one document, of its ids, embeddings `table`, parse and stems."""
 
     def __init__(self, ids: list[int], table: Tensor, parse, stems: Tensor) -> None:
         self.ids, self.length = ids, len(ids)
@@ -61,15 +54,12 @@ class Slow:
 
     def neighbours(self, pattern: Neighbours, query: int, key: int, head: int) -> bool:
         width = pattern.width[head] if isinstance(pattern.width, list) else pattern.width
-        if width is None:
-            width = 0
-            while self.count_within(width) < pattern.share * self.length**2 - 1e-6:
-                width += 1
-        return abs(query - key) <= width
-
-    def count_within(self, width: int) -> int:
         places = range(self.length)
-        return sum(abs(q - k) <= width for q in places for k in places)
+        apart = sorted(abs(q - k) for q in places for k in places)
+        if width is None:
+            # The least width within which there are as many pairs.
+            width = apart[max(0, math.ceil(pattern.share * len(apart) - 1e-6) - 1)]
+        return abs(query - key) <= width
 
     def globaltokens(self, pattern: GlobalTokens, query: int, key: int, head: int) -> bool:
         count = pattern.tokens

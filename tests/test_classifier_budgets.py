@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tersely import Classifier, TrainingSettings, preset
-from tersely.bench import PackedContender, build_contender
+from tersely.bench import PackedContender
 from tersely.errors import PlanError, TerselyWarning
 from tersely.reduction import find_preset, plan_share
 from words import PLAIN, labelled, save_encoder
@@ -26,17 +26,16 @@ def long_documents(count=40, seed=0):
     return [f"{text} {text} {text} {text}" for text in texts], labels
 
 
-@pytest.fixture(scope="module")
-def lat(encoder):
-    classifier = Classifier(encoder, method="lat", method_options={"keep": 0.6, "least": 1})
-    return classifier.fit(*long_documents(), settings=QUICK)
-
-
 def trained(encoder, method, **options):
     # Documents are short here, and would otherwise keep most of their tokens.
     floor = {"least": 1} if "least" in find_preset(method).options else {}
     classifier = Classifier(encoder, method=method, method_options=floor | options)
     return classifier.fit(*long_documents(), settings=QUICK)
+
+
+@pytest.fixture(scope="module")
+def lat(encoder):
+    return trained(encoder, "lat", keep=0.6)
 
 
 def cost(classifier, texts):
@@ -97,14 +96,18 @@ def test_thresholds_that_were_learned_are_moved_together(encoder):
 
 def test_budgets_that_cannot_be_are_refused(lat, encoder):
     texts, _ = long_documents(12)
-    with pytest.raises(PlanError, match=r"budget must be between 0\.\d\d and 1\.0\d for 'lat'"):
-        lat.with_budget(0.01, texts)
-    with pytest.raises(PlanError, match="budget must be a number between 0 and 1, got 1"):
-        lat.with_budget(1, texts)
-    with pytest.raises(PlanError, match="must have a share of tokens.*got 'dense', which has none"):
-        trained(encoder, "dense").with_budget(0.5, texts)
-    with pytest.raises(PlanError, match="needs block 1, .*built for 'focus-pfc'"):
-        trained(encoder, "focus-pfc").with_budget(0.5, texts)
+    for classifier, budget, said in (
+        (lat, 0.01, r"budget must be between 0\.\d\d and 1\.0\d for 'lat'"),
+        (lat, 1, "budget must be a number between 0 and 1, got 1"),
+        (
+            trained(encoder, "dense"),
+            0.5,
+            "must have a share of tokens.*got 'dense'",
+        ),
+        (trained(encoder, "focus-pfc"), 0.5, "needs block 1, .*built for 'focus-pfc'"),
+    ):
+        with pytest.raises(PlanError, match=said):
+            classifier.with_budget(budget, texts)
 
 
 def test_a_share_is_among_the_options_of_loading(lat, tmp_path):
@@ -117,12 +120,10 @@ def test_a_share_is_among_the_options_of_loading(lat, tmp_path):
 def test_a_contender_at_another_share_can_be_built_again(lat, tmp_path):
     source = {"source": str(lat.save(tmp_path)), "device": "cpu"}
     at = lat.with_options(keep=0.8)
-    contender = PackedContender(lat, "lat", source=source)
-    other = contender.like(at, "lat at 0.8", method_options={"keep": 0.8})
-    again = build_contender("tersely.bench:PackedContender", other.spec())
+    other = PackedContender(at, "lat at 0.8", source=source)
+    again = PackedContender.from_spec(other.spec())
     texts, _ = long_documents(4)
     for each in (other, again):
         each.prepare(texts)
     assert again.name == "lat at 0.8" and np.array_equal(again.run(), other.run())
-    assert contender.spec()["source"] == source
-    assert PackedContender(lat).like(at, "unnamed").spec() is None
+    assert PackedContender(at).spec() is None

@@ -21,12 +21,6 @@ def classifier(tmp_path_factory):
     ).fit(texts, labels, settings=QUICK)
 
 
-def someone_elses_card(classifier, folder):
-    path = classifier.save(folder) / "README.md"
-    path.write_text("# Mine\n")
-    return folder
-
-
 CALLS = {
     "fit": lambda c, _: c.fit(*labelled(30, words=40), settings=QUICK),
     "encode": lambda c, _: c.encode([" ".join(["cat"] * 30), "☃"]),
@@ -39,7 +33,7 @@ CALLS = {
 
 @pytest.mark.parametrize("name", sorted(CALLS, key=lambda name: name == "fit"))
 def test_a_warning_points_at_the_users_line(classifier, tmp_path, name):
-    someone_elses_card(classifier, tmp_path)
+    (tmp_path / "README.md").write_text("# Somebody else's card\n")
     call = CALLS[name]
     with pytest.warns(TerselyWarning) as said:
         call(classifier, tmp_path)

@@ -8,6 +8,7 @@ import pytest
 
 from tersely import Classifier, TrainingSettings, preset
 from tersely.errors import DataError, ModelError
+from tersely.text import Documents
 from words import LABELS, labelled, save_encoder
 
 QUICK = TrainingSettings(epochs=1, learning_rate=5e-3, batch_tokens=256)
@@ -47,7 +48,7 @@ def test_a_clone_has_the_same_parameters_and_no_model(trained):
 
 def test_parameters_are_set_for_the_next_fit(encoder):
     classifier = Classifier(encoder).set_params(method="topk", method_options={"keep": 0.3})
-    assert classifier.plan.name == "topk" and classifier.method_options == {"keep": 0.3}
+    assert classifier.plan == preset("topk", keep=0.3)
     assert classifier.set_params() is classifier
     with pytest.raises(DataError, match="'keeps' is not a parameter; the parameters are model"):
         classifier.set_params(keeps=0.3)
@@ -63,12 +64,9 @@ def test_it_stands_in_a_pipeline_and_is_cross_validated(encoder):
     lower = FunctionTransformer(lambda texts: np.char.lower(texts))
     pipeline = make_pipeline(lower, Quick(encoder, method="topk"))
     pipeline.set_params(quick__max_length=16)
-    scores = cross_val_score(pipeline, texts, labels, cv=3, error_score="raise")
-    assert len(scores) == 3 and all(0 <= score <= 1 for score in scores)
-    by_name = cross_val_score(
-        pipeline, texts, labels, cv=3, scoring="neg_log_loss", error_score="raise"
-    )
-    assert np.isfinite(by_name).all()
+    for scoring in (None, "neg_log_loss"):
+        options = {"cv": 3, "scoring": scoring, "error_score": "raise"}
+        assert np.isfinite(cross_val_score(pipeline, texts, labels, **options)).all()
     pipeline.fit(texts, labels)
     assert list(pipeline.classes_) == list(LABELS)
     assert pipeline.predict_proba(texts[:4]).shape == (4, 3)
@@ -78,19 +76,11 @@ def test_it_stands_in_a_pipeline_and_is_cross_validated(encoder):
 def test_columns_of_all_kinds_give_the_same_answers(trained):
     pandas = pytest.importorskip("pandas")
     texts, labels = labelled(8, seed=3)
+    frame = pandas.DataFrame({"text": texts, "label": labels}, index=range(20, 28))
     expected = trained.predict_proba(texts)
-    index = list(range(20, 28))
-    for column in (
-        np.array(texts),
-        np.array(texts)[:, None],
-        pandas.Series(texts, index=index),
-        pandas.DataFrame({"text": texts}, index=index),
-        pa.array(texts),
-        pa.chunked_array([texts[:3], texts[3:]]),
-    ):
+    for column in (np.array(texts), frame[["text"]], frame["text"], pa.array(texts)):
         assert np.array_equal(trained.predict_proba(column), expected)
-    wanted = pandas.Series(labels, index=index)
-    assert trained.score(pandas.Series(texts, index=index), wanted) == trained.score(texts, labels)
+    assert trained.score(frame["text"], frame["label"]) == trained.score(texts, labels)
 
 
 def test_numbers_as_classes_are_scored_by_their_names(encoder):
@@ -104,17 +94,20 @@ def test_numbers_as_classes_are_scored_by_their_names(encoder):
 
 def test_a_regression_is_scored_by_what_it_explains(encoder):
     metrics = pytest.importorskip("sklearn.metrics")
-    base = pytest.importorskip("sklearn.base")
     texts, _ = labelled(30)
     lengths = np.array([len(text.split()) / 13 for text in texts])
     classifier = Classifier(encoder, method="topk").fit(texts, lengths, settings=QUICK)
-    expected = metrics.r2_score(lengths, classifier.predict(texts))
-    assert classifier.score(texts, lengths) == pytest.approx(expected)
-    assert base.is_regressor(classifier)
+    predicted = classifier.predict(texts)
+    assert all(isinstance(value, float) for value in predicted)
+    assert classifier.score(texts, lengths) == pytest.approx(metrics.r2_score(lengths, predicted))
+    assert set(classifier.evaluate(Documents.from_lists(texts, lengths))) >= {"mse", "pearson"}
+    assert pytest.importorskip("sklearn.base").is_regressor(classifier)
+    with pytest.raises(ModelError, match="no probabilities"):
+        classifier.predict_proba(texts)
 
 
 def test_a_text_that_is_no_list_is_refused(trained):
-    with pytest.raises(DataError, match="got a single string"):
+    with pytest.raises(DataError, match="got a single str"):
         trained.predict("cat")
-    with pytest.raises(DataError, match="expected a label for each of the 2 documents"):
+    with pytest.raises(DataError, match="got 2 texts and 1 labels"):
         trained.score(["cat", "dog"], ["animals"])

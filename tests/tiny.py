@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from tersely.backbones import supported_families
+from tersely.backbones import backbone_class, supported_families
 
 HIDDEN = 32
 VOCABULARY = 100
@@ -41,31 +41,11 @@ _BERT: dict[str, Any] = {
     # Larger than usual, so that attention and positions leave a visible mark on the outputs.
     "initializer_range": 0.2,
 }
-# The padding id stays 1, since positions begin after it.
-_ROBERTA = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "type_vocab_size": 1}
-# What is not BERT's; None leaves a setting out.
-_OTHERS: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("roberta", "xlm-roberta", "camembert"), _ROBERTA),
-    "mpnet": _ROBERTA | {"type_vocab_size": None},
-    "electra": {"embedding_size": 24},
-    "distilbert": {"intermediate_size": None, "hidden_dim": 48, "type_vocab_size": None},
-    "modernbert": {
-        # Blocks 0 and 3 see everything, blocks 1 and 2 a window: both kinds, and one after another.
-        "num_hidden_layers": 4,
-        "global_attn_every_n_layers": 3,
-        "local_attention": 8,
-        "bos_token_id": 1,
-        "cls_token_id": 1,
-        "eos_token_id": 2,
-        "sep_token_id": 2,
-        "type_vocab_size": None,
-    },
-}
 
 
 def tiny_config(family: str, **overrides: Any) -> PreTrainedConfig:
     """The configuration of a tiny encoder; overrides have BERT's names or the family's own."""
-    settings = _BERT | _OTHERS.get(family, {}) | overrides
+    settings = _BERT | backbone_class(family).tiny_settings | overrides
     given = {name: value for name, value in settings.items() if value is not None}
     return AutoConfig.for_model(family, **given)
 
@@ -94,10 +74,9 @@ def tiny_ids(lengths: list[int], *, seed: int = 0) -> list[torch.Tensor]:
 def tiny_tokenizer(words: Sequence[str], *, pieces: bool = False) -> PreTrainedTokenizerFast:
     """A tokenizer as BERT's, with [CLS] in front, [SEP] behind, and token types for pairs.
 
-    Args:
-        words: its vocabulary; the first one has the id `SPECIAL`.
-        pieces: whether words may be parts of words, as WordPiece writes them, and capitals are
-            lowered; otherwise words are what white space and punctuation leave.
+    `words` are its vocabulary, the first with the id `SPECIAL`. With `pieces` they may be parts of
+    words, as WordPiece writes them, and capitals are lowered; otherwise words are what white space
+    and punctuation leave.
     """
     vocabulary = {word: number for number, word in enumerate([*_SPECIAL_TOKENS, *words])}
     if pieces:

@@ -29,7 +29,7 @@ from tersely.errors import TerselyError
 
 # Small batches and a high rate, because there are few documents.
 TRAINING = "--max-length 256 --epochs 2 --learning-rate 3e-4 --batch-tokens 1024"
-MEASURING = "--rounds 3 --set timed=192 --set latency_documents=32 --set memory=false"
+MEASURING = "--rounds 3 --timed 192 --latency-documents 32 --no-memory"
 ABOUT = {
     "pipeline": "dense, as transformers' pipeline runs it",
     "sorted": "the same, batches sorted by length",
@@ -74,8 +74,8 @@ def main(arguments: list[str] | None = None) -> None:
         )
     written = command(
         f"bench {out}/held-out.csv --models {out}/dense {out}/topk "
-        f"--contenders pipeline sorted tfidf --train {out}/train.csv --encoder {encoder} "
-        f"--set cache={out}/cache --baseline pipeline {MEASURING} --report {out}/report.html --json"
+        f"--contenders pipeline sorted tfidf --train {out}/train.csv "
+        f"--baseline pipeline {MEASURING} --report {out}/report.html --json"
     )
     (out / "report.json").write_text(written, encoding="utf-8")
     print(table(json.loads(written)), flush=True)

@@ -42,26 +42,18 @@ __all__ = [
     "presets",
 ]
 
-_MODULES = {
-    "Classifier": "tersely.classifier",
-    "Plan": "tersely.reduction",
-    "Ragged": "tersely.ragged",
-    "TerselyConfig": "tersely.modeling",
-    "TerselyForSequenceClassification": "tersely.modeling",
-    "Trace": "tersely.modeling",
-    "TrainingSettings": "tersely.training.settings",
-    "preset": "tersely.reduction",
-    "presets": "tersely.reduction",
-}
+# From the bottom to the top, so that a name loads no room above its own.
+_ROOMS = ("ragged", "reduction", "training.settings", "modeling", "classifier")
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from its module when it is first asked for (PEP 562)."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_MODULES[name]), name)
-    globals()[name] = value
-    return value
+    """Load a public name from its room when it is first asked for (PEP 562)."""
+    for room in _ROOMS if name in __all__ else ():
+        module = importlib.import_module(f"tersely.{room}")
+        if name in vars(module):
+            globals()[name] = getattr(module, name)
+            return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

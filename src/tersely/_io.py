@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import re
 import sys
 import tempfile
 from collections.abc import Collection, Iterator
@@ -16,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tersely.errors import DeviceError, OutputError
+from tersely.errors import DeviceError, OutputError, require
 
 if TYPE_CHECKING:
     import torch
@@ -29,11 +30,9 @@ def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ())
     A full disk, or an export that does not pass its check, leaves an older model as it was. Files
     of other names stay.
 
-    Args:
-        directory: made if it is not there.
-        what: what is written, for the message: `"model"`.
-        replaces: names of older files that what is written takes the place of: those of them that
-            were not written anew are removed, so that the directory never describes two models.
+    Of the older files named in `replaces`, those that were not written anew are removed, so that
+    the directory, which is made if it is not there, never describes two models. `what` is what is
+    written, for the message: `"model"`.
 
     Raises:
         OutputError: if the directory cannot be written, or the disk is full.
@@ -57,6 +56,27 @@ def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ())
         ) from error
 
 
+def write_page(path: str | Path, template: Path, extra: str, **values: Any) -> Path:
+    """Fill a Jinja2 template, and write it as a page.
+
+    Raises:
+        MissingExtraError: if Jinja2 is not installed; it comes with `extra`.
+        OutputError: if the file cannot be written.
+    """
+    jinja, path = require("jinja2", extra), Path(path)
+    environment = jinja.Environment(
+        autoescape=True, undefined=jinja.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    text = environment.from_string(template.read_text(encoding="utf-8")).render(values)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            f"the page {path} cannot be written: {error.strerror}; choose another place"
+        ) from None
+    return path
+
+
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """Return the device to use: `"auto"` takes CUDA where there is one, the CPU otherwise."""
     import torch
@@ -69,16 +89,13 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         raise DeviceError(
             f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', got {str(device)!r}"
         ) from None
-    if chosen.type == "cpu":
+    there = torch.cuda.device_count() if chosen.type == "cuda" else 0
+    if chosen.type == "cpu" or (chosen.index or 0) < there:
         return chosen
-    if chosen.type != "cuda" or not torch.cuda.is_available():
-        raise DeviceError(f"the device {chosen} is not available here; use the device 'cpu'")
-    count = torch.cuda.device_count()
-    if chosen.index is not None and chosen.index >= count:
-        raise DeviceError(
-            f"the device {chosen} is not there, this machine has {count}, numbered from 0"
-        )
-    return chosen
+    raise DeviceError(
+        f"the device {chosen} is not there, this machine has {there} of that type; use another, "
+        "or 'cpu'"
+    )
 
 
 @contextlib.contextmanager
@@ -102,12 +119,14 @@ def describe_machine() -> dict[str, Any]:
     """
     import torch
 
+    import tersely
+
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         memory = None
-    libraries = ("tersely", "torch", "transformers", "numpy", "onnxruntime", "scikit-learn")
+    libraries = ("torch", "transformers", "numpy", "onnxruntime", "scikit-learn")
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
@@ -116,7 +135,9 @@ def describe_machine() -> dict[str, Any]:
         "memory_bytes": memory,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": f"{platform.system()} {platform.machine()}",
-        "versions": {"python": platform.python_version()} | {name: _of(name) for name in libraries},
+        # Of the code that runs, which may be a checkout that is not what is installed.
+        "versions": {"python": platform.python_version(), "tersely": tersely.__version__}
+        | {name: _version_of(name) for name in libraries},
         "allocator": sorted(
             name
             for name in os.environ
@@ -125,13 +146,7 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def _of(distribution: str) -> str | None:
-    """The version of a distribution, None where it is not installed."""
-    if distribution == "tersely":
-        # Of the code that runs, which may be a checkout that is not what is installed.
-        from tersely import __version__
-
-        return __version__
+def _version_of(distribution: str) -> str | None:
     try:
         return version(distribution)
     except PackageNotFoundError:
@@ -141,26 +156,21 @@ def _of(distribution: str) -> str | None:
 def _cpu_model() -> str:
     """The processor's name; Arm's cpuinfo has none, and other systems have no such file."""
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name" and value.strip():
-                return value.strip()
+    text = cpuinfo.read_text(errors="replace") if cpuinfo.is_file() else ""
+    if found := re.search(r"^model name\s*:\s*(\S.*?)\s*$", text, re.MULTILINE):
+        return found[1]
     return platform.processor() or platform.machine() or sys.platform
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep up to 1 GiB of freed memory for its next allocations.
+    """Let this process keep up to 1 GiB of freed memory for its next allocations; say if it does.
 
     glibc gives memory at the top of its heap back to the system as soon as more than a threshold is
     free. A model that works on few tokens at the end of every batch crosses the threshold every
     time, and the next batch pays for fresh pages: combining in the middle of MiniLM-L6 lost a tenth
     of its speed to that (two Skylake cores, 2026-11-22). It is a setting of the whole process, so a
-    library must not change it unasked: tersely's own commands do, and programs may.
-
-    Returns:
-        Whether it took effect: only with glibc, and not where the environment has settings of its
-        own.
+    library must not change it unasked: tersely's own commands do, and programs may. Settings of the
+    environment stay, and other libraries of C have none.
     """
     own = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
     if any(name in os.environ for name in own):

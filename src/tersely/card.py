@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from tersely.text import LabelSpace
 _SEAL = "<!-- tersely wrote this card and writes it again while its text is unchanged: {} -->"
 _SEALED = re.compile(_SEAL.format(r"([0-9a-f]{64})"))
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_LABELS = 50  # named in the card
 
 _WHAT = {
     "regression": "predicts a number for a document",
@@ -42,8 +41,7 @@ A {{ family }} encoder of {{ blocks }} blocks{% if base %}, from `{{ base }}`,{%
 
 It reads at most {{ limit }} tokens of a document at once; longer ones: `{{ long }}`.
 {% if labels %}
-Labels: {% for label in labels %}`{{ label }}`{{ ", " if not loop.last }}{% endfor %}\
-{% if more %}, and {{ more }} more{% endif %}.
+Labels: `{{ labels[:50] | join("`, `") }}`{% if labels | length > 50 %}, and more{% endif %}.
 {% endif %}
 ## Method
 
@@ -71,14 +69,16 @@ from transformers import pipeline
 
 classify = pipeline("text-classification", model="{{ name }}/")
 ```
-{% if facts %}
+{% if training %}
 ## Training
 
-{{ facts | join(", ") }}; all settings stand in `training.json`.
+{{ "{:,}".format(training.documents) }} documents, {{ "{:,}".format(training.steps) }} steps, \
+{% if training.teacher %}taught by `{{ training.teacher }}`, {% endif %}\
+seed {{ training.settings.seed }}; all settings stand in `training.json`.
 {% endif %}
 ## Figures
 {% if evaluation is none %}
-This model was not evaluated before it was saved; nothing is known of its quality and its speed.
+This model was not evaluated before it was saved; nothing is known of its quality.
 {% else %}
 On {{ "{:,}".format(evaluation.documents) }} documents of `{{ evaluation.source }}`:
 
@@ -86,26 +86,17 @@ On {{ "{:,}".format(evaluation.documents) }} documents of `{{ evaluation.source 
 |---|---|
 {% for metric, value in evaluation.items() %}| {{ metric }} | {{ "%.4f" % value }} |
 {% endfor %}
-## Speed
-
-On the same documents:
-
-| figure | value |
-|---|---|
-{% for figure, value in evaluation.speed() %}| {{ figure }} | {{ value }} |
-{% endfor %}
-{{ evaluation.conditions() }} What else the machine did is in these figures; `tersely bench` \
-compares models with each other.
+A document had {{ "{:,.0f}".format(evaluation.tokens / evaluation.documents) }} tokens and cost \
+{{ "%.3g" % (evaluation.macs / evaluation.documents) }} MACs; `tersely bench` compares the speed \
+of models with each other.
 {% endif %}"""
 
 
 @dataclass(frozen=True)
 class Evaluation(Mapping[str, float]):
-    """What a model was measured at: a mapping of its metrics, and the time of one pass.
+    """What a model was measured at: a mapping of its metrics.
 
-    `tokens` and `macs` are those of all documents together, `tokenising` and `running` seconds. One
-    pass, with whatever else the machine was doing, is no comparison; it tells a reader of the card
-    what to expect.
+    `tokens` and `macs` are those of all documents together.
     """
 
     source: str
@@ -113,12 +104,6 @@ class Evaluation(Mapping[str, float]):
     metrics: dict[str, float]
     tokens: int
     macs: int
-    tokenising: float
-    running: float
-    batch_tokens: int
-    device: str
-    numbers: str
-    machine: dict[str, Any]
 
     def __getitem__(self, metric: str) -> float:
         return self.metrics[metric]
@@ -128,30 +113,6 @@ class Evaluation(Mapping[str, float]):
 
     def __len__(self) -> int:
         return len(self.metrics)
-
-    def speed(self) -> list[tuple[str, str]]:
-        """Return what a table says of the speed: names and figures."""
-        count = max(1, self.documents)
-        seconds = max(self.tokenising + self.running, 1e-9)
-        return [
-            ("documents a second", f"{self.documents / seconds:,.1f}"),
-            ("ms a document", f"{1000 * seconds / count:.2f}"),
-            ("of which tokenising", f"{1000 * self.tokenising / count:.2f}"),
-            ("tokens a document", f"{self.tokens / count:,.0f}"),
-            ("MACs a document", f"{self.macs / count:.3g}"),
-        ]
-
-    def conditions(self) -> str:
-        """Return a sentence that says what the speed was measured on."""
-        machine, versions = self.machine, self.machine["versions"]
-        cpu = f"{machine['cpu']}, {machine['threads']} threads"
-        where = machine["gpu"] if self.device == "cuda" else cpu
-        names = ("tersely", "torch", "transformers", "onnxruntime")
-        libraries = ", ".join(f"{name} {versions[name]}" for name in names if versions[name])
-        return (
-            f"One pass in packed batches of at most {self.batch_tokens:,} tokens, {self.numbers}, "
-            f"on {where}; {libraries}."
-        )
 
 
 def write_card(card: str, part: Path, folder: Path) -> None:
@@ -181,17 +142,17 @@ def model_card(
     space: LabelSpace,
     *,
     limit: int,
-    origins: Iterable[str] = (),
     training: Mapping[str, Any] | None = None,
     evaluation: Evaluation | None = None,
 ) -> str:
     """Make the card of a trained model: metadata of the Hub as YAML, then the text, then the seal.
 
-    Of the origins of its encoder, the first that is a name of the Hub is written down; a directory
-    is not, since its path says nothing elsewhere.
+    The encoder that it began as is named if that is a name of the Hub; a directory is not, since
+    its path says nothing elsewhere.
     """
     plan = config.reduction_plan()
-    base = next((o for o in origins if _HUB_NAME.fullmatch(o) and not Path(o).exists()), None)
+    origin = getattr(config.encoder_config, "_name_or_path", None) or ""
+    base = origin if _HUB_NAME.fullmatch(origin) and not Path(origin).exists() else None
     labels = () if space.problem_type == "regression" else space.names
     results = [
         EvalResult(
@@ -223,29 +184,29 @@ def model_card(
         what=_WHAT[space.problem_type],
         limit=limit,
         long=config.long,
-        labels=labels[:_LABELS],
-        more=len(labels[_LABELS:]),
+        labels=labels,
         plan=plan.name,
-        steps=[_step(step) for step in plan.to_dict().get("steps", [])],
-        facts=_facts(training or {}),
+        steps=[describe_step(step) for step in plan.to_dict().get("steps", [])],
+        training=training,
         evaluation=evaluation,
     )
     text = str(card)
     return f"{text}\n{_SEAL.format(_checksum(text))}\n"
 
 
-def _step(step: Mapping[str, Any]) -> str:
-    """One step of a plan: where, and its parts with their settings."""
+def describe_step(step: Mapping[str, Any]) -> str:
+    """Say what a step of a plan does where, in Markdown, from its form in JSON."""
+
+    def short(value: Any) -> str:
+        return f"{value:.3g}" if isinstance(value, float) else str(value)
+
     parts = []
     for part in (step[role] for role in ("act", "score", "select") if step.get(role)):
-        settings = ", ".join(f"{key}={value}" for key, value in part.items() if key != "kind")
-        parts.append(f"`{part['kind']}`" + (f" ({settings})" if settings else ""))
-    return f"at blocks `{step.get('blocks')}`: {', '.join(parts)}"
-
-
-def _facts(record: Mapping[str, Any]) -> list[str]:
-    """What the record of a training run says in a few words."""
-    facts = [f"{record[name]:,} {name}" for name in ("documents", "steps") if name in record]
-    teacher, seed = record.get("teacher"), record.get("settings", {}).get("seed")
-    facts += [] if teacher is None else [f"taught by `{teacher}`"]
-    return facts + ([] if seed is None else [f"seed {seed}"])
+        settings = (f"{k}={short(v)}" for k, v in part.items() if k != "kind" and v is not None)
+        text = ", ".join(settings)
+        parts.append(f"`{part['kind']}`" + (f" ({text})" if text else ""))
+    where = step.get("blocks")
+    if isinstance(where, Mapping):
+        ends = where.get("start", 0), where.get("stop", "the last")
+        where = " to ".join(map(short, ends))
+    return f"at blocks `{short(where)}`: {', '.join(parts)}"

@@ -22,13 +22,13 @@ import torch
 from tersely._io import torch_threads, written_whole
 from tersely.card import Evaluation, model_card, write_card
 from tersely.defaults import DEFAULT_MODEL
-from tersely.errors import DataError, DeviceError, ModelError, PlanError, require
-from tersely.export import choose_backend, files_of_export, load_export
+from tersely.errors import DataError, DeviceError, ModelError, PlanError
+from tersely.export import files_of_export, is_export, load_export
 from tersely.modeling import Execution, TerselyForSequenceClassification, from_encoder
 from tersely.modeling.loading import load_classifier, load_tokenizer
 from tersely.reduction import Knowledge, Plan, preset
 from tersely.text import Documents, LabelSpace
-from tersely.text.columns import as_list
+from tersely.text.labels import MULTI_LABEL, REGRESSION
 from tersely.trained import TrainedModel
 from tersely.training.settings import TrainingSettings
 
@@ -110,8 +110,6 @@ class Classifier(TrainedModel):
         self.training: dict[str, Any] | None = None
         self.validation: Documents | None = None
         self._checkpoints: Path | None = None
-
-    # ---- training, loading, saving -------------------------------------------------------------
 
     def fit(
         self,
@@ -207,7 +205,7 @@ class Classifier(TrainedModel):
             self.source,
             plan=plan,
             head=head,
-            id2label=space.id2label,
+            id2label=dict(enumerate(space.names)),
             problem_type=space.problem_type,
             max_length=self.max_length,
             long=self.long,
@@ -228,13 +226,12 @@ class Classifier(TrainedModel):
         long: str | None = None,
         method_options: Mapping[str, float] | None = None,
         knowledge: Knowledge | None = None,
-        backend: str = "auto",
         **loading: Any,
     ) -> Self:
-        """Load a trained classifier: a tersely model, or a fine-tuned one of transformers (dense).
+        """Load a trained classifier: a tersely model or an export of one, or one of transformers.
 
         Args:
-            source: a directory or a Hub name.
+            source: a directory or a Hub name; what is fine-tuned with transformers runs dense.
             device: see the class.
             batch_tokens: see the class; None for the model's own, or else the class's default.
             threads: see the class; None for the model's own.
@@ -242,23 +239,22 @@ class Classifier(TrainedModel):
             long: another policy for long documents than the model's own.
             method_options: another share than the one it was trained with; see `with_options`.
             knowledge: see the class.
-            backend: `"torch"`, `"onnx"` for what `tersely export` wrote, or `"auto"` to tell by the
-                directory.
             **loading: as in transformers.
 
         Raises:
             ModelError: if it is not a classifier, or cannot be read.
         """
-        onnx = choose_backend(source, backend) == "onnx"
-        if onnx and str(device) not in ("auto", "cpu"):
-            raise DeviceError(f"exports run on the CPU, got the device {device}; leave it out")
-        runner = load_export(source) if onnx else None
-        model = None if onnx else load_classifier(str(source), **loading)
-        config = (runner if onnx else model).config
+        runner = model = None
+        if is_export(source):
+            if str(device) not in ("auto", "cpu"):
+                raise DeviceError(f"exports run on the CPU, got the device {device}; leave it out")
+            runner, device, loading = load_export(source), "cpu", {}
+        else:
+            model = load_classifier(str(source), **loading)
+        config = (runner or model).config
         execution = Execution.from_dict(config.execution)
         if batch_tokens is not None:
             execution = replace(execution, batch_tokens=batch_tokens)
-        device = "cpu" if onnx else device
         running = {"device": device, "batch_tokens": execution.batch_tokens, "threads": threads}
         classifier = cls(source, method="dense", knowledge=knowledge, **running)
         config.max_length = max_length or config.max_length
@@ -272,8 +268,8 @@ class Classifier(TrainedModel):
             "problem_type": config.problem_type,
             **loading,
         }
-        tokenizer = load_tokenizer(str(source), {} if onnx else loading, config)
-        if onnx:
+        tokenizer = load_tokenizer(str(source), loading, config)
+        if model is None:
             classifier._runner, classifier.tokenizer = runner, tokenizer
         else:
             model.knowledge = classifier.knowledge
@@ -308,10 +304,6 @@ class Classifier(TrainedModel):
             model.config,
             self.label_space,
             limit=self.limit,
-            origins=(
-                *(() if self.training is None else (self.source,)),
-                getattr(model.config.encoder_config, "_name_or_path", None) or "",
-            ),
             training=self.training,
             evaluation=evaluation,
         )
@@ -332,8 +324,6 @@ class Classifier(TrainedModel):
             remove_checkpoints(self._checkpoints)
         return folder
 
-    # ---- scikit-learn's conventions ------------------------------------------------------------
-
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's arguments, as scikit-learn's `clone` wants them."""
         return dict(self._given)
@@ -343,10 +333,6 @@ class Classifier(TrainedModel):
 
         Raises:
             DataError: for a name that the constructor does not have.
-
-        Example:
-            >>> Classifier().set_params(method="dense", max_length=128).get_params()["method"]
-            'dense'
         """
         if not params:
             return self
@@ -356,9 +342,7 @@ class Classifier(TrainedModel):
             raise DataError(
                 f"{unknown[0]!r} is not a parameter; the parameters are {', '.join(names)}"
             )
-        fresh = type(self)(**(self._given | params))
-        self.__dict__.clear()
-        self.__dict__.update(fresh.__dict__)
+        self.__dict__ = type(self)(**(self._given | params)).__dict__
         return self
 
     def score(self, texts: Any, labels: Any) -> float:
@@ -370,36 +354,20 @@ class Classifier(TrainedModel):
             texts: the documents, as for `predict`.
             labels: what was wanted, as for `fit`.
         """
-        wanted, predicted = as_list(labels, "the labels"), self.predict(texts)
-        if len(wanted) != len(predicted) or not wanted:
-            raise DataError(
-                f"expected a label for each of the {len(predicted):,} documents, at least one, got "
-                f"{len(wanted):,}"
-            )
-        if self._estimator_type == "regressor":
-            return float(require("sklearn.metrics", "train").r2_score(wanted, predicted))
-        same = [_same(p, w) for p, w in zip(predicted, wanted, strict=True)]
-        return float(np.mean(same))
-
-    @property
-    def _problem(self) -> str | None:
-        """The type of the problem: as trained, or as asked for before."""
-        return self.label_space.problem_type if self._runner is not None else self.problem_type
-
-    @property
-    def _estimator_type(self) -> str:
-        """What scikit-learn before 1.6 asks for."""
-        return "regressor" if self._problem == "regression" else "classifier"
+        documents = Documents.from_lists(texts, labels)
+        found = self.evaluate(documents)
+        if "mse" not in found:
+            return found["accuracy"]
+        return 1 - found["mse"] / float(np.var(documents.labels))
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn from 1.6 on asks for."""
+        """Return what kind of estimator this is: as trained, or as asked for before."""
         from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
 
-        number, several = (
-            self._problem == kind for kind in ("regression", "multi_label_classification")
-        )
+        problem = self.problem_type if self._runner is None else self.label_space.problem_type
+        number, several = problem == REGRESSION, problem == MULTI_LABEL
         return Tags(
-            estimator_type=self._estimator_type,
+            estimator_type="regressor" if number else "classifier",
             target_tags=TargetTags(required=True),
             classifier_tags=None if number else ClassifierTags(multi_label=several),
             regressor_tags=RegressorTags() if number else None,
@@ -409,9 +377,3 @@ class Classifier(TrainedModel):
     def __sklearn_is_fitted__(self) -> bool:
         """Say whether there is a trained model."""
         return self._runner is not None
-
-
-def _same(predicted: str | list[str], wanted: Any) -> bool:
-    if isinstance(predicted, list):
-        return isinstance(wanted, Sequence) and set(predicted) == set(map(str, wanted))
-    return predicted == str(wanted)

@@ -15,11 +15,9 @@ _WEIGHTS = "model.safetensors"
 
 
 def default_model() -> tuple[str, str | None]:
-    """Choose the encoder to start from where the user named none.
+    """Return the encoder to start from where the user named none, and a sentence if it is another.
 
-    Returns:
-        The model's name or directory; and, if it is not `DEFAULT_MODEL`, one sentence that says
-        which it is, and why the other cannot be had.
+    The sentence says which it is in the place of `DEFAULT_MODEL`, and why that cannot be had.
     """
     encoder = packaged_encoder()
     why = None if encoder is None else _why_not(DEFAULT_MODEL)

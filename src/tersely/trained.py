@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import functools
 import operator
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,7 +19,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from tersely._io import describe_machine, resolve_device, torch_threads
+from tersely._io import resolve_device, torch_threads
 from tersely.card import Evaluation
 from tersely.errors import DataError, ModelError, TerselyWarning
 from tersely.modeling import Execution, TerselyConfig, TerselyForSequenceClassification
@@ -78,7 +77,7 @@ class TrainedModel:
         return self._runner
 
     def torch_model(self) -> TerselyForSequenceClassification:
-        """Return the trained model; ModelError if there is none, or an export in its place."""
+        """Return the trained model, if there is one and no export in its place."""
         self._ready()
         if self.model is None:
             raise ModelError(
@@ -92,18 +91,10 @@ class TrainedModel:
         """Most tokens of a packed batch at inference."""
         return self.execution.batch_tokens
 
-    @batch_tokens.setter
-    def batch_tokens(self, count: int) -> None:
-        self.execution = replace(self.execution, batch_tokens=count)
-
     @property
     def threads(self) -> int | None:
         """Threads of torch; None for the process's own number."""
         return self.execution.threads
-
-    @threads.setter
-    def threads(self, count: int | None) -> None:
-        self.execution = replace(self.execution, threads=count)
 
     @property
     def model_config(self) -> TerselyConfig:
@@ -134,15 +125,10 @@ class TrainedModel:
         kind = "regression" if config.num_labels == 1 else "single_label_classification"
         return LabelSpace(names, config.problem_type or kind)
 
-    # ---- from documents to logits --------------------------------------------------------------
-
     def encode(
         self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, tell: bool = True
     ) -> EncodedDocuments:
-        """Tokenise documents as this model reads them; says once how many were too long.
-
-        The report of what was too long is in the result too, whether it is to warn (`tell`) or not.
-        """
+        """Tokenise documents as this model reads them; with `tell`, warn of what was too long."""
         config = self.model_config
         encoded = encode(
             self.tokenizer,
@@ -157,17 +143,9 @@ class TrainedModel:
 
     def _tell(self, *parts: EncodedDocuments) -> None:
         """Warn, once for all parts, of documents that are too long or that nothing is known of."""
-        said = functools.reduce(operator.add, (part.report for part in parts)).sentence()
-        if said is not None:
+        report = functools.reduce(operator.add, (part.report for part in parts))
+        for said in report.sentences():
             warnings.warn(said, TerselyWarning, stacklevel=3)
-        unknown = sum(part.report.unknown for part in parts)
-        if unknown:
-            warnings.warn(
-                f"{unknown:,} of {sum(map(len, parts)):,} documents hold no character that the "
-                "tokenizer knows; they are kept, and their labels are guesses",
-                TerselyWarning,
-                stacklevel=3,
-            )
 
     def _tell_limit(self) -> None:
         """Warn if more tokens of a document were asked for than this model can take."""
@@ -196,8 +174,6 @@ class TrainedModel:
         """Return logits `(documents, labels)` float32, in the documents' order."""
         encoded = texts if isinstance(texts, EncodedDocuments) else self.encode(texts, pairs)
         return self.forward(encoded).logits
-
-    # ---- answers -------------------------------------------------------------------------------
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Turn logits `(documents, labels)` into probabilities of the same shape."""
@@ -232,7 +208,7 @@ class TrainedModel:
         Labels that training never saw are counted in a warning, and as errors in the figures.
 
         Returns:
-            The metrics by name, with the time that the pass took; `save` takes it for the card.
+            The metrics by name; `save` takes it for the card.
 
         Raises:
             DataError: if the documents have no labels, or none that the model knows.
@@ -240,30 +216,16 @@ class TrainedModel:
         if documents.labels is None:
             raise DataError(f"{documents.source} has no labels to evaluate against")
         labels = self.label_space.encode(documents.labels, unseen="skip")
-        begun = time.perf_counter()
         encoded = self.encode(documents.texts, documents.pairs, tell=False)
-        tokenised = time.perf_counter()
         forward = self.forward(encoded, progress)
-        ended = time.perf_counter()
         self._tell(encoded)
-        with torch_threads(self.threads):
-            machine = describe_machine()
-        precision = self.execution.precision
         return Evaluation(
             source=Path(documents.source).name,
             documents=len(documents),
             metrics=evaluate_logits(forward.logits, labels, self.label_space.problem_type),
             tokens=encoded.tokens,
             macs=forward.macs,
-            tokenising=tokenised - begun,
-            running=ended - tokenised,
-            batch_tokens=self.batch_tokens,
-            device=self.device.type,
-            numbers=self.dtype_name if precision == "float32" else precision,
-            machine=machine,
         )
-
-    # ---- other budgets -------------------------------------------------------------------------
 
     def with_options(self, **shares: float) -> Self:
         """Return this trained classifier at another share of its plan, such as `keep=0.5`.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from tersely.accelerate import documents_needed, least_limit, split_texts, upper_bound
+from tersely.accelerate import documents_needed, split_texts, upper_bound
 from tersely.errors import DataError
 
 
@@ -26,18 +26,6 @@ def test_the_bound_is_that_of_the_beta_distribution(documents, share):
     assert upper_bound(failures, documents) == pytest.approx(wanted, abs=1e-9)
 
 
-@given(st.integers(1, 5000))
-def test_the_least_limit_is_what_no_failure_proves(documents):
-    limit = least_limit(documents)
-    assert abs(documents_needed(limit) - documents) <= 1
-
-
-@pytest.mark.parametrize("arguments", [(0, 0), (3, 2), (-1, 5)])
-def test_counts_that_cannot_be_are_refused(arguments):
-    with pytest.raises(DataError, match="failures out of at least one document"):
-        upper_bound(*arguments)
-
-
 @given(st.lists(st.sampled_from("abcdefghij"), max_size=40), st.integers(0, 5))
 def test_choice_and_proof_have_no_text_in_common(letters, seed):
     texts = letters + [f"other {number}" for number in range(20)]
@@ -54,6 +42,6 @@ def test_too_few_texts_are_refused_with_the_number_needed():
         split_texts([f"text {number}" for number in range(100)] * 20, 0.005)
     with pytest.raises(DataError, match=r"at least 5\.82%"):
         split_texts([f"text {number}" for number in range(100)], 0.005)
-    assert least_limit(50) <= 0.0582
+    assert upper_bound(0, 50) <= 0.0582
     with pytest.raises(DataError, match="got 0"):
         split_texts([], 0.005)

@@ -69,8 +69,6 @@ class Case:
         fields = {"alive": cut(self.alive), "positions": cut(self.positions), "request": request}
         return replace(self, sizes=[len(span)], states=self.states[:, part], **fields)
 
-    # ---- the definition ------------------------------------------------------------------------
-
     def expected(self) -> tuple[Tensor, Tensor]:
         """The context `(tokens, heads, size)` and the score of each token, `(tokens, heads)`."""
         query, key, value = self.states.double()

@@ -11,8 +11,6 @@ WORDS = [f"w{number}" for number in range(20)]
 
 
 class FakeContender(Contender):
-    arithmetic = ("cpu", "float32")
-
     def __init__(self, name, clock=None, seconds=(1.0,), log=None, logits=None, macs=None):
         self.name = name
         self.clock = clock
@@ -39,19 +37,6 @@ class FakeContender(Contender):
         if self.clock:
             self.clock.now += 0.001 * (index + 1)
         return self.logits[index : index + 1]
-
-
-class FakeProbe:
-    """Stands in for the matrix products, which a fake clock would find infinitely fast."""
-
-    def __init__(self, peak=1000.0, log=None):
-        self.peak = peak
-        self.arithmetic = ("cpu", "float32")
-        self.log = [] if log is None else log
-
-    def measure(self):
-        self.log.append("probe")
-        return self.peak
 
 
 class AllocatingContender(FakeContender):

@@ -41,15 +41,9 @@ def tokenizer():
 @pytest.fixture(scope="session")
 def model():
     torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=4 + len(WORDS),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=64,
-        num_labels=3,
-    )
+    shape = {"hidden_size": 32, "intermediate_size": 48, "max_position_embeddings": 64}
+    shape |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_labels": 3}
+    config = BertConfig(vocab_size=4 + len(WORDS), **shape)
     model = BertForSequenceClassification(config).eval()
     for parameter in model.classifier.parameters():
         torch.nn.init.normal_(parameter)

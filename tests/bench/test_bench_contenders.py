@@ -1,5 +1,6 @@
 """Stock and packed contenders give the model's own logits, in the order of the texts."""
 
+import json
 import warnings
 
 import numpy as np
@@ -10,8 +11,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModel
 
-from tersely import Classifier
-from tersely.bench import PackedContender, StockContender, build_contender, padded_macs
+from tersely import Classifier, preset
+from tersely.bench import PackedContender, StockContender, under_plan
+from tersely.bench.stock import padded_macs
 from tersely.errors import DataError, ModelError, TerselyWarning
 from tiny import FAMILIES, tiny_config
 
@@ -61,17 +63,10 @@ def test_stock_is_built_again_from_its_spec(model, tokenizer, wanted, tmp_path):
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     first = StockContender(tmp_path, name="stock", order="sorted", max_length=16)
-    again = build_contender("tersely.bench:StockContender", first.spec())
+    again = StockContender.from_spec(first.spec())
     again.prepare(TEXTS)
     assert (again.name, again.options) == (first.name, first.options)
     np.testing.assert_allclose(again.run(), wanted, atol=1e-5)
-
-
-def test_objects_cannot_be_built_again(model, tokenizer):
-    with pytest.raises(DataError, match="expected 'module:Class' with a from_spec"):
-        build_contender("absent_module:Class", {})
-    assert StockContender(model, tokenizer).spec() is None
-    assert PackedContender(None).spec() is None
 
 
 def test_stock_refuses_what_it_cannot_do(model, tokenizer):
@@ -112,8 +107,15 @@ def test_packed_gives_the_stock_models_logits_and_counts_what_was_computed(
     linear = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
     one_layer = sum(n * linear + 2 * config.hidden_size * n * n for n in lengths)
     assert contender.macs == config.num_hidden_layers * one_layer
-    again = build_contender("tersely.bench:PackedContender", contender.spec())
-    assert again.spec() == contender.spec()
+    half = under_plan(classifier, preset("topk", keep=0.5, at=1, least=1))
+    other = PackedContender(half, "half", source=source)
+    again = PackedContender.from_spec(json.loads(json.dumps(other.spec())))
+    assert again.spec() == other.spec() and classifier.plan.is_dense
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TerselyWarning)
+        again.prepare(TEXTS)
+    np.testing.assert_array_equal(again.run(), half.logits(contender._encoded))
+    assert 0 < again.macs < contender.macs
 
 
 # What the counter finds outside the blocks: projections of the embeddings, and poolers.

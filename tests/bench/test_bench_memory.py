@@ -11,8 +11,8 @@ import pytest
 import torch
 from bench_fakes import AllocatingContender, FakeContender
 
-from tersely.bench import PeakMemory, StockContender, measure_memory
-from tersely.bench.memory import measure
+from tersely.bench import StockContender
+from tersely.bench.memory import PeakMemory, measure, measure_memory
 from tersely.errors import TerselyWarning
 
 MEBIBYTE = 2**20

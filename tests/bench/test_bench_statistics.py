@@ -1,4 +1,4 @@
-"""Medians, ratios paired by round, intervals and paired comparisons, against others and by hand."""
+"""Medians, ratios paired by round, intervals and paired comparisons, by hand."""
 
 from dataclasses import replace
 
@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom
-from sklearn.metrics import accuracy_score, f1_score
+from scipy.stats import beta, binom
 
-from tersely.bench import Spread, compare, paired_ratio, quality_intervals, statistics, summarise
-from tersely.text.metrics import calibration_error
+from tersely.bench import Spread, paired_ratio, summarise
+from tersely.bench.statistics import compare, share_interval
 
-SINGLE, SEVERAL = "single_label_classification", "multi_label_classification"
+SINGLE = "single_label_classification"
 
 seconds = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=9)
 
@@ -38,37 +37,13 @@ def test_a_constant_factor_is_found_again(values, factor):
     assert (ratio.minimum, ratio.maximum) == pytest.approx((factor, factor))
 
 
-@pytest.mark.parametrize("problem", [SINGLE, SEVERAL])
-def test_every_draw_gives_scikit_learns_figures(monkeypatch, problem):
-    generator = np.random.default_rng(0)
-    labels = generator.integers(0, 4, size=150)
-    logits = generator.normal(size=(150, 4)) + 1.5 * np.eye(4)[labels]
-    mine = logits.argmax(1)
-    if problem == SEVERAL:
-        labels, mine = (generator.random((150, 4)) > 0.6).astype(int), (logits > 0).astype(int)
-    rows = generator.integers(len(labels), size=(3, len(labels)))
-    monkeypatch.setattr(
-        statistics, "_bootstrap", lambda values, figures, **_: figures(values[rows])
-    )
-    accuracy, macro, micro = quality_intervals(logits, labels, problem).values()
-    for draw, numbers in enumerate(rows):
-        pair = labels[numbers], mine[numbers]
-        assert accuracy[draw] == pytest.approx(accuracy_score(*pair))
-        for average, found in (("macro", macro), ("micro", micro)):
-            wanted = f1_score(*pair, average=average, zero_division=0)
-            assert found[draw] == pytest.approx(wanted)
-
-
-def test_intervals_hold_the_figure_and_are_the_same_every_time():
-    generator = np.random.default_rng(1)
-    labels = generator.integers(0, 3, size=90)
-    logits = generator.normal(size=(90, 3)) + np.eye(3)[labels]
-    found = quality_intervals(logits, labels, SINGLE)
-    low, high = found["accuracy"]
-    assert 0 < low < (logits.argmax(1) == labels).mean() < high < 1
-    assert found == quality_intervals(logits, labels, SINGLE)
-    assert quality_intervals(logits, labels, "regression") == {}
-    assert quality_intervals(logits[:1], logits[:1].argmax(1), SINGLE)["accuracy"] == (1.0, 1.0)
+@given(st.integers(1, 400), st.floats(0, 1))
+def test_the_interval_of_a_share_is_that_of_the_beta_distribution(documents, share):
+    count = round(share * documents)
+    low, high = share_interval(count, documents)
+    rest = documents - count
+    assert low == pytest.approx(beta.ppf(0.025, count, rest + 1) if count else 0)
+    assert high == pytest.approx(beta.ppf(0.975, count + 1, rest) if rest else 1)
 
 
 def test_the_comparison_counts_what_only_one_has_right():
@@ -82,14 +57,3 @@ def test_the_comparison_counts_what_only_one_has_right():
     assert found.p_value == pytest.approx(2 * binom.cdf(3, 11, 0.5))
     assert found.interval[0] < 5 / 12 < found.interval[1]
     assert compare(base, base, labels, SINGLE).p_value == 1
-    assert compare(base, base, labels, "regression") is None
-
-
-def test_calibration_by_hand():
-    sure, unsure = np.log([0.9, 0.1]), np.log([0.6, 0.4])
-    logits = np.array([sure, sure, unsure, unsure])
-    # Confidences .9 with both right, .6 with one right: (2·.1 + 2·.1) / 4.
-    assert calibration_error(logits, [0, 0, 0, 1]) == pytest.approx(0.1)
-    assert calibration_error(logits, [0, 0, 0, 1], "regression") is None
-    several = np.log(np.array([[9.0, 1 / 9]]))
-    assert calibration_error(several, [[1, 0]], SEVERAL) == pytest.approx(0.1)

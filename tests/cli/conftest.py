@@ -10,17 +10,15 @@ from cli_documents import WORDS, rows, write_csv
 
 from commands import run_command
 from tersely import Classifier, TrainingSettings
-from tiny import tiny_config, tiny_encoder, tiny_tokenizer
+from tiny import tiny_encoder, tiny_tokenizer
 
 
 @pytest.fixture(scope="session")
 def encoder(tmp_path_factory) -> Path:
     """A directory with a tiny BERT and a tokenizer of whole words."""
     folder = tmp_path_factory.mktemp("encoder")
-    tokenizer = tiny_tokenizer(WORDS)
-    assert len(tokenizer) <= tiny_config("bert").vocab_size
     tiny_encoder("bert").save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    tiny_tokenizer(WORDS).save_pretrained(folder)
     return folder
 
 
@@ -30,37 +28,37 @@ def reviews(tmp_path_factory) -> Path:
     return write_csv(tmp_path_factory.mktemp("data") / "reviews.csv", rows(40))
 
 
-def train_tiny(encoder: Path, folder: Path, method: str, labels: list, **options) -> Path:
-    """A model directory, trained for a step or two."""
-    texts = [text for text, _ in rows(len(labels))]
-    settings = TrainingSettings(epochs=1, learning_rate=1e-3, batch_tokens=256)
-    classifier = Classifier(str(encoder), method=method, device="cpu", **options)
-    classifier.fit(texts, labels, settings=settings).save(folder)
-    return folder
+@pytest.fixture(scope="session")
+def trained(encoder, tmp_path_factory):
+    """Train a classifier of two labels for a step or two, and return its directory."""
+
+    def train(name: str, method: str, **options) -> Path:
+        texts, labels = map(list, zip(*rows(40), strict=True))
+        settings = TrainingSettings(epochs=1, learning_rate=1e-3, batch_tokens=256)
+        classifier = Classifier(str(encoder), method=method, device="cpu", **options)
+        folder = tmp_path_factory.mktemp("models") / name
+        classifier.fit(texts, labels, settings=settings).save(folder)
+        return folder
+
+    return train
 
 
 @pytest.fixture(scope="session")
-def model(encoder, tmp_path_factory) -> Path:
-    """A trained model of two labels that combines tokens."""
-    labels = [label for _, label in rows(40)]
-    return train_tiny(encoder, tmp_path_factory.mktemp("models") / "model", "focus-pfc", labels)
+def model(trained) -> Path:
+    """A model that combines tokens."""
+    return trained("model", "focus-pfc")
 
 
 @pytest.fixture(scope="session")
-def dense_model(encoder, tmp_path_factory) -> Path:
+def dense_model(trained) -> Path:
     """A dense one, with the family's head."""
-    labels = [label for _, label in rows(40)]
-    folder = tmp_path_factory.mktemp("models") / "dense-model"
-    return train_tiny(encoder, folder, "dense", labels, head="family")
+    return trained("dense-model", "dense", head="family")
 
 
 @pytest.fixture(scope="session")
-def lat_model(encoder, tmp_path_factory) -> Path:
-    """One that runs at any budget."""
-    labels = [label for _, label in rows(40)]
-    folder = tmp_path_factory.mktemp("models") / "lat"
-    # The documents are short: with the floor that short texts have, nothing would be removed.
-    return train_tiny(encoder, folder, "lat", labels, method_options={"least": 1})
+def lat_model(trained) -> Path:
+    """One that runs at any budget; the texts are short, and their floor would keep all of them."""
+    return trained("lat", "lat", method_options={"least": 1})
 
 
 @pytest.fixture

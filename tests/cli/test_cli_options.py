@@ -1,22 +1,27 @@
-"""Where options come from: the settings' dataclasses, `--set`, a file, and modules of one's own."""
+"""Where options come from: the settings' dataclasses, and modules of one's own."""
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 import typer
-from cli_documents import rows, write_csv
+from cli_documents import rows
 from typer.testing import CliRunner
 
 from tersely.cli import messages
+from tersely.cli.options import Sample
 from tersely.cli.settings import Rare, Verb, verb
 from tersely.cli.train import method_options
+from tersely.text import Documents
 
 LIGHT = [
     ["--version"],
@@ -27,7 +32,7 @@ LIGHT = [
     ["train"],
     ["train", "data.csv", "--out", "x", "--epocs", "3"],
     ["train", "data.csv", "--out", "x", "--epochs", "many"],
-    ["train", "data.csv", "--out", "x", "--set", "wormup=1"],
+    ["train", "data.csv", "--out", "x", "--wormup", "1"],
     ["train", "data.csv", "--out", "x", "--long", "tail"],
 ]
 DRIVER = """
@@ -74,7 +79,7 @@ class Loop:
     epochs: float = 3.0
     rate: Rare[Annotated[int | None, {"min": 1}]] = None
     loud: Rare[bool] = True
-    names: tuple[str, ...] = ()
+    names: Annotated[tuple[str, ...], {"metavar": "NAME ..."}] = ()
     extra: Rare[dict[str, object]] = None
 
 
@@ -100,51 +105,36 @@ def spin():
 
 def test_a_dataclass_becomes_options(spin):
     assert spin() == (0, Loop(extra={}))
-    given = ["--epochs", "2", "--names", "a", "--names", "b", "--set", "rate=4"]
-    given += ["--set", "loud=false", "--set=extra.x=1e-3", "--set", "extra.y=yes please"]
-    expected = Loop(2.0, 4, False, ("a", "b"), {"x": "1e-3", "y": "yes please"})
-    code, loop = spin(*given)
-    assert code == 0 and loop.extra.pop("x") in ("1e-3", 0.001) and expected.extra.pop("x")
-    assert loop == expected
-
-
-def test_a_file_says_the_same_and_what_is_typed_wins(spin, tmp_path):
-    file = tmp_path / "loop.yaml"
-    file.write_text("epochs: 7\nrate: 4\nloud: no\nnames: [a, no]\nextra: {x: 010}\n")
-    code, loop = spin("--config", str(file), "--epochs", "2")
-    assert code == 0 and (loop.epochs, loop.rate, loop.loud) == (2.0, 4, False)
-    # YAML would make false and 8 of these.
-    assert loop.names == ("a", "no")
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ("rat=4", "did you mean 'rate'"),
-        ("rate", "NAME=VALUE"),
-        ("rate=many", "--rate"),
-        ("rate=0", "greater than or equal to 1"),
-        ("loud=maybe", "true or false"),
-    ],
-)
-def test_set_and_file_refuse_the_same(spin, tmp_path, given, said):
-    code, output = spin("--set", given)
-    assert code == 2 and said in " ".join(output.replace("│", " ").split())
-    if "=" in given:
-        file = tmp_path / "loop.yaml"
-        file.write_text(given.replace("=", ": "))
-        assert spin("--config", str(file))[0] == 2
+    given = "--epochs 2 --names a b --names c --rate 4 --no-loud"
+    given += " --extra x=7 --extra y=true --extra z=010"
+    assert spin(*given.split()) == (
+        0,
+        Loop(2.0, 4, False, ("a", "b", "c"), {"x": 7, "y": True, "z": "010"}),
+    )
+    for wrong in ("--rate=many", "--rate=0", "--extra=x", "--rat=4"):
+        assert spin(wrong)[0] == 2
+    assert re.search("Loop.*What few need.*--rate", spin("--help")[1], re.DOTALL)
 
 
 def test_options_of_a_method_have_the_types_of_their_defaults():
-    assert method_options("focus-c", ("combine_at=7/12", "tokens=4")) == {
-        "combine_at": 7 / 12,
-        "tokens": 4,
-    }
+    found = method_options("focus-c", ("combine_at=7/12", "tokens=4"))
+    assert found == {"combine_at": 7 / 12, "tokens": 4} and isinstance(found["tokens"], int)
     assert method_options("topk", ("linear=true",)) == {"linear": True}
-    for wrong in ("linear=perhaps", "keep=much", "keep=1/0"):
+    for wrong in ("linear=perhaps", "keep=1/0"):
         with pytest.raises(typer.BadParameter):
             method_options("topk", (wrong,))
+
+
+def test_a_limit_draws_by_the_seed_and_keeps_the_order():
+    texts, labels = [str(number) for number in range(200)], ["a"] * 100 + ["b"] * 100
+    documents = Documents.from_lists(texts, labels)
+    chosen = Sample(limit=40, seed=3).of(documents)
+    numbers = [int(text) for text in chosen.texts]
+    assert len(numbers) == 40 and numbers == sorted(set(numbers))
+    assert {"a", "b"} == set(chosen.labels)
+    assert Sample(limit=40, seed=3).of(documents).texts == chosen.texts
+    assert Sample(limit=40, seed=4).of(documents).texts != chosen.texts
+    assert Sample(limit=200).of(documents) is documents
 
 
 OWN = """
@@ -160,17 +150,12 @@ def mine(keep: float = 0.5) -> Plan:
 def test_a_method_of_ones_own_is_known_with_import(encoder, reviews, environment, tmp_path):
     """Journeys: a scorer of one's own was unknown to the command line."""
     (tmp_path / "own_methods.py").write_text(OWN)
-    (tmp_path / "in").mkdir()
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
-    parquet.write_table(
-        pa.table({"text": [text for text, _ in rows(4)]}), tmp_path / "in/a.parquet"
-    )
+    table = pa.table({"text": [text for text, _ in rows(4)]})
+    parquet.write_table(table, tmp_path / "a.parquet")
     taken = ["--import", str(tmp_path / "own_methods.py"), "--device", "cpu"]
     out = str(tmp_path / "model")
     train = ["train", str(reviews), "--out", out, "--model", str(encoder), "--method", "mine-alone"]
-    score = ["score", out, str(tmp_path / "in"), str(tmp_path / "out"), "--workers", "1"]
+    score = ["score", out, str(tmp_path / "a.parquet"), str(tmp_path / "out"), "--workers", "1"]
     for words in ([*train, "--epochs", "1", "--batch-tokens", "256"], score):
         done = subprocess.run(
             [sys.executable, "-m", "tersely", *words, *taken, "--threads", "1"],
@@ -189,9 +174,7 @@ def test_a_result_survives_a_terminal_that_cannot_encode_it(monkeypatch):
     monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setattr(sys, "stderr", stream)
     messages.write_what_can_be_encoded()
-    table = messages.plain_table("time")
-    table.add_row("×2 ≤ 3 模")
-    messages.print_table(table)
+    messages.stdout.print("×2 ≤ 3 模")
     messages.say("≥ done")
     messages.print_json({"label": "模型"})
     stream.flush()
@@ -200,14 +183,7 @@ def test_a_result_survives_a_terminal_that_cannot_encode_it(monkeypatch):
     assert json.loads(told.splitlines()[-1]) == {"label": "模型"}
 
 
-def test_the_librarys_arguments_are_spelled_as_options(run, reviews, tmp_path):
-    """Review: errors of the library spoke of flags; now the command line spells its arguments."""
-    data = write_csv(tmp_path / "columns.csv", [("a", "b")] * 3, header=("words", "answer"))
-    result = run("train", data, "--out", tmp_path / "out")
-    assert result.exit_code == 1 and "--text-column" in result.stderr
-
-
-def test_a_name_that_is_almost_a_method_is_guessed(run, reviews, tmp_path):
-    """Journeys: `top-k` got 23 names and no "did you mean"."""
-    result = run("train", reviews, "--out", tmp_path / "out", "--method", "top-k")
-    assert result.exit_code == 1 and "did you mean 'topk'" in result.stderr
+def test_a_record_tells_no_folders_of_this_machine(monkeypatch):
+    words = ["tersely", "bench", "/data/my texts.csv", "owner/name", "/tmp", "--out=/a/b"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert messages.command_line() == "tersely bench 'my texts.csv' owner/name tmp --out=b"

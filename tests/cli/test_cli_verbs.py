@@ -8,8 +8,25 @@ import sys
 import pyarrow.csv as arrow_csv
 import pytest
 from cli_documents import rows, write_csv
+from typer.main import get_command
+
+from tersely import __version__
+from tersely.cli import app
 
 SMALL = "--learning-rate 1e-3 --batch-tokens 256 --device cpu".split()
+
+
+SERVICE = """
+import numpy as np
+from tersely.bench import TextContender
+
+class Service(TextContender):
+    name, about = "service", "looks for a word"
+
+    def scores(self, texts):
+        good = np.array(["good" in t or "great" in t for t in texts], float)
+        return np.stack([1 - good, good], axis=1)
+"""
 
 
 def records(text: str) -> list[dict]:
@@ -28,41 +45,20 @@ def test_train_then_evaluate(run, encoder, reviews, tmp_path):
     assert {"loss", "accuracy", "macro_f1"} <= set(record["metrics"])
     messages = trained.stderr.splitlines()
     assert all(line.startswith("tersely: ") for line in messages)
-    assert "texts in 'text', labels in 'label'" in messages[0]
-    assert "2 labels: neg, pos" in messages[0]
+    assert "texts in 'text', labels in 'label'" in messages[0] and "2 labels: neg" in messages[0]
     assert "validating on a tenth of the documents" in messages[1]
     # Of training and validation together, and once.
-    assert [line for line in messages if "of 40 documents are longer than 9" in line] == [
-        messages[2]
-    ]
+    assert "of 40 documents are longer than 9" in messages[2]
     assert "longer than" not in " ".join(messages[3:])
     assert not (out / "checkpoints").exists()
-    assert (
-        json.loads((out / "config.json").read_text())["plan"]["steps"][0]["select"]["keep"] == 0.5
-    )
+    plan = json.loads((out / "config.json").read_text())["plan"]
+    assert plan["steps"][0]["select"]["keep"] == 0.5
 
     table = run("evaluate", out, reviews)
-    assert table.exit_code == 0 and "accuracy" in table.stdout
+    assert "accuracy" in table.stdout
     assert "documents from" in table.stderr and "documents from" not in table.stdout
     (record,) = records(run("evaluate", out, reviews, "--json").stdout)
     assert record["documents"] == 40 and 0 <= record["metrics"]["accuracy"] <= 1
-
-
-def test_train_takes_a_configuration_that_flags_win_over(run, encoder, reviews, tmp_path):
-    config = tmp_path / "train.yaml"
-    out = tmp_path / "model"
-    config.write_text(
-        f"model: {encoder}\nout: {out}\nlearning-rate: 1e-3\nbatch_tokens: 256\ndevice: cpu\n"
-        "epochs: 2\nlong: windows\nmax-length: 9\nmethod: focus-pfc\n"
-        "method-option: {keep: 0.25, tokens: 4}\n"
-    )
-    result = run("train", reviews, "--config", config, "--epochs", "1")
-    assert result.exit_code == 0, result.stderr
-    trained = json.loads((out / "training.json").read_text())
-    assert trained["settings"]["epochs"] == 1 and trained["settings"]["batch_tokens"] == 256
-    settings = json.loads((out / "config.json").read_text())
-    assert settings["long"] == "windows" and settings["max_length"] == 9
-    assert [step["act"].get("tokens") for step in settings["plan"]["steps"]] == [None, 4]
 
 
 def test_train_replaces_a_model_only_when_told_to(run, encoder, reviews, model, tmp_path):
@@ -77,24 +73,18 @@ def test_train_replaces_a_model_only_when_told_to(run, encoder, reviews, model, 
     assert json.loads((out / "training.json").read_text())["teacher"] == "model"
 
 
-@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
-def test_predict_adds_columns_in_the_inputs_format(run, model, tmp_path, suffix):
+def test_predict_adds_columns(run, model, tmp_path):
     texts = [text for text, _ in rows(5)]
-    data = tmp_path / f"new.{suffix}"
-    if suffix == "csv":
-        write_csv(data, [(str(i), text) for i, text in enumerate(texts)], header=("id", "text"))
-    else:
-        data.write_text(
-            "".join(json.dumps({"id": i, "text": t}) + "\n" for i, t in enumerate(texts))
-        )
+    lines = [(str(i), text) for i, text in enumerate(texts)]
+    data = write_csv(tmp_path / "new.csv", lines, header=("id", "text"))
     printed = run("predict", model, data, "--probabilities")
     assert printed.exit_code == 0 and printed.stderr == ""
-    out = tmp_path / f"labels.{suffix}"
+    out = tmp_path / "labels.csv"
     written = run("predict", model, data, "--probabilities", "--out", out)
     assert written.stdout == "" and "5 labelled documents" in written.stderr
-    assert out.read_text() == printed.stdout
-    found = records(printed.stdout) if suffix == "jsonl" else arrow_csv.read_csv(out).to_pylist()
     names = ["id", "text", "label", "score", "probability_neg", "probability_pos"]
+    assert arrow_csv.read_csv(out).column_names == names
+    found = records(printed.stdout)
     assert [list(row) for row in found] == [names] * 5
     assert [row["text"] for row in found] == texts
     for row in found:
@@ -104,24 +94,15 @@ def test_predict_adds_columns_in_the_inputs_format(run, model, tmp_path, suffix)
 
 
 def test_predict_one_document_on_standard_input(run, model):
-    plain = run("predict", model, stdin="it was a very good film")
-    label, score = plain.stdout.split()
-    (record,) = records(
-        run("predict", model, "-", "--json", stdin="it was a very good film").stdout
-    )
-    assert record["label"] == label and record["score"] == pytest.approx(float(score), abs=1e-4)
-    assert record["scores"][label] == record["score"]
+    text = "it was a very good film"
+    label, score = run("predict", model, stdin=text).stdout.split()
+    (record,) = records(run("predict", model, "-", "--json", stdin=text).stdout)
+    assert record == {"label": label, "score": pytest.approx(float(score), abs=1e-4)}
     assert run("predict", model, stdin=b"\xff").exit_code == 1
-    every = run("predict", model, "--probabilities", stdin="it was a very good film").stdout
+    every = run("predict", model, "--probabilities", stdin=text).stdout
     lines = [line.split("\t") for line in every.splitlines()]
-    assert lines[0] == [label, score] and {name for name, _ in lines} == set(record["scores"])
+    assert lines[0] == [label, score] and {name for name, _ in lines} == {"neg", "pos"}
     assert sum(float(share) for _, share in lines) == pytest.approx(1, abs=1e-3)
-
-
-def test_predict_refuses_two_formats(run, model, reviews, tmp_path):
-    result = run("predict", model, reviews, "--json", "--out", tmp_path / "out.csv")
-    assert result.exit_code == 2 and "name a .jsonl file" in result.stderr
-    assert not (tmp_path / "out.csv").exists()
 
 
 def test_predict_counts_what_it_cannot_read(run, model, tmp_path):
@@ -163,7 +144,7 @@ def test_other_problems(run, encoder, tmp_path, labels, problem_type, columns):
     # The model says what a cell of the training documents holds.
     compared = run(
         *("bench", data, "--train", data, "--models", out, "--contenders", "tfidf", "--no-memory"),
-        *("--rounds", 1, "--latency-documents", 1, "--cache", tmp_path / "cache"),
+        *("--rounds", 1, "--latency-documents", 1),
     )
     if problem_type == "regression":
         assert compared.exit_code == 1 and "these labels are numbers" in compared.stderr
@@ -177,52 +158,38 @@ def test_evaluate_counts_labels_that_training_never_saw(run, model, tmp_path):
     assert result.exit_code == 0 and "meh (1)" in result.stderr
 
 
-@pytest.mark.parametrize("spelling", ["together", "repeated"])
-def test_bench(run, model, dense_model, reviews, spelling):
-    models = [model, dense_model] if spelling == "together" else [model, "--models", dense_model]
+def test_bench(run, model, dense_model, reviews):
     options = "--rounds 1 --latency-documents 1 --no-memory --baseline dense-model --limit 8"
-    command = ("bench", reviews, "--models", *models, *options.split())
+    command = ("bench", reviews, "--models", model, dense_model, *options.split())
     (report,) = records(run(*command, "--json").stdout)
     assert [each["name"] for each in report["results"]] == ["model", "dense-model"]
     assert report["baseline"] == "dense-model" and report["documents"] == 8
-    if spelling == "together":
-        table = run(*command, "--stock")
-        assert table.exit_code == 0, table.stderr
-        assert all(name in table.stdout for name in ("dense-model", "pipeline", "sorted"))
+    table = run(*command, "--stock")
+    assert table.exit_code == 0, table.stderr
+    assert all(name in table.stdout for name in ("dense-model", "pipeline", "sorted"))
 
 
 def test_bench_takes_a_contender_of_ones_own_into_its_report(
     run, dense_model, reviews, tmp_path, monkeypatch
 ):
-    (tmp_path / "their_service.py").write_text(
-        "import numpy as np\n"
-        "from tersely.bench import TextContender\n"
-        "class Service(TextContender):\n"
-        "    name, about = 'service', 'looks for a word'\n"
-        "    def fit(self, texts, labels):\n"
-        "        self.fitted = len(texts)\n"
-        "    def scores(self, texts):\n"
-        "        good = np.array(['good' in t or 'great' in t for t in texts], float)\n"
-        "        return np.stack([1 - good, good], axis=1)\n"
-    )
+    (tmp_path / "their_service.py").write_text(SERVICE)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(sys.modules, "model2vec", None)
-    report, cache = tmp_path / "report.html", tmp_path / "cache"
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    report = tmp_path / "report.html"
     result = run(
-        *("bench", reviews, "--train", reviews, "--models", dense_model, "--encoder", dense_model),
-        *("--contenders", "their_service:Service", "tfidf", "static", "--timed", 12, "--rounds", 2),
-        *("--no-memory", "--latency-documents", 6, "--report", report, "--cache", cache, "--json"),
-        *("--device", "cpu"),
+        *("bench", reviews, "--train", reviews, "--models", dense_model, "--device", "cpu"),
+        *("--contenders", "their_service:Service", "tfidf", "onnx", "--timed", 12, "--rounds", 2),
+        *("--no-memory", "--latency-documents", 6, "--report", report, "--json"),
     )
     assert result.exit_code == 0, result.stderr
     (record,) = records(result.stdout)
     found = {each["name"]: each for each in record["results"]}
-    assert list(found) == ["dense-model", "service", "tfidf"] and "static" in record["skipped"]
+    assert list(found) == ["dense-model", "service", "tfidf"] and "onnx" in record["skipped"]
     assert found["service"]["quality"]["accuracy"] == 1.0
     assert (record["documents"], record["judged"]) == (12, 40)
     assert found["dense-model"]["tokenising"] > 0 and found["service"]["tokenising"] is None
     page = report.read_text()
-    assert "looks for a word" in page and "static</b> is left out" in page
+    assert "looks for a word" in page and "onnx</b> is left out" in page
     assert "it was a very" not in page
 
 
@@ -246,7 +213,7 @@ def test_accelerate_says_how_many_texts_are_needed_and_decides(run, dense_model,
     assert few.exit_code == 1 and "598 texts" in few.stderr and "1,195" in few.stderr
     assert not (tmp_path / "faster").exists()
     out = tmp_path / "out"
-    command = ("accelerate", dense_model, data, "--out", out, "--max-disagreement", "25%")
+    command = ("accelerate", dense_model, data, "--out", out, "--max-disagreement", 0.25)
     done = run(*command, "--rounds", 2, "--json", "--device", "cpu")
     assert done.exit_code == 0, done.stderr
     (record,) = records(done.stdout)
@@ -254,8 +221,6 @@ def test_accelerate_says_how_many_texts_are_needed_and_decides(run, dense_model,
     assert record["answer"] == evidence["answer"] in ("faster", "keep")
     assert (out / "model.safetensors").exists() == (evidence["answer"] == "faster")
     assert evidence["texts"] == {"given": 24, "selection": 12, "proof": 12}
-    wrong = run("accelerate", dense_model, data, "--out", out, "--max-disagreement", "most")
-    assert wrong.exit_code == 2
 
 
 def test_predict_and_evaluate_at_a_budget(run, lat_model, model, reviews):
@@ -266,19 +231,15 @@ def test_predict_and_evaluate_at_a_budget(run, lat_model, model, reviews):
     kept = run("predict", lat_model, reviews, "--keep", 0.8)
     assert kept.stdout == plain.stdout, "the default of the preset"
     lower = run("evaluate", lat_model, reviews, "--keep", 0.5, "--json")
-    assert lower.exit_code == 0
     assert "trained down to keep=0.8 and runs with keep=0.5" in lower.stderr
-    assert run("evaluate", lat_model, reviews, "--budget", 0.9).exit_code == 0
     assert run("predict", lat_model, reviews, "--keep", 0.8, "--budget", 0.5).exit_code == 2
     refused = run("predict", model, reviews, "--budget", 0.5)
     assert refused.exit_code == 1 and "train a model under that plan" in refused.stderr
 
 
 def test_bench_adds_models_at_budgets(run, lat_model, dense_model, reviews):
-    options = (
-        "--rounds 1 --latency-documents 0 --limit 6 --budget 0.8 --keep 0.9 --json --no-memory"
-    )
-    found = run("bench", reviews, "--models", dense_model, lat_model, *options.split())
+    options = "--rounds 1 --latency-documents 0 --limit 6 --budget 0.8 --keep 0.9 --no-memory"
+    found = run("bench", reviews, "--models", dense_model, lat_model, "--json", *options.split())
     assert found.exit_code == 0, found.stderr
     (report,) = records(found.stdout)
     names = [each["name"] for each in report["results"]]
@@ -294,14 +255,11 @@ def test_methods_and_info(run, model):
     assert "focus-pfc" in listed.stdout and "combine_at=0.583" in listed.stdout
     (facts,) = records(run("info", model, "--json").stdout)
     assert facts["labels"] == ["neg", "pos"] and facts["method"] == "focus-pfc"
-    assert list(facts["blocks"]) == ["0", "1", "2"] or len(facts["blocks"]) >= 2
+    assert any("combine (tokens=8" in step for step in facts["steps"])
     assert "focus-pfc" in run("info", model).stdout
 
 
-@pytest.mark.parametrize(
-    "verb",
-    ["", *"train evaluate predict bench accelerate serve export methods info".split()],
-)
+@pytest.mark.parametrize("verb", ["", *get_command(app).commands])
 def test_help_fits_the_terminal(run, verb):
     result = run(*verb.split(), "--help")
     assert result.exit_code == 0 and result.stderr == ""
@@ -310,6 +268,4 @@ def test_help_fits_the_terminal(run, verb):
 
 
 def test_version(run):
-    from tersely import __version__
-
     assert run("--version").stdout.strip() == f"tersely {__version__}"

@@ -12,16 +12,21 @@ from explain_models import TEXT, make
 from rich.console import Console
 
 from tersely.errors import OutputError, TerselyWarning
-from tersely.explain import explain_document, to_html, write_html
-from tersely.explain.terminal import render_many
+from tersely.explain import explain_document, write_html
+from tersely.explain.show import render
 
 MARKS = re.compile(r"[₀₁₂₃₄₅₆₇₈₉⟦⟧]")
 
 
-def shown(explanations, width=200, **options) -> str:
-    console = Console(file=io.StringIO(), width=width, **options)
-    console.print(render_many(explanations, console))
+def shown(explanations, **options) -> str:
+    console = Console(file=io.StringIO(), width=200, **options)
+    console.print(render(explanations, console))
     return console.file.getvalue()
+
+
+@pytest.fixture
+def page_of(tmp_path):
+    return lambda told: write_html([told], tmp_path / "page.html").read_text("utf-8")
 
 
 def facts_of(page):
@@ -65,16 +70,8 @@ def test_texts_cannot_steer_the_terminal(pieces):
     assert "\x1b[31m" not in text and "\x07" not in text and "[bold]sat[/bold]" in text
 
 
-def test_two_models_stand_side_by_side_where_there_is_room(pieces, told):
-    other = explain_document(make(pieces), TEXT, name="other")
-    wide, narrow = (shown([told, other], width=width, no_color=True) for width in (160, 60))
-    first = wide.splitlines()[0]
-    assert "topk" in first and "other (dense)" in first
-    assert "other (dense)" not in narrow.splitlines()[0] and "other (dense)" in narrow
-
-
-def test_the_page_holds_the_text_and_needs_nothing_else(told):
-    page = to_html([told])
+def test_the_page_holds_the_text_and_needs_nothing_else(told, page_of):
+    page = page_of(told)
     assert not re.search(r"https?://|<link|@import|src=", page)
     body = re.search(r'<div class="text">(.*?)</div>', page, re.DOTALL)[1]
     assert html.unescape(re.sub(r"<[^>]*>", "", body)) == TEXT
@@ -87,10 +84,8 @@ def test_the_page_holds_the_text_and_needs_nothing_else(told):
 
 
 @pytest.mark.parametrize("method", ["focus-pfc", "tome"])
-def test_groups_are_in_the_page(pieces, method):
-    told = explain_document(make(pieces, method), TEXT)
-    page = to_html([told])
-    words = facts_of(page)["words"]
+def test_groups_are_in_the_page(pieces, page_of, method):
+    words = facts_of(page_of(explain_document(make(pieces, method), TEXT)))["words"]
     if method == "focus-pfc":
         assert all(facts["g"] for facts in words)
     else:
@@ -98,11 +93,11 @@ def test_groups_are_in_the_page(pieces, method):
         assert merged and all(m is None or 0 <= m < len(words) for m in merged)
 
 
-def test_texts_and_labels_cannot_become_markup(pieces):
+def test_texts_and_labels_cannot_become_markup(pieces, page_of):
     classifier = make(pieces)
     classifier.model.config.id2label = {0: "<i>one</i>", 1: "two", 2: "three"}
     text = 'the </script><script>alert("cat")</script> & <b>'
-    page = to_html([explain_document(classifier, text)])
+    page = page_of(explain_document(classifier, text))
     assert "<script>alert" not in page and "<i>one" not in page and "<b>" not in page
     assert "&lt;i&gt;one&lt;/i&gt;" in page
 

@@ -31,7 +31,7 @@ def save_model(folder: Path, plan: Plan | str, **fields: Any) -> Path:
 
 def export_of(model: Path, out: Path, texts: list[str], **options: Any) -> Check:
     """Export a saved model; that some texts are too long is no news here."""
-    classifier = Classifier.from_pretrained(model, device="cpu", backend="torch")
+    classifier = Classifier.from_pretrained(model, device="cpu")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TerselyWarning)
         return export_model(classifier, out, texts, **options)

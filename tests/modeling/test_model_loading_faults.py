@@ -81,6 +81,10 @@ def relative(path):
     change_config(path, "position_embedding_type", value="relative_key")
 
 
+def old_name(path):
+    change_config(path, "model_type", value="laconic")
+
+
 def names(*numbers):
     named = {str(number): f"name {number}" for number in numbers}
     return lambda path: change_config(path, "id2label", value=named)
@@ -90,6 +94,7 @@ def names(*numbers):
     ("spoil", "match"),
     [
         pytest.param(relative, "position_embedding_type='relative_key'", id="F4, a field"),
+        pytest.param(old_name, "version 0.1 of this project", id="saved by 0.1"),
         pytest.param(leave_over, "holds 1 weights of its encoder .*distance_emb", id="F4, weights"),
         pytest.param(names(1, 2, 3), "from 0 to 2, got 1, 2, 3; number", id="F10, from 1"),
         pytest.param(names(0, 1), r"shape \(3,\), .* have \(2,\)", id="F10, fewer"),

@@ -92,8 +92,9 @@ def test_the_house_holds_its_limits_and_its_table_is_true():
     [
         ({"a": [500], "methods/contrib": [18_900]}, 12_000, []),
         ({"a": [501]}, 12_000, ["longest file: 501"]),
-        ({"a": [400] * 48}, 12_000, ["lines of src: 19,200"]),
-        ({"a": [1] * 131}, 12_001, ["files of src: 131", "lines of tests: 12,001"]),
+        ({"a": [400] * 48}, 12_000, ["lines of the house: 19,200"]),
+        ({"a": [400] * 47, "linear": [400] * 9}, 12_000, ["lines of src: 22,400"]),
+        ({"a": [1] * 131}, 12_001, ["files of the house: 131", "lines of tests: 12,001"]),
     ],
 )
 def test_a_limit_that_is_broken_is_named(rooms, tests, said):

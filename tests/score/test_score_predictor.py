@@ -1,4 +1,4 @@
-"""Every row gets a label or a reason; running out of memory makes batches smaller."""
+"""Every row gets a label or a reason."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 
-from tersely.errors import DeviceError, TerselyWarning
 from tersely.score import Predictor
 from tersely.score.predictor import read_cells
 from words import labelled
@@ -54,54 +52,6 @@ def test_several_labels_and_numbers(several, regression):
     numbers = Predictor(regression, device="cpu")(table)
     assert numbers.column_names == ["prediction", "reason"]
     assert isinstance(numbers["prediction"][0].as_py(), float)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        torch.OutOfMemoryError("CUDA out of memory"),
-        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
-    ],
-)
-def test_out_of_memory_halves_the_budget(model, monkeypatch, error):
-    texts, _ = labelled(40)
-    predictor = Predictor(model, device="cpu", batch_tokens=256)
-    expected = predictor(pa.table({"text": texts}))
-    fail_over(predictor, 64, error, monkeypatch)
-    with pytest.warns(TerselyWarning) as said:
-        result = predictor(pa.table({"text": texts}))
-    assert [str(warning.message) for warning in said] == [
-        "memory ran out with 256 tokens in a batch; going on with 128",
-        "memory ran out with 128 tokens in a batch; going on with 64",
-    ]
-    assert result["label"] == expected["label"]
-    assert np.allclose(result["score"].to_numpy(), expected["score"].to_numpy(), atol=2e-6)
-    # It stays with what was found to fit.
-    assert predictor(pa.table({"text": texts})).equals(result)
-
-
-def test_a_document_that_does_not_fit_alone_is_an_error(model, monkeypatch):
-    predictor = Predictor(model, device="cpu", batch_tokens=64)
-    fail_over(predictor, 0, MemoryError(), monkeypatch)
-    with pytest.warns(TerselyWarning), pytest.raises(DeviceError, match="one document of"):
-        predictor(pa.table({"text": labelled(20)[0]}))
-    # Other errors are not taken for it.
-    fail_over(predictor, 0, RuntimeError("shapes do not match"), monkeypatch)
-    with pytest.raises(RuntimeError, match="shapes"):
-        predictor(pa.table({"text": ["cat"]}))
-
-
-def fail_over(predictor: Predictor, tokens: int, error: Exception, monkeypatch) -> None:
-    """Let the model fail on batches of more tokens, as if memory ended there."""
-    forward = predictor.classifier.model.forward
-
-    def limited(*args, **inputs):
-        if inputs["input_ids"].numel() > tokens:
-            raise error
-        return forward(*args, **inputs)
-
-    monkeypatch.setattr(predictor.classifier.model, "forward", limited)
 
 
 @pytest.mark.parametrize(

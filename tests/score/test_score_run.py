@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -16,7 +15,6 @@ import pytest
 from tersely import Classifier
 from tersely.errors import (
     DataError,
-    DeviceError,
     MissingExtraError,
     ModelError,
     OutputError,
@@ -50,7 +48,7 @@ def test_a_run_labels_every_row(model, write, tmp_path):
     expected += [("b.parquet", n + 1, f"b.parquet-{n}") for n in range(30)]
     assert [(row["source_file"], row["source_row"], row["id"]) for row in found] == expected
     assert list(found[0]) == ["source_file", "source_row", "id", "label", "score"]
-    assert told[-1][:2] == (55, 55) and told[-1][2] > 0
+    assert told[0] == (0, 55) and told[-1] == (55, 55)
     # Again, there is nothing to do, and nothing is touched.
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*")}
     assert score(*words, **options).resumed == 55
@@ -76,7 +74,7 @@ def test_bad_rows_are_set_aside(model, write, tmp_path):
 def test_long_documents_are_counted_over_interruptions(model, write, tmp_path):
     write("a.parquet", 2, texts=["cat " * 100, "dog"])
     out = tmp_path / "in" / "out"  # whose parts are no inputs
-    sentence = r"1 of 2 documents are over the limit, and 86 of 105 tokens were not read"
+    sentence = r"1 of 2 documents are longer than 16 tokens.* not read \(86 of 105 tokens"
     for _ in range(2):
         with pytest.warns(TerselyWarning, match=sentence):
             score(model, tmp_path / "in", out, max_length=16, shard_rows=1, **MACHINE)
@@ -90,16 +88,16 @@ def test_what_was_begun_is_the_only_run_that_goes_on(model, several, write, tmp_
     score(model, tmp_path / "in", out, shard_rows=10, **MACHINE)
 
     def refused(because: str, by: str = model, **options) -> None:
-        with pytest.raises(ScoringError, match=f"cannot go on, because {because};"):
+        with pytest.raises(ScoringError, match=f"cannot go on, .* now: {because};"):
             score(by, tmp_path / "in", out, **{"shard_rows": 10, **MACHINE, **options})
 
-    refused("max_length was null and is 20", max_length=20)
-    refused(r'id_columns was \[\] and is \["id"\]', id_columns=["id"])
-    refused("the model is another one .*", by=several)
+    refused("'option max_length'", max_length=20)
+    refused("'option id_columns'", id_columns=["id"])
+    refused("'model'", by=several)
     write("b.parquet", 5, seed=3)
-    refused("the input b.parquet changed")
+    refused("'input b.parquet'")
     os.rename(tmp_path / "in" / "b.parquet", tmp_path / "in" / "c.parquet")
-    refused("the input b.parquet is gone; the input c.parquet is new")
+    refused("'input b.parquet', 'input c.parquet'")
     assert len(rows(out)) == 17
     score(model, tmp_path / "in", out, shard_rows=3, overwrite=True, **MACHINE)
     assert len(rows(out)) == 17 and len(list(out.glob("part-*"))) == 6
@@ -107,12 +105,10 @@ def test_what_was_begun_is_the_only_run_that_goes_on(model, several, write, tmp_
 
 def test_the_machine_may_change(model, write, tmp_path):
     write("a.parquet", 12)
-    out = tmp_path / "out"
+    out, moved = tmp_path / "out", tmp_path / "moved"
     score(model, tmp_path / "in", out, shard_rows=5, device="cpu", workers=1, batch_tokens=64)
-    moved = tmp_path / "moved"
     os.rename(tmp_path / "in", moved)
-    again = score(model, moved, out, shard_rows=5, device="cpu", workers=2, batch_tokens=128)
-    assert again.resumed == 12
+    assert score(model, moved, out, shard_rows=5, batch_tokens=128, **MACHINE).resumed == 12
 
 
 def test_a_part_that_is_not_whole_or_not_ours_is_done_again(model, write, tmp_path):
@@ -123,44 +119,36 @@ def test_a_part_that_is_not_whole_or_not_ours_is_done_again(model, write, tmp_pa
     parts = sorted(out.glob("part-*"))
     parts[0].write_bytes(parts[0].read_bytes()[:-20])
     parquet.write_table(parquet.read_table(parts[1]).replace_schema_metadata({}), parts[1])
-    (out / ".part-000002.parquet-x.tmp").write_bytes(b"half")
+    (out / ".writing-x").mkdir()
     summary = score(model, tmp_path / "in", out, shard_rows=5, **MACHINE)
     assert summary.resumed == 2 and rows(out) == whole
     assert not list(out.glob(".*"))
 
 
-def test_a_worker_that_is_killed_is_replaced(model, write, tmp_path):
+@pytest.mark.parametrize("always", [False, True])
+def test_a_worker_that_is_killed_is_replaced_but_not_for_ever(model, write, tmp_path, always):
     write("a.parquet", 60)
     killed = []
 
-    def kill(*_) -> None:
-        if not killed:
-            worker = multiprocessing.active_children()[0]
+    def kill(*_) -> None:  # from the first while they still load
+        for worker in multiprocessing.active_children()[: 1 if always or not killed else 0]:
             killed.append(worker.pid)
             os.kill(worker.pid, signal.SIGKILL)
 
+    words = (model, tmp_path / "in", tmp_path / "out")
     options = {"shard_rows": 20, "batch_tokens": 64, "device": "cpu", "workers": 1}
-    with pytest.warns(TerselyWarning, match="memory runs out.* done again with 32 tokens"):
-        score(model, tmp_path / "in", tmp_path / "out", progress=kill, **options)
+    with pytest.warns(TerselyWarning, match="memory runs out.* done again with (32|16) tokens"):
+        if always:
+            with pytest.raises(ScoringError, match="on a.parquet.* 3 times"):
+                score(*words, progress=kill, **options)
+            return
+        score(*words, progress=kill, **options)
     assert killed
     assert [row["source_row"] for row in rows(tmp_path / "out")] == list(range(1, 61))
 
 
-def test_a_worker_that_dies_again_and_again_is_an_error(model, write, tmp_path):
-    write("a.parquet", 10)
-
-    def kill(*_) -> None:
-        for worker in multiprocessing.active_children():
-            os.kill(worker.pid, signal.SIGKILL)
-
-    options = {"progress": kill, "device": "cpu", "workers": 1}
-    # It is told how far they are while they load, too.
-    with pytest.warns(TerselyWarning), pytest.raises(ScoringError, match="3 times on a.parquet"):
-        score(model, tmp_path / "in", tmp_path / "out", **options)
-
-
 def test_nothing_is_removed_for_a_run_that_cannot_begin(
-    model, regression, write, damage, tmp_path, monkeypatch
+    model, write, damage, tmp_path, monkeypatch
 ):
     path = write("a.parquet", 12)
     out = tmp_path / "out"
@@ -168,9 +156,6 @@ def test_nothing_is_removed_for_a_run_that_cannot_begin(
     before = {file.name: file.read_bytes() for file in out.iterdir()}
     other = tmp_path / "labelled.parquet"
     parquet.write_table(parquet.read_table(path).rename_columns(["label", "text"]), other)
-    exported = tmp_path / "export"
-    shutil.copytree(model, exported)
-    (exported / "export.json").write_text("{}")
     monkeypatch.setitem(sys.modules, "ray.data", None)
 
     def refused(error: type, message: str, by: object = model, rows: Path = path, **options):
@@ -178,13 +163,9 @@ def test_nothing_is_removed_for_a_run_that_cannot_begin(
             score(by, rows, out, overwrite=True, **(MACHINE | options))
 
     refused(ModelError, "cannot be read", by=tmp_path / "typo")
-    refused(ModelError, "an export; score with the model that it was made from", by=exported)
-    refused(ModelError, "no probabilities", by=regression, probabilities=True)
     refused(DataError, "rename it in the input", rows=other, id_columns=["label"])
     refused(MissingExtraError, "ray", ray="local")
-    refused(DeviceError, "not there|not available", device="cuda:99")
     refused(TerselyError, "keep", keep=2.0)
-    refused(DataError, r"labelled\.parquet has no 'id'", rows=[path, other], id_columns=["id"])
     damage(path, 0)
     refused(DataError, "cannot be read")
     assert before == {file.name: file.read_bytes() for file in out.iterdir()}
@@ -206,7 +187,7 @@ def test_what_cannot_be_begun(model, write, tmp_path):
             score(model, path, out, **MACHINE, **options)
 
     refused(OutputError, "must not hold inputs", tmp_path / "in")
-    refused(DataError, "no column 'nr' to keep", id_columns=["nr"])
+    refused(DataError, "has no 'nr'", id_columns=["nr"])
     refused(DataError, "there is no column 'txt'", text_column="txt")
     assert not out.exists()
     out.mkdir()
@@ -216,6 +197,6 @@ def test_what_cannot_be_begun(model, write, tmp_path):
     with claim(out):
         refused(ScoringError, "another process")
     (out / "_manifest.json").write_text("[]")
-    refused(ScoringError, "cannot be read as the manifest")
+    refused(ScoringError, "others now: 'format'")
     write("a.parquet", 0, texts=[])
     refused(DataError, "hold no row")

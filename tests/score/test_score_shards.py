@@ -45,11 +45,9 @@ def test_every_row_is_read_once_and_in_order(tmp_path_factory, counts, group, ro
 
 
 def test_large_cells_make_small_chunks(tmp_path):
-    texts = ["x" * 300_000] * 600
-    parquet.write_table(pa.table({"text": texts}), tmp_path / "a.parquet")
+    parquet.write_table(pa.table({"text": ["x" * 300_000] * 300}), tmp_path / "a.parquet")
     (shard,) = cut_shards(find_inputs([str(tmp_path)]), 1000)
-    sizes = [chunk.num_rows for chunk in read_chunks(shard, ["text"], {})]
-    assert sizes == [256, 256, 88]
+    assert [chunk.num_rows for chunk in read_chunks(shard, ["text"], {})] == [256, 44]
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path):
@@ -72,37 +70,19 @@ def write(folder, *names, table=None) -> None:
         parquet.write_table(pa.table({"text": ["x"]}) if table is None else table, path)
 
 
-def test_patterns_name_files_by_what_they_share(tmp_path):
-    write(tmp_path, "in/b/1.parquet", "in/a/1.parquet")
-    pattern = str(tmp_path / "in" / "**" / "*.parquet")
-    twice = [pattern, str(tmp_path / "in" / "a")]
-    assert [file.name for file in find_inputs(twice)] == ["a/1.parquet", "b/1.parquet"]
-    with pytest.raises(DataError, match="names no Parquet file"):
-        find_inputs([str(tmp_path / "*.parquet")])
-
-
 def test_a_folder_stands_for_all_files_below_it_and_others_are_named(tmp_path):
     """F6: of a folder, files of other suffixes and in other folders were left out silently."""
     names = ["C.PARQUET", "a.parquet", "d.pq", "more.parquet/e.parquet", "year=2024/b.parquet"]
     write(tmp_path, *names)
     for pattern in (str(tmp_path), str(tmp_path / "*")):
-        assert [file.name for file in find_inputs([pattern])] == names
+        assert [file.name for file in find_inputs([pattern, pattern])] == names
+    below = [file.name for file in find_inputs([str(tmp_path / "**" / "*.parquet")])]
+    assert below == ["a.parquet", "more.parquet/e.parquet", "year=2024/b.parquet"]
     write(tmp_path, "_old/f.parquet", "more.parquet/_SUCCESS", "notes.txt")
     with pytest.warns(TerselyWarning, match="^2 files are passed over, .*_old/f.*notes"):
         assert [file.name for file in find_inputs([str(tmp_path)])] == names
-    with pytest.warns(TerselyWarning, match="^1 files are passed over, .*_old/f"):
-        find_inputs([str(tmp_path / "*[dt]")])
-
-
-def test_what_folders_say_is_a_column(tmp_path):
-    """F6: Hive's folders."""
-    write(tmp_path, "year=2024/kind=a%20b/x.parquet")
-    write(tmp_path, "year=__HIVE_DEFAULT_PARTITION__/kind=c/y.parquet")
-    files = find_inputs([str(tmp_path)])
-    types = resolve_types(files, ["text"], ["year", "kind"])
-    tables = [next(read_chunks(s, ["text", *types], types)) for s in cut_shards(files, 9)]
-    rows = [row for table in tables for row in table.to_pylist()]
-    assert [(row["year"], row["kind"]) for row in rows] == [("2024", "a b"), (None, "c")]
+    with pytest.raises(DataError, match="names no Parquet file"):
+        find_inputs([str(tmp_path / "*.csv")])
 
 
 def test_a_column_has_one_type_in_all_parts(tmp_path):
@@ -120,7 +100,7 @@ def test_a_column_has_one_type_in_all_parts(tmp_path):
     assert {table.schema for table in tables} == {tables[0].schema}
     assert [table["id"].to_pylist() for table in tables] == [[None] * 2, ["x", "y"], ["x", "y"]]
     write(tmp_path, "d.parquet", table=pa.table({"text": ["t"], "id": [7]}))
-    with pytest.raises(DataError, match=r"'id' must be of one type .*int64 in .*d\.parq"):
+    with pytest.raises(DataError, match=r"'id' must be of one type .*string vs int64"):
         resolve_types(find_inputs([str(tmp_path)]), ["text"], ["id"])
 
 

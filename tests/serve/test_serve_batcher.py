@@ -47,20 +47,6 @@ def test_batches_are_filled_by_tokens_in_order(held):
     assert first.result().waited >= 0 and futures[-1].result().waited > 0
 
 
-def test_a_batch_is_of_one_kind_and_the_others_keep_their_turn():
-    batches = []
-    batcher = Batcher(lambda items: batches.append(items) or items, 10, kind=lambda item: item[0])
-    names = ["a1", "b1", "a2", "b2", "a3", "c1", "b3"]
-    futures = batcher.submit([(name, 4) for name in names])
-    assert futures[4].cancel()
-    batcher.start()
-    assert batcher.close(10)
-    assert [future.result(0).value for future in futures if not future.cancelled()] == [
-        name for name in names if name != "a3"
-    ]
-    assert batches == [["a1", "a2"], ["b1", "b2"], ["c1"], ["b3"]]
-
-
 def test_what_nobody_waits_for_is_not_run(held):
     batcher, batches, go, _ = held
     futures = batcher.submit([(number, 1) for number in range(1, 5)])

@@ -18,23 +18,22 @@ from words import LABELS, labelled
 
 def test_the_shapes_are_those_of_tei(server):
     client, _ = server
-    single = client.post("/predict", json={"inputs": "the cat word3"})
-    assert single.status_code == 200 and len(single.json()) == 3
-    assert {each["label"] for each in single.json()} == set(LABELS)
-    scores = [each["score"] for each in single.json()]
+
+    def ask(inputs):
+        return client.post("/predict", json={"inputs": inputs}).json()
+
+    answer = client.post("/predict", json={"inputs": "the cat word3"})
+    single, headers = answer.json(), answer.headers
+    assert {each["label"] for each in single} == set(LABELS)
+    scores = [each["score"] for each in single]
     assert scores == sorted(scores, reverse=True) and sum(scores) == pytest.approx(1, abs=1e-5)
-    pair = client.post("/predict", json={"inputs": ["the cat", "a dog"]}).json()
-    batch = client.post(
-        "/predict", json={"inputs": [["the cat word3"], ["the cat", "a dog"]]}
-    ).json()
-    assert [len(row) for row in batch] == [3, 3]
-    for alone, together in ((single.json(), batch[0]), (pair, batch[1])):
+    batch = ask([["the cat word3"], ["the cat", "a dog"]])
+    for alone, together in zip((single, ask(["the cat", "a dog"])), batch, strict=True):
         assert [each["label"] for each in alone] == [each["label"] for each in together]
         for one, other in zip(alone, together, strict=True):
             assert one["score"] == pytest.approx(other["score"], abs=1e-5)
-    assert client.post("/predict", json={"inputs": ["the cat word3"]}).json() == single.json()
-    assert client.post("/", json={"inputs": "the cat word3"}).json() == single.json()
-    headers = single.headers
+    assert ask(["the cat word3"]) == single
+    assert client.post("/", json={"inputs": "the cat word3"}).json() == single
     assert int(headers["x-compute-tokens"]) == 5 and int(headers["x-compute-characters"]) == 13
     assert headers["x-compute-type"] == "cpu" and headers["x-inference-time"].isdigit()
 
@@ -191,7 +190,7 @@ def test_a_model_that_fails_is_424_for_that_document_alone(model):
         run = service._batcher._run
 
         def fails_on_long(items):
-            if any(item.encoded.sizes[item.number] > 20 for item in items):
+            if any(encoded.sizes[number] > 20 for encoded, number in items):
                 raise RuntimeError("no memory")
             return run(items)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from serving import save_trained, serving
+from serving import serving
 
 schemathesis = pytest.importorskip("schemathesis")
 
@@ -18,10 +18,8 @@ SHORT = settings(
 )
 
 
-@pytest.fixture(scope="module", params=["focus-pfc", "lat"])
-def address(request, tmp_path_factory):
-    # One that has a single budget, and one whose requests may choose.
-    model = save_trained(tmp_path_factory.mktemp("described"), request.param)
+@pytest.fixture(scope="module")
+def address(model):
     with serving(model, max_client_batch_size=8) as (client, _, _):
         yield str(client.base_url).rstrip("/")
 

@@ -1,6 +1,10 @@
-"""The label space: its order, its arrays, and what it says about labels it does not know."""
+"""Labels as arrays, the figures made of them, and the part of them that is set apart."""
 
 from __future__ import annotations
+
+import math
+import warnings
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,8 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tersely.errors import DataError, TerselyWarning
-from tersely.text import LabelSpace
-from tersely.text.metrics import calibration_error, evaluate_logits, right_documents
+from tersely.text import Documents, LabelSpace, split_numbers
+from tersely.text.metrics import (
+    calibration_error,
+    evaluate_logits,
+    labels_from_logits,
+    right_documents,
+)
 
 SINGLE = "single_label_classification"
 MULTI = "multi_label_classification"
@@ -29,8 +38,6 @@ MULTI = "multi_label_classification"
 def test_inferred_space(labels, names, problem_type):
     space = LabelSpace.infer(labels)
     assert (space.names, space.problem_type) == (names, problem_type)
-    assert space.id2label == dict(enumerate(names))
-    assert space.label2id == {name: index for index, name in enumerate(names)}
 
 
 @pytest.mark.parametrize(
@@ -42,7 +49,7 @@ def test_inferred_space(labels, names, problem_type):
         (["a", "b"], MULTI, "labels for multi.* and these are for 'single"),
         (["a", ["b"]], None, "labels for single.* and these are for 'multi"),
         (["a", "b"], "ranking", "must be one of"),
-        ([float("nan")], None, "finite float"),
+        ([1], None, "must be one of"),
     ],
 )
 def test_labels_that_make_no_space(labels, problem_type, message):
@@ -54,14 +61,13 @@ def test_labels_that_make_no_space(labels, problem_type, message):
 def test_single_labels_come_back(labels):
     space = LabelSpace.infer(labels)
     encoded = space.encode(labels)
-    assert encoded.dtype == np.int64 and encoded.shape == (len(labels),)
-    assert [space.id2label[index] for index in encoded.tolist()] == labels
+    assert encoded.dtype == np.int64 and [space.names[index] for index in encoded] == labels
 
 
 @given(st.lists(st.sets(st.sampled_from("abcde")), min_size=1))
 def test_several_labels_come_back(labels):
     space = LabelSpace(tuple("abcde"), MULTI)
-    encoded = space.encode([sorted(names) for names in labels])
+    encoded = space.encode([sorted(names) for names in labels], unseen="skip")
     assert encoded.dtype == np.float32 and encoded.shape == (len(labels), 5)
     assert [{space.names[i] for i in np.flatnonzero(row)} for row in encoded] == labels
 
@@ -100,5 +106,88 @@ def test_a_model_that_knows_no_label_of_the_data_is_refused(labels, problem_type
         space.encode(labels, unseen=unseen)
 
 
-def test_documents_without_any_label_are_measured():
-    assert LabelSpace(("a", "b"), MULTI).encode([[], []], unseen="skip").tolist() == [[0, 0]] * 2
+# ---- figures -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "problem_type", "wanted"),
+    [
+        # Label 0: precision 1, recall 1/2; label 1: precision 1/2, recall 1; label 2 never occurs.
+        ([[1, 0, 0], [0, 1, 0], [0, 1, 0]], [0, 0, 1], SINGLE, (2 / 3, 2 / 3, 2 / 3)),
+        # Column 0 is right; column 1 finds one of two; column 2 is absent and counts 0. A trainer
+        # hands them over as floats.
+        ([[3, 2, -1], [-3, -2, -1]], [[1.0, 1, 0], [0, 1, 0]], MULTI, (0.5, (1 + 2 / 3) / 3, 0.8)),
+        ([[1.0], [2.0], [9.0]], [1, 2, 3], "regression", (12.0, 4 / math.sqrt(19), 1.0)),
+        # A constant has no correlation.
+        ([[1.0], [1.0], [1.0]], [1, 2, 3], "regression", (5 / 3, math.nan, math.nan)),
+    ],
+)
+def test_scores_are_those_worked_out_by_hand(logits, labels, problem_type, wanted):
+    scores = evaluate_logits(np.array(logits), labels, problem_type)
+    assert [*scores.values()] == pytest.approx([*wanted], nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "problem_type", "message"),
+    [
+        (np.ones((2, 3)), [0], SINGLE, "labels of shape"),
+        (np.ones((0, 3)), [], SINGLE, "at least one document"),
+        (np.ones((2, 2)), [0.5, 1.0], "regression", "one target, got one of 2; take the logits"),
+    ],
+)
+def test_what_does_not_fit_is_refused(logits, labels, problem_type, message):
+    with pytest.raises(DataError, match=message):
+        evaluate_logits(logits, labels, problem_type)
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "logits", "labels"),
+    [(SINGLE, [-1.0, 2.0], ["b"]), (MULTI, [-1.0, 2.0], [["b"]]), ("regression", [2.0], [2.0])],
+)
+def test_predictions_of_each_problem_type(problem_type, logits, labels):
+    assert labels_from_logits(np.array([logits]), problem_type, ["a", "b"]) == labels
+
+
+# ---- the validation split ------------------------------------------------------------------------
+
+
+def make(labels, count=None):
+    return Documents.from_lists(["text"] * (len(labels) if labels else count), labels)
+
+
+@given(
+    counts=st.lists(st.integers(1, 12), min_size=1, max_size=6).filter(lambda c: max(c) > 1),
+    fraction=st.floats(0.05, 0.95),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_every_document_is_in_one_part_and_classes_have_their_share(counts, fraction, seed):
+    labels = [name for name, count in zip("abcdef", counts, strict=False) for _ in range(count)]
+    documents = make(labels[::2] + labels[1::2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TerselyWarning)
+        training, validation = split_numbers(documents, fraction, seed)
+        assert split_numbers(documents, fraction, seed) == (training, validation)
+    assert sorted(training + validation) == list(range(len(documents)))
+    assert training == sorted(training) and validation == sorted(validation) != []
+    held = Counter(documents.labels[number] for number in validation)
+    for label, count in Counter(documents.labels).items():
+        if count == 1:
+            assert label not in held
+        else:
+            assert 1 <= held[label] < count and abs(held[label] - count * fraction) <= 1
+
+
+@pytest.mark.parametrize("labels", [[["a"], [], ["a", "b"]] * 10, [0.5, 1.0, 1.5] * 10, None])
+def test_other_labels_are_shuffled_by_the_seed(labels):
+    splits = [split_numbers(make(labels, 30), 0.2, seed) for seed in range(3)]
+    assert {(len(training), len(validation)) for training, validation in splits} == {(24, 6)}
+    assert len({tuple(validation) for _, validation in splits}) == 3
+
+
+def test_classes_of_one_document_stay_in_training_and_are_named():
+    with pytest.warns(TerselyWarning, match="1 of 3 classes .* 'c'"):
+        training, validation = split_numbers(make(["a"] * 20 + ["b"] * 20 + ["c"]), 0.1)
+    assert 40 in training and len(validation) == 4
+    for labels in (["a"], ["a", "b"], [["a"]]):
+        with pytest.raises(DataError, match="too few of a class"):
+            split_numbers(make(labels), 0.5)

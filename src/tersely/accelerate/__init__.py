@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from tersely.accelerate.bound import documents_needed, least_limit, split_texts, upper_bound
-from tersely.accelerate.evidence import Evidence, Proof, Tried
-from tersely.accelerate.search import Candidate, accelerate, untrained_plans
+from tersely.accelerate.bound import documents_needed, split_texts, upper_bound
+from tersely.accelerate.evidence import sentences
+from tersely.accelerate.search import accelerate
 
 __all__ = [
-    "Candidate",
-    "Evidence",
-    "Proof",
-    "Tried",
     "accelerate",
     "documents_needed",
-    "least_limit",
+    "sentences",
     "split_texts",
-    "untrained_plans",
     "upper_bound",
 ]

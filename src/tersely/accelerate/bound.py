@@ -19,8 +19,8 @@ from tersely.errors import DataError, require
 CONFIDENCE = 0.95
 
 
-def upper_bound(failures: int, documents: int, confidence: float = CONFIDENCE) -> float:
-    """Return the share of failures that is not exceeded, at this confidence.
+def upper_bound(failures: int, documents: int) -> float:
+    """Return the share of failures that is not exceeded, at 95 % confidence.
 
     `documents` are all that were looked at, drawn without regard to the outcome.
 
@@ -28,16 +28,11 @@ def upper_bound(failures: int, documents: int, confidence: float = CONFIDENCE) -
         >>> round(upper_bound(0, 598), 6)
         0.004997
     """
-    if documents < 1 or not 0 <= failures <= documents:
-        raise DataError(
-            f"expected failures out of at least one document, got {failures} of {documents}; "
-            "count again"
-        )
     test = require("scipy.stats", "bench").binomtest(failures, documents, alternative="less")
-    return float(test.proportion_ci(confidence, method="exact").high)
+    return float(test.proportion_ci(CONFIDENCE, method="exact").high)
 
 
-def documents_needed(limit: float, confidence: float = CONFIDENCE) -> int:
+def documents_needed(limit: float) -> int:
     """Return the fewest documents that can prove a limit, when none of them fails.
 
     Example:
@@ -48,17 +43,7 @@ def documents_needed(limit: float, confidence: float = CONFIDENCE) -> int:
         raise DataError(
             f"expected a limit between 0 and 1 (0.005, or 0.5%), got {limit:g}; give a share"
         )
-    return math.ceil(math.log(1 - confidence) / math.log1p(-limit))
-
-
-def least_limit(documents: int, confidence: float = CONFIDENCE) -> float:
-    """Return the smallest limit that so many documents can prove, when none of them fails.
-
-    Example:
-        >>> round(least_limit(222), 4)
-        0.0134
-    """
-    return upper_bound(0, documents, confidence)
+    return math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-limit))
 
 
 def split_texts(texts: Sequence[str], limit: float, seed: int = 0) -> tuple[list[int], list[int]]:
@@ -79,7 +64,7 @@ def split_texts(texts: Sequence[str], limit: float, seed: int = 0) -> tuple[list
     if len(numbers) - half < needed:
         can = ""
         if half:
-            least = math.ceil(1e4 * least_limit(len(numbers) - half)) / 1e4
+            least = math.ceil(1e4 * upper_bound(0, len(numbers) - half)) / 1e4
             can = f", or allow at least {least:.2%}"
         raise DataError(
             f"{needed} texts that are not used for choosing are needed to prove a limit of "

@@ -1,36 +1,35 @@
 """The search: try what needs no training, choose on one half of the texts, prove on the other.
 
 A candidate is looked at on a few texts first, and on all that are for selection only if those do
-not speak against it; a more careful one of its kind only if it failed. The bound that the proof
-asks for is asked of the selection already: a choice that just passes there would often fail the
-proof, and there is only one. There are two finalists, packed execution, which changes no label by
-design, and the choice, if it is enough faster to be worth more; packed is proven first, so that a
-choice which is not proven need not leave a user with nothing.
+not speak against it. The bound that the proof asks for is asked of the selection already: a choice
+that just passes there would often fail the proof, and there is only one. There are two finalists,
+packed execution, which changes no label by design, and the choice, if it is enough faster to be
+worth more; packed is proven first, so that a choice which is not proven need not leave a user with
+nothing.
 """
 
 from __future__ import annotations
 
-import copy
-import time
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from tersely._io import describe_machine
 from tersely.accelerate.bound import CONFIDENCE, split_texts, upper_bound
-from tersely.accelerate.evidence import Evidence, Proof, Tried
+from tersely.accelerate.evidence import VERSION, Trial
 from tersely.bench import (
+    Contender,
     PackedContender,
-    Spread,
     StockContender,
-    Timing,
-    describe_machine,
     paired_ratio,
     take_turns,
+    under_plan,
 )
 from tersely.classifier import Classifier
 from tersely.errors import DataError, ModelError, TerselyWarning, require
@@ -48,18 +47,14 @@ SCREENED = 96
 ADMITTED = 3
 """Plans that are looked at on all texts for selection, until so many pass: the cheapest first."""
 
-SLOW = 1.25
-"""How much longer than packed a candidate may take in a single run, before it is dropped."""
-
 TIMED = 64
 """Texts that the clock runs."""
 
-PACKED = "packed"
-WAYS = ("the original, padded in arrival order", "the original, padded and sorted by length")
-_PROMISING = "looked at on a few texts only: others are cheaper"
-
-
-# ---- what is tried -----------------------------------------------------------------------------
+WAYS = {
+    "the original, padded in arrival order": "arrival",
+    "the original, padded and sorted by length": "sorted",
+}
+"""The ways to run the original with transformers, and the order of the texts in each."""
 
 
 @dataclass(frozen=True)
@@ -70,202 +65,110 @@ class Candidate:
     plan: Plan
     execution: Execution = field(default_factory=Execution)
 
-    def build(self, original: Classifier) -> Classifier:
-        """Return the original under the plan; it shares the weights, unless the precision differs.
 
-        The original stays as it is.
-        """
-        made = copy.copy(original)
-        made.plan = self.plan
-        made.adopt(original.model.under_plan(self.plan), original.tokenizer, self.execution)
-        return made
+PACKED = Candidate("packed", preset("dense"))
 
 
-def untrained_plans(depth: int, head: str) -> Iterator[list[Candidate]]:
-    """Yield chains of candidates that need no training, each from the boldest to the most careful.
+def untrained_plans(depth: int, head: str) -> Iterator[Candidate]:
+    """Yield plans that need no training: those that hold up best on models trained dense.
 
-    They are the ones that hold up best on models which were trained dense: tokens leave or merge in
-    the later blocks, where each has seen the others, or a few of them at every block.
-
-    The family's own head reads [CLS], which pooling would blur.
+    Tokens leave or merge in the later blocks, where each has seen the others, or a few of them at
+    every block. The family's own head reads [CLS], which pooling would blur.
     """
-
-    def tome(r: float, **options: float) -> Candidate:
-        late = " start=1/2" if options else ""
-        return Candidate(f"tome ratio={r:g}{late}", preset("tome", ratio=r, **options))
-
-    yield [tome(r) for r in (0.15, 0.1, 0.06)]
-    if depth > 2:
-        yield [tome(r, start=0.5) for r in (0.3, 0.2, 0.12, 0.06)]
-    for block in sorted({round(share * depth) for share in (1 / 3, 1 / 2, 2 / 3)} - {0, depth}):
-        for method in ("topk", "fca", "pool") if head == "mean" else ("topk", "fca"):
-            yield [
-                Candidate(f"{method} keep={k:g} at={block}", preset(method, keep=k, at=block))
-                for k in (0.25, 0.5, 0.75)
-            ]
+    for start, ratios in (0, (0.15, 0.1, 0.06)), (0.5, (0.3, 0.2, 0.12, 0.06)):
+        for ratio in ratios if depth > 2 or not start else ():
+            plan = preset("tome", ratio=ratio, start=start)
+            yield Candidate(f"tome ratio={ratio:g} start={start:g}", plan)
+    blocks = sorted({round(share * depth) for share in (1 / 3, 1 / 2, 2 / 3)} - {0, depth})
+    methods = ("topk", "fca", "pool") if head == "mean" else ("topk", "fca")
+    for at, method, keep in itertools.product(blocks, methods, (0.25, 0.5, 0.75)):
+        yield Candidate(f"{method} keep={keep:g} at={at}", preset(method, keep=keep, at=at))
 
 
-# ---- how it is judged --------------------------------------------------------------------------
+def failures_against(
+    original: np.ndarray, labels: Any, problem_type: str
+) -> Callable[[np.ndarray], int]:
+    """Return what counts the failures of a candidate in logits of the first documents.
 
-
-@dataclass(frozen=True, eq=False)
-class Judge:
-    """Counts failures on some documents.
-
-    Without labels a failure is a document that gets another prediction than the original's. With
-    labels it is one that the original has right and the candidate wrong; the share of those is
-    never less than the loss of accuracy, so a bound on it is one on the loss.
-    `original` are its logits `(documents, labels)`; where it has none of the documents right,
-    nothing could be lost, and it is refused.
+    Without labels a failure is a document that gets another prediction than the original's, whose
+    logits are `(documents, labels)`. With labels it is one that the original has right and the
+    candidate wrong; the share of those is never less than the loss of accuracy, so a bound on it is
+    one on the loss. Where the original has none right, nothing could be lost, and it is refused.
     """
+    wanted = predict_from_logits(original, problem_type) if labels is None else labels
+    right = right_documents(original, wanted, problem_type)
+    if not right.any():
+        raise DataError(
+            f"the original has none of {len(original):,} texts right, so that no accuracy can be "
+            "lost and any limit would be proven; check that the labels are those of this model"
+        )
 
-    original: np.ndarray
-    labels: Any
-    problem_type: str
+    def count(logits: np.ndarray) -> int:
+        still = right_documents(logits, wanted[: len(logits)], problem_type)
+        return int((right[: len(logits)] & ~still).sum())
 
-    def __post_init__(self) -> None:
-        if self.labels is not None and not self._right(self.original).any():
-            raise DataError(
-                f"the original has none of {len(self.original):,} texts right, so that no "
-                "accuracy can be lost and any limit would be proven; check that the labels are "
-                "those of this model"
-            )
-
-    @property
-    def counts(self) -> str:
-        """What a failure is, in words."""
-        if self.labels is None:
-            return "another label than the original's"
-        return "right before, wrong now"
-
-    def failures(self, logits: np.ndarray) -> int:
-        """Return how many of the first documents, one a row, count against the candidate."""
-        if self.labels is None:
-            before = predict_from_logits(self.original[: len(logits)], self.problem_type)
-            return int((~right_documents(logits, before, self.problem_type)).sum())
-        return int((self._right(self.original[: len(logits)]) & ~self._right(logits)).sum())
-
-    def _right(self, logits: np.ndarray) -> np.ndarray:
-        return right_documents(logits, self.labels[: len(logits)], self.problem_type)
+    return count
 
 
-@dataclass
-class _Search:
-    """The state of a search: the original, the texts for selection, and what was tried."""
+class _Part:
+    """Some of the texts, on which candidates are compared with the original as it was run."""
 
-    original: Classifier
-    texts: list[str]
-    judge: Judge
-    limit: float
-    tell: Callable[[str], None]
-    tried: dict[str, Tried] = field(default_factory=dict)
-    packed: tuple[float, float] = (1.0, 1.0)  # seconds and MACs of packed on the screened texts
+    def __init__(
+        self, original: Classifier, texts: Sequence[str], wanted: Any, numbers: list[int]
+    ) -> None:
+        self.original, self.texts = original, [texts[number] for number in numbers]
+        reference = _stock(original, list(WAYS)[1])
+        reference.prepare(self.texts)
+        labels = None if wanted is None else wanted[numbers]
+        problem_type = original.label_space.problem_type
+        self.failures = failures_against(reference.run(), labels, problem_type)
+        self.encoded = original.encode(self.texts)
+        self._macs: dict[int, float] = {}
 
-    def screen(self, candidate: Candidate) -> bool:
-        """Look at a candidate on a few texts: can it keep the limit, and is it faster?"""
-        classifier = candidate.build(self.original)
-        encoded = classifier.encode(self.texts[:SCREENED])
-        started = time.perf_counter()
-        forward = classifier.forward(encoded)
-        seconds, macs = time.perf_counter() - started, float(forward.encoder_macs)
-        if candidate.name == PACKED:
-            self.packed = seconds, macs
-        failures, documents = self.judge.failures(forward.logits), len(encoded)
-        verdict = _PROMISING
-        chance = require("scipy.stats", "bench").binom.sf(failures - 1, documents, self.limit)
-        if chance < 1 - CONFIDENCE:
-            verdict = "too many failures"
-        elif seconds > SLOW * self.packed[0]:
-            verdict = "slower than packed"
-        self.tried[candidate.name] = Tried(
+    def look(self, candidate: Candidate, stage: str, limit: float) -> Trial:
+        """Run a candidate: on a few texts, do they speak against it? On all, is the limit kept?"""
+        some = self.encoded
+        if stage == "few":
+            some = some.select(range(min(SCREENED, len(some))))
+        made = under_plan(self.original, candidate.plan, candidate.execution)
+        forward = made.forward(some)
+        failures, documents = self.failures(forward.logits), len(some)
+        bound = upper_bound(failures, documents)
+        holds = bound <= limit
+        if stage == "few":
+            test = require("scipy.stats", "bench").binomtest
+            against = test(failures, documents, limit, alternative="greater").pvalue
+            holds = bool(against >= 1 - CONFIDENCE)
+        kept = "goes on" if stage == "few" else "keeps the limit"
+        # Packed execution is the first to be looked at everywhere.
+        packed = self._macs.setdefault(documents, float(forward.encoder_macs))
+        return Trial(
             name=candidate.name,
-            plan=candidate.plan.to_dict(),
-            execution=candidate.execution.to_dict(),
+            stage=stage,
             documents=documents,
             failures=failures,
-            bound=upper_bound(failures, documents),
-            macs_ratio=macs / self.packed[1],
-            seconds_ratio=seconds / self.packed[0],
-            verdict=verdict,
-        )
-        goes_on = verdict == _PROMISING
-        said = "goes on" if goes_on else verdict
-        self.tell(f"{candidate.name}: {failures} of {documents}, {said}")
-        return goes_on
-
-    def admit(self, candidate: Candidate) -> bool:
-        """Judge a candidate on all texts for selection, by the bound that the proof asks for."""
-        failures = self.judge.failures(candidate.build(self.original).logits(self.texts))
-        bound = upper_bound(failures, len(self.texts))
-        good = bound <= self.limit
-        self.tried[candidate.name] = replace(
-            self.tried[candidate.name],
-            documents=len(self.texts),
-            failures=failures,
             bound=bound,
-            verdict="keeps the limit" if good else "too many failures on all texts for selection",
+            macs_ratio=forward.encoder_macs / packed,
+            holds=holds,
+            verdict=kept if holds else "too many failures",
         )
-        return good
 
-    def best(self) -> Candidate:
-        """Return the fastest candidate that keeps the limit on the texts for selection."""
-        packed = Candidate(PACKED, preset("dense"))
-        self.screen(packed)
-        self.admit(packed)
-        config = self.original.model.config
-        depth = config.encoder_config.num_hidden_layers
-        chains = [iter(chain) for chain in untrained_plans(depth, config.head)]
-        best = self.fastest([packed, *self._admitted(chains)])
-        if self.original.device.type != "cpu":
-            return best
-        ways = {kind: {"precision": kind} for kind in ("int8", "bfloat16")}
-        if threads := torch.get_num_threads() // 2:
-            ways[f"{threads} threads"] = {"threads": threads}
-        others = [
-            Candidate(f"{best.name}, {name}", best.plan, replace(best.execution, **options))
-            for name, options in ways.items()
-        ]
-        return self.fastest([best, *filter(self.admit, filter(self.screen, others))])
-
-    def _admitted(self, chains: list[Iterator[Candidate]]) -> list[Candidate]:
-        """The cheapest candidates that keep the limit on all texts for selection.
-
-        Cheapest by their MACs, which no busy machine disturbs; the clock decides among those.
-        A chain goes from the boldest to the most careful; its next is looked at when one fails.
-        """
-        heads = [next(filter(self.screen, chain), None) for chain in chains]
-        good: list[Candidate] = []
-        while len(good) < ADMITTED and any(heads):
-            waiting = [place for place, head in enumerate(heads) if head is not None]
-            place = min(waiting, key=lambda place: self.tried[heads[place].name].macs_ratio)
-            if self.admit(heads[place]):
-                good.append(heads[place])
-                heads[place] = None
-            else:
-                heads[place] = next(filter(self.screen, chains[place]), None)
-        return good
-
-    def fastest(self, candidates: list[Candidate]) -> Candidate:
-        """Return the one with the least median time, all taking turns."""
-        if len(candidates) == 1:
-            return candidates[0]
-        timings = self.turns(candidates, rounds=3)
-        return candidates[int(np.argmin([np.median(timing.seconds) for timing in timings]))]
-
-    def turns(
-        self, candidates: list[Candidate], rounds: int, others: Sequence[StockContender] = ()
-    ) -> list[Timing]:
-        """Time candidates, behind other contenders, on the first of the texts."""
-        contenders = [
-            *others,
-            *(PackedContender(each.build(self.original), each.name) for each in candidates),
-        ]
+    def seconds(
+        self, candidates: list[Candidate], rounds: int, others: Sequence[Contender] = ()
+    ) -> dict[str, list[float]]:
+        """Time candidates, behind other contenders, in turns on the first of the texts."""
+        contenders = list(others)
+        for each in candidates:
+            made = under_plan(self.original, each.plan, each.execution)
+            contenders.append(PackedContender(made, each.name))
         for contender in contenders:
             contender.prepare(self.texts[:TIMED])
-        return take_turns(contenders, rounds)
+        return {timing.name: timing.seconds for timing in take_turns(contenders, rounds)}
 
 
-# ---- the whole ---------------------------------------------------------------------------------
+def _stock(original: Classifier, way: str) -> StockContender:
+    options = {"name": way, "order": WAYS[way], "max_length": original.limit}
+    return StockContender(original.model, original.tokenizer, **options)
 
 
 def accelerate(
@@ -274,11 +177,10 @@ def accelerate(
     labels: Sequence[Any] | None = None,
     *,
     limit: float = 0.005,
-    device: str = "auto",
     rounds: int = 5,
     seed: int = 0,
     tell: Callable[[str], None] = lambda line: None,
-) -> tuple[Evidence, Classifier | None]:
+) -> tuple[dict[str, Any], Classifier | None]:
     """Find the fastest way to run a fine-tuned classifier that can be proven to keep a limit.
 
     Args:
@@ -288,15 +190,17 @@ def accelerate(
         labels: their labels; the limit is then on the loss of accuracy.
         limit: the share of failures that is allowed: of other predictions than the original's, or,
             with labels, of right ones that become wrong.
-        device: where to run one that is not loaded yet; threads and precisions are tried on a CPU
-            only.
         rounds: turns of each in the final comparison.
         seed: of the draw of selection and proof.
         tell: called with a line about each candidate.
 
     Returns:
-        The evidence, and the classifier that was chosen, in float32 and with its execution in its
-        configuration, ready for `save`; None if the answer is to keep the original.
+        The evidence as JSON has it, and the classifier that was chosen, in float32 and with its
+        execution in its configuration, ready for `save`; None if the `"answer"` is to keep the
+        original. `"speed"` is the choice's over each way to run the original, `"packed_speed"` that
+        of packed execution; `"proofs"` are of packed, then of the choice, and none if there was
+        nothing to prove; `"tried"` holds the last trial of each candidate on the texts for
+        selection.
 
     Raises:
         DataError: if there are too few texts to prove the limit, or labels that the model does not
@@ -306,53 +210,60 @@ def accelerate(
     """
     original = source
     if not isinstance(original, Classifier):
-        original = Classifier.from_pretrained(original, device=device)
+        original = Classifier.from_pretrained(original)
     _check(original)
     selection, proof = split_texts(texts, limit, seed)
-    wanted = None if labels is None else original.label_space.encode(labels, unseen="skip")
-    # Says once how many are too long; the same texts are encoded again for every candidate.
-    original.encode([texts[number] for number in selection])
-    with warnings.catch_warnings():
+    counts, wanted = "another label than the original's", None
+    if labels is not None:
+        wanted = original.label_space.encode(labels, unseen="skip")
+        counts = "right before, wrong now"
+    part = _Part(original, texts, wanted, selection)
+    with warnings.catch_warnings():  # how many texts are too long was said of these
         warnings.simplefilter("ignore", TerselyWarning)
-        chosen_on, judge = _judge(original, texts, wanted, selection)
-        search = _Search(original, chosen_on, judge, limit, tell)
-        best = search.best()
-        finalists, evidence, speeds = _compare(search, best, rounds)
-        sizes = {"given": len(texts), "selection": len(selection), "proof": len(proof)}
-        evidence = replace(evidence, texts=sizes)
-        chosen = finalists[-1]
-        if not _gains(speeds[chosen.name]):
-            ratio = _slowest(speeds[chosen.name])
-            reason = (
-                "No gain here: keep the original. The fastest that keeps the limit on the texts "
-                f"for selection is {chosen.name}, ×{ratio.median:.2f} the speed of the faster way "
-                f"to run it ({ratio.interval[0]:.2f}–{ratio.interval[1]:.2f})"
-            )
-            return replace(evidence, reason=reason), None
-        prove_on, judge = _judge(original, texts, wanted, proof)
-        proven, proofs = _prove(finalists, original, prove_on, judge, limit)
-    evidence = replace(evidence, proofs=proofs)
-    failed = f"the texts set apart do not prove the limit for {chosen.name}, the choice"
-    if proven is None or not _gains(speeds[proven.name]):
-        return replace(evidence, reason=f"Keep the original: {failed}"), None
-    reason = f"Faster: {proven.name}"
-    if proven is not chosen:
-        reason += f"; {failed}"
-    elif chosen.name != best.name:
-        ratio = paired_ratio(evidence.seconds[best.name], evidence.seconds[PACKED])
-        reason += f", which changes no label; {best.name} is only ×{ratio.median:.2f} its speed"
-    evidence = replace(
-        evidence,
-        answer="faster",
-        reason=reason,
-        chosen=proven.name,
-        execution=proven.execution.to_dict(),
-        speed=speeds[proven.name],
-    )
+        best, tried = _search(part, limit, tell)
+        timed = [PACKED] if best is PACKED else [PACKED, best]
+        seconds = part.seconds(timed, rounds, [_stock(original, way) for way in WAYS])
+        # Packed changes no label by design: a plan has to be worth what it may change.
+        over = paired_ratio(seconds[best.name], seconds[PACKED.name])
+        finalists = timed if over.interval[0] >= GAIN else [PACKED]
+        speed = {
+            each.name: {way: asdict(paired_ratio(seconds[each.name], seconds[way])) for way in WAYS}
+            for each in finalists
+        }
+        gains = {
+            name: all(ratio["interval"][0] >= GAIN for ratio in ways.values())
+            for name, ways in speed.items()
+        }
+        proofs: list[Trial] = []
+        if gains[finalists[-1].name]:
+            proofs = _prove(finalists, _Part(original, texts, wanted, proof), limit)
+    held = {trial.name for trial in proofs if trial.holds}
+    proven = [each for each in finalists if each.name in held and gains[each.name]]
+    chosen = proven[-1] if proven else finalists[-1]
+    evidence = {
+        "version": VERSION,
+        "model": Path(original.source).resolve().name,  # no path
+        "answer": "faster" if proven else "keep",
+        "reason": _reason(chosen.name, proofs, bool(proven)),
+        "counts": counts,
+        "limit": limit,
+        "texts": {"given": len(texts), "selection": len(selection), "proof": len(proof)},
+        "chosen": chosen.name,
+        "execution": chosen.execution.to_dict(),
+        "speed": speed[chosen.name],
+        "packed_speed": speed[PACKED.name],
+        "seconds": seconds,
+        "proofs": [asdict(each) for each in proofs],
+        "tried": [asdict(each) for each in tried.values()],
+        "timed_documents": min(TIMED, len(selection)),
+        "machine": describe_machine(),
+    }
+    if not proven:
+        return evidence, None
     # In float32, so that it can be saved; how it is executed goes into the configuration.
-    ready = Candidate(proven.name, proven.plan).build(original)
-    execution = proven.execution
-    ready.model.config.execution = None if execution == Execution() else execution.to_dict()
+    ready = under_plan(original, chosen.plan, Execution())
+    own = chosen.execution
+    ready.model.config.execution = None if own == Execution() else own.to_dict()
     return evidence, ready
 
 
@@ -376,85 +287,51 @@ def _check(original: Classifier) -> None:
         )
 
 
-def _stock(original: Classifier, order: str) -> StockContender:
-    """The original as transformers run it, in `"arrival"` order or `"sorted"` by length."""
-    name = WAYS[order == "sorted"]
-    return StockContender(
-        original.model, original.tokenizer, name=name, order=order, max_length=original.limit
-    )
+def _search(
+    part: _Part, limit: float, tell: Callable[[str], None]
+) -> tuple[Candidate, dict[str, Trial]]:
+    """Return the fastest candidate that keeps the limit on these texts, and all that was tried."""
+    tried: dict[str, Trial] = {}
+
+    def holds(stage: str, candidate: Candidate) -> bool:
+        trial = tried[candidate.name] = part.look(candidate, stage, limit)
+        tell(f"{trial.name}: {trial.failures} of {trial.documents}, {trial.verdict}")
+        return trial.holds
+
+    for stage in ("few", "selection"):
+        holds(stage, PACKED)
+    config = part.original.model.config
+    plans = untrained_plans(config.encoder_config.num_hidden_layers, config.head)
+    # Cheapest by their MACs, which no busy machine disturbs; the clock decides among those.
+    promising = [each for each in plans if holds("few", each)]
+    promising.sort(key=lambda each: tried[each.name].macs_ratio)
+    good = list(itertools.islice(filter(partial(holds, "selection"), promising), ADMITTED))
+    for precision in ("int8", "bfloat16") if part.original.device.type == "cpu" else ():
+        lower = Candidate(f"packed, {precision}", PACKED.plan, Execution(precision=precision))
+        if holds("few", lower) and holds("selection", lower):
+            good.append(lower)
+    seconds = part.seconds([PACKED, *good], rounds=3)
+    return min([PACKED, *good], key=lambda each: np.median(seconds[each.name])), tried
 
 
-def _judge(
-    original: Classifier, texts: Sequence[str], wanted: Any, numbers: Sequence[int]
-) -> tuple[list[str], Judge]:
-    """Some of the texts, and who judges on them: by the original as transformers run it."""
-    part = [texts[number] for number in numbers]
-    reference = _stock(original, "sorted")
-    reference.prepare(part)
-    labels = None if wanted is None else wanted[list(numbers)]
-    return part, Judge(reference.run(), labels, original.label_space.problem_type)
+def _prove(finalists: list[Candidate], part: _Part, limit: float) -> list[Trial]:
+    """Return the proofs, packed first, in a fixed sequence: the first that fails ends it.
 
-
-def _compare(
-    search: _Search, best: Candidate, rounds: int
-) -> tuple[list[Candidate], Evidence, dict[str, dict[str, Spread]]]:
-    """Time the original's two ways, packed, and the choice; say who goes on to the proof."""
-    original, packed = search.original, Candidate(PACKED, preset("dense"))
-    timed = [packed] if best.name == PACKED else [packed, best]
-    ways = [_stock(original, order) for order in ("arrival", "sorted")]
-    seconds = {each.name: each.seconds for each in search.turns(timed, rounds, ways)}
-    speeds = {
-        each.name: {way: paired_ratio(seconds[each.name], seconds[way]) for way in WAYS}
-        for each in timed
-    }
-    finalists = timed
-    if len(timed) == 2:
-        # Packed changes no label by design: a plan has to be worth what it may change.
-        over = paired_ratio(seconds[best.name], seconds[PACKED])
-        finalists = timed if over.interval[0] >= GAIN else [packed]
-    evidence = Evidence(
-        model=Path(original.source).resolve().name,
-        answer="keep",
-        reason="",
-        counts=search.judge.counts,
-        limit=search.limit,
-        texts={},
-        chosen=finalists[-1].name,
-        execution=finalists[-1].execution.to_dict(),
-        speed=speeds[finalists[-1].name],
-        packed_speed=speeds[PACKED],
-        seconds=seconds,
-        tried=tuple(search.tried.values()),
-        timed_documents=min(TIMED, len(search.texts)),
-        machine=describe_machine(),
-    )
-    return finalists, evidence, speeds
-
-
-def _slowest(speed: dict[str, Spread]) -> Spread:
-    """The ratio to the faster way to run the original."""
-    return min(speed.values(), key=lambda ratio: ratio.median)
-
-
-def _gains(speed: dict[str, Spread]) -> bool:
-    return _slowest(speed).interval[0] >= GAIN
-
-
-def _prove(
-    finalists: list[Candidate], original: Classifier, texts: list[str], judge: Judge, limit: float
-) -> tuple[Candidate | None, tuple[Proof, ...]]:
-    """The last finalist that is proven, and the proofs, packed first.
-
-    The order is settled before these texts are looked at, and the first that is not proven ends it.
-    So the confidence holds for all together (testing in a fixed sequence), as it does for one.
+    So the confidence holds for all together, as it does for one.
     """
-    proven, proofs = None, []
+    proofs = []
     for candidate in finalists:
-        failures = judge.failures(candidate.build(original).logits(texts))
-        bound = upper_bound(failures, len(texts))
-        proof = Proof(candidate.name, len(texts), failures, bound, CONFIDENCE, bound <= limit)
-        proofs.append(proof)
-        if not proof.holds:
+        proofs.append(part.look(candidate, "proof", limit))
+        if not proofs[-1].holds:
             break
-        proven = candidate
-    return proven, tuple(proofs)
+    return proofs
+
+
+def _reason(chosen: str, proofs: list[Trial], proven: bool) -> str:
+    """Return the decision in a sentence."""
+    if not proofs:
+        return f"No gain here: keep the original. {chosen} is the fastest that keeps the limit"
+    failed = f"the texts set apart do not prove the limit for {proofs[-1].name}"
+    if not proven:
+        return f"Keep the original: {failed}"
+    return f"Faster: {chosen}" + ("" if proofs[-1].holds else f"; {failed}")

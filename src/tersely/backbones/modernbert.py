@@ -17,6 +17,17 @@ class ModernBertBackbone(Backbone):
     model_types = ("modernbert",)
     blocks_at = "layers"
     has_segments = False
+    tiny_settings = {
+        # Blocks 0 and 3 see everything, blocks 1 and 2 a window: both kinds, and one after another.
+        "num_hidden_layers": 4,
+        "global_attn_every_n_layers": 3,
+        "local_attention": 8,
+        "bos_token_id": 1,
+        "cls_token_id": 1,
+        "eos_token_id": 2,
+        "sep_token_id": 2,
+        "type_vocab_size": None,
+    }
 
     def embed(self, input_ids: Tensor, positions: Tensor, segments: Tensor | None) -> Tensor:
         """Embed a row: words only, since positions are rotations of queries and keys."""

@@ -2,54 +2,32 @@
 
 from __future__ import annotations
 
-from tersely._io import describe_machine
-from tersely.bench.clock import MatrixProbe, Progress, Timing, take_turns
-from tersely.bench.contenders import Contender, PackedContender, TextContender, build_contender
-from tersely.bench.memory import PeakMemory, measure_memory
-from tersely.bench.model_cache import ModelCache, default_cache
-from tersely.bench.recipes import (
-    RECIPES,
-    at_budgets,
-    load_models,
-    make_contender,
-    make_contenders,
-)
-from tersely.bench.report import BenchReport, ContenderResult
+from tersely.bench.clock import Timing, take_turns
+from tersely.bench.contenders import Contender, PackedContender, TextContender, under_plan
+from tersely.bench.recipes import Sources, at_budgets, load_models, make_contenders
+from tersely.bench.report import BenchReport
 from tersely.bench.run import bench
-from tersely.bench.show import render, write_plots, write_report
-from tersely.bench.statistics import Spread, compare, paired_ratio, quality_intervals, summarise
-from tersely.bench.stock import StockContender, padded_macs
+from tersely.bench.show import render, write_report
+from tersely.bench.statistics import Spread, paired_ratio, summarise
+from tersely.bench.stock import StockContender
 
 __all__ = [
-    "RECIPES",
     "BenchReport",
     "Contender",
-    "ContenderResult",
-    "MatrixProbe",
-    "ModelCache",
     "PackedContender",
-    "PeakMemory",
-    "Progress",
+    "Sources",
     "Spread",
     "StockContender",
     "TextContender",
     "Timing",
     "at_budgets",
     "bench",
-    "build_contender",
-    "compare",
-    "default_cache",
-    "describe_machine",
     "load_models",
-    "make_contender",
     "make_contenders",
-    "measure_memory",
-    "padded_macs",
     "paired_ratio",
-    "quality_intervals",
     "render",
     "summarise",
     "take_turns",
-    "write_plots",
+    "under_plan",
     "write_report",
 ]

@@ -1,14 +1,8 @@
 """Time contenders in turns, so that a slow minute of the machine hurts all of them alike.
 
 In every round each contender runs all documents once, then a few documents alone; the next round
-starts with the next contender, so that none always follows the same disturbance:
-
-    round 1:  probe  A  probe  B  probe  C  probe
-    round 2:  probe  B  probe  C  probe  A  probe
-
-Absolute figures mean little on a shared machine. The share of the machine's own matrix-product
-peak, probed around each turn, says how much of the time is spent on the products that a model
-needs, and how much around them.
+starts with the next contender, so that none always follows the same disturbance: A B C, then B C A,
+then C A B. Absolute figures mean little on a shared machine; ratios within a round do.
 """
 
 from __future__ import annotations
@@ -16,7 +10,7 @@ from __future__ import annotations
 import gc
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -30,9 +24,6 @@ from tersely.errors import TerselyWarning
 Progress = Callable[[str, int, int], None]
 """Called after each step with what was done, and how many steps of how many are done."""
 
-SHAPES = ((4096, 384, 1536), (4096, 1536, 384), (2048, 2048, 2048))
-"""Products `(rows, inner, columns)`: the two of a small encoder's feed-forward, and a square."""
-
 
 @dataclass(eq=False)
 class Timing:
@@ -41,8 +32,6 @@ class Timing:
     Attributes:
         logits: of the last round, `(documents, labels)`.
         alone: numbers of the documents that were run alone, in the order of `latencies`.
-        peaks: MACs per second of the fastest matrix product around each round's turn, the mean of
-            just before and just after; empty without a probe.
         tokenising: seconds of each round to tokenise and batch all documents; empty where that is
             part of `seconds`, or was not measured.
         from_text: milliseconds of each document alone, tokenising included.
@@ -53,7 +42,6 @@ class Timing:
     logits: np.ndarray | None = None
     alone: list[int] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
-    peaks: list[float] = field(default_factory=list)
     tokenising: list[float] = field(default_factory=list)
     from_text: list[float] = field(default_factory=list)
 
@@ -64,7 +52,6 @@ def take_turns(
     warmup: int = 1,
     latency_documents: Sequence[int] = (),
     *,
-    probe: MatrixProbe | None = None,
     progress: Progress | None = None,
 ) -> list[Timing]:
     """Run prepared contenders in turns, and time each turn; one timing each, in their order.
@@ -75,8 +62,6 @@ def take_turns(
         warmup: untimed turns of each before the first round.
         latency_documents: numbers of the documents to run alone; each is run once untimed, and once
             timed, in the round that its place in this sequence gives it.
-        probe: measured at the start of every round and after every turn: a shared machine's
-            speed drifts within minutes.
         progress: called after every turn.
 
     Raises:
@@ -94,25 +79,20 @@ def take_turns(
         for index in latency_documents:
             contender.run_one(index)
         tell(f"warm-up: {contender.name}", place + 1, len(contenders))
-    timings = [Timing(contender.name) for contender in contenders]
+    pairs = [(contender, Timing(contender.name)) for contender in contenders]
+    done = 0
     for number in range(rounds):
-        before = probe.measure() if probe else 0.0
-        for turn, place in enumerate(_order(len(contenders), number)):
-            contender, timing = contenders[place], timings[place]
+        for contender, timing in _rotated(pairs, number):
             seconds, timing.logits = _timed(contender.run)
             timing.seconds.append(seconds)
-            if probe:
-                after = probe.measure()
-                timing.peaks.append((before + after) / 2)
-                before = after
             for index in latency_documents[number::rounds]:
                 timing.alone.append(index)
                 # The heap is tidy already; tidying takes longer than a short document.
                 alone, _ = _timed(partial(contender.run_one, index), tidy=False)
                 timing.latencies.append(1000 * alone)
-            done = number * len(contenders) + turn + 1
+            done += 1
             tell(f"round {number + 1}: {contender.name}", done, rounds * len(contenders))
-    return timings
+    return [timing for _, timing in pairs]
 
 
 def time_tokenising(
@@ -133,8 +113,7 @@ def time_tokenising(
         # How many documents are too long was said when they were first prepared.
         warnings.simplefilter("ignore", TerselyWarning)
         for number in range(rounds):
-            for place in _order(len(pairs), number):
-                contender, timing = pairs[place]
+            for contender, timing in _rotated(pairs, number):
                 timing.tokenising.append(_timed(partial(contender.prepare, texts))[0])
         for contender, timing in pairs:
             for index in timing.alone:
@@ -142,9 +121,10 @@ def time_tokenising(
                 timing.from_text.append(1000 * seconds)
 
 
-def _order(contenders: int, number: int) -> Iterator[int]:
-    """Yield whose turn it is in a round: 0 1 2, then 1 2 0, then 2 0 1."""
-    return ((number + turn) % contenders for turn in range(contenders))
+def _rotated(pairs: list[Any], number: int) -> list[Any]:
+    """Return the order of a round: 0 1 2, then 1 2 0, then 2 0 1."""
+    first = number % max(1, len(pairs))
+    return pairs[first:] + pairs[:first]
 
 
 def _timed(call: Callable[[], Any], tidy: bool = True) -> tuple[float, Any]:
@@ -157,45 +137,3 @@ def _timed(call: Callable[[], Any], tidy: bool = True) -> tuple[float, Any]:
     result = call()
     wait()
     return time.perf_counter() - started, result
-
-
-class MatrixProbe:
-    """Measure the machine's matrix-product peak a little at a time, between contenders' turns.
-
-    `peak` is the most MACs per second that any of the products `(rows, inner, columns)` reached so
-    far, `arithmetic` the device and type of numbers they run on.
-
-    Example:
-        >>> probe = MatrixProbe(shapes=((64, 64, 64),))
-        >>> 0 < probe.measure() <= probe.peak
-        True
-    """
-
-    def __init__(
-        self,
-        shapes: Sequence[tuple[int, int, int]] = SHAPES,
-        repeats: int = 3,
-        device: str = "cpu",
-        dtype: str = "float32",
-    ) -> None:
-        self.peak = 0.0
-        self.arithmetic = (device, dtype)
-        self._shapes, self._repeats = shapes, repeats
-        self._options = {"device": device, "dtype": getattr(torch, dtype)}
-
-    def measure(self) -> float:
-        """Multiply every shape a few times; return the best rate, in MACs per second."""
-        best = 0.0
-        for rows, inner, columns in self._shapes:
-            # Made anew each time: 50 MiB that would otherwise stay beside the contenders.
-            left, right = self._matrix(rows, inner), self._matrix(inner, columns)
-            out = torch.empty(rows, columns, **self._options)
-            multiply = partial(torch.mm, left, right, out=out)
-            for _ in range(self._repeats):
-                best = max(best, rows * inner * columns / _timed(multiply, tidy=False)[0])
-        self.peak = max(self.peak, best)
-        return best
-
-    def _matrix(self, rows: int, columns: int) -> torch.Tensor:
-        """Numbers that differ: a GPU multiplies equal ones faster. Random state is left alone."""
-        return torch.linspace(-1, 1, rows * columns, **self._options).view(rows, columns)

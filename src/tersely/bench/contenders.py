@@ -7,7 +7,7 @@ service or a rule is a `TextContender` with one method; a `tersely.Classifier` i
 
 from __future__ import annotations
 
-import pkgutil
+import copy
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tersely.errors import DataError, TerselyWarning
+from tersely.errors import TerselyWarning
+from tersely.reduction import Plan
 
 if TYPE_CHECKING:
     from tersely.classifier import Classifier
+    from tersely.modeling import Execution
     from tersely.text.encoding import EncodedDocuments
 
 
@@ -30,9 +32,6 @@ class Contender(ABC):
         about: what it is, in a line.
         macs: MACs of the encoder's blocks in the last `run`; None when not counted.
         tokens: tokens of the prepared documents, after truncation, without padding; None: none.
-        tokens_by_block: tokens that went through each block in the last `run`.
-        arithmetic: device and type of numbers that it multiplies on, such as `("cpu", "float32")`;
-            its MACs are set against the peak of matrix products there. None if nobody knows.
         training_seconds: what training or fitting took; None if nobody knows.
         tokenises_in_run: whether tokenising is part of `run`, and so of every time.
     """
@@ -41,8 +40,6 @@ class Contender(ABC):
     about: str | None = None
     macs: float | None = None
     tokens: int | None = None
-    tokens_by_block: tuple[int, ...] = ()
-    arithmetic: tuple[str, str] | None = None
     training_seconds: float | None = None
     tokenises_in_run: bool = False
 
@@ -73,17 +70,6 @@ class Contender(ABC):
     def from_spec(cls, spec: Mapping[str, Any]) -> Self:
         """Build the contender that `spec` describes."""
         return cls(**spec)
-
-
-def build_contender(kind: str, spec: Mapping[str, Any]) -> Contender:
-    """Build a contender in this process from its class, `"module:Class"`, and its `spec`."""
-    try:
-        return pkgutil.resolve_name(kind).from_spec(spec)
-    except (AttributeError, ImportError, ValueError) as error:
-        raise DataError(
-            f"expected 'module:Class' with a from_spec, got {kind!r} ({error}); correct the "
-            "contender's class"
-        ) from error
 
 
 class TextContender(Contender):
@@ -127,8 +113,8 @@ class TextContender(Contender):
 class PackedContender(Contender):
     """A `tersely.Classifier` on packed batches.
 
-    `source` are keyword arguments with which `Classifier.from_pretrained` gives this classifier
-    again, as JSON; without them its memory cannot be measured.
+    `source` are keyword arguments with which `Classifier.from_pretrained` loads its weights again,
+    as JSON; without them its memory cannot be measured.
     """
 
     def __init__(
@@ -139,14 +125,8 @@ class PackedContender(Contender):
         source: Mapping[str, Any] | None = None,
         about: str | None = None,
     ) -> None:
-        self.name, self.about, self.classifier = name, about, classifier
-        self._source = source
+        self.name, self.about, self.classifier, self.source = name, about, classifier, source
         self._alone: dict[int, EncodedDocuments] = {}
-
-    def like(self, classifier: Classifier, name: str, **source: Any) -> PackedContender:
-        """Return another setting of the same model; `source` gives it from the same directory."""
-        known = None if self._source is None else {**self._source, **source}
-        return PackedContender(classifier, name, source=known)
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Tokenise the documents."""
@@ -158,35 +138,47 @@ class PackedContender(Contender):
         """Pack and run all documents; logits `(documents, labels)` in the order of the texts."""
         forward = self.classifier.forward(self._encoded)
         self.macs = float(forward.encoder_macs)
-        self.tokens_by_block = forward.tokens_by_block
         return forward.logits
 
     def run_one(self, index: int) -> np.ndarray:
         """Run one document alone; logits `(1, labels)`; the first call tokenises it."""
         if index not in self._alone:
-            with warnings.catch_warnings():
-                # `prepare` said already how many documents are too long.
-                warnings.simplefilter("ignore", TerselyWarning)
-                self._alone[index] = self.classifier.encode([self._texts[index]])
+            # `prepare` said already how many documents are too long.
+            self._alone[index] = self.classifier.encode([self._texts[index]], tell=False)
         return self.classifier.forward(self._alone[index]).logits
 
-    @property
-    def arithmetic(self) -> tuple[str, str]:
-        """The device and the type of numbers that it multiplies on."""
-        model, precision = self.classifier.model, self.classifier.execution.precision
-        device = "cpu" if model is None else str(model.device)
-        return device, self.classifier.dtype_name if precision == "float32" else precision
-
     def spec(self) -> dict[str, Any] | None:
-        """Return the name and the source; None without a source."""
-        if self._source is None:
+        """Return the name, the source and the plan; None without a source."""
+        if self.source is None:
             return None
-        return {"name": self.name, "source": dict(self._source)}
+        plan = self.classifier.plan.to_dict()
+        return {"name": self.name, "source": dict(self.source), "plan": plan}
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> PackedContender:
         """Load the classifier that `spec` describes."""
         from tersely.classifier import Classifier
 
-        source = spec["source"]
-        return cls(Classifier.from_pretrained(**source), spec["name"], source=source)
+        source, plan = spec["source"], Plan.from_dict(spec["plan"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TerselyWarning)  # said where it was first loaded
+            classifier = Classifier.from_pretrained(**source)
+        if plan != classifier.plan:
+            classifier = under_plan(classifier, plan)
+        return cls(classifier, spec["name"], source=source)
+
+
+def under_plan(
+    classifier: Classifier, plan: Plan, execution: Execution | None = None
+) -> Classifier:
+    """Return a classifier under another plan, run as `execution` says; the first stays as it is.
+
+    The weights are shared, unless the precision differs.
+
+    Raises:
+        PlanError: if the plan needs blocks, modules or a head that the model was built without.
+    """
+    made, model = copy.copy(classifier), classifier.torch_model().under_plan(plan)
+    made.plan = plan
+    made.adopt(model, classifier.tokenizer, execution or classifier.execution)
+    return made

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gc
 import json
+import pkgutil
 import subprocess
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from tersely.bench.contenders import Contender, build_contender
+from tersely.bench.contenders import Contender
 from tersely.errors import TerselyWarning
 
 
@@ -43,19 +43,16 @@ def measure_memory(contender: Contender, texts: Sequence[str]) -> PeakMemory | N
     if spec is None:
         return None
     kind = f"{type(contender).__module__}:{type(contender).__qualname__}"
-    with tempfile.TemporaryDirectory() as folder:
-        documents = Path(folder) / "texts.json"
-        documents.write_text(json.dumps(list(texts)))
-        request = {"kind": kind, "spec": spec, "texts": str(documents)}
-        # -P: a file of the current directory must not stand in for a module of the same name.
-        child = subprocess.run(
-            [sys.executable, "-P", "-c", "from tersely.bench.memory import main; main()"],
-            input=json.dumps(request | {"threads": torch.get_num_threads()}),
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
+    request = {"kind": kind, "spec": spec, "texts": list(texts), "threads": torch.get_num_threads()}
+    # -P: a file of the current directory must not stand in for a module of the same name.
+    child = subprocess.run(
+        [sys.executable, "-P", "-c", "from tersely.bench.memory import main; main()"],
+        input=json.dumps(request),
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
     if child.returncode != 0 or not child.stdout.strip():
         last_words = (child.stderr.strip() or f"exit status {child.returncode}").splitlines()[-1]
         warnings.warn(
@@ -71,8 +68,8 @@ def main() -> None:
     """Measure the contender that standard input describes; the fresh process runs this."""
     request = json.load(sys.stdin)
     torch.set_num_threads(request["threads"])
-    contender = build_contender(request["kind"], request["spec"])
-    contender.prepare(json.loads(Path(request["texts"]).read_text()))
+    contender = pkgutil.resolve_name(request["kind"]).from_spec(request["spec"])
+    contender.prepare(request["texts"])
     # Weights are mapped from their file and come into memory when first used: use them once.
     contender.run_one(0)
     gc.collect()

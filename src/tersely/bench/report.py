@@ -1,8 +1,7 @@
-"""What a comparison found, as plain data and as JSON; how it looks is the business of `show`."""
+"""What a comparison found, as plain data; how it looks is the business of `show`."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -25,14 +24,9 @@ class ContenderResult:
     Attributes:
         speedup: the baseline's seconds by this contender's, paired round by round.
         macs: of all documents.
-        peak_share: MACs per second by those of the fastest matrix product around the same turn,
-            median over the rounds; None for one that multiplies on another device, or in another
-            type of numbers, than those products (`BenchReport.matrix_on`).
         agreement: share of documents with the same prediction as the baseline.
         tokenising: seconds to tokenise and batch all documents; None where `seconds` holds it.
-        latency: words and milliseconds of each document run alone.
-        quality_intervals: 95 % bootstrap intervals of `quality`.
-        tokens_by_block: tokens that went through each block, all documents together.
+        quality_intervals: the 95 % interval of the accuracy.
     """
 
     name: str
@@ -43,21 +37,22 @@ class ContenderResult:
     latency_p95: float | None = None
     macs: float | None = None
     macs_ratio: float | None = None
-    peak_share: float | None = None
     memory: PeakMemory | None = None
     quality: Mapping[str, float] | None = None
     agreement: float | None = None
     about: str | None = None
     tokenising: float | None = None
     speedup_with_tokenising: Spread | None = None
-    latency: tuple[tuple[int, float], ...] = ()
     latency_from_text_p50: float | None = None
-    latency_from_text_p95: float | None = None
     quality_intervals: Mapping[str, Interval] | None = None
     comparison: Comparison | None = None
     calibration_error: float | None = None
-    tokens_by_block: tuple[int, ...] = ()
     training_seconds: float | None = None
+
+    @property
+    def realised_saving(self) -> float | None:
+        """How much of the saving in MACs reached the clock: 1 for all of it."""
+        return None if self.macs_ratio is None else self.speedup.median * self.macs_ratio
 
     @property
     def spread(self) -> Spread:
@@ -73,8 +68,6 @@ class BenchReport:
         documents: how many documents every contender ran in every round.
         judged: how many documents quality was judged on.
         latency_documents: how many of them were also run alone.
-        matrix_peak: MACs per second of the fastest matrix product in the same run.
-        matrix_on: the device and the type of numbers of these products.
         unsteady: contenders whose ratios to the baseline disagree too much between the rounds, with
             the distance between the quartiles as a share of the median.
         command: the command line that made the report, as far as known.
@@ -83,39 +76,41 @@ class BenchReport:
 
     machine: Mapping[str, Any]
     documents: int
+    judged: int
     latency_documents: int
     rounds: int
     baseline: str
-    matrix_peak: float
     results: tuple[ContenderResult, ...]
-    judged: int | None = None
-    matrix_on: str = "cpu, float32"
     unsteady: Mapping[str, float] = field(default_factory=dict)
     command: str | None = None
     skipped: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def base(self) -> ContenderResult:
+        """The result of the baseline."""
+        return next(each for each in self.results if each.name == self.baseline)
 
     def findings(self) -> list[str]:
         """Return a sentence for each contender that is more often right than the baseline.
 
         Only where chance is no explanation (McNemar's exact test, p < 0.05).
         """
-        [base] = [each for each in self.results if each.name == self.baseline]
         found = []
         for each in self.results:
             if each.comparison and each.comparison.difference > 0 > each.comparison.p_value - 0.05:
-                mine, theirs = (100 * who.quality["accuracy"] for who in (each, base))
+                mine, theirs = (100 * who.quality["accuracy"] for who in (each, self.base))
                 found.append(
-                    f"{each.name} is right more often than {base.name} ({mine:.1f} % against "
+                    f"{each.name} is right more often than {self.baseline} ({mine:.1f} % against "
                     f"{theirs:.1f} %, p = {each.comparison.p_value:.2g}), at "
                     f"{each.speedup.median:.2g} times its speed."
                 )
         return found
 
-    def to_json(self) -> str:
-        """Return the report as JSON, every round included; undefined metrics become null."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON has it, every round included; undefined metrics are None."""
         content = {"version": VERSION} | asdict(self)
         for result in content["results"]:
-            quality = result["quality"] or {}
-            defined = {k: None if math.isnan(x) else x for k, x in quality.items()}
-            result["quality"] = defined or None
-        return json.dumps(content, indent=2)
+            if result["quality"] is not None:
+                defined = {k: None if math.isnan(x) else x for k, x in result["quality"].items()}
+                result["quality"] = defined
+        return content

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from tersely._io import describe_machine
-from tersely.bench.clock import MatrixProbe, Progress, Timing, take_turns, time_tokenising
+from tersely.bench.clock import Progress, Timing, take_turns, time_tokenising
 from tersely.bench.contenders import Contender
-from tersely.bench.memory import PeakMemory, measure_memory
+from tersely.bench.memory import measure_memory
 from tersely.bench.report import BenchReport, ContenderResult
-from tersely.bench.statistics import compare, paired_ratio, quality_intervals
+from tersely.bench.statistics import compare, paired_ratio, share_interval
 from tersely.errors import DataError, TerselyWarning
+from tersely.text.labels import REGRESSION
 from tersely.text.metrics import (
     calibration_error,
     evaluate_logits,
@@ -33,13 +34,11 @@ def bench(
     *,
     problem_type: str = "single_label_classification",
     rounds: int = 5,
-    warmup: int = 1,
     baseline: str | None = None,
     timed: int | None = None,
     latency_documents: int = 64,
     memory: bool = True,
     seed: int = 0,
-    probe: MatrixProbe | None = None,
     progress: Progress | None = None,
 ) -> BenchReport:
     """Compare contenders on the same documents in one process, taking turns.
@@ -50,15 +49,12 @@ def bench(
         labels: what `evaluate_logits` takes, one per document; without them no quality is reported.
         problem_type: a transformers configuration's `problem_type`.
         rounds: turns of each contender.
-        warmup: untimed turns of each before.
         baseline: the name of the contender that ratios refer to; the first by default.
         timed: how many documents, drawn once for all, are run in every round; all by default.
             Quality is judged on all in any case.
         latency_documents: how many of those are also run alone.
         memory: whether to measure peak memory, in one fresh process per contender.
         seed: of the draw of the documents that are timed and run alone.
-        probe: the matrix products to compare with; by default on the baseline's device, in its type
-            of numbers. Contenders that multiply on another one get no share of the peak.
         progress: called after every step.
 
     Raises:
@@ -72,7 +68,6 @@ def bench(
     _check(names, texts, baseline)
     place = 0 if baseline is None else names.index(baseline)
     tell = progress or (lambda *step: None)
-    probe = probe or _probe(contenders[place])
     ran, logits = list(texts), []
     if timed is not None and timed < len(texts):
         for number, contender in enumerate(contenders):
@@ -86,26 +81,26 @@ def bench(
         for contender in contenders:
             contender.prepare(ran)
     alone = _sample(len(ran), latency_documents, seed)
-    timings = take_turns(contenders, rounds, warmup, alone, probe=probe, progress=progress)
+    timings = take_turns(contenders, rounds, latency_documents=alone, progress=progress)
     # Before other documents are prepared: what the contenders know is of their last run.
-    macs = contenders[place].macs
-    work = [_work(*each, probe, macs) for each in zip(contenders, timings, strict=True)]
+    counted = ("about", "macs", "tokens", "training_seconds")
+    known = [{name: getattr(each, name) for name in counted} for each in contenders]
     time_tokenising(contenders, timings, ran, min(rounds, 3))
-    peaks: list[PeakMemory | None] = [None] * len(names)
-    for number, contender in enumerate(contenders if memory else ()):
-        peaks[number] = measure_memory(contender, ran)
-        tell(f"memory: {contender.name}", number + 1, len(names))
     logits = logits or [timing.logits for timing in timings]
-    results = tuple(
-        ContenderResult(
-            name=name,
-            memory=peaks[number],
-            **_speed(timings[number], timings[place], ran),
-            **work[number],
-            **_quality(logits[number], logits[place], labels, problem_type, seed),
+    results = []
+    for number, contender in enumerate(contenders):
+        macs, base = known[number]["macs"], known[place]["macs"]
+        results.append(
+            ContenderResult(
+                name=contender.name,
+                memory=measure_memory(contender, ran) if memory else None,
+                macs_ratio=None if macs is None or not base else macs / base,
+                **known[number],
+                **_speed(timings[number], timings[place]),
+                **_quality(logits[number], logits[place], labels, problem_type, seed),
+            )
         )
-        for number, name in enumerate(names)
-    )
+        tell(f"judged: {contender.name}", number + 1, len(names))
     return BenchReport(
         machine=describe_machine(),
         documents=len(ran),
@@ -113,10 +108,8 @@ def bench(
         latency_documents=len(alone),
         rounds=rounds,
         baseline=names[place],
-        matrix_peak=probe.peak,
-        matrix_on=", ".join(probe.arithmetic),
         unsteady=_unsteady(results, names[place]),
-        results=results,
+        results=tuple(results),
     )
 
 
@@ -136,61 +129,30 @@ def _check(names: Sequence[str], texts: Sequence[str], baseline: str | None) -> 
         )
 
 
-def _probe(contender: Contender) -> MatrixProbe:
-    """Matrix products where a contender multiplies; in float32 where torch has none of its type."""
-    device, dtype = contender.arithmetic or ("cpu", "float32")
-    return MatrixProbe(device=device, dtype="float32" if dtype == "int8" else dtype)
-
-
 def _sample(documents: int, wanted: int, seed: int) -> list[int]:
     """Numbers of documents in random order, so that rounds get like shares."""
     return np.random.default_rng(seed).permutation(documents)[:wanted].tolist()
 
 
-def _work(
-    contender: Contender, timing: Timing, probe: MatrixProbe, base: float | None
-) -> dict[str, Any]:
-    """The fields of a result that are about MACs, and what else the contender knows."""
-    names = ("about", "macs", "tokens", "tokens_by_block", "training_seconds")
-    found = {name: getattr(contender, name) for name in names}
-    macs = contender.macs
-    if macs is not None and base:
-        found["macs_ratio"] = macs / base
-    if macs is not None and contender.arithmetic == probe.arithmetic:
-        rates = macs / np.array(timing.seconds)
-        found["peak_share"] = float(np.median(rates / timing.peaks))
-    return found
-
-
-def _speed(mine: Timing, base: Timing, texts: Sequence[str]) -> dict[str, Any]:
+def _speed(mine: Timing, base: Timing) -> dict[str, Any]:
     """The fields of a result that the clock gives."""
-    p50, p95 = _percentiles(mine.latencies)
-    text50, text95 = _percentiles(mine.from_text or mine.latencies)
-    words = [len(texts[index].split()) for index in mine.alone]
+    found: dict[str, Any] = {}
+    if mine.latencies:
+        p50, p95 = np.percentile(mine.latencies, [50, 95]).tolist()
+        from_text = float(np.median(mine.from_text or mine.latencies))
+        found |= {"latency_p50": p50, "latency_p95": p95, "latency_from_text_p50": from_text}
     # The median of tokenising beside each round's forward pass.
     before = [float(np.median(each.tokenising or 0.0)) for each in (mine, base)]
     whole = [
         [extra + seconds for seconds in each.seconds]
         for extra, each in zip(before, (mine, base), strict=True)
     ]
-    return {
+    return found | {
         "seconds": tuple(mine.seconds),
         "speedup": paired_ratio(mine.seconds, base.seconds),
         "tokenising": before[0] if mine.tokenising else None,
         "speedup_with_tokenising": paired_ratio(*whole),
-        "latency_p50": p50,
-        "latency_p95": p95,
-        "latency": tuple(zip(words, mine.latencies, strict=True)),
-        "latency_from_text_p50": text50,
-        "latency_from_text_p95": text95,
     }
-
-
-def _percentiles(milliseconds: Sequence[float]) -> tuple[float | None, float | None]:
-    if not milliseconds:
-        return None, None
-    p50, p95 = np.percentile(milliseconds, [50, 95]).tolist()
-    return p50, p95
 
 
 def _quality(
@@ -198,17 +160,20 @@ def _quality(
 ) -> dict[str, Any]:
     """The fields of a result that are about quality; without labels the agreement alone."""
     found: dict[str, Any] = {}
-    if problem_type != "regression" and logits.shape == base.shape:
+    classifies, comparable = problem_type != REGRESSION, logits.shape == base.shape
+    if classifies and comparable:
         same = right_documents(logits, predict_from_logits(base, problem_type), problem_type)
         found["agreement"] = float(same.mean())
     if labels is None:
         return found
-    about = (np.asarray(labels), problem_type)
-    found["quality"] = evaluate_logits(logits, *about)
-    found["quality_intervals"] = quality_intervals(logits, *about, seed=seed)
-    found["calibration_error"] = calibration_error(logits, *about)
-    if "agreement" in found:
-        found["comparison"] = compare(logits, base, *about, seed=seed)
+    wanted = np.asarray(labels)
+    found["quality"] = evaluate_logits(logits, wanted, problem_type)
+    if classifies:
+        right = right_documents(logits, wanted, problem_type)
+        found["quality_intervals"] = {"accuracy": share_interval(int(right.sum()), len(right))}
+        found["calibration_error"] = calibration_error(logits, wanted, problem_type)
+        if comparable:
+            found["comparison"] = compare(logits, base, wanted, problem_type, seed=seed)
     return found
 
 

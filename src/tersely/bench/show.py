@@ -1,4 +1,4 @@
-"""A report for people: a table for the terminal, one HTML page that needs no network, plots.
+"""A report for people: a table for the terminal, and one HTML page that needs no network.
 
 Terminal and page show the same columns; the terminal those that have a short heading, so that the
 table fits 80 columns.
@@ -6,21 +6,20 @@ table fits 80 columns.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from tersely._io import write_page
 from tersely.bench.report import BenchReport, ContenderResult
 from tersely.bench.statistics import Spread
-from tersely.errors import OutputError, require
+from tersely.errors import require
 
 Figure = tuple[str | None, float | None, str]
 """What stands in a cell: text, a number to sort by, and small print; no text for no figure."""
@@ -32,19 +31,17 @@ Column = tuple[str, str | None, str, Callable[[ContenderResult], Figure]]
 
 def columns(report: BenchReport) -> list[Column]:
     """Return the columns in which some contender has a figure."""
-    [base] = [each for each in report.results if each.name == report.baseline]
-    documents, name = report.documents, base.name
+    name, documents = report.baseline, report.documents
     mcnemar = "difference of the accuracies in points, 95 % interval, p of McNemar's exact test"
     speed = "forward pass alone, or from text where a contender tokenises inside; median of rounds"
     macs = "10⁹ MACs a document in the encoder's blocks, padding included"
-    peak = f"share of the fastest matrix product ({report.matrix_on}), where it multiplies so too"
+    saving = "times as fast ÷ times fewer MACs: 1 where all of the saving reached the clock"
     text = "tokenising and batching included on both sides"
     alone, own = "one document alone", "alone in a process"
-    ends = "with its 95 % bootstrap interval"
     # Micro F1 of single labels is their accuracy once more; the JSON has it.
     found: list[Column] = [
-        ("accuracy", "accu-\nracy", ends, partial(_quality, "accuracy")),
-        ("macro F1", "macro\nF1", ends, partial(_quality, "macro_f1")),
+        ("accuracy", "accu-\nracy", "with its 95 % interval", partial(_quality, "accuracy")),
+        ("macro F1", "macro\nF1", "over the labels", partial(_quality, "macro_f1")),
         ("mean squared error", "mse", "0 is perfect", partial(_quality, "mse")),
         ("Pearson", "pear-\nson", "correlation", partial(_quality, "pearson")),
         ("Spearman", "spear-\nman", "correlation of ranks", partial(_quality, "spearman")),
@@ -58,10 +55,10 @@ def columns(report: BenchReport) -> list[Column]:
         ("ms p50", "ms\np50", alone, lambda r: _number(r.latency_p50)),
         ("ms p95", "ms\np95", alone, lambda r: _number(r.latency_p95)),
         ("ms p50 from text", None, alone, lambda r: _number(r.latency_from_text_p50)),
-        ("peak MiB", "peak\nMiB", own, partial(_memory, base, "resident")),
-        ("GPU MiB", "GPU\nMiB", own, partial(_memory, base, "device")),
+        ("peak MiB", "peak\nMiB", own, partial(_memory, report.base, "resident")),
+        ("GPU MiB", "GPU\nMiB", own, partial(_memory, report.base, "device")),
         ("GMACs", "GMAC\n/doc", macs, partial(_work, documents)),
-        ("of matrix peak", "of\npeak", peak, lambda r: _share(r.peak_share)),
+        ("saving realised", "real-\nised", saving, lambda r: _number(r.realised_saving)),
         ("training", None, "seconds", lambda r: _number(r.training_seconds)),
     ]
     return [each for each in found if any(each[-1](r)[0] for r in report.results)]
@@ -83,10 +80,8 @@ def _share(share: float | None, digits: int = 0) -> Figure:
     return NOTHING if share is None else (f"{100 * share:.{digits}f}%", share, "")
 
 
-def _ratio(spread: Spread | None) -> Figure:
-    if spread is None:
-        return NOTHING
-    low, high = map(significant, spread.interval or (spread.minimum, spread.maximum))
+def _ratio(spread: Spread) -> Figure:
+    low, high = map(significant, spread.interval)
     return f"×{significant(spread.median)}", spread.median, f"{low}–{high}"
 
 
@@ -124,19 +119,16 @@ def _memory(base: ContenderResult, kind: str, each: ContenderResult) -> Figure:
     return f"{peak / 2**20:.0f}", peak, note
 
 
-# ---- the terminal ------------------------------------------------------------------------------
-
-
 def render(report: BenchReport) -> Table:
     """Lay a report out as a table that fits 80 columns; figures that nobody has are left out."""
-    machine, on_cpu = report.machine, report.matrix_on.startswith("cpu")
+    machine = report.machine
     table = Table(
         title=f"{report.documents} documents, {report.rounds} rounds in turns",
         caption=Text(
             f"×: ratio to {report.baseline}, of speed paired by round. ±: distance between the "
-            "quartiles of the rounds. ms: one document alone. GMAC: 10⁹ MACs. "
-            f"Peak: {report.matrix_peak / 1e9:.3g} GMAC/s in matrix products ({report.matrix_on}) "
-            f"on {machine.get('cpu' if on_cpu else 'gpu')}, {machine.get('threads')} threads."
+            "quartiles of the rounds. ms: one document alone. GMAC: 10⁹ MACs. Realised: times as "
+            f"fast ÷ times fewer MACs. {machine.get('gpu') or machine.get('cpu')}, "
+            f"{machine.get('threads')} threads."
             + "".join(f"\n{sentence}" for sentence in report.findings())
         ),
         caption_justify="left",
@@ -159,9 +151,6 @@ def render(report: BenchReport) -> Table:
     return table
 
 
-# ---- the page ----------------------------------------------------------------------------------
-
-
 def write_report(report: BenchReport, path: Path) -> Path:
     """Write the report as one HTML page.
 
@@ -169,97 +158,42 @@ def write_report(report: BenchReport, path: Path) -> Path:
         MissingExtraError: if Jinja2 or matplotlib are not installed.
         OutputError: if the file cannot be written.
     """
-    text = to_html(report)
-    with _writing(path):
-        path.write_text(text, encoding="utf-8")
-    return path
+    template = Path(__file__).with_name("report.html.j2")
+    values = {"report": report, "columns": columns(report), "plot": draw(report)}
+    return write_page(path, template, "bench", **values)
 
 
-def write_plots(report: BenchReport, folder: Path) -> list[Path]:
-    """Write every plot that the report has data for as a PNG file; raises as `write_report`."""
-    figures = {folder / f"{name}.png": figure for name, figure in draw(report).items()}
-    with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, figure in figures.items():
-            figure.savefig(path, dpi=144)
-    return list(figures)
+def draw(report: BenchReport) -> str | None:
+    """Draw accuracy against throughput as SVG; None where nobody has an accuracy."""
+    matplotlib = require("matplotlib", "bench")
+    from matplotlib.figure import Figure as Canvas
 
-
-@contextlib.contextmanager
-def _writing(place: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"the report cannot be written to {place}: {error.strerror}; choose another place"
-        ) from None
-
-
-def to_html(report: BenchReport) -> str:
-    """Return the report as one HTML page."""
-    jinja = require("jinja2", "bench")
-    environment = jinja.Environment(
-        autoescape=True, undefined=jinja.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    source = Path(__file__).with_name("report.html.j2").read_text("utf-8")
-    plots = [(*PLOTS[name][1:], _svg(figure)) for name, figure in draw(report).items()]
-    return environment.from_string(source).render(
-        report=report, machine=report.machine, columns=columns(report), plots=plots
-    )
-
-
-def _svg(figure: Any) -> str:
-    """Return the figure as an element that takes the width that there is."""
+    figure = Canvas(figsize=(6.4, 4.8), layout="constrained")
+    axes = figure.subplots()
+    points = []
+    for place, each in enumerate(report.results):
+        if "accuracy" not in (each.quality or {}):
+            continue
+        accuracy = 100 * each.quality["accuracy"]
+        points.append((report.documents / each.spread.median, accuracy))
+        low, high = (100 * end for end in each.quality_intervals["accuracy"])
+        look = {"color": f"C{place % 10}", "marker": "osD^vPX*<"[place % 9], "ls": "none"}
+        bars = [[accuracy - low], [high - accuracy]]
+        axes.errorbar(*points[-1], yerr=bars, label=each.name, **look)
+    if not points:
+        return None
+    front = pareto_front(points)
+    axes.plot(*zip(*front, strict=True), color="#9aa3af", linewidth=1, linestyle="--", zorder=0)
+    axes.set(xscale="log", xlabel="documents a second, log scale", ylabel="accuracy, %")
+    axes.grid(True, color="#d8dce2", linewidth=0.6)
+    # Below the plot, where names never hide a point.
+    figure.legend(loc="outside lower center", frameon=False, ncols=2, fontsize="small")
     buffer = io.StringIO()
     # Text stays text; ids get the same salt, so that the same report is the same file.
-    same = {"svg.fonttype": "none", "svg.hashsalt": "tersely"}
-    with require("matplotlib", "bench").rc_context(same):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tersely"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
     return re.sub(r' (width|height)="[\d.]+pt"', "", svg[svg.index("<svg") :], count=2)
-
-
-# ---- plots -------------------------------------------------------------------------------------
-
-
-def draw(report: BenchReport) -> dict[str, Any]:
-    """Return all plots that the report has data for: matplotlib figures by name."""
-    require("matplotlib", "bench")
-    from matplotlib.figure import Figure as Canvas
-
-    looks = {
-        each.name: {"color": f"C{place % 10}", "marker": "osD^vPX*<"[place % 9]}
-        for place, each in enumerate(report.results)
-    }
-    found = {}
-    for name, (plot, *_) in PLOTS.items():
-        figure = Canvas(figsize=(6.4, 4.8), layout="constrained")
-        axes = figure.subplots()
-        plot(report, axes, looks)
-        handles, labels = axes.get_legend_handles_labels()
-        if handles:
-            axes.grid(True, color="#d8dce2", linewidth=0.6)
-            shape = {"ncols": 2 if max(map(len, labels)) > 20 else 3, "fontsize": "small"}
-            # Below the plot, where names never hide a point.
-            figure.legend(handles, labels, loc="outside lower center", frameon=False, **shape)
-            found[name] = figure
-    return found
-
-
-def _accuracy(report: BenchReport, axes: Any, looks: dict[str, Any]) -> None:
-    points = []
-    for each in report.results:
-        if "accuracy" in (each.quality or {}):
-            accuracy = 100 * each.quality["accuracy"]
-            points.append((report.documents / each.spread.median, accuracy))
-            low, high = (100 * end for end in each.quality_intervals["accuracy"])
-            # A percentile of the bootstrap may stop a hair short of the figure itself.
-            bars = [[max(0.0, accuracy - low)], [max(0.0, high - accuracy)]]
-            axes.errorbar(*points[-1], yerr=bars, label=each.name, ls="none", **looks[each.name])
-    if points:
-        front = pareto_front(points)
-        axes.plot(*zip(*front, strict=True), color="#9aa3af", linewidth=1, linestyle="--", zorder=0)
-    axes.set(xscale="log", xlabel="documents a second, log scale", ylabel="accuracy, %")
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -274,56 +208,3 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
         if not front or point[1] > front[-1][1]:
             front.append(point)
     return front[::-1]
-
-
-def _saving(report: BenchReport, axes: Any, looks: dict[str, Any]) -> None:
-    counted = [each for each in report.results if each.macs_ratio]
-    for each in counted if len(counted) > 1 else ():
-        speed = each.speedup
-        bars = [[speed.median - speed.lower_quartile], [speed.upper_quartile - speed.median]]
-        look = looks[each.name] | {"label": each.name, "ls": "none"}
-        axes.errorbar(1 / each.macs_ratio, speed.median, yerr=bars, **look)
-    axes.axline((1, 1), slope=1, color="#9aa3af", linewidth=1, zorder=0)
-    axes.set(xlabel=f"MACs of {report.baseline} ÷ MACs", ylabel="times as fast, measured")
-
-
-def _latency(report: BenchReport, axes: Any, looks: dict[str, Any]) -> None:
-    for each in report.results:
-        if each.latency:
-            words, milliseconds = zip(*each.latency, strict=True)
-            axes.plot(words, milliseconds, label=each.name, ls="none", **looks[each.name])
-            axes.set(xscale="symlog", yscale="log")
-    axes.set(xlabel="words of the document, log scale", ylabel="ms, log scale")
-
-
-def _tokens(report: BenchReport, axes: Any, looks: dict[str, Any]) -> None:
-    for each in report.results:
-        if each.tokens_by_block and each.tokens:
-            shares = [100 * alive / each.tokens for alive in each.tokens_by_block]
-            axes.plot(shares, drawstyle="steps-mid", label=each.name, **looks[each.name])
-    axes.set(xlabel="block", ylabel="tokens alive, % of those read", ylim=(0, None))
-
-
-Plot = Callable[[BenchReport, Any, dict[str, Any]], None]
-PLOTS: dict[str, tuple[Plot, str, str]] = {
-    "accuracy-against-throughput": (
-        _accuracy,
-        "Accuracy against throughput",
-        "Up and to the right is better. The dashed line joins the contenders that no other beats "
-        "in both. Bars: 95 % interval of the accuracy.",
-    ),
-    "speedup-against-saving": (
-        _saving,
-        "How much of the saving reached the clock",
-        "On the line a contender is as many times faster as it computes less. Below it, part of "
-        "the saving is lost around the matrix products; above it, something else than MACs was "
-        "saved. Padding counts as computed. Bars: quartiles of the rounds.",
-    ),
-    "latency-against-length": (
-        _latency,
-        "One document alone",
-        "Forward pass; a point for each document that was run alone.",
-    ),
-    "tokens-alive": (_tokens, "Tokens alive", "Tokens that each block's feed-forward computes."),
-}
-"""Plots by the name of their file, with a title and a note."""

@@ -1,9 +1,8 @@
 """The contenders to beat: a dense classifier as transformers or ONNX Runtime run it, padded.
 
 Batches are padded in order of arrival, which is what transformers' pipeline does, or sorted by
-length, which is what careful users do by hand. A dense tersely model takes part in its padded form
-(`tersely.modeling.padded_model`). The ONNX form is transformers' own export with ONNX Runtime's
-fusions for encoders; its int8 is ONNX Runtime's dynamic quantisation of the weights, per channel.
+length, which is what careful users do by hand. The ONNX form is transformers' own export with ONNX
+Runtime's fusions for encoders; its int8 is dynamic quantisation of the weights, per channel.
 """
 
 from __future__ import annotations
@@ -74,16 +73,14 @@ class StockContender(Contender):
         self._sources = (model, model if tokenizer is None else tokenizer)
         self.options = {"order": order, "batch_size": batch_size, "max_length": max_length}
         self.options |= {"device": device, "dtype": dtype}
-        tokenizer = self._sources[1]
-        if isinstance(tokenizer, str | Path):
-            tokenizer = load_tokenizer(str(tokenizer), {})
-        self._tokenizer = tokenizer
-        self._collate = DataCollatorWithPadding(tokenizer)
+        self._tokenizer = self._sources[1]
+        if isinstance(self._tokenizer, str | Path):
+            self._tokenizer = load_tokenizer(str(self._tokenizer), {})
+        self._collate = DataCollatorWithPadding(self._tokenizer)
         self._session = None
         if isinstance(model, str | Path) and (Path(model) / _GRAPHS["float32"]).is_file():
             self._session = _onnx_session(Path(model), dtype)
             self._config = AutoConfig.from_pretrained(Path(model) / "encoder")
-            self.arithmetic = ("cpu", dtype)
             return
         try:
             self._model = padded_model(model, device=device, dtype=dtype).eval()
@@ -93,7 +90,6 @@ class StockContender(Contender):
                 f"({str(error).splitlines()[0]}); save the model again with a current transformers"
             ) from error
         self._config = self._model.config
-        self.arithmetic = (str(self._model.device), str(self._model.dtype).removeprefix("torch."))
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Tokenise, order and pad the documents, and put them on the model's device."""
@@ -134,7 +130,7 @@ class StockContender(Contender):
     def _pad(self, numbers: Iterable[int]) -> dict[str, torch.Tensor]:
         """Return the inputs of some documents, `(documents, longest of them)` each."""
         batch = self._collate([self._documents[number] for number in numbers])
-        return dict(batch.to(self.arithmetic[0]))
+        return dict(batch if self._session is not None else batch.to(self._model.device))
 
     @torch.inference_mode()
     def _logits(self, inputs: dict[str, torch.Tensor]) -> np.ndarray:
@@ -146,8 +142,6 @@ class StockContender(Contender):
 
 
 def _onnx_session(folder: Path, precision: str) -> Any:
-    if precision not in _GRAPHS:
-        raise DataError(f"expected dtype {' or '.join(_GRAPHS)}, got {precision!r}; choose one")
     runtime = require("onnxruntime", "onnx")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -196,17 +190,12 @@ def export_onnx(source: str | Path, folder: str | Path) -> Path:
 
 
 def padded_macs(config: Any, shapes: Iterable[tuple[int, int]]) -> float | None:
-    """Count the MACs of the encoder's blocks on padded batches, from their shapes alone.
+    """Count the MACs of the encoder's blocks on padded batches `(rows, padded length)` each.
 
     A padded batch computes every position of every row: for each block and row of n positions, with
     d hidden units, the linear layers n times and 2 d n² for attention, a local attention pattern
-    included, since the stock kernels compute the whole square and mask it. Embeddings, pooler and
-    classifier are left out: they are the same for every contender, and small.
+    included, since the stock kernels compute the whole square and mask it.
     Of a family that tersely does not know the count is None.
-
-    Args:
-        config: a transformers configuration.
-        shapes: `(rows, padded length)` of each batch.
 
     Example:
         >>> from transformers import BertConfig

@@ -37,14 +37,14 @@ def upper_bound(
 
     Example:
         >>> upper_bound([0, 1], 598).round(6).tolist()
-        [0.004997, 0.00791]
+        [0.004997, 0.007908]
     """
     failures, rest = np.asarray(failures), np.asarray(documents) - failures
     if (failures < 0).any() or (rest < 0).any():
         raise DataError("expected failures from 0 to the number of documents; count again")
     inverse = require("scipy.special", "bench").betaincinv
     bound = inverse(failures + 1, np.maximum(rest, 1e-9), check_share(confidence, "confidence"))
-    return np.where(rest == 0, 1.0, bound)
+    return np.where(rest == 0, 1.0, bound)[()]  # a number for numbers
 
 
 def documents_needed(limit: float, rate: float = 0.0, confidence: float = CONFIDENCE) -> int | None:

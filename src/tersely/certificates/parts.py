@@ -10,7 +10,9 @@ twice counts once.
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -72,8 +74,10 @@ def draw_parts(
     if min(shares.values(), default=0) <= 0 or abs(sum(shares.values()) - 1) > 1e-9:
         raise DataError(f"expected shares above 0 that add up to 1, got {dict(shares)}")
     drawn: dict[str, list[int]] = {name: [] for name in shares}
+    ends = list(itertools.accumulate(shares.values()))[:-1]
     for number in different(texts):
-        drawn[_part_of(texts[number], shares, seed)].append(number)
+        name = list(drawn)[bisect.bisect(ends, _position(texts[number], seed))]
+        drawn[name].append(number)
     empty = [name for name, numbers in drawn.items() if not numbers]
     if empty:
         raise DataError(
@@ -83,15 +87,10 @@ def draw_parts(
     return drawn
 
 
-def _part_of(text: Text, shares: Mapping[str, float], seed: int) -> str:
-    """Draw the part of a text from its content."""
-    salted = hashlib.blake2b(_digest(text), digest_size=8, salt=str(seed).encode()[:16])
-    position = int.from_bytes(salted.digest(), "big") / 2**64
-    for name, share in shares.items():
-        position -= share
-        if position < 0:
-            return name
-    return name
+def _position(text: Text, seed: int) -> float:
+    """Draw a number in [0, 1) from what a text says."""
+    salted = hashlib.blake2b(_digest(text), digest_size=7, salt=str(seed).encode()[:16])
+    return int.from_bytes(salted.digest(), "big") / 2**56
 
 
 def _digest(text: Text) -> bytes:

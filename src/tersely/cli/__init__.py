@@ -6,8 +6,7 @@ errors of usage need neither torch nor transformers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -59,57 +58,9 @@ def tersely(
     """Document classifiers that read only the tokens that matter."""
 
 
-def _add(verb: Callable[..., Any], *examples: str) -> None:
-    """Add a verb, with examples and the settings of `--set` at the end of its help."""
-    lines = ["Examples:" if len(examples) > 1 else "Example:", *examples]
-    rare = [each.describe().replace("[", r"\[") for each in verb.settings if not each.common]
-    if rare:
-        lines += ["", "Settings for --set and --config:", *rare]
-    app.command(cls=Verb, epilog="\n\n".join(lines))(verb)
-
-
-_add(
-    train,
-    "tersely train reviews.csv --out model/",
-    "tersely train reviews.csv --out model/ --method focus-pf --method-option keep=0.8",
-    "tersely train reviews.csv --out model/ --config train.yaml --resume",
-)
-_add(evaluate, "tersely evaluate model/ test.csv")
-_add(
-    predict,
-    "tersely predict model/ new.csv --out labels.csv",
-    "echo 'one document' | tersely predict model/",
-)
-_add(
-    explain,
-    "tersely explain model/ letter.txt",
-    "tersely explain model/ test.csv --row 12 --against dense-model/ --html page.html",
-    "tersely explain model/ test.csv --words",
-)
-_add(
-    score,
-    "tersely score model/ 'in/*.parquet' out/ --id-column id",
-    "tersely score model/ in/ out/ --workers 4 --probabilities",
-)
-_add(
-    bench,
-    "tersely bench test.csv --models model/ dense-model/",
-    "tersely bench test.csv --train train.csv --contenders dense focus-pfc pipeline sorted "
-    "onnx tfidf --report report.html",
-)
-_add(
-    accelerate,
-    "tersely accelerate my-classifier/ texts.csv --out faster/",
-    "tersely accelerate my-classifier/ texts.csv --out faster/ --max-disagreement 1%",
-)
-_add(
-    export,
-    "tersely export model/ --out onnx-model/ --check documents.csv",
-    "tersely export model/ --out int8-model/ --int8 --check documents.csv",
-)
-_add(serve, "tersely serve model/ --port 3000")
-_add(methods, "tersely methods")
-_add(info, "tersely info model/")
+_VERBS = train, evaluate, predict, explain, score, bench, accelerate, export, serve, methods, info
+for verb in _VERBS:
+    app.command(cls=Verb, epilog="\n\n".join(["Examples:", *verb.examples]))(verb)
 
 
 def main() -> None:

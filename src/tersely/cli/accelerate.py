@@ -2,53 +2,32 @@
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import replace
+import json as json_library
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
 from tersely.cli import options as o
-from tersely.cli.messages import command_line, plain_table, print_json, print_table, say
+from tersely.cli.messages import command_line, plain_table, print_json, say, stdout
 from tersely.cli.settings import verb
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-    from tersely.accelerate import Evidence
-
-
-def read_share(text: str) -> float:
-    """A share written as 0.005 or as 0.5%.
-
-    Example:
-        >>> read_share("0.5%"), read_share("0.01")
-        (0.005, 0.01)
-    """
-    try:
-        value = float(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
-    except ValueError:
-        raise typer.BadParameter(f"expected a share such as 0.5%, got {text!r}") from None
-    if not 0 < value < 1:
-        raise typer.BadParameter(f"expected a share between 0 and 100 %, got {text!r}")
-    return value
 
 
 @verb
 def accelerate(
     model: o.TrainedModel,
     data: Annotated[
-        str,
-        typer.Argument(
-            metavar="TEXTS", help="Documents like those that it will read, as in train."
-        ),
+        str, o.argument("TEXTS", "Documents like those that it will read, as in train.")
     ],
     *,
-    reading: o.LabelledReading,
+    reading: o.Judged,
     sample: o.Sample,
-    max_disagreement: Annotated[str, {"metavar": "SHARE"}] = "0.5%",
+    max_disagreement: Annotated[float, {"metavar": "SHARE"}] = 0.005,
     rounds: o.Count = 5,
     out: o.Out,
     overwrite: o.Overwrite = False,
@@ -65,10 +44,14 @@ def accelerate(
         max_disagreement: The share of texts that may get another label; with --label-column, a
             wrong one where it was right.
         rounds: How many turns each candidate takes.
+
+    Examples:
+        tersely accelerate my-classifier/ texts.csv --out faster/
+        tersely accelerate my-classifier/ texts.csv --out faster/ --max-disagreement 0.01
     """
-    allowed = read_share(max_disagreement)
     o.check_directory(out, overwrite=overwrite)
     from tersely.accelerate import accelerate as run
+    from tersely.accelerate import sentences
     from tersely.classifier import Classifier
 
     labelled = reading.label_column is not None
@@ -81,13 +64,13 @@ def accelerate(
         original,
         documents.texts,
         documents.labels if labelled else None,
-        limit=allowed,
+        limit=max_disagreement,
         rounds=rounds,
         seed=sample.seed,
         tell=say,
     )
     out.mkdir(parents=True, exist_ok=True)
-    evidence = replace(evidence, command=_without_paths(command_line()))
+    evidence["command"] = command_line()
     if chosen is not None:
         chosen.save(out)
     elif (out / "config.json").exists() and out.resolve() != Path(model).resolve():
@@ -96,51 +79,28 @@ def accelerate(
             "remove it",
             "warning",
         )
-    evidence.write(out / "evidence.json")
+    text = json_library.dumps(evidence, indent=1) + "\n"
+    (out / "evidence.json").write_text(text, encoding="utf-8")
     if json:
-        print_json(evidence.to_dict())
+        print_json(evidence)
         return
-    print_table(_table(evidence))
-    for line in evidence.sentences():
+    stdout.print(_table(evidence))
+    for line in sentences(evidence):
         typer.echo(line)
     what = "the model and its evidence" if chosen is not None else "the evidence"
     say(f"{out} holds {what}")
 
 
-def _without_paths(command: str) -> str:
-    """A command line whose paths on this machine are their last parts; names of the Hub stay.
-
-    Example:
-        >>> _without_paths("tersely accelerate owner/model /tmp --out=/tmp/faster --seed 1")
-        'tersely accelerate owner/model tmp --out=faster --seed 1'
-    """
-
-    def bare(text: str) -> str:
-        path = Path(text)
-        local = path.is_absolute() or path.exists()
-        return path.resolve().name or text if local else text
-
-    parts = []
-    for part in shlex.split(command):
-        option, equals, value = part.partition("=")
-        is_option = part.startswith("-") and equals
-        parts.append(f"{option}={bare(value)}" if is_option else bare(part))
-    return shlex.join(parts)
-
-
-def _table(evidence: Evidence) -> Table:
-    table = plain_table("candidate", padding=(0, 1, 0, 0))
-    for name in ("texts", "differ", "bound", "MACs", "time"):
-        table.add_column(name, justify="right")
-    table.add_column("verdict")
-    for each in evidence.tried:
+def _table(evidence: Mapping[str, Any]) -> Table:
+    columns = "candidate", ">texts", ">differ", ">bound", ">MACs", "verdict"
+    table = plain_table(*columns, padding=(0, 1, 0, 0))
+    for each in evidence["tried"]:
         table.add_row(
-            Text(each.name),
-            f"{each.documents:,}",
-            str(each.failures),
-            f"{each.bound:.2%}",
-            f"×{each.macs_ratio:.2f}",
-            f"×{each.seconds_ratio:.2f}",
-            Text(each.verdict),
+            Text(each["name"]),
+            f"{each['documents']:,}",
+            str(each["failures"]),
+            f"{each['bound']:.2%}",
+            f"×{each['macs_ratio']:.2f}",
+            each["verdict"],
         )
     return table

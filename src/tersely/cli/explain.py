@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from tersely.cli import options as o
-from tersely.cli.messages import count, print_json, print_table, progress, say, stdout_console
+from tersely.cli.messages import count, print_json, progress, say, stdout
 from tersely.cli.settings import is_given, spelled, verb
 from tersely.errors import DataError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tersely.text import Documents
 
 _OF_ONE = ("row", "html", "against")
-_OF_MANY = ("minimum", "top", "label_column", "label_separator", "batch_tokens")
+_OF_MANY = ("minimum", "top", "label_column", "batch_tokens")
 
 
 @verb
@@ -30,7 +30,7 @@ def explain(
     words: bool = False,
     minimum: o.Count = 5,
     top: o.Count = 10,
-    reading: o.LabelledReading,
+    reading: o.Judged,
     loading: o.Loading,
     budget: o.Budget,
     json: o.Json = False,
@@ -48,13 +48,18 @@ def explain(
         words: Show the words of all documents that stay and that leave, by class.
         minimum: With --words: how often a word has to occur in a class.
         top: With --words: how many words to name for each class and end.
+
+    Examples:
+        tersely explain model/ letter.txt
+        tersely explain model/ test.csv --row 12 --against dense-model/ --html page.html
+        tersely explain model/ test.csv --words
     """
     for name in _OF_ONE if words else _OF_MANY:
         if is_given(ctx, name):
             one, many = "for one document, --words for all", "about many documents; give --words"
             raise typer.BadParameter(f"{spelled(name)} is {one if words else many}")
     from tersely import explain as room
-    from tersely.explain import terminal
+    from tersely.explain import show
 
     classifier = loading.load(model)
     problem_type = classifier.label_space.problem_type
@@ -64,12 +69,12 @@ def explain(
         classifier = budget.of(classifier, documents)
         with progress("reading", len(documents)) as bar:
             survey = room.survey_documents(
-                classifier, documents, minimum=minimum, top=top, progress=bar.advance
+                classifier, documents, minimum=minimum, top=top, progress=bar.update
             )
         if json:
             print_json(survey.to_dict())
         else:
-            print_table(terminal.render_survey(survey))
+            stdout.print(show.render_survey(survey))
         return
     documents = _the_one(documents, row)
     models = [budget.of(classifier, documents)]
@@ -86,21 +91,18 @@ def explain(
         records = [each.to_dict() for each in explanations]
         print_json(records[0] if against is None else records)
     elif html is None:
-        print_table(terminal.render_many(explanations, stdout_console()))
+        stdout.print(show.render(explanations, stdout))
 
 
 def _the_one(documents: Documents, row: int | None) -> Documents:
     """Return the document that was asked for."""
-    if not len(documents):
-        raise DataError(f"{documents.source} holds no document to explain; give one")
+    there = f"{documents.source} holds {count(len(documents), 'document')}"
     if row is None and len(documents) > 1:
         raise DataError(
-            f"{documents.source} holds {count(len(documents), 'document')}, and one is explained; "
-            "choose it with --row N, or look at all of them with --words"
+            f"{there}, and one is explained; choose it with --row N, or look at all of them with "
+            "--words"
         )
-    if row is not None and row > len(documents):
-        raise DataError(
-            f"--row must be at most {len(documents):,}, the documents of {documents.source}, "
-            f"got {row:,}"
-        )
-    return documents.select([(row or 1) - 1])
+    number = row or 1
+    if number > len(documents):
+        raise DataError(f"{there}, and number {number:,} was asked for; choose another")
+    return documents.select([number - 1])

@@ -19,7 +19,7 @@ def export(
     int8: bool = False,
     check: o.Data = None,
     min_agreement: Annotated[float | None, {"min": 0, "max": 1}] = None,
-    reading: o.Reading,
+    reading: o.Texts,
     sample: Annotated[o.Sample, ("limit",)],
     loading: Annotated[o.Loading, ("max_length", "long", "threads")],
     overwrite: o.Overwrite = False,
@@ -35,13 +35,17 @@ def export(
         check: Documents to compare it with the original on, as DATA in predict. [32 texts of random
             words]
         min_agreement: The share of documents that must get the same labels. [1, with --int8 0.99]
+
+    Examples:
+        tersely export model/ --out onnx-model/ --check documents.csv
+        tersely export model/ --out int8-model/ --int8 --check documents.csv
     """
     for module in ("onnx", "onnxscript", "onnxruntime"):
         require(module, "onnx")
     o.check_directory(out, overwrite=overwrite)
     from tersely.export import export_model
 
-    classifier = loading.load(model, device="cpu", backend="torch")
+    classifier = loading.load(model, device="cpu")
     texts = pairs = None
     if check is not None:
         documents = sample.of(reading.read(check))

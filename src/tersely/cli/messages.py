@@ -1,29 +1,23 @@
-"""What goes where, and how a command ends.
-
-Data goes to standard output; messages, warnings and progress go to standard error. tersely's own
-errors are one line and exit code 1, an interruption is exit code 130, and what nobody foresaw is a
-traceback.
-"""
+"""What goes where, and how a command ends: with one line, or, if nobody foresaw it, a traceback."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
+import io
 import json
 import os
 import re
 import shlex
 import sys
-import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import typer
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from tqdm import tqdm
 from typer.core import TyperGroup
 
 from tersely.errors import TerselyError, TerselyWarning
@@ -31,21 +25,16 @@ from tersely.errors import TerselyError, TerselyWarning
 DEBUG = "tersely.debug"
 """Where a click context keeps whether tracebacks are wanted."""
 
-_STYLES = {"error": "bold red", "warning": "yellow"}
-_SECONDS_BETWEEN_LINES = 30
+stdout = Console(highlight=False)
 _stderr = Console(stderr=True, highlight=False)
-_stdout = Console(highlight=False)
+_STYLES = {"error": "bold red", "warning": "yellow"}
 
 
 # ---- what is written ----------------------------------------------------------------------------
 
 
 def write_what_can_be_encoded() -> None:
-    """Let the standard streams replace what their encoding lacks.
-
-    A result is worth more than its dashes: without this, a terminal in cp1252 would end an hour's
-    comparison with an exception at the first "×".
-    """
+    """Let the standard streams replace what their encoding lacks: cp1252 has "×" and no "≤"."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -56,8 +45,9 @@ def say(message: str, kind: str | None = None) -> None:
     line = Text("tersely: ")
     if kind is not None:
         line.append(f"{kind}: ", style=_STYLES[kind])
-    # The terminal wraps long lines itself; a file gets one line a message.
-    _stderr.print(line.append(message), soft_wrap=True)
+    with tqdm.external_write_mode(file=sys.stderr):  # above the bar, if there is one
+        # The terminal wraps long lines itself; a file gets one line a message.
+        _stderr.print(line.append(message), soft_wrap=True)
 
 
 def print_json(record: Any) -> None:
@@ -70,29 +60,18 @@ def print_json(record: Any) -> None:
     sys.stdout.flush()
 
 
-def print_table(table: RenderableType) -> None:
-    """Write a table to standard output."""
-    _stdout.print(table)
-
-
-def stdout_console() -> Console:
-    """Return the console of standard output, for what depends on its width and colours."""
-    return _stdout
-
-
-def plain_table(*columns: str, numbers: int = 0, **options: Any) -> Table:
-    """Return a table without lines; its last columns, so many, are aligned as `numbers`."""
-    options = {"box": None, "header_style": "bold", "padding": (0, 2, 0, 0)} | options
-    table = Table(**options)
-    for place, name in enumerate(columns):
-        right = place >= len(columns) - numbers
-        table.add_column(name, justify="right" if right else "left")
+def plain_table(*columns: str, **options: Any) -> Table:
+    """Return a table without lines; columns whose names begin with `>` are aligned to the right."""
+    table = Table(**{"box": None, "header_style": "bold", "padding": (0, 2, 0, 0)} | options)
+    for name in columns:
+        table.add_column(name.lstrip(">"), justify="right" if name[0] == ">" else "left")
     return table
 
 
 def command_line() -> str:
-    """Return the command that is running, for the record of what it measured."""
-    return shlex.join(["tersely", *sys.argv[1:]])
+    """Return the command that is running, for a record; of absolute paths the last parts."""
+    words = shlex.join(["tersely", *sys.argv[1:]])
+    return re.sub(r"(?<=[\s'=])/(?:[^\s']*/)?(?=[^\s'])", "", words)
 
 
 def count(number: int, noun: str) -> str:
@@ -105,41 +84,32 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-class _Reporter:
-    """How far something is: a bar on a terminal, and elsewhere a line every half minute."""
+class _Lines(io.TextIOBase):
+    """Where a bar is drawn if there is no terminal: each of its states is a message."""
 
-    def __init__(self, bar: Progress | None, what: str, total: int | None) -> None:
-        self.bar, self.what, self.total, self.done = bar, what, total, 0
-        self.task = None if bar is None else bar.add_task(what, total=total, note="")
-        self.told = time.monotonic()
-
-    def advance(self, more: int) -> None:
-        """Say that so many more are done."""
-        self.update(self.what, self.done + more, self.total)
-
-    def update(self, what: str, done: int, total: int | None, note: str = "") -> None:
-        """Say what is being done, how much of how much is, and what else there is to say."""
-        self.what, self.done, self.total = what, done, total
-        if self.bar is not None:
-            self.bar.update(self.task, description=what, completed=done, total=total, note=note)
-        elif time.monotonic() - self.told >= _SECONDS_BETWEEN_LINES:
-            self.told = time.monotonic()
-            of = "" if total is None else f" of {total:,}"
-            say(f"{what}: {done:,}{of}" + (f", {note}" if note else ""))
+    def write(self, text: str) -> int:
+        if text.strip():
+            say(text.strip())
+        return len(text)
 
 
-@contextlib.contextmanager
-def progress(what: str = "", total: int | None = None) -> Iterator[_Reporter]:
-    """Report on standard error how far the work of the block is."""
+def progress(what: str = "", total: int | None = None) -> tqdm:
+    """Return a bar for standard error; a file gets a line every half minute."""
+    lines: dict[str, Any] = {}
     if not sys.stderr.isatty():
-        yield _Reporter(None, what, total)
-        return
-    # Names of files and contenders are no markup: `module:[Class]` is shown as it is.
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
-    with Progress(
-        *columns, TextColumn("{task.fields[note]}"), console=_stderr, transient=True
-    ) as bar:
-        yield _Reporter(bar, what, total)
+        lines = dict.fromkeys(("delay", "mininterval", "maxinterval"), 30)
+        lines |= {
+            "file": _Lines(),
+            "bar_format": "{desc}: {n_fmt} of {total_fmt}, {remaining} left",
+        }
+    return tqdm(desc=what, total=total, leave=False, **lines)
+
+
+def show(bar: tqdm, done: int, total: int, what: str | None = None) -> None:
+    """Show how much of how much is done, and of what."""
+    bar.total = total
+    bar.set_description_str(what or bar.desc, refresh=False)
+    bar.update(done - bar.n)
 
 
 # ---- warnings, and what ends a command -----------------------------------------------------------
@@ -149,9 +119,7 @@ def progress(what: str = "", total: int | None = None) -> Iterator[_Reporter]:
 def tell_warnings(command: Any, *, everything: bool) -> Iterator[None]:
     """Write tersely's warnings as messages, each once; other libraries' only if `everything`.
 
-    Args:
-        command: the verb that runs, in whose options a message speaks.
-        everything: whether to tell what other libraries warn of as well.
+    `command` is the verb that runs, in whose options a message speaks.
     """
     told: set[str] = set()
 
@@ -206,9 +174,8 @@ class TerselyGroup(TyperGroup):
             raise typer.Exit(1) from None
 
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# safetensors and torch's archive writer raise exceptions of their own, without a number.
-_FULL_TEXT = re.compile(
+# Also as safetensors and torch's archive writer say it, in exceptions of their own.
+_FULL = re.compile(
     r"No space left on device|File too large|Disk quota exceeded|PytorchStreamWriter failed|"
     r"os error (28|27|122)\b"
 )
@@ -217,8 +184,7 @@ _FULL_TEXT = re.compile(
 def _explain(error: BaseException) -> str | None:
     """Say in one line what went wrong; None for what only a traceback explains.
 
-    tersely's own errors say it themselves. A full disk and a full device are reported by the
-    libraries below, each in its own words.
+    A full disk and a full device are reported by the libraries below, each in its own words.
 
     Example:
         >>> _explain(OSError(28, "No space left on device"))
@@ -231,8 +197,7 @@ def _explain(error: BaseException) -> str | None:
     torch = sys.modules.get("torch")  # not imported for this: where it is not, it raised nothing
     if torch is not None and isinstance(error, torch.OutOfMemoryError):
         return "the device has too little memory; lower batch_tokens or max_length"
-    full = isinstance(error, OSError) and error.errno in _FULL
-    if full or _FULL_TEXT.search(str(error)):
+    if _FULL.search(str(error)):
         reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
         return f"the disk is full ({reason}); free some space and run this again"
     return None

@@ -1,7 +1,7 @@
 """The options that several verbs share, so that one name means the same everywhere.
 
 They are named as users of transformers and scikit-learn would guess. Options that go together are a
-dataclass, with what is done with them: read documents, load a model, set its budget.
+dataclass, with what is done with them; a verb that needs some of them names those.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 import typer
 
 from tersely.cli.messages import count, say
-from tersely.cli.settings import MACHINE, Rare, option
+from tersely.cli.settings import MACHINE, option
 from tersely.errors import DataError, OutputError
 
 if TYPE_CHECKING:
     from tersely.classifier import Classifier
     from tersely.text import Documents
 
-Labels = Literal["required", "optional", "ignore"]
 Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
 
 # The types of settings, with what the help shows as their values.
@@ -38,27 +37,26 @@ Length = Annotated[int | None, {"min": 3}]
 Long = Annotated[Literal["truncate", "head-tail", "windows"] | None, {"metavar": "POLICY"}]
 
 # The arguments of verbs, and the options that are no settings.
+
+
+def argument(name: str, text: str) -> Any:
+    """Return a verb's argument; that it is required, or `-`, is said by the usage."""
+    return typer.Argument(metavar=name, help=text, show_default=False)
+
+
 TrainingData = Annotated[
     str,
-    typer.Argument(
-        metavar="DATA",
-        help="Labelled documents: a .csv, .tsv, .jsonl, .parquet file, a folder of classes, or a "
-        "Hub data set (owner/name:split).",
-        show_default=False,
+    argument(
+        "DATA",
+        "Labelled documents: a .csv, .tsv, .jsonl, .parquet file, a folder of classes, or a Hub "
+        "data set (owner/name:split).",
     ),
 ]
-LabelledData = Annotated[
-    str, typer.Argument(metavar="DATA", help="Labelled documents, as in train.")
-]
+LabelledData = Annotated[str, argument("DATA", "Labelled documents, as in train.")]
 UnlabelledData = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA", help="Documents, as in train; - for one document on standard input."
-    ),
+    str, argument("DATA", "Documents, as in train; - for one document on standard input.")
 ]
-TrainedModel = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A trained model: a directory or a Hub name.")
-]
+TrainedModel = Annotated[str, argument("MODEL", "A trained model: a directory or a Hub name.")]
 Out = Annotated[Path, option("--out", "The directory to write to.", MACHINE, metavar="DIR")]
 Overwrite = Annotated[bool, option("--overwrite", "Replace what exists.", MACHINE, metavar="")]
 Json = Annotated[
@@ -70,65 +68,38 @@ Json = Annotated[
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Which columns of the data are read.
+class Columns:
+    """Which columns of the data are read, and what the labels are.
 
     Attributes:
         text_column: The column of the texts. [guessed]
         text_pair_column: The column of second texts, for pairs. [guessed]
-        split: The split of a Hub data set, which may also stand behind its name.
-    """
-
-    panel: ClassVar = "Data"
-    text_column: Column = None
-    text_pair_column: Column = None
-    split: Rare[str | None] = None
-
-    def read(
-        self, source: str, labels: Labels = "ignore", problem_type: str | None = None
-    ) -> Documents:
-        """Return the documents of a source."""
-        if source == "-" and sys.stdin.isatty():
-            say("reading one document from standard input; end it with Ctrl-D")
-        from tersely.text import read_documents
-
-        return read_documents(source, labels=labels, problem_type=problem_type, **vars(self))
-
-
-@dataclass(frozen=True)
-class LabelledReading(Reading):
-    """Which columns of labelled documents are read.
-
-    Attributes:
         label_column: The column of the labels. [guessed]
-        label_separator: What separates several labels of a cell, such as '|'.
-    """
-
-    panel: ClassVar = "Data"
-    label_column: Column = None
-    label_separator: Annotated[str | None, {"metavar": "TEXT"}] = None
-
-
-@dataclass(frozen=True)
-class Labelled(LabelledReading):
-    """Which columns of labelled documents are read, and what the labels are.
-
-    Attributes:
         problem_type: What the labels are: single_label_classification, multi_label_classification
             or regression. [told by the labels]
     """
 
     panel: ClassVar = "Data"
+    text_column: Column = None
+    text_pair_column: Column = None
+    label_column: Column = None
     problem_type: Annotated[Problem | None, {"metavar": "TYPE"}] = None
 
     def read(
-        self, source: str, labels: Labels = "required", problem_type: str | None = None
+        self, source: str, labels: str = "ignore", problem_type: str | None = None
     ) -> Documents:
         """Return the documents of a source; `problem_type` holds where none is given."""
+        if source == "-" and sys.stdin.isatty():
+            say("reading one document from standard input; end it with Ctrl-D")
         from tersely.text import read_documents
 
         options = vars(self) | {"problem_type": self.problem_type or problem_type}
         return read_documents(source, labels=labels, **options)
+
+
+Texts = Annotated[Columns, ("text_column", "text_pair_column")]
+Judged = Annotated[Columns, (*get_args(Texts)[1], "label_column")]
+"""The columns where a model says what the labels are."""
 
 
 @dataclass(frozen=True)
@@ -157,11 +128,7 @@ class Sample:
         return documents.select(sorted(numbers.tolist()))
 
     def single_texts(self, documents: Documents, verb: str) -> Documents:
-        """Return a sample of documents for a verb without text pairs, and say what it is.
-
-        Raises:
-            DataError: if two columns of texts were found.
-        """
+        """Return a sample of documents for a verb without text pairs, and say what it is."""
         if documents.pairs is not None:
             raise DataError(
                 f"{verb} runs on single texts, and {documents.source} holds text pairs; name one "
@@ -187,39 +154,42 @@ def describe(documents: Documents) -> str:
 
 
 @dataclass(frozen=True)
-class Machine:
-    """On what a verb computes.
-
-    Attributes:
-        device: Where to run: auto, cpu, cuda or cuda:N.
-        threads: How many threads torch uses. [one a core]
-    """
-
-    panel: ClassVar = MACHINE
-    device: Annotated[str, {"metavar": "NAME"}] = "auto"
-    threads: MaybeCount = None
-
-
-@dataclass(frozen=True)
-class Loading(Machine):
+class Loading:
     """How a trained model reads documents, and on what.
 
     Attributes:
         max_length: Most tokens of a document or window. [the model's own]
         long: What to read of longer documents: truncate, head-tail or windows. [the model's own]
         batch_tokens: How many tokens a packed batch holds. [the model's own, or 4096]
+        device: Where to run: auto, cpu, cuda or cuda:N.
+        threads: How many threads torch uses. [one a core]
     """
 
     panel: ClassVar = "Model"
     max_length: Length = None
     long: Long = None
     batch_tokens: Annotated[int | None, {"min": 16}] = None
+    device: Annotated[str, {"metavar": "NAME", "panel": MACHINE}] = "auto"
+    threads: Annotated[int | None, {"min": 1, "panel": MACHINE}] = None
 
     def load(self, model: str, **more: Any) -> Classifier:
         """Return the trained model of a directory or a Hub name."""
         from tersely.classifier import Classifier
 
         return Classifier.from_pretrained(model, **(vars(self) | more))
+
+
+Machine = Annotated[Loading, ("device", "threads")]
+
+
+def default_encoder() -> str:
+    """Return the encoder to start from where none was named, and say why it is not the usual."""
+    from tersely.defaults import default_model
+
+    source, note = default_model()
+    if note is not None:
+        say(note)
+    return source
 
 
 @dataclass(frozen=True)
@@ -262,13 +232,7 @@ class Budget:
 def check_directory(out: Path, *, overwrite: bool, resume: bool = False) -> None:
     """Make sure, before long work, that a directory can be made or filled.
 
-    Args:
-        out: the directory; it is not made yet.
-        overwrite: whether what it holds may be replaced.
-        resume: whether it may hold the checkpoints of an interrupted run, and nothing finished.
-
-    Raises:
-        OutputError: if it is a file, holds something, or cannot be written to.
+    With `overwrite` what it holds may be replaced, with `resume` it may hold an interrupted run.
     """
     if overwrite and resume:
         raise typer.BadParameter("--resume and --overwrite exclude each other; choose one")

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tersely.cli import options as o
-from tersely.cli.messages import count, plain_table, print_json, print_table, progress, say
+from tersely.cli.messages import count, plain_table, print_json, progress, say, stdout
 from tersely.cli.settings import verb
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from tersely.classifier import Classifier
 
 
 @verb
@@ -25,7 +19,7 @@ def predict(
     model: o.TrainedModel,
     data: o.UnlabelledData = "-",
     *,
-    reading: o.Reading,
+    reading: o.Texts,
     loading: o.Loading,
     budget: o.Budget,
     out: Annotated[Path | None, {"metavar": "FILE"}] = None,
@@ -40,15 +34,16 @@ def predict(
     'prediction' instead.
 
     Options:
-        out: The file to write: .csv, .tsv, .jsonl or .parquet. [standard output]
+        out: The file to write: .csv, .tsv, .jsonl or .parquet. [JSON Lines on standard output]
         probabilities: Add a column for each class.
-        json: Print JSON Lines on standard output, whatever the input.
+        json: Print JSON also for one document on standard input.
+
+    Examples:
+        tersely predict model/ new.csv --out labels.csv
+        echo 'one document' | tersely predict model/
     """
     if out is not None and json:
-        raise typer.BadParameter(
-            "--json is for standard output, and the suffix of --out says the format; leave out "
-            "--json, or name a .jsonl file"
-        )
+        raise typer.BadParameter("--json is for standard output; name a .jsonl file with --out")
     from tersely.score.predictor import prediction_columns
     from tersely.text import check_output, write_table
 
@@ -59,51 +54,36 @@ def predict(
     classifier = budget.of(classifier, documents)
     with progress("predicting", len(documents)) as bar:
         encoded = classifier.encode(documents.texts, documents.pairs)
-        logits = classifier.forward(encoded, bar.advance).logits
-    if data == "-" and out is None:
-        _print_one(classifier, logits, every=probabilities, as_json=json)
-        return
+        logits = classifier.forward(encoded, bar.update).logits
     columns = prediction_columns(classifier, logits, every=probabilities)
+    if data == "-" and out is None:
+        one = {name: values[0] for name, values in columns.items()}
+        if json:
+            print_json(one)
+        else:
+            _print_one(one, classifier.classes_, every=probabilities)
+        return
     if out is not None:
         write_table(out, documents.table, columns, overwrite=overwrite)
         say(f"{out} holds {count(len(documents), 'labelled document')}")
         return
-    # In the input's own format; what is no table becomes JSON Lines.
-    plain = _suffix(data) in (".csv", ".tsv") and not json
     with tempfile.TemporaryDirectory(prefix="tersely-") as folder:
-        name = f"table{_suffix(data) if plain else '.jsonl'}"
-        with write_table(Path(folder, name), documents.table, columns).open("rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer)
-    sys.stdout.buffer.flush()
+        path = write_table(Path(folder, "table.jsonl"), documents.table, columns)
+        sys.stdout.write(path.read_text(encoding="utf-8"))
 
 
-def _suffix(source: str) -> str:
-    """Return the suffix that says a file's format: that in front of the compression's."""
-    parts = [part for part in Path(source.lower()).suffixes if part not in (".gz", ".zst")]
-    return parts[-1] if parts else ""
-
-
-def _print_one(classifier: Classifier, logits: np.ndarray, *, every: bool, as_json: bool) -> None:
-    """Print label and score of one document, a line a label: those decided for, or every one."""
-    from tersely.score.predictor import DIGITS, prediction_columns
-
-    columns = {name: values[0] for name, values in prediction_columns(classifier, logits).items()}
-    scores: dict[str, float] = {}
-    if every or (as_json and "label" in columns):
-        shares = classifier.probabilities(logits)[0].astype("float64").round(DIGITS).tolist()
-        scores = dict(zip(classifier.classes_, shares, strict=True))
-    if as_json:
-        print_json(columns | ({"scores": scores} if scores else {}))
-        return
+def _print_one(columns: dict[str, Any], classes: list[str], *, every: bool) -> None:
+    """Print what was decided of one document, a line a label: those decided for, or every one."""
     if "prediction" in columns:
         typer.echo(f"{columns['prediction']:.4f}")
         return
-    lines = [(columns["label"], columns["score"])]
+    lines = {columns["label"]: columns["score"]} if isinstance(columns["label"], str) else {}
     if every:
-        lines = sorted(scores.items(), key=lambda pair: -pair[1])
-    elif isinstance(columns["label"], list):
-        lines = list(zip(columns["label"], columns["score"], strict=True))
-    for label, score in lines:
+        shares = {name: columns[f"probability_{name}"] for name in classes}
+        lines = dict(sorted(shares.items(), key=lambda pair: -pair[1]))
+    elif not lines:
+        lines = dict(zip(columns["label"], columns["score"], strict=True))
+    for label, score in lines.items():
         typer.echo(f"{label}\t{score:.4f}")
 
 
@@ -112,23 +92,27 @@ def evaluate(
     model: o.TrainedModel,
     data: o.LabelledData,
     *,
-    reading: o.LabelledReading,
+    reading: o.Judged,
     loading: o.Loading,
     budget: o.Budget,
     json: o.Json = False,
 ) -> None:
-    """Measure a trained model on labelled documents."""
+    """Measure a trained model on labelled documents.
+
+    Examples:
+        tersely evaluate model/ test.csv
+    """
     classifier = loading.load(model)
     documents = reading.read(data, "required", classifier.label_space.problem_type)
     say(o.describe(documents))
     classifier = budget.of(classifier, documents)
     with progress("evaluating", len(documents)) as bar:
-        metrics = classifier.evaluate(documents, progress=bar.advance).metrics
+        metrics = classifier.evaluate(documents, progress=bar.update).metrics
     if json:
         record = {"model": model, "data": data, "documents": len(documents), "metrics": metrics}
         print_json(record)
         return
-    table = plain_table("metric", "value", numbers=1)
+    table = plain_table("metric", ">value")
     for name, value in metrics.items():
         table.add_row(name, f"{value:.4f}")
-    print_table(table)
+    stdout.print(table)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tersely.cli import options as o
-from tersely.cli.messages import count, print_json, progress, say
+from tersely.cli.messages import count, print_json, progress, say, show
 from tersely.cli.settings import Rare, verb
 
 Inputs = Annotated[
     list[str],
-    typer.Argument(
-        metavar="INPUTS... OUT",
-        help="Parquet files, folders of them or quoted patterns, and last the folder to write.",
-        show_default=False,
+    o.argument(
+        "INPUTS... OUT",
+        "Parquet files, folders of them or quoted patterns, and last the folder to write.",
     ),
 ]
 
@@ -26,7 +26,7 @@ def score(
     model: o.TrainedModel,
     inputs: Inputs,
     *,
-    reading: Annotated[o.Reading, ("text_column", "text_pair_column")],
+    reading: o.Texts,
     id_column: Annotated[tuple[str, ...], {"metavar": "COLUMN"}] = (),
     probabilities: bool = False,
     loading: o.Loading,
@@ -49,6 +49,10 @@ def score(
             [one a core, or one on a GPU]
         ray: Work on a Ray cluster: its address, auto, or local. [processes of this machine]
         shard_rows: Most rows of a part; a run that is killed repeats the parts it was at.
+
+    Examples:
+        tersely score model/ 'in/*.parquet' out/ --id-column id
+        tersely score model/ in/ out/ --workers 4 --probabilities
     """
     if len(inputs) < 2:
         raise typer.BadParameter("name the inputs, and last the folder to write", param_hint="OUT")
@@ -69,7 +73,7 @@ def score(
             shard_rows=shard_rows,
             overwrite=overwrite,
             ray=ray,
-            progress=lambda *now: bar.update("scoring", *now[:2], _spell(*now)),
+            progress=functools.partial(show, bar),
             **vars(loading),
         )
     before = f", {count(summary.resumed, 'row')} of them by earlier runs" if summary.resumed else ""
@@ -79,11 +83,3 @@ def score(
     )
     if json:
         print_json(vars(summary))
-
-
-def _spell(rows: int, total: int, rate: float | None) -> str:
-    if rate is None:
-        return ""
-    minutes, seconds = divmod(round((total - rows) / rate), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{rate:,.1f} rows/s, {hours}:{minutes:02}:{seconds:02} left"

@@ -6,8 +6,9 @@ import sys
 import warnings
 from contextlib import redirect_stdout
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,7 +27,7 @@ def train(
     ctx: typer.Context,
     data: o.TrainingData,
     *,
-    reading: o.Labelled,
+    reading: o.Columns,
     validation: o.Data = None,
     model: o.Name = None,
     max_length: o.Length = None,
@@ -61,9 +62,13 @@ def train(
         target_flops: The target: MACs ÷ the dense model's; it sets the method's share or block.
         teacher: A trained model of the same labels to distil from.
         resume: Go on with an interrupted run in --out.
+
+    Examples:
+        tersely train reviews.csv --out model/
+        tersely train reviews.csv --out model/ --method focus-pf --method-option keep=0.8
+        tersely train reviews.csv --out model/ --resume
     """
     from tersely.classifier import DEFAULT_MODEL, Classifier
-    from tersely.defaults import default_model
     from tersely.reduction import Plan, preset
     from tersely.text import LabelSpace
 
@@ -78,14 +83,10 @@ def train(
     else:
         told = {"method": Plan.from_file(plan)}
     o.check_directory(out, overwrite=overwrite, resume=resume)
-    documents = reading.read(data)
+    documents = reading.read(data, "required")
     space = LabelSpace.infer(documents.labels, reading.problem_type)
     say(f"{o.describe(documents)}; {_describe(space)}")
-    source = model or DEFAULT_MODEL
-    if model is None and revision is None:
-        source, note = default_model()
-        if note is not None:
-            say(note)
+    source = model or (o.default_encoder() if revision is None else DEFAULT_MODEL)
     if revision is not None:
         told["revision"] = revision
     told |= {"max_length": max_length, "long": long, "head": head}
@@ -93,7 +94,7 @@ def train(
     classifier = Classifier(source, **told)
     held_out, judges = 0.1, "a tenth of the documents"
     if validation is not None:
-        held_out = reading.read(validation)
+        held_out = reading.read(validation, "required")
         judges = f"{len(held_out):,} others"
     say(
         f"training {Path(classifier.source).name} with {classifier.plan.name} on "
@@ -127,7 +128,16 @@ def train(
         source = f"{evaluation.source}, a part set apart for validation"
         evaluation = replace(evaluation, source=source)
     classifier.save(out, evaluation=evaluation)
-    _report(out, classifier.training or {}, evaluation.metrics, as_json=json)
+    record, metrics = classifier.training, evaluation.metrics
+    loss, seconds, steps = (record[name] for name in ("best_validation_loss", "seconds", "steps"))
+    found = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+    say(
+        f"{out} holds the model after {count(steps, 'step')} in {seconds:.0f} s; "
+        f"validation: loss {loss:.3f}, {found}"
+    )
+    if json:
+        told = {name: record[name] for name in ("steps", "seconds", "documents", "resumed")}
+        print_json({"out": out, "metrics": {"loss": loss} | metrics} | told)
 
 
 def method_options(method: str, given: tuple[str, ...]) -> dict[str, object]:
@@ -144,27 +154,24 @@ def method_options(method: str, given: tuple[str, ...]) -> dict[str, object]:
     for name, text in (split_pair(each, "--method-option") for each in given):
         name = name.replace("-", "_")
         default = defaults.get(name)  # one that there is not is refused by the preset itself
-        if isinstance(default, bool):
-            values[name] = {"true": True, "false": False}.get(text.lower())
-        elif isinstance(default, (int, float)):
-            values[name] = _number(text)
-        else:
-            values[name] = text
-        if values[name] is None:
+        try:
+            values[name] = _like(default, text)
+        except (KeyError, ValueError, ZeroDivisionError):
             what = "true or false" if isinstance(default, bool) else f"a number, as {default:.3g}"
             raise typer.BadParameter(
                 f"{name} must be {what}, got {text!r}", param_hint="--method-option"
-            )
+            ) from None
     return values
 
 
-def _number(text: str) -> float | None:
-    """Return a number, whole if it is written so; places in the depth are fractions: 7/12."""
-    over, slash, under = text.partition("/")
-    try:
-        return int(text) if text.lstrip("-").isdigit() else float(over) / float(under or 1)
-    except (ValueError, ZeroDivisionError):
-        return None
+def _like(default: object, text: str) -> object:
+    """Read a value of a default's type; places in the depth may be fractions, such as 7/12."""
+    if isinstance(default, bool):
+        return {"true": True, "false": False}[text.lower()]
+    if not isinstance(default, (int, float)):
+        return text
+    value = Fraction(text)
+    return int(value) if value.denominator == 1 else float(value)
 
 
 def _describe(space: LabelSpace) -> str:
@@ -172,15 +179,3 @@ def _describe(space: LabelSpace) -> str:
         return "regression"
     names = ", ".join(space.names[:6]) + (", …" if len(space.names) > 6 else "")
     return f"{space.problem_type}, {len(space.names)} labels: {names}"
-
-
-def _report(out: Path, record: dict[str, Any], metrics: dict[str, float], *, as_json: bool) -> None:
-    loss, seconds, steps = (record[name] for name in ("best_validation_loss", "seconds", "steps"))
-    found = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
-    say(
-        f"{out} holds the model after {count(steps, 'step')} in {seconds:.0f} s; "
-        f"validation: loss {loss:.3f}, {found}"
-    )
-    if as_json:
-        told = {name: record[name] for name in ("steps", "seconds", "documents", "resumed")}
-        print_json({"out": out, "metrics": {"loss": loss} | metrics} | told)

@@ -2,26 +2,8 @@
 
 from __future__ import annotations
 
-from tersely.explain.document import (
-    BlockFigures,
-    Explanation,
-    TokenLineage,
-    WordLineage,
-    explain_document,
-)
-from tersely.explain.html import to_html, write_html
-from tersely.explain.survey import ClassWords, Survey, WordStay, survey_documents
+from tersely.explain.document import Explanation, explain_document
+from tersely.explain.show import write_html
+from tersely.explain.survey import Survey, survey_documents
 
-__all__ = [
-    "BlockFigures",
-    "ClassWords",
-    "Explanation",
-    "Survey",
-    "TokenLineage",
-    "WordLineage",
-    "WordStay",
-    "explain_document",
-    "survey_documents",
-    "to_html",
-    "write_html",
-]
+__all__ = ["Explanation", "Survey", "explain_document", "survey_documents", "write_html"]

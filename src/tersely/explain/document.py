@@ -31,16 +31,13 @@ class TokenLineage:
     """What became of a token.
 
     Attributes:
-        piece: as the tokenizer spells it.
-        reached: how many blocks saw it, the mean of the heads, in the window where it got furthest;
-            0 for none.
+        reached: how many blocks saw it, the mean of the heads, in the window where it got furthest.
         keys: share of the heads in which it was a key, block by block.
         present: whether it entered each block.
         scores: what each block scored it with, None where it had no score; mean 1 in the document.
-        group: the combination token that took it in, or None.
-        merged_at: the block that merged it into another token, as its number in `Explanation`'s
-            blocks counted from 1, or None.
-        merged_into: the token of the document in full that it was merged into, or None.
+        group: the combination token that took it in.
+        merged_at: the block that merged it into another, counted from 1 among those that ran.
+        merged_into: the token of the document in full that it was merged into.
     """
 
     piece: str
@@ -56,9 +53,9 @@ class TokenLineage:
 
 @dataclass(frozen=True)
 class WordLineage:
-    """A word, `text[start:stop]` of part 0 or of part 1 of a pair, and its tokens.
+    """A word, `text[start:stop]` of part 0 or 1 of a pair; of its tokens the best one counts.
 
-    Of its tokens the best one counts; `places` are their numbers in the document in full.
+    `places` are their numbers in the document in full.
     """
 
     text: str
@@ -74,14 +71,14 @@ class WordLineage:
         return any(token.read for token in self.tokens)
 
     @property
-    def reached(self) -> float:
-        """How many blocks saw it, the mean of the heads."""
-        return self.furthest.reached
-
-    @property
     def furthest(self) -> TokenLineage:
         """The first of its tokens that got as far as any."""
         return max(self.tokens, key=lambda token: token.reached)
+
+    @property
+    def reached(self) -> float:
+        """How many blocks saw it, the mean of the heads."""
+        return self.furthest.reached
 
     def keys(self, block: int) -> float:
         """Return the share of heads in which it was a key of a block, counted from 0."""
@@ -97,11 +94,8 @@ class WordLineage:
 class BlockFigures:
     """What one block worked on; `number` is the encoder's, from 0.
 
-    Attributes:
-        kind: `"block"`, or `"combine"` where combination tokens take all others in.
-        entered: tokens that entered, combination tokens included.
-        keys: keys that each query attended to.
-        left: tokens that went through the feed-forward.
+    `kind` is `"combine"` where combination tokens take all others in, `"block"` otherwise. Tokens
+    that entered (combination tokens included), keys of each query, and tokens of the feed-forward.
     """
 
     number: int
@@ -121,13 +115,10 @@ class Explanation:
     """What a model did with a document.
 
     Attributes:
-        texts: the text, or both of a pair.
         special: the tokens that stand for no text, such as [CLS].
         blocks: one entry for each block that ran; the tokens of all windows together.
         labels: each label's probability, in the model's order; of a regression its number.
-        decided: the label, the labels, or the number that was decided for.
         tokens: how many the document in full has, `unread` of which no window holds.
-        limit: most tokens of a document or window.
         removes: whether the plan takes any token away from any block.
     """
 
@@ -145,6 +136,11 @@ class Explanation:
     windows: int
     limit: int
     removes: bool
+
+    @property
+    def ranked(self) -> list[tuple[str, float]]:
+        """The labels with their probabilities, the most likely first."""
+        return sorted(self.labels.items(), key=lambda item: -item[1])
 
     @property
     def combined_at(self) -> int | None:
@@ -166,17 +162,11 @@ class Explanation:
 
     def about_length(self) -> str | None:
         """Return a sentence on what was never read, or on the windows; None if there is none."""
+        said = f"longer than {self.limit} tokens: "
         if self.windows > 1:
-            return (
-                f"longer than {self.limit} tokens: read in {self.windows} overlapping windows; "
-                "a word is shown as in the window where it got furthest"
-            )
-        if not self.unread:
-            return None
-        return (
-            f"longer than {self.limit} tokens: {self.unread:,} of {self.tokens:,} tokens "
-            f"({self.unread / self.tokens:.0%}) were never read"
-        )
+            return f"{said}read in {self.windows} windows; a word is shown where it got furthest"
+        share = f"{self.unread:,} of {self.tokens:,} tokens ({self.unread / self.tokens:.0%})"
+        return f"{said}{share} were never read" if self.unread else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain values, ready for JSON."""
@@ -186,16 +176,8 @@ class Explanation:
         return record
 
 
-def explain_document(
-    classifier: Classifier, text: str, pair: str | None = None, *, name: str | None = None
-) -> Explanation:
-    """Run a classifier over one document and say what it did.
-
-    Args:
-        classifier: a trained one, of any method.
-        text: the document.
-        pair: the second text of a pair.
-        name: what to call the model; None for the name of its directory or repository.
+def explain_document(classifier: Classifier, text: str, pair: str | None = None) -> Explanation:
+    """Run a classifier over one document, or a pair of texts, and say what it did.
 
     Raises:
         DataError: if the document is no text.
@@ -221,13 +203,11 @@ def explain_document(
     texts = (text,) if pair is None else (text, pair)
     tokens = _tokens(spelling, found)
     words = (
-        WordLineage(
-            texts[part][start:stop], part, start, stop, tuple(map(tokens.__getitem__, own)), own
-        )
+        WordLineage(texts[part][start:stop], part, start, stop, tuple(tokens[i] for i in own), own)
         for part, start, stop, own in spelling.words
     )
     return Explanation(
-        model=name or Path(classifier.source).name,
+        model=Path(classifier.source).name,
         method=classifier.plan.name,
         texts=texts,
         words=tuple(words),

@@ -28,24 +28,18 @@ NONE = -1
 """Of a token that no combination token took in, or that was not merged into another."""
 
 
-# ---- from the trace to tokens --------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Lineage:
-    """What became of the tokens of one window.
+    """What became of the tokens of one window, each `(blocks, tokens)` or `(tokens,)`.
 
     Attributes:
-        keys: share of the heads in which a token was a key of a block, `(blocks, tokens)`; of a
-            combining block the share that it came with. A key that was dropped never returns, so
-            the sum over the blocks is how far a token got.
-        present: whether a token entered a block, `(blocks, tokens)` bool.
-        scores: what a block scored a token with, the mean of the heads, scaled to mean 1 over the
-            document; `(blocks, tokens)`, NaN where it had no score.
-        group: the combination token that took a token in, `(tokens,)`; `NONE` for none.
-        combined_at: the place of the combining block among those that ran, None for none.
-        merged_at: the place of the block that merged a token into another, `(tokens,)`.
-        merged_into: the token it was merged into, `(tokens,)`; `NONE` for none.
+        keys: share of the heads in which a token was a key of a block; of a combining block the
+            share that it came with. A key that was dropped never returns, so the sum over the
+            blocks is how far a token got.
+        present: whether a token entered a block.
+        scores: the mean of the heads, scaled to mean 1 over the document; NaN for none.
+        group: the combination token that took a token in, of the block at place `combined_at`.
+        merged_at: the place of the block that merged a token into another, `merged_into`.
     """
 
     keys: np.ndarray
@@ -109,9 +103,6 @@ def _part(ragged: Ragged, number: int, values: Tensor | None = None) -> np.ndarr
     return (part.float() if part.is_floating_point() else part).cpu().numpy()
 
 
-# ---- from tokens to words ------------------------------------------------------------------------
-
-
 Word = tuple[int, int, int, tuple[int, ...]]
 """Part (1: the second one of a pair), first character, one behind the last, and its tokens."""
 
@@ -120,11 +111,8 @@ Word = tuple[int, int, int, tuple[int, ...]]
 class Spelling:
     """A document's words, and which of its tokens each window reads.
 
-    Attributes:
-        words: in order, with their tokens numbered over all of the document in full.
-        pieces: every token of the document in full, as the tokenizer spells it.
-        special: the tokens that stand for no text, such as [CLS].
-        windows: the tokens that each window holds, `(length_i,)` int64.
+    Tokens are numbered over all of the document in full; `pieces` are as the tokenizer spells them,
+    `special` ones stand for no text, `windows` hold the tokens of each, `(length_i,)` int64.
     """
 
     words: tuple[Word, ...]
@@ -141,11 +129,7 @@ class Spelling:
 
 
 def spell(classifier: Classifier, text: str, pair: str | None = None) -> Spelling:
-    """Find the words of a document and what the classifier reads of them.
-
-    Pieces are put back at their places in the text, so that what is shown is the user's text with
-    its spaces and capitals, whatever the tokenizer made of them.
-    """
+    """Find the words of a document, at their places in the user's text, and what is read."""
     tokenizer, config = classifier.tokenizer, classifier.model_config
     texts = (text,) if pair is None else (text, pair)
     options = {"return_offsets_mapping": True, "return_attention_mask": False, "verbose": False}

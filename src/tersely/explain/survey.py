@@ -25,9 +25,9 @@ ALL = "all documents"
 
 @dataclass(frozen=True)
 class WordStay:
-    """A word in lower case, how often it was read in a class, and the share of blocks that saw it.
+    """A word in lower case, how often it was read in a class, and the share that saw it.
 
-    The share is the mean over its occurrences and the heads.
+    That is the share of the blocks, the mean over its occurrences and the heads.
     """
 
     word: str
@@ -37,10 +37,7 @@ class WordStay:
 
 @dataclass(frozen=True)
 class ClassWords:
-    """The words of a class: those that stay longest and that leave first, at the head of each.
-
-    `stayed` is as in `WordStay`, of all words of the class that were read.
-    """
+    """The words of a class that stay longest and that leave first; `stayed` is of all its words."""
 
     label: str
     documents: int
@@ -57,10 +54,7 @@ class Survey:
         by: what the classes are: `"label"` of the data, or `"prediction"` where it has none.
         minimum: how often a word has to occur in a class to be ranked.
         tokens: tokens of a document that were read, the mean.
-        unread: tokens that were never read, all documents together.
-        affected: documents longer than the limit.
         blocks: what each block worked on, the mean of the documents.
-        classes: the words by class, in the model's order.
         removes: whether the plan took any token away from any block.
     """
 
@@ -70,8 +64,6 @@ class Survey:
     by: str
     minimum: int
     tokens: float
-    unread: int
-    affected: int
     blocks: tuple[BlockFigures, ...]
     classes: tuple[ClassWords, ...]
     removes: bool
@@ -136,8 +128,6 @@ def survey_documents(
         by="prediction" if documents.labels is None else "label",
         minimum=minimum,
         tokens=encoded.tokens / count,
-        unread=encoded.report.unread,
-        affected=encoded.report.affected,
         blocks=tuple(
             BlockFigures(b.number, b.kind, b.entered / count, b.keys / count, b.left / count)
             for b in sums

@@ -5,8 +5,6 @@ Importing this loads neither onnx nor onnxruntime; making a graph and running on
 
 from tersely.export.directory import (
     Check,
-    choose_backend,
-    compare_logits,
     export_model,
     files_of_export,
     is_export,
@@ -18,8 +16,6 @@ from tersely.export.runner import OnnxRunner
 __all__ = [
     "Check",
     "OnnxRunner",
-    "choose_backend",
-    "compare_logits",
     "export_model",
     "files_of_export",
     "is_export",

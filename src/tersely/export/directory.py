@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # a classifier reads exports, so at run time the import goes 
     from tersely.classifier import Classifier
 
 _FILE = "export.json"  # what marks a directory as an export, and says what is in it
-_BACKENDS = ("auto", "torch", "onnx")
 _VERSION = 1
 _GRAPH = "model.onnx"
 # What transformers saves the weights of a model as.
@@ -96,6 +95,11 @@ def export_model(
             f"a model is exported from the CPU, got one on {classifier.device}; load it with "
             "device='cpu'"
         )
+    if classifier.execution.precision == "int8":
+        raise ExportError(
+            f"{classifier.source} runs in int8 as torch has it, which no graph can hold; export "
+            "the model that it was made from, with int8 of its own if it is to be small"
+        )
     model = classifier.torch_model().float()
     least = (0.99 if int8 else 1.0) if min_agreement is None else min_agreement
     made_up = texts is None
@@ -115,14 +119,12 @@ def export_model(
                 f"the export{' with int8' if int8 else ''} gives {check.agreement:.1%} of "
                 f"{check.documents} documents the labels of the original, expected at least "
                 f"{least:.1%} (largest difference of a logit {check.largest_difference:.3g}); "
-                + ("export without int8" if int8 else "serve the original with torch")
-                + ", or lower min_agreement"
+                f"{'export without int8' if int8 else 'serve the original'}, or lower min_agreement"
             )
         model.config.save_pretrained(folder)
         classifier.tokenizer.save_pretrained(folder)
         record = {
             "version": _VERSION,
-            "format": "onnx",
             "graph": _GRAPH,
             "int8": int8,
             "opset": OPSET,
@@ -144,10 +146,9 @@ def compare_logits(
         0.5
     """
     gaps = np.abs(original.astype(np.float64) - exported.astype(np.float64))
-    wanted, found = (predict_from_logits(each, problem_type) for each in (original, exported))
-    if problem_type == "regression":
-        same = gaps <= _CLOSE + _CLOSE * np.abs(original)
-    else:
+    same = gaps <= _CLOSE + _CLOSE * np.abs(original)
+    if problem_type != "regression":
+        wanted, found = (predict_from_logits(each, problem_type) for each in (original, exported))
         same = wanted == found
     return Check(
         documents=len(original),
@@ -176,36 +177,18 @@ def files_of_export(directory: str | Path) -> tuple[str, ...]:
     return (_FILE, _GRAPH, f"{_GRAPH}.data") if is_export(directory) else ()
 
 
-def choose_backend(source: str | Path, backend: str = "auto") -> str:
-    """Choose what runs the model of a directory: `"onnx"` for an export, `"torch"` for others."""
-    if backend not in _BACKENDS:
-        raise ModelError(f"backend must be one of {', '.join(_BACKENDS)}, got {backend!r}")
-    exported = is_export(source)
-    if exported and backend == "torch":
-        raise ModelError(
-            f"{source} holds an export, which torch cannot run; use backend='onnx', or the "
-            "model that it was made from"
-        )
-    return "onnx" if exported or backend == "onnx" else "torch"
-
-
 def load_export(source: str | Path) -> OnnxRunner:
     """Load an export."""
-    folder = Path(source)
-    if not is_export(folder):
-        raise ModelError(
-            f"expected an export, got {source}, which holds no {_FILE}; make one with: "
-            "tersely export"
-        )
+    file = Path(source) / _FILE
     try:
-        record = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-        version, graph = record["version"], folder / record["graph"]
+        record = json.loads(file.read_text(encoding="utf-8"))
+        version, graph = record["version"], file.with_name(record["graph"])
         longest, int8 = int(record["longest_document"]), bool(record["int8"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder / _FILE} cannot be read: {error!r}; export again") from None
+        raise ModelError(f"{file} cannot be read: {error!r}; export again") from None
     if version > _VERSION:
         raise ModelError(
-            f"{folder} was exported by a newer tersely (version {version} of the format, this one "
+            f"{source} was exported by a newer tersely (version {version} of the format, this one "
             f"reads {_VERSION}); upgrade tersely, or export again"
         )
-    return OnnxRunner(graph, TerselyConfig.from_pretrained(folder), longest, int8)
+    return OnnxRunner(graph, TerselyConfig.from_pretrained(file.parent), longest, int8)

@@ -44,8 +44,7 @@ class OnnxRunner:
     ) -> Forward:
         """Return logits `(documents, labels)` in the documents' order, and MACs.
 
-        The token budget is of no use here, since there are no batches; `progress` is called with 1
-        after each document.
+        There are no batches to have a budget; `progress` is called with 1 after each document.
         """
         many = len(encoded.windows) > 1 and self._threads > 1
         session = self._session(1 if many else self._threads)

@@ -96,21 +96,6 @@ def plan_for_budget(
     return planned(_reach(cost, values, budget, "budget", plan.name))
 
 
-def reachable_budgets(
-    model: TerselyForSequenceClassification, encoded: EncodedDocuments, batch_tokens: int = 4096
-) -> tuple[float, float]:
-    """Count the least and the most that `plan_for_budget` reaches, or raise its PlanError."""
-    plan = model.config.reduction_plan()
-    if not has_share(plan) and plan.is_adjustable:
-        ends = [plan.loosened(2.0**doublings) for doublings in (-_DOUBLINGS, _DOUBLINGS)]
-    else:
-        name, _, values = plan_share(plan, model.plan.depth)
-        ends = [with_share(plan, **{name: value}) for value in (values[0], values[-1])]
-    models = [model.under_plan(each) for each in (preset("dense"), *ends)]
-    whole, *costs = (run_model(each, encoded, batch_tokens).macs for each in models)
-    return min(costs) / whole, max(costs) / whole
-
-
 def landed(
     model: TerselyForSequenceClassification,
     plan: Plan,

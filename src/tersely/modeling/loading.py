@@ -117,6 +117,13 @@ def _hub_options(loading: Mapping[str, Any]) -> dict[str, Any]:
 def _read_config(source: str, loading: dict[str, Any]) -> PreTrainedConfig:
     """Read a checkpoint's config.json, and refuse one that means what is not computed here."""
     try:
+        options = {name: loading[name] for name in loading if name != "dtype"}
+        written, _ = PreTrainedConfig.get_config_dict(source, **options)
+        if written.get("model_type") == "laconic":
+            raise ModelError(
+                f"{source} was saved by version 0.1 of this project, which was called laconic; its "
+                "models are no longer read, so train it anew"
+            )
         config = AutoConfig.from_pretrained(source, **_hub_options(loading))
     except TerselyError:
         raise  # says what is wrong already

@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
@@ -29,26 +28,20 @@ _ROWS = 2048
 _BYTES = 8 << 20
 _ROWS_READ = 256
 _SUFFIXES = (".parquet", ".pq")
-_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True)
 class Input:
     """A Parquet file; `name` is its path below the folder that all inputs share.
 
-    Attributes:
-        footer: SHA-256 of its footer, which holds the sizes and statistics of all its columns.
-        types: the types of its columns, and of those that its folders hold.
-        folders: what folders such as `year=2024` say, by column, where the file does not say it.
+    `footer` is the SHA-256 of its metadata, with the sizes and statistics of all columns.
     """
 
     path: str
     name: str
     rows: int
-    bytes: int
     footer: str
     types: Mapping[str, pa.DataType]
-    folders: Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -118,14 +111,10 @@ def _files(path: Path, out: Path | None) -> Iterator[Path]:
 
 
 def _look_at(path: str, name: str) -> Input:
+    footer = pa.BufferOutputStream()
     try:
-        size = os.path.getsize(path)
-        with open(path, "rb") as file:
-            file.seek(max(0, size - 8))
-            length = int.from_bytes(file.read(4), "little")
-            file.seek(max(0, size - 8 - length))
-            footer = hashlib.sha256(file.read()).hexdigest()
         metadata = parquet.read_metadata(path)
+        metadata.write_metadata_file(footer)
         schema = plain_types(metadata.schema.to_arrow_schema().empty_table()).schema
     except (OSError, pa.ArrowException) as error:
         raise DataError(
@@ -137,18 +126,13 @@ def _look_at(path: str, name: str) -> Input:
             f"columns must have names of their own, and {path} has several named "
             f"{name_all(twice)}; rename them"
         )
-    pairs = [map(unquote, part.split("=", 1)) for part in Path(path).parent.parts if "=" in part]
-    folders = {
-        key: None if value == _NO_VALUE else value
-        for key, value in pairs
-        if key not in schema.names
-    }
     # Dictionaries, like views, are another form of the same values in memory.
     types = {
         field.name: field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         for field in schema
-    } | dict.fromkeys(folders, pa.string())
-    return Input(path, name, metadata.num_rows, size, footer, types, folders)
+    }
+    digest = hashlib.sha256(footer.getvalue()).hexdigest()
+    return Input(path, name, metadata.num_rows, digest, types)
 
 
 def _check_columns(path: str, there: Sequence[str], needed: Sequence[str]) -> None:
@@ -168,29 +152,26 @@ def resolve_types(
     A column that is null throughout has no type of its own in a file, and numbers may be of several
     widths; the parts of a run have to be readable as one table all the same.
     """
-    files = [file for file in files if file.rows]
+    schemas = []
     for file in files:
-        _check_columns(file.path, [*file.types], [*texts, *kept])
-    types = {}
-    for name in kept:
-        seen = {file.types[name]: file.path for file in files}
-        try:
-            schemas = [pa.schema([(name, kind)]) for kind in seen]
-            types[name] = pa.unify_schemas(schemas, promote_options="permissive").field(name).type
-        except pa.ArrowException as error:
-            which = " and ".join(f"{kind} in {path}" for kind, path in seen.items())
-            raise DataError(
-                f"the column {name!r} must be of one type in all inputs, got {which}; write them "
-                "anew with one, or keep other columns"
-            ) from error
-    return types
+        if file.rows:
+            _check_columns(file.path, [*file.types], [*texts, *kept])
+            schemas.append(pa.schema([(name, file.types[name]) for name in kept]))
+    try:
+        unified = pa.unify_schemas(schemas, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise DataError(
+            f"the columns {name_all(kept)} must be of one type each in all inputs: {error}; write "
+            "them anew with one, or keep other columns"
+        ) from error
+    return dict(zip(unified.names, unified.types, strict=True))
 
 
 def cut_shards(inputs: Sequence[Input], rows: int) -> list[Shard]:
     """Cut every file into shards of at most so many rows.
 
     Example:
-        >>> file = Input("in/a.parquet", "a.parquet", 5, 0, "", {"text": pa.string()}, {})
+        >>> file = Input("in/a.parquet", "a.parquet", 5, "", {"text": pa.string()})
         >>> [(shard.number, shard.first, shard.rows) for shard in cut_shards([file], 2)]
         [(0, 0, 2), (1, 2, 2), (2, 4, 1)]
     """
@@ -206,44 +187,26 @@ def read_chunks(
     shard: Shard, columns: Sequence[str], types: Mapping[str, pa.DataType]
 ) -> Iterator[pa.Table]:
     """Read some columns of a shard, a chunk at a time, cast to the types that are given."""
-    file, gathered, total = shard.input, [], 0
+    path, gathered, total = shard.input.path, [], 0
     try:
-        for batch in _read_batches(shard, [name for name in columns if name not in file.folders]):
+        for batch in _read_batches(shard, columns):
             total += batch.num_rows
             gathered.append(batch)
-            rows = sum(part.num_rows for part in gathered)
-            if rows >= _ROWS or sum(part.nbytes for part in gathered) >= _BYTES:
-                yield _as_table(gathered, file, columns, types)
+            table = pa.Table.from_batches(gathered)
+            if table.num_rows >= _ROWS or table.nbytes >= _BYTES or total == shard.rows:
+                kinds = [(field.name, types.get(field.name, field.type)) for field in table.schema]
+                yield table.cast(pa.schema(kinds))
                 gathered = []
-        if gathered:
-            yield _as_table(gathered, file, columns, types)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"{file.path} cannot be read: {error}; make it anew, or leave it out"
-        ) from error
+        raise DataError(f"{path} cannot be read: {error}; make it anew, or leave it out") from error
     if total != shard.rows:
         raise DataError(
-            f"{file.path} had {file.rows:,} rows when the run began and has fewer now; do not "
+            f"{path} had {shard.input.rows:,} rows when the run began and has fewer now; do not "
             "change inputs while they are scored"
         )
 
 
-def _as_table(
-    batches: list[pa.RecordBatch],
-    file: Input,
-    columns: Sequence[str],
-    types: Mapping[str, pa.DataType],
-) -> pa.Table:
-    table = pa.Table.from_batches(batches).replace_schema_metadata(None)
-    for name in file.folders:
-        if name in columns:
-            value = pa.scalar(file.folders[name], pa.string())
-            table = table.append_column(name, pa.repeat(value, table.num_rows))
-    fields = [field.with_type(types.get(field.name, field.type)) for field in table.schema]
-    return table.cast(pa.schema([field.with_nullable(True) for field in fields]))
-
-
-def _read_batches(shard: Shard, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _read_batches(shard: Shard, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     end = shard.first + shard.rows
     # Without buffering ahead, a row group is never in memory as a whole.
     with parquet.ParquetFile(shard.input.path, pre_buffer=False, buffer_size=1 << 20) as file:
@@ -256,7 +219,7 @@ def _read_batches(shard: Shard, columns: list[str]) -> Iterator[pa.RecordBatch]:
             start += rows
         place = min(starts.values(), default=end)
         for batch in file.iter_batches(
-            batch_size=_ROWS_READ, row_groups=[*starts], columns=columns, use_threads=False
+            batch_size=_ROWS_READ, row_groups=[*starts], columns=[*columns], use_threads=False
         ):
             skip = max(0, shard.first - place)
             part = batch.slice(min(skip, batch.num_rows), end - max(place, shard.first))

@@ -12,23 +12,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
 from transformers.utils import cached_file
 
-from tersely.errors import OutputError, ScoringError
+from tersely._io import written_whole
+from tersely.errors import OutputError, ScoringError, name_all
 from tersely.score.inputs import Input, Shard
 
 BAD, SUMMARY = "_bad", "_summary.json"
 _MANIFEST, _LOCK, _KEY = "_manifest.json", "_lock", b"tersely.score"
-_FORMAT = 2
+_FORMAT = 3
 # The files of a model that decide what it says.
 _MODEL_FILES = "config.json *.safetensors* pytorch_model* *token* vocab* merges.txt *.model".split()
 
@@ -36,12 +35,8 @@ _MODEL_FILES = "config.json *.safetensors* pytorch_model* *token* vocab* merges.
 class Count(NamedTuple):
     """What was counted in a shard, or in several.
 
-    Attributes:
-        bad: rows without a label, which are set aside.
-        long: documents over the limit of length.
-        tokens: tokens of all documents in full.
-        unread: tokens that the model never sees.
-        unknown: documents of which the tokenizer knows nothing.
+    `bad` rows have no label; `long` documents are over the limit, which leaves `unread` of all
+    `tokens`; of `unknown` documents the tokenizer knows nothing.
     """
 
     rows: int
@@ -75,10 +70,7 @@ def make_manifest(
         "tersely": version,
         "model": model,
         "options": options,
-        "inputs": {
-            file.name: {"rows": file.rows, "bytes": file.bytes, "footer": file.footer}
-            for file in inputs
-        },
+        "inputs": {file.name: {"rows": file.rows, "footer": file.footer} for file in inputs},
     }
     text = json.dumps(record, sort_keys=True)
     return record | {"fingerprint": hashlib.sha256(text.encode()).hexdigest()}
@@ -94,45 +86,34 @@ def settle(folder: Path, manifest: Mapping[str, Any]) -> None:
         begun = json.loads(path.read_text("utf-8"))
         if begun["fingerprint"] == manifest["fingerprint"]:
             return
-        changes = _differences(begun, manifest)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ScoringError(
-            f"{path} cannot be read as the manifest of a run ({error}); name another output "
-            "folder, or begin anew with overwrite"
-        ) from error
+        before = _flat(begun)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        before = {}  # no manifest of ours: all is another
+    after = _flat(manifest)
+    changed = [name for name in before | after if before.get(name) != after.get(name)]
     raise ScoringError(
-        f"the run begun in {folder} cannot go on, because {'; '.join(changes)}; undo that, "
-        "name another output folder, or begin anew with overwrite"
+        f"the run begun in {folder} cannot go on, because these are others now: "
+        f"{name_all(changed, limit=8)}; undo that, name another output folder, or begin anew with "
+        "overwrite"
     )
 
 
-def _differences(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    changes = []
-    if any(begun[name] != now[name] for name in ("format", "tersely")):
-        changes.append(f"it was begun by tersely {begun['tersely']}, and this is {now['tersely']}")
-    if begun["model"] != now["model"]:
-        changes.append("the model is another one (its weights, configuration or tokenizer)")
-    for kind in ("options", "inputs"):
-        for name in sorted(begun[kind].keys() | now[kind].keys()):
-            before, after = begun[kind].get(name), now[kind].get(name)
-            if before == after:
-                continue
-            if kind == "options":
-                changes.append(f"{name} was {json.dumps(before)} and is {json.dumps(after)}")
-            else:
-                what = "is new" if before is None else "is gone" if after is None else "changed"
-                changes.append(f"the input {name} {what}")
-    more = [f"{len(changes) - 8:,} more differences"] if len(changes) > 8 else []
-    return changes[:8] + more
+def _flat(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return (
+        {name: manifest[name] for name in ("format", "tersely", "model")}
+        | {f"option {name}": value for name, value in manifest["options"].items()}
+        | {f"input {name}": value for name, value in manifest["inputs"].items()}
+    )
 
 
 # ---- writing -----------------------------------------------------------------------------------
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Write JSON whole or not at all, even where the power goes."""
-    text = json.dumps(record, indent=1, ensure_ascii=False)
-    _write(path, lambda file: file.write(text.encode("utf-8")))
+    """Write JSON whole or not at all."""
+    with written_whole(path.parent, "record of the run") as folder:
+        text = json.dumps(record, indent=1, ensure_ascii=False)
+        (folder / path.name).write_text(text, encoding="utf-8")
 
 
 def write_part(
@@ -143,27 +124,12 @@ def write_part(
     The count is kept with it, so that the sums of a run hold what earlier ones did.
     """
     if bad.num_rows:
-        _write(out / BAD / shard.part, lambda file: parquet.write_table(bad, file))
+        with written_whole(out / BAD, "rows without a label") as folder:
+            parquet.write_table(bad, folder / shard.part)
     note = json.dumps({"run": run, "shard": shard.number, "count": counted._asdict()})
-    good = good.replace_schema_metadata({_KEY: note.encode()})
-    _write(out / shard.part, lambda file: parquet.write_table(good, file))
-
-
-def _write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(exist_ok=True)
-        with temporary.open("wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, pa.ArrowException) as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path} could not be written: {error}; free some space and run this again, which goes "
-            "on where it was"
-        ) from error
+    with written_whole(out, "part") as folder:
+        good = good.replace_schema_metadata({_KEY: note.encode()})
+        parquet.write_table(good, folder / shard.part)
 
 
 # ---- what is there -----------------------------------------------------------------------------
@@ -188,7 +154,7 @@ def finished(out: Path, shards: Iterable[Shard], run: str) -> dict[int, Count]:
 @contextlib.contextmanager
 def claim(out: Path) -> Iterator[None]:
     """Make the folder of a run this process's own while the block runs, and tidy it."""
-    strangers = [out.name] if out.exists() and not out.is_dir() else []
+    strangers = [out.name] if out.is_file() else []
     if out.is_dir() and not (out / _MANIFEST).exists():
         strangers = sorted(e.name for e in out.iterdir() if not e.name.startswith(("_", ".")))
     if strangers:
@@ -214,9 +180,8 @@ def claim(out: Path) -> Iterator[None]:
             ) from None
         except (ImportError, OSError):
             pass  # Windows, or a file system without locks: two runs are not noticed
-        for folder in (out, out / BAD):
-            for half in folder.glob(".*.tmp"):
-                half.unlink(missing_ok=True)
+        for half in (*out.glob(".writing-*"), *(out / BAD).glob(".writing-*")):
+            shutil.rmtree(half, ignore_errors=True)
         yield
 
 

@@ -1,32 +1,25 @@
 """A trained model as a function from tables to tables, for worker processes, Ray and Spark.
 
 It gives every row an answer or a reason: among millions of rows a few bad ones are normal, so they
-are set aside one by one. When memory runs out it goes on with smaller batches.
+are set aside one by one.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from tersely.classifier import Classifier
-from tersely.errors import DataError, DeviceError, TerselyWarning, name_all
-from tersely.text.batching import fill_batches
-from tersely.text.encoding import EncodedDocuments, LengthReport
+from tersely.errors import DataError, name_all
+from tersely.text.encoding import LengthReport
 
 DIGITS = 6  # what float32 can hold of a probability; more would be noise
 
 REASON = "reason"
 """The column that says why a row has no label; null where it has one."""
-
-_SMALLEST_BUDGET = 16
-# As torch's allocators for the CPU say it; on CUDA there is an exception of its own.
-_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")
 
 
 class Predictor:
@@ -105,11 +98,9 @@ class Predictor:
         for name in self.text_columns:
             cells, why = read_cells(table.column(name).combine_chunks())
             texts.append(cells)
-            where = f"{name}: " if len(self.text_columns) > 1 else ""
-            reasons = [
-                old or (new if new is None else where + new)
-                for old, new in zip(reasons, why, strict=True)
-            ]
+            if len(self.text_columns) > 1:
+                why = [reason and f"{name}: {reason}" for reason in why]
+            reasons = [old or new for old, new in zip(reasons, why, strict=True)]
         return texts, reasons
 
     def _arrays(self, logits: np.ndarray) -> dict[str, pa.Array]:
@@ -126,37 +117,7 @@ class Predictor:
         # What was too long is said of millions of documents together; see `report`.
         encoded = self.classifier.encode(*texts, tell=False)
         self.report = encoded.report if self.report is None else self.report + encoded.report
-        while True:
-            try:
-                return self.classifier.forward(encoded).logits
-            except (MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-            # Only here, where the exception no longer holds on to the tensors of the failed pass.
-            self._use_less_memory(encoded)
-
-    def _use_less_memory(self, encoded: EncodedDocuments) -> None:
-        before = self.classifier.batch_tokens
-        alone = len(fill_batches(encoded.sizes, before)) == len(encoded)
-        if alone or before // 2 < _SMALLEST_BUDGET:
-            raise DeviceError(
-                f"there is too little memory for one document of {int(encoded.sizes.max()):,} "
-                "tokens alone; set a lower max_length, or use fewer workers"
-            )
-        self.classifier.batch_tokens = before // 2
-        if self.classifier.device.type == "cuda":
-            torch.cuda.empty_cache()
-        warnings.warn(
-            f"memory ran out with {before:,} tokens in a batch; going on with {before // 2:,}",
-            TerselyWarning,
-            stacklevel=4,
-        )
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return any(sign in str(error) for sign in _OUT_OF_MEMORY)
+        return self.classifier.forward(encoded).logits
 
 
 def prediction_columns(
@@ -167,19 +128,16 @@ def prediction_columns(
     These are `label` and its probability `score`, lists where several labels may hold, and with
     `every` a `probability_<label>` for each; or `prediction` alone for a regression.
     """
-    decided = classifier.decide(logits)
-    space = classifier.label_space
+    decided, space = classifier.decide(logits), classifier.label_space
     if space.problem_type == "regression" and not every:
         return {"prediction": [round(value, DIGITS) for value in decided]}
     shares = classifier.probabilities(logits).astype(np.float64).round(DIGITS)
-    place = space.label2id
-    if space.problem_type == "multi_label_classification":
-        scores = [
-            [float(row[place[name]]) for name in names]
-            for names, row in zip(decided, shares, strict=True)
-        ]
-    else:
-        scores = [float(row[place[name]]) for name, row in zip(decided, shares, strict=True)]
+    several = space.problem_type == "multi_label_classification"
+    scores = [
+        [float(row[space.label2id[name]]) for name in (names if several else [names])]
+        for names, row in zip(decided, shares, strict=True)
+    ]
+    scores = scores if several else [score for (score,) in scores]
     columns: dict[str, Any] = {"label": decided, "score": scores}
     if every:
         columns |= {f"probability_{name}": shares[:, i] for i, name in enumerate(space.names)}

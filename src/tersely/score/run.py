@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tersely import __version__
 from tersely._io import resolve_device
+from tersely.classifier import Classifier
 from tersely.errors import (
     DataError,
     ModelError,
@@ -35,22 +36,18 @@ from tersely.score.parts import (
     write_json,
 )
 from tersely.score.predictor import Predictor
-from tersely.score.workers import SOURCE, Job, Teller, connect, run_processes, run_ray
+from tersely.score.workers import SOURCE, Job, connect, run_processes, run_ray
 from tersely.text.columns import choose_columns
+from tersely.text.encoding import LengthReport
 
 _LOOKED_AT = 100
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did.
+    """What a run did, in `seconds`; the numbers are of all runs into that folder.
 
-    Attributes:
-        rows: of all inputs.
-        bad: rows without a label, in the folder `_bad`.
-        shards: parts that were written, by this run and those before it.
-        resumed: rows that earlier runs had done.
-        seconds: how long this run took, the loading of the model included.
+    `bad` rows have no label and are in the folder `_bad`; `resumed` ones were done by earlier runs.
     """
 
     out: Path
@@ -71,16 +68,13 @@ def score(
     id_columns: Sequence[str] = (),
     probabilities: bool = False,
     keep: float | None = None,
-    max_length: int | None = None,
-    long: str | None = None,
-    batch_tokens: int | None = None,
-    device: str = "auto",
     workers: int | None = None,
     threads: int | None = None,
     shard_rows: int = 10_000,
     overwrite: bool = False,
     ray: str | None = None,
-    progress: Callable[[int, int, float | None], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **loading: Any,
 ) -> Summary:
     """Label the rows of Parquet files, in worker processes, and go on where a killed run was.
 
@@ -95,19 +89,17 @@ def score(
         id_columns: columns that are kept; every row has its file and its number in any case.
         probabilities: also write the probability of every label.
         keep: another share of tokens to keep than the model was trained with.
-        max_length: another limit than the model's own.
-        long: another policy for long documents than the model's own.
-        batch_tokens: tokens of a packed batch.
-        device: `"auto"`, `"cpu"`, `"cuda"`, ….
         workers: processes, each with a copy of the model and a share of the cores; by default one
             a core on CPUs, and one on a GPU.
         threads: threads of all workers on this machine together; None for one a core.
         shard_rows: most rows of a part, which are repeated where a run is killed.
-        ray: the address of a Ray cluster to do it on, every node of which must see the model, the
-            inputs and `out` by the same paths; see `tersely.score.workers`.
         overwrite: remove a run that was begun in `out`, and begin anew.
-        progress: called with the rows that are done, those of earlier runs included, the rows of
-            all inputs, and rows a second, which is None at first.
+        ray: the address of a Ray cluster to do it on, every node of which must see the model, the
+            inputs and `out` by the same paths.
+        progress: called with the rows that are done, those of earlier runs included, and the rows
+            of all inputs.
+        **loading: as of `Classifier.from_pretrained`: `max_length`, `long`, `batch_tokens`,
+            `device`.
 
     Returns:
         What was done, also written to `_summary.json`.
@@ -141,22 +133,28 @@ def score(
     types = resolve_types(files, texts, id_columns)
     # What decides the rows that are written; the others may differ from run to run.
     decisive = columns | {"probabilities": probabilities, "keep": keep}
-    decisive |= {"max_length": max_length, "long": long}
-    machine = {"batch_tokens": batch_tokens, "device": device}
-    budget = _check_model(model, decisive | machine, ray)
+    decisive |= {name: loading.get(name) for name in ("max_length", "long")}
+    options = {"device": "auto"} | loading | decisive
+    checked = _check_model(model, options, ray)
     manifest = make_manifest(
         __version__, fingerprint_model(str(model)), decisive | {"shard_rows": shard_rows}, files
     )
     # Absolute, since the processes of a cluster stand elsewhere.
     place = str(Path(model).absolute()) if Path(model).is_dir() else str(model)
     run = manifest["fingerprint"]
-    job = Job(place, str(out.absolute()), run, types, decisive | machine)
+    job = Job(place, str(out.absolute()), run, types, options)
     shards = cut_shards(files, shard_rows)
     with claim(out):
         counts = {} if overwrite else finished(out, shards, run)
         left = [shard for shard in shards if shard.number not in counts]
         resumed = sum(count.rows for count in counts.values())
-        tell = Teller(sum(shard.rows for shard in shards), resumed, progress or (lambda *now: None))
+        rows = sum(shard.rows for shard in shards)
+
+        def tell(done: int) -> None:
+            if progress is not None:
+                progress(resumed + done, rows)
+
+        tell(0)
         cluster = connect(ray) if ray is not None and left else None
         # Only here, where nothing is left that could refuse the new run.
         if overwrite:
@@ -165,24 +163,30 @@ def score(
         if cluster is not None:
             counts |= run_ray(job, left, cluster, workers, tell)
         elif left:
-            counts |= run_processes(job, left, workers, budget, tell, threads)
+            counts |= run_processes(job, left, workers, threads, checked.batch_tokens, tell)
         total = Count(*map(sum, zip(*counts.values(), strict=True)))
-        _warn_at_the_end(total, out)
+        read = LengthReport(
+            total.rows - total.bad,
+            total.long,
+            total.tokens,
+            total.unread,
+            checked.model_config.long,
+            checked.limit,
+        )
+        for sentence in filter(None, (read.sentence(), *_left_out(total, out))):
+            warnings.warn(sentence, TerselyWarning, stacklevel=2)
         seconds = time.monotonic() - began
         summary = Summary(out, total.rows, total.bad, len(shards), resumed, seconds)
         write_json(out / SUMMARY, {"fingerprint": run, "parts": len(shards), **total._asdict()})
     return summary
 
 
-def _check_model(model: str | Path, options: dict[str, Any], ray: str | None) -> int:
-    """Load the model as workers will, so that what they would refuse is refused before any harm.
-
-    It is not kept, since workers have their own; its token budget is returned.
-    """
+def _check_model(model: str | Path, options: dict[str, Any], ray: str | None) -> Classifier:
+    """Load the model as workers will, so that what they would refuse is refused before any harm."""
     if is_export(model):
         raise ModelError(
             f"score runs models of torch, and {model} is an export; score with the model that it "
-            "was made from, or label with tersely predict, which runs exports"
+            "was made from"
         )
     if ray is None:
         resolve_device(options["device"])
@@ -191,7 +195,7 @@ def _check_model(model: str | Path, options: dict[str, Any], ray: str | None) ->
         require("ray.data", "ray")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TerselyWarning)  # the workers' to say
-        return Predictor(str(model), **(options | {"device": "cpu"})).classifier.batch_tokens
+        return Predictor(str(model), **(options | {"device": "cpu"})).classifier
 
 
 def _choose(
@@ -200,47 +204,27 @@ def _choose(
     """Return the columns in use, as options of `Predictor`, guessed from the first file."""
     first = next(file for file in files if file.rows)
     beginning = Shard(0, first, 0, min(_LOOKED_AT, first.rows))
-    chosen = choose_columns(
+    text, pair, _ = choose_columns(
         next(read_chunks(beginning, [*first.types], {})),
         first.path,
-        text_column=text,
-        text_pair_column=pair,
+        text,
+        pair,
         labels="ignore",
     )
-    missing = [name for name in ids if name not in first.types]
-    if missing:
-        raise DataError(
-            f"{first.path} has no column {name_all(missing)} to keep; its columns are "
-            f"{name_all(first.types)}"
-        )
-    added = [name for name in ids if name in SOURCE]
-    if added or len(set(ids)) < len(ids):
+    if {*ids} & {*SOURCE} or len(set(ids)) < len(ids):
         raise DataError(
             f"the columns to keep must differ from each other and from {name_all(SOURCE)}, which "
             f"are added; got {name_all(ids)}"
         )
-    return {"text_column": chosen.text, "pair_column": chosen.pair, "id_columns": list(ids)}
+    return {"text_column": text, "pair_column": pair, "id_columns": list(ids)}
 
 
-def _warn_at_the_end(total: Count, out: Path) -> None:
-    """Say, once and of all runs together, what was set aside and what was not read."""
-    sentences = []
+def _left_out(total: Count, out: Path) -> Iterator[str]:
+    """Say, of all runs together, what was set aside and what is a guess."""
     if total.bad:
-        sentences.append(
-            f"{total.bad:,} of {total.rows:,} rows have no label; {out / BAD} says why"
-        )
-    if total.long:
-        share = f"{total.long:,} of {total.rows - total.bad:,} documents are over the limit"
-        sentences.append(
-            f"{share}, and {total.unread:,} of {total.tokens:,} tokens were not read "
-            f"({total.unread / total.tokens:.1%}); --long windows would read all"
-            if total.unread
-            else f"{share}; they were read in windows, nothing was cut"
-        )
+        yield f"{total.bad:,} of {total.rows:,} rows have no label; {out / BAD} says why"
     if total.unknown:
-        sentences.append(
+        yield (
             f"{total.unknown:,} documents hold no character that the tokenizer knows; their "
             "labels are guesses"
         )
-    for sentence in sentences:
-        warnings.warn(sentence, TerselyWarning, stacklevel=3)

@@ -1,6 +1,45 @@
-"""A server of one classifier over HTTP, with text-embeddings-inference's `/predict`."""
+"""A server of one classifier over HTTP, with text-embeddings-inference's `/predict`.
 
-from tersely.serve.budgets import Budgets
-from tersely.serve.service import Limits, Service
+Only what a server takes is said here, for those who make options of it; nothing heavy is imported.
+"""
 
-__all__ = ["Budgets", "Limits", "Service"]
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tersely.errors import ServeError
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server takes; named as in text-embeddings-inference.
+
+    Attributes:
+        max_concurrent_requests: Most documents under way at a time; more get a 429.
+        max_client_batch_size: Most documents of a request.
+        payload_limit: Most bytes of a request's body.
+        request_timeout: How many seconds a request may take, and as many again its body.
+        auto_truncate: Shorten documents that are too long, where a request does not say; else
+            refuse them.
+    """
+
+    panel: ClassVar = "Server"
+    max_concurrent_requests: int = 512
+    max_client_batch_size: int = 32
+    payload_limit: int = 2_000_000
+    request_timeout: float = 30.0
+    auto_truncate: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("max_client_batch_size", "payload_limit", "request_timeout"):
+            if getattr(self, name) <= 0:
+                raise ServeError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.max_client_batch_size > self.max_concurrent_requests:
+            raise ServeError(
+                "max_client_batch_size must not exceed max_concurrent_requests "
+                f"({self.max_concurrent_requests}), or the largest batch could never be taken, "
+                f"got {self.max_client_batch_size}"
+            )

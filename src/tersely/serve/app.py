@@ -39,7 +39,7 @@ from tersely.serve.schemas import (
     Refusal,
     request_model,
 )
-from tersely.serve.service import Answer, Document, Service
+from tersely.serve.service import Service
 from tersely.text.metrics import scores_from_logits
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -120,7 +120,7 @@ def _add_probes(app: FastAPI, service: Service, name: str) -> None:
     @app.get("/info", responses={401: _ERRORS[401]}, tags=["probes"])
     async def info() -> Info:
         """What is served, within which limits."""
-        classifier, budgets = service.classifier, service.budgets.range
+        classifier = service.classifier
         space = classifier.label_space
         names = {str(number): label for number, label in enumerate(space.names)}
         return Info(
@@ -135,7 +135,6 @@ def _add_probes(app: FastAPI, service: Service, name: str) -> None:
             problem_type=space.problem_type,
             method=classifier.plan.name,
             long=classifier.model_config.long,
-            budget=None if budgets is None else {"least": budgets[0], "most": budgets[1]},
         )
 
     @app.get("/metrics", response_class=PlainTextResponse, tags=["probes"])
@@ -145,8 +144,7 @@ def _add_probes(app: FastAPI, service: Service, name: str) -> None:
 
 
 def _add_predict(app: FastAPI, service: Service) -> None:
-    budgets = service.budgets
-    body_model = request_model(service.limits.max_client_batch_size, budgets.range, budgets.refusal)
+    body_model = request_model(service.limits.max_client_batch_size)
 
     @app.post("/predict", responses=_ERRORS, response_model=PredictResponse, tags=["predict"])
     @app.post("/", include_in_schema=False, response_model=PredictResponse)
@@ -154,7 +152,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         """The scores of all labels, the highest first, for a text, a pair or a batch."""
         begun = time.monotonic()
         documents = body.documents()
-        work = service.logits(documents, truncate=body.truncate, budget=body.budget)
+        work = service.logits(documents, truncate=body.truncate)
         try:
             answer = await _unless_gone(request, work)
         except asyncio.CancelledError:
@@ -164,14 +162,19 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         service.metrics.requests.labels(CLIENT_GONE if answer is None else 200).inc()
         if answer is None:
             return Response(status_code=CLIENT_GONE)
-        rows = _predictions(service.classifier, answer.logits, raw=body.raw_scores)
+        logits, took = answer
+        rows = _predictions(service.classifier, logits, raw=body.raw_scores)
         total = time.monotonic() - begun
         service.metrics.request.observe(total)
-        headers = _headers(service.classifier, answer, documents, total)
+        characters = sum(len(text) + len(pair or "") for text, pair in documents)
+        total = round(total * 1000)
+        took |= {"x-compute-characters": characters, "x-compute-time": total, "x-total-time": total}
+        headers = {name: str(value) for name, value in took.items()}
+        headers["x-compute-type"] = service.classifier.device.type
         return JSONResponse(rows if body.is_batch else rows[0], headers=headers)
 
 
-async def _unless_gone(request: Request, work: Any) -> Answer | None:
+async def _unless_gone(request: Request, work: Any) -> Any:
     """Return the answer, or None, and the work cancelled, where the client hung up first."""
 
     async def wait_until_gone() -> None:
@@ -201,41 +204,18 @@ def _predictions(
     ]
 
 
-def _headers(
-    classifier: Classifier, answer: Answer, documents: list[Document], total: float
-) -> dict[str, str]:
-    headers = {
-        "x-compute-type": classifier.device.type,
-        "x-compute-characters": sum(len(text) + len(pair or "") for text, pair in documents),
-        "x-compute-tokens": answer.read,
-        "x-unread-tokens": answer.unread,
-        # Times in whole milliseconds, as TEI gives them.
-        "x-compute-time": round(total * 1000),
-        "x-total-time": round(total * 1000),
-        "x-tokenization-time": round(answer.tokenizing * 1000),
-        "x-queue-time": round(answer.waited * 1000),
-        "x-inference-time": round(answer.ran * 1000),
-    }
-    return {name: str(value) for name, value in headers.items()}
-
-
 # ---- the socket and the end --------------------------------------------------------------------
 
 
 def listen(host: str, port: int) -> socket.socket:
     """Bind a socket, before anything slow begins; port 0 takes a free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind((host, port))
-    except (OSError, OverflowError) as error:
-        bound.close()
-        reason = getattr(error, "strerror", None) or str(error)
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
         raise ServeError(
-            f"port {port} of {host} cannot be listened on ({reason}); choose another port"
+            f"port {port} of {host} cannot be listened on ({error.strerror}); choose another port"
         ) from None
-    return bound
 
 
 def serve_app(

@@ -2,11 +2,7 @@
 
 There is no window to wait in: an idle worker takes what is there at once, and while it works the
 next batch gathers. A batch is filled in order of arrival until the next document would exceed the
-token budget; of several kinds, those of the first in the queue go, and the others keep their turn:
-
-    budget 10, waiting  a:4 b:4 a:4 a:4   ->   batch  a:4 a:4   left waiting  b:4 a:4
-
-Nothing here knows of HTTP or of a model.
+token budget. Nothing here knows of HTTP or of a model.
 """
 
 from __future__ import annotations
@@ -42,18 +38,11 @@ class Batcher:
     Args:
         run: results of a batch's items, in their order; called in the worker thread only.
         budget: most tokens of a batch; an item that is larger makes a batch of its own.
-        kind: of an item; a batch has items of one kind only.
     """
 
-    def __init__(
-        self,
-        run: Callable[[list[Any]], Sequence[Any]],
-        budget: int,
-        kind: Callable[[Any], object] = lambda item: None,
-    ) -> None:
+    def __init__(self, run: Callable[[list[Any]], Sequence[Any]], budget: int) -> None:
         self._run = run
         self._budget = budget
-        self._kind = kind
         self._waiting: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -114,23 +103,15 @@ class Batcher:
                     return batch
 
     def _pick(self) -> list[_Job]:
-        """Take jobs from the queue: the first, and of its kind as many as fit, in their order."""
+        """Take as many jobs from the queue as fit, in their order, and one at least."""
         batch: list[_Job] = []
-        passed: list[_Job] = []
-        tokens, kind = 0, None
-        while self._waiting:
+        tokens = 0
+        while self._waiting and (not batch or tokens + self._waiting[0].size <= self._budget):
             job = self._waiting.popleft()
-            if batch and self._kind(job.item) is not kind:
-                passed.append(job)
-            elif batch and tokens + job.size > self._budget:
-                passed.append(job)
-                break
             # From here on it can no longer be cancelled; a cancelled one is left out.
-            elif job.future.set_running_or_notify_cancel():
-                kind = self._kind(job.item)
+            if job.future.set_running_or_notify_cancel():
                 batch.append(job)
                 tokens += job.size
-        self._waiting.extendleft(reversed(passed))
         return batch
 
     def _finish(self, batch: list[_Job], started: float) -> None:

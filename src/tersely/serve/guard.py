@@ -14,8 +14,9 @@ from typing import Any
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
+from tersely.serve import Limits
 from tersely.serve.schemas import Refusal
-from tersely.serve.service import Limits, Metrics
+from tersely.serve.service import Metrics
 
 CLIENT_GONE = 499  # the status that nginx logs for a client that did not wait; nobody reads it
 # What needs no key when it is read: probes, scrapers and the documentation.

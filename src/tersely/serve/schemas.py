@@ -1,31 +1,24 @@
 """What clients send and get: requests, responses and errors of text-embeddings-inference."""
 
-# Annotations are no strings here, because the request's speak of one server's limits.
+# Annotations are no strings here, because the request's speak of one server's limit.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Discriminator, Field, StrictBool, Tag, WithJsonSchema
+from pydantic import BaseModel, Discriminator, Field, StrictBool, Tag
 
 FORMS = "a text, a pair of texts [first, second], or a batch [[text], [first, second], …]"
 
 
-def request_model(
-    largest: int, budgets: tuple[float, float] | None, refusal: str
-) -> type[BaseModel]:
-    """Make the class of requests, with what one server takes in its description.
+def request_model(largest: int) -> type[BaseModel]:
+    """Make the class of requests, in whose description a batch has at most so many documents.
 
-    These are the largest batch, and the least and the most that `budget` may be, or why it cannot
-    be set. The service enforces them, which says them in TEI's words.
+    The service enforces it, in TEI's words.
     """
     one = Annotated[
         list[str],
         Field(min_length=1, max_length=2, description="A text, or the two texts of a pair."),
     ]
     many = Annotated[list[one], Field(min_length=1, json_schema_extra={"maxItems": largest})]
-    numbers = [{"type": "null"}]
-    if budgets is not None:
-        numbers.insert(0, {"type": "number", "minimum": budgets[0], "maximum": budgets[1]})
-        refusal = "MACs over those without any removal, in hundredths; null for the model's own"
 
     class PredictRequest(BaseModel, json_schema_extra={"examples": [{"inputs": "A good film."}]}):
         """What to classify, and how to answer."""
@@ -48,11 +41,6 @@ def request_model(
             Literal["right", "Right"],
             Field(description="Which end may be cut: only the right one."),
         ] = "right"
-        budget: Annotated[
-            Annotated[float, Field(strict=True, gt=0, lt=1)] | None,
-            WithJsonSchema({"anyOf": numbers}),
-            Field(description=f"{refusal[0].upper()}{refusal[1:]}."),
-        ] = None
 
         @property
         def is_batch(self) -> bool:
@@ -115,7 +103,6 @@ class Info(BaseModel, protected_namespaces=()):
     problem_type: str
     method: str
     long: str
-    budget: dict[Literal["least", "most"], float] | None
 
 
 class ErrorResponse(BaseModel):

@@ -2,7 +2,7 @@
 
 Each accepted document counts against one limit from its arrival to its answer, so that what waits
 for the tokenizer is bounded as well as what waits for the model. Nothing here knows of HTTP but the
-statuses of its refusals.
+statuses of its refusals and the names of TEI's headers.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ import time
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from tersely.classifier import Classifier
-from tersely.errors import PlanError, ServeError, TerselyError, TerselyWarning
+from tersely.errors import TerselyError, TerselyWarning
 from tersely.export import made_up_texts
+from tersely.serve import Limits
 from tersely.serve.batcher import Batcher, Done
-from tersely.serve.budgets import Budgets
 from tersely.serve.schemas import Refusal
 from tersely.text.encoding import EncodedDocuments, LengthReport, join_encoded
 
@@ -37,32 +36,6 @@ Document = tuple[str, str | None]
 
 _SECONDS = [15e-6 * 1.5**step for step in range(35)]
 _POWERS = [2.0**step for step in range(17)]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a server takes.
-
-    Attributes:
-        max_concurrent_requests: documents that are under way at a time; more get a 429.
-        request_timeout: seconds for a request, and as many again for its body to arrive.
-        auto_truncate: whether documents that are too long are shortened, as the model was trained
-            to, or refused where a request does not say.
-    """
-
-    max_concurrent_requests: int = 512
-    max_client_batch_size: int = 32
-    payload_limit: int = 2_000_000
-    request_timeout: float = 30.0
-    auto_truncate: bool = True
-
-    def __post_init__(self) -> None:
-        if self.max_client_batch_size > self.max_concurrent_requests:
-            raise ServeError(
-                "max_client_batch_size must not exceed max_concurrent_requests "
-                f"({self.max_concurrent_requests}), or the largest batch could never be taken, "
-                f"got {self.max_client_batch_size}"
-            )
 
 
 class Metrics:
@@ -89,39 +62,17 @@ class Metrics:
         self.batch_tokens = sizes("batch_tokens", "Tokens of a batch.")
 
 
-class Answer(NamedTuple):
-    """What a request gets: logits `(documents, labels)`, tokens, and seconds."""
-
-    logits: np.ndarray
-    read: int
-    unread: int
-    tokenizing: float
-    waited: float
-    ran: float
-
-
-class _Work(NamedTuple):
-    """A document: its number in what it was encoded with, and the classifier that is to run it."""
-
-    classifier: Classifier
-    encoded: EncodedDocuments
-    number: int
-
-
 class Service:
-    """A trained classifier that many clients share; without `budgets`, at those of made-up texts.
+    """A trained classifier that many clients share.
 
     Attributes:
         trouble: why it is not ready, in words that anybody may read.
         cut_off: documents of requests that the end of the server left without an answer.
     """
 
-    def __init__(
-        self, classifier: Classifier, limits: Limits | None = None, budgets: Budgets | None = None
-    ) -> None:
+    def __init__(self, classifier: Classifier, limits: Limits | None = None) -> None:
         self.classifier = classifier
         self.limits = limits or Limits()
-        self.budgets = budgets or Budgets(classifier)
         self.metrics = Metrics()
         self.ready = False
         self.trouble = "the model is not ready"
@@ -129,7 +80,7 @@ class Service:
         self._under_way = 0
         # A tokenizer is not safe to share between threads, and one keeps a model busy.
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tersely-tokenizer")
-        self._batcher = Batcher(self._run, classifier.batch_tokens, lambda work: work.classifier)
+        self._batcher = Batcher(self._run, classifier.batch_tokens)
         self.metrics.waiting.set_function(lambda: len(self._batcher))
 
     # ---- beginning and end ---------------------------------------------------------------------
@@ -143,7 +94,7 @@ class Service:
                 text = made_up_texts(classifier.tokenizer, longest)[-1]
                 count = max(1, classifier.batch_tokens // longest)
                 encoded = classifier.encode([text] * count, tell=False)
-                futures = self._submit(classifier, encoded)
+                futures = self._submit(encoded)
                 await asyncio.gather(*map(asyncio.wrap_future, futures))
         except Exception as error:  # the server stays up and says 503; the reason is for the log
             self.trouble = "the model failed on its first batch; the server's log says why"
@@ -170,21 +121,17 @@ class Service:
     # ---- a request -----------------------------------------------------------------------------
 
     async def logits(
-        self,
-        documents: Sequence[Document],
-        *,
-        truncate: bool | None = None,
-        budget: float | None = None,
-    ) -> Answer:
-        """Classify a request's documents; cancelling the call takes them out of the queue.
+        self, documents: Sequence[Document], *, truncate: bool | None = None
+    ) -> tuple[np.ndarray, dict[str, float]]:
+        """Return logits `(documents, labels)` of a request, and what they took, by TEI's names.
 
-        None is what the limits say of documents that are too long, and the model's own budget.
+        Cancelling the call takes the documents out of the queue. `truncate` says what is done with
+        those that are too long; None is what the limits say.
         """
         self._admit(len(documents))
         try:
             async with asyncio.timeout(self.limits.request_timeout):
-                classifier = await self._at(budget)
-                return await self._answer(classifier, documents, truncate)
+                return await self._answer(documents, truncate)
         except TimeoutError:
             seconds = self.limits.request_timeout
             raise Refusal(504, f"the answer was not ready within {seconds:g} s") from None
@@ -202,21 +149,9 @@ class Service:
         self._under_way += count
         self.metrics.taken.inc(count)
 
-    async def _at(self, budget: float | None) -> Classifier:
-        """Return the classifier at a budget; the first request for one waits for its share."""
-        if budget is None:
-            return self.classifier
-        try:
-            # In a thread of its own: a share that is to be found is nobody else's to wait for.
-            return await asyncio.to_thread(self.budgets.at, budget)
-        except PlanError as error:
-            raise Refusal(422, str(error)) from None
-        except Exception as error:  # of torch or of the system, in runs to find the share
-            raise _failed(error) from error
-
     async def _answer(
-        self, classifier: Classifier, documents: Sequence[Document], truncate: bool | None
-    ) -> Answer:
+        self, documents: Sequence[Document], truncate: bool | None
+    ) -> tuple[np.ndarray, dict[str, float]]:
         begun = time.monotonic()
         loop = asyncio.get_running_loop()
         parts = await loop.run_in_executor(self._tokenizing, self._encode, documents)
@@ -225,12 +160,15 @@ class Service:
         self._check_lengths(report, truncate)
         futures: list[Future[Done]] = [None] * len(documents)
         for encoded, numbers in parts:
-            for number, future in zip(numbers, self._submit(classifier, encoded), strict=True):
+            for number, future in zip(numbers, self._submit(encoded), strict=True):
                 futures[number] = future
         try:
             done: list[Done] = await asyncio.gather(*map(asyncio.wrap_future, futures))
         except Exception as error:  # of torch or of the system, in the worker's thread
-            raise _failed(error) from error
+            # A client is told what our own sentences say, and of others the class alone.
+            logger.error("the model failed", exc_info=error)
+            reason = str(error) if isinstance(error, TerselyError) else type(error).__name__
+            raise Refusal(424, f"Inference failed: {reason}") from error
         finally:
             for future in futures:
                 future.cancel()
@@ -242,8 +180,14 @@ class Service:
         self.metrics.tokenization.observe(tokenizing)
         self.metrics.queue.observe(waited)
         self.metrics.inference.observe(ran)
-        read = sum(encoded.tokens for encoded, _ in parts)
-        return Answer(logits, read, report.unread, tokenizing, waited, ran)
+        # Times in whole milliseconds, as TEI gives them.
+        return logits, {
+            "x-compute-tokens": sum(encoded.tokens for encoded, _ in parts),
+            "x-unread-tokens": report.unread,
+            "x-tokenization-time": round(tokenizing * 1000),
+            "x-queue-time": round(waited * 1000),
+            "x-inference-time": round(ran * 1000),
+        }
 
     def _encode(self, documents: Sequence[Document]) -> list[tuple[EncodedDocuments, list[int]]]:
         """Tokenise a request's texts in one call and its pairs in another, with their numbers."""
@@ -276,27 +220,18 @@ class Service:
 
     # ---- the model -----------------------------------------------------------------------------
 
-    def _submit(self, classifier: Classifier, encoded: EncodedDocuments) -> list[Future[Done]]:
+    def _submit(self, encoded: EncodedDocuments) -> list[Future[Done]]:
+        """Queue documents, each as what it was encoded with and its number therein."""
         sizes = encoded.sizes.tolist()
         if self.ready:  # the batches that warm it up are nobody's traffic
             for size in sizes:
                 self.metrics.lengths.observe(size)
-        works = [(_Work(classifier, encoded, i), size) for i, size in enumerate(sizes)]
-        return self._batcher.submit(works)
+        return self._batcher.submit([((encoded, i), size) for i, size in enumerate(sizes)])
 
-    def _run(self, works: list[_Work]) -> np.ndarray:
-        # All of one classifier, since the batcher takes it for their kind.
-        parts = [list(part) for _, part in groupby(works, lambda work: id(work.encoded))]
-        parts = [part[0].encoded.select([work.number for work in part]) for part in parts]
-        encoded = join_encoded(parts)
+    def _run(self, items: list[tuple[EncodedDocuments, int]]) -> np.ndarray:
+        groups = (list(group) for _, group in groupby(items, lambda item: id(item[0])))
+        encoded = join_encoded([group[0][0].select([i for _, i in group]) for group in groups])
         if self.ready:
             self.metrics.batch_documents.observe(len(encoded))
             self.metrics.batch_tokens.observe(encoded.tokens)
-        return works[0].classifier.forward(encoded).logits
-
-
-def _failed(error: Exception) -> Refusal:
-    """Log a failure whole; a client is told what our own sentences say, and of others the class."""
-    logger.error("the model failed", exc_info=error)
-    reason = str(error) if isinstance(error, TerselyError) else type(error).__name__
-    return Refusal(424, f"Inference failed: {reason}")
+        return self.classifier.forward(encoded).logits

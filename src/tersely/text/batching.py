@@ -21,10 +21,6 @@ def fill_batches(sizes: Sequence[int] | np.ndarray, budget: int) -> list[list[in
     """Fill batches to a token budget, the longest documents first.
 
     A document that is larger than the budget makes a batch of its own.
-
-    Example:
-        >>> fill_batches([3, 9, 4], budget=8)
-        [[1], [2, 0]]
     """
     sizes = np.asarray(sizes, dtype=np.int64)
     batches: list[list[int]] = []
@@ -48,8 +44,6 @@ class TokenBudgetSampler(Sampler[list[int]]):
 
     `epochs` is how many epochs the number of batches must hold for.
     """
-
-    stretch = 8
 
     def __init__(
         self, sizes: Sequence[int] | np.ndarray, budget: int, seed: int = 0, epochs: int = 1
@@ -80,7 +74,7 @@ class TokenBudgetSampler(Sampler[list[int]]):
 
     def _filled(self, epoch: int) -> list[list[int]]:
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.sizes))
-        stretches = (np.cumsum(self.sizes[order]) - 1) // (self.budget * self.stretch)
+        stretches = (np.cumsum(self.sizes[order]) - 1) // (self.budget * 8)
         batches: list[list[int]] = []
         for part in np.split(order, np.flatnonzero(np.diff(stretches)) + 1):
             filled = fill_batches(self.sizes[part], self.budget)
@@ -91,23 +85,23 @@ class TokenBudgetSampler(Sampler[list[int]]):
 def pack(encoded: EncodedDocuments, documents: Sequence[int]) -> dict[str, Any]:
     """Lay documents end to end, in the order that the logits should have, as the model's inputs.
 
-    Returns:
-        `input_ids` `(1, tokens)`, `cu_seq_lens_q` `(windows + 1,)` and the same as a list of
-        `lengths`, which no device needs to be asked for; `token_type_ids` for pairs, and the list
-        `document_windows` where a document has more than one window.
+    They are `input_ids` `(1, tokens)`, `cu_seq_lens_q` `(windows + 1,)` and the same as a list of
+    `lengths`, which no device needs to be asked for; `token_type_ids` for pairs, and the list
+    `document_windows` where a document has more than one window.
     """
-    counts = encoded.counts[list(documents)]
-    picked = encoded.windows_of(list(documents))
-    windows = [encoded.windows[number] for number in picked]
-    lengths = np.array([len(window) for window in windows], dtype=np.int64)
+    chosen = encoded.select(list(documents))
+    lengths = np.array([len(window) for window in chosen.windows], dtype=np.int64)
     inputs: dict[str, Any] = {
-        "input_ids": torch.from_numpy(np.concatenate(windows).astype(np.int64))[None],
+        "input_ids": _row(chosen.windows),
         "cu_seq_lens_q": torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)])),
         "lengths": lengths.tolist(),
     }
-    if encoded.types is not None:
-        types = np.concatenate([encoded.types[number] for number in picked])
-        inputs["token_type_ids"] = torch.from_numpy(types.astype(np.int64))[None]
-    if (counts > 1).any():
-        inputs["document_windows"] = counts.tolist()
+    if chosen.types is not None:
+        inputs["token_type_ids"] = _row(chosen.types)
+    if (chosen.counts > 1).any():
+        inputs["document_windows"] = chosen.counts.tolist()
     return inputs
+
+
+def _row(windows: Sequence[np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(np.concatenate(windows).astype(np.int64))[None]

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from tersely.errors import DataError, close_match, name_all, name_rows
-from tersely.text.labels import REGRESSION, as_number
+from tersely.text.labels import as_number
 
 _TEXTS = (
     "text sentence document content body review message comment tweet post article utterance "
@@ -28,29 +28,18 @@ _PAIRS = (
     ("text_a", "text_b"),
 )
 _LABELS = "label labels class category target topic sentiment emotion intent tags".split()
-_SCORES = "score rating stars value".split()
 _LOOKED_AT = 100  # cells that decide whether a column of strings holds only numbers
-
-
-class Columns(NamedTuple):
-    """The columns in use; None where there is none."""
-
-    text: str
-    pair: str | None
-    label: str | None
 
 
 def choose_columns(
     table: pa.Table,
     source: str,
-    *,
     text_column: str | None = None,
     text_pair_column: str | None = None,
     label_column: str | None = None,
     labels: str = "optional",
-    problem_type: str | None = None,
-) -> Columns:
-    """Take the columns that were named and guess the others.
+) -> tuple[str, str | None, str | None]:
+    """Take the columns that were named and guess the others: of texts, second texts, and labels.
 
     `source` is what to call the table in messages; the other arguments are those of
     `tersely.text.read_documents`. Second texts are guessed only where no text column is given and
@@ -69,7 +58,7 @@ def choose_columns(
         raise DataError(f"the columns in use must differ, and {name_all(given)} were given")
     free = [name for name in known if name not in given]
     if label_column is None:
-        label_column = _find(free, _LABELS + _SCORES if problem_type == REGRESSION else _LABELS)
+        label_column = _find(free, _LABELS)
         free = [name for name in free if name != label_column]
     if text_column is None and text_pair_column is None:
         couples = ((_find(free, [first]), _find(free, [second])) for first, second in _PAIRS)
@@ -82,7 +71,7 @@ def choose_columns(
             f"labels are needed, and no column of {source} is named like labels; its columns are "
             f"{name_all(known)}; name one as label_column"
         )
-    return Columns(text_column, text_pair_column, None if labels == "ignore" else label_column)
+    return text_column, text_pair_column, None if labels == "ignore" else label_column
 
 
 def _find(free: Sequence[str], names: Sequence[str]) -> str | None:
@@ -91,12 +80,13 @@ def _find(free: Sequence[str], names: Sequence[str]) -> str | None:
 
 
 def _guess_text(table: pa.Table, free: Sequence[str], source: str) -> str:
-    strings = [name for name in free if _holds_strings(table.schema.field(name))]
+    cells = {name: table[name][:_LOOKED_AT].to_pylist() for name in free}
+    strings = [name for name in free if any(isinstance(cell, str) for cell in cells[name])]
     # Every cell of a CSV file is a string, so identifiers and counts have to be told by looking.
     words = [
         name
         for name in strings
-        if any(cell and as_number(cell) is None for cell in table[name][:_LOOKED_AT].to_pylist())
+        if any(isinstance(cell, str) and cell and as_number(cell) is None for cell in cells[name])
     ]
     only = words[0] if len(words) == 1 else None
     # Last of all a well-named column of another type, so that the error can be about its values.
@@ -109,40 +99,29 @@ def _guess_text(table: pa.Table, free: Sequence[str], source: str) -> str:
     return guess or free[0]
 
 
-def _holds_strings(field: pa.Field) -> bool:
-    data_type = _plain_type(field.type)
-    if pa.types.is_dictionary(data_type):
-        data_type = data_type.value_type
-    return pa.types.is_string(data_type) or pa.types.is_large_string(data_type)
-
-
 def plain_types(table: pa.Table) -> pa.Table:
-    """Cast text that Arrow's functions know little of, the views that polars writes, to plain text.
+    """Turn text that Arrow's functions know little of, the views that polars writes, into plain.
 
     Everything else stays as it is, so that it is written as it was read.
     """
     for position, field in enumerate(table.schema):
-        plain = field.with_type(_plain_type(field.type))
-        if plain.type != field.type:
+        plain = _plain_type(field.type)
+        if plain != field.type:
             # Not by a cast, which dictionaries of views have none for.
-            array = pa.array(table.column(position).to_pylist(), plain.type)
-            table = table.set_column(position, plain, array)
+            array = pa.array(table.column(position).to_pylist(), plain)
+            table = table.set_column(position, field.with_type(plain), array)
     return table
 
 
 def _plain_type(data_type: pa.DataType) -> pa.DataType:
-    is_type = pa.types
-    if is_type.is_string_view(data_type):
+    if pa.types.is_string_view(data_type):
         return pa.large_string()  # which has no limit of 2 GiB either
-    if is_type.is_binary_view(data_type):
+    if pa.types.is_binary_view(data_type):
         return pa.large_binary()
-    if is_type.is_dictionary(data_type):
-        plain = _plain_type(data_type.value_type)
-        return data_type if plain == data_type.value_type else plain
-    for is_list, make in ((is_type.is_list, pa.list_), (is_type.is_large_list, pa.large_list)):
-        if is_list(data_type):
-            return make(data_type.value_field.with_type(_plain_type(data_type.value_type)))
-    return data_type
+    inner = getattr(data_type, "value_type", None)  # of lists and dictionaries
+    if inner is None or (plain := _plain_type(inner)) == inner:
+        return data_type
+    return plain if pa.types.is_dictionary(data_type) else pa.large_list(plain)
 
 
 def named_classes(table: pa.Table, source: str) -> pa.Table:
@@ -159,18 +138,18 @@ def named_classes(table: pa.Table, source: str) -> pa.Table:
         if item.get("_type") != "ClassLabel":
             continue
         names = {None: None, -1: None} | dict(enumerate(item["names"]))
+        cells = table.column(name).to_pylist()
         try:
             cells = [
                 [names[number] for number in cell] if isinstance(cell, list) else names[cell]
-                for cell in table.column(name).to_pylist()
+                for cell in cells
             ]
         except KeyError as error:
             raise DataError(
                 f"column {name!r} of {source} must hold numbers of its {len(names) - 2} classes, "
                 f"and holds {error}; correct the column or the names in the table's metadata"
             ) from error
-        data_type = pa.string() if item is feature else pa.list_(pa.string())
-        table = table.set_column(position, name, pa.array(cells, data_type))
+        table = table.set_column(position, name, pa.array(cells))
     return table
 
 
@@ -182,7 +161,7 @@ def as_texts(texts: Any, pairs: Any = None) -> tuple[list[str], list[str] | None
     texts = check_texts(as_list(texts), "the list of texts")
     if pairs is not None:
         pairs = check_texts(as_list(pairs, "the second texts"), "the list of second texts")
-        check_lengths({"text": texts, "text_pair": pairs})
+        check_lengths(texts, pairs, "second texts")
     return texts, pairs
 
 
@@ -200,10 +179,9 @@ def as_list(column: Any, what: str = "the texts") -> list[Any]:
             f"{what} must be a single column, got shape {tuple(shape)}; choose the column"
         )
     if isinstance(column, str | bytes | dict) or not isinstance(column, Iterable):
-        text = isinstance(column, str | bytes)
         raise DataError(
-            f"{what} must be one for each document, in a list, an array or a column, got "
-            f"{'a single string' if text else type(column).__name__}; put them into a list"
+            f"{what} must be one for each document, in a list, an array or a column, got a single "
+            f"{type(column).__name__}; put them into a list"
         )
     # Arrow, polars, numpy and pandas, in this order: pandas' `tolist` makes Python's own values.
     for name in ("to_pylist", "to_list", "tolist"):
@@ -214,26 +192,25 @@ def as_list(column: Any, what: str = "the texts") -> list[Any]:
 
 def check_texts(cells: list[Any], where: str, *, advice: str = "give strings") -> list[str]:
     """Return the cells, all of which must be strings that UTF-8 can hold."""
-    odd = [row for row, cell in enumerate(cells) if not isinstance(cell, str)]
+    odd = [row for row, cell in enumerate(cells) if not _is_text(cell)]
     if odd:
         raise DataError(
-            f"{where} must hold text in every row, and holds {cells[odd[0]]!r:.40} in "
-            f"{name_rows(odd)}; {advice}"
+            f"{where} must hold text in every row, of whole characters, and holds "
+            f"{cells[odd[0]]!r:.40} in {name_rows(odd)}; {advice}"
         )
-    for row, cell in enumerate(cells, start=1):
-        try:
-            cell.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise DataError(
-                f"{where} must hold whole characters, and row {row} holds half of a surrogate "
-                "pair; correct it or leave this row out"
-            ) from error
     return cells
 
 
-def check_lengths(columns: dict[str, list[Any]]) -> None:
+def _is_text(cell: Any) -> bool:
+    try:
+        return isinstance(cell, str) and cell.encode("utf-8") is not None
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+
+
+def check_lengths(texts: list[str], others: list[Any], what: str) -> None:
     """Refuse lists of different lengths."""
-    lengths = {name: len(values) for name, values in columns.items()}
-    if len(set(lengths.values())) > 1:
-        found = ", ".join(f"{count} in {name}" for name, count in lengths.items())
-        raise DataError(f"the lists must be equally long, and there are {found}")
+    if len(others) != len(texts):
+        raise DataError(
+            f"the lists must be equally long, got {len(texts)} texts and {len(others)} {what}"
+        )

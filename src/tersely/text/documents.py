@@ -7,7 +7,6 @@ in the input's order.
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from tersely.errors import DataError, TerselyWarning, name_all, name_rows, require
+from tersely.errors import DataError, TerselyWarning, name_all, name_rows
 from tersely.text.columns import as_list, as_texts, check_lengths, check_texts, choose_columns
 from tersely.text.labels import PROBLEM_TYPES, REGRESSION, Labels, is_missing, parse_labels
 from tersely.text.tables import read_table
@@ -33,14 +32,10 @@ class Documents:
         pairs: the second texts of text pairs, or None.
         table: every input column in input order, one row a document.
         source: what to call the source in messages.
-        text_column: the column the texts came from, given or guessed.
-        pair_column: the column the second texts came from, or None.
-        label_column: the column the labels came from, or None.
+        text_column, pair_column, label_column: where they came from, None for what is not there.
 
     Example:
         >>> documents = Documents.from_lists(["good", "bad", "fine"], ["pos", "neg", "pos"])
-        >>> len(documents)
-        3
         >>> documents.select([2, 0]).texts
         ['fine', 'good']
     """
@@ -82,27 +77,17 @@ class Documents:
             DataError: if the lengths differ, a text is not a string, or a label does not fit.
         """
         texts, pairs = as_texts(texts, pairs)
-        columns: dict[str, list[Any]] = {"text": texts}
-        if pairs is not None:
-            columns["text_pair"] = pairs
         if labels is not None:
             cells = as_list(labels, "the labels")
+            check_lengths(texts, cells, "labels")
             # A list, unlike a file, says by its type that its numbers are measurements.
             measured = bool(cells) and all(isinstance(cell, float | np.floating) for cell in cells)
-            columns["label"] = parse_labels(
-                cells, where="the list of labels", problem_type=REGRESSION if measured else None
-            )
-            check_lengths(columns)
-        return cls(
-            texts=columns["text"],
-            labels=columns.get("label"),
-            pairs=columns.get("text_pair"),
-            table=pa.table(columns),
-            source="the given texts",
-            text_column="text",
-            pair_column="text_pair" if pairs is not None else None,
-            label_column="label" if labels is not None else None,
-        )
+            problem_type = REGRESSION if measured else None
+            labels = parse_labels(cells, "the list of labels", problem_type)
+        columns = {"text": texts, "text_pair": pairs, "label": labels}
+        given = {name: values for name, values in columns.items() if values is not None}
+        found = (name if name in given else None for name in columns)
+        return cls(texts, labels, pairs, pa.table(given), "the given texts", *found)
 
 
 def read_documents(
@@ -112,78 +97,54 @@ def read_documents(
     text_pair_column: str | None = None,
     label_column: str | None = None,
     labels: Literal["required", "optional", "ignore"] = "optional",
-    label_separator: str | None = None,
     problem_type: str | None = None,
-    split: str | None = None,
 ) -> Documents:
     r"""Read documents from a file, a folder, standard input or the Hub, in its order.
 
     Args:
         source: a .csv, .tsv, .jsonl, .ndjson, .parquet or .txt file, also with .gz or .zst; a
-            folder of class folders or of text files; `-` for standard input as one document; or a
-            Hub data set as `name`, `owner/name:split` or `name:configuration:split`.
+            folder of class folders; `-` for standard input as one document; or a Hub data set as
+            `name`, `owner/name:split` or `name:configuration:split`.
         text_column: the column of texts; guessed by default.
         text_pair_column: the column of second texts of text pairs.
         label_column: the column of labels; guessed by default.
         labels: `"required"` raises where there are none, `"optional"` reads them where there are,
             `"ignore"` leaves them alone.
-        label_separator: splits a cell into several labels; by default cells are split, at `|`,
-            only where the problem type is multi-label.
         problem_type: one of transformers' problem types; by default what the labels look like.
-        split: the split of a Hub data set, where the source does not name it.
+            Cells with a `|` between several labels are split where it is multi-label.
 
     Raises:
         DataError: if the source, a column, a text or a label cannot be used.
         MissingExtraError: if a Hub data set is asked for and `datasets` is not installed.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "reviews.csv")
-        ...     _ = path.write_text("text,label\ngood,pos\nbad,neg\n")
-        ...     documents = read_documents(path, labels="required")
-        >>> documents.texts, documents.labels
-        (['good', 'bad'], ['pos', 'neg'])
+        >>> read_documents("reviews.csv", labels="required").labels  # doctest: +SKIP
+        ['pos', 'neg']
     """
     if problem_type not in (None, *PROBLEM_TYPES):
         raise DataError(
             f"problem_type must be one of {name_all(PROBLEM_TYPES)}, not {problem_type!r}"
         )
-    table, name = read_table(source, split)
-    columns = choose_columns(
-        table,
-        name,
-        text_column=text_column,
-        text_pair_column=text_pair_column,
-        label_column=label_column,
-        labels=labels,
-        problem_type=problem_type,
+    table, name = read_table(source)
+    text_column, text_pair_column, label_column = choose_columns(
+        table, name, text_column, text_pair_column, label_column, labels
     )
-    texts = _read_texts(table, columns.text, name)
+    texts = _read_texts(table, text_column, name)
+    pairs = None if text_pair_column is None else _read_texts(table, text_pair_column, name)
     parsed = None
-    if columns.label is not None:
-        where = f"column {columns.label!r} of {name}"
-        cells = table.column(columns.label).to_pylist()
+    if label_column is not None:
+        where = f"column {label_column!r} of {name}"
+        cells = table.column(label_column).to_pylist()
         if labels == "optional" and all(map(is_missing, cells)):
             warnings.warn(
                 f"{where} holds no label; the documents are taken as unlabelled",
                 TerselyWarning,
                 stacklevel=2,
             )
+            label_column = None
         else:
-            parsed = parse_labels(
-                cells, where=where, problem_type=problem_type, separator=label_separator
-            )
-    return Documents(
-        texts=texts,
-        labels=parsed,
-        pairs=None if columns.pair is None else _read_texts(table, columns.pair, name),
-        table=table,
-        source=name,
-        text_column=columns.text,
-        pair_column=columns.pair,
-        label_column=None if parsed is None else columns.label,
-    )
+            parsed = parse_labels(cells, where, problem_type)
+    return Documents(texts, parsed, pairs, table, name, text_column, text_pair_column, label_column)
 
 
 def _read_texts(table: pa.Table, column: str, source: str) -> list[str]:
@@ -202,53 +163,33 @@ def _read_texts(table: pa.Table, column: str, source: str) -> list[str]:
     return texts
 
 
-# ---- a validation split where none is given ------------------------------------------------------
-
-
 def split_numbers(
-    documents: Documents, *, fraction: float = 0.1, seed: int = 0
+    documents: Documents, fraction: float, seed: int = 0
 ) -> tuple[list[int], list[int]]:
     """Return the numbers of training and of validation documents, ascending.
 
-    Single labels are stratified: each class has about its share in both parts. A class of one
-    document stays in training, and validation grows to at least one document a class where it
-    would be smaller; both are warned about. Other documents are shuffled and cut.
+    Of single labels, each class gives its share, and one document at least; a class of one document
+    stays in training, which is warned about. Other documents are one class.
     """
-    if not 0 < fraction < 1:
-        raise DataError(f"the validation fraction must be between 0 and 1, not {fraction}")
-    labels = documents.labels
-    candidates, strata, classes = list(range(len(documents))), None, 1
-    if labels and isinstance(labels[0], str):
-        counts = Counter(labels)
-        rare = sorted(label for label, count in counts.items() if count == 1)
-        if rare:
-            warnings.warn(
-                f"{len(rare)} of {len(counts)} classes have one document only, which stays in "
-                f"training: {name_all(rare, limit=5)}; validation does not measure them",
-                TerselyWarning,
-                stacklevel=2,
-            )
-        candidates = [index for index in candidates if counts[labels[index]] > 1]
-        strata = [labels[index] for index in candidates]
-        classes = len(counts) - len(rare)
-    if len(candidates) < 2:
+    groups: dict[str | None, list[int]] = {}
+    for number, label in enumerate(documents.labels or [None] * len(documents)):
+        groups.setdefault(label if isinstance(label, str) else None, []).append(number)
+    rare = sorted(str(label) for label, group in groups.items() if len(group) == 1)
+    if len(rare) == len(groups):
         raise DataError(
             f"{documents.source} has {len(documents)} documents, too few of a class to split off "
             "validation documents; give a validation file or more documents"
         )
-    wanted = max(round(len(candidates) * fraction), 1)
-    # Every class has two documents or more here, so one a class fits on both sides.
-    count = min(max(wanted, classes), len(candidates) - classes)
-    if count != wanted:
+    if rare:
         warnings.warn(
-            f"validation holds {count} documents instead of {wanted}, so that both parts have "
-            f"room for each of {classes} classes",
+            f"{len(rare)} of {len(groups)} classes have one document only, which stays in "
+            f"training: {name_all(rare, limit=5)}; validation does not measure them",
             TerselyWarning,
             stacklevel=2,
         )
-    _, validation = require("sklearn.model_selection", "train").train_test_split(
-        candidates, test_size=count, random_state=seed, stratify=strata
-    )
-    chosen = set(validation)
-    training = [index for index in range(len(documents)) if index not in chosen]
-    return training, sorted(validation)
+    chance = np.random.default_rng(seed)
+    held: list[int] = []
+    for group in groups.values():
+        count = min(max(round(len(group) * fraction), 1), len(group) - 1)
+        held += chance.choice(group, count, replace=False).tolist()
+    return sorted(set(range(len(documents))).difference(held)), sorted(held)

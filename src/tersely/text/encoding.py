@@ -8,10 +8,11 @@ with `policy="windows"` several, whose logits the model pools.
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,27 +40,31 @@ class LengthReport:
 
     def __add__(self, other: LengthReport) -> LengthReport:
         """Return the report on both, read under the same policy."""
-        shared = ("policy", "max_length")
-        return LengthReport(
-            **{
-                name: count if name in shared else count + getattr(other, name)
-                for name, count in vars(self).items()
-            }
+        counts = ("documents", "affected", "tokens", "unread", "unknown")
+        return replace(
+            self, **{name: getattr(self, name) + getattr(other, name) for name in counts}
         )
 
-    def sentence(self) -> str | None:
-        """Return one sentence for the user, None when nothing was too long."""
-        if not self.affected:
-            return None
-        share = f"{self.affected:,} of {self.documents:,} documents are longer than "
-        share += f"{self.max_length} tokens"
-        if self.policy == "windows":
-            return f"{share}; they are read in overlapping windows, nothing is cut"
-        what = "their ends" if self.policy == "truncate" else "their middles"
-        return (
-            f"{share}; {what} are not read ({self.unread:,} of {self.tokens:,} tokens, "
-            f"{self.unread / self.tokens:.1%}); long='windows' would read all"
-        )
+    def sentences(self) -> list[str]:
+        """Return what to warn of: documents that are too long, or that nothing is known of."""
+        said = []
+        if self.affected:
+            share = f"{self.unread:,} of {self.tokens:,} tokens, {self.unread / self.tokens:.1%}"
+            what = {
+                "windows": "they are read in overlapping windows, nothing is cut",
+                "truncate": f"their ends are not read ({share}); long='windows' reads all",
+                "head-tail": f"their middles are not read ({share}); long='windows' reads all",
+            }
+            said.append(
+                f"{self.affected:,} of {self.documents:,} documents are longer than "
+                f"{self.max_length} tokens; {what[self.policy]}"
+            )
+        if self.unknown:
+            said.append(
+                f"{self.unknown:,} of {self.documents:,} documents hold no character that the "
+                "tokenizer knows; they are kept, and their labels are guesses"
+            )
+        return said
 
 
 @dataclass(frozen=True)
@@ -93,14 +98,10 @@ class EncodedDocuments:
         """Tokens that a model will read."""
         return int(self.sizes.sum())
 
-    def windows_of(self, numbers: Sequence[int]) -> list[int]:
-        """Return the numbers of some documents' windows, in the documents' given order."""
-        spans = zip(self.starts[numbers], self.counts[numbers], strict=True)
-        return [start + window for start, count in spans for window in range(count)]
-
     def select(self, numbers: Sequence[int]) -> EncodedDocuments:
         """Return some of the documents, in the order of `numbers`; the report stays that of all."""
-        chosen = self.windows_of(numbers)
+        spans = zip(self.starts[numbers], self.counts[numbers], strict=True)
+        chosen = [start + window for start, count in spans for window in range(count)]
         return EncodedDocuments(
             [self.windows[i] for i in chosen],
             None if self.types is None else [self.types[i] for i in chosen],
@@ -114,17 +115,16 @@ def join_encoded(parts: Sequence[EncodedDocuments]) -> EncodedDocuments:
 
     Where some have token types and others none, the others are of type 0 throughout.
     """
-    windows = [window for part in parts for window in part.windows]
     types = None
     if any(part.types is not None for part in parts):
-        types = [
-            kind
-            for part in parts
-            for kind in (part.types or [np.zeros_like(window) for window in part.windows])
-        ]
-    counts = np.concatenate([part.counts for part in parts])
-    report = functools.reduce(operator.add, (part.report for part in parts))
-    return EncodedDocuments(windows, types, counts, report)
+        kinds = (part.types or map(np.zeros_like, part.windows) for part in parts)
+        types = list(itertools.chain.from_iterable(kinds))
+    return EncodedDocuments(
+        [window for part in parts for window in part.windows],
+        types,
+        np.concatenate([part.counts for part in parts]),
+        functools.reduce(operator.add, (part.report for part in parts)),
+    )
 
 
 def longest_window(asked: int | None, most: int | None) -> int:
@@ -148,11 +148,6 @@ def encode(
     and 382 of 510; "windows" reads all of it. `overlap` is what neighbouring windows share: at
     most half of a window's room, so that a short limit does not make a window of every few tokens.
     """
-    if policy not in LONG_POLICIES:
-        raise DataError(
-            f"the policy for long documents must be one of {', '.join(LONG_POLICIES)}, got "
-            f"{policy!r}"
-        )
     if pairs is not None and policy != "truncate":
         raise DataError(
             f"the policy {policy} for long documents works on single texts, got text pairs; use "
@@ -181,15 +176,13 @@ def encode(
             if types is not None:
                 types[number] = shorter["token_type_ids"][place]
     specials = _count_specials(tokenizer)
-    pieces = []
-    for document in ids:
-        whole = np.asarray(document, dtype=np.int32)
-        fits = len(whole) <= max_length
-        pieces.append([whole] if fits else _shorten(whole, specials, max_length, policy, overlap))
-    read = lengths if policy == "windows" else np.minimum(lengths, max_length)
+    pieces = [
+        _windows(np.asarray(document, dtype=np.int32), specials, max_length, policy, overlap)
+        for document in ids
+    ]
     tokens = int(lengths.sum())
-    unread = tokens - int(read.sum())
-    report = LengthReport(len(ids), len(long), tokens, unread, policy, max_length, unknown)
+    read = tokens if policy == "windows" else int(np.minimum(lengths, max_length).sum())
+    report = LengthReport(len(ids), len(long), tokens, tokens - read, policy, max_length, unknown)
     return EncodedDocuments(
         windows=[window for document in pieces for window in document],
         types=None if types is None else [np.asarray(kind, dtype=np.int32) for kind in types],
@@ -218,10 +211,7 @@ def positions_read(
 
     `length` counts the text's tokens in full, special ones included; the rest is as for `encode`.
     """
-    positions = np.arange(length)
-    if length <= max_length:
-        return [positions]
-    return _shorten(positions, _count_specials(tokenizer), max_length, policy, overlap)
+    return _windows(np.arange(length), _count_specials(tokenizer), max_length, policy, overlap)
 
 
 def _count_specials(tokenizer: Any) -> tuple[int, int]:
@@ -232,10 +222,12 @@ def _count_specials(tokenizer: Any) -> tuple[int, int]:
     return before, len(bare) - before
 
 
-def _shorten(
+def _windows(
     ids: np.ndarray, specials: tuple[int, int], max_length: int, policy: str, overlap: int
 ) -> list[np.ndarray]:
-    """Return the windows of a document that is too long, each wrapped in the special tokens."""
+    """Return a document's windows; of one that is too long, each wrapped in the special tokens."""
+    if len(ids) <= max_length:
+        return [ids]
     before, behind = specials
     room = max_length - before - behind
     if room < 1:
@@ -243,8 +235,7 @@ def _shorten(
             f"max_length must leave room for text beside {before + behind} special tokens, "
             f"got {max_length}"
         )
-    front, back = ids[:before], ids[len(ids) - behind :]
-    text = ids[before : len(ids) - behind]
+    front, text, back = np.split(ids, [before, len(ids) - behind])
     if policy == "truncate":
         parts = [text[:room]]
     elif policy == "head-tail":
@@ -252,7 +243,7 @@ def _shorten(
         parts = [np.concatenate([text[:head], text[len(text) - (room - head) :]])]
     else:
         step = room - min(overlap, room // 2)
-        starts = list(range(0, max(1, len(text) - room), step))
+        starts = range(0, max(1, len(text) - room), step)
         # The last window ends where the document ends, so that none is a stump.
-        parts = [text[s : s + room] for s in [*starts, len(text) - room]]
+        parts = [text[start : start + room] for start in (*starts, len(text) - room)]
     return [np.concatenate([front, part, back]) for part in parts]

@@ -14,32 +14,19 @@ from typing import Any
 import numpy as np
 
 from tersely.errors import DataError, require
-from tersely.text.labels import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL
+from tersely.text.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 
 
 def predict_from_logits(
     logits: np.ndarray, problem_type: str = SINGLE_LABEL, *, like: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return what a user would call the prediction of logits `(documents, labels)`.
+    """Return the prediction of logits `(documents, labels)`.
 
-    `like` are labels to compare with. Of several labels they may have further columns, for labels
-    that the model does not know (see `LabelSpace.encode`); the predictions get as many, all 0.
-
-    Returns:
-        Label indices `(documents,)`; or 0 and 1 `(documents, labels)` where the sigmoid exceeds one
-        half; or, for regression, the logits themselves `(documents, 1)`.
+    It is label indices `(documents,)`; or 0 and 1 `(documents, labels)` where the sigmoid exceeds
+    one half; or, for regression, the logits themselves `(documents, 1)`. `like` are labels to
+    compare with. Of several labels they may have further columns, for labels that the model does
+    not know (see `LabelSpace.encode`); the predictions get as many, all 0.
     """
-    logits = np.asarray(logits)
-    if problem_type not in PROBLEM_TYPES:
-        raise DataError(
-            f"expected a problem type out of {', '.join(PROBLEM_TYPES)}, got {problem_type!r}; "
-            "set problem_type in the model's configuration"
-        )
-    if logits.ndim != 2 or logits.shape[1] == 0:
-        raise DataError(
-            f"expected logits of shape (documents, labels), got {logits.shape}; "
-            "give a matrix with one row per document"
-        )
     if problem_type == SINGLE_LABEL:
         return logits.argmax(axis=1)
     if problem_type == REGRESSION:
@@ -50,7 +37,7 @@ def predict_from_logits(
             )
         return logits
     predicted = (logits > 0).astype(np.int64)
-    more = 0 if like is None or like.ndim != 2 else max(0, like.shape[1] - logits.shape[1])
+    more = 0 if like is None else max(0, like.shape[1] - logits.shape[1])
     return np.pad(predicted, ((0, 0), (0, more)))
 
 
@@ -81,55 +68,47 @@ def scores_from_logits(logits: np.ndarray, problem_type: str | None) -> np.ndarr
     """
     if problem_type == REGRESSION:
         return logits
-    wide = logits.astype(np.float64)
-    if problem_type == MULTI_LABEL or logits.shape[1] == 1:
-        # exp of a number that is not positive cannot overflow.
-        small = np.exp(-np.abs(wide))
-        return (np.where(wide >= 0, 1.0, small) / (1.0 + small)).astype(logits.dtype)
-    shares = np.exp(wide - wide.max(axis=1, keepdims=True))
-    return (shares / shares.sum(axis=1, keepdims=True)).astype(logits.dtype)
+    import torch
+
+    wide = torch.from_numpy(logits.astype(np.float64))
+    alone = problem_type == MULTI_LABEL or logits.shape[1] == 1
+    return (wide.sigmoid() if alone else wide.softmax(1)).numpy().astype(logits.dtype)
 
 
 def evaluate_logits(
     logits: np.ndarray, labels: Any, problem_type: str = SINGLE_LABEL
 ) -> dict[str, float]:
-    """Compare logits with the labels that were wanted.
-
-    Labels are indices `(documents,)` for one label; 0 and 1 `(documents, labels)` for several,
-    where further columns are labels that the model does not know; numbers for a regression.
+    """Compare logits with labels, as `LabelSpace.encode` gives them.
 
     Returns:
         Shares between 0 and 1: `accuracy` (of several labels: all of them right), `macro_f1` (over
         the labels that occur or are predicted; of several labels: over all, an absent one counting
         0) and `micro_f1`. For regression `mse`, and `pearson` and `spearman`, which are nan where
         one side is constant.
-
-    Example:
-        >>> evaluate_logits(np.array([[2.0, 0.0], [0.0, 1.0]]), [0, 0])["accuracy"]
-        0.5
     """
     wanted = np.asarray(labels)
     predicted = predict_from_logits(logits, problem_type, like=wanted)
-    if problem_type == REGRESSION and wanted.ndim == 1:
-        wanted = wanted[:, None]
+    if problem_type == REGRESSION:
+        predicted = predicted[:, 0]
     if wanted.shape != predicted.shape or len(wanted) == 0:
         raise DataError(
             f"expected labels of shape {predicted.shape}, at least one document, for {problem_type}"
             f", got {wanted.shape}; give each row of the logits its label"
         )
     if problem_type == REGRESSION:
-        return _evaluate_numbers(predicted[:, 0], wanted[:, 0])
+        rank = require("scipy.stats", "train").rankdata
+        constant = np.ptp(predicted) == 0 or np.ptp(wanted) == 0
+        scores = {"mse": float(np.mean((predicted.astype(np.float64) - wanted) ** 2))}
+        for name, scale in (("pearson", np.asarray), ("spearman", rank)):
+            sides = scale(predicted), scale(wanted)
+            scores[name] = math.nan if constant else float(np.corrcoef(*sides)[0, 1])
+        return scores
     metrics = require("sklearn.metrics", "train")
     # A trainer hands several labels over as 0.0 and 1.0.
-    whole = wanted.astype(np.int64) if wanted.dtype.kind in "iubf" else None
-    if whole is None or not np.array_equal(whole, wanted):
-        raise DataError(
-            f"expected labels that are whole numbers, got values of type {wanted.dtype}; "
-            "map label names to indices first"
-        )
-    scores = {"accuracy": float(metrics.accuracy_score(whole, predicted))}
+    wanted = wanted.astype(np.int64)
+    scores = {"accuracy": float(metrics.accuracy_score(wanted, predicted))}
     for average in ("macro", "micro"):
-        score = metrics.f1_score(whole, predicted, average=average, zero_division=0)
+        score = metrics.f1_score(wanted, predicted, average=average, zero_division=0)
         scores[f"{average}_f1"] = float(score)
     return scores
 
@@ -137,17 +116,11 @@ def evaluate_logits(
 def calibration_error(
     logits: np.ndarray, labels: Any, problem_type: str = SINGLE_LABEL, bins: int = 15
 ) -> float | None:
-    """Return the expected calibration error (Guo et al., arXiv 1706.04599).
+    """Return the expected calibration error (Guo et al., arXiv 1706.04599); None for a regression.
 
     Predictions are sorted into bins of equal width by their confidence; the error is the mean
     distance between confidence and share of right ones, weighted by the bins' sizes. Where several
     labels may hold, each decision about a label counts as a prediction.
-
-    Labels are as `evaluate_logits` takes them; a regression has no such error, None.
-
-    Example:
-        >>> calibration_error(np.array([[9.0, 0.0], [9.0, 0.0]]), [0, 1])
-        0.499...
     """
     if problem_type == REGRESSION:
         return None
@@ -164,15 +137,3 @@ def calibration_error(
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     surplus = np.bincount(place, weights=confidence - right, minlength=bins)
     return float(np.abs(surplus).sum() / len(confidence))
-
-
-def _evaluate_numbers(predicted: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
-    rank = require("scipy.stats", "train").rankdata
-    scores = {"mse": float(np.mean((predicted.astype(np.float64) - wanted) ** 2))}
-    constant = np.ptp(predicted) == 0 or np.ptp(wanted) == 0
-    for name, sides in (
-        ("pearson", (predicted, wanted)),
-        ("spearman", (rank(predicted), rank(wanted))),
-    ):
-        scores[name] = math.nan if constant else float(np.corrcoef(*sides)[0, 1])
-    return scores

@@ -1,20 +1,19 @@
 """What patterns by syntax and by stems need to know, made from a tokenizer and another library.
 
 Token ids are all that a model gets, so the words are put together again from their pieces. A parser
-is any function of words; spaCy's is one call away. Nothing of this is saved with a model.
+is any function of words. Nothing of this is saved with a model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tersely.errors import ModelError, require
+from tersely.errors import require
 
 Heads = Callable[[list[str]], Sequence[int]]
 
@@ -29,13 +28,6 @@ class DependencyParser:
         tokenizer: of transformers.
         heads: takes the words of a document, gives for each the number of the word that governs it,
             its own number for a root.
-
-    Example:
-        >>> from transformers import AutoTokenizer
-        >>> from tersely.reduction import Knowledge
-        >>> tokenizer = AutoTokenizer.from_pretrained("bert-base-uncased")  # doctest: +SKIP
-        >>> parser = DependencyParser(tokenizer, spacy_heads())  # doctest: +SKIP
-        >>> classifier.knowledge = Knowledge(parser=parser)  # doctest: +SKIP
     """
 
     def __init__(self, tokenizer: Any, heads: Heads) -> None:
@@ -60,8 +52,8 @@ class DependencyParser:
 def word_numbers(tokenizer: Any, ids: Sequence[int]) -> list[int]:
     """Return the number of the word that each token is a piece of, −1 for special tokens.
 
-    A piece goes on where WordPiece writes `##`, and where byte-level and SentencePiece vocabularies
-    do not write the sign of a blank.
+    A piece goes on with a word where WordPiece writes `##`, and where byte-level and SentencePiece
+    vocabularies do not write the sign of a blank.
     """
     special = set(tokenizer.all_special_ids)
     tokens = tokenizer.convert_ids_to_tokens(list(ids))
@@ -79,38 +71,6 @@ def word_numbers(tokenizer: Any, ids: Sequence[int]) -> list[int]:
         within = True
         numbers.append(last)
     return numbers
-
-
-def spacy_heads(model: str | Path = "en_core_web_sm") -> Heads:
-    """Make a parser of a pipeline of spaCy.
-
-    Args:
-        model: an installed pipeline (`python -m spacy download en_core_web_sm`), or the directory
-            of one.
-
-    Raises:
-        MissingExtraError: if spaCy is not installed.
-        ModelError: if there is no such pipeline, or, once it is asked, if it has no parser.
-    """
-    spacy = require("spacy", "syntax")
-    try:
-        pipeline = spacy.load(model)
-    except OSError:
-        raise ModelError(
-            f"spaCy has no pipeline {str(model)!r}; install one with python -m spacy download "
-            "NAME, or name its directory"
-        ) from None
-
-    def heads(words: list[str]) -> list[int]:
-        document = pipeline(require("spacy.tokens", "syntax").Doc(pipeline.vocab, words=words))
-        # Without a parser every word would be a root, and nothing would say so.
-        if words and not document.has_annotation("DEP"):
-            raise ModelError(
-                f"the pipeline {str(model)!r} of spaCy has no dependency parser; name one that has"
-            )
-        return [token.head.i for token in document]
-
-    return heads
 
 
 def stem_table(tokenizer: Any, language: str = "english") -> Tensor:

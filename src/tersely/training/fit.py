@@ -109,7 +109,7 @@ def gather(
         raise DataError(f"the validation share must be in [0, 1), got {validation}")
     if validation == 0:
         return Material(documents, None, space, teacher, logits)
-    rows, held = split_numbers(documents, fraction=float(validation), seed=seed)
+    rows, held = split_numbers(documents, float(validation), seed)
     logits = None if logits is None else logits[rows]
     return Material(documents.select(rows), documents.select(held), space, teacher, logits)
 

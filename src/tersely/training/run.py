@@ -142,7 +142,7 @@ def _set_dropout(model: TerselyForSequenceClassification, share: float) -> None:
     """Set the dropout of hidden states; that of attention weights is a setting of its own."""
     backbone = model.backbone
     queries = {
-        id(backbone.projections(block).query)
+        id(backbone.projections(block)[0])
         for block in backbone.blocks
         if not isinstance(block, torch.nn.Identity)
     }

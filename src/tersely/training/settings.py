@@ -22,7 +22,7 @@ BEST_BY = ("loss", "accuracy", "macro_f1")
 def _setting(default: Any, text: str, **metadata: Any) -> Any:
     """A field with metadata for those who make options of the settings.
 
-    `common` says whether the setting has an option of its own, `shown` stands for the default.
+    `common` says whether many need it, `shown` stands for the default.
     """
     return field(default=default, metadata={"help": text} | metadata)
 
@@ -102,8 +102,8 @@ class TrainingSettings:
     extra: dict[str, Any] = field(
         default_factory=dict,
         metadata={
-            "help": "Any other of transformers' TrainingArguments, as extra.NAME=VALUE "
-            "(extra.report_to=tensorboard).",
+            "help": "Any other of transformers' TrainingArguments, such as report_to=tensorboard; "
+            "repeatable.",
             "common": False,
         },
     )

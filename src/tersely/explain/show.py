@@ -1,0 +1,231 @@
+"""How explanations and surveys look: the text shaded by how far each word got.
+
+In a terminal without colours a small number behind a word says the same, so that pipes, logs and
+screen readers lose nothing but the shades. The page is one file that needs no network, with a
+slider over the blocks; without script the text is there, with the labels and the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tersely._io import write_page
+from tersely.explain.document import Explanation, WordLineage
+from tersely.explain.survey import ClassWords, Survey
+
+SHADES = (
+    ("#f3f4f6", "#6b7280"),
+    ("#dbe7f5", "#1c2430"),
+    ("#a9c8ea", "#1c2430"),
+    ("#5f97d3", "#0b1524"),
+    ("#1f5fa8", "#ffffff"),
+)
+"""From a word that no block saw to one that all of them saw: background, then ink."""
+_LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+_LABELS = 6  # shown beside the text; --json has all, and the page behind a fold
+_TAKES_NOTHING = "this model takes no token away: every word that is read gets through"
+
+
+def level(reached: float, blocks: int) -> int:
+    """Return which of the shades: the last for all blocks, the first for less than half of one.
+
+    Example:
+        >>> [level(reached, 6) for reached in (0, 1, 3, 5.8, 6)]
+        [0, 1, 2, 3, 4]
+    """
+    last = len(SHADES) - 1
+    if blocks == 0 or reached >= blocks - 1e-6:
+        return last
+    return 0 if reached < 0.5 else min(last - 1, 1 + int((last - 1) * reached / blocks))
+
+
+def render(explanations: Sequence[Explanation], console: Console) -> RenderableType:
+    """Return explanations, one below the other, as this console can show them."""
+    # Without colours small numbers say how far a word got, and brackets what was never read.
+    coloured = console.color_system is not None and not console.no_color
+    return Group(*(part for each in explanations for part in _parts(each, coloured)))
+
+
+def _parts(explanation: Explanation, coloured: bool) -> list[RenderableType]:
+    """Return what was decided, the text with its legend, and the blocks."""
+    head = f"{explanation.model} ({explanation.method}): {explanation.answer}"
+    parts: list[RenderableType] = [Text(head, "bold")]
+    if len(explanation.labels) > 1:
+        parts.append(_labels(explanation))
+    texts = (_text(explanation, part, coloured) for part in range(len(explanation.texts)))
+    parts += [Text(""), *texts, Text(""), _legend(explanation, coloured)]
+    said = explanation.about_length()
+    if said is not None:
+        parts.append(Text(said))
+    table = _table("block", "tokens in", "keys", "tokens on")
+    for block in explanation.blocks:
+        table.add_row(block.name, *(f"{n:,.0f}" for n in (block.entered, block.keys, block.left)))
+    return [*parts, Text(""), table, Text("")]
+
+
+def _table(*names: str, **options: object) -> Table:
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), **options)
+    for name in names:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _labels(explanation: Explanation) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, share in explanation.ranked[:_LABELS]:
+        table.add_row(Text(_plain(name)), f"{share:.4f}", "█" * round(20 * share))
+    if len(explanation.labels) > _LABELS:
+        table.add_row(f"… {len(explanation.labels) - _LABELS} more", "", "")
+    return table
+
+
+def _plain(text: str) -> str:
+    """Return text that cannot steer the terminal."""
+    return "".join(c if c in "\n\t" or c.isprintable() else "�" for c in text)
+
+
+def _text(explanation: Explanation, part: int, coloured: bool) -> Text:
+    """Return a text with its words marked."""
+    text, line, place, reading = explanation.texts[part], Text(), 0, True
+    for word in (word for word in explanation.words if word.part == part):
+        line.append(_plain(text[place : word.start]))
+        if word.read != reading and not coloured:
+            line.append("⟦⟧"[word.read])
+        reading, place = word.read, word.stop
+        back, ink = SHADES[level(word.reached, explanation.reading)]
+        style = f"{ink} on {back}" if word.read else "strike dim"
+        line.append(_plain(word.text), style if coloured else None)
+        if word.read and round(word.reached) < explanation.reading and not coloured:
+            line.append(str(round(word.reached)).translate(_LOW))
+    if not reading and not coloured:
+        line.append("⟧")
+    return line.append(_plain(text[place:]))
+
+
+def _legend(explanation: Explanation, coloured: bool) -> Text:
+    """Return what the marks mean."""
+    blocks, tail = explanation.reading, ""
+    if not explanation.removes and not explanation.unread:
+        return Text(_TAKES_NOTHING)
+    if explanation.combined_at is not None:
+        into = explanation.blocks[explanation.combined_at].left / explanation.windows
+        tail = f", where {round(into)} combination tokens take all in"
+    if not coloured:
+        unread = "; ⟦…⟧: never read" if explanation.unread else ""
+        return Text(
+            f"word₂: seen by 2 of {blocks} blocks (rounded mean of the heads); no number: by all"
+            f"{tail}{unread}"
+        )
+    line = Text("seen by ")
+    names = ["no block", *([" "] * (len(SHADES) - 2)), f"all {blocks}"]
+    for (back, ink), name in zip(SHADES, names, strict=True):
+        line.append(f" {name} ", f"{ink} on {back}")
+    line.append(f" blocks{tail}")
+    if explanation.unread:
+        line.append("; ").append("struck out", "strike dim").append(": never read")
+    return line
+
+
+def render_survey(survey: Survey) -> RenderableType:
+    """Return a survey: the blocks, and the words of each class."""
+    table = _table("block", "tokens in", "keys", "tokens on", "keys, of read", "on, of read")
+    for block in survey.blocks:
+        figures = [f"{value:,.1f}" for value in (block.entered, block.keys, block.left)]
+        shares = [f"{value / max(survey.tokens, 1e-9):.1%}" for value in (block.keys, block.left)]
+        table.add_row(block.name, *figures, *shares)
+    if not survey.removes:
+        return Group(table, Text(f"\n{_TAKES_NOTHING}"))
+    which = "of the data" if survey.by == "label" else "as predicted"
+    said = (
+        f"\nWords by class ({which}) that were read at least {survey.minimum} times: the share "
+        "of the blocks that saw them (mean of occurrences and heads), and how often they occur."
+    )
+    words = (part for each in survey.classes for part in (Text(""), _words(each)))
+    return Group(table, Text(said), *words)
+
+
+def _words(words: ClassWords) -> Table:
+    title = f"{words.label}: {words.documents:,} documents, all words {words.stayed:.1%}"
+    table = _table(title=Text(title, "bold"), title_justify="left")
+    for name in ("stays longest", "", "", "leaves first", "", ""):
+        table.add_column(name, justify="left" if name else "right")
+    for pair in zip(words.most, words.least, strict=True):
+        cells = ((Text(each.word), f"{each.stayed:.1%}", f"{each.count:,}") for each in pair)
+        table.add_row(*(cell for each in cells for cell in each))
+    if not words.most:
+        table.add_row("no word occurs often enough")
+    return table
+
+
+# ---- the page ----------------------------------------------------------------------------------
+
+
+def write_html(explanations: Sequence[Explanation], path: str | Path) -> Path:
+    """Write an explanation as a page, or several of the same document side by side.
+
+    Raises:
+        MissingExtraError: if Jinja2 is not installed.
+        OutputError: if the file cannot be written.
+    """
+    template, panels = Path(__file__).with_name("page.html.j2"), [_panel(e) for e in explanations]
+    return write_page(path, template, "explain", panels=panels, shades=SHADES)
+
+
+def _panel(told: Explanation) -> dict[str, Any]:
+    chosen = told.decided if isinstance(told.decided, list) else [told.decided]
+    labels = [{"name": n, "share": share, "chosen": n in chosen} for n, share in told.ranked]
+    if told.problem_type == "regression":
+        labels = []
+    # Which word holds a token; of a special token none does.
+    holders = {place: number for number, word in enumerate(told.words) for place in word.places}
+    facts = {
+        "reading": told.reading,
+        "combined": told.combined_at,
+        "words": [_facts(told, word, holders) for word in told.words],
+        "blocks": [[b.number + 1, b.entered, b.keys, b.left] for b in told.blocks],
+    }
+    merges = any(token.merged_at for word in told.words for token in word.tokens)
+    return {
+        "told": told,
+        "labels": [labels[:_LABELS], labels[_LABELS:]],
+        "texts": [list(_spans(told, part)) for part in range(len(told.texts))],
+        "groups": merges or told.combined_at is not None,
+        "facts": facts,
+    }
+
+
+def _spans(told: Explanation, part: int) -> Iterator[tuple[str, int | None, str]]:
+    """Yield the text in pieces: its words with their numbers and shades, and what is between."""
+    text, place = told.texts[part], 0
+    for number, word in enumerate(told.words):
+        if word.part == part:
+            yield text[place : word.start], None, ""
+            shade = f"l{level(word.reached, told.reading)}" if word.read else "unread"
+            yield word.text, number, shade
+            place = word.stop
+    yield text[place:], None, ""
+
+
+def _facts(told: Explanation, word: WordLineage, holders: dict[int, int]) -> dict[str, Any]:
+    """Return what the script needs of a word, under short names: there may be thousands."""
+    pieces = {"p": [token.piece for token in word.tokens]}
+    if not word.read:
+        return pieces
+    blocks = range(len(told.blocks))
+    read = [token for token in word.tokens if token.read]
+    scores = [word.score(block) for block in blocks]
+    return pieces | {
+        "r": round(word.reached, 2),
+        "k": [round(word.keys(block), 3) for block in blocks],
+        "e": [any(token.present[block] for token in read) for block in blocks],
+        "s": [None if score is None else round(score, 3) for score in scores],
+        "g": sorted({token.group for token in read if token.group is not None}),
+        "m": holders.get(word.furthest.merged_into),
+        "a": word.furthest.merged_at,
+    }
