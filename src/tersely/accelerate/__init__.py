@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from tersely.accelerate.bound import documents_needed, split_texts, upper_bound
 from tersely.accelerate.evidence import sentences
 from tersely.accelerate.search import accelerate
 
-__all__ = [
-    "accelerate",
-    "documents_needed",
-    "sentences",
-    "split_texts",
-    "upper_bound",
-]
+__all__ = ["accelerate", "sentences"]

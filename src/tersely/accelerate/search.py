@@ -1,54 +1,53 @@
-"""The search: try what needs no training, choose on one half of the texts, prove on the other.
+"""The search: stages, thresholds and their path on some texts, what they prove on others.
 
-A candidate is looked at on a few texts first, and on all that are for selection only if those do
-not speak against it. The bound that the proof asks for is asked of the selection already: a choice
-that just passes there would often fail the proof, and there is only one. There are two finalists,
-packed execution, which changes no label by design, and the choice, if it is enough faster to be
-worth more; packed is proven first, so that a choice which is not proven need not leave a user with
-nothing.
+What is tried needs no training of the encoder: a linear stage, fitted in seconds on the original's
+own answers, and bold plans on its weights, each of which answers where it is sure. The texts are
+drawn apart first: some fit the linear stage, some choose stages and path, and the rest does nothing
+but prove. The path's limits are then tested in a fixed sequence (`tersely.certificates`). Packed
+execution of the original alone, which changes no label by design, is always among the candidates,
+and remains where nothing else is proven to be faster.
 """
 
 from __future__ import annotations
 
-import itertools
+import copy
+import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tersely._io import describe_machine
-from tersely.accelerate.bound import CONFIDENCE, split_texts, upper_bound
-from tersely.accelerate.evidence import VERSION, Trial
-from tersely.bench import (
-    Contender,
-    PackedContender,
-    StockContender,
-    paired_ratio,
-    take_turns,
-    under_plan,
+from tersely.accelerate.stages import Bench, Looked, Referee, fitted_temperature, plan_stages
+from tersely.bench import PackedContender, StockContender, paired_ratio, take_turns
+from tersely.cascade import LINEAR, PLAN, REFERENCE, Cascade, Stage, confidence, find_path, marks
+from tersely.cascade import Path as ThresholdPath
+from tersely.certificates import (
+    LIMITS,
+    Part,
+    documents_needed,
+    draw_parts,
+    fingerprint,
+    prove,
+    upper_bound,
 )
 from tersely.classifier import Classifier
-from tersely.errors import DataError, ModelError, TerselyWarning, require
-from tersely.modeling import Execution
-from tersely.reduction import Plan, preset
-from tersely.text.metrics import predict_from_logits, right_documents
+from tersely.errors import DataError, ModelError, TerselyWarning
+from tersely.linear import LinearStage
+from tersely.text.metrics import predict_from_logits
 
 GAIN = 1.05
-"""The least speed-up, at the lower end of its interval, that is worth another model, or a plan in
-the place of packed execution alone."""
+"""The least speed-up, at the lower end of its interval, that is worth another model, or a cascade
+in the place of packed execution alone."""
 
-SCREENED = 96
-"""Texts on which a candidate is looked at first."""
-
-ADMITTED = 3
-"""Plans that are looked at on all texts for selection, until so many pass: the cheapest first."""
-
-TIMED = 64
+TIMED = 128
 """Texts that the clock runs."""
+
+VERSION = 4
+PACKED, CASCADE = "packed", "cascade"
 
 WAYS = {
     "the original, padded in arrival order": "arrival",
@@ -56,119 +55,185 @@ WAYS = {
 }
 """The ways to run the original with transformers, and the order of the texts in each."""
 
-
-@dataclass(frozen=True)
-class Candidate:
-    """A way to run the original: a plan, and how it is executed."""
-
-    name: str
-    plan: Plan
-    execution: Execution = field(default_factory=Execution)
+DID = {
+    "fitting": "fitted the linear stage",
+    "choosing": "chose stages, temperatures and the path of thresholds",
+    "proving": "proved, and nothing else",
+}
 
 
-PACKED = Candidate("packed", preset("dense"))
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Stages with their path, and what they would take for a document at the point in use."""
+
+    stages: tuple[Stage, ...]
+    path: ThresholdPath
+    point: int
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        """The stages in a row."""
+        return " → ".join(stage.name for stage in self.stages)
 
 
-def untrained_plans(depth: int, head: str) -> Iterator[Candidate]:
-    """Yield plans that need no training: those that hold up best on models trained dense.
+def choices(
+    looked: Looked, stages: Sequence[Stage], limit: float, proving: int, several: bool
+) -> list[Choice]:
+    """Return every row of stages that would keep the limit, the fastest first.
 
-    Tokens leave or merge in the later blocks, where each has seen the others, or a few of them at
-    every block. The family's own head reads [CLS], which pooling would blur.
+    What a path's point changes here is taken for its true rate: it has to be provable on as many
+    documents as there are for proof.
     """
-    for start, ratios in (0, (0.15, 0.1, 0.06)), (0.5, (0.3, 0.2, 0.12, 0.06)):
-        for ratio in ratios if depth > 2 or not start else ():
-            plan = preset("tome", ratio=ratio, start=start)
-            yield Candidate(f"tome ratio={ratio:g} start={start:g}", plan)
-    blocks = sorted({round(share * depth) for share in (1 / 3, 1 / 2, 2 / 3)} - {0, depth})
-    methods = ("topk", "fca", "pool") if head == "mean" else ("topk", "fca")
-    for at, method, keep in itertools.product(blocks, methods, (0.25, 0.5, 0.75)):
-        yield Candidate(f"{method} keep={keep:g} at={at}", preset(method, keep=keep, at=at))
+    plans = [stage for stage in stages if stage.kind == PLAN]
+    linear = [stage for stage in stages if stage.kind == LINEAR]
+    rows = [*([each] for each in stages), *([*linear, plan] for plan in plans if linear)]
+    found = []
+    for row in rows:
+        sure = np.stack([confidence(looked.answers[s.name], several).numpy() for s in row])
+        changes = np.stack([looked.worse[s.name].astype(float) for s in row])
+        if looked.better is not None:
+            changes -= np.stack([looked.better[s.name] for s in row])
+        seconds = np.array([looked.seconds[s.name] for s in (*row, Stage(REFERENCE))])
+        path = find_path(sure, changes, seconds)
+        bounds = upper_bound(np.maximum(path.changes, 0) * proving, proving)
+        fits = np.logical_and.accumulate(bounds <= limit)
+        point = int(fits.sum()) - 1
+        if point >= 0 and path.seconds[point] < seconds[-1]:
+            found.append(Choice((*row, Stage(REFERENCE)), path, point, path.seconds[point]))
+    return sorted(found, key=lambda choice: choice.seconds)
 
 
-def failures_against(
-    original: np.ndarray, labels: Any, problem_type: str
-) -> Callable[[np.ndarray], int]:
-    """Return what counts the failures of a candidate in logits of the first documents.
+# ---- the steps ---------------------------------------------------------------------------------
 
-    Without labels a failure is a document that gets another prediction than the original's, whose
-    logits are `(documents, labels)`. With labels it is one that the original has right and the
-    candidate wrong; the share of those is never less than the loss of accuracy, so a bound on it is
-    one on the loss. Where the original has none right, nothing could be lost, and it is refused.
+
+def parts_of(texts: Sequence[str], limit: float, seed: int) -> dict[str, list[int]]:
+    """Return the numbers of the texts that fit, choose and prove.
+
+    Raises:
+        DataError: if there are too few to prove the limit even where nothing differs.
     """
-    wanted = predict_from_logits(original, problem_type) if labels is None else labels
-    right = right_documents(original, wanted, problem_type)
-    if not right.any():
+    needed = documents_needed(limit)
+    parts = draw_parts(texts, seed=seed)
+    proving = len(parts["proving"])
+    if proving < needed:
+        given = sum(map(len, parts.values()))
+        wanted = math.ceil(given * needed / proving)
+        least = math.ceil(1e4 * float(upper_bound(0, proving))) / 1e4
         raise DataError(
-            f"the original has none of {len(original):,} texts right, so that no accuracy can be "
-            "lost and any limit would be proven; check that the labels are those of this model"
+            f"{needed} texts that do nothing else are needed to prove a limit of {limit:.3g} even "
+            f"if nothing differs, some {wanted:,} different texts in all, got {given:,} and "
+            f"{proving} of them for proof; give more texts, or allow at least {least:.2%}"
+        )
+    return parts
+
+
+def check_original(original: Classifier) -> None:
+    """Raise a `ModelError` for a classifier that nothing can be proven of here."""
+    source, long = original.source, original.torch_model().config.long
+    if not original.plan.is_dense or original.model.cascade is not None:
+        kind = original.plan.name if original.model.cascade is None else "a cascade"
+        raise ModelError(
+            f"{source} saves work already ({kind}); accelerate starts from the dense model that "
+            "it was made from"
+        )
+    if original.label_space.problem_type == "regression":
+        raise ModelError(
+            f"{source} predicts numbers, of which nothing can agree exactly; accelerate is for "
+            "classifiers"
+        )
+    if long != "truncate":
+        raise ModelError(
+            f"{source} reads long documents by {long!r}, and accelerate compares with "
+            "transformers, which cut them at their end; save it with long='truncate' if that is "
+            "how it is used"
         )
 
-    def count(logits: np.ndarray) -> int:
-        still = right_documents(logits, wanted[: len(logits)], problem_type)
-        return int((right[: len(logits)] & ~still).sum())
 
-    return count
+def _stages(
+    bench: Bench, parts: dict[str, list[int]], tell: Callable[[str], None]
+) -> tuple[list[Stage], LinearStage | None, dict[str, Any] | None]:
+    """Return the stages to choose from: a linear one, where it can be fitted, and bold plans."""
+    stages, linear, record = [], None, None
+    try:
+        fit = bench.fit_linear(parts["fitting"])
+    except DataError as error:  # all alike, for instance; the plans remain
+        tell(f"no linear stage: {error}")
+    else:
+        linear, record = fit.stage, fit.record()
+        best = fit.candidates[0]
+        tell(f"linear stage: {best.name}, {best.accuracy:.1%} of {len(fit.folds):,} texts right")
+        stages.append(Stage(LINEAR))
+    encoded = bench.encode(parts["choosing"])
+    reference, _ = bench.run(Stage(REFERENCE), encoded, None)
+    wanted = predict_from_logits(reference.numpy(), bench.referee.problem_type)
+    for stage in plan_stages(bench.model.config.encoder_config.num_hidden_layers):
+        logits, _ = bench.run(stage, encoded, None)
+        temperature = fitted_temperature(logits, wanted, bench.several)
+        stages.append(replace(stage, temperature=temperature))
+    return stages, linear, record
 
 
-class _Part:
-    """Some of the texts, on which candidates are compared with the original as it was run."""
+def _prove(
+    bench: Bench,
+    choice: Choice,
+    parts: dict[str, list[int]],
+    linear: LinearStage | None,
+    limit: float,
+) -> Cascade:
+    """Test the path on the texts for proof, which are looked at here for the first time."""
+    numbers = parts["proving"]
+    looked = bench.look(choice.stages[:-1], numbers, linear)
+    names = [stage.name for stage in choice.stages[:-1]]
+    sure = np.stack([confidence(looked.answers[n], bench.several).numpy() for n in names])
+    thresholds = choice.path.thresholds
+    early, worse = marks(thresholds, sure, np.stack([looked.worse[n] for n in names]))
+    better = None
+    if looked.better is not None:
+        better = marks(thresholds, sure, np.stack([looked.better[n] for n in names]))[1]
+    answers = looked.answers[REFERENCE].numpy()
+    classes = bench.original.decide(answers)
+    if bench.several:
+        classes = [", ".join(each) for each in classes]
+    texts = {name: [bench.texts[n] for n in own] for name, own in parts.items()}
+    certificates = prove(
+        texts["proving"],
+        early,
+        worse,
+        better,
+        criterion=bench.referee.criterion,
+        limits=sorted({*LIMITS, limit}),
+        classes=classes,
+        parts=[Part(n, DID[n], len(own), fingerprint(own)) for n, own in texts.items()],
+    )
+    path = tuple(tuple(map(float, point)) for point in thresholds)
+    point = next(each.point for each in certificates.certificates if each.limit == limit)
+    return Cascade(choice.stages, path, point, certificates)
 
-    def __init__(
-        self, original: Classifier, texts: Sequence[str], wanted: Any, numbers: list[int]
-    ) -> None:
-        self.original, self.texts = original, [texts[number] for number in numbers]
-        reference = _stock(original, list(WAYS)[1])
-        reference.prepare(self.texts)
-        labels = None if wanted is None else wanted[numbers]
-        problem_type = original.label_space.problem_type
-        self.failures = failures_against(reference.run(), labels, problem_type)
-        self.encoded = original.encode(self.texts)
-        self._macs: dict[int, float] = {}
 
-    def look(self, candidate: Candidate, stage: str, limit: float) -> Trial:
-        """Run a candidate: on a few texts, do they speak against it? On all, is the limit kept?"""
-        some = self.encoded
-        if stage == "few":
-            some = some.select(range(min(SCREENED, len(some))))
-        made = under_plan(self.original, candidate.plan, candidate.execution)
-        forward = made.forward(some)
-        failures, documents = self.failures(forward.logits), len(some)
-        bound = upper_bound(failures, documents)
-        holds = bound <= limit
-        if stage == "few":
-            test = require("scipy.stats", "bench").binomtest
-            against = test(failures, documents, limit, alternative="greater").pvalue
-            holds = bool(against >= 1 - CONFIDENCE)
-        kept = "goes on" if stage == "few" else "keeps the limit"
-        # Packed execution is the first to be looked at everywhere.
-        packed = self._macs.setdefault(documents, float(forward.encoder_macs))
-        return Trial(
-            name=candidate.name,
-            stage=stage,
-            documents=documents,
-            failures=failures,
-            bound=bound,
-            macs_ratio=forward.encoder_macs / packed,
-            holds=holds,
-            verdict=kept if holds else "too many failures",
+def _timed(
+    original: Classifier, made: Classifier | None, texts: list[str], rounds: int
+) -> dict[str, list[float]]:
+    """Return the seconds of each way to run the original, packed, and the choice, in turns."""
+    contenders: list[Any] = [
+        StockContender(
+            original.model,
+            original.tokenizer,
+            name=way,
+            order=order,
+            max_length=original.limit,
         )
-
-    def seconds(
-        self, candidates: list[Candidate], rounds: int, others: Sequence[Contender] = ()
-    ) -> dict[str, list[float]]:
-        """Time candidates, behind other contenders, in turns on the first of the texts."""
-        contenders = list(others)
-        for each in candidates:
-            made = under_plan(self.original, each.plan, each.execution)
-            contenders.append(PackedContender(made, each.name))
-        for contender in contenders:
-            contender.prepare(self.texts[:TIMED])
-        return {timing.name: timing.seconds for timing in take_turns(contenders, rounds)}
+        for way, order in WAYS.items()
+    ]
+    contenders.append(PackedContender(original, PACKED))
+    if made is not None:
+        contenders.append(PackedContender(made, CASCADE))
+    for contender in contenders:
+        contender.prepare(texts[:TIMED])
+    return {timing.name: timing.seconds for timing in take_turns(contenders, rounds)}
 
 
-def _stock(original: Classifier, way: str) -> StockContender:
-    options = {"name": way, "order": WAYS[way], "max_length": original.limit}
-    return StockContender(original.model, original.tokenizer, **options)
+# ---- the whole ---------------------------------------------------------------------------------
 
 
 def accelerate(
@@ -187,20 +252,18 @@ def accelerate(
         source: a dense classifier, of transformers or of tersely: a directory, a Hub name, or one
             that is loaded.
         texts: documents like those that it will read; it should not have been trained on them.
-        labels: their labels; the limit is then on the loss of accuracy.
-        limit: the share of failures that is allowed: of other predictions than the original's, or,
-            with labels, of right ones that become wrong.
+        labels: their labels; the limit is then on the net loss: documents that turn wrong, less
+            those that turn right.
+        limit: the share that is allowed: of other predictions than the original's, or of net loss.
         rounds: turns of each in the final comparison.
-        seed: of the draw of selection and proof.
-        tell: called with a line about each candidate.
+        seed: of the draw of the parts.
+        tell: called with a line about each step.
 
     Returns:
-        The evidence as JSON has it, and the classifier that was chosen, in float32 and with its
-        execution in its configuration, ready for `save`; None if the `"answer"` is to keep the
-        original. `"speed"` is the choice's over each way to run the original, `"packed_speed"` that
-        of packed execution; `"proofs"` are of packed, then of the choice, and none if there was
-        nothing to prove; `"tried"` holds the last trial of each candidate on the texts for
-        selection.
+        The evidence as JSON has it, and the classifier that was chosen, with its cascade in its
+        configuration, ready for `save`; None if the `"answer"` is to keep the original. `"speed"`
+        is the choice's over each way to run the original, `"packed_speed"` that of packed
+        execution, which is the reference of the cascade.
 
     Raises:
         DataError: if there are too few texts to prove the limit, or labels that the model does not
@@ -211,127 +274,76 @@ def accelerate(
     original = source
     if not isinstance(original, Classifier):
         original = Classifier.from_pretrained(original)
-    _check(original)
-    selection, proof = split_texts(texts, limit, seed)
-    counts, wanted = "another label than the original's", None
-    if labels is not None:
-        wanted = original.label_space.encode(labels, unseen="skip")
-        counts = "right before, wrong now"
-    part = _Part(original, texts, wanted, selection)
+    check_original(original)
+    parts = parts_of(texts, limit, seed)
+    space = original.label_space
+    wanted = None if labels is None else space.encode(labels, unseen="skip")
     with warnings.catch_warnings():  # how many texts are too long was said of these
         warnings.simplefilter("ignore", TerselyWarning)
-        best, tried = _search(part, limit, tell)
-        timed = [PACKED] if best is PACKED else [PACKED, best]
-        seconds = part.seconds(timed, rounds, [_stock(original, way) for way in WAYS])
-        # Packed changes no label by design: a plan has to be worth what it may change.
-        over = paired_ratio(seconds[best.name], seconds[PACKED.name])
-        finalists = timed if over.interval[0] >= GAIN else [PACKED]
-        speed = {
-            each.name: {way: asdict(paired_ratio(seconds[each.name], seconds[way])) for way in WAYS}
-            for each in finalists
-        }
-        gains = {
-            name: all(ratio["interval"][0] >= GAIN for ratio in ways.values())
-            for name, ways in speed.items()
-        }
-        proofs: list[Trial] = []
-        if gains[finalists[-1].name]:
-            proofs = _prove(finalists, _Part(original, texts, wanted, proof), limit)
-    held = {trial.name for trial in proofs if trial.holds}
-    proven = [each for each in finalists if each.name in held and gains[each.name]]
-    chosen = proven[-1] if proven else finalists[-1]
+        bench = Bench(original, texts, Referee(original, wanted))
+        stages, linear, record = _stages(bench, parts, tell)
+        found = bench.look(stages, parts["choosing"], linear)
+        ranked = choices(found, stages, limit, len(parts["proving"]), bench.several)
+        for choice in ranked[:3]:
+            ratio = found.seconds[REFERENCE] / choice.seconds
+            tell(f"{choice.name}: some {ratio:.1f} times packed, by what choosing saw")
+        cascade, made = None, None
+        if ranked:
+            cascade = _prove(bench, ranked[0], parts, linear, limit)
+            tell("; ".join(cascade.certificates.lines()[:1]))
+        if cascade is not None and not cascade.is_alone:
+            made = copy.copy(original)
+            made.adopt(original.model.under_cascade(cascade, linear), original.tokenizer)
+        chosen = [texts[number] for number in parts["choosing"]]
+        seconds = _timed(original, made, chosen, rounds)
+    speed = {
+        name: {way: asdict(paired_ratio(seconds[name], seconds[way])) for way in WAYS}
+        for name in seconds
+        if name not in WAYS
+    }
+    over = {} if made is None else asdict(paired_ratio(seconds[CASCADE], seconds[PACKED]))
+    gains = {
+        name: all(ratio["interval"][0] >= GAIN for ratio in ways.values())
+        for name, ways in speed.items()
+    }
+    if made is not None and over["interval"][0] >= GAIN and gains[CASCADE]:
+        answer, kept = CASCADE, made
+    else:
+        answer, kept = (PACKED, original) if gains[PACKED] else (None, None)
     evidence = {
         "version": VERSION,
         "model": Path(original.source).resolve().name,  # no path
-        "answer": "faster" if proven else "keep",
-        "reason": _reason(chosen.name, proofs, bool(proven)),
-        "counts": counts,
+        "answer": "keep" if answer is None else "faster",
+        "chosen": answer or PACKED,
+        "reason": _reason(answer, cascade, made is not None),
         "limit": limit,
-        "texts": {"given": len(texts), "selection": len(selection), "proof": len(proof)},
-        "chosen": chosen.name,
-        "execution": chosen.execution.to_dict(),
-        "speed": speed[chosen.name],
-        "packed_speed": speed[PACKED.name],
+        "criterion": bench.referee.criterion,
+        "texts": {"given": len(texts)} | {name: len(own) for name, own in parts.items()},
+        "stages": None if cascade is None else [stage.name for stage in cascade.stages],
+        "certificates": None if cascade is None else cascade.certificates.to_dict(),
+        "linear": record,
+        "tried": [
+            {"name": c.name, "seconds_ratio": found.seconds[REFERENCE] / c.seconds} for c in ranked
+        ],
+        "speed": speed[answer or PACKED],
+        "packed_speed": speed[PACKED],
+        "over_packed": over or None,
         "seconds": seconds,
-        "proofs": [asdict(each) for each in proofs],
-        "tried": [asdict(each) for each in tried.values()],
-        "timed_documents": min(TIMED, len(selection)),
+        "timed_documents": min(TIMED, len(parts["choosing"])),
         "machine": describe_machine(),
     }
-    if not proven:
-        return evidence, None
-    # In float32, so that it can be saved; how it is executed goes into the configuration.
-    ready = under_plan(original, chosen.plan, Execution())
-    own = chosen.execution
-    ready.model.config.execution = None if own == Execution() else own.to_dict()
-    return evidence, ready
+    return evidence, kept
 
 
-def _check(original: Classifier) -> None:
-    source, long = original.source, original.torch_model().config.long
-    if not original.plan.is_dense:
-        raise ModelError(
-            f"{source} removes tokens already ({original.plan.name}); accelerate starts from the "
-            "dense model that it was made from"
-        )
-    if original.label_space.problem_type == "regression":
-        raise ModelError(
-            f"{source} predicts numbers, of which nothing can agree exactly; accelerate is for "
-            "classifiers"
-        )
-    if long != "truncate":
-        raise ModelError(
-            f"{source} reads long documents by {long!r}, and accelerate compares with "
-            "transformers, which cut them at their end; save it with long='truncate' if that is "
-            "how it is used"
-        )
-
-
-def _search(
-    part: _Part, limit: float, tell: Callable[[str], None]
-) -> tuple[Candidate, dict[str, Trial]]:
-    """Return the fastest candidate that keeps the limit on these texts, and all that was tried."""
-    tried: dict[str, Trial] = {}
-
-    def holds(stage: str, candidate: Candidate) -> bool:
-        trial = tried[candidate.name] = part.look(candidate, stage, limit)
-        tell(f"{trial.name}: {trial.failures} of {trial.documents}, {trial.verdict}")
-        return trial.holds
-
-    for stage in ("few", "selection"):
-        holds(stage, PACKED)
-    config = part.original.model.config
-    plans = untrained_plans(config.encoder_config.num_hidden_layers, config.head)
-    # Cheapest by their MACs, which no busy machine disturbs; the clock decides among those.
-    promising = [each for each in plans if holds("few", each)]
-    promising.sort(key=lambda each: tried[each.name].macs_ratio)
-    good = list(itertools.islice(filter(partial(holds, "selection"), promising), ADMITTED))
-    for precision in ("int8", "bfloat16") if part.original.device.type == "cpu" else ():
-        lower = Candidate(f"packed, {precision}", PACKED.plan, Execution(precision=precision))
-        if holds("few", lower) and holds("selection", lower):
-            good.append(lower)
-    seconds = part.seconds([PACKED, *good], rounds=3)
-    return min([PACKED, *good], key=lambda each: np.median(seconds[each.name])), tried
-
-
-def _prove(finalists: list[Candidate], part: _Part, limit: float) -> list[Trial]:
-    """Return the proofs, packed first, in a fixed sequence: the first that fails ends it.
-
-    So the confidence holds for all together, as it does for one.
-    """
-    proofs = []
-    for candidate in finalists:
-        proofs.append(part.look(candidate, "proof", limit))
-        if not proofs[-1].holds:
-            break
-    return proofs
-
-
-def _reason(chosen: str, proofs: list[Trial], proven: bool) -> str:
+def _reason(answer: str | None, cascade: Cascade | None, ran: bool) -> str:
     """Return the decision in a sentence."""
-    if not proofs:
-        return f"No gain here: keep the original. {chosen} is the fastest that keeps the limit"
-    failed = f"the texts set apart do not prove the limit for {proofs[-1].name}"
-    if not proven:
-        return f"Keep the original: {failed}"
-    return f"Faster: {chosen}" + ("" if proofs[-1].holds else f"; {failed}")
+    if answer == CASCADE:
+        return f"Faster: {' → '.join(stage.name for stage in cascade.stages)}"
+    why = "no stage keeps the limit on the texts that choose"
+    if ran:
+        why = "the cascade is not enough faster than packed execution"
+    elif cascade is not None:
+        why = "the texts set apart do not prove the limit for the cascade"
+    if answer == PACKED:
+        return f"Faster: packed, which changes no label; {why}"
+    return f"No gain here: keep the original; {why}"
