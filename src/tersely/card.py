@@ -49,7 +49,12 @@ Labels: `{{ labels[:50] | join("`, `") }}`{% if labels | length > 50 %}, and mor
 
 {% for step in steps %}- {{ step }}
 {% endfor %}{% else %}: nothing is removed.
-{% endif %}
+{% endif %}{% if stages %}
+A cascade answers: {{ stages | join(", then ") }}; a document is answered by the first stage that \
+is sure enough. What was proven, on texts that did nothing else:
+
+{% for line in proven %}- {{ line }}
+{% endfor %}{% endif %}
 ## Use
 
 With tersely installed (in its checkout: `pip install .`):
@@ -150,7 +155,8 @@ def model_card(
     The encoder that it began as is named if that is a name of the Hub; a directory is not, since
     its path says nothing elsewhere.
     """
-    plan = config.reduction_plan()
+    plan, cascade = config.reduction_plan(), config.cascade_stages()
+    proven = None if cascade is None else cascade.certificates
     origin = getattr(config.encoder_config, "_name_or_path", None) or ""
     base = origin if _HUB_NAME.fullmatch(origin) and not Path(origin).exists() else None
     labels = () if space.problem_type == "regression" else space.names
@@ -187,6 +193,8 @@ def model_card(
         labels=labels,
         plan=plan.name,
         steps=[describe_step(step) for step in plan.to_dict().get("steps", [])],
+        stages=[] if cascade is None else [stage.name for stage in cascade.stages],
+        proven=[] if proven is None else proven.lines(),
         training=training,
         evaluation=evaluation,
     )

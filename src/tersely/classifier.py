@@ -25,6 +25,7 @@ from tersely.defaults import DEFAULT_MODEL
 from tersely.errors import DataError, DeviceError, ModelError, PlanError
 from tersely.export import files_of_export, is_export, load_export
 from tersely.modeling import Execution, TerselyForSequenceClassification, from_encoder
+from tersely.modeling.cascading import at_limit
 from tersely.modeling.loading import load_classifier, load_tokenizer
 from tersely.reduction import Knowledge, Plan, preset
 from tersely.text import Documents, LabelSpace
@@ -226,6 +227,7 @@ class Classifier(TrainedModel):
         long: str | None = None,
         method_options: Mapping[str, float] | None = None,
         knowledge: Knowledge | None = None,
+        max_disagreement: float | None = None,
         **loading: Any,
     ) -> Self:
         """Load a trained classifier: a tersely model or an export of one, or one of transformers.
@@ -239,9 +241,12 @@ class Classifier(TrainedModel):
             long: another policy for long documents than the model's own.
             method_options: another share than the one it was trained with; see `with_options`.
             knowledge: see the class.
+            max_disagreement: of a cascade another of the limits that were certified for it; 0 for
+                the reference alone.
             **loading: as in transformers.
 
         Raises:
+            DataError: for a limit that was not certified.
             ModelError: if it is not a classifier, or cannot be read.
         """
         runner = model = None
@@ -273,6 +278,8 @@ class Classifier(TrainedModel):
             classifier._runner, classifier.tokenizer = runner, tokenizer
         else:
             model.knowledge = classifier.knowledge
+            if max_disagreement is not None:
+                model = at_limit(model, max_disagreement)
             classifier.adopt(model, tokenizer, execution)
         classifier._tell_limit()
         return classifier.with_options(**method_options) if method_options else classifier

@@ -21,6 +21,7 @@ import numpy as np
 
 from tersely._io import resolve_device, torch_threads
 from tersely.card import Evaluation
+from tersely.certificates import Certificates
 from tersely.errors import DataError, ModelError, TerselyWarning
 from tersely.modeling import Execution, TerselyConfig, TerselyForSequenceClassification
 from tersely.modeling.budget import plan_for_budget, spread
@@ -111,6 +112,12 @@ class TrainedModel:
         """Most tokens of a document or window, special tokens included."""
         runner = self._ready()
         return longest_window(runner.config.max_length, runner.longest_document)
+
+    @property
+    def certificates(self) -> Certificates | None:
+        """What was proven of the model's cascade; None where it has none."""
+        cascade = self.model_config.cascade_stages()
+        return None if cascade is None else cascade.certificates
 
     @property
     def classes_(self) -> list[str]:

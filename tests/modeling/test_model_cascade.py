@@ -155,3 +155,12 @@ def test_a_linear_stage_of_other_labels_is_refused(dense):
         dense.model.under_cascade(
             Cascade((Stage("linear"), Stage("reference")), ((0.5,),), 0), LinearStage(form)
         )
+
+
+def test_training_from_a_cascade_begins_without_it(cascaded, dense, tmp_path):
+    """What answered before was fitted to weights that are about to change."""
+    cascaded.save_pretrained(tmp_path)
+    again = from_encoder(str(tmp_path))
+    assert again.cascade is None and again.linear is None
+    assert again.config.cascade is None and again.config.linear is None
+    assert not any(name.startswith("linear.") for name in again.state_dict())

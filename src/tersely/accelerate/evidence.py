@@ -19,6 +19,10 @@ def sentences(evidence: Mapping[str, Any]) -> list[str]:
                 f"{finalist}: ×{ratio['median']:.2f} ({low:.2f}–{high:.2f}) the speed of {way}, "
                 f"on {evidence['timed_documents']} texts"
             )
+    lines.append(
+        f"packed: another label than padded for {evidence['packed_differs']} of "
+        f"{evidence['timed_documents']} texts"
+    )
     if evidence["certificates"] is not None:
         lines += Certificates.from_dict(evidence["certificates"]).lines()
     return lines

@@ -213,8 +213,11 @@ def _prove(
 
 def _timed(
     original: Classifier, made: Classifier | None, texts: list[str], rounds: int
-) -> dict[str, list[float]]:
-    """Return the seconds of each way to run the original, packed, and the choice, in turns."""
+) -> tuple[dict[str, list[float]], int]:
+    """Return the seconds of each way to run the original, packed, and the choice, in turns.
+
+    And how many of these texts get another label packed than padded by transformers.
+    """
     contenders: list[Any] = [
         StockContender(
             original.model,
@@ -230,7 +233,9 @@ def _timed(
         contenders.append(PackedContender(made, CASCADE))
     for contender in contenders:
         contender.prepare(texts[:TIMED])
-    return {timing.name: timing.seconds for timing in take_turns(contenders, rounds)}
+    padded, packed = (original.decide(each.run()) for each in contenders[1:3])
+    differing = sum(one != other for one, other in zip(padded, packed, strict=True))
+    return {each.name: each.seconds for each in take_turns(contenders, rounds)}, differing
 
 
 # ---- the whole ---------------------------------------------------------------------------------
@@ -295,7 +300,7 @@ def accelerate(
             made = copy.copy(original)
             made.adopt(original.model.under_cascade(cascade, linear), original.tokenizer)
         chosen = [texts[number] for number in parts["choosing"]]
-        seconds = _timed(original, made, chosen, rounds)
+        seconds, differing = _timed(original, made, chosen, rounds)
     speed = {
         name: {way: asdict(paired_ratio(seconds[name], seconds[way])) for way in WAYS}
         for name in seconds
@@ -327,6 +332,7 @@ def accelerate(
         ],
         "speed": speed[answer or PACKED],
         "packed_speed": speed[PACKED],
+        "packed_differs": differing,
         "over_packed": over or None,
         "seconds": seconds,
         "timed_documents": min(TIMED, len(parts["choosing"])),

@@ -163,6 +163,8 @@ class Loading:
         batch_tokens: How many tokens a packed batch holds. [the model's own, or 4096]
         device: Where to run: auto, cpu, cuda or cuda:N.
         threads: How many threads torch uses. [one a core]
+        max_disagreement: Of a cascade, another limit that was certified for it; 0 for its
+            reference. [the one that it was made for]
     """
 
     panel: ClassVar = "Model"
@@ -171,6 +173,7 @@ class Loading:
     batch_tokens: Annotated[int | None, {"min": 16}] = None
     device: Annotated[str, {"metavar": "NAME", "panel": MACHINE}] = "auto"
     threads: Annotated[int | None, {"min": 1, "panel": MACHINE}] = None
+    max_disagreement: Annotated[float | None, {"metavar": "SHARE", "min": 0.0}] = None
 
     def load(self, model: str, **more: Any) -> Classifier:
         """Return the trained model of a directory or a Hub name."""

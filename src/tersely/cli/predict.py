@@ -31,7 +31,8 @@ def predict(
 
     Every input column is kept. 'label' and 'score', its probability, are
     added; for several labels both are lists. A regression model adds
-    'prediction' instead.
+    'prediction' instead. Of a cascade 'stage' says which stage answered, and
+    'confidence' how sure it was.
 
     Options:
         out: The file to write: .csv, .tsv, .jsonl or .parquet. [JSON Lines on standard output]
@@ -54,8 +55,12 @@ def predict(
     classifier = budget.of(classifier, documents)
     with progress("predicting", len(documents)) as bar:
         encoded = classifier.encode(documents.texts, documents.pairs)
-        logits = classifier.forward(encoded, bar.update).logits
-    columns = prediction_columns(classifier, logits, every=probabilities)
+        forward = classifier.forward(encoded, bar.update)
+    columns = prediction_columns(classifier, forward.logits, every=probabilities)
+    if forward.stages is not None:
+        names = [stage.name for stage in classifier.torch_model().cascade.stages]
+        columns["stage"] = [names[number] for number in forward.stages]
+        columns["confidence"] = forward.confidence.astype(float).round(4).tolist()
     if data == "-" and out is None:
         one = {name: values[0] for name, values in columns.items()}
         if json:

@@ -101,6 +101,11 @@ def export_model(
             "the model that it was made from, with int8 of its own if it is to be small"
         )
     model = classifier.torch_model().float()
+    if model.cascade is not None:
+        raise ExportError(
+            f"{classifier.source} is a cascade, and one graph cannot leave documents out; export "
+            "the model that it was made from"
+        )
     least = (0.99 if int8 else 1.0) if min_agreement is None else min_agreement
     made_up = texts is None
     if texts is None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tersely.cascade import LINEAR, Answers, Stage, run_cascade
+from tersely.errors import ModelError
 from tersely.linear import LinearStage
 from tersely.modeling.forward import ForwardPass, PackedInputs
 from tersely.ragged import Layout, Ragged
@@ -96,3 +97,18 @@ def _run(
         device=model.device,
         answered_by_now=progress,
     )
+
+
+def at_limit(model: Any, limit: float) -> Any:
+    """Return a cascaded model at another certified limit, its weights shared; 0 for no cascade.
+
+    Raises:
+        DataError: for a limit that was not certified.
+        ModelError: if the model has no cascade.
+    """
+    if model.cascade is None:
+        raise ModelError(
+            f"a limit of {limit:g} is for a cascade, and this model has none; `tersely accelerate` "
+            "makes one"
+        )
+    return model.under_cascade(model.cascade.at(limit))

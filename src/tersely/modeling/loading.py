@@ -177,6 +177,8 @@ def _load_dense(source: str, loading: dict[str, Any]) -> TerselyForSequenceClass
             f"expected an encoder or a dense tersely model to start from, got {source} with the "
             f"plan {dense.config.plan['name']!r}; start from what it was trained from"
         )
+    # What answers before it was fitted to weights that are about to change.
+    dense.config.linear = dense.config.cascade = dense.cascade = dense.linear = None
     return dense
 
 

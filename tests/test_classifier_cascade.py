@@ -1,0 +1,97 @@
+"""A classifier with a cascade, as users have it: another limit, stages in the output, the card."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from commands import run_command
+from tersely import Classifier
+from tersely.cascade import Cascade, Stage, confidence
+from tersely.certificates import prove
+from tersely.errors import DataError, ExportError, ModelError
+from tersely.export import export_model
+from tersely.modeling import from_encoder
+from tersely.modeling.inference import run_model
+from tersely.reduction import preset
+from words import LABELS, labelled, save_encoder, tokenizer
+
+PLAN = Stage("plan", preset("topk", keep=0.25, at=0, least=1))
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return labelled(60)[0]
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dense")
+    model = from_encoder(save_encoder(folder / "encoder"), id2label=dict(enumerate(LABELS)))
+    torch.manual_seed(0)
+    for parameter in model.head.parameters():
+        torch.nn.init.normal_(parameter)
+    model.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cascade(dense, texts, tmp_path_factory):
+    """Half of the documents are answered early; certificates of made-up marks at 10 and 50 %."""
+    original = Classifier.from_pretrained(dense, device="cpu")
+    logits = run_model(original.model.under_plan(PLAN.plan), original.encode(texts), 4096).logits
+    sure = confidence(torch.from_numpy(logits).log_softmax(1), several=False)
+    half = float(sure.quantile(0.5))
+    early = np.zeros((2, 60), dtype=bool)
+    early[1] = (sure > half).numpy()
+    certificates = prove(texts, early, early & False, limits=(0.1, 0.5), classes=["a"] * 60)
+    stages = (PLAN, Stage("reference"))
+    made = Cascade(stages, ((1.0,), (half,)), 1, certificates)
+    original.adopt(original.model.under_cascade(made), original.tokenizer)
+    return original.save(tmp_path_factory.mktemp("cascade"))
+
+
+def test_a_limit_chooses_among_the_certified_points(cascade, dense, texts):
+    loaded = Classifier.from_pretrained(cascade, device="cpu")
+    assert loaded.certificates.at(0.1).point == 1
+    forward = loaded.forward(loaded.encode(texts))
+    assert (forward.stages == 0).sum() == 30 and forward.confidence.min() >= 0
+    reference = Classifier.from_pretrained(cascade, device="cpu", max_disagreement=0)
+    plain = Classifier.from_pretrained(dense, device="cpu")
+    assert plain.certificates is None
+    np.testing.assert_allclose(
+        reference.predict_proba(texts), plain.predict_proba(texts), rtol=1e-4, atol=1e-6
+    )
+    with pytest.raises(DataError, match="0.2 .* is not certified .* 0.1 and 0.5"):
+        Classifier.from_pretrained(cascade, max_disagreement=0.2)
+    with pytest.raises(ModelError, match="has none"):
+        Classifier.from_pretrained(dense, max_disagreement=0.1)
+
+
+def test_predict_says_which_stage_answered_and_how_sure_it_was(cascade, texts, tmp_path):
+    data = tmp_path / "new.jsonl"
+    data.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    done = run_command("predict", cascade, data, "--device", "cpu")
+    assert done.exit_code == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["stage"] for row in rows].count("reference") == 30
+    assert all(0 <= row["confidence"] <= 1 for row in rows)
+    done = run_command("predict", cascade, data, "--device", "cpu", "--max-disagreement", 0)
+    assert {json.loads(line)["stage"] for line in done.stdout.splitlines()} == {"reference"}
+    done = run_command("predict", cascade, data, "--max-disagreement", 0.3)
+    assert done.exit_code == 1 and "not certified" in done.stderr
+
+
+def test_the_card_says_what_was_proven(cascade):
+    card = (cascade / "README.md").read_text()
+    assert "A cascade answers: topk, then reference" in card
+    assert "30 of 60 texts are answered early" in card
+
+
+def test_a_cascade_is_no_graph(cascade, tmp_path):
+    with pytest.raises(ExportError, match="is a cascade"):
+        export_model(Classifier.from_pretrained(cascade, device="cpu"), tmp_path / "onnx")
