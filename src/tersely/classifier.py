@@ -12,7 +12,6 @@ import functools
 import inspect
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,9 +21,9 @@ import torch
 from tersely._io import torch_threads, written_whole
 from tersely.card import Evaluation, model_card, write_card
 from tersely.defaults import DEFAULT_MODEL
-from tersely.errors import DataError, DeviceError, ModelError, PlanError
+from tersely.errors import DataError, DeviceError, PlanError
 from tersely.export import files_of_export, is_export, load_export
-from tersely.modeling import Execution, TerselyForSequenceClassification, from_encoder
+from tersely.modeling import TerselyForSequenceClassification, from_encoder
 from tersely.modeling.cascading import at_limit
 from tersely.modeling.loading import load_classifier, load_tokenizer
 from tersely.reduction import Knowledge, Plan, preset
@@ -100,7 +99,7 @@ class Classifier(TrainedModel):
                 "method_options and target_flops are for a preset's name, got a plan of your own"
             )
         self.plan = method if isinstance(method, Plan) else preset(method, **self.method_options)
-        super().__init__(str(model), device, Execution(batch_tokens, threads))
+        super().__init__(str(model), device, batch_tokens, threads)
         self.target_flops = target_flops
         self.max_length = max_length
         self.long = long
@@ -257,10 +256,8 @@ class Classifier(TrainedModel):
         else:
             model = load_classifier(str(source), **loading)
         config = (runner or model).config
-        execution = Execution.from_dict(config.execution)
-        if batch_tokens is not None:
-            execution = replace(execution, batch_tokens=batch_tokens)
-        running = {"device": device, "batch_tokens": execution.batch_tokens, "threads": threads}
+        running = {} if batch_tokens is None else {"batch_tokens": batch_tokens}
+        running |= {"device": device, "threads": threads}
         classifier = cls(source, method="dense", knowledge=knowledge, **running)
         config.max_length = max_length or config.max_length
         config.long = long or config.long
@@ -280,7 +277,7 @@ class Classifier(TrainedModel):
             model.knowledge = classifier.knowledge
             if max_disagreement is not None:
                 model = at_limit(model, max_disagreement)
-            classifier.adopt(model, tokenizer, execution)
+            classifier.adopt(model, tokenizer)
         classifier._tell_limit()
         return classifier.with_options(**method_options) if method_options else classifier
 
@@ -300,12 +297,6 @@ class Classifier(TrainedModel):
             OutputError: if the directory cannot be written, or the disk is full.
         """
         folder, model = Path(directory), self.torch_model()
-        if self.execution.precision != "float32":
-            raise ModelError(
-                f"a model that runs in {self.execution.precision} is not saved, since its weights "
-                "are rounded; save the one that it was made from, with the execution in its "
-                "configuration"
-            )
         card = model_card(
             folder.resolve().name,
             model.config,

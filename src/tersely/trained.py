@@ -13,7 +13,6 @@ import functools
 import operator
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,7 +22,7 @@ from tersely._io import resolve_device, torch_threads
 from tersely.card import Evaluation
 from tersely.certificates import Certificates
 from tersely.errors import DataError, ModelError, TerselyWarning
-from tersely.modeling import Execution, TerselyConfig, TerselyForSequenceClassification
+from tersely.modeling import TerselyConfig, TerselyForSequenceClassification
 from tersely.modeling.budget import plan_for_budget, spread
 from tersely.modeling.inference import Forward, TorchRunner
 from tersely.reduction import Plan, name_untrained, with_share
@@ -41,31 +40,20 @@ class TrainedModel:
 
     plan: Plan
 
-    def __init__(self, source: str, device: str, execution: Execution) -> None:
+    def __init__(
+        self, source: str, device: str, batch_tokens: int = 4096, threads: int | None = None
+    ) -> None:
         self.source = source
         self.device = resolve_device(device)
-        self.execution = execution
+        self.batch_tokens, self.threads = batch_tokens, threads
         self.model: TerselyForSequenceClassification | None = None
         self.tokenizer: Any = None
         self._runner: TorchRunner | None = None
         self._trained: Plan | None = None
 
-    def adopt(
-        self,
-        model: TerselyForSequenceClassification,
-        tokenizer: Any,
-        execution: Execution | None = None,
-    ) -> None:
-        """Take over a model with its tokenizer, and run it on this device as `execution` says.
-
-        Threads that were asked for stand above those of the execution; None for this one's own.
-        """
-        own = replace(self.execution, precision="float32")
-        if execution is not None:
-            asked, own = own.threads, execution.on(self.device)
-            own = replace(own, threads=asked or own.threads)
-        self.execution = own
-        self.model = own.convert(model.to(self.device).eval())
+    def adopt(self, model: TerselyForSequenceClassification, tokenizer: Any) -> None:
+        """Take over a model with its tokenizer, and run it on this device."""
+        self.model = model.to(self.device).eval()
         self._runner = TorchRunner(self.model)
         self.tokenizer = tokenizer
         self._trained = model.config.reduction_plan()
@@ -86,16 +74,6 @@ class TrainedModel:
                 "was made from"
             )
         return self.model
-
-    @property
-    def batch_tokens(self) -> int:
-        """Most tokens of a packed batch at inference."""
-        return self.execution.batch_tokens
-
-    @property
-    def threads(self) -> int | None:
-        """Threads of torch; None for the process's own number."""
-        return self.execution.threads
 
     @property
     def model_config(self) -> TerselyConfig:

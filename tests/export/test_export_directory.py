@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -113,14 +112,6 @@ def test_an_export_that_differs_is_refused_with_the_figure(model, tmp_path, monk
     assert list((tmp_path / "out").iterdir()) == []
     check = export_model(classifier, tmp_path / "out", TEXTS, min_agreement=0.7)
     assert check.agreement == 0.75
-
-
-def test_a_model_in_int8_is_refused_for_that_reason(model, tmp_path):
-    """A model that `accelerate` made: the plan was said to be what cannot be exported."""
-    small = Classifier.from_pretrained(model, device="cpu")
-    small.execution = replace(small.execution, precision="int8")
-    with pytest.raises(ExportError, match="runs in int8 as torch has it"):
-        export_model(small, tmp_path / "onnx", TEXTS)
 
 
 def test_a_plan_that_cannot_be_exported_is_named(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from tersely import TerselyForSequenceClassification, preset
 from tersely.backbones import backbone_for
 from tersely.errors import ModelError, PlanError
 from tersely.methods.focus import starting_tokens
-from tersely.modeling import Execution, from_encoder, with_plan
+from tersely.modeling import from_encoder, with_plan
 from tersely.modeling.loading import load_classifier
 from tersely.reduction import PLAN_VERSION
 from tiny import FAMILIES, HIDDEN, tiny_encoder, tiny_ids
@@ -204,15 +204,11 @@ def test_a_model_that_starts_from_a_dense_one_reads_as_that_was_saved(tmp_path):
     fields |= {"attention_dropout": None}
     for name, value in fields.items():
         setattr(dense.config, name, value)
-    dense.config.execution = Execution(threads=1).to_dict()
     reduced = with_plan(dense, preset("topk", least=1))
-    assert reduced.config.execution == dense.config.execution
     dense.save_pretrained(tmp_path)
     for model in (reduced, from_encoder(tmp_path, plan="topk")):
         assert model.config.plan["name"] == "topk"
         assert {name: getattr(model.config, name) for name in fields} == fields
-    # What was measured with the old weights says nothing of those that will be trained.
-    assert model.config.execution is None
     assert dense.config.reduction_plan().is_dense
     chosen = from_encoder(tmp_path, plan="topk", long="truncate", max_length=10).config
     assert (chosen.long, chosen.max_length) == ("truncate", 10)

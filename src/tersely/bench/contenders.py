@@ -20,7 +20,6 @@ from tersely.reduction import Plan
 
 if TYPE_CHECKING:
     from tersely.classifier import Classifier
-    from tersely.modeling import Execution
     from tersely.text.encoding import EncodedDocuments
 
 
@@ -168,17 +167,13 @@ class PackedContender(Contender):
         return cls(classifier, spec["name"], source=source)
 
 
-def under_plan(
-    classifier: Classifier, plan: Plan, execution: Execution | None = None
-) -> Classifier:
-    """Return a classifier under another plan, run as `execution` says; the first stays as it is.
-
-    The weights are shared, unless the precision differs.
+def under_plan(classifier: Classifier, plan: Plan) -> Classifier:
+    """Return a classifier under another plan, its weights shared; the first stays as it is.
 
     Raises:
         PlanError: if the plan needs blocks, modules or a head that the model was built without.
     """
     made, model = copy.copy(classifier), classifier.torch_model().under_plan(plan)
     made.plan = plan
-    made.adopt(model, classifier.tokenizer, execution or classifier.execution)
+    made.adopt(model, classifier.tokenizer)
     return made

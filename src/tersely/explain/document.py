@@ -192,7 +192,7 @@ def explain_document(classifier: Classifier, text: str, pair: str | None = None)
     encoded = classifier.encode([text], None if pair is None else [pair])
     spelling = spell(classifier, text, pair)
     inputs = on_device(pack(encoded, [0]), model.device)
-    with torch.inference_mode(), torch_threads(classifier.execution.threads):
+    with torch.inference_mode(), torch_threads(classifier.threads):
         output = model(**inputs, output_trace=True)
     found = [
         lineage(output.trace, number, len(window)) for number, window in enumerate(encoded.windows)

@@ -99,7 +99,7 @@ def survey_documents(
     removes = False
     sizes: Counter[str] = Counter()
     stays: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    with torch.inference_mode(), torch_threads(classifier.execution.threads):
+    with torch.inference_mode(), torch_threads(classifier.threads):
         for numbers, inputs in batches(encoded, classifier.batch_tokens, model.device):
             output = model(**inputs, output_trace=True)
             sums = block_figures(output.trace.blocks, sums)

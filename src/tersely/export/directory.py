@@ -95,11 +95,6 @@ def export_model(
             f"a model is exported from the CPU, got one on {classifier.device}; load it with "
             "device='cpu'"
         )
-    if classifier.execution.precision == "int8":
-        raise ExportError(
-            f"{classifier.source} runs in int8 as torch has it, which no graph can hold; export "
-            "the model that it was made from, with int8 of its own if it is to be small"
-        )
     model = classifier.torch_model().float()
     if model.cascade is not None:
         raise ExportError(

@@ -109,9 +109,6 @@ class FuzzyRatio(Ratio):
 class Combiner(BlockModule):
     """Combines each document's tokens into its combination tokens, of a Gumbel temperature."""
 
-    # It runs once, and multiplies by a transposed weight, for which there is no int8 product.
-    int8 = False
-
     def __init__(self, width: int, tokens: int, temperature: float = 1.0) -> None:
         super().__init__()
         self.temperature = temperature

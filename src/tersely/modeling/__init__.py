@@ -2,14 +2,13 @@
 
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from tersely.modeling.configuration import Execution, TerselyConfig
+from tersely.modeling.configuration import TerselyConfig
 from tersely.modeling.loading import from_encoder, with_plan
 from tersely.modeling.modeling import TerselyForSequenceClassification, TerselyOutput
 from tersely.modeling.padded import dense_checkpoint, padded_model
 from tersely.modeling.trace import BlockTrace, Trace
 
 __all__ = [
-    "Execution",
     "TerselyConfig",
     "TerselyForSequenceClassification",
     "TerselyOutput",

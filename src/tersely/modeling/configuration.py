@@ -1,30 +1,20 @@
-"""The configuration of a tersely model: encoder, plan, head, long documents, and how it is run.
-
-`tersely accelerate` finds the token budget, threads and precision on a machine and writes them into
-`config.json`, so that whoever loads the model gets what was measured.
-"""
+"""The configuration of a tersely model: encoder, plan, head, long documents, and its cascade."""
 
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-from torch import nn
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from tersely.backbones import backbone_class
 from tersely.cascade import Cascade
-from tersely.errors import ModelError, TerselyWarning
+from tersely.errors import ModelError
 from tersely.linear import LinearForm
-from tersely.reduction import Learned, Plan, preset
+from tersely.reduction import Plan, preset
 from tersely.text.encoding import LONG_POLICIES
 
 HEADS = ("mean", "family")
-PRECISIONS = ("float32", "bfloat16", "int8")
 
 
 class TerselyConfig(PreTrainedConfig):
@@ -47,7 +37,6 @@ class TerselyConfig(PreTrainedConfig):
         separator_id: the token that ends a text ([SEP]); combination tokens start from it.
         linear: the form of the linear stage that lies beside the encoder; None if there is none.
         cascade: the stages that answer before the model does, as `Cascade.to_dict` gives them.
-        execution: how to run the model, as `Execution.to_dict` gives it; None for the defaults.
 
     Raises:
         PlanError: if the plan is wrong or does not fit the encoder.
@@ -73,7 +62,6 @@ class TerselyConfig(PreTrainedConfig):
     long: str = "truncate"
     window_overlap: int = 64
     separator_id: int | None = None
-    execution: dict | None = None
     linear: dict | None = None
     cascade: dict | None = None
     pad_token_id: int | None = None
@@ -146,79 +134,3 @@ class TerselyConfig(PreTrainedConfig):
     def reduction_plan(self) -> Plan:
         """Return the plan as an object."""
         return Plan.from_dict(self.plan)
-
-
-@dataclass(frozen=True)
-class Execution:
-    """How to run a model on the CPU.
-
-    Attributes:
-        batch_tokens: tokens of a packed batch.
-        threads: threads of torch; None for the process's own number.
-        precision: `"float32"` for the weights as they are, `"bfloat16"`, or `"int8"`: linear layers
-            with int8 weights and inputs quantised as they come (torch's dynamic quantisation). The
-            combining module stays in float32: it runs once, and multiplies by a transposed weight,
-            for which there is no int8 product.
-    """
-
-    batch_tokens: int = 4096
-    threads: int | None = None
-    precision: str = "float32"
-
-    def __post_init__(self) -> None:
-        sizes = self.batch_tokens >= 16 and (self.threads is None or self.threads >= 1)
-        if not sizes or self.precision not in PRECISIONS:
-            raise ModelError(
-                "an execution has batch_tokens of 16 or more, threads of 1 or more and a "
-                f"precision of {', '.join(PRECISIONS)}, got {self}"
-            )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any] | None) -> Execution:
-        """Read what `to_dict` made; the defaults for None."""
-        try:
-            return cls(**(data or {}))
-        except TypeError as error:
-            raise ModelError(
-                f"the execution in config.json is not understood ({error}); it was written by "
-                "another version of tersely"
-            ) from None
-
-    def on(self, device: torch.device) -> Execution:
-        """Return the same on another device, where only what is not about the CPU holds."""
-        if device.type == "cpu" or (self.threads is None and self.precision == "float32"):
-            return self
-        warnings.warn(
-            f"this model's precision ({self.precision}) and threads ({self.threads}) were found on "
-            f"a CPU; on {device} it runs as it was trained",
-            TerselyWarning,
-            stacklevel=4,
-        )
-        return Execution(self.batch_tokens)
-
-    def convert(self, model: nn.Module) -> nn.Module:
-        """Return the model in this precision: itself for float32, otherwise a copy."""
-        if self.precision == "float32":
-            return model
-        if self.precision == "bfloat16":
-            return copy.deepcopy(model).to(torch.bfloat16)
-        try:
-            from torch.ao.quantization import default_dynamic_qconfig, quantize_dynamic
-        except ImportError:
-            raise ModelError(
-                "this torch has no dynamic int8 quantisation; use torch 2.13, or set the precision "
-                "in config.json to float32"
-            ) from None
-        layers = {nn.Linear: default_dynamic_qconfig}
-        for name, part in model.named_modules():
-            if isinstance(part, Learned) and not part.int8:
-                layers |= {f"{name}.{inner}": None for inner, _ in part.named_modules() if inner}
-        with warnings.catch_warnings():
-            # torch announces a successor, which is slower on CPUs so far (pytorch/ao issue 3157).
-            warnings.simplefilter("ignore", DeprecationWarning)
-            warnings.simplefilter("ignore", UserWarning)
-            return quantize_dynamic(model, layers, dtype=torch.qint8)

@@ -83,8 +83,6 @@ def from_encoder(
         model = with_plan(dense, plan, head, num_labels, id2label, problem_type)
         model.config.max_length = max_length or model.config.max_length
         model.config.long = long or model.config.long
-        # Measured with the weights that are about to be trained further, and not with the new ones.
-        model.config.execution = None
         model.config.check()
         return model
     order = None

@@ -63,11 +63,9 @@ class Learned(nn.Module):
 
     Attributes:
         learning_rate: its peak, in place of the encoder's; None for that one. It is not decayed.
-        int8: whether its linear layers may become int8 where the model's do.
     """
 
     learning_rate: ClassVar[float | None] = None
-    int8: ClassVar[bool] = True
 
     def start(self) -> None:
         """Set the weights to what training starts from."""
