@@ -162,7 +162,7 @@ def test_methods_that_learn_land_on_their_target_and_end_as_plain_plans(
     encoder, dense, method, tmp_path
 ):
     # A predictor that has hardly learned finds one word as important as another.
-    epochs = 8 if method == "transkimmer" else 2
+    epochs = 16 if method == "transkimmer" else 2
     settings = TrainingSettings(
         epochs=epochs, learning_rate=1e-3, batch_tokens=512, seed=1, **PLAIN
     )

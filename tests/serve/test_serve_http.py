@@ -128,7 +128,7 @@ def test_the_reason_is_said(server, model):
         return answer.json()["error"]
 
     assert "JSON decode error" in said(b'{"inputs": ')
-    assert "half of a surrogate pair" in said(b'{"inputs": "\\ud800"}')
+    assert "of whole characters" in said(b'{"inputs": "\\ud800"}')
     assert "or a batch [[text]" in said(b'{"inputs": ["a", "b", "c"]}')
     assert said(b'{"inputs": "a"}', None) == (
         "the header content-type must be application/json, got none"

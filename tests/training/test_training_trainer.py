@@ -57,7 +57,7 @@ def quiet(model):
 @pytest.mark.parametrize(
     ("method", "dense_share", "epochs", "least"),
     [
-        ("dense", 0, 12, 0.8),
+        ("dense", 0, 16, 0.8),
         ("focus-pf", 0, 16, 0.8),
         ("focus-pfc", 0.5, 20, 0.5),
     ],

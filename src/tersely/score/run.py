@@ -173,7 +173,7 @@ def score(
             checked.model_config.long,
             checked.limit,
         )
-        for sentence in filter(None, (read.sentence(), *_left_out(total, out))):
+        for sentence in (*read.sentences(), *_left_out(total, out)):
             warnings.warn(sentence, TerselyWarning, stacklevel=2)
         seconds = time.monotonic() - began
         summary = Summary(out, total.rows, total.bad, len(shards), resumed, seconds)
