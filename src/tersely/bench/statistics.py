@@ -96,14 +96,7 @@ def share_interval(count: int, documents: int) -> Interval:
 def compare(
     logits: np.ndarray, base: np.ndarray, labels: np.ndarray, problem_type: str, *, seed: int = 0
 ) -> Comparison:
-    """Compare the correct predictions of a contender with the baseline's.
-
-    Example:
-        >>> base, mine = np.eye(2)[[0, 0, 0, 0]], np.eye(2)[[0, 0, 0, 1]]
-        >>> found = compare(mine, base, [0, 0, 0, 1], "single_label_classification")
-        >>> found.better, found.worse, found.difference, found.p_value
-        (1, 0, 0.25, 1.0)
-    """
+    """Compare the correct predictions of a contender with the baseline's."""
     mine, theirs = (right_documents(each, labels, problem_type) for each in (logits, base))
     better, worse = int((mine & ~theirs).sum()), int((theirs & ~mine).sum())
     gains = mine.astype(float) - theirs

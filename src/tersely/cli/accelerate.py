@@ -27,7 +27,7 @@ def accelerate(
     *,
     reading: o.Judged,
     sample: o.Sample,
-    max_disagreement: Annotated[float, {"metavar": "SHARE"}] = 0.005,
+    max_disagreement: o.Share = 0.005,
     rounds: o.Count = 5,
     out: o.Out,
     overwrite: o.Overwrite = False,
@@ -42,12 +42,12 @@ def accelerate(
 
     Options:
         max_disagreement: The share of texts that may get another label; with --label-column, a
-            wrong one where it was right.
+            wrong one where it was right. [0.5%]
         rounds: How many turns each candidate takes.
 
     Examples:
         tersely accelerate my-classifier/ texts.csv --out faster/
-        tersely accelerate my-classifier/ texts.csv --out faster/ --max-disagreement 0.01
+        tersely accelerate my-classifier/ texts.csv --out faster/ --max-disagreement 1%
     """
     o.check_directory(out, overwrite=overwrite)
     from tersely.accelerate import accelerate as run
@@ -79,8 +79,7 @@ def accelerate(
             "remove it",
             "warning",
         )
-    text = json_library.dumps(evidence, indent=1) + "\n"
-    (out / "evidence.json").write_text(text, encoding="utf-8")
+    (out / "evidence.json").write_text(json_library.dumps(evidence, indent=1) + "\n", "utf-8")
     if json:
         print_json(evidence)
         return
@@ -95,12 +94,6 @@ def _table(evidence: Mapping[str, Any]) -> Table:
     columns = "candidate", ">texts", ">differ", ">bound", ">MACs", "verdict"
     table = plain_table(*columns, padding=(0, 1, 0, 0))
     for each in evidence["tried"]:
-        table.add_row(
-            Text(each["name"]),
-            f"{each['documents']:,}",
-            str(each["failures"]),
-            f"{each['bound']:.2%}",
-            f"×{each['macs_ratio']:.2f}",
-            each["verdict"],
-        )
+        figures = f"{each['documents']:,}", str(each["failures"]), f"{each['bound']:.2%}"
+        table.add_row(Text(each["name"]), *figures, f"×{each['macs_ratio']:.2f}", each["verdict"])
     return table

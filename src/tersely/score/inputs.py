@@ -147,10 +147,9 @@ def _check_columns(path: str, there: Sequence[str], needed: Sequence[str]) -> No
 def resolve_types(
     files: Sequence[Input], texts: Sequence[str], kept: Sequence[str]
 ) -> dict[str, pa.DataType]:
-    """Find the type that each column to be kept has in all parts, whichever file it comes from.
+    """Find the type of each column to be kept, which all parts share, whatever file they are of.
 
-    A column that is null throughout has no type of its own in a file, and numbers may be of several
-    widths; the parts of a run have to be readable as one table all the same.
+    A column that is null throughout has no type of its own, and numbers may be of several widths.
     """
     schemas = []
     for file in files:

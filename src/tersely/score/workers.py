@@ -25,6 +25,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as compute
+from transformers.utils import logging
 
 from tersely import errors
 from tersely._io import keep_freed_memory, resolve_device
@@ -55,8 +56,6 @@ class Job:
 
     def predictor(self, threads: int | None) -> Predictor:
         """Load the model in a worker."""
-        from transformers.utils import logging
-
         logging.disable_progress_bar()  # "Loading weights" of every worker has no place in a log
         return Predictor(self.model, threads=threads, **self.options)
 
@@ -103,12 +102,10 @@ def run_processes(
     budget: int,
     tell: Callable[[int], None],
 ) -> dict[int, Count]:
-    """Score shards in worker processes, and start them anew when one of them dies.
+    """Score shards in worker processes, started anew when one dies; return counts by shard.
 
     By default there is a worker for each core on the CPU, and one on another device; `threads` are
-    those of all together, `budget` the tokens of a batch that they begin with. `tell` gets the rows
-    that are done. What was counted is returned by the shard's number; what a worker raised is
-    raised.
+    those of all together, `budget` the tokens of a batch that they begin with.
     """
     on_cpu = resolve_device(job.options["device"]).type == "cpu"
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -242,17 +239,11 @@ def connect(address: str) -> Any:
 
 
 def run_ray(
-    job: Job,
-    shards: Sequence[Shard],
-    ray: Any,
-    workers: int | None,
-    tell: Callable[[int], None],
+    job: Job, shards: Sequence[Shard], ray: Any, workers: int | None, tell: Callable[[int], None]
 ) -> dict[int, Count]:
-    """Score shards on a Ray cluster; every node must see model, inputs and output by their paths.
+    """Score shards on a Ray cluster, with at most `workers` actors of one core each.
 
-    This is `map_batches` over the shards, with at most `workers` actors of one core each. The parts
-    say which shards are finished, on one machine and on a cluster alike: when a node is lost, Ray
-    gives its shards to others, and one whose part is there is not done again.
+    When a node is lost, Ray gives its shards to others; one whose part is there is not done again.
     """
     data = require("ray.data", "ray")
     most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -269,7 +260,7 @@ def run_ray(
         compute=data.ActorPoolStrategy(min_size=1, max_size=min(most, len(shards))),
         **({"num_gpus": 1} if on_gpu else {"num_cpus": 1}),
     )
-    counts: dict[int, Count] = {}
+    counts = {}
     try:
         for row in places.iter_rows():
             if row["error"] is not None:
@@ -287,10 +278,9 @@ def run_ray(
 
 
 class _Actor:
-    """A model in a process of the cluster; one shard a call.
+    """A model in a process of the cluster, loaded at the first shard; one shard a call.
 
-    Ray would hand on what is raised here as text alone, so the class and the sentence of an error
-    of ours are a row as well. The model is loaded at the first shard, so that its errors are, too.
+    Ray would hand on errors as text alone, so the class and the sentence of ours are a row as well.
     """
 
     def __init__(self, job: Job, shards: Sequence[Shard], threads: int | None) -> None:
