@@ -174,9 +174,6 @@ def under_plan(
     """Return a classifier under another plan, run as `execution` says; the first stays as it is.
 
     The weights are shared, unless the precision differs.
-
-    Raises:
-        PlanError: if the plan needs blocks, modules or a head that the model was built without.
     """
     made, model = copy.copy(classifier), classifier.torch_model().under_plan(plan)
     made.plan = plan

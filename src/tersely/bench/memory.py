@@ -55,11 +55,8 @@ def measure_memory(contender: Contender, texts: Sequence[str]) -> PeakMemory | N
     )
     if child.returncode != 0 or not child.stdout.strip():
         last_words = (child.stderr.strip() or f"exit status {child.returncode}").splitlines()[-1]
-        warnings.warn(
-            f"the memory of {contender.name!r} was not measured, its process failed: {last_words}",
-            TerselyWarning,
-            stacklevel=2,
-        )
+        text = f"the memory of {contender.name!r} was not measured, its process failed: "
+        warnings.warn(text + last_words, TerselyWarning, stacklevel=2)
         return None
     return PeakMemory(**json.loads(child.stdout.strip().splitlines()[-1]))
 

@@ -152,12 +152,7 @@ def render(report: BenchReport) -> Table:
 
 
 def write_report(report: BenchReport, path: Path) -> Path:
-    """Write the report as one HTML page.
-
-    Raises:
-        MissingExtraError: if Jinja2 or matplotlib are not installed.
-        OutputError: if the file cannot be written.
-    """
+    """Write the report as one HTML page."""
     template = Path(__file__).with_name("report.html.j2")
     values = {"report": report, "columns": columns(report), "plot": draw(report)}
     return write_page(path, template, "bench", **values)
