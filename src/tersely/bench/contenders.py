@@ -171,10 +171,7 @@ class PackedContender(Contender):
 def under_plan(
     classifier: Classifier, plan: Plan, execution: Execution | None = None
 ) -> Classifier:
-    """Return a classifier under another plan, run as `execution` says; the first stays as it is.
-
-    The weights are shared, unless the precision differs.
-    """
+    """Return a classifier under another plan, of the same weights unless precision differs."""
     made, model = copy.copy(classifier), classifier.torch_model().under_plan(plan)
     made.plan = plan
     made.adopt(model, classifier.tokenizer, execution or classifier.execution)

@@ -14,7 +14,7 @@ from tersely.bench.contenders import Contender
 from tersely.bench.memory import measure_memory
 from tersely.bench.report import BenchReport, ContenderResult
 from tersely.bench.statistics import compare, paired_ratio, share_interval
-from tersely.errors import DataError, TerselyWarning
+from tersely.errors import DataError, TerselyWarning, warn
 from tersely.text.labels import REGRESSION
 from tersely.text.metrics import (
     calibration_error,
@@ -177,11 +177,10 @@ def _unsteady(results: Sequence[ContenderResult], baseline: str) -> dict[str, fl
     unsteady = {name: spread for name, spread in spreads.items() if spread > UNSTEADY}
     if unsteady:
         named = ", ".join(f"{name} {spread:.0%}" for name, spread in unsteady.items())
-        warnings.warn(
+        warn(
             f"the ratios to {baseline} disagree between the rounds by more than {UNSTEADY:.0%} "
             f"({named} between the quartiles), so they are not conclusive; quieten the machine or "
             "add rounds",
-            TerselyWarning,
             stacklevel=3,
         )
     return unsteady

@@ -83,12 +83,7 @@ def paired_ratio(values: Sequence[float], baseline: Sequence[float]) -> Spread:
 
 
 def share_interval(count: int, documents: int) -> Interval:
-    """Return the exact interval of a share, such as the accuracy.
-
-    Example:
-        >>> share_interval(100, 100)
-        (0.9637..., 1.0)
-    """
+    """Return the exact interval of a share, such as the accuracy."""
     found = _scipy().binomtest(count, documents).proportion_ci()
     return float(found.low), float(found.high)
 

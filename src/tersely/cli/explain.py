@@ -67,10 +67,9 @@ def explain(
     if words:
         say(o.describe(documents))
         classifier = budget.of(classifier, documents)
+        how = {"minimum": minimum, "top": top}
         with progress("reading", len(documents)) as bar:
-            survey = room.survey_documents(
-                classifier, documents, minimum=minimum, top=top, progress=bar.update
-            )
+            survey = room.survey_documents(classifier, documents, progress=bar.update, **how)
         if json:
             print_json(survey.to_dict())
         else:

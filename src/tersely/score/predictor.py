@@ -141,12 +141,7 @@ def prediction_columns(
 
 
 def read_cells(column: pa.Array) -> tuple[list[str | None], list[str | None]]:
-    """Return for each row its text or None, and why there is none; bytes are taken as UTF-8.
-
-    Example:
-        >>> read_cells(pa.array(["fine", None, " "]))
-        (['fine', None, None], [None, 'null', 'empty text'])
-    """
+    """Return for each row its text or None, and why there is none; bytes are taken as UTF-8."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     try:

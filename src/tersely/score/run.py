@@ -19,6 +19,7 @@ from tersely.errors import (
     TerselyWarning,
     name_all,
     require,
+    warn,
 )
 from tersely.export import is_export
 from tersely.score import parts
@@ -156,7 +157,7 @@ def score(
         read = LengthReport(total.rows - total.bad, *tokens, *policy, total.unknown)
         bad = f"{total.bad:,} of {total.rows:,} rows have no label; {out / parts.BAD} says why"
         for sentence in [*read.sentences(), *[bad] * bool(total.bad)]:
-            warnings.warn(sentence, TerselyWarning, stacklevel=2)
+            warn(sentence)
         seconds = time.monotonic() - began
         summary = Summary(out, total.rows, total.bad, len(shards), resumed, seconds)
         record = {"fingerprint": run, "parts": len(shards), **total._asdict()}

@@ -29,7 +29,7 @@ from transformers.utils import logging
 
 from tersely import errors
 from tersely._io import keep_freed_memory, resolve_device
-from tersely.errors import ScoringError, TerselyError, TerselyWarning, require
+from tersely.errors import ScoringError, TerselyError, TerselyWarning, require, warn
 from tersely.score.inputs import Shard, read_chunks
 from tersely.score.parts import Count, finished, write_part
 from tersely.score.predictor import REASON, Predictor
@@ -87,10 +87,6 @@ def _score_shard(predictor: Predictor, shard: Shard, job: Job) -> _Scored:
     return counted, [str(warning.message) for warning in caught]
 
 
-def _warn(text: str) -> None:
-    warnings.warn(text, TerselyWarning, stacklevel=4)
-
-
 # ---- processes of this machine -----------------------------------------------------------------
 
 
@@ -129,7 +125,7 @@ def run_processes(
                 ) from None
             budget = max(_SMALLEST_BUDGET, budget // 2)
             job = replace(job, options={**job.options, "batch_tokens": budget})
-            _warn(f"{died}; what was not finished is done again with {budget:,} tokens in a batch")
+            warn(f"{died}; what was not finished is done again with {budget:,} tokens in a batch")
     return done
 
 
@@ -156,7 +152,7 @@ def _run_pool(
             for future in wait(running, _SECONDS, FIRST_COMPLETED).done:
                 done[running.pop(future)], said = future.result()
                 for text in said:
-                    _warn(text)
+                    warn(text)
             tell(sum(counted.rows for counted in done.values()))
     except BaseException as error:
         # The executor would wait for what runs, and a shard may take minutes.
@@ -267,7 +263,7 @@ def run_ray(
                 raise getattr(errors, row["error"])(row["said"][0])
             counts[row["shard"]] = Count(*row["counted"])
             for text in row["said"]:
-                _warn(text)
+                warn(text)
             tell(sum(count.rows for count in counts.values()))
     except ray.exceptions.RayError as error:
         raise ScoringError(
