@@ -103,5 +103,5 @@ def _the_one(documents: Documents, row: int | None) -> Documents:
         )
     number = row or 1
     if number > len(documents):
-        raise DataError(f"{there}, and number {number:,} was asked for; choose another")
+        raise DataError(f"{there}, so --row must be at most {len(documents):,}, got {number:,}")
     return documents.select([number - 1])
