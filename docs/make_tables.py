@@ -52,17 +52,17 @@ def option_table() -> str:
 
 
 def verb_tables() -> str:
-    """Return what each verb takes; what few need comes last, as in its help."""
-    everywhere = {"import_", "debug", "help"}
+    """Return what each verb takes; what few need, and its help does not show, comes last."""
+    everywhere = {"set", "config", "import_", "debug", "help"}
     parts = []
     for verb, command in get_command(app).commands.items():
         parts += [f"## {verb}\n\n{command.help.splitlines()[0]}\n"]
         parts += ["| option | meaning |", "|---|---|"]
-        for each in command.params:
+        for each in sorted(command.params, key=lambda param: param.hidden):
             if each.name not in everywhere and each.opts[0].startswith("-"):
                 value = f" {each.metavar}" if each.metavar else ""
                 name = "`, `".join([each.opts[0] + value, *each.secondary_opts])
-                told = (each.help or "").replace("|", "\\|")
+                told = ("*Few need it.* " * each.hidden) + each.help.replace("|", "\\|")
                 parts.append(f"| `{name}` | {told} |")
         parts.append("")
     return "\n".join(parts).rstrip()

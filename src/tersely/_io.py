@@ -33,9 +33,6 @@ def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ())
     Of the older files named in `replaces`, those that were not written anew are removed, so that
     the directory, which is made if it is not there, never describes two models. `what` is what is
     written, for the message: `"model"`.
-
-    Raises:
-        OutputError: if the directory cannot be written, or the disk is full.
     """
     from safetensors import SafetensorError
 
@@ -57,12 +54,7 @@ def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ())
 
 
 def write_page(path: str | Path, template: Path, extra: str, **values: Any) -> Path:
-    """Fill a Jinja2 template, and write it as a page.
-
-    Raises:
-        MissingExtraError: if Jinja2 is not installed; it comes with `extra`.
-        OutputError: if the file cannot be written.
-    """
+    """Fill a Jinja2 template, and write it as a page."""
     jinja, path = require("jinja2", extra), Path(path)
     environment = jinja.Environment(
         autoescape=True, undefined=jinja.StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from tersely.errors import TerselyWarning
+from tersely.errors import warn
 from tersely.modeling import TerselyConfig
 from tersely.text import LabelSpace
 
@@ -127,10 +126,9 @@ def write_card(card: str, part: Path, folder: Path) -> None:
         text = path.read_text(encoding="utf-8", errors="replace")
         found = _SEALED.search(text)
         if found is None or found[1] != _checksum(_SEALED.sub("", text)):
-            warnings.warn(
+            warn(
                 f"{path} was not written by tersely, or was changed since, and is kept as it is; "
                 "remove it to get a card that describes the saved model",
-                TerselyWarning,
                 stacklevel=3,
             )
             return
@@ -160,17 +158,11 @@ def model_card(
     origin = getattr(config.encoder_config, "_name_or_path", None) or ""
     base = origin if _HUB_NAME.fullmatch(origin) and not Path(origin).exists() else None
     labels = () if space.problem_type == "regression" else space.names
-    results = [
-        EvalResult(
-            task_type="text-classification",
-            dataset_type=evaluation.source,
-            dataset_name=evaluation.source,
-            metric_type=metric,
-            metric_value=round(value, 6),
-        )
-        for metric, value in (evaluation or {}).items()
-        if value == value
-    ]
+    source, results = getattr(evaluation, "source", None), []
+    of = {"task_type": "text-classification", "dataset_type": source, "dataset_name": source}
+    for metric, value in (evaluation or {}).items():
+        if value == value:
+            results.append(EvalResult(metric_type=metric, metric_value=round(value, 6), **of))
     regression = ["regression"] if space.problem_type == "regression" else []
     metadata = ModelCardData(
         library_name="tersely",

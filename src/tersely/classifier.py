@@ -159,16 +159,9 @@ class Classifier(TrainedModel):
         from tersely.training.stages import StagedTraining
 
         settings = settings or TrainingSettings()
-        given = gather(
-            texts,
-            labels,
-            pairs,
-            validation=validation,
-            teacher=teacher,
-            classes=classes,
-            problem_type=self.problem_type,
-            seed=settings.seed,
-        )
+        how = {"validation": validation, "teacher": teacher, "classes": classes}
+        how |= {"problem_type": self.problem_type, "seed": settings.seed}
+        given = gather(texts, labels, pairs, **how)
         checkpoints = None if out is None else Path(out) / "checkpoints"
         torch.manual_seed(settings.seed)
         # What it starts from is another one's until it is trained.
@@ -263,13 +256,8 @@ class Classifier(TrainedModel):
         config.long = long or config.long
         config.check()
         classifier.plan = config.reduction_plan()
-        classifier._given |= {
-            "method": classifier.plan,
-            "max_length": config.max_length,
-            "long": config.long,
-            "problem_type": config.problem_type,
-            **loading,
-        }
+        own = {name: getattr(config, name) for name in ("max_length", "long", "problem_type")}
+        classifier._given |= {"method": classifier.plan, **own, **loading}
         tokenizer = load_tokenizer(str(source), loading, config)
         if model is None:
             classifier._runner, classifier.tokenizer = runner, tokenizer

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import warnings
 from collections.abc import Iterable, Sequence
 from types import ModuleType
 
@@ -58,6 +59,11 @@ class MissingExtraError(TerselyError, ImportError):
 
 class TerselyWarning(UserWarning):
     """Something was changed, ignored or left out; said once, with counts."""
+
+
+def warn(text: str, stacklevel: int = 2) -> None:
+    """Warn of something; `stacklevel` counts from the caller, as of `warnings.warn`."""
+    warnings.warn(text, TerselyWarning, stacklevel=stacklevel + 1)
 
 
 def require(module: str, extra: str) -> ModuleType:

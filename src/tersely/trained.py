@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import functools
 import operator
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +20,7 @@ import numpy as np
 from tersely._io import resolve_device, torch_threads
 from tersely.card import Evaluation
 from tersely.certificates import Certificates
-from tersely.errors import DataError, ModelError, TerselyWarning
+from tersely.errors import DataError, ModelError, warn
 from tersely.modeling import TerselyConfig, TerselyForSequenceClassification
 from tersely.modeling.budget import plan_for_budget, spread
 from tersely.modeling.inference import Forward, TorchRunner
@@ -130,16 +129,15 @@ class TrainedModel:
         """Warn, once for all parts, of documents that are too long or that nothing is known of."""
         report = functools.reduce(operator.add, (part.report for part in parts))
         for said in report.sentences():
-            warnings.warn(said, TerselyWarning, stacklevel=3)
+            warn(said, stacklevel=3)
 
     def _tell_limit(self) -> None:
         """Warn if more tokens of a document were asked for than this model can take."""
         asked, limit = self.model_config.max_length, self.limit
         if asked is not None and asked > limit:
-            warnings.warn(
+            warn(
                 f"max_length is {asked:,}, and this model takes at most {limit:,} tokens; "
                 f"documents are read as with {limit:,}",
-                TerselyWarning,
                 stacklevel=3,
             )
 
@@ -269,5 +267,5 @@ class TrainedModel:
         twin._runner = TorchRunner(twin.model)
         said = name_untrained(self._trained, plan, self.model.plan.depth) if tell else None
         if said is not None:
-            warnings.warn(said, TerselyWarning, stacklevel=3)
+            warn(said, stacklevel=3)
         return twin

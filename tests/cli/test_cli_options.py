@@ -113,7 +113,48 @@ def test_a_dataclass_becomes_options(spin):
     )
     for wrong in ("--rate=many", "--rate=0", "--extra=x", "--rat=4"):
         assert spin(wrong)[0] == 2
-    assert re.search("Loop.*What few need.*--rate", spin("--help")[1], re.DOTALL)
+    told = spin("--help")[1]
+    assert "--rate" not in told and "rate, loud, extra" in re.sub(r"[│\s]+", " ", told)
+
+
+def test_set_stands_above_a_file_and_the_command_line_above_both(spin, tmp_path):
+    file = tmp_path / "loop.yaml"
+    file.write_text("epochs: 5\nrate: 7\nloud: no\nnames: [a, no]\nextra:\n  x: 010\n  y: 1\n")
+    config = ["--config", str(file)]
+    assert spin(*config) == (0, Loop(5.0, 7, False, ("a", "no"), {"x": "010", "y": 1}))
+    given = ["--set", "rate=8", "--set=names=b", "--set", "extra.y=2", "--set", "extra.z=[3]"]
+    expected = Loop(5.0, 8, False, ("b",), {"x": "010", "y": 2, "z": [3]})
+    assert spin(*config, *given) == spin(*given, *config) == (0, expected)
+    given += ["--rate", "9", "--names", "c", "--loud", "--extra", "z=4"]
+    expected = Loop(5.0, 9, True, ("c",), {"x": "010", "y": 2, "z": 4})
+    assert spin(*given, *config) == (0, expected)
+    file.write_text("epochs:\n")
+    assert spin(*config) == (0, Loop(extra={}))
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("rate: 0", "--rate.*1"),
+        ("epochs: many", "--epochs.*many.*not a number"),
+        ("loud: perhaps", "--loud"),
+        ("rat: 4", "no option 'rat'; did you mean 'rate'"),
+        ("rate.x: 4", "no option 'rate.x'"),
+        ("data: other", "no option 'data'"),
+        ("rate: [1, 2]", "one value"),
+        ("- rate", "lines such as"),
+        ("rate: [", "lines such as"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_refused_as_on_the_command_line(spin, tmp_path, line, told):
+    (tmp_path / "loop.yaml").write_text(line)
+    code, said = spin("--config", str(tmp_path / "loop.yaml"))
+    assert code == 2 and re.search(told, re.sub(r"[│\s]+", " ", said)), said
+
+
+def test_a_share_may_be_a_percentage(spin):
+    assert spin("--epochs", "0.5%")[1].epochs == spin("--set=epochs=0.005")[1].epochs == 0.005
+    assert spin("--epochs", "1e%")[0] == spin("--epochs", "%")[0] == 2
 
 
 def test_options_of_a_method_have_the_types_of_their_defaults():

@@ -3,12 +3,4 @@
 from tersely.attention.packing import Band, Connections, KeySet, Packing, ScoreRequest
 from tersely.attention.register import NAME, packed_attention
 
-__all__ = [
-    "NAME",
-    "Band",
-    "Connections",
-    "KeySet",
-    "Packing",
-    "ScoreRequest",
-    "packed_attention",
-]
+__all__ = ["NAME", "Band", "Connections", "KeySet", "Packing", "ScoreRequest", "packed_attention"]

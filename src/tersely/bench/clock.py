@@ -63,15 +63,10 @@ def take_turns(
         latency_documents: numbers of the documents to run alone; each is run once untimed, and once
             timed, in the round that its place in this sequence gives it.
         progress: called after every turn.
-
-    Raises:
-        ValueError: if there is no contender or no round.
     """
     if rounds < 1 or not contenders:
-        raise ValueError(
-            f"expected at least one contender and one round, got {len(contenders)} and {rounds}; "
-            "give more"
-        )
+        got = f"{len(contenders)} and {rounds}"
+        raise ValueError(f"expected at least one contender and one round, got {got}; give more")
     tell = progress or (lambda *step: None)
     for place, contender in enumerate(contenders):
         for _ in range(warmup):

@@ -7,7 +7,6 @@ import json
 import pkgutil
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 
 from tersely.bench.contenders import Contender
-from tersely.errors import TerselyWarning
+from tersely.errors import warn
 
 
 @dataclass(frozen=True)
@@ -55,11 +54,8 @@ def measure_memory(contender: Contender, texts: Sequence[str]) -> PeakMemory | N
     )
     if child.returncode != 0 or not child.stdout.strip():
         last_words = (child.stderr.strip() or f"exit status {child.returncode}").splitlines()[-1]
-        warnings.warn(
-            f"the memory of {contender.name!r} was not measured, its process failed: {last_words}",
-            TerselyWarning,
-            stacklevel=2,
-        )
+        text = f"the memory of {contender.name!r} was not measured, its process failed: "
+        warn(text + last_words)
         return None
     return PeakMemory(**json.loads(child.stdout.strip().splitlines()[-1]))
 

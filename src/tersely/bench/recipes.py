@@ -87,9 +87,6 @@ def make_contenders(
 
     A name has its options behind it, such as `"pipeline"`, `"dense:max_length=128"` or
     `"pool:keep=0.5"`. Every name is read before anything is made.
-
-    Raises:
-        DataError: for a name or an option that does not exist, or where what it is made of lacks.
     """
     read = {text: _read(text) for text in names}
     made, skipped = [], {}
@@ -118,9 +115,8 @@ def _read(text: str) -> tuple[str, dict[str, Any]]:
         if not equals:
             raise DataError(f"expected KEY=VALUE behind {name!r}, got {key!r}; write {key}=…")
         options[key] = _value(value)
-        expected, fits = _VALUES.get(key, ("", lambda value: True))
-        if not fits(options[key]):
-            raise DataError(f"{text}: {key} must be {expected}, got {options[key]!r}")
+        if key in _VALUES and not _VALUES[key][1](options[key]):
+            raise DataError(f"{text}: {key} must be {_VALUES[key][0]}, got {options[key]!r}")
     _, known = RECIPES.get(name, (None, options))
     if unknown := set(options) - set(known):
         raise DataError(
@@ -156,11 +152,10 @@ def _padded(
         if not source.exists():
             export_onnx(dense, source)
     made = StockContender(source, name=text, order=order, **options)
-    made.about = (
-        f"dense, {'transformers' if onnx is None else 'ONNX Runtime'}, padded batches "
-        f"{'as they come' if order == 'arrival' else 'sorted by length'}, {options['dtype']}, "
-        f"at most {options['max_length']} tokens"
-    )
+    runtime = "transformers" if onnx is None else "ONNX Runtime"
+    how = "as they come" if order == "arrival" else "sorted by length"
+    made.about = f"dense, {runtime}, padded batches {how}, {options['dtype']}, "
+    made.about += f"at most {options['max_length']} tokens"
     return made
 
 
@@ -225,11 +220,7 @@ RECIPES: dict[str, tuple[Callable[..., Contender], tuple[str, ...]]] = {
 
 
 def load_models(models: Sequence[str], loading: Mapping[str, Any]) -> list[PackedContender]:
-    """Load trained models, each under the name of its directory, or its path where two share one.
-
-    Raises:
-        ModelError: if the models tell different labels apart.
-    """
+    """Load trained models, each under its directory's name, or its path where two share one."""
     names = [Path(model).resolve().name for model in models]
     if len(set(names)) < len(names):
         names = list(models)
@@ -258,9 +249,6 @@ def at_budgets(
     """Return each model that removes tokens by a share once more for every budget; same weights.
 
     `keeps` are shares of tokens, `budgets` target MACs ÷ dense MACs, counted on the texts.
-
-    Raises:
-        PlanError: if there are budgets, and no model that removes tokens by a share.
     """
     packed = [each for each in contenders if isinstance(each, PackedContender)]
     models = [each for each in packed if has_share(each.classifier.plan)]
@@ -269,11 +257,10 @@ def at_budgets(
             "budgets need a model that removes tokens by a share, and there is none; train one "
             "with the method lat"
         )
-    return [
-        PackedContender(classifier, f"{model.name}, {setting}", source=model.source)
-        for model in models
-        for setting, classifier in (
-            *((f"keep {x:g}", model.classifier.with_options(keep=x)) for x in keeps),
-            *((f"budget {x:g}", model.classifier.with_budget(x, texts)) for x in budgets),
-        )
-    ]
+    found = []
+    for model in models:
+        at = {f"keep {x:g}": model.classifier.with_options(keep=x) for x in keeps}
+        at |= {f"budget {x:g}": model.classifier.with_budget(x, texts) for x in budgets}
+        for setting, made in at.items():
+            found.append(PackedContender(made, f"{model.name}, {setting}", source=model.source))
+    return found

@@ -14,7 +14,7 @@ from tersely.bench.contenders import Contender
 from tersely.bench.memory import measure_memory
 from tersely.bench.report import BenchReport, ContenderResult
 from tersely.bench.statistics import compare, paired_ratio, share_interval
-from tersely.errors import DataError, TerselyWarning
+from tersely.errors import DataError, TerselyWarning, warn
 from tersely.text.labels import REGRESSION
 from tersely.text.metrics import (
     calibration_error,
@@ -114,19 +114,13 @@ def bench(
 
 
 def _check(names: Sequence[str], texts: Sequence[str], baseline: str | None) -> None:
+    known, least = ", ".join(names), "at least one contender and one document"
     if not names or not texts:
-        raise DataError(
-            f"expected at least one contender and one document, got {len(names)} and {len(texts)}; "
-            "give both"
-        )
+        raise DataError(f"expected {least}, got {len(names)} and {len(texts)}; give both")
     if len(set(names)) < len(names):
-        raise DataError(
-            f"expected contenders with different names, got {', '.join(names)}; rename one"
-        )
+        raise DataError(f"expected contenders with different names, got {known}; rename one")
     if baseline is not None and baseline not in names:
-        raise DataError(
-            f"expected the baseline to be one of {', '.join(names)}, got {baseline!r}; choose one"
-        )
+        raise DataError(f"expected the baseline to be one of {known}, got {baseline!r}; choose one")
 
 
 def _sample(documents: int, wanted: int, seed: int) -> list[int]:
@@ -143,10 +137,7 @@ def _speed(mine: Timing, base: Timing) -> dict[str, Any]:
         found |= {"latency_p50": p50, "latency_p95": p95, "latency_from_text_p50": from_text}
     # The median of tokenising beside each round's forward pass.
     before = [float(np.median(each.tokenising or 0.0)) for each in (mine, base)]
-    whole = [
-        [extra + seconds for seconds in each.seconds]
-        for extra, each in zip(before, (mine, base), strict=True)
-    ]
+    whole = np.add(mine.seconds, before[0]).tolist(), np.add(base.seconds, before[1]).tolist()
     return found | {
         "seconds": tuple(mine.seconds),
         "speedup": paired_ratio(mine.seconds, base.seconds),
@@ -186,11 +177,10 @@ def _unsteady(results: Sequence[ContenderResult], baseline: str) -> dict[str, fl
     unsteady = {name: spread for name, spread in spreads.items() if spread > UNSTEADY}
     if unsteady:
         named = ", ".join(f"{name} {spread:.0%}" for name, spread in unsteady.items())
-        warnings.warn(
+        warn(
             f"the ratios to {baseline} disagree between the rounds by more than {UNSTEADY:.0%} "
             f"({named} between the quartiles), so they are not conclusive; quieten the machine or "
             "add rounds",
-            TerselyWarning,
             stacklevel=3,
         )
     return unsteady

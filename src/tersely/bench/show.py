@@ -121,21 +121,16 @@ def _memory(base: ContenderResult, kind: str, each: ContenderResult) -> Figure:
 
 def render(report: BenchReport) -> Table:
     """Lay a report out as a table that fits 80 columns; figures that nobody has are left out."""
-    machine = report.machine
-    table = Table(
-        title=f"{report.documents} documents, {report.rounds} rounds in turns",
-        caption=Text(
-            f"×: ratio to {report.baseline}, of speed paired by round. ±: distance between the "
-            "quartiles of the rounds. ms: one document alone. GMAC: 10⁹ MACs. Realised: times as "
-            f"fast ÷ times fewer MACs. {machine.get('gpu') or machine.get('cpu')}, "
-            f"{machine.get('threads')} threads."
-            + "".join(f"\n{sentence}" for sentence in report.findings())
-        ),
-        caption_justify="left",
-        box=None,
-        padding=(0, 1, 0, 0),
-        header_style="bold",
+    device = report.machine.get("gpu") or report.machine.get("cpu")
+    said = (
+        f"×: ratio to {report.baseline}, of speed paired by round. ±: distance between the "
+        "quartiles of the rounds. ms: one document alone. GMAC: 10⁹ MACs. Realised: times as fast "
+        f"÷ times fewer MACs. {device}, {report.machine.get('threads')} threads."
     )
+    caption = Text("\n".join([said, *report.findings()]))
+    title = f"{report.documents} documents, {report.rounds} rounds in turns"
+    looks = {"box": None, "padding": (0, 1, 0, 0), "header_style": "bold"}
+    table = Table(title=title, caption=caption, caption_justify="left", **looks)
     table.add_column("", min_width=10, max_width=18, overflow="fold")
     shown = [column for column in columns(report) if column[1] is not None]
     for _, short, _, _ in shown:
@@ -152,12 +147,7 @@ def render(report: BenchReport) -> Table:
 
 
 def write_report(report: BenchReport, path: Path) -> Path:
-    """Write the report as one HTML page.
-
-    Raises:
-        MissingExtraError: if Jinja2 or matplotlib are not installed.
-        OutputError: if the file cannot be written.
-    """
+    """Write the report as one HTML page."""
     template = Path(__file__).with_name("report.html.j2")
     values = {"report": report, "columns": columns(report), "plot": draw(report)}
     return write_page(path, template, "bench", **values)

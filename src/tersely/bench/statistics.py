@@ -83,12 +83,7 @@ def paired_ratio(values: Sequence[float], baseline: Sequence[float]) -> Spread:
 
 
 def share_interval(count: int, documents: int) -> Interval:
-    """Return the exact interval of a share, such as the accuracy.
-
-    Example:
-        >>> share_interval(100, 100)
-        (0.9637..., 1.0)
-    """
+    """Return the exact interval of a share, such as the accuracy."""
     found = _scipy().binomtest(count, documents).proportion_ci()
     return float(found.low), float(found.high)
 
@@ -96,14 +91,7 @@ def share_interval(count: int, documents: int) -> Interval:
 def compare(
     logits: np.ndarray, base: np.ndarray, labels: np.ndarray, problem_type: str, *, seed: int = 0
 ) -> Comparison:
-    """Compare the correct predictions of a contender with the baseline's.
-
-    Example:
-        >>> base, mine = np.eye(2)[[0, 0, 0, 0]], np.eye(2)[[0, 0, 0, 1]]
-        >>> found = compare(mine, base, [0, 0, 0, 1], "single_label_classification")
-        >>> found.better, found.worse, found.difference, found.p_value
-        (1, 0, 0.25, 1.0)
-    """
+    """Compare the correct predictions of a contender with the baseline's."""
     mine, theirs = (right_documents(each, labels, problem_type) for each in (logits, base))
     better, worse = int((mine & ~theirs).sum()), int((theirs & ~mine).sum())
     gains = mine.astype(float) - theirs

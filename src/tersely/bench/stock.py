@@ -194,15 +194,8 @@ def padded_macs(config: Any, shapes: Iterable[tuple[int, int]]) -> float | None:
 
     A padded batch computes every position of every row: for each block and row of n positions, with
     d hidden units, the linear layers n times and 2 d n² for attention, a local attention pattern
-    included, since the stock kernels compute the whole square and mask it.
-    Of a family that tersely does not know the count is None.
-
-    Example:
-        >>> from transformers import BertConfig
-        >>> shape = {"hidden_size": 8, "intermediate_size": 32, "num_attention_heads": 2}
-        >>> config = BertConfig(num_hidden_layers=2, **shape)
-        >>> padded_macs(config, [(3, 10)]) == 2 * 3 * (12 * 8**2 * 10 + 2 * 8 * 10**2)
-        True
+    included, since the stock kernels compute the whole square and mask it. None of a family that
+    tersely does not know.
     """
     if config.model_type not in supported_families():
         return None

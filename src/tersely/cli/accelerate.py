@@ -27,7 +27,7 @@ def accelerate(
     *,
     reading: o.Judged,
     sample: o.Sample,
-    max_disagreement: Annotated[float, {"metavar": "SHARE"}] = 0.005,
+    max_disagreement: o.Share = 0.005,
     rounds: o.Count = 5,
     out: o.Out,
     overwrite: o.Overwrite = False,
@@ -43,12 +43,12 @@ def accelerate(
 
     Options:
         max_disagreement: The share of texts that may get another label; with --label-column, of
-            those that turn wrong, less those that turn right.
+            those that turn wrong, less those that turn right. [0.5%]
         rounds: How many turns each way to run it takes in the comparison.
 
     Examples:
         tersely accelerate my-classifier/ texts.csv --out faster/
-        tersely accelerate my-classifier/ texts.csv --out faster/ --max-disagreement 0.01
+        tersely accelerate my-classifier/ texts.csv --out faster/ --max-disagreement 1%
     """
     o.check_directory(out, overwrite=overwrite)
     from tersely.accelerate import accelerate as run
@@ -80,8 +80,7 @@ def accelerate(
             "remove it",
             "warning",
         )
-    text = json_library.dumps(evidence, indent=1) + "\n"
-    (out / "evidence.json").write_text(text, encoding="utf-8")
+    (out / "evidence.json").write_text(json_library.dumps(evidence, indent=1) + "\n", "utf-8")
     if json:
         print_json(evidence)
         return

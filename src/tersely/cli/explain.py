@@ -67,10 +67,9 @@ def explain(
     if words:
         say(o.describe(documents))
         classifier = budget.of(classifier, documents)
+        how = {"minimum": minimum, "top": top}
         with progress("reading", len(documents)) as bar:
-            survey = room.survey_documents(
-                classifier, documents, minimum=minimum, top=top, progress=bar.update
-            )
+            survey = room.survey_documents(classifier, documents, progress=bar.update, **how)
         if json:
             print_json(survey.to_dict())
         else:
@@ -104,5 +103,5 @@ def _the_one(documents: Documents, row: int | None) -> Documents:
         )
     number = row or 1
     if number > len(documents):
-        raise DataError(f"{there}, and number {number:,} was asked for; choose another")
+        raise DataError(f"{there}, so --row must be at most {len(documents):,}, got {number:,}")
     return documents.select([number - 1])

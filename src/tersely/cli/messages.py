@@ -75,12 +75,7 @@ def command_line() -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Spell a number of things.
-
-    Example:
-        >>> count(1200, "document"), count(1, "document")
-        ('1,200 documents', '1 document')
-    """
+    """Spell a number of things, such as `1,200 documents` or `1 document`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
@@ -97,11 +92,8 @@ def progress(what: str = "", total: int | None = None) -> tqdm:
     """Return a bar for standard error; a file gets a line every half minute."""
     lines: dict[str, Any] = {}
     if not sys.stderr.isatty():
-        lines = dict.fromkeys(("delay", "mininterval", "maxinterval"), 30)
-        lines |= {
-            "file": _Lines(),
-            "bar_format": "{desc}: {n_fmt} of {total_fmt}, {remaining} left",
-        }
+        lines = dict.fromkeys(("delay", "mininterval", "maxinterval"), 30) | {"file": _Lines()}
+        lines["bar_format"] = "{desc}: {n_fmt} of {total_fmt}, {remaining} left"
     return tqdm(desc=what, total=total, leave=False, **lines)
 
 
@@ -182,16 +174,7 @@ _FULL = re.compile(
 
 
 def _explain(error: BaseException) -> str | None:
-    """Say in one line what went wrong; None for what only a traceback explains.
-
-    A full disk and a full device are reported by the libraries below, each in its own words.
-
-    Example:
-        >>> _explain(OSError(28, "No space left on device"))
-        'the disk is full (No space left on device); free some space and run this again'
-        >>> _explain(KeyError("a bug")) is None
-        True
-    """
+    """Say in one line what went wrong; None for what only a traceback explains."""
     if isinstance(error, TerselyError):
         return " ".join(str(error).split())
     torch = sys.modules.get("torch")  # not imported for this: where it is not, it raised nothing

@@ -34,6 +34,7 @@ Page = Annotated[Path | None, {"metavar": "FILE.html"}]
 Count = Annotated[int, {"min": 1}]
 MaybeCount = Annotated[int | None, {"min": 1}]
 Length = Annotated[int | None, {"min": 3}]
+Share = Annotated[float, {"metavar": "SHARE", "min": 0, "max": 1}]
 Long = Annotated[Literal["truncate", "head-tail", "windows"] | None, {"metavar": "POLICY"}]
 
 # The arguments of verbs, and the options that are no settings.
@@ -44,18 +45,14 @@ def argument(name: str, text: str) -> Any:
     return typer.Argument(metavar=name, help=text, show_default=False)
 
 
-TrainingData = Annotated[
-    str,
-    argument(
-        "DATA",
-        "Labelled documents: a .csv, .tsv, .jsonl, .parquet file, a folder of classes, or a Hub "
-        "data set (owner/name:split).",
-    ),
-]
+_KINDS = (
+    "Labelled documents: a .csv, .tsv, .jsonl, .parquet file, a folder of classes, or a Hub data "
+    "set (owner/name:split)."
+)
+_ONE = "Documents, as in train; - for one document on standard input."
+TrainingData = Annotated[str, argument("DATA", _KINDS)]
 LabelledData = Annotated[str, argument("DATA", "Labelled documents, as in train.")]
-UnlabelledData = Annotated[
-    str, argument("DATA", "Documents, as in train; - for one document on standard input.")
-]
+UnlabelledData = Annotated[str, argument("DATA", _ONE)]
 TrainedModel = Annotated[str, argument("MODEL", "A trained model: a directory or a Hub name.")]
 Out = Annotated[Path, option("--out", "The directory to write to.", MACHINE, metavar="DIR")]
 Overwrite = Annotated[bool, option("--overwrite", "Replace what exists.", MACHINE, metavar="")]
@@ -243,11 +240,9 @@ def check_directory(out: Path, *, overwrite: bool, resume: bool = False) -> None
         raise OutputError(f"the output {out} must be a directory, and is a file; name another")
     filled = out.is_dir() and any(out.iterdir())
     interrupted = (out / "checkpoints").is_dir()
-    if filled and not overwrite and not (resume and interrupted):
-        if resume:
-            raise OutputError(
-                f"{out} holds no interrupted run to resume; start anew with --overwrite"
-            )
+    if filled and resume and not interrupted:
+        raise OutputError(f"{out} holds no interrupted run to resume; start anew with --overwrite")
+    if filled and not overwrite and not resume:
         go_on = ", or go on with --resume" if interrupted else ""
         raise OutputError(
             f"the output {out} exists and is not empty; name another directory, or allow it with "

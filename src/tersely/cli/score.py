@@ -12,19 +12,13 @@ from tersely.cli import options as o
 from tersely.cli.messages import count, print_json, progress, say, show
 from tersely.cli.settings import Rare, verb
 
-Inputs = Annotated[
-    list[str],
-    o.argument(
-        "INPUTS... OUT",
-        "Parquet files, folders of them or quoted patterns, and last the folder to write.",
-    ),
-]
+_INPUTS = "Parquet files, folders of them or quoted patterns, and last the folder to write."
 
 
 @verb
 def score(
     model: o.TrainedModel,
-    inputs: Inputs,
+    inputs: Annotated[list[str], o.argument("INPUTS... OUT", _INPUTS)],
     *,
     reading: o.Texts,
     id_column: Annotated[tuple[str, ...], {"metavar": "COLUMN"}] = (),

@@ -2,6 +2,7 @@
 
 What a verb's docstring describes under `Options:` becomes an option, and so does each field that a
 dataclass describes under `Attributes:`; settings of training describe themselves by `metadata`.
+`Rare` ones are not in the help: they are meant for `--set NAME=VALUE` and the file of `--config`.
 
     rate: The peak of the learning rate. [5e-5]        what the help shows as the default
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import math
 import operator
 import os
 import re
@@ -25,15 +27,16 @@ import typer
 from typer.core import TyperCommand
 
 from tersely.cli.messages import DEBUG, quiet_libraries, tell_warnings
+from tersely.errors import close_match
 
 MACHINE = "Output and machine"
-RARE = "What few need"
 
 T = TypeVar("T")
-Rare = Annotated[T, {"panel": RARE}]
-"""The type of a setting that few need: the last in the help."""
+Rare = Annotated[T, {"common": False}]
+"""The type of a setting that few need."""
 
 _FOR_TYPER = ("metavar", "min", "max", "envvar")
+_ENTRY = "NAME=VALUE"
 
 
 def option(name: str, text: str, panel: str | None, **more: Any) -> Any:
@@ -53,17 +56,85 @@ def spelled(name: str) -> str:
 
 
 def is_given(ctx: typer.Context, name: str) -> bool:
-    """Return whether an option stands on the command line."""
+    """Return whether an option stands on the command line, in `--set` or in a file."""
     source = ctx.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
 
 
-def split_pair(text: str, hint: str) -> tuple[str, str]:
-    """Return the name and the value of `NAME=VALUE`; `hint` is the option that it was given to."""
+def split_pair(text: str) -> tuple[str, str]:
+    """Return the name and the value of `NAME=VALUE`."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise typer.BadParameter(f"{text!r} must be NAME=VALUE", param_hint=hint)
+        raise typer.BadParameter(f"{text!r} must be {_ENTRY}")
     return name.strip(), value.strip()
+
+
+def _as_json(text: str) -> Any:
+    """Return the number, truth value or list that a text is; else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+# ---- what --set and --config say ----------------------------------------------------------------
+
+
+def _fill(ctx: typer.Context, given: Iterable[tuple[str, Any]], *, below: bool) -> None:
+    """Make values defaults of a verb's options, above or below those that are there already.
+
+    Of an option that takes NAME=VALUE each entry is one of its own: `extra.lr_scheduler_type`.
+    """
+    own = [each for each in ctx.command.params if each.name not in ("set", "config", "debug")]
+    known = {name[2:]: each for each in own for name in each.opts if name.startswith("--")}
+    taken: dict[str, Any] = {}
+    for whole, value in given:
+        name, dot, entry = whole.partition(".")
+        found = known.get(name.replace("_", "-"))
+        if found is None or (dot and found.metavar != _ENTRY):
+            near = close_match(name.replace("_", "-"), known)
+            raise typer.BadParameter(f"there is no option {whole!r}{near}")
+        texts = value if isinstance(value, list) and found.multiple else [value]
+        if not all(isinstance(text, str) for text in texts):
+            raise typer.BadParameter(f"{whole} must be one value, got {value}")
+        if dot:
+            texts = [f"{entry}={text}" for text in texts]
+        taken[found.name] = taken.get(found.name, []) + texts if found.multiple else value
+    layers = [taken, ctx.default_map or {}] if below else [ctx.default_map or {}, taken]
+    ctx.default_map = layers[0] | layers[1]
+    for name in (each.name for each in own if each.metavar == _ENTRY):
+        ctx.default_map[name] = [text for layer in layers for text in layer.get(name, ())]
+
+
+def _fill_from_pairs(ctx: typer.Context, value: list[str] | None) -> list[str] | None:
+    _fill(ctx, map(split_pair, value or ()), below=False)
+    return value
+
+
+def _fill_from_file(ctx: typer.Context, value: Path | None) -> Path | None:
+    if value is None:
+        return None
+    import yaml  # as transformers has it
+
+    try:
+        # All values as texts: `no` may be the name of a column, and 010 is what stands there.
+        lines = (yaml.load(value.read_text("utf-8"), yaml.BaseLoader) or {}).items()
+    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+        text = f"{value} must be a YAML file of lines such as 'epochs: 3' ({error})"
+        raise typer.BadParameter(text) from None
+    given = []
+    for name, said in lines:
+        entries = said.items() if isinstance(said, dict) else ()
+        given += [(f"{name}.{entry}", text) for entry, text in entries] or [(name, said)]
+    # A line that is left empty keeps the default.
+    _fill(ctx, [(name, said) for name, said in given if said], below=True)
+    return value
+
+
+_SET = "An option's value, as what stands in a file; repeatable."
+_FILE = "A YAML file of options, such as the line 'epochs: 3'; what is given here stands above it."
+_FILLS = {"metavar": "FILE", "callback": _fill_from_file, "is_eager": True}
+Config = Annotated[Path | None, option("--config", _FILE, MACHINE, **_FILLS)]
 
 
 # ---- from a function to one with options ---------------------------------------------------------
@@ -73,7 +144,7 @@ def split_pair(text: str, hint: str) -> tuple[str, str]:
 class Setting:
     """An option: a parameter of a verb, or a field of the dataclass that its parameter `owner` is.
 
-    `about` holds what is said of it: `help`, `panel`, `shown`, `metavar`, `min`, `max`, `envvar`.
+    `about`: its `help`, `panel`, `shown`, `common`, `metavar`, `min`, `max` and `envvar`.
     """
 
     owner: str | None
@@ -92,29 +163,41 @@ class Setting:
             name += f"/--no-{name[2:]}" if default else ""
         elif get_origin(hint) in (tuple, dict):
             if get_origin(hint) is dict:
-                more["metavar"], kinds = "NAME=VALUE", (str,)
+                more["metavar"], kinds = _ENTRY, (str,)
             hint, default = list[kinds[0]] | None, None
         else:
             more.setdefault("metavar", "N" if int in kinds else "X" if float in kinds else None)
+        if float in kinds and int not in kinds:
+            more["parser"] = _number(more.pop("min", -math.inf), more.pop("max", math.inf))
         if "shown" in about:
             more["show_default"] = about["shown"]
+        more["hidden"] = not about.get("common", True)
         made = option(name, about["help"], about.get("panel"), **more)
         return _keyword(self.name, Annotated[hint, made], default)
 
-    def value(self, given: Any) -> Any:
-        """Return what was given in the field's own type."""
+    def value(self, given: Any, below: Any) -> Any:
+        """Return what was given in the field's own type; entries come on top of those `below`."""
+        if get_origin(self.hint) is dict or self.about.get("metavar") == _ENTRY:
+            given = [*(below or ()), *(given or ())]
         if get_origin(self.hint) is dict:
-            pairs = (split_pair(text, spelled(self.name)) for text in given or ())
-            return {name: _as_json(text) for name, text in pairs}
+            return {name: _as_json(text) for name, text in map(split_pair, given)}
         return tuple(given or ()) if get_origin(self.hint) is tuple else given
 
 
-def _as_json(text: str) -> Any:
-    """Return the number, truth value or list that a text is; else the text itself."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+def _number(least: float, most: float) -> Callable[[Any], float]:
+    """Return what reads a number of a range; a share may be a percentage, such as `0.5%`."""
+
+    def number(given: Any) -> float:
+        text = str(given)
+        try:
+            value = float(f"{text[:-1]}e-2" if text.endswith("%") else text)
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} is not a number") from None
+        if not least <= value <= most:
+            raise typer.BadParameter(f"{text} must be from {least:g} to {most:g}")
+        return value
+
+    return number
 
 
 def verb(function: Callable[..., None]) -> Callable[..., None]:
@@ -122,24 +205,29 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
 
     Parameters under `Options:` become options, and so do the fields of parameters that are
     dataclasses; `Annotated[Loop, ("epochs",)]` takes only those fields. Every verb has `--import`
-    and `--debug` besides. `examples` of the result are those of the docstring.
+    and `--debug` besides, and `--set` and `--config` where there is anything to set. `examples` of
+    the result are those of the docstring.
     """
     hints = get_type_hints(function, include_extras=True)
     plain = inspect.signature(function).parameters
     texts = _described(function.__doc__, "Options")
-    parameters, rare, settings = [], [], []
+    parameters, settings = [], []
     for name, parameter in plain.items():
         if name in texts:
             found = [_setting(None, name, hints[name], parameter.default, texts[name])]
         else:
             found = list(_fields(name, hints[name]))
         settings += found
-        for each in found:
-            (rare if each.about.get("panel") == RARE else parameters).append(each.parameter())
+        parameters += [each.parameter() for each in found]
         if not found:
             parameters.append(parameter.replace(annotation=hints[name]))
-    # The help has its panels in the order in which they begin here.
-    parameters += [_keyword("import_", Modules, None), _keyword("debug", Debug, False), *rare]
+    if settings:
+        rare = ", ".join(each.name for each in settings if not each.about.get("common", True))
+        text = _SET + (f" Those that few need are {rare}." if rare else "")
+        more = {"metavar": _ENTRY, "callback": _fill_from_pairs, "is_eager": True}
+        pairs = Annotated[list[str] | None, option("--set", text, MACHINE, **more)]
+        parameters += [_keyword("set", pairs, None), _keyword("config", Config, None)]
+    parameters += [_keyword("import_", Modules, None), _keyword("debug", Debug, False)]
     if "ctx" not in plain:
         parameters.append(_keyword("ctx", typer.Context, inspect.Parameter.empty))
 
@@ -151,7 +239,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         owned: dict[str, dict[str, Any]] = {}
         for each in settings:
             into = arguments if each.owner is None else owned.setdefault(each.owner, {})
-            into[each.name] = each.value(values[each.name])
+            into[each.name] = each.value(values[each.name], (ctx.default_map or {}).get(each.name))
         for owner, given in owned.items():
             kind = hints[owner] if is_dataclass(hints[owner]) else get_args(hints[owner])[0]
             arguments[owner] = kind(**given)
@@ -179,8 +267,8 @@ def _fields(owner: str, hint: Any) -> Iterator[Setting]:
         return
     types, texts = get_type_hints(hint, include_extras=True), _described(hint.__doc__, "Attributes")
     for each in fields(hint):
-        panel = getattr(hint, "panel", "Training") if each.metadata.get("common", True) else RARE
-        about = {"panel": panel} | texts.get(each.name, {}) | dict(each.metadata)
+        panel = {"panel": getattr(hint, "panel", "Training")}
+        about = panel | texts.get(each.name, {}) | dict(each.metadata)
         if "help" in about and (only is None or each.name in only):
             yield _setting(owner, each.name, types[each.name], each.default, about)
 

@@ -103,18 +103,11 @@ def train(
     guide = teacher and Classifier.from_pretrained(teacher, device=machine.device)
     if resume and not (out / "checkpoints").is_dir():
         say(f"there is nothing to resume in {out}, so training starts from the beginning")
+    how = {"validation": held_out, "settings": settings, "teacher": guide, "out": out}
     try:
         # The Trainer and its reporting tools write to standard output, which is for data.
         with redirect_stdout(sys.stderr):
-            classifier.fit(
-                documents,
-                validation=held_out,
-                settings=settings,
-                teacher=guide,
-                out=out,
-                resume=resume,
-                progress=sys.stderr.isatty(),
-            )
+            classifier.fit(documents, resume=resume, progress=sys.stderr.isatty(), **how)
     except KeyboardInterrupt:
         saved = any((out / "checkpoints").glob("*/checkpoint-*/trainer_state.json"))
         after = "the same command with --resume goes on from the last checkpoint"
@@ -125,8 +118,8 @@ def train(
         warnings.simplefilter("ignore", TerselyWarning)
         evaluation = classifier.evaluate(classifier.validation)
     if validation is None:
-        source = f"{evaluation.source}, a part set apart for validation"
-        evaluation = replace(evaluation, source=source)
+        apart = f"{evaluation.source}, a part set apart for validation"
+        evaluation = replace(evaluation, source=apart)
     classifier.save(out, evaluation=evaluation)
     record, metrics = classifier.training, evaluation.metrics
     loss, seconds, steps = (record[name] for name in ("best_validation_loss", "seconds", "steps"))
@@ -141,26 +134,19 @@ def train(
 
 
 def method_options(method: str, given: tuple[str, ...]) -> dict[str, object]:
-    """Return the options of a preset, in the types of their defaults.
-
-    Example:
-        >>> method_options("focus-c", ("combine_at=7/12", "tokens=4"))["tokens"]
-        4
-    """
+    """Return the options of a preset, in the types of their defaults."""
     from tersely.reduction import find_preset
 
     defaults = find_preset(method).options
     values: dict[str, object] = {}
-    for name, text in (split_pair(each, "--method-option") for each in given):
+    for name, text in map(split_pair, given):
         name = name.replace("-", "_")
         default = defaults.get(name)  # one that there is not is refused by the preset itself
         try:
             values[name] = _like(default, text)
         except (KeyError, ValueError, ZeroDivisionError):
             what = "true or false" if isinstance(default, bool) else f"a number, as {default:.3g}"
-            raise typer.BadParameter(
-                f"{name} must be {what}, got {text!r}", param_hint="--method-option"
-            ) from None
+            raise typer.BadParameter(f"{name} must be {what}, got {text!r}") from None
     return values
 
 

@@ -60,9 +60,7 @@ def _parts(explanation: Explanation, coloured: bool) -> list[RenderableType]:
         parts.append(_labels(explanation))
     texts = (_text(explanation, part, coloured) for part in range(len(explanation.texts)))
     parts += [Text(""), *texts, Text(""), _legend(explanation, coloured)]
-    said = explanation.about_length()
-    if said is not None:
-        parts.append(Text(said))
+    parts += map(Text, filter(None, [explanation.about_length()]))
     table = _table("block", "tokens in", "keys", "tokens on")
     for block in explanation.blocks:
         table.add_row(block.name, *(f"{n:,.0f}" for n in (block.entered, block.keys, block.left)))
@@ -118,18 +116,14 @@ def _legend(explanation: Explanation, coloured: bool) -> Text:
         tail = f", where {round(into)} combination tokens take all in"
     if not coloured:
         unread = "; ⟦…⟧: never read" if explanation.unread else ""
-        return Text(
-            f"word₂: seen by 2 of {blocks} blocks (rounded mean of the heads); no number: by all"
-            f"{tail}{unread}"
-        )
-    line = Text("seen by ")
+        said = f"word₂: seen by 2 of {blocks} blocks (rounded mean of the heads); no number: by all"
+        return Text(said + tail + unread)
     names = ["no block", *([" "] * (len(SHADES) - 2)), f"all {blocks}"]
-    for (back, ink), name in zip(SHADES, names, strict=True):
-        line.append(f" {name} ", f"{ink} on {back}")
-    line.append(f" blocks{tail}")
-    if explanation.unread:
-        line.append("; ").append("struck out", "strike dim").append(": never read")
-    return line
+    shades = [
+        (f" {name} ", f"{ink} on {back}") for (back, ink), name in zip(SHADES, names, strict=True)
+    ]
+    unread = ["; ", ("struck out", "strike dim"), ": never read"] if explanation.unread else []
+    return Text.assemble("seen by ", *shades, f" blocks{tail}", *unread)
 
 
 def render_survey(survey: Survey) -> RenderableType:

@@ -85,13 +85,10 @@ def survey_documents(
 
     Args:
         classifier: a trained one, of any method.
-        documents: the documents; where they have no labels, they are sorted by their predictions.
+        documents: where they have no labels, they are sorted by their predictions.
         minimum: how often a word has to occur in a class to be ranked there.
         top: how many words to name for each class and end.
         progress: called with the number of documents done after each batch.
-
-    Raises:
-        ModelError: if the classifier is an export, which shows nothing of its blocks.
     """
     model = classifier.torch_model()
     encoded = classifier.encode(documents.texts, documents.pairs)
@@ -164,11 +161,8 @@ def _classes_of(label: Any) -> list[str]:
 def _rank(
     name: str, documents: int, stays: dict[str, list[float]], minimum: int, top: int
 ) -> ClassWords:
-    words = [
-        WordStay(word, len(shares), sum(shares) / len(shares))
-        for word, shares in stays.items()
-        if len(shares) >= minimum
-    ]
+    often = ((word, shares) for word, shares in stays.items() if len(shares) >= minimum)
+    words = [WordStay(word, len(shares), sum(shares) / len(shares)) for word, shares in often]
     most = sorted(words, key=lambda each: (-each.stayed, -each.count, each.word))[:top]
     least = sorted(words, key=lambda each: (each.stayed, -each.count, each.word))[:top]
     shares = [share for each in stays.values() for share in each]

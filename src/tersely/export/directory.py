@@ -123,14 +123,8 @@ def export_model(
             )
         model.config.save_pretrained(folder)
         classifier.tokenizer.save_pretrained(folder)
-        record = {
-            "version": _VERSION,
-            "graph": _GRAPH,
-            "int8": int8,
-            "opset": OPSET,
-            "longest_document": classifier.limit,
-            "check": asdict(check),
-        }
+        record = {"version": _VERSION, "graph": _GRAPH, "int8": int8, "opset": OPSET}
+        record |= {"longest_document": classifier.limit, "check": asdict(check)}
         (folder / _FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return check
 
@@ -138,13 +132,7 @@ def export_model(
 def compare_logits(
     original: np.ndarray, exported: np.ndarray, problem_type: str, *, made_up: bool = False
 ) -> Check:
-    """Compare logits `(documents, labels)` of the same documents.
-
-    Example:
-        >>> one, other = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0.5, 1.0], [0.0, 0.1]])
-        >>> compare_logits(one, other, "single_label_classification").agreement
-        0.5
-    """
+    """Compare logits `(documents, labels)` of the same documents."""
     gaps = np.abs(original.astype(np.float64) - exported.astype(np.float64))
     same = gaps <= _CLOSE + _CLOSE * np.abs(original)
     if problem_type != "regression":

@@ -150,12 +150,7 @@ class Part:
 
     @classmethod
     def from_dict(cls, data: Any, where: str) -> Self:
-        """Rebuild a part of this role; fields that are left out get their defaults.
-
-        Raises:
-            PlanError: naming the field that is wrong, by the part's place `where` in the plan, and
-                the values that would do.
-        """
+        """Rebuild a part, at `where` in the plan; fields that are left out get their defaults."""
         load_methods()
         known = _REGISTRY.get(cls.role, {})
         if not isinstance(data, dict) or "kind" not in data:

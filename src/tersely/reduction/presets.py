@@ -149,9 +149,6 @@ def budget_option(name: str, depth: int) -> tuple[str, Range | tuple[float, ...]
     """Return the option of a preset that moves its cost, and its values on so many blocks.
 
     The values are a `Range`, or a plain tuple of all that there are.
-
-    Raises:
-        PlanError: if the preset has none, or nothing to choose from on so few blocks.
     """
     found = find_preset(name)
     if found.budget is None:
@@ -172,9 +169,6 @@ def plan_share(plan: Plan, depth: int) -> tuple[str, float, Range | tuple[float,
     Returns:
         Its name, its value (that of the first step that has it), and the `Range` in which it makes
         sense; a plain tuple of all values that differ where whole blocks are left out.
-
-    Raises:
-        PlanError: if no step has one.
 
     Example:
         >>> plan_share(preset("tome"), 12)
@@ -203,9 +197,6 @@ def _shares(plan: Plan) -> list[tuple[Step, Part]]:
 
 def with_share(plan: Plan, **shares: float) -> Plan:
     """Return the plan with another share, in every step that has one of this name.
-
-    Raises:
-        PlanError: if no step has it, or the value is out of range.
 
     Example:
         >>> with_share(preset("topk"), keep=0.5) == preset("topk", keep=0.5)

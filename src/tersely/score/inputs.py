@@ -10,7 +10,6 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from tersely.errors import DataError, TerselyWarning, name_all
+from tersely.errors import DataError, name_all, warn
 from tersely.text.columns import plain_types
 
 # A chunk is what the model sees at once: enough documents to sort by length, within a limit for
@@ -91,10 +90,9 @@ def find_inputs(patterns: Sequence[str], out: Path | None = None) -> list[Input]
             )
         found |= taken
     if passed := passed - found:
-        warnings.warn(
+        warn(
             f"{len(passed):,} files are passed over, since their names do not end in .parquet or "
             f".pq, or begin with _ or a dot: {name_all(sorted(passed), limit=5)}",
-            TerselyWarning,
             stacklevel=3,
         )
     ordered = sorted(found)
@@ -147,10 +145,9 @@ def _check_columns(path: str, there: Sequence[str], needed: Sequence[str]) -> No
 def resolve_types(
     files: Sequence[Input], texts: Sequence[str], kept: Sequence[str]
 ) -> dict[str, pa.DataType]:
-    """Find the type that each column to be kept has in all parts, whichever file it comes from.
+    """Find the type of each column to be kept, which all parts share, whatever file they are of.
 
-    A column that is null throughout has no type of its own in a file, and numbers may be of several
-    widths; the parts of a run have to be readable as one table all the same.
+    A column that is null throughout has no type of its own, and numbers may be of several widths.
     """
     schemas = []
     for file in files:
@@ -168,13 +165,7 @@ def resolve_types(
 
 
 def cut_shards(inputs: Sequence[Input], rows: int) -> list[Shard]:
-    """Cut every file into shards of at most so many rows.
-
-    Example:
-        >>> file = Input("in/a.parquet", "a.parquet", 5, "", {"text": pa.string()})
-        >>> [(shard.number, shard.first, shard.rows) for shard in cut_shards([file], 2)]
-        [(0, 0, 2), (1, 2, 2), (2, 4, 1)]
-    """
+    """Cut every file into shards of at most so many rows."""
     pieces = [
         (file, first, min(rows, file.rows - first))
         for file in inputs

@@ -21,13 +21,14 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 from transformers.utils import cached_file
 
+from tersely import __version__
 from tersely._io import written_whole
 from tersely.errors import OutputError, ScoringError, name_all
 from tersely.score.inputs import Input, Shard
 
 BAD, SUMMARY = "_bad", "_summary.json"
 _MANIFEST, _LOCK, _KEY = "_manifest.json", "_lock", b"tersely.score"
-_FORMAT = 3
+_FORMAT = 4
 # The files of a model that decide what it says.
 _MODEL_FILES = "config.json *.safetensors* pytorch_model* *token* vocab* merges.txt *.model".split()
 
@@ -50,7 +51,7 @@ class Count(NamedTuple):
 # ---- the manifest ------------------------------------------------------------------------------
 
 
-def fingerprint_model(source: str) -> str:
+def _fingerprint_model(source: str) -> str:
     """Return the SHA-256 of the weights, configuration and tokenizer of a directory or Hub name."""
     folder = Path(cached_file(source, "config.json")).parent
     digest = hashlib.sha256()
@@ -62,16 +63,12 @@ def fingerprint_model(source: str) -> str:
 
 
 def make_manifest(
-    version: str, model: str, options: Mapping[str, Any], inputs: Sequence[Input]
+    model: str, options: Mapping[str, Any], inputs: Sequence[Input]
 ) -> dict[str, Any]:
-    """Describe a run: tersely's version, the model's fingerprint, options that change its rows."""
-    record = {
-        "format": _FORMAT,
-        "tersely": version,
-        "model": model,
-        "options": options,
-        "inputs": {file.name: {"rows": file.rows, "footer": file.footer} for file in inputs},
-    }
+    """Describe a run: tersely's version, the model, options that change its rows, and inputs."""
+    record = {"format": _FORMAT, "tersely": __version__, "model": _fingerprint_model(model)}
+    record |= {f"option {name}": value for name, value in options.items()}
+    record |= {f"input {each.name}": [each.rows, each.footer] for each in inputs}
     text = json.dumps(record, sort_keys=True)
     return record | {"fingerprint": hashlib.sha256(text.encode()).hexdigest()}
 
@@ -86,23 +83,14 @@ def settle(folder: Path, manifest: Mapping[str, Any]) -> None:
         begun = json.loads(path.read_text("utf-8"))
         if begun["fingerprint"] == manifest["fingerprint"]:
             return
-        before = _flat(begun)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        before = {}  # no manifest of ours: all is another
-    after = _flat(manifest)
-    changed = [name for name in before | after if before.get(name) != after.get(name)]
+    except (OSError, ValueError, KeyError, TypeError):
+        begun = {}  # no manifest of ours: all is another
+    names = [name for name in {**begun, **manifest} if name != "fingerprint"]
+    changed = [name for name in names if begun.get(name) != manifest.get(name)]
     raise ScoringError(
         f"the run begun in {folder} cannot go on, because these are others now: "
         f"{name_all(changed, limit=8)}; undo that, name another output folder, or begin anew with "
         "overwrite"
-    )
-
-
-def _flat(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    return (
-        {name: manifest[name] for name in ("format", "tersely", "model")}
-        | {f"option {name}": value for name, value in manifest["options"].items()}
-        | {f"input {name}": value for name, value in manifest["inputs"].items()}
     )
 
 

@@ -75,9 +75,6 @@ class Predictor:
     def __call__(self, table: pa.Table) -> pa.Table:
         """Label the rows of a table.
 
-        Args:
-            table: the columns of texts, and those to be kept.
-
         Returns:
             For every row the columns that are kept, what was decided, and `reason`, which says why
             nothing was: null, empty text, not a string, not UTF-8.
@@ -123,10 +120,9 @@ class Predictor:
 def prediction_columns(
     classifier: Classifier, logits: np.ndarray, *, every: bool = False
 ) -> dict[str, Any]:
-    """Return what logits `(documents, labels)` decide, by column.
+    """Return what logits `(documents, labels)` decide: `label` and `score`, or `prediction`.
 
-    These are `label` and its probability `score`, lists where several labels may hold, and with
-    `every` a `probability_<label>` for each; or `prediction` alone for a regression.
+    The first two are lists where several labels may hold; `every` adds `probability_<label>`.
     """
     decided, space = classifier.decide(logits), classifier.label_space
     if space.problem_type == "regression" and not every:
@@ -145,14 +141,7 @@ def prediction_columns(
 
 
 def read_cells(column: pa.Array) -> tuple[list[str | None], list[str | None]]:
-    """Return for each row its text or None, and why there is none or None.
-
-    Bytes are taken as UTF-8, as older writers of Parquet store text.
-
-    Example:
-        >>> read_cells(pa.array(["fine", None, " "]))
-        (['fine', None, None], [None, 'null', 'empty text'])
-    """
+    """Return for each row its text or None, and why there is none; bytes are taken as UTF-8."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     try:

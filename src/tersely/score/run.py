@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tersely import __version__
 from tersely._io import resolve_device
 from tersely.classifier import Classifier
 from tersely.errors import (
@@ -20,21 +19,11 @@ from tersely.errors import (
     TerselyWarning,
     name_all,
     require,
+    warn,
 )
 from tersely.export import is_export
+from tersely.score import parts
 from tersely.score.inputs import Input, Shard, cut_shards, find_inputs, read_chunks, resolve_types
-from tersely.score.parts import (
-    BAD,
-    SUMMARY,
-    Count,
-    claim,
-    clear,
-    fingerprint_model,
-    finished,
-    make_manifest,
-    settle,
-    write_json,
-)
 from tersely.score.predictor import Predictor
 from tersely.score.workers import SOURCE, Job, connect, run_processes, run_ray
 from tersely.text.columns import choose_columns
@@ -136,16 +125,14 @@ def score(
     decisive |= {name: loading.get(name) for name in ("max_length", "long")}
     options = {"device": "auto"} | loading | decisive
     checked = _check_model(model, options, ray)
-    manifest = make_manifest(
-        __version__, fingerprint_model(str(model)), decisive | {"shard_rows": shard_rows}, files
-    )
+    manifest = parts.make_manifest(str(model), decisive | {"shard_rows": shard_rows}, files)
     # Absolute, since the processes of a cluster stand elsewhere.
     place = str(Path(model).absolute()) if Path(model).is_dir() else str(model)
     run = manifest["fingerprint"]
     job = Job(place, str(out.absolute()), run, types, options)
     shards = cut_shards(files, shard_rows)
-    with claim(out):
-        counts = {} if overwrite else finished(out, shards, run)
+    with parts.claim(out):
+        counts = {} if overwrite else parts.finished(out, shards, run)
         left = [shard for shard in shards if shard.number not in counts]
         resumed = sum(count.rows for count in counts.values())
         rows = sum(shard.rows for shard in shards)
@@ -158,26 +145,23 @@ def score(
         cluster = connect(ray) if ray is not None and left else None
         # Only here, where nothing is left that could refuse the new run.
         if overwrite:
-            clear(out)
-        settle(out, manifest)
+            parts.clear(out)
+        parts.settle(out, manifest)
         if cluster is not None:
             counts |= run_ray(job, left, cluster, workers, tell)
         elif left:
             counts |= run_processes(job, left, workers, threads, checked.batch_tokens, tell)
-        total = Count(*map(sum, zip(*counts.values(), strict=True)))
-        read = LengthReport(
-            total.rows - total.bad,
-            total.long,
-            total.tokens,
-            total.unread,
-            checked.model_config.long,
-            checked.limit,
-        )
-        for sentence in (*read.sentences(), *_left_out(total, out)):
-            warnings.warn(sentence, TerselyWarning, stacklevel=2)
+        total = parts.Count(*map(sum, zip(*counts.values(), strict=True)))
+        policy = checked.model_config.long, checked.limit
+        tokens = total.long, total.tokens, total.unread
+        read = LengthReport(total.rows - total.bad, *tokens, *policy, total.unknown)
+        bad = f"{total.bad:,} of {total.rows:,} rows have no label; {out / parts.BAD} says why"
+        for sentence in [*read.sentences(), *[bad] * bool(total.bad)]:
+            warn(sentence)
         seconds = time.monotonic() - began
         summary = Summary(out, total.rows, total.bad, len(shards), resumed, seconds)
-        write_json(out / SUMMARY, {"fingerprint": run, "parts": len(shards), **total._asdict()})
+        record = {"fingerprint": run, "parts": len(shards), **total._asdict()}
+        parts.write_json(out / parts.SUMMARY, record)
     return summary
 
 
@@ -204,27 +188,11 @@ def _choose(
     """Return the columns in use, as options of `Predictor`, guessed from the first file."""
     first = next(file for file in files if file.rows)
     beginning = Shard(0, first, 0, min(_LOOKED_AT, first.rows))
-    text, pair, _ = choose_columns(
-        next(read_chunks(beginning, [*first.types], {})),
-        first.path,
-        text,
-        pair,
-        labels="ignore",
-    )
+    table = next(read_chunks(beginning, [*first.types], {}))
+    text, pair, _ = choose_columns(table, first.path, text, pair, labels="ignore")
     if {*ids} & {*SOURCE} or len(set(ids)) < len(ids):
         raise DataError(
             f"the columns to keep must differ from each other and from {name_all(SOURCE)}, which "
             f"are added; got {name_all(ids)}"
         )
     return {"text_column": text, "pair_column": pair, "id_columns": list(ids)}
-
-
-def _left_out(total: Count, out: Path) -> Iterator[str]:
-    """Say, of all runs together, what was set aside and what is a guess."""
-    if total.bad:
-        yield f"{total.bad:,} of {total.rows:,} rows have no label; {out / BAD} says why"
-    if total.unknown:
-        yield (
-            f"{total.unknown:,} documents hold no character that the tokenizer knows; their "
-            "labels are guesses"
-        )

@@ -25,10 +25,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as compute
+from transformers.utils import logging
 
 from tersely import errors
 from tersely._io import keep_freed_memory, resolve_device
-from tersely.errors import ScoringError, TerselyError, TerselyWarning, require
+from tersely.errors import ScoringError, TerselyError, TerselyWarning, require, warn
 from tersely.score.inputs import Shard, read_chunks
 from tersely.score.parts import Count, finished, write_part
 from tersely.score.predictor import REASON, Predictor
@@ -55,8 +56,6 @@ class Job:
 
     def predictor(self, threads: int | None) -> Predictor:
         """Load the model in a worker."""
-        from transformers.utils import logging
-
         logging.disable_progress_bar()  # "Loading weights" of every worker has no place in a log
         return Predictor(self.model, threads=threads, **self.options)
 
@@ -88,10 +87,6 @@ def _score_shard(predictor: Predictor, shard: Shard, job: Job) -> _Scored:
     return counted, [str(warning.message) for warning in caught]
 
 
-def _warn(text: str) -> None:
-    warnings.warn(text, TerselyWarning, stacklevel=4)
-
-
 # ---- processes of this machine -----------------------------------------------------------------
 
 
@@ -103,12 +98,10 @@ def run_processes(
     budget: int,
     tell: Callable[[int], None],
 ) -> dict[int, Count]:
-    """Score shards in worker processes, and start them anew when one of them dies.
+    """Score shards in worker processes, started anew when one dies; return counts by shard.
 
     By default there is a worker for each core on the CPU, and one on another device; `threads` are
-    those of all together, `budget` the tokens of a batch that they begin with. `tell` gets the rows
-    that are done. What was counted is returned by the shard's number; what a worker raised is
-    raised.
+    those of all together, `budget` the tokens of a batch that they begin with.
     """
     on_cpu = resolve_device(job.options["device"]).type == "cpu"
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -132,7 +125,7 @@ def run_processes(
                 ) from None
             budget = max(_SMALLEST_BUDGET, budget // 2)
             job = replace(job, options={**job.options, "batch_tokens": budget})
-            _warn(f"{died}; what was not finished is done again with {budget:,} tokens in a batch")
+            warn(f"{died}; what was not finished is done again with {budget:,} tokens in a batch")
     return done
 
 
@@ -159,7 +152,7 @@ def _run_pool(
             for future in wait(running, _SECONDS, FIRST_COMPLETED).done:
                 done[running.pop(future)], said = future.result()
                 for text in said:
-                    _warn(text)
+                    warn(text)
             tell(sum(counted.rows for counted in done.values()))
     except BaseException as error:
         # The executor would wait for what runs, and a shard may take minutes.
@@ -242,17 +235,11 @@ def connect(address: str) -> Any:
 
 
 def run_ray(
-    job: Job,
-    shards: Sequence[Shard],
-    ray: Any,
-    workers: int | None,
-    tell: Callable[[int], None],
+    job: Job, shards: Sequence[Shard], ray: Any, workers: int | None, tell: Callable[[int], None]
 ) -> dict[int, Count]:
-    """Score shards on a Ray cluster; every node must see model, inputs and output by their paths.
+    """Score shards on a Ray cluster, with at most `workers` actors of one core each.
 
-    This is `map_batches` over the shards, with at most `workers` actors of one core each. The parts
-    say which shards are finished, on one machine and on a cluster alike: when a node is lost, Ray
-    gives its shards to others, and one whose part is there is not done again.
+    When a node is lost, Ray gives its shards to others; one whose part is there is not done again.
     """
     data = require("ray.data", "ray")
     most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -269,14 +256,14 @@ def run_ray(
         compute=data.ActorPoolStrategy(min_size=1, max_size=min(most, len(shards))),
         **({"num_gpus": 1} if on_gpu else {"num_cpus": 1}),
     )
-    counts: dict[int, Count] = {}
+    counts = {}
     try:
         for row in places.iter_rows():
             if row["error"] is not None:
                 raise getattr(errors, row["error"])(row["said"][0])
             counts[row["shard"]] = Count(*row["counted"])
             for text in row["said"]:
-                _warn(text)
+                warn(text)
             tell(sum(count.rows for count in counts.values()))
     except ray.exceptions.RayError as error:
         raise ScoringError(
@@ -287,10 +274,9 @@ def run_ray(
 
 
 class _Actor:
-    """A model in a process of the cluster; one shard a call.
+    """A model in a process of the cluster, loaded at the first shard; one shard a call.
 
-    Ray would hand on what is raised here as text alone, so the class and the sentence of an error
-    of ours are a row as well. The model is loaded at the first shard, so that its errors are, too.
+    Ray would hand on errors as text alone, so the class and the sentence of ours are a row as well.
     """
 
     def __init__(self, job: Job, shards: Sequence[Shard], threads: int | None) -> None:

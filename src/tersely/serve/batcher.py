@@ -64,11 +64,7 @@ class Batcher:
             return sum(not job.future.cancelled() for job in self._waiting)
 
     def submit(self, items: Sequence[tuple[Any, int]]) -> list[Future[Done]]:
-        """Queue items with their sizes, all or none; cancelling a future takes its item out.
-
-        Raises:
-            RuntimeError: after `close`.
-        """
+        """Queue items with their sizes, all or none; cancelling a future takes its item out."""
         jobs = [_Job(item, size) for item, size in items]
         with self._changed:
             if self._closed:

@@ -12,7 +12,6 @@ import functools
 import logging
 import operator
 import time
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
@@ -22,7 +21,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from tersely.classifier import Classifier
-from tersely.errors import TerselyError, TerselyWarning
+from tersely.errors import TerselyError, warn
 from tersely.export import made_up_texts
 from tersely.serve import Limits
 from tersely.serve.batcher import Batcher, Done
@@ -98,11 +97,9 @@ class Service:
                 await asyncio.gather(*map(asyncio.wrap_future, futures))
         except Exception as error:  # the server stays up and says 503; the reason is for the log
             self.trouble = "the model failed on its first batch; the server's log says why"
-            warnings.warn(
+            warn(
                 f"the model failed on its first batch ({type(error).__name__}: {error}); no "
-                "request will be answered",
-                TerselyWarning,
-                stacklevel=2,
+                "request will be answered"
             )
         else:
             self.ready = True

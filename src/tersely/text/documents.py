@@ -6,7 +6,6 @@ in the input's order.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from tersely.errors import DataError, TerselyWarning, name_all, name_rows
+from tersely.errors import DataError, name_all, name_rows, warn
 from tersely.text.columns import as_list, as_texts, check_lengths, check_texts, choose_columns
 from tersely.text.labels import PROBLEM_TYPES, REGRESSION, Labels, is_missing, parse_labels
 from tersely.text.tables import read_table
@@ -136,11 +135,7 @@ def read_documents(
         where = f"column {label_column!r} of {name}"
         cells = table.column(label_column).to_pylist()
         if labels == "optional" and all(map(is_missing, cells)):
-            warnings.warn(
-                f"{where} holds no label; the documents are taken as unlabelled",
-                TerselyWarning,
-                stacklevel=2,
-            )
+            warn(f"{where} holds no label; the documents are taken as unlabelled")
             label_column = None
         else:
             parsed = parse_labels(cells, where, problem_type)
@@ -155,9 +150,8 @@ def _read_texts(table: pa.Table, column: str, source: str) -> list[str]:
     if len(empty) == len(texts):
         raise DataError(f"{where} is empty in every row; {columns}; choose another")
     if empty:
-        warnings.warn(
+        warn(
             f"{where} has empty text in {name_rows(empty)} of {len(texts)}; they are kept",
-            TerselyWarning,
             stacklevel=3,
         )
     return texts
@@ -181,11 +175,9 @@ def split_numbers(
             "validation documents; give a validation file or more documents"
         )
     if rare:
-        warnings.warn(
+        warn(
             f"{len(rare)} of {len(groups)} classes have one document only, which stays in "
-            f"training: {name_all(rare, limit=5)}; validation does not measure them",
-            TerselyWarning,
-            stacklevel=2,
+            f"training: {name_all(rare, limit=5)}; validation does not measure them"
         )
     chance = np.random.default_rng(seed)
     held: list[int] = []

@@ -10,7 +10,6 @@ from __future__ import annotations
 import decimal
 import itertools
 import math
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tersely.errors import DataError, TerselyWarning, name_all, name_rows
+from tersely.errors import DataError, name_all, name_rows, warn
 
 Labels = list[str] | list[list[str]] | list[float]
 SINGLE_LABEL = "single_label_classification"
@@ -138,7 +137,7 @@ class LabelSpace:
             )
             if unseen == "error":
                 raise DataError(f"{said}; the model knows {name_all(self.names)}")
-            warnings.warn(f"{said}; they count as errors", TerselyWarning, stacklevel=2)
+            warn(f"{said}; they count as errors")
         if self.problem_type == SINGLE_LABEL:
             return np.array([positions.get(label, IGNORED_LABEL) for label in labels], np.int64)
         positions |= {name: len(self.names) + number for number, name in enumerate(new)}

@@ -78,9 +78,6 @@ def stem_table(tokenizer: Any, language: str = "english") -> Tensor:
 
     Pieces that differ in capitals only, and `running` and `runs`, get one number; a piece that goes
     on with a word is stemmed as if it were a word.
-
-    Raises:
-        MissingExtraError: if the stemmer is not installed.
     """
     stemmer = require("snowballstemmer", "syntax").stemmer(language)
     special = set(tokenizer.all_special_ids)

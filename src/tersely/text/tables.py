@@ -14,7 +14,6 @@ import json
 import os
 import re
 import sys
-import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -24,10 +23,10 @@ import pyarrow.parquet as parquet
 from tersely.errors import (
     DataError,
     MissingExtraError,
-    TerselyWarning,
     close_match,
     name_all,
     require,
+    warn,
 )
 from tersely.text.columns import named_classes, plain_types
 
@@ -117,11 +116,9 @@ def _read_folder(folder: Path) -> pa.Table:
             "as the source"
         )
     if len(texts) < len(files):
-        warnings.warn(
+        warn(
             f"{len(files) - len(texts)} files in {folder} lie beside the class folders and are "
-            "ignored",
-            TerselyWarning,
-            stacklevel=2,
+            "ignored"
         )
     labels = [name.parts[0] for name in texts]
     if {label.lower() for label in labels} <= _SPLITS:

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from tersely._io import written_whole
-from tersely.errors import OutputError, TerselyWarning
+from tersely.errors import OutputError, warn
 from tersely.text.labels import LABEL_SEPARATOR
 from tersely.text.tables import DELIMITERS, find_kind
 
@@ -94,10 +93,9 @@ def _append_columns(table: pa.Table, columns: Mapping[str, Sequence[Any]]) -> pa
             renamed.append(f"{name!r} as {free!r}")
         table = table.append_column(free, pa.array(list(values)))
     if renamed:
-        warnings.warn(
+        warn(
             f"{len(renamed)} new columns have names of input columns, and are written "
             f"{', '.join(renamed)}",
-            TerselyWarning,
             stacklevel=3,
         )
     return table
@@ -110,9 +108,8 @@ def _write_lines(table: pa.Table, sink: pa.NativeFile, delimiter: str | None) ->
             # By Arrow, because Python's own times stop at microseconds.
             texts = table.column(position).cast(pa.string())
             table = table.set_column(position, field.name, texts)
-    rows = (
-        row for part in table.to_batches(max_chunksize=_ROWS_AT_ONCE) for row in part.to_pylist()
-    )
+    batches = table.to_batches(max_chunksize=_ROWS_AT_ONCE)
+    rows = (row for part in batches for row in part.to_pylist())
     if delimiter is None:
         for row in rows:
             sink.write(_dump(row).encode("utf-8") + b"\n")
