@@ -105,9 +105,7 @@ def test_packed_is_not_given_up_for_a_plan_that_is_hardly_faster(
     ratios = iter([over])  # of the plan over packed; all others are ratios to the original
     steered = Spread(2, 2, 2, 2, 2, (2, 2))
     monkeypatch.setattr(
-        search,
-        "paired_ratio",
-        lambda mine, base: replace(steered, interval=(next(ratios, 2), 2)),
+        search, "paired_ratio", lambda mine, base: replace(steered, interval=(next(ratios, 2), 2))
     )
     evidence, _ = accelerate(dense, texts, limit=0.55, rounds=1)
     assert evidence["chosen"] == chosen == evidence["proofs"][-1]["name"]

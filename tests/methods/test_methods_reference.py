@@ -1,7 +1,5 @@
 """The whole model agrees with the paper's, written with full matrices and boolean masks."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np
@@ -16,18 +14,9 @@ from tiny import tiny_ids
 
 LENGTHS = [40, 17, 3, 29, 1, 33]
 
-UNCOUNTED = Plan(
-    "uncounted",
-    (
-        Step(
-            DropKeys(),
-            {"stop": 4},
-            ColumnMean(heads="each", count_combination_tokens=False),
-            FuzzyRatio(least=1, keep=0.6),
-        ),
-        Step(Combine(tokens=4), 4),
-    ),
-)
+OWN_ROWS = ColumnMean(heads="each", count_combination_tokens=False)
+DROP = Step(DropKeys(), {"stop": 4}, OWN_ROWS, FuzzyRatio(least=1, keep=0.6))
+UNCOUNTED = Plan("uncounted", (DROP, Step(Combine(tokens=4), 4)))
 COMBINED = {"combine_at": 3, "tokens": 4}
 CASES = [
     (preset("focus-p", keep=0.7), Settings(0.7, rule="ratio")),
