@@ -22,11 +22,9 @@ from method_table import (
 )
 from tersely.attention import banded, loop
 from tersely.methods.focus import FuzzyRatio
-from tersely.modeling.forward import ForwardPass, PackedInputs
-from tersely.ragged import ExportLayout, Layout
 from tersely.reduction import Ratio, preset
 from tersely.reduction import plan as resolved
-from tiny import FAMILIES, tiny_ids
+from tiny import tiny_ids
 
 LENGTHS = [11, 30, 4, 4, 23, 1]
 EXACT = {"rtol": 1e-5, "atol": 1e-5}
@@ -265,34 +263,6 @@ def test_a_band_is_computed_and_not_just_masked():
     trace = build(METHODS["neighbours"]).eval()(**pad(documents()), output_trace=True).trace
     whole = sum(length * length for length in LENGTHS)
     assert all(sum(layer.pairs) < 0.6 * whole for layer in trace.blocks)
-
-
-def logits_of(model, ids, layout):
-    with torch.inference_mode():
-        passed = ForwardPass(model, PackedInputs(ids, None, layout)).run()
-    return passed.logits, passed.trace
-
-
-def check(model, monkeypatch, lengths=(2, 3, 9, 24, 40)):
-    # As a graph has them: in torch on CPUs, keys that few heads lost are hidden, not gathered.
-    monkeypatch.setattr(resolved, "_HIDE_FROM", 2.0)
-    for ids in tiny_ids(list(lengths)):
-        wanted, trace = logits_of(model, ids, Layout.from_lengths([len(ids)]))
-        found, own = logits_of(model, ids, ExportLayout(len(ids)))
-        torch.testing.assert_close(found, wanted, atol=2e-5, rtol=1e-4)
-        assert own.tokens_alive() == trace.tokens_alive()
-        assert own.macs == trace.macs
-
-
-@every_method
-def test_a_row_of_one_document_as_exporters_see_it_gives_the_same(method, monkeypatch):
-    check(build(METHODS[method]).eval(), monkeypatch)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("method", ["focus-pfc", "topk"])
-def test_a_row_of_one_document_gives_the_same_in_every_family(family, method, monkeypatch):
-    check(build(METHODS[method], family).eval(), monkeypatch, (5, 24))
 
 
 @pytest.mark.parametrize("keep", [0.95, 0.6])

@@ -269,7 +269,8 @@ def current(monkeypatch):
 
 @pytest.mark.parametrize("device", ["cuda:0", "cuda:1", "cpu"])
 def test_the_models_own_device_and_no_other(current, tmp_path, device):
-    arguments = trainer_arguments(QUICK, tmp_path, device=device, validate=False)
+    settings = replace(QUICK, mixed_precision=False)
+    arguments = trainer_arguments(settings, tmp_path, device=device, validate=False)
     assert arguments.device == torch.device(device)
     assert arguments.n_gpu == (device != "cpu")
     if device == "cpu":
