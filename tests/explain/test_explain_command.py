@@ -60,7 +60,7 @@ def test_words_of_a_data_set(model, data):
     ("options", "code", "said"),
     [
         ((), 1, "choose it with --row N"),
-        (("--row", 11), 1, "number 11 was asked for"),
+        (("--row", 11), 1, "--row must be at most 10"),
         (("--row", 1, "--words"), 2, "--row is for one document"),
         (("--row", 1, "--top", 10), 2, "--top is about many documents"),
         (("--row", 1, "--html", "nowhere/page.html"), 1, "choose another place"),
