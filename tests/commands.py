@@ -1,7 +1,5 @@
 """The command line, run in this process: what it prints where, and how it ends."""
 
-from __future__ import annotations
-
 from typer.testing import CliRunner
 
 from tersely.cli import app

@@ -4,8 +4,6 @@ pytest puts this folder on the path of imports, so a test anywhere says
 `from tiny import FAMILIES, tiny_config`.
 """
 
-from __future__ import annotations
-
 import os
 import random
 
@@ -25,6 +23,14 @@ torch.set_num_threads(1)
 # A busy machine is slow now and then, which says nothing about the property.
 settings.register_profile("tersely", deadline=None, max_examples=50)
 settings.load_profile("tersely")
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory):
+    """A directory with a tiny BERT of four blocks and the tokenizer of whole words."""
+    from words import save_encoder
+
+    return save_encoder(tmp_path_factory.mktemp("encoder"), num_hidden_layers=4)
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,6 @@ Presets are here by the examples that they register; a combination of parts that
 gets an entry, and thereby all tests of `tests/methods/test_methods_table.py`.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

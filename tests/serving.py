@@ -1,7 +1,5 @@
 """A server in a thread of the test's process, with a real socket, and models to serve."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 import time

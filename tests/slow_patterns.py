@@ -1,7 +1,5 @@
 """Attention patterns, spelt out pair by pair in Python."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -3,8 +3,6 @@
 Of scores that are whole numbers, quantiles are fractions, so that nothing is ever rounded.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """Cards beside saved models: the Hub can read them, they say what is true, and ours alone go."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -10,14 +8,9 @@ from huggingface_hub import ModelCard
 from tersely import Classifier, TrainingSettings
 from tersely.errors import TerselyWarning
 from tersely.text import Documents
-from words import LABELS, labelled, save_encoder
+from words import LABELS, labelled
 
 QUICK = TrainingSettings(epochs=1, learning_rate=5e-3, batch_tokens=256, seed=7)
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return save_encoder(tmp_path_factory.mktemp("encoder"), num_hidden_layers=4)
 
 
 @pytest.fixture

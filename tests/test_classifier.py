@@ -1,7 +1,5 @@
 """The classifier that users hold: predict, evaluate, save, long documents, kinds of labels."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -12,14 +10,9 @@ from tersely.errors import DataError, DeviceError, ModelError, TerselyWarning, T
 from tersely.modeling import dense_checkpoint
 from tersely.text import Documents
 from tersely.training.stages import StagedTraining
-from words import LABELS, labelled, save_encoder, tokenizer
+from words import LABELS, labelled, tokenizer
 
 QUICK = TrainingSettings(epochs=1, learning_rate=5e-3, batch_tokens=256)
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return save_encoder(tmp_path_factory.mktemp("encoder"), num_hidden_layers=4)
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +120,7 @@ def test_a_limit_above_the_encoders_is_said_once(classifier, encoder, tmp_path):
         lambda: Classifier.from_pretrained(saved, max_length=1000).predict(["cat"]),
         lambda: Classifier(encoder, max_length=1000).fit(*labelled(30), settings=QUICK),
     ):
-        with pytest.warns(
-            TerselyWarning, match="is 1,000, and this model takes at most 64"
-        ) as said:
+        with pytest.warns(TerselyWarning, match="1,000, .* model takes at most 64") as said:
             act()
         assert len(said) == 1 and said[0].filename == __file__
 
@@ -155,10 +146,7 @@ def test_windows_are_averaged(classifier, tmp_path):
 
 def test_several_labels_at_once(encoder, tmp_path):
     texts, labels = labelled(60)
-    both = [
-        [label, "long"] if len(text.split()) > 8 else [label]
-        for text, label in zip(texts, labels, strict=True)
-    ]
+    both = [[label, *["long"] * (n % 2)] for n, label in enumerate(labels)]
     classifier = Classifier(encoder).fit(texts, both, settings=QUICK)
     shares = classifier.predict_proba(texts[:4])
     assert shares.shape == (4, 4)
@@ -182,27 +170,13 @@ def test_labels_that_training_never_saw_are_counted_as_errors(classifier):
 def test_labels_come_in_the_order_that_is_asked_for(encoder, tmp_path):
     texts, labels = labelled(40)
     order = ["weather", "nothing yet", "animals", "music"]
-    classifier = Classifier(encoder, method="dense").fit(
-        texts, labels, settings=QUICK, classes=order
-    )
+    classifier = Classifier(encoder, method="dense")
+    classifier.fit(texts, labels, settings=QUICK, classes=order)
     assert Classifier.from_pretrained(classifier.save(tmp_path)).classes_ == order
     with pytest.raises(DataError, match="classes must name all labels .*which lacks 'music'"):
         classifier.fit(texts, labels, classes=order[:3])
     with pytest.raises(DataError, match="the teacher tells 4 labels apart"):
         Classifier(encoder).fit(texts, labels, teacher=classifier)
-
-
-def test_a_checkpoint_in_half_precision_is_trained_in_full(encoder, tmp_path):
-    """F7: the weights, and with them each step, were of the type in the checkpoint's file."""
-    half = BertForSequenceClassification.from_pretrained(encoder).base_model.half()
-    half.save_pretrained(tmp_path / "half")
-    tokenizer().save_pretrained(tmp_path / "half")
-    with pytest.warns(TerselyWarning, match="are stored in float16"):
-        classifier = Classifier(tmp_path / "half").fit(*labelled(40), settings=QUICK)
-    assert classifier.dtype_name == "float32"
-    assert all(np.isfinite([e["loss"] for e in classifier.training["history"] if "loss" in e]))
-    loaded = Classifier.from_pretrained(classifier.save(tmp_path / "model"))
-    assert loaded.dtype_name == "float32"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,4 @@
-"""One trained classifier at several budgets, chosen when it predicts."""
-
-from __future__ import annotations
+"""One classifier at several budgets, chosen when it predicts, and at whom its warnings point."""
 
 from itertools import pairwise
 
@@ -8,17 +6,12 @@ import numpy as np
 import pytest
 
 from tersely import Classifier, TrainingSettings, preset
-from tersely.bench import PackedContender
 from tersely.errors import PlanError, TerselyWarning
 from tersely.reduction import find_preset, plan_share
-from words import PLAIN, labelled, save_encoder
+from tersely.text import Documents
+from words import PLAIN, labelled
 
 QUICK = TrainingSettings(epochs=2, learning_rate=1e-3, batch_tokens=512, **PLAIN)
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return save_encoder(tmp_path_factory.mktemp("encoder"), num_hidden_layers=4)
 
 
 def long_documents(count=40, seed=0):
@@ -99,11 +92,7 @@ def test_budgets_that_cannot_be_are_refused(lat, encoder):
     for classifier, budget, said in (
         (lat, 0.01, r"budget must be between 0\.\d\d and 1\.0\d for 'lat'"),
         (lat, 1, "budget must be a number between 0 and 1, got 1"),
-        (
-            trained(encoder, "dense"),
-            0.5,
-            "must have a share of tokens.*got 'dense'",
-        ),
+        (trained(encoder, "dense"), 0.5, "must have a share of tokens.*got 'dense'"),
         (trained(encoder, "focus-pfc"), 0.5, "needs block 1, .*built for 'focus-pfc'"),
     ):
         with pytest.raises(PlanError, match=said):
@@ -117,13 +106,25 @@ def test_a_share_is_among_the_options_of_loading(lat, tmp_path):
     assert np.array_equal(loaded.logits(texts), lat.with_options(keep=0.8).logits(texts))
 
 
-def test_a_contender_at_another_share_can_be_built_again(lat, tmp_path):
-    source = {"source": str(lat.save(tmp_path)), "device": "cpu"}
-    at = lat.with_options(keep=0.8)
-    other = PackedContender(at, "lat at 0.8", source=source)
-    again = PackedContender.from_spec(other.spec())
-    texts, _ = long_documents(4)
-    for each in (other, again):
-        each.prepare(texts)
-    assert again.name == "lat at 0.8" and np.array_equal(again.run(), other.run())
-    assert PackedContender(at).spec() is None
+CALLS = {
+    "fit": lambda c, _: c.fit(*labelled(30, words=40), settings=QUICK),
+    "encode": lambda c, _: c.encode([" ".join(["cat"] * 30), "☃"]),
+    "with_options": lambda c, _: c.with_options(keep=0.3),
+    "with_budget": lambda c, _: c.with_budget(0.5, ["cat dog rain word1 word2 word3"] * 4),
+    "save": lambda c, folder: c.save(folder),
+    "evaluate": lambda c, _: c.evaluate(Documents.from_lists(*labelled(9, words=40))),
+}
+
+
+@pytest.mark.parametrize("name", sorted(CALLS, key=lambda name: name == "fit"))
+def test_a_warning_points_at_the_users_line(encoder, tmp_path, name):
+    (tmp_path / "README.md").write_text("# Somebody else's card\n")
+    options = {"method_options": {"keep": 0.6, "least": 1}, "max_length": 14}
+    classifier = Classifier(encoder, method="lat", **options)
+    classifier.fit(*labelled(30, words=10), settings=QUICK)
+    call = CALLS[name]
+    with pytest.warns(TerselyWarning) as said:
+        call(classifier, tmp_path)
+    # The lambdas are the users here: one line each.
+    lines = {(each.filename, each.lineno) for each in said}
+    assert lines == {(__file__, call.__code__.co_firstlineno)}

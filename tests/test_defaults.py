@@ -1,7 +1,5 @@
 """The default encoder depends on what can be had."""
 
-from __future__ import annotations
-
 import huggingface_hub
 import pytest
 

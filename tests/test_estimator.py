@@ -1,7 +1,5 @@
 """The classifier among scikit-learn's: copies, pipelines, cross-validation, columns."""
 
-from __future__ import annotations
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,14 +7,9 @@ import pytest
 from tersely import Classifier, TrainingSettings, preset
 from tersely.errors import DataError, ModelError
 from tersely.text import Documents
-from words import LABELS, labelled, save_encoder
+from words import LABELS, labelled
 
 QUICK = TrainingSettings(epochs=1, learning_rate=5e-3, batch_tokens=256)
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return save_encoder(tmp_path_factory.mktemp("encoder"), num_hidden_layers=2)
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +97,3 @@ def test_a_regression_is_scored_by_what_it_explains(encoder):
     assert pytest.importorskip("sklearn.base").is_regressor(classifier)
     with pytest.raises(ModelError, match="no probabilities"):
         classifier.predict_proba(texts)
-
-
-def test_a_text_that_is_no_list_is_refused(trained):
-    with pytest.raises(DataError, match="got a single str"):
-        trained.predict("cat")
-    with pytest.raises(DataError, match="got 2 texts and 1 labels"):
-        trained.score(["cat", "dog"], ["animals"])

@@ -3,8 +3,6 @@
 Each runs in a process of its own, since modules stay imported.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """What is written replaces what was there in one go, or not at all; freed memory is kept."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -36,21 +34,17 @@ def contents(folder):
 )
 def test_an_error_leaves_the_older_files(older, error, raised, message):
     names = ("config.json", "notes.txt")
-    with (
-        pytest.raises(raised, match=message),
-        written_whole(older, "export", replaces=names) as part,
-    ):
-        (part / "config.json").write_text("newer")
-        raise error
+    with pytest.raises(raised, match=message):
+        with written_whole(older, "export", replaces=names) as part:
+            (part / "config.json").write_text("newer")
+            raise error
     assert contents(older) == {"config.json": "older", "notes.txt": "mine"}
 
 
 def test_a_place_that_cannot_be_a_directory_is_said(older):
-    with (
-        pytest.raises(OutputError, match="the model cannot be written to .*; free some space"),
-        written_whole(older / "config.json" / "model", "model"),
-    ):
-        pytest.fail("there is nowhere to write to")
+    with pytest.raises(OutputError, match="the model cannot be written to .*; free some space"):
+        with written_whole(older / "config.json" / "model", "model"):
+            pytest.fail("there is nowhere to write to")
 
 
 def test_files_come_together_and_what_they_replace_goes(older):
@@ -84,7 +78,5 @@ def test_freed_memory_is_kept_unless_the_environment_says_otherwise(own):
     command, environment = [sys.executable, "-c", PROGRAM], os.environ | own
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     took, kept = done.stdout.split()
-    if own:
-        assert took == "False"
-    else:
-        assert took == "False" or int(kept) > 100  # of 160 MiB; not every libc has the setting
+    # Of 160 MiB; not every libc has the setting.
+    assert took == "False" or (not own and int(kept) > 100)

@@ -4,8 +4,6 @@ No test downloads a checkpoint: weights are random and vocabularies short, hidde
 four heads, and as few blocks as still show a fault.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,12 +1,12 @@
 """A tiny tokenizer of whole words, and documents whose label is a word of theirs."""
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 
+import torch
 from transformers import PreTrainedTokenizerFast
 
+from tersely.text import Documents
 from tiny import tiny_encoder, tiny_tokenizer
 
 # What tests of one thing fix, so that no change of the recipe reaches them.
@@ -46,3 +46,16 @@ def labelled(count: int, *, words: int = 12, seed: int = 0) -> tuple[list[str], 
         texts.append(" ".join(document))
         labels.append(label)
     return texts, labels
+
+
+def documents(count: int = 60, *, seed: int = 0) -> Documents:
+    """The same as documents of the library."""
+    return Documents.from_lists(*labelled(count, seed=seed))
+
+
+def quiet(model: torch.nn.Module) -> torch.nn.Module:
+    """In training, without dropout."""
+    for module in model.train().modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model

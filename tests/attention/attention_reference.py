@@ -4,8 +4,6 @@ Everything here loops and spells out its softmax, in float64, so that no trick o
 ends is shared with what they are compared to.
 """
 
-from __future__ import annotations
-
 import inspect
 import math
 from collections.abc import Callable
@@ -57,7 +55,7 @@ class Case:
     def places(self) -> Tensor:
         return torch.arange(sum(self.sizes)) if self.positions is None else self.positions
 
-    def only(self, document: int) -> Case:
+    def only(self, document: int) -> "Case":
         """The same call with one document of the batch."""
         span = self.spans[document]
         part = slice(span.start, span.stop)

@@ -1,7 +1,5 @@
 """All back ends against attention from its definition, and against one another."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from unittest.mock import patch
 

@@ -1,7 +1,5 @@
 """The band against masks over all pairs: contexts, gradients, and what is reported as computed."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given, settings

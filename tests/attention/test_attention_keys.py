@@ -1,7 +1,5 @@
 """Key sets against a plain Python loop over documents and heads."""
 
-from __future__ import annotations
-
 import torch
 from hypothesis import given
 from hypothesis import strategies as st

@@ -4,22 +4,12 @@ The kernel itself needs a CUDA device; here a loop stands in for it, and one tes
 one with the library's own loop.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
-from attention_reference import (
-    Case,
-    cases,
-    close,
-    gradients,
-    make_case,
-    run,
-    varlen_reference,
-)
+from attention_reference import Case, cases, close, gradients, make_case, run, varlen_reference
 from hypothesis import given
 from torch.nn.attention import varlen as torch_varlen
 
@@ -81,41 +71,18 @@ def test_a_pattern_that_is_a_band_is_a_window(kernel, window, reach):
     close(context[0], narrower.expected()[0])
 
 
-def test_what_the_kernel_cannot_do_is_refused_with_what_would_do(kernel):
-    query = torch.randn(1, 2, 3, 8)
-    packing = Packing(LAYOUT, connections=banded(1, first=1), backend="varlen")
-    with pytest.raises(ValueError, match="give neighbours cls=False; use the back end 'padded'"):
-        packed_attention(None, query, query, query, packing=packing)
+TAKEN = [{}, {"keys": KEYS}, {"window": 4}, {"connections": banded(2)}]
+# Flash kernels take heads of 8, 16, … 256 columns.
+LEFT = [{"dtype": torch.float32}, {"device": "cpu"}, {"dropout": 0.1}, {"size": 33}, {"size": 264}]
+LEFT += [{"scores": ScoreRequest()}, {"relative": torch.zeros(2, 3)}]
+LEFT += [{"window": 4, "keys": KEYS}, {"window": 4, "positions": POSITIONS}]
+LEFT += [{"connections": banded(2), "positions": POSITIONS}]
+LEFT += [{"connections": banded(2, first=1)}, {"connections": banded(2, exact=False)}]
+LEFT += [{"connections": Connections(lambda q, k: q >= 0, logs=lambda q, k: q * k)}]
 
 
 @pytest.mark.parametrize(
-    ("expected", "changes"),
-    [
-        (True, {}),
-        (True, {"dtype": torch.float16}),
-        (False, {"dtype": torch.float32}),
-        (False, {"device": "cpu"}),
-        (False, {"device": "cpu", "scores": ScoreRequest()}),
-        (False, {"dropout": 0.1}),
-        (False, {"scores": ScoreRequest()}),
-        (True, {"keys": KEYS}),
-        (True, {"positions": POSITIONS}),
-        (True, {"window": 4}),
-        (False, {"window": 4, "keys": KEYS}),
-        (False, {"window": 4, "positions": POSITIONS}),
-        (True, {"connections": banded(2)}),
-        (True, {"connections": banded(2), "window": 4}),
-        (False, {"connections": banded(2), "positions": POSITIONS}),
-        (False, {"connections": banded(2, first=1)}),
-        (False, {"connections": banded(2, exact=False)}),
-        (False, {"connections": Connections(lambda q, k: q >= 0)}),
-        (False, {"connections": Connections(lambda q, k: q >= 0, logs=lambda q, k: q * k)}),
-        (False, {"relative": torch.zeros(2, 3)}),
-        # Flash kernels take heads of 8, 16, … 256 columns.
-        (False, {"size": 33}),
-        (False, {"size": 264}),
-    ],
-    ids=lambda value: ",".join(value) if isinstance(value, dict) else None,
+    ("expected", "changes"), [*((True, each) for each in TAKEN), *((False, each) for each in LEFT)]
 )
 def test_the_back_end_that_is_picked(expected, changes):
     usual = {"dtype": torch.bfloat16, "device": "cuda", "dropout": 0.0, "window": None, "size": 32}

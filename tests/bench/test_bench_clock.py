@@ -41,16 +41,3 @@ def test_seconds_and_milliseconds_are_each_contenders_own(clock):
 def test_the_heap_is_tidied_before_each_turn_but_not_between_documents(collections):
     take_turns(prepared("ab"), 3, 0, [0, 1, 2])
     assert len(collections) == 2 * 3
-
-
-def test_progress_counts_turns():
-    seen = []
-    take_turns(prepared("ab"), 2, progress=lambda *step: seen.append(step))
-    assert seen[0] == ("warm-up: a", 1, 2) and len(seen) == 2 + 4
-    assert seen[-2:] == [("round 2: b", 3, 4), ("round 2: a", 4, 4)]
-
-
-@pytest.mark.parametrize(("names", "rounds"), [("", 1), ("a", 0)])
-def test_no_contender_or_no_round_is_refused(names, rounds):
-    with pytest.raises(ValueError, match="at least one contender and one round"):
-        take_turns(prepared(names), rounds)

@@ -62,18 +62,6 @@ def test_results_are_set_against_the_baseline(report):
     assert linear.macs is linear.realised_saving is linear.memory is None
 
 
-def test_memory_of_two_kinds_stands_in_two_columns_without_a_ratio(report):
-    report = with_memory(report)
-    first, second, third = report.results
-    second = dataclasses.replace(second, memory=PeakMemory(450 * 2**20, 2**20, kind="device"))
-    third = dataclasses.replace(third, memory=PeakMemory(90 * 2**20, 2**20))
-    text = text_of(dataclasses.replace(report, results=(first, second, third)), 120)
-    assert "GPU" in text and "450" in text.split()
-    # Of the baseline 1.00, of the third 0.100, and none of half a GPU to a process.
-    assert text.count("×0.100") == 1 and "×0.500" not in text
-    assert "GPU" not in text_of(report, 120).partition("×:")[0]
-
-
 def test_memory_is_asked_of_every_contender_in_turn(clock, monkeypatch):
     peaks = {"left": PeakMemory(2**20, 2**19), "right": None}
     monkeypatch.setattr("tersely.bench.run.measure_memory", lambda each, texts: peaks[each.name])
@@ -160,6 +148,8 @@ def test_the_page_holds_every_contender_and_needs_nothing_from_elsewhere(whole, 
     assert not re.findall(r"https?://", re.sub(r'xmlns(:\w+)?="[^"]*"', "", page))
     assert not re.findall(r'<(link|img)|src=|(?<!xlink:)href="(?!#)', page)
     assert "long long" not in page
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_report(whole, tmp_path / "nowhere" / "report.html")
 
 
 def test_who_beats_the_baseline_is_said_in_a_sentence(whole):
@@ -167,10 +157,3 @@ def test_who_beats_the_baseline_is_said_in_a_sentence(whole):
     assert [line.split(" is right")[0] for line in whole.findings()] == ["half", Parity.name]
     assert "(100.0 % against 50.0 %, p = 0.00049), at 2 times its speed" in whole.findings()[0]
     assert "half is right more often than dense" in " ".join(text_of(whole, 80).split())
-
-
-def test_a_page_without_labels_has_no_plot_and_a_place_that_is_none_is_said(clock, tmp_path):
-    report = bench([FakeContender("a", clock)], TEXTS, memory=False)
-    assert "<svg" not in write_report(report, tmp_path / "report.html").read_text("utf-8")
-    with pytest.raises(OutputError, match="cannot be written"):
-        write_report(report, tmp_path / "nowhere" / "report.html")

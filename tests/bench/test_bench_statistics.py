@@ -13,28 +13,12 @@ from tersely.bench.statistics import compare, share_interval
 
 SINGLE = "single_label_classification"
 
-seconds = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=9)
 
-
-def bare(spread):
-    return replace(spread, interval=None)
-
-
-def test_a_spread_by_hand():
-    assert bare(summarise([5, 1, 4, 2, 3])) == Spread(3, 1, 5, 2, 4)
-    assert summarise([5, 1, 4, 2, 3]).relative == pytest.approx(2 / 3)
-    assert summarise([0.0, 0.0]).relative == 0
-
-
-def test_ratios_are_paired_so_that_a_slow_round_cancels():
+def test_a_spread_by_hand_and_ratios_paired_so_that_a_slow_round_cancels():
+    spread = summarise([5, 1, 4, 2, 3])
+    assert replace(spread, interval=None) == Spread(3, 1, 5, 2, 4)
+    assert spread.relative == pytest.approx(2 / 3) and summarise([0.0, 0.0]).relative == 0
     assert paired_ratio([1, 10, 1], [2, 20, 2]) == Spread(2, 2, 2, 2, 2, (2, 2))
-    assert bare(paired_ratio([1, 1, 1], [2, 4, 3])) == Spread(3, 2, 4, 2.5, 3.5)
-
-
-@given(seconds, st.floats(0.1, 10))
-def test_a_constant_factor_is_found_again(values, factor):
-    ratio = paired_ratio(values, [factor * value for value in values])
-    assert (ratio.minimum, ratio.maximum) == pytest.approx((factor, factor))
 
 
 @given(st.integers(1, 400), st.floats(0, 1))

@@ -1,7 +1,5 @@
 """The documents that the command line is tested on: one word decides the label."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A tiny encoder with a tokenizer of its own, labelled documents, and models trained on them."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Where options come from: the settings' dataclasses, and modules of one's own."""
 
-from __future__ import annotations
-
 import io
 import json
 import re
@@ -30,11 +28,9 @@ LIGHT = [
     ["bench", "--help"],
     ["nonsense"],
     ["train"],
-    ["train", "data.csv", "--out", "x", "--epocs", "3"],
-    ["train", "data.csv", "--out", "x", "--epochs", "many"],
-    ["train", "data.csv", "--out", "x", "--wormup", "1"],
-    ["train", "data.csv", "--out", "x", "--long", "tail"],
 ]
+WRONG = ("--epocs 3", "--epochs many", "--wormup 1", "--long tail")
+LIGHT += [["train", "data.csv", "--out", "x", *wrong.split()] for wrong in WRONG]
 DRIVER = """
 import json, sys
 from tersely.cli import app

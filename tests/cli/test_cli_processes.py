@@ -1,7 +1,5 @@
 """What only a process of its own shows: interruptions, resuming, full disks, closed pipes."""
 
-from __future__ import annotations
-
 import json
 import resource
 import signal

@@ -1,11 +1,11 @@
 """Each verb once, from its arguments to what it prints where."""
 
-from __future__ import annotations
-
 import json
 import sys
 
+import pyarrow as pa
 import pyarrow.csv as arrow_csv
+import pyarrow.parquet as parquet
 import pytest
 from cli_documents import rows, write_csv
 from typer.main import get_command
@@ -105,16 +105,6 @@ def test_predict_one_document_on_standard_input(run, model):
     assert sum(float(share) for _, share in lines) == pytest.approx(1, abs=1e-3)
 
 
-def test_predict_counts_what_it_cannot_read(run, model, tmp_path):
-    data = write_csv(
-        tmp_path / "odd.csv", [("a good film",), ("",), ("zzz qqq",)], header=("text",)
-    )
-    result = run("predict", model, data, "--json")
-    assert result.exit_code == 0 and len(records(result.stdout)) == 3
-    assert "empty text in 1 row (2) of 3" in result.stderr
-    assert "1 of 3 documents hold no character that the tokenizer knows" in result.stderr
-
-
 @pytest.mark.parametrize(
     ("labels", "problem_type", "columns"),
     [
@@ -152,12 +142,6 @@ def test_other_problems(run, encoder, tmp_path, labels, problem_type, columns):
         assert compared.exit_code == 0, compared.stderr
 
 
-def test_evaluate_counts_labels_that_training_never_saw(run, model, tmp_path):
-    data = write_csv(tmp_path / "test.csv", [*rows(4), ("a film", "meh")])
-    result = run("evaluate", model, data, "--json")
-    assert result.exit_code == 0 and "meh (1)" in result.stderr
-
-
 def test_bench(run, model, dense_model, reviews):
     options = "--rounds 1 --latency-documents 1 --no-memory --baseline dense-model --limit 8"
     command = ("bench", reviews, "--models", model, dense_model, *options.split())
@@ -191,19 +175,6 @@ def test_bench_takes_a_contender_of_ones_own_into_its_report(
     page = report.read_text()
     assert "looks for a word" in page and "onnx</b> is left out" in page
     assert "it was a very" not in page
-
-
-@pytest.mark.parametrize(
-    ("options", "code", "message"),
-    [
-        ((), 2, "--models or --contenders"),
-        (("--contenders", "dense"), 1, "nothing tells the labels"),
-        (("--contenders", "dense", "--report", "nowhere/report.html"), 2, "not a directory"),
-    ],
-)
-def test_bench_refuses_what_it_cannot_compare(run, reviews, options, code, message):
-    result = run("bench", reviews, *options)
-    assert result.exit_code == code and message in " ".join(result.stderr.split())
 
 
 def test_accelerate_says_how_many_texts_are_needed_and_decides(run, dense_model, tmp_path):
@@ -250,7 +221,8 @@ def test_bench_adds_models_at_budgets(run, lat_model, dense_model, reviews):
     assert refused.exit_code == 1 and "with the method lat" in refused.stderr
 
 
-def test_methods_and_info(run, model):
+def test_version_methods_and_info(run, model):
+    assert run("--version").stdout.strip() == f"tersely {__version__}"
     listed = run("methods")
     assert "focus-pfc" in listed.stdout and "combine_at=0.583" in listed.stdout
     (facts,) = records(run("info", model, "--json").stdout)
@@ -267,5 +239,31 @@ def test_help_fits_the_terminal(run, verb):
     assert f"tersely {verb}".strip() in result.stdout
 
 
-def test_version(run):
-    assert run("--version").stdout.strip() == f"tersely {__version__}"
+def test_score_and_go_on(run, model, tmp_path):
+    (tmp_path / "in").mkdir()
+    table = pa.table({"text": [*(text for text, _ in rows(9)), None]})
+    parquet.write_table(table, tmp_path / "in" / "a.parquet")
+    out = tmp_path / "out"
+    words = [
+        "score",
+        model,
+        tmp_path / "in" / "*.parquet",
+        out,
+        "--device",
+        "cpu",
+        "--workers",
+        "1",
+    ]
+    done = run(*words, "--probabilities", "--json")
+    assert done.exit_code == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert (record["rows"], record["bad"], record["shards"], record["resumed"]) == (10, 1, 1, 0)
+    assert "holds 9 labelled rows in 1 part" in done.stderr
+    assert "warning: 1 of 10 rows have no label" in done.stderr
+    table = parquet.read_table(out)
+    assert table.column_names[-2:] == ["probability_neg", "probability_pos"]
+    again = run(*words, "--probabilities")
+    assert again.exit_code == 0 and "10 rows of them by earlier runs" in again.stderr
+    other = run(*words)
+    assert other.exit_code == 1 and other.stdout == ""
+    assert "others now: 'option probabilities'" in other.stderr

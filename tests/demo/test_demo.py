@@ -1,12 +1,9 @@
 """The demo: docstrings found without an import, a corpus without copies, its commands."""
 
-from __future__ import annotations
-
 import json
 import random
 import shlex
 import sys
-from collections import Counter
 
 import pytest
 from typer.testing import CliRunner
@@ -14,7 +11,7 @@ from typer.testing import CliRunner
 import run
 from corpus import build_corpus, distinct
 from documentation import Document, documents_in, find_modules, strip_giveaways
-from subjects import SUBJECTS, subject_of
+from subjects import subject_of
 from tersely.cli import app
 from tersely.errors import DataError, TerselyWarning
 from words import labelled, save_encoder
@@ -149,11 +146,6 @@ def test_copies_and_near_copies_go_and_others_stay():
     assert [document.text for _, document in kept] == [text, *halves]
 
 
-def test_the_longest_prefix_wins_and_none_is_there_twice():
-    assert subject_of("scipy.sparse.csgraph") == "graphs" and subject_of("jsonschema") is None
-    assert Counter(" ".join(SUBJECTS.values()).split()).most_common(1)[0][1] == 1
-
-
 # ---- the run -------------------------------------------------------------------------------------
 
 FIGURES = [("dense", 0.705, 1.31), ("topk", 0.698, 2.62), ("pipeline", 0.705, 1.0)]
@@ -161,15 +153,6 @@ RESULTS = [
     {"name": name, "quality": {"accuracy": right}, "speedup": {"median": x}, "seconds": [1 / x]}
     for name, right, x in [*FIGURES, ("tfidf", 0.667, 1234.5)]
 ]
-
-
-def test_the_table_fits_80_columns_and_ends_in_a_verdict():
-    text = run.table({"results": RESULTS, "documents": 192, "judged": 600})
-    lines = text.splitlines()
-    assert max(map(len, lines)) <= 80
-    assert "3.8 points above TF-IDF" in " ".join(text.split())
-    without = run.table({"results": RESULTS[:3], "documents": 192, "judged": 600})
-    assert without.endswith("by -0.7 points (chance: ±4).")
 
 
 @pytest.fixture
@@ -197,8 +180,3 @@ def test_the_commands_have_options_that_exist(stage, monkeypatch):
         shown = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"}).output
         options = {word for word in words if word.startswith("--")}
         assert [option for option in options if option not in shown] == []
-
-
-def test_a_command_that_fails_ends_the_demo():
-    with pytest.raises(SystemExit, match="the command ended with"):
-        run.command("train no-such-file.csv --out nowhere")

@@ -1,7 +1,5 @@
 """What the pages say is true: links lead somewhere, commands and options exist, examples run."""
 
-from __future__ import annotations
-
 import copy
 import re
 import runpy

@@ -1,7 +1,5 @@
 """Untrained classifiers with a tokenizer of word pieces, under any plan."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from transformers import AutoTokenizer

@@ -1,7 +1,5 @@
 """The verb: what it reads, what it writes, and what it refuses."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -33,14 +31,9 @@ def run(*arguments, stdin=None):
 def test_a_text_file_a_row_and_standard_input_are_the_same_document(model, data, tmp_path):
     path = tmp_path / "text.txt"
     path.write_text(TEXT, "utf-8")
-    told = [
-        json.loads(result.stdout)
-        for result in (
-            run(model, path, "--json"),
-            run(model, data, "--row", 3, "--json"),
-            run(model, "--json", stdin=TEXT),
-        )
-    ]
+    results = run(model, path, "--json"), run(model, data, "--row", 3, "--json")
+    results += (run(model, "--json", stdin=TEXT),)
+    told = [json.loads(result.stdout) for result in results]
     assert told[0] == told[1] == told[2] and told[0]["texts"] == [TEXT]
     printed = run(model, path)
     assert printed.exit_code == 0 and "model (topk)" in printed.stdout
@@ -98,7 +91,6 @@ def test_labels_are_no_markup(pieces, data, tmp_path, labels):
 def test_an_export_is_not_explained(pieces):
     classifier = make(pieces)
     classifier.model = None  # as of an export, which a graph runs
-    with pytest.raises(ModelError, match="is an export"):
-        explain_document(classifier, TEXT)
-    with pytest.raises(ModelError, match="is an export"):
-        survey_documents(classifier, Documents.from_lists([TEXT]))
+    for explain, what in (explain_document, TEXT), (survey_documents, Documents.from_lists([TEXT])):
+        with pytest.raises(ModelError, match="is an export"):
+            explain(classifier, what)

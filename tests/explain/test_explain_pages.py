@@ -1,7 +1,5 @@
 """What is shown: the terminal with and without colours, and a page that needs nothing else."""
 
-from __future__ import annotations
-
 import html
 import io
 import json
@@ -11,7 +9,7 @@ import pytest
 from explain_models import TEXT, make
 from rich.console import Console
 
-from tersely.errors import OutputError, TerselyWarning
+from tersely.errors import TerselyWarning
 from tersely.explain import explain_document, write_html
 from tersely.explain.show import render
 
@@ -48,8 +46,7 @@ def test_without_colours_marks_say_how_far_words_got(told):
     assert "word₂: seen by 2 of 4 blocks" in text
     assert any(round(word.reached) == 2 for word in told.words)
 
-
-def test_with_colours_the_text_is_bare(told):
+    # With colours the text is bare.
     text = shown([told], force_terminal=True, color_system="truecolor", no_color=False)
     bare = re.sub(r"\x1b\[[\d;]*m", "", text)
     assert all(line in bare for line in TEXT.splitlines())
@@ -83,16 +80,6 @@ def test_the_page_holds_the_text_and_needs_nothing_else(told, page_of):
         assert facts["p"] == [token.piece for token in word.tokens]
 
 
-@pytest.mark.parametrize("method", ["focus-pfc", "tome"])
-def test_groups_are_in_the_page(pieces, page_of, method):
-    words = facts_of(page_of(explain_document(make(pieces, method), TEXT)))["words"]
-    if method == "focus-pfc":
-        assert all(facts["g"] for facts in words)
-    else:
-        merged = [facts["m"] for facts in words if facts["a"]]
-        assert merged and all(m is None or 0 <= m < len(words) for m in merged)
-
-
 def test_texts_and_labels_cannot_become_markup(pieces, page_of):
     classifier = make(pieces)
     classifier.model.config.id2label = {0: "<i>one</i>", 1: "two", 2: "three"}
@@ -100,10 +87,3 @@ def test_texts_and_labels_cannot_become_markup(pieces, page_of):
     page = page_of(explain_document(classifier, text))
     assert "<script>alert" not in page and "<i>one" not in page and "<b>" not in page
     assert "&lt;i&gt;one&lt;/i&gt;" in page
-
-
-def test_two_models_are_two_panels(pieces, told, tmp_path):
-    path = write_html([told, explain_document(make(pieces), TEXT)], tmp_path / "page.html")
-    assert path.read_text("utf-8").count('class="panel"') == 2
-    with pytest.raises(OutputError, match="choose another place"):
-        write_html([told], tmp_path / "nowhere" / "page.html")

@@ -1,7 +1,5 @@
 """Exports of tiny models, made without the command line, and documents to compare them on."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 from typing import Any

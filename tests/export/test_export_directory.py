@@ -1,7 +1,5 @@
 """An export on disk: what is checked, what is refused, and that every verb can use it."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from types import SimpleNamespace

@@ -3,8 +3,6 @@
 A graph takes seconds to make, so each is made once, and what is asked of it is asked at once.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from exports import export_of, save_model

@@ -1,7 +1,5 @@
 """BERT's blocks with full matrices and masks, which the slow versions of methods are made of."""
 
-from __future__ import annotations
-
 import math
 
 import torch

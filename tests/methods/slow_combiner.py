@@ -1,7 +1,5 @@
 """The token combining module from its equations, one document and one group at a time."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot

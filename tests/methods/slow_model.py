@@ -4,8 +4,6 @@ One document after the other; nothing is ever removed from a tensor. Only the we
 the model under test.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 

@@ -1,16 +1,12 @@
 """AdapLeR, Transkimmer and PoWER-BERT against slow versions, on padded tensors of BERT."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from slow_bert import attend, classify, transform
 
 from method_table import METHODS, QUIET, build, pack, pad
 from tersely import Plan, preset
-from tersely.errors import PlanError
 from tersely.methods.contrib.adapler import SaliencyPredictor, saliency
-from tersely.methods.contrib.power_bert import BlockRatio
 from tersely.methods.focus import Combine
 from tersely.modeling import with_plan
 from tersely.modeling.modules import frozen_plan
@@ -85,20 +81,6 @@ def test_the_lesson_is_the_divergence_from_the_saliency_of_what_is_left(more):
     assert model.eval()(**pack(tiny_ids(LENGTHS)), token_targets=row).penalty is None
 
 
-def test_noise_is_drawn_in_training_alone():
-    model = build(preset("transkimmer", least=1, bias=0.0))
-    batch = pad(tiny_ids([30, 30]))
-    with torch.no_grad():
-        model.eval()
-        assert torch.equal(model(**batch).logits, model(**batch).logits)
-        model.train()
-        counts, others = (
-            [sum(layer.transformed) for layer in model(**batch, output_trace=True).trace.blocks]
-            for _ in range(2)
-        )
-    assert counts != others
-
-
 # ---- PoWER-BERT ----------------------------------------------------------------------------------
 
 LONG = [40, 17, 3, 29, 2, 33]
@@ -163,11 +145,3 @@ def test_the_soft_stages_cost_is_that_of_the_shares_it_stands_for():
     ratio = taken.macs / whole.macs
     # Whole tokens stay, where shares count fractions of them.
     assert (penalty.item() / 10) ** 0.5 + 0.25 == pytest.approx(ratio, rel=0.05)
-
-
-def test_shares_need_one_for_each_block():
-    assert BlockRatio(least=1, keeps=[0.5, 0.2]).at_block(2, 2) == BlockRatio(least=1, keep=0.2)
-    with pytest.raises(PlanError, match="keeps must be one for each of the step's 3 blocks"):
-        BlockRatio(least=1, keeps=[0.5, 0.2]).at_block(1, 3)
-    with pytest.raises(PlanError, match=r"keeps must be a list of numbers in \[0, 1\], got \[2"):
-        BlockRatio(least=1, keeps=[2])

@@ -1,13 +1,11 @@
 """Learned degrees: their weights, the share they connect, and what they are frozen to."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
 import torch
 
-from tersely.methods.breaking_bert import Degrees, LearnedNeighbours
+from tersely.methods.breaking_bert import LearnedNeighbours
 from tersely.methods.patterns import Neighbours
 from tersely.ragged import Layout
 from tersely.reduction import Spent, Stream
@@ -65,10 +63,8 @@ def test_weights_and_shares_are_those_of_the_definition(pattern):
             for query in range(length):
                 for key in range(length):
                     free = pattern.cls and 0 in (query, key)
-                    distance = abs(query - key)
-                    expected[head, query, key] = (
-                        1.0 if free else slow_weight(module, head, distance)
-                    )
+                    weight = 1.0 if free else slow_weight(module, head, abs(query - key))
+                    expected[head, query, key] = weight
         torch.testing.assert_close(weights[0], expected)
         assert torch.equal(connections.sees(*pairs)[0], expected > 0)
         shares.append(float(expected.mean()))
@@ -99,12 +95,6 @@ def test_the_penalty_drives_the_sparsity_to_its_target_and_freezing_keeps_it(pat
         frozen.at_block(number, 2).check_heads(3)
     reached = [sparsity_of(frozen.at_block(number, 2), stream_of([60])) for number in (1, 2)]
     assert sum(reached) / 2 == pytest.approx(0.6, abs=0.02), frozen.widths
-
-
-def test_degrees_lie_on_a_grid_that_widens_and_start_at_its_end():
-    degrees = Degrees(20, 1)
-    assert degrees.grid == [0, 1, 2, 3, 4, 6, 8, 11, 16, 20]
-    assert (degrees.tails()[:, :21] > 0.95).all() and (degrees.tails()[:, 21] == 0).all()
 
 
 @pytest.mark.parametrize("pattern", CASES, ids=str)

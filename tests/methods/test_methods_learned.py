@@ -1,15 +1,12 @@
 """What parts of a plan learn: the mask's gradients, the penalty on the cost, and taking it over."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest
 import torch
 
 from method_table import METHODS, QUIET, build, pad
-from tersely import Plan, TerselyForSequenceClassification, preset
-from tersely.errors import PlanError
+from tersely import Plan
 from tersely.methods.focus import Combine
 from tersely.methods.ltp import LearnedThreshold
 from tersely.modeling import with_plan
@@ -96,28 +93,3 @@ def test_what_was_learned_is_taken_over_by_the_same_part_at_the_same_block():
     assert new.learned["1"]["select"].threshold.item() == pytest.approx(0.123)
     assert new.learned["2"]["select"].threshold.item() == pytest.approx(0.8)
     assert len(with_plan(old, Plan("dense")).learned) == 0
-
-
-def test_a_module_starts_as_it_says_and_is_loaded_as_it_was(tmp_path):
-    model = with_plan(build(METHODS["dense"]), preset("transkimmer", least=1, bias=1.5))
-    network = model.learned["2"]["score"]
-    assert network.output.bias.item() == 1.5
-    with torch.no_grad():
-        network.output.bias.fill_(-0.25)
-    model.save_pretrained(tmp_path)
-    loaded = TerselyForSequenceClassification.from_pretrained(tmp_path)
-    assert loaded.learned["2"]["score"].output.bias.item() == -0.25
-    assert loaded.learned["1"]["score"].output.bias.item() == 1.5
-
-
-def test_thresholds_are_frozen_to_plain_numbers_one_for_each_block():
-    select = LearnedThreshold(least=1, pin="first", threshold=0.9)
-    modules = [select.at_block(number, 3).module(32, 4) for number in (1, 2, 3)]
-    with torch.no_grad():
-        modules[1].threshold.fill_(-0.2)
-    frozen = select.frozen(modules)
-    assert frozen.thresholds == pytest.approx([0.3, 0.0, 0.9])
-    assert frozen == Threshold(least=1, pin="first", thresholds=frozen.thresholds)
-    assert frozen.at_block(2, 3) == Threshold(least=1, pin="first", threshold=0.0)
-    with pytest.raises(PlanError, match="thresholds must be one for each of the step's 2 blocks"):
-        frozen.at_block(2, 2)

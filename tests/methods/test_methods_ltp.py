@@ -5,8 +5,6 @@ tokens. A soft mask is `σ((s_i − θ)/T)`, times the block's output; a hard on
 the threshold out of the keys of all following blocks and out of the classifier's mean.
 """
 
-from __future__ import annotations
-
 import pytest
 import torch
 from slow_bert import attend, classify, transform
@@ -86,9 +84,8 @@ def test_the_soft_stage_is_the_papers(padded):
     model, thresholds = learned("ltp-paper", temperature=0.3, regularizer=0.25)
     output = model(**batch(), labels=torch.tensor([0, 1, 2, 0, 1, 2]))
     copies = [t.detach().clone().requires_grad_() for t in thresholds]
-    logits, masks, _ = slow_ltp(
-        model, batch(), copies, stage="soft", temperature=0.3, padded=padded
-    )
+    options = {"stage": "soft", "temperature": 0.3, "padded": padded}
+    logits, masks, _ = slow_ltp(model, batch(), copies, **options)
     torch.testing.assert_close(output.logits, logits, **CLOSE)
     size = 0.25 * torch.stack([rows(mask).mean() for mask in masks]).mean()
     torch.testing.assert_close(output.penalty, size, **CLOSE)

@@ -1,7 +1,5 @@
 """Merging, pooling and fusing against slow versions, one document and one token at a time."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Patterns connect what a slow version connects, pair by pair, alone and in models."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +10,7 @@ from torch import Tensor, nn
 from method_table import KNOWLEDGE, METHODS, QUIET, build, pad
 from slow_patterns import Slow
 from tersely.attention import banded
-from tersely.errors import ModelError, PlanError
+from tersely.errors import ModelError
 from tersely.methods.patterns import GlobalTokens, Lexical, Neighbours, RandomPairs, Syntax, Union
 from tersely.modeling import with_plan
 from tersely.ragged import Layout
@@ -129,12 +127,6 @@ def test_random_pairs_are_as_many_as_asked_for_and_others_in_another_document(sh
     again = mask_of(RandomPairs(share=share, seed=1, cls=False), stream, 0)
     for each in (other, again):
         assert share in (0.0, 1.0) or not torch.equal(seen, each)
-
-
-def test_widths_must_fit_the_heads():
-    with pytest.raises(PlanError, match="one for each of the encoder's 4 heads, got 3"):
-        Union(of=[Neighbours(width=[1, 2, 3])]).check_heads(4)
-    Union(of=[Neighbours(width=[1, 2, 3, 4])]).check_heads(4)
 
 
 @pytest.mark.parametrize(("column", "name"), [("parse", "parser"), ("stem", "stems")])

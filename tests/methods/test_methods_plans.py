@@ -1,7 +1,5 @@
 """One set of weights under several plans: nothing is copied, and what does not fit is refused."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from types import MethodType
 

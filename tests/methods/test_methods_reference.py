@@ -1,7 +1,5 @@
 """The whole model agrees with the paper's, written with full matrices and boolean masks."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np
@@ -9,25 +7,19 @@ import pytest
 import torch
 from slow_model import Settings, slow_lengths, slow_logits
 
-from method_table import build, pad
+from method_table import METHODS, build, pad
 from tersely.methods.focus import Combine, FuzzyRatio
+from tersely.modeling.forward import ForwardPass, PackedInputs
+from tersely.ragged import ExportLayout, Layout
 from tersely.reduction import ColumnMean, DropKeys, Plan, Step, preset
-from tiny import tiny_ids
+from tersely.reduction import plan as resolved
+from tiny import FAMILIES, tiny_ids
 
 LENGTHS = [40, 17, 3, 29, 1, 33]
 
-UNCOUNTED = Plan(
-    "uncounted",
-    (
-        Step(
-            DropKeys(),
-            {"stop": 4},
-            ColumnMean(heads="each", count_combination_tokens=False),
-            FuzzyRatio(least=1, keep=0.6),
-        ),
-        Step(Combine(tokens=4), 4),
-    ),
-)
+OWN_ROWS = ColumnMean(heads="each", count_combination_tokens=False)
+DROP = Step(DropKeys(), {"stop": 4}, OWN_ROWS, FuzzyRatio(least=1, keep=0.6))
+UNCOUNTED = Plan("uncounted", (DROP, Step(Combine(tokens=4), 4)))
 COMBINED = {"combine_at": 3, "tokens": 4}
 CASES = [
     (preset("focus-p", keep=0.7), Settings(0.7, rule="ratio")),
@@ -85,3 +77,31 @@ def test_length_drop_agrees_with_the_slow_one(keep):
     torch.testing.assert_close(output.logits, expected, rtol=1e-5, atol=1e-5)
     for number, layer in enumerate(output.trace.blocks):
         assert [part.tolist() for part in layer.alive.to_list()] == [one[number] for _, one in slow]
+
+
+def logits_of(model, ids, layout):
+    with torch.inference_mode():
+        passed = ForwardPass(model, PackedInputs(ids, None, layout)).run()
+    return passed.logits, passed.trace
+
+
+def check(model, monkeypatch, lengths=(2, 3, 9, 24, 40)):
+    # As a graph has them: in torch on CPUs, keys that few heads lost are hidden, not gathered.
+    monkeypatch.setattr(resolved, "_HIDE_FROM", 2.0)
+    for ids in tiny_ids(list(lengths)):
+        wanted, trace = logits_of(model, ids, Layout.from_lengths([len(ids)]))
+        found, own = logits_of(model, ids, ExportLayout(len(ids)))
+        torch.testing.assert_close(found, wanted, atol=2e-5, rtol=1e-4)
+        assert own.tokens_alive() == trace.tokens_alive()
+        assert own.macs == trace.macs
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_row_of_one_document_as_exporters_see_it_gives_the_same(method, monkeypatch):
+    check(build(METHODS[method]).eval(), monkeypatch)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("method", ["focus-pfc", "topk"])
+def test_a_row_of_one_document_gives_the_same_in_every_family(family, method, monkeypatch):
+    check(build(METHODS[method], family).eval(), monkeypatch, (5, 24))

@@ -1,7 +1,5 @@
 """Methods register themselves: one file is all that a new one needs, and the documents follow."""
 
-from __future__ import annotations
-
 import copy
 import importlib
 import inspect
@@ -15,9 +13,7 @@ import pytest
 import test_methods_table as table
 
 from method_table import examples_of
-from tersely.methods.focus import Combine, FuzzyRatio
 from tersely.reduction import (
-    LEAST,
     Budget,
     Plan,
     Range,
@@ -127,13 +123,3 @@ def test_the_tables_of_the_documents_are_those_of_the_registry():
         check=False,
     )
     assert run.returncode == 0, run.stderr
-
-
-def test_the_defaults_are_the_papers():
-    pruning, combining = preset("focus-pfc").steps
-    assert pruning.select == FuzzyRatio(keep=0.9, reading="block", pin="ends", least=1)
-    assert (combining.act, combining.blocks) == (Combine(tokens=8), 7 / 12)
-    found = {name: find_preset(name).options.get("least", LEAST) for name in presets()}
-    # As the papers have it where only keys go, and in the paper's own recipe.
-    papers = {"focus-p": 0, "focus-pf": 0, "focus-pfc": 0, "ltp-paper": 1}
-    assert {name: least for name, least in found.items() if least != LEAST} == papers

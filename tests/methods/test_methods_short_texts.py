@@ -1,7 +1,5 @@
 """Short texts keep all of their tokens (fault F1: a share of three tokens was [CLS] alone)."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Checkpoints as transformers writes them, tiny and on disk, and the damage that befalls them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Whatever attention somebody sets, documents of a batch never attend to each other."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification

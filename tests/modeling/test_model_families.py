@@ -1,7 +1,5 @@
 """A dense model is the stock classifier of transformers, for every family, and becomes it again."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from checkpoints import NAMES, save_classifier
@@ -75,14 +73,38 @@ def test_token_types_follow_their_tokens(family, tmp_path):
     torch.testing.assert_close(model(**packed).logits, expected, **EXACT)
 
 
-@pytest.mark.parametrize(
-    ("options", "fragment"),
-    [
-        ({"plan": "focus-p"}, "only a dense model has a form that transformers run, .* 'focus-p'"),
-        ({"head": "mean"}, "only a model with its family's head .* got the head 'mean'"),
-    ],
-)
-def test_only_a_dense_model_with_the_familys_head_becomes_a_stock_one(options, fragment, tmp_path):
+def test_only_a_dense_model_with_the_familys_head_becomes_a_stock_one(tmp_path):
     save_classifier(tmp_path)
-    with pytest.raises(ModelError, match=fragment):
-        dense_checkpoint(from_encoder(tmp_path, **options))
+    with pytest.raises(ModelError, match="only a dense model has a form .* got .*'focus-p'"):
+        dense_checkpoint(from_encoder(tmp_path, plan="focus-p"))
+    with pytest.raises(ModelError, match="only a model with its family's head .*'mean'"):
+        dense_checkpoint(from_encoder(tmp_path, head="mean"))
+
+
+DOCUMENTS = tiny_ids([7, 12, 3, 5])
+CLASSES = torch.tensor([0, 2, 1, 1])
+SEVERAL = torch.tensor([[1.0, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1]])
+FIGURES = torch.tensor([0.5, -1.0, 2.0, 0.0])
+
+PROBLEMS = [
+    ("single_label_classification", CLASSES, {}),
+    ("multi_label_classification", SEVERAL, {}),
+    ("regression", FIGURES, {"num_labels": 1}),
+    ("regression", SEVERAL, {}),
+]
+
+
+@pytest.mark.parametrize("stated", [True, False])
+@pytest.mark.parametrize(("problem", "labels", "overrides"), PROBLEMS)
+@torch.no_grad()
+def test_losses_are_the_stock_models_and_so_is_a_guess_from_the_labels(
+    stated, problem, labels, overrides, tmp_path
+):
+    options = {"problem_type": problem} if stated else {}
+    stock = save_classifier(tmp_path, **options, **overrides)
+    model = from_encoder(tmp_path)
+    assert model(**pad(DOCUMENTS)).loss is None
+    loss = model(**pad(DOCUMENTS), labels=labels).loss
+    torch.testing.assert_close(loss, stock(**pad(DOCUMENTS), labels=labels).loss)
+    assert model.config.problem_type == stock.config.problem_type
+    assert model.config.problem_type == problem or not stated

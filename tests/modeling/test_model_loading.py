@@ -1,7 +1,5 @@
 """From checkpoints of transformers: what is taken over, and what cannot be used and why."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from checkpoints import NAMES, change_config, change_weights, save_classifier, save_encoder

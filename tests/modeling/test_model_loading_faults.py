@@ -1,7 +1,5 @@
 """Checkpoints that load, and would mean something else: each was read silently once."""
 
-from __future__ import annotations
-
 import warnings
 
 import pytest

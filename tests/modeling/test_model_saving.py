@@ -1,7 +1,5 @@
 """A saved model works in a new process through nothing but transformers and `import tersely`."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
@@ -54,19 +52,6 @@ def test_a_new_process_gives_the_same_predictions(tmp_path):
         for way in ("one by one", "together"):
             scores = {label["label"]: label["score"] for label in result[way][row]}
             assert scores == expected
-
-
-@pytest.mark.parametrize("family", ["electra", "modernbert"])
-def test_a_configuration_survives_its_file(family, tmp_path):
-    model = build(METHODS["focus-pf, tokens"], family, head="family")
-    config = model.config
-    config.update({"max_length": 48, "long": "head-tail", "window_overlap": 8})
-    config.save_pretrained(tmp_path)
-    loaded = TerselyConfig.from_pretrained(tmp_path)
-    for name in ("plan", "head", "max_length", "long", "window_overlap", "id2label"):
-        assert getattr(loaded, name) == getattr(config, name)
-    assert type(loaded.encoder_config) is type(config.encoder_config)
-    assert loaded.encoder_config.hidden_size == config.encoder_config.hidden_size
 
 
 UNPINNED = METHODS["focus-pf, tokens"].to_dict()

@@ -4,8 +4,6 @@ The tests of the other rooms import tersely from the source tree, where a file t
 out, or a broken entry point, cannot be noticed.
 """
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

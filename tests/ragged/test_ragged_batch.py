@@ -1,7 +1,5 @@
 """Ragged batches against a plain Python loop over the documents."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
@@ -25,13 +23,6 @@ def ragged(lists, dtype=torch.float32):
 
 def random_batch(lengths, *shape):
     return Ragged(torch.randn(sum(lengths), *shape), Layout.from_lengths(lengths))
-
-
-@given(DOCUMENTS, DTYPES)
-def test_list_round_trip(lists, dtype):
-    batch = ragged(lists, dtype)
-    assert [values.tolist() for values in batch.to_list()] == lists
-    assert batch.values.dtype == dtype
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
@@ -85,23 +76,6 @@ def test_figures(name, lists, dtype):
     expected = torch.tensor([by_hand(v) if v else empty for v in lists], dtype=dtype)
     actual = getattr(ragged(lists, dtype), name)()
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-3)
-
-
-@pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize("shape", [(2,), (2, 3)])
-def test_figures_of_wider_values_are_taken_column_by_column(name, shape):
-    batch = random_batch([3, 0, 1, 4], *shape)
-    actual = getattr(batch, name)()
-    assert actual.shape == (4, *shape)
-    for column in range(shape[-1]):
-        narrow = getattr(Ragged(batch.values[..., column], batch.layout), name)()
-        torch.testing.assert_close(actual[..., column], narrow)
-
-
-@given(DOCUMENTS)
-def test_first(lists):
-    lists = [values or [1.5] for values in lists]
-    assert ragged(lists).first().tolist() == [values[0] for values in lists]
 
 
 GRADIENTS = {

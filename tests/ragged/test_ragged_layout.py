@@ -1,7 +1,5 @@
 """Layouts, and order statistics inside their documents, against plain Python loops."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

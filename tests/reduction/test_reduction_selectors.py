@@ -1,7 +1,5 @@
 """Selectors agree with slow ones on lists, for any lengths, heads, ties and pins."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from random import Random
 
@@ -98,12 +96,6 @@ def test_what_rises_by_block(cases, block):
         (Ratio(least=1, keep=0.7), [1.0] * 90, (), list(range(63, 90))),
         # Unsafe are the three zeros, of which two are pinned, and no safe one goes in their place.
         (FuzzyRatio(least=1, keep=0.1), [0, 0, 5, 6, 7, 8, 9, 10, 11, 0], (0, 9), [1]),
-        (
-            FuzzyRatio(least=1, keep=0.1, reading="complement"),
-            [0, 0, 5, 6, 7, 8, 9, 10, 11, 0],
-            (0, 9),
-            [1],
-        ),
         (FuzzyRatio(least=1, reading="complement", pin="none"), [1.0], (), []),
         # Unsafe are S ≤ 9.75 + 0.1 · 19.5, twelve tokens: four of forty go, or two of twelve.
         (FuzzyRatio(least=1, reading="block"), range(40), (), [0, 1, 2, 3]),

@@ -1,8 +1,5 @@
 """The stream of living tokens: its ends, and what leaves it."""
 
-from __future__ import annotations
-
-import pytest
 import torch
 
 from tersely.ragged import Layout
@@ -35,15 +32,6 @@ def test_dropped_keys_stay_as_queries_and_do_not_return():
     stream = DropKeys().apply(stream, losers([5]), None)
     assert stream.layout.sizes == [4, 4]
     assert (~stream.key_mask).nonzero()[:, 0].tolist() == [1, 5]
-
-
-@pytest.mark.parametrize("shared_first", [True, False])
-def test_keys_dropped_for_all_heads_and_for_one_add_up(shared_first):
-    shared, own = losers([1]), losers([5], heads=2, head=1)
-    stream = make_stream()
-    for part in (shared, own) if shared_first else (own, shared):
-        stream = stream.drop_keys(part)
-    assert (~stream.key_mask).tolist() == (shared | own).tolist()
 
 
 def test_dropped_tokens_are_gone_and_the_keys_follow():

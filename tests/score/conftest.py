@@ -1,7 +1,5 @@
 """A tiny model that nobody trained, since its decisions do not matter, and Parquet files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pyarrow as pa

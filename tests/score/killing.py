@@ -4,8 +4,6 @@ To import everything takes seconds and to score these rows takes none, so runs a
 process, and so are their workers. Prints how many of the runs were killed before their end.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import random

@@ -1,7 +1,5 @@
 """Killed at any moment and started again, a run ends as if nobody had touched it."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

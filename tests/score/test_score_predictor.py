@@ -1,7 +1,5 @@
 """Every row gets a label or a reason."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -36,9 +34,7 @@ def test_rows_without_text_have_a_reason(model):
     assert [label is None for label in result["label"].to_pylist()] == [False, True, False, True]
     none = predictor(pa.table({"text": pa.array([None, None], pa.string())}))
     assert none.schema == result.schema
-
-
-def test_of_pairs_both_are_looked_at(model):
+    # Of pairs, both are looked at.
     predictor = Predictor(model, text_column="a", pair_column="b", device="cpu")
     result = predictor(pa.table({"a": ["cat", None, "dog"], "b": ["dog", " ", None]}))
     assert result["reason"].to_pylist() == [None, "a: null", "b: null"]

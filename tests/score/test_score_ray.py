@@ -1,7 +1,5 @@
 """On a Ray cluster a run writes what it writes here, also where a node is lost during the run."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -45,7 +43,7 @@ def same(one: Path, two: Path) -> bool:
     return all(parquet.read_table(one / n).equals(parquet.read_table(two / n)) for n in names)
 
 
-def test_a_node_that_is_killed_costs_no_row(model, write, tmp_path, cluster):
+def test_a_node_that_is_killed_costs_no_row(model, write, damage, tmp_path, cluster):
     import ray
 
     texts = [None if n % 31 == 0 else f"cat word{n % 40}" for n in range(1500)]
@@ -71,12 +69,10 @@ def test_a_node_that_is_killed_costs_no_row(model, write, tmp_path, cluster):
         (there / f"part-{number:06d}.parquet").unlink()
     again = score(model, tmp_path / "in", there, ray=cluster.address, **options)
     assert again.resumed == 1500 - 3 * SHARD_ROWS and same(here, there)
-
-
-def test_errors_of_an_actor_are_those_of_tersely(model, write, damage, tmp_path, cluster):
-    path = write("a.parquet", 210)
+    # Errors of an actor are those of tersely.
+    path = write("b.parquet", 210)
     damage(path, 29)
-    with pytest.raises(DataError, match=r"a\.parquet cannot be read"):
+    with pytest.raises(DataError, match=r"b\.parquet cannot be read"):
         score(model, path, tmp_path / "out", device="cpu", ray=cluster.address)
 
 

@@ -1,7 +1,5 @@
 """Runs: what they write, what they go on with, and what they refuse."""
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import os
@@ -12,16 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import pytest
 
-from tersely import Classifier
-from tersely.errors import (
-    DataError,
-    MissingExtraError,
-    ModelError,
-    OutputError,
-    ScoringError,
-    TerselyError,
-    TerselyWarning,
-)
+from tersely import Classifier, errors
+from tersely.errors import DataError, ScoringError, TerselyWarning
 from tersely.score import score
 from tersely.score.parts import claim
 from words import labelled
@@ -162,20 +152,13 @@ def test_nothing_is_removed_for_a_run_that_cannot_begin(
         with pytest.raises(error, match=message):
             score(by, rows, out, overwrite=True, **(MACHINE | options))
 
-    refused(ModelError, "cannot be read", by=tmp_path / "typo")
+    refused(errors.ModelError, "cannot be read", by=tmp_path / "typo")
     refused(DataError, "rename it in the input", rows=other, id_columns=["label"])
-    refused(MissingExtraError, "ray", ray="local")
-    refused(TerselyError, "keep", keep=2.0)
+    refused(errors.MissingExtraError, "ray", ray="local")
+    refused(errors.TerselyError, "keep", keep=2.0)
     damage(path, 0)
     refused(DataError, "cannot be read")
     assert before == {file.name: file.read_bytes() for file in out.iterdir()}
-
-
-def test_errors_of_a_worker_reach_the_caller(model, write, damage, tmp_path):
-    path = write("a.parquet", 210)
-    damage(path, 29)
-    with pytest.raises(DataError, match=r"a\.parquet cannot be read"):
-        score(model, path, tmp_path / "out", **MACHINE)
 
 
 def test_what_cannot_be_begun(model, write, tmp_path):
@@ -186,13 +169,13 @@ def test_what_cannot_be_begun(model, write, tmp_path):
         with pytest.raises(error, match=message):
             score(model, path, out, **MACHINE, **options)
 
-    refused(OutputError, "must not hold inputs", tmp_path / "in")
+    refused(errors.OutputError, "must not hold inputs", tmp_path / "in")
     refused(DataError, "has no 'nr'", id_columns=["nr"])
     refused(DataError, "there is no column 'txt'", text_column="txt")
     assert not out.exists()
     out.mkdir()
     (out / "mine.txt").write_text("keep")
-    refused(OutputError, r"holds no run \(mine.txt is there\)", overwrite=True)
+    refused(errors.OutputError, r"holds no run \(mine.txt is there\)", overwrite=True)
     (out / "mine.txt").unlink()
     with claim(out):
         refused(ScoringError, "another process")

@@ -1,7 +1,5 @@
 """Shards hold every row of the inputs once, in order, however the files are laid out."""
 
-from __future__ import annotations
-
 import os
 
 import pyarrow as pa
@@ -42,12 +40,6 @@ def test_every_row_is_read_once_and_in_order(tmp_path_factory, counts, group, ro
             found += [(shard.input.name, value) for value in values]
     expected = [(f"{i}.parquet", value) for i, count in enumerate(counts) for value in range(count)]
     assert found == expected
-
-
-def test_large_cells_make_small_chunks(tmp_path):
-    parquet.write_table(pa.table({"text": ["x" * 300_000] * 300}), tmp_path / "a.parquet")
-    (shard,) = cut_shards(find_inputs([str(tmp_path)]), 1000)
-    assert [chunk.num_rows for chunk in read_chunks(shard, ["text"], {})] == [256, 44]
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path):

@@ -1,7 +1,5 @@
 """A trained model, and a server of it that a file's tests share."""
 
-from __future__ import annotations
-
 import pytest
 
 from serving import save_trained, serving

@@ -1,7 +1,5 @@
 """The queue and its worker: by tokens, in order, without a wait, and no item is ever lost."""
 
-from __future__ import annotations
-
 import threading
 import time
 

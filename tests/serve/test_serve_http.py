@@ -1,7 +1,5 @@
 """The server through a real socket: its answers, its errors and its limits."""
 
-from __future__ import annotations
-
 import socket
 from concurrent.futures import ThreadPoolExecutor
 

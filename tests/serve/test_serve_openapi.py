@@ -1,7 +1,5 @@
 """The OpenAPI description is kept, whatever is sent: schemathesis tries what it allows and not."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 

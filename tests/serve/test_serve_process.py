@@ -1,7 +1,5 @@
 """`tersely serve` as a process of its own: what it says, its key, and how it ends."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -1,7 +1,5 @@
 """Tokenising documents, the policies for those that are too long, and packed batches."""
 
-from __future__ import annotations
-
 import time
 
 import numpy as np

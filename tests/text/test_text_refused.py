@@ -1,7 +1,5 @@
 """Every bad input that is foreseen, and a piece of what is said about it."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import sys
@@ -21,44 +19,32 @@ SINGLE = "single_label_classification"
 BAD_FILES = [
     # name, content, options, what the message says
     ("e.csv", "text,label\n", {}, "holds no document"),
-    ("e.jsonl", "\n \n", {}, "holds no document"),
     ("e.txt.gz", gzip.compress(b"", mtime=0), {}, "empty in every row"),
     ("x.xlsx", "text\na\n", {}, "suffix of a data file must be one of .csv, .tsv"),
     ("b.parquet", b"PAR1 and then nonsense", {}, "not a whole Parquet file"),
     ("b.csv.gz", gzip.compress(b"text\n" + b"a\n" * 99, mtime=0)[:-9], {}, "read as a whole"),
-    ("b.csv.zst", b"no zstd", {}, "cannot be read as a whole"),
     ("l.csv", b"\xef\xbb\xbftext\n\xe9\n", {}, "byte 0xe9 in position 8.* WINDOWS-1252"),
     ("l.csv", "text\na\n".encode("utf-16"), {}, "iconv -f UTF-16"),
     # F12: the only advice was to save them as UTF-8.
     ("a.csv", gzip.compress(b"text\na\n", mtime=0), {}, "give compressed .* their suffix"),
     ("a.jsonl", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3", {}, "export workbooks and PDFs as text"),
     ("r.csv", 'text,label\n"a\nb",x\nb,y,z\n', {}, "row 2 of .* it has 3 cells, .* header 2"),
-    (
-        "q.csv",
-        'label,text\nx,a\ny,"b\nz,c\n',
-        {},
-        "row 2 of .* unexpected end .* close every quote",
-    ),
-    ("q.csv", 'label,"text\nx,a\n', {}, "header of .* unexpected end of data"),
+    ("q.csv", 'label,text\nx,a\ny,"b\nz,c\n', {}, "row 2 of .* unexpected end .* every quote"),
     ("s.tsv", "text,label\na,x\n", {}, "separated by .* only column is 'text,label'"),
     ("d.csv", "text,text,label\na,b,c\n", {}, "several named 'text'"),
     ("c.csv", "text,label\na,x\n", {"text_column": "txt"}, "'text', 'label'; did you mean 'text'"),
     ("c.csv", "one,two\na,b\n", {}, "cannot be guessed among 'one', 'two'"),
     ("c.csv", "text,words\na,b\n", REQUIRED, "labels are needed, .* 'text', 'words'"),
-    ("c.csv", "a,b\nx,y\n", {"text_column": "a", "label_column": "a"}, "must differ"),
     ("t.csv", "text,id\n,1\n ,2\n", {}, "'text' of .* is empty in every row; .*'text', 'id'"),
     ("j.jsonl", '{"text": "a"}\n\n{"text": \n', {}, "line 3 of .*: Expecting value"),
     ("j.jsonl", '{"text": "a"}\n["b"]\n', {}, "line 2 of .* JSON object .*'list'"),
     ("j.jsonl", '{"text": ' + "[" * 200_000 + "\n", {}, "line 1 of .*recursion"),
-    ("j.jsonl", '{"text": 1}\n', {}, "holds 1 in 1 row .*; its columns are 'text'"),
     ("j.jsonl", '{"text": "a"}\n{"text": 1}\n', {}, "'text' of .* must hold values of one type"),
     ("j.jsonl", '{"text": "a"}\n{"text": null}\n{}\n', {}, r"None in 2 rows \(2, 3\)"),
     ("j.jsonl", '{"text": "\\ud800"}\n', {}, "surrogates not allowed"),
     ("m.jsonl", JSON_TEXTS % '" "', REQUIRED, r"has none in 1 row \(2\)"),
-    ("m.jsonl", '{"text": "a", "label": {"n": 1}}\n', {}, "must be text or a number"),
     ("m.jsonl", '{"text": "a", "label": [1, null]}\n', {}, "text or a number, and one is None"),
     ("m.jsonl", '{"text": "a", "label": ["x"]}\n', {"problem_type": SINGLE}, r"one is \['x'\]"),
-    ("n.csv", "text,label\na,1\nb,nan\n", {}, "whole numbers, .* row 2 holds 'nan'"),
     ("f.csv", "text,label\na,1\nb,0.5\n", {}, "row 2 holds '0.5'; .* problem type regression"),
     ("f.csv", "text,label\na,1\nb,inf\n", REGRESSION, "finite numbers .* row 2"),
     ("o.csv", "text\na\n", {"problem_type": "regresion"}, "must be one of 'single_label"),

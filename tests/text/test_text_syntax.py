@@ -1,12 +1,5 @@
 """Words are put together from their pieces, parsed once, and stemmed."""
 
-from __future__ import annotations
-
-import sys
-
-import pytest
-
-from tersely.errors import MissingExtraError
 from tersely.text.syntax import DependencyParser, stem_table, word_numbers
 
 WORDPIECE = ["[PAD]", "[CLS]", "[SEP]", "run", "##ning", "runs", "the", "##s", "Running"]
@@ -59,9 +52,3 @@ def test_stems_are_shared_by_forms_and_not_by_pieces_that_go_on():
     assert stems[3] == stems[5] == stems[8], "run, runs, Running"
     assert stems[4] != stems[3] and len({*stems[:3]}) == 3
     assert len(stems) == len(WORDPIECE)
-
-
-def test_a_missing_stemmer_is_named_with_its_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "snowballstemmer", None)
-    with pytest.raises(MissingExtraError, match=r"pip install .*\[syntax\]"):
-        stem_table(Pieces(WORDPIECE))

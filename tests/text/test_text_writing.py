@@ -1,7 +1,5 @@
 """Predictions next to the input: what is written comes back, whole, in order, or not at all."""
 
-from __future__ import annotations
-
 import datetime
 import decimal
 import errno
@@ -18,11 +16,8 @@ from hypothesis import strategies as st
 from tersely.errors import OutputError, TerselyWarning
 from tersely.text import check_output, read_documents, write, write_table
 
-NAMES = [
-    f"out{kind}{compression}"
-    for kind in (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-    for compression in ("", ".gz", ".zst")
-]
+KINDS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+NAMES = [f"out{kind}{compression}" for kind in KINDS for compression in ("", ".gz", ".zst")]
 TEXTS = st.lists(
     st.text(st.one_of(st.sampled_from("\",\t\n\r|'\0\u2028\ufeff "), st.characters(codec="utf-8"))),
     min_size=1,
@@ -58,13 +53,11 @@ def test_lists_of_labels_come_back(tmp_path, name):
 RICH = pa.table(
     {
         "text": ["a", None],
-        "category": pa.array(["a", None]).dictionary_encode(),
         "when": pa.array([1, None], pa.timestamp("ns", "UTC")),
         "day": [datetime.date(2024, 2, 29), None],
         "price": [decimal.Decimal("1.10"), None],
         "bytes": [b"\xff\x00", None],
         "nested": [{"a": [1, 2]}, None],
-        "numbers": [[1, 2], None],
         "bars": [["a|b", "c"], None],
         "half": pa.array([0.5, None], pa.float16()),
         "nothing": pa.nulls(2),
@@ -88,13 +81,13 @@ def test_parquet_keeps_every_type(tmp_path):
 
 
 def test_other_formats_spell_every_type(tmp_path):
-    expected = dict.fromkeys(("text", "category"), "a") | {
+    expected = {
+        "text": "a",
         "when": "1970-01-01 00:00:00.000000001Z",
         "day": "2024-02-29",
         "price": "1.10",
         "bytes": "/wA=",
         "nested": {"a": [1, 2]},
-        "numbers": [1, 2],
         "bars": ["a|b", "c"],
         "half": 0.5,
         "nothing": None,
@@ -155,7 +148,6 @@ def test_a_link_keeps_pointing(tmp_path):
     ("name", "message"),
     [
         ("a.xlsx", r"must be one of \.csv, \.tsv, \.jsonl, \.ndjson, \.parquet, also"),
-        ("a.txt", "suffix of an output"),
         ("a.gz", "suffix of an output"),
         ("missing/a.csv", "cannot be written to: .*No such file"),
         ("folder.csv", "is a directory"),

@@ -1,7 +1,5 @@
 """What follows from the documents: the recipe, rates of blocks, weights of classes, best epochs."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import fields, replace
 
@@ -13,33 +11,29 @@ from torch.nn import functional as F
 from tersely import Classifier, TrainingSettings
 from tersely.errors import TrainingError
 from tersely.modeling import from_encoder
-from tersely.text import Documents
 from tersely.training.recipe import document_weights, recipe, with_recipe
 from tersely.training.run import trainer_arguments
 from tersely.training.trainer import TerselyTrainer, TrainingDocuments
-from words import LABELS, labelled, save_encoder
+from words import LABELS, documents, labelled, quiet
 
 QUICK = TrainingSettings(epochs=2, learning_rate=1e-3, batch_tokens=128)
 
 
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return save_encoder(tmp_path_factory.mktemp("encoder"), num_hidden_layers=3)
-
-
-def documents(count=60, seed=0):
-    return Documents.from_lists(*labelled(count, seed=seed))
-
-
 def a_trainer(encoder, folder, **told):
     data = documents()
-    classifier = Classifier(encoder, method="dense")
-    classifier.fit(data, settings=QUICK, validation=0)
+    classifier = Classifier(encoder, method="dense").fit(data, settings=QUICK, validation=0)
     labels = classifier.label_space.encode(data.labels)
     settings = with_recipe(replace(QUICK, **told), labels, 32)
     train = TrainingDocuments(classifier.encode(data.texts), labels)
     arguments = trainer_arguments(settings, folder, device="cpu", validate=False)
     return TerselyTrainer(classifier.model, settings, train, args=arguments), train
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"layer_decay": 1.5}, {"best_by": "f1"}])
+def test_settings_out_of_range_are_refused(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(TrainingError, match=f"{name} is out of range: expected .*, got {value}"):
+        TrainingSettings(**wrong)
 
 
 def test_what_is_given_stays_and_the_rest_follows_from_the_documents():
@@ -80,8 +74,8 @@ def test_lower_blocks_learn_more_slowly_and_the_head_faster(encoder, tmp_path):
     def rates(module):
         return {round(rate[p] / 1e-3, 6) for p in module.parameters()}
 
-    assert [rates(block) for block in model.backbone.blocks] == [{0.25}, {0.5}, {1.0}]
-    assert rates(model.encoder.embeddings) == {0.125}
+    assert [rates(block) for block in model.backbone.blocks] == [{0.125}, {0.25}, {0.5}, {1.0}]
+    assert rates(model.encoder.embeddings) == {0.0625}
     assert rates(model.head) == {10.0}
     plain = {p for group in groups if group["weight_decay"] == 0 for p in group["params"]}
     assert model.head.classifier.bias in plain and model.head.classifier.weight not in plain
@@ -100,9 +94,7 @@ def test_weights_multiply_the_loss_of_labels(encoder, tmp_path):
     trainer, train = a_trainer(encoder, tmp_path, batch_documents=1000)
     train.weights = np.linspace(0.1, 2, len(train)).astype(np.float32)
     numbers = [3, 1, 40]
-    for module in trainer.model.train().modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
+    quiet(trainer.model)
     plain = {n: v for n, v in train.collate(numbers).items() if n != "document_weights"}
     each = F.cross_entropy(trainer.model(**plain).logits, plain["labels"], reduction="none")
     expected = (each * torch.from_numpy(train.weights[numbers])).sum() / trainer.documents_per_step
@@ -134,32 +126,11 @@ def test_the_best_epoch_is_chosen_by_what_was_asked(encoder, best_by, tmp_path):
 
 def test_dropout_is_of_hidden_states_and_not_of_attention(encoder):
     model = from_encoder(encoder, plan="dense", id2label=dict(enumerate(LABELS)))
-    data = documents(12)
     classifier = Classifier(encoder, method="dense")
-    settings = replace(QUICK, epochs=1, dropout=0.25)
-    classifier.fit(data, settings=settings, validation=0)
+    classifier.fit(documents(12), settings=replace(QUICK, dropout=0.25), validation=0)
     inner = {m for b in classifier.model.backbone.blocks for m in b.attention.self.modules()}
     kept = {m.p for m in model.encoder.modules() if isinstance(m, torch.nn.Dropout)}
-    found = {
-        m.p
-        for m in classifier.model.modules()
-        if isinstance(m, torch.nn.Dropout) and m not in inner
-    }
+    dropouts = (m for m in classifier.model.modules() if isinstance(m, torch.nn.Dropout))
+    found = {m.p for m in dropouts if m not in inner}
     assert found == {0.25} != kept
     assert classifier.model.config.encoder_config.hidden_dropout_prob == 0.1
-
-
-@pytest.mark.parametrize(
-    ("name", "wrong"),
-    [
-        ("epochs", 0),
-        ("warmup", 1.0),
-        ("patience", 0),
-        ("layer_decay", 1.5),
-        ("class_weights", "rare"),
-        ("best_by", "f1"),
-    ],
-)
-def test_settings_out_of_range_are_refused(name, wrong):
-    with pytest.raises(TrainingError, match=f"{name} is out of range: expected .*, got {wrong}"):
-        TrainingSettings(**{name: wrong})

@@ -1,7 +1,5 @@
 """Training on packed batches: the loss, the teacher, resuming, reproducing, and a loss of NaN."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 
@@ -9,28 +7,21 @@ import numpy as np
 import pytest
 import torch
 from transformers import AutoModel, Trainer, TrainerCallback
+from transformers.training_args import ParallelMode
 
-from tersely import Classifier, Plan, TrainingSettings
+from tersely import Classifier, Plan, TrainingSettings, preset
 from tersely.errors import TrainingError
 from tersely.methods.ltp import LearnedThreshold
+from tersely.methods.patterns import Neighbours
 from tersely.modeling import with_plan
 from tersely.reduction import ColumnMean, DropTokens, Step, find_preset
-from tersely.text import Documents
+from tersely.text.batching import pack
 from tersely.training.distillation import distillation_loss
 from tersely.training.run import trainer_arguments
 from tersely.training.trainer import TerselyTrainer, TrainingDocuments
-from words import LABELS, PLAIN, labelled, save_encoder
+from words import LABELS, PLAIN, documents, labelled, quiet, save_encoder
 
 QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1, **PLAIN)
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return save_encoder(tmp_path_factory.mktemp("encoder"), num_hidden_layers=4)
-
-
-def documents(count=60, seed=0):
-    return Documents.from_lists(*labelled(count, seed=seed))
 
 
 def trained(encoder, method="dense", settings=QUICK, **options):
@@ -45,22 +36,10 @@ def same_weights(one, other):
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-def quiet(model):
-    """In training, without dropout."""
-    for module in model.train().modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    return model
-
-
 # Chance is 0.33; combining a handful of random features into groups is slow to learn from nothing.
 @pytest.mark.parametrize(
     ("method", "dense_share", "epochs", "least"),
-    [
-        ("dense", 0, 16, 0.8),
-        ("focus-pf", 0, 16, 0.8),
-        ("focus-pfc", 0.5, 20, 0.5),
-    ],
+    [("dense", 0, 16, 0.8), ("focus-pf", 0, 16, 0.8), ("focus-pfc", 0.5, 20, 0.5)],
 )
 def test_training_learns(encoder, method, dense_share, epochs, least):
     settings = replace(QUICK, epochs=epochs, dense_share=dense_share, seed=0)
@@ -134,14 +113,6 @@ def test_what_learns_has_a_rate_of_its_own_and_a_penalty_that_no_teacher_shrinks
     assert len(every) == len(set(every)) == len(list(model.parameters()))
 
 
-def test_distillation_of_several_labels_is_of_their_two_outcomes():
-    student, teacher = torch.randn(4, 3), torch.randn(4, 3)
-    p, q = torch.sigmoid(teacher), torch.sigmoid(student)
-    expected = (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).sum(1).mean()
-    got = distillation_loss(student, teacher, "multi_label_classification", 1.0)
-    assert torch.allclose(got, expected, atol=1e-6)
-
-
 def test_a_loss_that_is_no_number_ends_the_run(encoder, tmp_path):
     trainer, _ = a_trainer(encoder, tmp_path)
     with torch.no_grad():
@@ -177,24 +148,22 @@ def _watch(monkeypatch, kill):
     monkeypatch.setattr(TerselyTrainer, "__init__", with_kill)
 
 
-# A run under a plan has a dense stage first, and some a soft one then: the kill comes in each.
+FOUR = replace(QUICK, epochs=4)
+# With a rate this high, the validation loss soon rises, and a stage stops before its last epoch.
+STOPPING = replace(QUICK, epochs=30, learning_rate=0.05, patience=2)
+KILLS = [("focus-pf", 0.4), ("focus-pf", 0.9), ("lat", 0.9), ("ltp", 0.9), ("ltp-paper", 0.8)]
+KILLS += [("dense", 0.6), ("ltp-paper", 0.95)]
+
+
+# A run under a plan has a dense stage first, and some a soft one then: the kill comes in each. The
+# one that stops is killed in its last epoch, when one evaluation was in vain already.
 @pytest.mark.parametrize(
-    ("method", "share"),
-    [
-        ("dense", 0.6),
-        ("focus-pf", 0.4),
-        ("focus-pf", 0.9),
-        ("lat", 0.9),
-        ("ltp", 0.9),
-        ("ltp-paper", 0.8),
-        ("ltp-paper", 0.95),
-    ],
+    ("method", "share", "settings"), [*((*kill, FOUR) for kill in KILLS), ("dense", 1, STOPPING)]
 )
-def test_a_killed_run_goes_on_where_it_was(encoder, tmp_path, monkeypatch, method, share):
-    settings = replace(QUICK, epochs=4)
+def test_a_killed_run_goes_on_where_it_was(encoder, tmp_path, monkeypatch, method, share, settings):
     whole = trained(encoder, method, settings)
     steps = whole.training["steps"]
-    kill = _KillAfter(int(steps * share) + 1)
+    kill = _KillAfter(min(int(steps * share) + 1, steps - 1))
     _watch(monkeypatch, kill)
     with pytest.raises(_Killed):
         trained(encoder, method, settings, out=tmp_path)
@@ -205,42 +174,22 @@ def test_a_killed_run_goes_on_where_it_was(encoder, tmp_path, monkeypatch, metho
     assert same_weights(whole, resumed)
 
 
-# With a rate this high, the validation loss soon rises, and a stage stops before its last epoch.
-STOPPING = replace(QUICK, epochs=30, learning_rate=0.05, patience=2)
-
-
-def test_a_stage_that_stopped_early_is_not_trained_further(encoder, tmp_path):
-    whole = trained(encoder, "focus-pfc", STOPPING, out=tmp_path)
-    again = trained(encoder, "focus-pfc", STOPPING, out=tmp_path, resume=True)
-    assert again.training["resumed"] and again.training["dense_stage"]["resumed"]
+@pytest.mark.parametrize(
+    ("method", "settings"), [("focus-pfc", STOPPING), ("dense", replace(QUICK, epochs=2.5))]
+)
+def test_a_finished_stage_is_not_trained_further(encoder, tmp_path, method, settings):
+    """One that stopped early, and one that ended within an epoch."""
+    whole = trained(encoder, method, settings, out=tmp_path)
+    again = trained(encoder, method, settings, out=tmp_path, resume=True)
+    assert again.training["resumed"] and same_weights(whole, again)
     assert again.training["steps"] == whole.training["steps"]
-    dense = whole.training["dense_stage"]
-    assert dense["steps"] < 22 * np.ceil(54 / dense["documents_per_step"])
-    assert same_weights(whole, again)
-
-
-def test_a_killed_run_is_as_patient_as_one_that_was_not(encoder, tmp_path, monkeypatch):
-    whole = trained(encoder, settings=STOPPING)
-    # In the last epoch, when one evaluation was in vain already.
-    kill = _KillAfter(whole.training["steps"] - 1)
-    _watch(monkeypatch, kill)
-    with pytest.raises(_Killed):
-        trained(encoder, settings=STOPPING, out=tmp_path)
-    kill.left = -1
-    resumed = trained(encoder, settings=STOPPING, out=tmp_path, resume=True)
-    assert resumed.training["steps"] == whole.training["steps"]
-    assert same_weights(whole, resumed)
-
-
-def test_a_finished_stage_of_part_of_an_epoch_is_not_trained_further(encoder, tmp_path):
-    settings = replace(QUICK, epochs=2.5)
-    whole = trained(encoder, settings=settings, out=tmp_path)
-    again = trained(encoder, settings=settings, out=tmp_path, resume=True)
-    assert again.training["resumed"]
-    assert again.training["steps"] == whole.training["steps"]
-    # All but the summary, which the Trainer writes when the last checkpoint is there.
-    assert again.training["history"] == whole.training["history"][:-1]
-    assert same_weights(whole, again)
+    if method == "dense":
+        # All but the summary, which the Trainer writes when the last checkpoint is there.
+        assert again.training["history"] == whole.training["history"][:-1]
+    else:
+        dense = whole.training["dense_stage"]
+        assert again.training["dense_stage"]["resumed"]
+        assert dense["steps"] < 22 * np.ceil(54 / dense["documents_per_step"])
 
 
 def test_a_plan_begins_after_a_dense_stage_of_the_same_steps(encoder):
@@ -306,3 +255,53 @@ def test_the_stock_trainer_trains_a_tersely_model(encoder, tmp_path):
         classifier.model, arguments, train_dataset=rows, processing_class=classifier.tokenizer
     ).train()
     assert not torch.equal(before, classifier.model.head.classifier.weight)
+
+
+@pytest.fixture
+def current(monkeypatch):
+    """Two GPUs as far as transformers can see, and which of them was made the current one."""
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: chosen.append(str(device)))
+    return chosen
+
+
+@pytest.mark.parametrize("device", ["cuda:0", "cuda:1", "cpu"])
+def test_the_models_own_device_and_no_other(current, tmp_path, device):
+    settings = replace(QUICK, mixed_precision=False)
+    arguments = trainer_arguments(settings, tmp_path, device=device, validate=False)
+    assert arguments.device == torch.device(device)
+    assert arguments.n_gpu == (device != "cpu")
+    if device == "cpu":
+        assert not current
+    else:
+        # accelerate moves batches to the current one.
+        assert arguments.parallel_mode is ParallelMode.NOT_PARALLEL and current[-1] == device
+
+
+@pytest.mark.parametrize("heads", ["mean", "each"])
+def test_degrees_end_as_neighbours_near_the_target(heads, tmp_path):
+    encoder = save_encoder(tmp_path / "encoder", num_hidden_layers=2)
+    texts, labels = labelled(60, seed=0)
+    texts = [f"{text} {text} {text} {text}" for text in texts]
+    plan = preset("breaking-bert", target=0.5, most=48, heads=heads, start=0)
+    classifier = Classifier(encoder, method=plan)
+    settings = replace(QUICK, epochs=12, learning_rate=1e-3, batch_tokens=256)
+    classifier.fit(texts, labels, settings=settings)
+    assert {"dense_stage", "soft_stage"} <= set(classifier.training)
+    frozen = classifier.plan.steps[0].act
+    assert isinstance(frozen, Neighbours) and len(frozen.widths) == 2
+    assert all(isinstance(width, list) == (heads == "each") for width in frozen.widths)
+    model = classifier.model
+    assert not model.plan.learns and not len(model.learned)
+    encoded = classifier.encode(texts[:8])
+    with torch.no_grad():
+        trace = model(**pack(encoded, range(8)), output_trace=True).trace
+    pairs = [each for b in trace.blocks for each in zip(b.connected, b.queries, strict=True)]
+    shares = [connected / tokens**2 for connected, tokens in pairs]
+    assert sum(shares) / len(shares) == pytest.approx(0.5, abs=0.1)
+    classifier.save(tmp_path / "model")
+    again = Classifier.from_pretrained(tmp_path / "model")
+    assert again.plan == classifier.plan
+    assert again.predict(texts[:5]) == classifier.predict(texts[:5])
