@@ -20,14 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from tersely.errors import (
-    DataError,
-    MissingExtraError,
-    close_match,
-    name_all,
-    require,
-    warn,
-)
+from tersely.errors import DataError, MissingExtraError, close_match, name_all, require, warn
 from tersely.text.columns import named_classes, plain_types
 
 _KINDS = {
