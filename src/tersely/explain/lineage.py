@@ -22,7 +22,7 @@ from torch import Tensor
 from tersely.classifier import Classifier
 from tersely.modeling import Trace
 from tersely.ragged import Ragged
-from tersely.text.encoding import positions_read
+from tersely.text.encoding import count_specials, cut_windows
 
 NONE = -1
 """Of a token that no combination token took in, or that was not merged into another."""
@@ -139,8 +139,8 @@ def spell(classifier: Classifier, text: str, pair: str | None = None) -> Spellin
         options |= {"truncation": "longest_first", "max_length": limit}
         windows = [_same_tokens(encoding, tokenizer(*texts, **options).encodings[0])]
     else:
-        policy = {"policy": config.long, "overlap": config.window_overlap}
-        windows = positions_read(tokenizer, length, max_length=limit, **policy)
+        policy = limit, config.long, config.window_overlap
+        windows = cut_windows(np.arange(length), count_specials(tokenizer), *policy)
     words, special = _words(encoding, texts)
     return Spelling(words, tuple(encoding.tokens), special, tuple(windows))
 

@@ -175,9 +175,9 @@ def encode(
             ids[number] = shorter["input_ids"][place]
             if types is not None:
                 types[number] = shorter["token_type_ids"][place]
-    specials = _count_specials(tokenizer)
+    specials = count_specials(tokenizer)
     pieces = [
-        _windows(np.asarray(document, dtype=np.int32), specials, max_length, policy, overlap)
+        cut_windows(np.asarray(document, dtype=np.int32), specials, max_length, policy, overlap)
         for document in ids
     ]
     tokens = int(lengths.sum())
@@ -204,17 +204,7 @@ def _count_unknown(
     )
 
 
-def positions_read(
-    tokenizer: Any, length: int, *, max_length: int, policy: str, overlap: int
-) -> list[np.ndarray]:
-    """Return which of a single text's tokens each of its windows holds, `(length_i,)` int64 each.
-
-    `length` counts the text's tokens in full, special ones included; the rest is as for `encode`.
-    """
-    return _windows(np.arange(length), _count_specials(tokenizer), max_length, policy, overlap)
-
-
-def _count_specials(tokenizer: Any) -> tuple[int, int]:
+def count_specials(tokenizer: Any) -> tuple[int, int]:
     """Return how many special tokens stand before and behind a text."""
     bare = tokenizer("", return_attention_mask=False)["input_ids"]
     # [CLS] in front, [SEP] behind: an empty text shows how many of each; the first half leads.
@@ -222,7 +212,7 @@ def _count_specials(tokenizer: Any) -> tuple[int, int]:
     return before, len(bare) - before
 
 
-def _windows(
+def cut_windows(
     ids: np.ndarray, specials: tuple[int, int], max_length: int, policy: str, overlap: int
 ) -> list[np.ndarray]:
     """Return a document's windows; of one that is too long, each wrapped in the special tokens."""
