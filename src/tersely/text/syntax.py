@@ -24,15 +24,12 @@ _KEPT = 100_000
 class DependencyParser:
     """Parse token ids to words and their heads, by a parser of the user's choice.
 
-    Args:
-        tokenizer: of transformers.
-        heads: takes the words of a document, gives for each the number of the word that governs it,
-            its own number for a root.
+    `heads` takes the words of a document, and gives for each the number of the word that governs
+    it, its own number for a root.
     """
 
     def __init__(self, tokenizer: Any, heads: Heads) -> None:
-        self.tokenizer = tokenizer
-        self.heads = heads
+        self.tokenizer, self.heads = tokenizer, heads
         self._parse = lru_cache(maxsize=_KEPT)(self._parse_once)
 
     def __call__(self, ids: Sequence[int]) -> tuple[list[int], list[int]]:
