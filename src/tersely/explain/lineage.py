@@ -32,14 +32,11 @@ NONE = -1
 class Lineage:
     """What became of the tokens of one window, each `(blocks, tokens)` or `(tokens,)`.
 
-    Attributes:
-        keys: share of the heads in which a token was a key of a block; of a combining block the
-            share that it came with. A key that was dropped never returns, so the sum over the
-            blocks is how far a token got.
-        present: whether a token entered a block.
-        scores: the mean of the heads, scaled to mean 1 over the document; NaN for none.
-        group: the combination token that took a token in, of the block at place `combined_at`.
-        merged_at: the place of the block that merged a token into another, `merged_into`.
+    `keys` are the share of the heads in which a token was a key of a block; of a combining block
+    the share that it came with. A key that was dropped never returns, so the sum over the blocks is
+    how far a token got. `scores` are the mean of the heads, scaled to mean 1 over the document; NaN
+    for none. `group` is the combination token that took a token in, of the block at place
+    `combined_at`; the block at `merged_at` merged it into the token `merged_into`.
     """
 
     keys: np.ndarray

@@ -50,12 +50,9 @@ class ClassWords:
 class Survey:
     """What a model did with many documents.
 
-    Attributes:
-        by: what the classes are: `"label"` of the data, or `"prediction"` where it has none.
-        minimum: how often a word has to occur in a class to be ranked.
-        tokens: tokens of a document that were read, the mean.
-        blocks: what each block worked on, the mean of the documents.
-        removes: whether the plan took any token away from any block.
+    Classes are, as `by` says, a `"label"` of the data, or a `"prediction"` where it has none. A
+    word that occurs less than `minimum` times in one is not ranked. Of `tokens` that were read and
+    of `blocks` it is the mean of the documents. `removes`: any token was taken away from any block.
     """
 
     model: str
