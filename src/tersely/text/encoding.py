@@ -41,9 +41,8 @@ class LengthReport:
     def __add__(self, other: LengthReport) -> LengthReport:
         """Return the report on both, read under the same policy."""
         counts = ("documents", "affected", "tokens", "unread", "unknown")
-        return replace(
-            self, **{name: getattr(self, name) + getattr(other, name) for name in counts}
-        )
+        sums = {name: getattr(self, name) + getattr(other, name) for name in counts}
+        return replace(self, **sums)
 
     def sentences(self) -> list[str]:
         """Return what to warn of: documents that are too long, or that nothing is known of."""
@@ -157,12 +156,8 @@ def encode(
         report = LengthReport(0, 0, 0, 0, policy, max_length)
         return EncodedDocuments([], None, np.zeros(0, dtype=np.int64), report)
     texts, pairs = list(texts), pairs and list(pairs)
-    options = {
-        "padding": False,
-        "return_attention_mask": False,
-        "return_token_type_ids": pairs is not None,
-        "verbose": False,
-    }
+    options = {"padding": False, "return_attention_mask": False, "verbose": False}
+    options["return_token_type_ids"] = pairs is not None
     encoded = tokenizer(texts, pairs, truncation=False, **options)
     ids, types = encoded["input_ids"], encoded.get("token_type_ids") if pairs else None
     lengths = np.array([len(document) for document in ids], dtype=np.int64)

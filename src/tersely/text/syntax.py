@@ -58,15 +58,11 @@ def word_numbers(tokenizer: Any, ids: Sequence[int]) -> list[int]:
     numbers: list[int] = []
     last, within = -1, False
     for number, token in zip(ids, tokens, strict=True):
-        if number in special:
-            numbers.append(-1)
-            within = False
-            continue
         goes_on = not token.startswith(("Ġ", "▁")) if blanks else token.startswith("##")
-        if not (within and goes_on):
-            last += 1
-        within = True
-        numbers.append(last)
+        is_text = number not in special
+        last += is_text and not (within and goes_on)
+        numbers.append(last if is_text else -1)
+        within = is_text
     return numbers
 
 
