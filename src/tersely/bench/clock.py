@@ -29,12 +29,9 @@ Progress = Callable[[str, int, int], None]
 class Timing:
     """What the clock saw of one contender: seconds of each round, milliseconds of documents alone.
 
-    Attributes:
-        logits: of the last round, `(documents, labels)`.
-        alone: numbers of the documents that were run alone, in the order of `latencies`.
-        tokenising: seconds of each round to tokenise and batch all documents; empty where that is
-            part of `seconds`, or was not measured.
-        from_text: milliseconds of each document alone, tokenising included.
+    `logits` `(documents, labels)` are of the last round, `alone` the documents of `latencies`, and
+    `from_text` those with tokenising. `tokenising` is of all documents in each round; empty where
+    it is part of `seconds`, or was not measured.
     """
 
     name: str
@@ -56,13 +53,8 @@ def take_turns(
 ) -> list[Timing]:
     """Run prepared contenders in turns, and time each turn; one timing each, in their order.
 
-    Args:
-        contenders: contenders whose `prepare` was called.
-        rounds: turns of each, at least one.
-        warmup: untimed turns of each before the first round.
-        latency_documents: numbers of the documents to run alone; each is run once untimed, and once
-            timed, in the round that its place in this sequence gives it.
-        progress: called after every turn.
+    `warmup` is of untimed turns. Each of the `latency_documents` is run alone, once untimed and
+    once timed, in the round that its place in this sequence gives it.
     """
     if rounds < 1 or not contenders:
         got = f"{len(contenders)} and {rounds}"

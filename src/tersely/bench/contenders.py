@@ -117,14 +117,9 @@ class PackedContender(Contender):
     """
 
     def __init__(
-        self,
-        classifier: Classifier,
-        name: str = "packed",
-        *,
-        source: Mapping[str, Any] | None = None,
-        about: str | None = None,
+        self, classifier: Classifier, name: str = "packed", source: Mapping[str, Any] | None = None
     ) -> None:
-        self.name, self.about, self.classifier, self.source = name, about, classifier, source
+        self.name, self.classifier, self.source = name, classifier, source
         self._alone: dict[int, EncodedDocuments] = {}
 
     def prepare(self, texts: Sequence[str]) -> None:
@@ -170,8 +165,7 @@ class PackedContender(Contender):
 def under_plan(classifier: Classifier, plan: Plan) -> Classifier:
     """Return a classifier under another plan, its weights shared; the first stays as it is.
 
-    Raises:
-        PlanError: if the plan needs blocks, modules or a head that the model was built without.
+    A PlanError says which blocks, modules or head the model was built without.
     """
     made, model = copy.copy(classifier), classifier.torch_model().under_plan(plan)
     made.plan = plan

@@ -42,12 +42,8 @@ _VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 class Sources:
     """What contenders are made from.
 
-    Attributes:
-        space: the labels.
-        folder: where exports and fitted models are written.
-        dense: the directory or Hub name of a dense classifier; None if there is none.
-        train: labelled documents to fit on; None if nothing can be fitted.
-        loading: what `Classifier.from_pretrained` is told, besides the source.
+    Exports and fitted models are written to `folder`. `dense` is a dense classifier's directory or
+    Hub name, `train` what is fitted on; `loading` is told to `Classifier.from_pretrained`.
     """
 
     space: LabelSpace

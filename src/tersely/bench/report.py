@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tersely.bench.memory import PeakMemory
 from tersely.bench.statistics import Comparison, Interval, Spread, summarise
+from tersely.text.write import without_nan
 
 VERSION = 2
 """Of the JSON."""
@@ -65,9 +65,8 @@ class BenchReport:
     """What one comparison found, in plain data.
 
     Attributes:
-        documents: how many documents every contender ran in every round.
+        documents: how many every contender ran in every round; `latency_documents` also alone.
         judged: how many documents quality was judged on.
-        latency_documents: how many of them were also run alone.
         unsteady: contenders whose ratios to the baseline disagree too much between the rounds, with
             the distance between the quartiles as a share of the median.
         command: the command line that made the report, as far as known.
@@ -108,9 +107,4 @@ class BenchReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON has it, every round included; undefined metrics are None."""
-        content = {"version": VERSION} | asdict(self)
-        for result in content["results"]:
-            if result["quality"] is not None:
-                defined = {k: None if math.isnan(x) else x for k, x in result["quality"].items()}
-                result["quality"] = defined
-        return content
+        return without_nan({"version": VERSION} | asdict(self))

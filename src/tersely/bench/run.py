@@ -41,7 +41,7 @@ def bench(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> BenchReport:
-    """Compare contenders on the same documents in one process, taking turns.
+    """Compare contenders in one process, taking turns; warn where rounds disagree by `UNSTEADY`.
 
     Args:
         contenders: with different names; they are prepared here.
@@ -60,9 +60,6 @@ def bench(
     Raises:
         DataError: if there are no documents or contenders, names are not unique, the baseline is
             none of them, or labels and logits do not fit.
-
-    Warns:
-        TerselyWarning: if the rounds of some contender disagree by more than `UNSTEADY`.
     """
     names = [contender.name for contender in contenders]
     _check(names, texts, baseline)

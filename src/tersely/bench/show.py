@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -172,7 +172,8 @@ def draw(report: BenchReport) -> str | None:
         axes.errorbar(*points[-1], yerr=bars, label=each.name, **look)
     if not points:
         return None
-    front = pareto_front(points)
+    # The points to the right of which there is none as high.
+    front = sorted(p for p in points if not any(q > p and q[1] >= p[1] for q in points))
     axes.plot(*zip(*front, strict=True), color="#9aa3af", linewidth=1, linestyle="--", zorder=0)
     axes.set(xscale="log", xlabel="documents a second, log scale", ylabel="accuracy, %")
     axes.grid(True, color="#d8dce2", linewidth=0.6)
@@ -184,17 +185,3 @@ def draw(report: BenchReport) -> str | None:
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
     return re.sub(r' (width|height)="[\d.]+pt"', "", svg[svg.index("<svg") :], count=2)
-
-
-def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the points that no other is at least equal to in both, and better in one.
-
-    Example:
-        >>> pareto_front([(1, 9), (2, 8), (2, 7), (3, 8)])
-        [(1, 9), (3, 8)]
-    """
-    front: list[tuple[float, float]] = []
-    for point in sorted(points, key=lambda point: (-point[0], -point[1])):
-        if not front or point[1] > front[-1][1]:
-            front.append(point)
-    return front[::-1]

@@ -59,12 +59,7 @@ class Comparison:
 
 
 def summarise(values: Sequence[float]) -> Spread:
-    """Summarise at least one measurement; quartiles are interpolated linearly.
-
-    Example:
-        >>> summarise([3.0, 1.0, 2.0]).median
-        2.0
-    """
+    """Summarise at least one measurement; quartiles are interpolated linearly."""
     if len(values) == 0:
         raise ValueError("expected at least one measurement, got none; run at least one round")
     minimum, lower, median, upper, maximum = np.percentile(values, [0, 25, 50, 75, 100]).tolist()
@@ -73,12 +68,7 @@ def summarise(values: Sequence[float]) -> Spread:
 
 
 def paired_ratio(values: Sequence[float], baseline: Sequence[float]) -> Spread:
-    """Summarise `baseline / value`, taken round by round: how many times faster the values are.
-
-    Example:
-        >>> paired_ratio([1.0, 2.0], [2.0, 4.0]).median
-        2.0
-    """
+    """Summarise `baseline / value`, taken round by round: how many times faster the values are."""
     return summarise([base / value for value, base in zip(values, baseline, strict=True)])
 
 

@@ -43,14 +43,8 @@ class StockContender(Contender):
         tokenizer: a tokenizer, or the directory of one; the model's directory by default.
         name: how the report calls it; `"stock, arrival"` or `"stock, sorted"` by default.
         order: `"arrival"` or `"sorted"` (by length, longest first).
-        batch_size: documents per batch.
-        max_length: tokens after which a document is cut.
-        device: where a model from a directory is put.
-        dtype: the weights' type of a model from a directory; of an export `"float32"` or `"int8"`.
-
-    Raises:
-        DataError: if `order` is unknown, or a model comes without a tokenizer.
-        ModelError: if the directory holds no weights that transformers load.
+        batch_size, max_length: documents of a batch, and tokens after which one is cut.
+        device, dtype: of a model from a directory; of an export `"float32"` or `"int8"`.
     """
 
     def __init__(

@@ -28,9 +28,7 @@ class TfidfContender(TextContender):
     def fit(self, texts: Sequence[str], labels: np.ndarray) -> None:
         """Fit on texts with labels: indices `(documents,)`, or 0 and 1 `(documents, labels)`.
 
-        Raises:
-            DataError: for a regression, or a class without a document: a column would be missing,
-                and those behind it be taken for others.
+        A class without a document is refused: those behind it would be taken for others.
         """
         if labels.dtype.kind == "f" and labels.ndim == 1:
             raise DataError("tfidf classifies, and these labels are numbers; leave it out")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json as json_library
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -13,9 +12,6 @@ from rich.text import Text
 from tersely.cli import options as o
 from tersely.cli.messages import command_line, plain_table, print_json, say, stdout
 from tersely.cli.settings import verb
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 @verb
@@ -84,16 +80,12 @@ def accelerate(
     if json:
         print_json(evidence)
         return
-    stdout.print(_table(evidence))
+    names = "stages that keep the limit where they were chosen", ">times packed, roughly"
+    table = plain_table(*names)
+    for each in evidence["tried"]:
+        table.add_row(Text(each["name"]), f"×{each['seconds_ratio']:.2f}")
+    stdout.print(table)
     for line in sentences(evidence):
         typer.echo(line)
     what = "the model and its evidence" if chosen is not None else "the evidence"
     say(f"{out} holds {what}")
-
-
-def _table(evidence: Mapping[str, Any]) -> Table:
-    table = plain_table("stages that keep the limit where they were chosen")
-    table.add_column("times packed, roughly", justify="right")
-    for each in evidence["tried"]:
-        table.add_row(Text(each["name"]), f"×{each['seconds_ratio']:.2f}")
-    return table

@@ -91,19 +91,13 @@ def bench(
             say(f"{name} is left out: {reason}")
         entered = [*given, *made]
         entered += room.at_budgets(entered, documents.texts, keep, budget)
+        encoded = None if labels is None else space.encode(labels, unseen="skip")
+        how = {"problem_type": space.problem_type, "baseline": paths.get(baseline, baseline)}
+        how |= {"latency_documents": latency_documents, "memory": memory, "seed": sample.seed}
         with progress() as bar:
+            how["progress"] = lambda what, done, total: show(bar, done, total, what)
             result = room.bench(
-                entered,
-                documents.texts,
-                None if labels is None else space.encode(labels, unseen="skip"),
-                problem_type=space.problem_type,
-                rounds=rounds,
-                timed=timed,
-                baseline=paths.get(baseline, baseline),
-                latency_documents=latency_documents,
-                memory=memory,
-                seed=sample.seed,
-                progress=lambda what, done, total: show(bar, done, total, what),
+                entered, documents.texts, encoded, rounds=rounds, timed=timed, **how
             )
     result = replace(result, command=command_line(), skipped=skipped)
     if report is not None:

@@ -182,16 +182,6 @@ class Loading:
 Machine = Annotated[Loading, ("device", "threads")]
 
 
-def default_encoder() -> str:
-    """Return the encoder to start from where none was named, and say why it is not the usual."""
-    from tersely.defaults import default_model
-
-    source, note = default_model()
-    if note is not None:
-        say(note)
-    return source
-
-
 @dataclass(frozen=True)
 class Budget:
     """The budget that a model is run at; the weights stay the same.

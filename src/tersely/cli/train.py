@@ -68,7 +68,8 @@ def train(
         tersely train reviews.csv --out model/ --method focus-pf --method-option keep=0.8
         tersely train reviews.csv --out model/ --resume
     """
-    from tersely.classifier import DEFAULT_MODEL, Classifier
+    from tersely.classifier import Classifier
+    from tersely.defaults import DEFAULT_MODEL, default_model
     from tersely.reduction import Plan, preset
     from tersely.text import LabelSpace
 
@@ -86,9 +87,11 @@ def train(
     documents = reading.read(data, "required")
     space = LabelSpace.infer(documents.labels, reading.problem_type)
     say(f"{o.describe(documents)}; {_describe(space)}")
-    source = model or (o.default_encoder() if revision is None else DEFAULT_MODEL)
     if revision is not None:
         told["revision"] = revision
+    source, note = (model or DEFAULT_MODEL, None) if model or revision else default_model()
+    if note is not None:
+        say(note)
     told |= {"max_length": max_length, "long": long, "head": head}
     told |= {"problem_type": reading.problem_type, "device": machine.device}
     classifier = Classifier(source, **told)

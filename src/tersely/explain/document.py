@@ -28,12 +28,12 @@ _DIGITS = 6  # what float32 can hold of a score; more would be noise
 
 @dataclass(frozen=True)
 class TokenLineage:
-    """What became of a token.
+    """What became of a token; lists are block by block, and of heads it is the mean.
 
     Attributes:
-        reached: how many blocks saw it, the mean of the heads, in the window where it got furthest.
-        keys: share of the heads in which it was a key, block by block.
-        present: whether it entered each block.
+        reached: how many blocks saw it, in the window where it got furthest.
+        keys: share of the heads in which it was a key.
+        present: whether it entered.
         scores: what each block scored it with, None where it had no score; mean 1 in the document.
         group: the combination token that took it in.
         merged_at: the block that merged it into another, counted from 1 among those that ran.
@@ -182,11 +182,6 @@ def explain_document(classifier: Classifier, text: str, pair: str | None = None)
     Raises:
         DataError: if the document is no text.
         ModelError: if the classifier is an export, which shows nothing of its blocks.
-
-    Example:
-        >>> from tersely.explain import explain_document
-        >>> explain_document(classifier, "a text").words[0].reached  # doctest: +SKIP
-        4
     """
     model = classifier.torch_model()
     encoded = classifier.encode([text], None if pair is None else [pair])

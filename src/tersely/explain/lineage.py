@@ -22,7 +22,7 @@ from torch import Tensor
 from tersely.classifier import Classifier
 from tersely.modeling import Trace
 from tersely.ragged import Ragged
-from tersely.text.encoding import positions_read
+from tersely.text.encoding import count_specials, cut_windows
 
 NONE = -1
 """Of a token that no combination token took in, or that was not merged into another."""
@@ -32,14 +32,11 @@ NONE = -1
 class Lineage:
     """What became of the tokens of one window, each `(blocks, tokens)` or `(tokens,)`.
 
-    Attributes:
-        keys: share of the heads in which a token was a key of a block; of a combining block the
-            share that it came with. A key that was dropped never returns, so the sum over the
-            blocks is how far a token got.
-        present: whether a token entered a block.
-        scores: the mean of the heads, scaled to mean 1 over the document; NaN for none.
-        group: the combination token that took a token in, of the block at place `combined_at`.
-        merged_at: the place of the block that merged a token into another, `merged_into`.
+    `keys` are the share of the heads in which a token was a key of a block; of a combining block
+    the share that it came with. A key that was dropped never returns, so the sum over the blocks is
+    how far a token got. `scores` are the mean of the heads, scaled to mean 1 over the document; NaN
+    for none. `group` is the combination token that took a token in, of the block at place
+    `combined_at`; the block at `merged_at` merged it into the token `merged_into`.
     """
 
     keys: np.ndarray
@@ -139,8 +136,8 @@ def spell(classifier: Classifier, text: str, pair: str | None = None) -> Spellin
         options |= {"truncation": "longest_first", "max_length": limit}
         windows = [_same_tokens(encoding, tokenizer(*texts, **options).encodings[0])]
     else:
-        policy = {"policy": config.long, "overlap": config.window_overlap}
-        windows = positions_read(tokenizer, length, max_length=limit, **policy)
+        policy = limit, config.long, config.window_overlap
+        windows = cut_windows(np.arange(length), count_specials(tokenizer), *policy)
     words, special = _words(encoding, texts)
     return Spelling(words, tuple(encoding.tokens), special, tuple(windows))
 

@@ -46,25 +46,23 @@ def level(reached: float, blocks: int) -> int:
 
 
 def render(explanations: Sequence[Explanation], console: Console) -> RenderableType:
-    """Return explanations, one below the other, as this console can show them."""
+    """Return what was decided, the text with its legend, and the blocks, one below the other."""
     # Without colours small numbers say how far a word got, and brackets what was never read.
     coloured = console.color_system is not None and not console.no_color
-    return Group(*(part for each in explanations for part in _parts(each, coloured)))
-
-
-def _parts(explanation: Explanation, coloured: bool) -> list[RenderableType]:
-    """Return what was decided, the text with its legend, and the blocks."""
-    head = f"{explanation.model} ({explanation.method}): {explanation.answer}"
-    parts: list[RenderableType] = [Text(head, "bold")]
-    if len(explanation.labels) > 1:
-        parts.append(_labels(explanation))
-    texts = (_text(explanation, part, coloured) for part in range(len(explanation.texts)))
-    parts += [Text(""), *texts, Text(""), _legend(explanation, coloured)]
-    parts += map(Text, filter(None, [explanation.about_length()]))
-    table = _table("block", "tokens in", "keys", "tokens on")
-    for block in explanation.blocks:
-        table.add_row(block.name, *(f"{n:,.0f}" for n in (block.entered, block.keys, block.left)))
-    return [*parts, Text(""), table, Text("")]
+    parts: list[RenderableType] = []
+    for told in explanations:
+        parts.append(Text(f"{told.model} ({told.method}): {told.answer}", "bold"))
+        if len(told.labels) > 1:
+            parts.append(_labels(told))
+        texts = (_text(told, part, coloured) for part in range(len(told.texts)))
+        parts += [Text(""), *texts, Text(""), _legend(told, coloured)]
+        parts += map(Text, filter(None, [told.about_length()]))
+        table = _table("block", "tokens in", "keys", "tokens on")
+        for block in told.blocks:
+            figures = (block.entered, block.keys, block.left)
+            table.add_row(block.name, *(f"{number:,.0f}" for number in figures))
+        parts += [Text(""), table, Text("")]
+    return Group(*parts)
 
 
 def _table(*names: str, **options: object) -> Table:
@@ -161,12 +159,7 @@ def _words(words: ClassWords) -> Table:
 
 
 def write_html(explanations: Sequence[Explanation], path: str | Path) -> Path:
-    """Write an explanation as a page, or several of the same document side by side.
-
-    Raises:
-        MissingExtraError: if Jinja2 is not installed.
-        OutputError: if the file cannot be written.
-    """
+    """Write an explanation as a page, or several of the same document side by side."""
     template, panels = Path(__file__).with_name("page.html.j2"), [_panel(e) for e in explanations]
     return write_page(path, template, "explain", panels=panels, shades=SHADES)
 

@@ -50,12 +50,9 @@ class ClassWords:
 class Survey:
     """What a model did with many documents.
 
-    Attributes:
-        by: what the classes are: `"label"` of the data, or `"prediction"` where it has none.
-        minimum: how often a word has to occur in a class to be ranked.
-        tokens: tokens of a document that were read, the mean.
-        blocks: what each block worked on, the mean of the documents.
-        removes: whether the plan took any token away from any block.
+    Classes are, as `by` says, a `"label"` of the data, or a `"prediction"` where it has none. A
+    word that occurs less than `minimum` times in one is not ranked. Of `tokens` that were read and
+    of `blocks` it is the mean of the documents. `removes`: any token was taken away from any block.
     """
 
     model: str
@@ -83,12 +80,9 @@ def survey_documents(
 ) -> Survey:
     """Run a classifier over documents and gather what became of their words.
 
-    Args:
-        classifier: a trained one, of any method.
-        documents: where they have no labels, they are sorted by their predictions.
-        minimum: how often a word has to occur in a class to be ranked there.
-        top: how many words to name for each class and end.
-        progress: called with the number of documents done after each batch.
+    Documents without labels are sorted by their predictions. Of each class `top` words are named
+    for each end, of those that occur `minimum` times in it. `progress` is told, after each batch,
+    of how many documents it was.
     """
     model = classifier.torch_model()
     encoded = classifier.encode(documents.texts, documents.pairs)
@@ -107,7 +101,8 @@ def survey_documents(
                 own = list(islice(found, int(encoded.counts[number])))
                 removes = removes or any(each.removes for each in own)
                 given = decided[place] if documents.labels is None else documents.labels[number]
-                classes = _classes_of(given)
+                given = given if isinstance(given, str | list) else ALL
+                classes = [given] if isinstance(given, str) else given
                 sizes.update(classes)
                 for word, share in _stays(classifier, documents, number, own):
                     for name in classes:
@@ -150,12 +145,6 @@ def _stays(
         spelt = texts[part][start:stop].lower()
         if spelt and not np.isnan(share):
             yield spelt, float(share)
-
-
-def _classes_of(label: Any) -> list[str]:
-    if isinstance(label, list):
-        return label
-    return [label] if isinstance(label, str) else [ALL]
 
 
 def _rank(

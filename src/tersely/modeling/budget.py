@@ -10,13 +10,12 @@ common factor on what it starts from, and another on what it learned, land on it
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from tersely.errors import PlanError, TerselyWarning
+from tersely.errors import PlanError, warn
 from tersely.modeling import TerselyForSequenceClassification, with_plan
 from tersely.modeling.inference import run_model
 from tersely.reduction import Plan, Range, budget_option, has_share, plan_share, preset, with_share
@@ -163,12 +162,8 @@ def _reach(
     else:
         value = min(values, key=lambda value: abs(cost(value) - target))
     if abs(cost(value) - target) > _FAR * target:
-        warnings.warn(
-            f"{field} is {target:g}, and {method!r} comes no nearer than {cost(value):.2f} on "
-            "these documents",
-            TerselyWarning,
-            stacklevel=3,
-        )
+        nearest = f"{method!r} comes no nearer than {cost(value):.2f} on these documents"
+        warn(f"{field} is {target:g}, and {nearest}", stacklevel=3)
     return value
 
 

@@ -54,10 +54,8 @@ class PaddedMean(PreTrainedModel):
 def dense_checkpoint(model: TerselyForSequenceClassification) -> PreTrainedModel:
     """Turn a dense model with its family's head back into the stock classifier of transformers.
 
-    It is a `BertForSequenceClassification`, say, with copies of the weights and the labels.
-
-    Raises:
-        ModelError: if the plan removes something, or the head is not the family's.
+    It is a `BertForSequenceClassification`, say, with copies of the weights and the labels. A plan
+    that removes something is refused, and so is a head that is not the family's.
     """
     config = model.config
     _check_dense(config)

@@ -74,7 +74,11 @@ def find_inputs(patterns: Sequence[str], out: Path | None = None) -> list[Input]
         exists = os.path.exists(pattern)
         taken = set()
         for path in map(Path, [pattern] if exists else glob.glob(pattern, recursive=True)):
-            for file in _files(path, out):
+            holds_out = out is not None and path.absolute() in out.absolute().parents
+            for file in path.rglob("*") if path.is_dir() else [path]:
+                # The results of a run are no inputs.
+                if not file.is_file() or (holds_out and out.absolute() in file.absolute().parents):
+                    continue
                 # What is named itself is meant, whatever its name is.
                 below = file.relative_to(path if exists else path.parent).parts
                 is_hidden = any(part.startswith(("_", ".")) for part in below)
@@ -98,14 +102,6 @@ def find_inputs(patterns: Sequence[str], out: Path | None = None) -> list[Input]
     ordered = sorted(found)
     shared = os.path.commonpath([os.path.dirname(path) for path in ordered])
     return [_look_at(path, Path(path).relative_to(shared).as_posix()) for path in ordered]
-
-
-def _files(path: Path, out: Path | None) -> Iterator[Path]:
-    """Yield a file, or the files below a folder without those of a run's results in it."""
-    holds_out = out is not None and path.absolute() in out.absolute().parents
-    for file in path.rglob("*") if path.is_dir() else [path]:
-        if file.is_file() and not (holds_out and out.absolute() in file.absolute().parents):
-            yield file
 
 
 def _look_at(path: str, name: str) -> Input:

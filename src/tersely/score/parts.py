@@ -51,22 +51,16 @@ class Count(NamedTuple):
 # ---- the manifest ------------------------------------------------------------------------------
 
 
-def _fingerprint_model(source: str) -> str:
-    """Return the SHA-256 of the weights, configuration and tokenizer of a directory or Hub name."""
-    folder = Path(cached_file(source, "config.json")).parent
-    digest = hashlib.sha256()
-    found = {path for pattern in _MODEL_FILES for path in folder.glob(pattern) if path.is_file()}
-    for path in sorted(found):
-        with path.open("rb") as file:
-            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
 def make_manifest(
     model: str, options: Mapping[str, Any], inputs: Sequence[Input]
 ) -> dict[str, Any]:
     """Describe a run: tersely's version, the model, options that change its rows, and inputs."""
-    record = {"format": _FORMAT, "tersely": __version__, "model": _fingerprint_model(model)}
+    folder, digest = Path(cached_file(model, "config.json")).parent, hashlib.sha256()
+    found = {path for pattern in _MODEL_FILES for path in folder.glob(pattern) if path.is_file()}
+    for path in sorted(found):
+        with path.open("rb") as file:
+            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    record = {"format": _FORMAT, "tersely": __version__, "model": digest.hexdigest()}
     record |= {f"option {name}": value for name, value in options.items()}
     record |= {f"input {each.name}": [each.rows, each.footer] for each in inputs}
     text = json.dumps(record, sort_keys=True)

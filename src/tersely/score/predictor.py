@@ -73,11 +73,9 @@ class Predictor:
             )
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Label the rows of a table.
+        """Return for every row of a table the columns that are kept, and what was decided.
 
-        Returns:
-            For every row the columns that are kept, what was decided, and `reason`, which says why
-            nothing was: null, empty text, not a string, not UTF-8.
+        `reason` says why nothing was: null, empty text, not a string, not UTF-8.
         """
         texts, reasons = self._read(table)
         good = [row for row, reason in enumerate(reasons) if reason is None]

@@ -29,7 +29,7 @@ from tersely.score.workers import SOURCE, Job, connect, run_processes, run_ray
 from tersely.text.columns import choose_columns
 from tersely.text.encoding import LengthReport
 
-_LOOKED_AT = 100
+_LOOKED_AT = 100  # rows of the first file, to guess columns by
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def score(
 ) -> Summary:
     """Label the rows of Parquet files, in worker processes, and go on where a killed run was.
 
-    Call it below `if __name__ == "__main__":`, as everything that starts processes.
+    What was done is also written to `_summary.json`. Call it below `if __name__ == "__main__":`, as
+    everything that starts processes.
 
     Args:
         model: a directory or a Hub name.
@@ -89,9 +90,6 @@ def score(
             of all inputs.
         **loading: as of `Classifier.from_pretrained`: `max_length`, `long`, `batch_tokens`,
             `device`.
-
-    Returns:
-        What was done, also written to `_summary.json`.
 
     Raises:
         DataError: if an input cannot be read or lacks a column.

@@ -35,9 +35,8 @@ class _Job:
 class Batcher:
     """A queue, and the thread that empties it batch by batch.
 
-    Args:
-        run: results of a batch's items, in their order; called in the worker thread only.
-        budget: most tokens of a batch; an item that is larger makes a batch of its own.
+    `run` gives the results of a batch's items, in their order, and is called in that thread only;
+    an item that is larger than the `budget` of tokens makes a batch of its own.
     """
 
     def __init__(self, run: Callable[[list[Any]], Sequence[Any]], budget: int) -> None:
@@ -90,24 +89,18 @@ class Batcher:
             self._finish(batch, time.monotonic())
 
     def _take(self) -> list[_Job]:
-        """Return the next batch, waiting for one; an empty one at the end, when nothing is left."""
-        with self._changed:
-            while True:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
-                batch = self._pick()
-                if batch or (self._closed and not self._waiting):
-                    return batch
-
-    def _pick(self) -> list[_Job]:
-        """Take as many jobs from the queue as fit, in their order, and one at least."""
+        """Wait for jobs and take as many as fit, in their order; none when all is done."""
         batch: list[_Job] = []
-        tokens = 0
-        while self._waiting and (not batch or tokens + self._waiting[0].size <= self._budget):
-            job = self._waiting.popleft()
-            # From here on it can no longer be cancelled; a cancelled one is left out.
-            if job.future.set_running_or_notify_cancel():
-                batch.append(job)
-                tokens += job.size
+        room = self._budget
+        with self._changed:
+            while not batch and (self._waiting or not self._closed):
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                while self._waiting and (not batch or self._waiting[0].size <= room):
+                    job = self._waiting.popleft()
+                    # From here on it can no longer be cancelled; a cancelled one is left out.
+                    if job.future.set_running_or_notify_cancel():
+                        batch.append(job)
+                        room -= job.size
         return batch
 
     def _finish(self, batch: list[_Job], started: float) -> None:

@@ -64,9 +64,8 @@ class Metrics:
 class Service:
     """A trained classifier that many clients share.
 
-    Attributes:
-        trouble: why it is not ready, in words that anybody may read.
-        cut_off: documents of requests that the end of the server left without an answer.
+    `trouble` is why it is not ready, in words that anybody may read; `cut_off` are documents of
+    requests that the end of the server left without an answer.
     """
 
     def __init__(self, classifier: Classifier, limits: Limits | None = None) -> None:

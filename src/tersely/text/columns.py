@@ -19,14 +19,8 @@ _TEXTS = (
     "text sentence document content body review message comment tweet post article utterance "
     "abstract description summary headline title question query input"
 ).split()
-_PAIRS = (
-    ("text", "text_pair"),
-    ("sentence1", "sentence2"),
-    ("premise", "hypothesis"),
-    ("question1", "question2"),
-    ("text1", "text2"),
-    ("text_a", "text_b"),
-)
+_FIRSTS = "text sentence1 premise question1 text1 text_a".split()
+_SECONDS = "text_pair sentence2 hypothesis question2 text2 text_b".split()
 _LABELS = "label labels class category target topic sentiment emotion intent tags".split()
 _LOOKED_AT = 100  # cells that decide whether a column of strings holds only numbers
 
@@ -61,7 +55,8 @@ def choose_columns(
         label_column = _find(free, _LABELS)
         free = [name for name in free if name != label_column]
     if text_column is None and text_pair_column is None:
-        couples = ((_find(free, [first]), _find(free, [second])) for first, second in _PAIRS)
+        pairs = zip(_FIRSTS, _SECONDS, strict=True)
+        couples = ((_find(free, [first]), _find(free, [second])) for first, second in pairs)
         found = (couple for couple in couples if None not in couple)
         text_column, text_pair_column = next(found, (None, None))
     if text_column is None:

@@ -41,9 +41,8 @@ class LengthReport:
     def __add__(self, other: LengthReport) -> LengthReport:
         """Return the report on both, read under the same policy."""
         counts = ("documents", "affected", "tokens", "unread", "unknown")
-        return replace(
-            self, **{name: getattr(self, name) + getattr(other, name) for name in counts}
-        )
+        sums = {name: getattr(self, name) + getattr(other, name) for name in counts}
+        return replace(self, **sums)
 
     def sentences(self) -> list[str]:
         """Return what to warn of: documents that are too long, or that nothing is known of."""
@@ -157,12 +156,8 @@ def encode(
         report = LengthReport(0, 0, 0, 0, policy, max_length)
         return EncodedDocuments([], None, np.zeros(0, dtype=np.int64), report)
     texts, pairs = list(texts), pairs and list(pairs)
-    options = {
-        "padding": False,
-        "return_attention_mask": False,
-        "return_token_type_ids": pairs is not None,
-        "verbose": False,
-    }
+    options = {"padding": False, "return_attention_mask": False, "verbose": False}
+    options["return_token_type_ids"] = pairs is not None
     encoded = tokenizer(texts, pairs, truncation=False, **options)
     ids, types = encoded["input_ids"], encoded.get("token_type_ids") if pairs else None
     lengths = np.array([len(document) for document in ids], dtype=np.int64)
@@ -175,9 +170,9 @@ def encode(
             ids[number] = shorter["input_ids"][place]
             if types is not None:
                 types[number] = shorter["token_type_ids"][place]
-    specials = _count_specials(tokenizer)
+    specials = count_specials(tokenizer)
     pieces = [
-        _windows(np.asarray(document, dtype=np.int32), specials, max_length, policy, overlap)
+        cut_windows(np.asarray(document, dtype=np.int32), specials, max_length, policy, overlap)
         for document in ids
     ]
     tokens = int(lengths.sum())
@@ -204,17 +199,7 @@ def _count_unknown(
     )
 
 
-def positions_read(
-    tokenizer: Any, length: int, *, max_length: int, policy: str, overlap: int
-) -> list[np.ndarray]:
-    """Return which of a single text's tokens each of its windows holds, `(length_i,)` int64 each.
-
-    `length` counts the text's tokens in full, special ones included; the rest is as for `encode`.
-    """
-    return _windows(np.arange(length), _count_specials(tokenizer), max_length, policy, overlap)
-
-
-def _count_specials(tokenizer: Any) -> tuple[int, int]:
+def count_specials(tokenizer: Any) -> tuple[int, int]:
     """Return how many special tokens stand before and behind a text."""
     bare = tokenizer("", return_attention_mask=False)["input_ids"]
     # [CLS] in front, [SEP] behind: an empty text shows how many of each; the first half leads.
@@ -222,7 +207,7 @@ def _count_specials(tokenizer: Any) -> tuple[int, int]:
     return before, len(bare) - before
 
 
-def _windows(
+def cut_windows(
     ids: np.ndarray, specials: tuple[int, int], max_length: int, policy: str, overlap: int
 ) -> list[np.ndarray]:
     """Return a document's windows; of one that is too long, each wrapped in the special tokens."""

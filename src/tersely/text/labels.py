@@ -110,11 +110,9 @@ class LabelSpace:
         Labels that this space does not hold are refused, or with `unseen="skip"` counted in a
         warning and encoded so that metrics count them as errors: a single label as -100, and of
         several labels each unseen one in a further column, which no model can predict. Where all
-        of them are unseen they are refused either way.
-
-        Returns:
-            int64 `(documents,)` for single labels, float32 `(documents, labels)` of zeros and
-            ones for several, float32 `(documents,)` for regression.
+        of them are unseen they are refused either way. The array is int64 `(documents,)` for single
+        labels, float32 `(documents, labels)` of zeros and ones for several, float32 `(documents,)`
+        for regression.
         """
         self._check_kind(labels)
         if self.problem_type == REGRESSION:

@@ -80,11 +80,10 @@ def evaluate_logits(
 ) -> dict[str, float]:
     """Compare logits with labels, as `LabelSpace.encode` gives them.
 
-    Returns:
-        Shares between 0 and 1: `accuracy` (of several labels: all of them right), `macro_f1` (over
-        the labels that occur or are predicted; of several labels: over all, an absent one counting
-        0) and `micro_f1`. For regression `mse`, and `pearson` and `spearman`, which are nan where
-        one side is constant.
+    Found are shares between 0 and 1: `accuracy` (of several labels: all of them right), `macro_f1`
+    (over the labels that occur or are predicted; of several labels: over all, an absent one
+    counting 0) and `micro_f1`. For regression `mse`, and `pearson` and `spearman`, which are nan
+    where one side is constant.
     """
     wanted = np.asarray(labels)
     predicted = predict_from_logits(logits, problem_type, like=wanted)

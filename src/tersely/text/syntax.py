@@ -24,15 +24,12 @@ _KEPT = 100_000
 class DependencyParser:
     """Parse token ids to words and their heads, by a parser of the user's choice.
 
-    Args:
-        tokenizer: of transformers.
-        heads: takes the words of a document, gives for each the number of the word that governs it,
-            its own number for a root.
+    `heads` takes the words of a document, and gives for each the number of the word that governs
+    it, its own number for a root.
     """
 
     def __init__(self, tokenizer: Any, heads: Heads) -> None:
-        self.tokenizer = tokenizer
-        self.heads = heads
+        self.tokenizer, self.heads = tokenizer, heads
         self._parse = lru_cache(maxsize=_KEPT)(self._parse_once)
 
     def __call__(self, ids: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -61,15 +58,11 @@ def word_numbers(tokenizer: Any, ids: Sequence[int]) -> list[int]:
     numbers: list[int] = []
     last, within = -1, False
     for number, token in zip(ids, tokens, strict=True):
-        if number in special:
-            numbers.append(-1)
-            within = False
-            continue
         goes_on = not token.startswith(("Ġ", "▁")) if blanks else token.startswith("##")
-        if not (within and goes_on):
-            last += 1
-        within = True
-        numbers.append(last)
+        is_text = number not in special
+        last += is_text and not (within and goes_on)
+        numbers.append(last if is_text else -1)
+        within = is_text
     return numbers
 
 

@@ -20,24 +20,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from tersely.errors import (
-    DataError,
-    MissingExtraError,
-    close_match,
-    name_all,
-    require,
-    warn,
-)
+from tersely.errors import DataError, MissingExtraError, close_match, name_all, require, warn
 from tersely.text.columns import named_classes, plain_types
 
-_KINDS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-    ".txt": "text",
-}
+_KINDS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_KINDS |= {".parquet": "parquet", ".txt": "text"}
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 _SPLITS = {"train", "training", "validation", "valid", "val", "dev", "test", "unsup"}
