@@ -1,7 +1,7 @@
 """The command line: it parses, calls the library, and prints; it decides nothing itself.
 
-Each verb imports the library inside its function: the version, the help and the errors of usage
-need neither torch nor transformers.
+One file holds one verb, and imports the library inside its function: the version, the help and the
+errors of usage need neither torch nor transformers.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import typer
 
 from tersely.cli.accelerate import accelerate
 from tersely.cli.bench import bench
-from tersely.cli.deploy import export, serve
 from tersely.cli.explain import explain
+from tersely.cli.export import export
 from tersely.cli.info import info, methods
 from tersely.cli.messages import TerselyGroup, write_what_can_be_encoded
-from tersely.cli.predict import evaluate, predict, score
+from tersely.cli.predict import evaluate, predict
+from tersely.cli.score import score
+from tersely.cli.serve import serve
 from tersely.cli.settings import Verb
 from tersely.cli.train import train
 
