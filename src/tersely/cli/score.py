@@ -1,0 +1,79 @@
+"""`tersely score`: labels for millions of rows of Parquet files, a part at a time."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tersely.cli import options as o
+from tersely.cli.messages import count, print_json, progress, say, show
+from tersely.cli.settings import Rare, verb
+
+_INPUTS = "Parquet files, folders of them or quoted patterns, and last the folder to write."
+
+
+@verb
+def score(
+    model: o.TrainedModel,
+    inputs: Annotated[list[str], o.argument("INPUTS... OUT", _INPUTS)],
+    *,
+    reading: o.Texts,
+    id_column: Annotated[tuple[str, ...], {"metavar": "COLUMN"}] = (),
+    probabilities: bool = False,
+    loading: o.Loading,
+    budget: Annotated[o.Budget, ("keep",)],
+    workers: o.MaybeCount = None,
+    ray: Annotated[str | None, {"metavar": "ADDRESS"}] = None,
+    shard_rows: Rare[int] = 10_000,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+) -> None:
+    """Label millions of rows of Parquet files, on all cores.
+
+    A run that was interrupted goes on when the same command is given again;
+    no row is lost or repeated. Rows without text are set aside in OUT/_bad.
+
+    Options:
+        id_column: A column to keep; repeatable.
+        probabilities: Add a column for each class.
+        workers: How many processes work, each with a copy of the model and a share of the threads.
+            [one a core, or one on a GPU]
+        ray: Work on a Ray cluster: its address, auto, or local. [processes of this machine]
+        shard_rows: Most rows of a part; a run that is killed repeats the parts it was at.
+
+    Examples:
+        tersely score model/ 'in/*.parquet' out/ --id-column id
+        tersely score model/ in/ out/ --workers 4 --probabilities
+    """
+    if len(inputs) < 2:
+        raise typer.BadParameter("name the inputs, and last the folder to write", param_hint="OUT")
+    from tersely.score import score as run
+
+    *sources, out = inputs
+    with progress("scoring") as bar:
+        summary = run(
+            model,
+            sources,
+            out,
+            text_column=reading.text_column,
+            text_pair_column=reading.text_pair_column,
+            id_columns=id_column,
+            probabilities=probabilities,
+            keep=budget.keep,
+            workers=workers,
+            shard_rows=shard_rows,
+            overwrite=overwrite,
+            ray=ray,
+            progress=functools.partial(show, bar),
+            **vars(loading),
+        )
+    before = f", {count(summary.resumed, 'row')} of them by earlier runs" if summary.resumed else ""
+    say(
+        f"{Path(out)} holds {count(summary.rows - summary.bad, 'labelled row')} in "
+        f"{count(summary.shards, 'part')}{before}"
+    )
+    if json:
+        print_json(vars(summary))

@@ -1,0 +1,62 @@
+"""`tersely serve`: a trained model over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from tersely.cli import options as o
+from tersely.cli.messages import count, say
+from tersely.cli.settings import verb
+from tersely.errors import require
+from tersely.serve import Limits
+
+
+@verb
+def serve(
+    model: o.TrainedModel,
+    *,
+    host: Annotated[str, {"metavar": "HOST"}] = "127.0.0.1",
+    port: Annotated[int, {"min": 0, "max": 65535}] = 3000,
+    api_key: Annotated[str | None, {"metavar": "KEY", "envvar": "TERSELY_API_KEY"}] = None,
+    limits: Limits,
+    loading: o.Loading,
+    budget: Annotated[o.Budget, ("keep",)],
+) -> None:
+    """Serve a trained model over HTTP, with text-embeddings-inference's /predict.
+
+    Also /health, /info, /metrics (Prometheus) and /docs. Ctrl-C or SIGTERM
+    answers what was accepted and ends.
+
+    Options:
+        host: The address to listen at; 0.0.0.0 for all.
+        port: The port; 0 for a free one.
+        api_key: What clients must send as 'Authorization: Bearer KEY'; also TERSELY_API_KEY.
+
+    Examples:
+        tersely serve model/ --port 3000
+    """
+    for module in ("fastapi", "uvicorn", "prometheus_client"):
+        require(module, "serve")
+    from tersely.serve.app import leave, listen, make_app, serve_app
+    from tersely.serve.service import Service
+
+    # The port first: an address that is taken should not cost the time of loading.
+    with listen(host, port) as bound:
+        classifier = loading.load(model)
+        if budget.keep is not None:
+            classifier = classifier.with_options(keep=budget.keep)
+        name = Path(model).resolve().name if Path(model).exists() else model
+        service = Service(classifier, limits)
+        at_once = serve_app(
+            make_app(service, name=name, api_key=api_key),
+            bound,
+            patience=2 * limits.request_timeout,
+            ready=lambda address: say(f"serving {name} at {address}; {address}/docs describes it"),
+        )
+    if not service.cut_off and not at_once:
+        say("stopped; all accepted requests were answered")
+        return
+    lost = f"{count(service.cut_off, 'accepted document')} got no answer"
+    say(f"stopped without waiting; {lost}", "warning")
+    leave(130 if at_once else 1)
