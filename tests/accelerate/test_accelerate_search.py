@@ -160,7 +160,7 @@ def test_stages_share_the_originals_weights_and_differ_by_name(dense, texts):
     stages = list(plan_stages(6))
     assert len({stage.name for stage in stages}) == len(stages) == 4
     bench = Bench(original, texts, Referee(original, None))
-    looked = bench.look(list(plan_stages(3)), range(20), None)
+    _, looked = bench.look(list(plan_stages(3)), range(20), None)
     np.testing.assert_allclose(
         looked.answers["reference"], torch.from_numpy(original.logits(texts[:20])).log_softmax(1)
     )

@@ -14,14 +14,14 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tersely._io import describe_machine
-from tersely.accelerate.stages import Bench, Looked, Referee, fitted_temperature, plan_stages
+from tersely.accelerate.stages import Bench, Looked, Referee, plan_stages
 from tersely.bench import PackedContender, StockContender, paired_ratio, take_turns
 from tersely.cascade import LINEAR, PLAN, REFERENCE, Cascade, Stage, confidence, find_path, marks
 from tersely.cascade import Path as ThresholdPath
@@ -37,7 +37,6 @@ from tersely.certificates import (
 from tersely.classifier import Classifier
 from tersely.errors import DataError, ModelError, TerselyWarning
 from tersely.linear import LinearStage
-from tersely.text.metrics import predict_from_logits
 
 GAIN = 1.05
 """The least speed-up, at the lower end of its interval, that is worth another model, or a cascade
@@ -150,28 +149,18 @@ def check_original(original: Classifier) -> None:
         )
 
 
-def _stages(
-    bench: Bench, parts: dict[str, list[int]], tell: Callable[[str], None]
-) -> tuple[list[Stage], LinearStage | None, dict[str, Any] | None]:
-    """Return the stages to choose from: a linear one, where it can be fitted, and bold plans."""
-    stages, linear, record = [], None, None
+def _linear(
+    bench: Bench, numbers: Sequence[int], tell: Callable[[str], None]
+) -> tuple[LinearStage | None, dict[str, Any] | None]:
+    """Return the linear stage and the record of its fit, None where it cannot be fitted."""
     try:
-        fit = bench.fit_linear(parts["fitting"])
+        fit = bench.fit_linear(numbers)
     except DataError as error:  # all alike, for instance; the plans remain
         tell(f"no linear stage: {error}")
-    else:
-        linear, record = fit.stage, fit.record()
-        best = fit.candidates[0]
-        tell(f"linear stage: {best.name}, {best.accuracy:.1%} of {len(fit.folds):,} texts right")
-        stages.append(Stage(LINEAR))
-    encoded = bench.encode(parts["choosing"])
-    reference, _ = bench.run(Stage(REFERENCE), encoded, None)
-    wanted = predict_from_logits(reference.numpy(), bench.referee.problem_type)
-    for stage in plan_stages(bench.model.config.encoder_config.num_hidden_layers):
-        logits, _ = bench.run(stage, encoded, None)
-        temperature = fitted_temperature(logits, wanted, bench.several)
-        stages.append(replace(stage, temperature=temperature))
-    return stages, linear, record
+        return None, None
+    best = fit.candidates[0]
+    tell(f"linear stage: {best.name}, {best.accuracy:.1%} of {len(fit.folds):,} texts right")
+    return fit.stage, fit.record()
 
 
 def _prove(
@@ -183,8 +172,8 @@ def _prove(
 ) -> Cascade:
     """Test the path on the texts for proof, which are looked at here for the first time."""
     numbers = parts["proving"]
-    looked = bench.look(choice.stages[:-1], numbers, linear)
-    names = [stage.name for stage in choice.stages[:-1]]
+    stages, looked = bench.look(choice.stages[:-1], numbers, linear)
+    names = [stage.name for stage in stages]
     sure = np.stack([confidence(looked.answers[n], bench.several).numpy() for n in names])
     thresholds = choice.path.thresholds
     early, worse = marks(thresholds, sure, np.stack([looked.worse[n] for n in names]))
@@ -286,8 +275,10 @@ def accelerate(
     with warnings.catch_warnings():  # how many texts are too long was said of these
         warnings.simplefilter("ignore", TerselyWarning)
         bench = Bench(original, texts, Referee(original, wanted))
-        stages, linear, record = _stages(bench, parts, tell)
-        found = bench.look(stages, parts["choosing"], linear)
+        linear, record = _linear(bench, parts["fitting"], tell)
+        stages = [] if linear is None else [Stage(LINEAR)]
+        stages += plan_stages(bench.model.config.encoder_config.num_hidden_layers)
+        stages, found = bench.look(stages, parts["choosing"], linear, calibrate=True)
         ranked = choices(found, stages, limit, len(parts["proving"]), bench.several)
         for choice in ranked[:3]:
             ratio = found.seconds[REFERENCE] / choice.seconds

@@ -100,17 +100,33 @@ class Bench:
         return found, (time.perf_counter() - started) / len(encoded)
 
     def look(
-        self, stages: Sequence[Stage], numbers: Sequence[int], linear: LinearStage | None
-    ) -> Looked:
-        """Run all stages on a part, the reference last, and judge their answers."""
+        self,
+        stages: Sequence[Stage],
+        numbers: Sequence[int],
+        linear: LinearStage | None,
+        *,
+        calibrate: bool = False,
+    ) -> tuple[list[Stage], Looked]:
+        """Run all stages on a part and judge their answers; `calibrate` fits plans' temperatures.
+
+        Returns:
+            The stages, with their temperatures, and what they and the reference say.
+        """
         encoded = self.encode(numbers)
         answers, seconds, worse, better = {}, {}, {}, {}
+        used = []
         for stage in (Stage(REFERENCE), *stages):
             logits, seconds[stage.name] = self.run(stage, encoded, linear)
+            if calibrate and stage.kind == PLAN:
+                wanted = predict_from_logits(answers[REFERENCE].numpy(), self.referee.problem_type)
+                fitted = fitted_temperature(logits, wanted, self.several)
+                stage = replace(stage, temperature=fitted)
+            used.append(stage)
             answers[stage.name] = to_log_probabilities(logits, stage, self.several)
             judged = self.referee.judge(answers[stage.name], answers[REFERENCE], numbers)
             worse[stage.name], better[stage.name] = judged
-        return Looked(answers, seconds, worse, None if self.referee.labels is None else better)
+        better = None if self.referee.labels is None else better
+        return used[1:], Looked(answers, seconds, worse, better)
 
     def fit_linear(self, numbers: Sequence[int]) -> LinearFit:
         """Fit the linear stage on the reference's answers; on labels, where accuracy counts."""

@@ -15,8 +15,6 @@ from torch import Tensor
 
 from tersely.cascade.stages import LINEAR, Cascade, Stage
 
-MULTI_LABEL = "multi_label_classification"
-
 
 class Answers(NamedTuple):
     """What a cascade says of documents.
@@ -63,13 +61,13 @@ def run_cascade(
     classes: int,
     several: bool = False,
     device: torch.device | str = "cpu",
-    answered_by_now: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Answers:
     """Answer documents, each by the first stage that is sure enough.
 
     `run` gives a stage's logits `(n, classes)` for documents of the numbers `(n,)`, of the linear
     stage its log-probabilities. A stage that nobody can pass is not run, and stacked log-odds of
-    several labels are their sums. `answered_by_now` is told how many more are done.
+    several labels are their sums. `progress` is told how many more are done.
     """
     found = torch.zeros(documents, classes, device=device)
     stages = torch.full((documents,), len(cascade.stages) - 1, device=device)
@@ -94,8 +92,8 @@ def run_cascade(
         rows = left[answered]
         found[rows], stages[rows], sure[rows] = answers[answered], number, certain[answered]
         left = left[~answered]
-        if answered_by_now is not None:
-            answered_by_now(len(rows))
+        if progress is not None:
+            progress(len(rows))
     return Answers(found, stages, sure)
 
 

@@ -19,6 +19,7 @@ from tersely.linear import LinearStage
 from tersely.modeling.forward import ForwardPass, PackedInputs
 from tersely.ragged import Layout, Ragged
 from tersely.text.encoding import EncodedDocuments
+from tersely.text.labels import MULTI_LABEL
 
 LINEAR_TOKENS = 1 << 16
 """Tokens that the linear stage reads at once, for the sake of memory."""
@@ -46,7 +47,7 @@ def answer_row(model: Any, inputs: PackedInputs, windows: Sequence[int]) -> Answ
         logits = ForwardPass(stage_model(model, stage), part).run().logits
         return Ragged(logits, spans).mean()
 
-    return _run(model, len(counts), run)
+    return run_cascade(model.cascade, len(counts), run, **_about(model))
 
 
 def answer_documents(
@@ -66,7 +67,7 @@ def answer_documents(
             return linear_log_probabilities(model.linear, part)
         return run_stage(stage_model(model, stage), part)
 
-    return _run(model, len(encoded), run, progress)
+    return run_cascade(model.cascade, len(encoded), run, progress=progress, **_about(model))
 
 
 def linear_log_probabilities(stage: LinearStage, encoded: EncodedDocuments) -> Tensor:
@@ -82,21 +83,9 @@ def linear_log_probabilities(stage: LinearStage, encoded: EncodedDocuments) -> T
     return torch.cat(found) if found else torch.zeros(0, stage.form.classes)
 
 
-def _run(
-    model: Any,
-    documents: int,
-    run: Callable[[Stage, Tensor], Tensor],
-    progress: Callable[[int], None] | None = None,
-) -> Answers:
-    return run_cascade(
-        model.cascade,
-        documents,
-        run,
-        classes=model.num_labels,
-        several=model.config.problem_type == "multi_label_classification",
-        device=model.device,
-        answered_by_now=progress,
-    )
+def _about(model: Any) -> dict[str, Any]:
+    several = model.config.problem_type == MULTI_LABEL
+    return {"classes": model.num_labels, "several": several, "device": model.device}
 
 
 def at_limit(model: Any, limit: float) -> Any:
