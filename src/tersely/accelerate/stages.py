@@ -16,8 +16,7 @@ import torch
 from tersely._io import torch_threads
 from tersely.cascade import LINEAR, PLAN, REFERENCE, Stage, to_log_probabilities
 from tersely.classifier import Classifier
-from tersely.errors import require
-from tersely.linear import LinearFit, LinearStage, fit_linear
+from tersely.linear import LinearFit, LinearStage, calibrate, fit_linear
 from tersely.modeling.cascading import linear_log_probabilities, stage_model
 from tersely.modeling.inference import run_model
 from tersely.reduction import preset
@@ -152,14 +151,6 @@ class Bench:
 
 def fitted_temperature(logits: torch.Tensor, wanted: np.ndarray, several: bool) -> float:
     """Return the temperature that makes logits `(documents, classes)` likeliest to give answers."""
-    find = require("scipy.optimize", "bench").minimize_scalar
-    target = torch.from_numpy(wanted)
-
-    def loss(power: float) -> float:
-        scaled = logits.float() / float(np.exp(power))
-        if several:
-            entropy = torch.nn.functional.binary_cross_entropy_with_logits
-            return float(entropy(scaled, target.float()))
-        return float(torch.nn.functional.cross_entropy(scaled, target))
-
-    return float(np.exp(find(loss, bounds=(-3.0, 4.0), method="bounded").x))
+    held = wanted.astype(bool) if several else wanted[:, None] == np.arange(logits.shape[1])
+    every = np.ones(len(wanted))
+    return calibrate(logits.double().numpy(), held, every, several, shifted=False).temperature

@@ -1,5 +1,6 @@
 """A linear model on word pieces, beside the encoder: fitted in seconds, in use nearly free."""
 
+from tersely.linear.calibration import calibrate
 from tersely.linear.features import PieceFeatures
 from tersely.linear.fit import Candidate, LinearFit, fit_linear
 from tersely.linear.stage import LinearForm, LinearStage, buckets_within
@@ -11,5 +12,6 @@ __all__ = [
     "LinearStage",
     "PieceFeatures",
     "buckets_within",
+    "calibrate",
     "fit_linear",
 ]

@@ -22,9 +22,14 @@ class Calibration:
 
 
 def calibrate(
-    margins: np.ndarray, wanted: np.ndarray, weight: np.ndarray, several: bool
+    margins: np.ndarray,
+    wanted: np.ndarray,
+    weight: np.ndarray,
+    several: bool,
+    *,
+    shifted: bool = True,
 ) -> Calibration:
-    """Fit a temperature, and of several labels a shift for each.
+    """Fit a temperature, and of several labels a shift for each where they are `shifted`.
 
     A machine of balanced classes has its zero where the label would be as likely as not if half of
     the documents had it. With one label a document the classes compete, and the temperature does.
@@ -51,7 +56,7 @@ def calibrate(
             losses, chances = -targets * logs, np.exp(logs)
         surplus = weight[:, None] * (chances - targets)
         # A shift is worth as much as one document: a label that few have keeps to its margins.
-        slopes = surplus.sum(axis=0) + shifts if several else np.zeros(classes)
+        slopes = surplus.sum(axis=0) + shifts if several and shifted else np.zeros(classes)
         total = (weight[:, None] * losses).sum() + (shifts**2).sum() / 2
         return float(total), np.array([(surplus * scaled).sum(), *slopes])
 
