@@ -90,7 +90,7 @@ def test_a_cascade_is_proven_saved_and_answers_as_it_was_certified(
     pairs = zip(again.predict(proving), original.predict(proving), strict=True)
     differing = sum(one != other for one, other in pairs)
     early = int((forward.stages < len(evidence["stages"]) - 1).sum())
-    # Tables are kept in half precision, so that a document on the edge of a threshold may move.
+    # In another batch the last digits differ, and a document on the edge of a threshold may move.
     assert abs(early - certificate.early) <= 1 and abs(differing - certificate.worse) <= 1
     assert certificate.early > 0
     content = json.dumps(evidence)
