@@ -75,18 +75,6 @@ def test_a_stage_that_nobody_can_pass_is_not_run():
     assert [kind for kind, _ in seen] == ["reference"]
 
 
-def test_the_linear_stage_adds_its_evidence_to_the_others():
-    logits, seen = stage_logits(1), []
-    cascade = Cascade(STAGES[::2], ((0.9,),), 0, added=0.5)
-    answers = run_cascade(cascade, 30, runner(logits, seen), classes=3)
-    linear = logits[STAGES[0]].log_softmax(1)
-    both = (logits[STAGES[2]].log_softmax(1) + 0.5 * linear).log_softmax(1)
-    early = confidence(linear, several=False) > 0.9
-    expected = torch.where(early[:, None], linear, both)
-    torch.testing.assert_close(answers.log_probabilities, expected)
-    assert [kind for kind, _ in seen].count("linear") == 1
-
-
 def test_of_several_labels_the_least_sure_one_counts():
     logs = torch.tensor([[0.99, 0.6], [0.01, 0.02]]).log()
     assert confidence(logs, several=True).tolist() == pytest.approx([0.2, 0.96])
@@ -101,7 +89,6 @@ def test_of_several_labels_the_least_sure_one_counts():
         ({"path": ((0.5,),)}, "2 thresholds"),
         ({"path": ((0.5, 0.5), (0.6, 0.5))}, "from strict to loose"),
         ({"point": 3}, "one of 1 points"),
-        ({"added": -1.0}, "must not be negative"),
     ],
 )
 def test_cascades_that_cannot_be_are_refused(change, message):
@@ -111,7 +98,7 @@ def test_cascades_that_cannot_be_are_refused(change, message):
 
 
 def test_a_cascade_is_plain_data():
-    cascade = Cascade(STAGES, ((0.9, 1.0), (0.5, 0.25)), 1, added=0.5)
+    cascade = Cascade(STAGES, ((0.9, 1.0), (0.5, 0.25)), 1)
     assert Cascade.from_dict(cascade.to_dict()) == cascade
     for wrong in ({}, None, cascade.to_dict() | {"version": 2}):
         with pytest.raises(ModelError, match="version"):

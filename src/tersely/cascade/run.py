@@ -66,27 +66,19 @@ def run_cascade(
     """Answer documents, each by the first stage that is sure enough.
 
     `run` gives a stage's logits `(n, classes)` for documents of the numbers `(n,)`, of the linear
-    stage its log-probabilities. A stage that nobody can pass is not run, and stacked log-odds of
-    several labels are their sums. `progress` is told how many more are done.
+    stage its log-probabilities. A stage that nobody can pass is not run. `progress` is told how many
+    more are done.
     """
     found = torch.zeros(documents, classes, device=device)
     stages = torch.full((documents,), len(cascade.stages) - 1, device=device)
     sure = torch.zeros(documents, device=device)
     left = torch.arange(documents, device=device)
-    evidence = None
-    if cascade.added:
-        evidence = run(Stage(LINEAR), left)
     for number, (stage, threshold) in enumerate(
         zip(cascade.stages, (*cascade.thresholds, -1.0), strict=True)
     ):
         if threshold >= 1 or not len(left):
             continue
-        if stage.kind == LINEAR and evidence is not None:
-            answers = evidence[left]
-        else:
-            answers = to_log_probabilities(run(stage, left), stage, several)
-            if evidence is not None:
-                answers = _stacked(answers, evidence[left], cascade.added, several)
+        answers = to_log_probabilities(run(stage, left), stage, several)
         certain = confidence(answers, several)
         answered = certain > threshold
         rows = left[answered]
@@ -95,11 +87,3 @@ def run_cascade(
         if progress is not None:
             progress(len(rows))
     return Answers(found, stages, sure)
-
-
-def _stacked(answers: Tensor, evidence: Tensor, weight: float, several: bool) -> Tensor:
-    """Add the linear stage's evidence to another's log-probabilities `(documents, classes)`."""
-    if not several:
-        return (answers + weight * evidence).log_softmax(dim=1)
-    log_odds = [each - torch.log(-torch.expm1(each)) for each in (answers, evidence)]
-    return F.logsigmoid(log_odds[0] + weight * log_odds[1])

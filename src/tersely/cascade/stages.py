@@ -69,8 +69,6 @@ class Cascade:
             along the path. A stage answers those of whom it is surer; nobody is surer than 1.
         point: which point is in use; None for the reference alone.
         certificates: what was proven of the points.
-        added: how much the linear stage's log-probabilities weigh that are added to those of the
-            others (stacking), 0 for not at all.
 
     Raises:
         ModelError: if a field cannot be, naming it.
@@ -80,7 +78,6 @@ class Cascade:
     path: tuple[tuple[float, ...], ...] = ()
     point: int | None = None
     certificates: Certificates | None = None
-    added: float = 0.0
 
     def __post_init__(self) -> None:
         kinds = [stage.kind for stage in self.stages]
@@ -106,8 +103,6 @@ class Cascade:
             raise ModelError(
                 f"cascade.point must be one of {len(self.path)} points, got {self.point}"
             )
-        if not 0 <= self.added < float("inf"):
-            raise ModelError(f"cascade.added must not be negative, got {self.added!r}")
 
     @property
     def thresholds(self) -> tuple[float, ...]:
@@ -117,12 +112,12 @@ class Cascade:
     @property
     def is_alone(self) -> bool:
         """Whether the reference answers everything by itself."""
-        return all(value >= 1 for value in self.thresholds) and not self.added
+        return all(value >= 1 for value in self.thresholds)
 
     @property
     def needs_linear(self) -> bool:
         """Whether the checkpoint must hold a linear stage."""
-        return self.stages[0].kind == LINEAR or self.added > 0
+        return self.stages[0].kind == LINEAR
 
     def at(self, limit: float) -> Cascade:
         """Return the same at the point that was certified for a limit; 0 is the reference alone.
@@ -153,7 +148,6 @@ class Cascade:
             "stages": stages,
             "path": [list(thresholds) for thresholds in self.path],
             "point": self.point,
-            "added": self.added,
             "certificates": None if proven is None else proven.to_dict(),
         }
 
@@ -181,7 +175,6 @@ class Cascade:
                 tuple(tuple(thresholds) for thresholds in data["path"]),
                 data["point"],
                 None if proven is None else Certificates.from_dict(proven),
-                data["added"],
             )
         except (KeyError, TypeError) as error:
             raise ModelError(f"the cascade in config.json is not whole: {error}") from None
