@@ -66,8 +66,8 @@ def run_cascade(
     """Answer documents, each by the first stage that is sure enough.
 
     `run` gives a stage's logits `(n, classes)` for documents of the numbers `(n,)`, of the linear
-    stage its log-probabilities. A stage that nobody can pass is not run. `progress` is told how many
-    more are done.
+    stage its log-probabilities. A stage that nobody can pass is not run. `progress` is told
+    how many more are done.
     """
     found = torch.zeros(documents, classes, device=device)
     stages = torch.full((documents,), len(cascade.stages) - 1, device=device)
