@@ -18,14 +18,7 @@ RESULTS = HERE / "results" / "methods"
 IMAGES = HERE.parent / "docs" / "images"
 SETS = ("bbc", "r8", "20ng")
 # The name of a run, the preset and its options. Those of the second group compare scorers.
-SCORES = (
-    "column-mean-values",
-    "first-row",
-    "first-row-values",
-    "row-max",
-    "sampled-rows",
-    "hidden-change",
-)
+SCORES = ("column-mean-values",)
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     name: (name, {})
     for name in (

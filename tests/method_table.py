@@ -21,7 +21,6 @@ from tersely.reduction import (
     Pattern,
     Plan,
     Ratio,
-    SampledRows,
     Step,
     Threshold,
     find_preset,
@@ -32,7 +31,7 @@ from tiny import tiny_config
 LABELS = 3
 QUIET = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
-_SAMPLED = SampledRows(rows=4, heads="each", count_combination_tokens=False)
+_OWN = ColumnMean(heads="each", count_combination_tokens=False)
 
 
 def odd_and_even(ids: list[int]) -> tuple[list[int], list[int]]:
@@ -73,8 +72,8 @@ COMBINATIONS: dict[str, tuple[Step, ...]] = {
         Step(DropKeys(), 1, ColumnMean(), _ratio(0.7)),
         Step(DropTokens(), 2, ColumnMean(values=True), _ratio(0.6)),
     ),
-    "sampled rows": (
-        Step(DropKeys(), {"stop": 3}, _SAMPLED, FuzzyRatio(keep=0.5, least=1)),
+    "own tokens score": (
+        Step(DropKeys(), {"stop": 3}, _OWN, FuzzyRatio(keep=0.5, least=1)),
         Step(Combine(tokens=4), 3),
     ),
     "neighbours, a share": _pattern(Neighbours(share=0.2)),

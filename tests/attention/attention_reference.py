@@ -93,7 +93,7 @@ class Case:
         if not request.diagonal:
             weights = weights * (1 - torch.eye(len(weights)))
         paid = weights[counting]
-        score = paid.amax(0) if request.kind == "max" else paid.mean(0)
+        score = paid.mean(0)
         return score * value.norm(dim=1) if request.values else score
 
     def expected_places(self) -> Tensor:
@@ -128,15 +128,8 @@ class Case:
 
     def _counting(self, span: range) -> list[int]:
         """The places of a document's queries that count in its scores."""
-        request = self.request or ScoreRequest()
-        if request.kind == "first":
-            return [0] if span else []
-        places = range(len(span))
-        if request.kind == "sample":
-            count = min(request.rows, len(span))
-            places = [math.ceil(row * len(span) / count) for row in range(count)]
-        counted = request.counted
-        return [place for place in places if counted is None or counted[span[place]]]
+        counted = self.request and self.request.counted
+        return [i for i, row in enumerate(span) if counted is None or counted[row]]
 
 
 def run(case: Case, backend: str, **options) -> tuple[Tensor, Tensor | None]:
@@ -212,13 +205,11 @@ def _positions(size: int, generator: torch.Generator) -> Tensor:
 def _requests(draw, tokens, alive, generator):
     counted = torch.rand(tokens, generator=generator) < 0.6 if draw(st.booleans()) else None
     return ScoreRequest(
-        kind=draw(st.sampled_from(["column", "first", "sample", "max"])),
         diagonal=alive is not None or draw(st.booleans()),
         values=draw(st.booleans()),
         # The key places of heads with sets of their own hold different tokens: no mean of them.
         per_head=(alive is not None and alive.dim() == 2) or draw(st.booleans()),
         counted=counted,
-        rows=draw(st.integers(1, 4)),
         differentiable=draw(st.booleans()),
     )
 

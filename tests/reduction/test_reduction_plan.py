@@ -17,7 +17,6 @@ from tersely.reduction import (
     ColumnMean,
     DropKeys,
     DropTokens,
-    FirstRow,
     Plan,
     Ratio,
     Scorer,
@@ -38,7 +37,7 @@ from tersely.reduction import (
 
 # Words that are not the default of an option, whatever the preset.
 OTHER_WORDS = {"heads": "mean", "reading": "complement", "drop": "tokens", "pin": "none"}
-OTHER_WORDS |= {"score": "row-max"}
+OTHER_WORDS |= {"score": "column-mean-values"}
 
 
 def other_value(name: str, option: str) -> object:
@@ -108,7 +107,11 @@ BAD_FIELDS = [
     ((*SELECT, "pin"), "both", "select.pin must be 'ends', 'first' or 'none'"),
     ((*SELECT, "share"), 2, "select.share is not a field of 'fuzzy-ratio'; its field"),
     (("steps", 1, "act", "tokens"), 8.0, "plan.steps[1].act.tokens must be a whole number above"),
-    (("steps", 1, "score"), {"kind": "first-row"}, "steps[1].score must be left out for 'combine'"),
+    (
+        ("steps", 1, "score"),
+        {"kind": "column-mean"},
+        "score must be left out for 'combine'",
+    ),
     (("steps", 0), {"blocks": 0, "act": {"kind": "combine"}}, "one 'combine' at most, got 2"),
 ]
 
@@ -132,7 +135,7 @@ def test_a_wrong_field_is_named_with_what_would_do(path, value, fragment):
     ("name", "options", "fragment"),
     [
         ("focus-x", {}, "focus-c, focus-p, focus-pf, focus-pfc, "),
-        ("topk", {"score": "best"}, "score.kind must be one of column-mean, first-row, "),
+        ("topk", {"score": "best"}, "score.kind must be one of column-mean, "),
         ("topk", {"score": "predictor"}, "select must be one that learns for 'predictor', "),
         ("dense", {"keep": 1}, "'keep' is not an option of 'dense'; its options are none"),
         ("focus-p", {"drop": "tokens", "heads": "each"}, "score.heads must be 'mean' for 'drop-t"),
@@ -144,7 +147,7 @@ def test_wrong_options_of_a_preset_are_refused(name, options, fragment):
     assert fragment in str(caught.value)
 
 
-NEAR, BARE = Neighbours(width=2), Neighbours(width=2, cls=False)
+NEAR = Neighbours(width=2)
 ONE, LEARNED = Ratio(least=1), LearnedThreshold(least=1)
 
 
@@ -203,10 +206,6 @@ def choosing(act: type, blocks: object, **score: object) -> Step:
         ([Step(NEAR, 1), Step(Lexical(), [0, 1])], "got 'neighbours' and 'lexical' at block 1"),
         ([Step(Neighbours(widths=[1, 2]), [0, 1, 2])], "widths must be one for each of the step's"),
         (
-            [Step(BARE, 1), Step(DropTokens(), 1, FirstRow(), Ratio(least=1))],
-            "exclude each other at block 1: 'first-row' scores by what [CLS] pays",
-        ),
-        (
             [choosing(DropKeys, 0, heads="each"), choosing(DropTokens, 2)],
             "score.heads must be 'each' at block 2",
         ),
@@ -239,7 +238,7 @@ def test_resolving_keeps_the_steps_that_can_still_change_something():
 
 
 def test_a_pattern_may_stand_beside_a_step_that_chooses():
-    steps = [Step(NEAR, {"start": 0}), Step(DropTokens(), 1, FirstRow(), Ratio(least=1))]
+    steps = [Step(NEAR, {"start": 0}), choosing(DropTokens, 1)]
     resolved = Plan("both", steps).resolve(3)
     assert resolved.patterns == dict.fromkeys(range(3), NEAR)
     assert [step.act.kind for step in resolved.at(1)] == ["drop-tokens"]

@@ -168,16 +168,13 @@ class ScoreRequest:
 
     Attributes:
         kind: `"column"`, the mean attention that a key receives from its document's queries;
-            `"sample"`, the same over `rows` evenly spaced queries only; `"first"`, what the first
-            token ([CLS]) pays to it; `"max"`, the most that any query pays; `"keys"`, no score, but
-            the keys themselves, mean over the heads, `(tokens, size)`.
+            `"keys"`, no score, but the keys themselves, mean over the heads, `(tokens, size)`.
         diagonal: whether what a token pays to itself counts; without it, all tokens must be keys.
     """
 
-    kind: Literal["column", "first", "sample", "max", "keys"] = "column"
+    kind: Literal["column", "keys"] = "column"
     per_head: bool = False  # or the mean over the heads
     counted: Tensor | None = None  # (tokens,) bool, the queries that count; None for all
-    rows: int = 32
     diagonal: bool = True
     values: bool = False  # multiply a key's score in each head by the norm of its value
     differentiable: bool = False  # let gradients flow through the scores

@@ -80,12 +80,7 @@ def attend(
                 done, more = attend_piece(
                     q_rows, k, v, rows=own, first=part.start, **terms, **options
                 )
-                if score is None:
-                    score = more
-                elif request.kind == "max":
-                    score = torch.maximum(score, more)
-                else:
-                    score = score + more
+                score = more if score is None else score + more
                 if out is None:
                     rows_done.append(done)
                 else:
@@ -216,18 +211,9 @@ def _cat(parts: list[Tensor], dimension: int) -> Tensor:
 
 def column_weights(layout: Layout, request: ScoreRequest) -> Tensor:
     """Return how much each query counts in its document's score, `(tokens,)`, 1 in sum."""
-    positions = layout.positions
-    if request.kind == "first":
-        return (positions == 0).float()
-    counted = torch.ones_like(positions, dtype=torch.bool)
-    if request.kind == "sample":
-        # Evenly spaced rows: row r·n/k of n, for r < k; each counts once. Four of ten: 0, 3, 5, 8.
-        lengths = layout.lengths[layout.segment_ids]
-        rows = torch.clamp(lengths, max=request.rows)
-        counted = (positions * rows) // lengths != ((positions - 1) * rows) // lengths
-    if request.counted is not None:
-        counted = counted & request.counted
-    weights = counted.float()
+    counted = request.counted
+    weights = torch.ones_like(layout.segment_ids) if counted is None else counted
+    weights = weights.float()
     totals = Ragged(weights, layout).sum().clamp(min=1)
     return weights / totals[layout.segment_ids]
 
@@ -240,13 +226,6 @@ def _column_scores(weights: Tensor, rows: Tensor, request: ScoreRequest, first: 
     """
     exact = torch.promote_types(weights.dtype, torch.float32)
     weights, rows = weights.to(exact), rows.to(exact)
-    if request.kind == "max":
-        counted = (rows > 0)[:, None, :, None]
-        if not request.diagonal:
-            other = torch.ones(weights.shape[2:], dtype=torch.bool, device=weights.device)
-            other.diagonal(first).fill_(False)
-            counted = counted & other
-        return (weights * counted).amax(2)
     # (documents, 1, 1, queries) @ (documents, heads, queries, keys)
     score = _product(rows[:, None, None, :], weights)[:, :, 0]
     if request.diagonal:

@@ -40,7 +40,7 @@ class LengthDrop(Ratio):
     budget=BY_SHARE,
     examples={
         "": {"keep": 0.6, "least": 1},
-        "start 2": {"keep": 0.5, "start": 2, "pin": "ends", "score": "first-row", "least": 1},
+        "start 2": {"keep": 0.5, "start": 2, "pin": "ends", "least": 1},
     },
     nothing={"keep": 1.0},
 )

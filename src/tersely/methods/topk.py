@@ -35,9 +35,6 @@ class LinearRatio(Ratio):
     examples={
         "": _HALF,
         "linear": {**_HALF, "keep": 0.3, "linear": True},
-        "first-row-values": {**_HALF, "score": "first-row-values"},
-        "row-max": {**_HALF, "score": "row-max"},
-        "hidden-change": {**_HALF, "score": "hidden-change"},
         "column-mean-values": {**_HALF, "score": "column-mean-values"},
     },
     nothing={"keep": 1.0},

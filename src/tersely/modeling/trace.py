@@ -147,7 +147,7 @@ def cost_of_block(model: nn.Module, block: int, packing: Packing) -> BlockCost:
     heads, width, sizes = model.backbone.heads, model.backbone.width, packing.layout.sizes
     # Weights of keys ride on one more channel of each head's products.
     channels = dense.pair + (0 if packing.weights is None else 2 * heads)
-    if packing.scores is not None and packing.scores.kind not in ("max", "keys"):
+    if packing.scores is not None and packing.scores.kind != "keys":
         channels += heads  # a weighted column sum of the attention matrix of each head
     predicting = sum(step.score.cost_of_token(width) for step in steps if step.score)
     acting = sum(step.act.cost(sizes, width // heads) for step in steps)

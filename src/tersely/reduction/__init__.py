@@ -23,10 +23,6 @@ from tersely.reduction.presets import (
 from tersely.reduction.scorers import (
     AttentionScorer,
     ColumnMean,
-    FirstRow,
-    HiddenChange,
-    RowMax,
-    SampledRows,
     Scorer,
 )
 from tersely.reduction.selectors import LEAST, LearnedSelector, Ratio, Selector, Threshold

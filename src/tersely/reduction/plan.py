@@ -278,10 +278,10 @@ def _check_replaced(plan: ResolvedPlan) -> None:
 
 
 def _check_keys(plan: ResolvedPlan) -> None:
-    """Refuse scores that [CLS] or the keys that are left, of each head its own, cannot give."""
+    """Refuse scores that the keys that are left, of each head its own, cannot give."""
     fewer = own = None  # the blocks from which on there are fewer keys, and each head has its own
     for block, step in sorted(plan.steps.items()):
-        act, score, pattern = step.act, step.score, plan.patterns.get(block)
+        act, score = step.act, step.score
         if own is not None:
             each = f"since each head has had its own keys from block {own} on"
             check(score is not None, "act", f"'drop-keys' at block {block}, {each}", act.kind)
@@ -292,11 +292,6 @@ def _check_keys(plan: ResolvedPlan) -> None:
                 "pay nothing to themselves"
             )
             check(getattr(score, "diagonal", True), "score.diagonal", expected, False)
-        if pattern is not None and not pattern.cls and score and score.attention == "first":
-            raise PlanError(
-                f"steps exclude each other at block {block}: {score.kind!r} scores by what [CLS] "
-                f"pays, and under {pattern.kind!r} with cls=false it does not see all"
-            )
         if act.acts == "keys":
             fewer = block if fewer is None else fewer
             own = block if own is None and score.per_head else own

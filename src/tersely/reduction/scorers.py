@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tersely.attention import ScoreRequest
 from tersely.ragged import Layout, Ragged
-from tersely.reduction.parts import Learned, Part, flag, one_of, register, whole
+from tersely.reduction.parts import Learned, Part, flag, one_of, register
 from tersely.reduction.stream import Observed, Stream
 
 
@@ -124,50 +124,6 @@ class ColumnMean(AttentionScorer):
 
     def request(self, stream: Stream) -> ScoreRequest:
         return replace(super().request(stream), diagonal=self.diagonal)
-
-
-@register("first-row")
-class FirstRow(AttentionScorer):
-    """The attention that [CLS] pays to a key; with `values`, ATS's score (arXiv 2111.15667)."""
-
-    attention = "first"
-
-
-@register("row-max")
-class RowMax(AttentionScorer):
-    """The most attention that any query pays to a key."""
-
-    attention = "max"
-    is_distribution = False
-
-
-@register("sampled-rows")
-class SampledRows(AttentionScorer):
-    """The column mean over evenly spaced queries only: cheaper where the kernel is fused.
-
-    Attributes:
-        rows: how many queries of each document.
-    """
-
-    attention = "sample"
-
-    rows: int = whole(32)
-
-    def request(self, stream: Stream) -> ScoreRequest:
-        return replace(super().request(stream), rows=self.rows)
-
-
-@register("hidden-change")
-class HiddenChange(Scorer):
-    """How far the block's attention moved a token's state, relative to its size; no matrix."""
-
-    needs_block = True
-
-    def score(self, seen: Observed) -> Tensor:
-        before = seen.before.detach().float()
-        moved = (seen.stream.hidden.detach().float() - before).norm(dim=1)
-        size = before.norm(dim=1).clamp(min=torch.finfo(torch.float32).tiny)
-        return to_mean_one((moved / size)[:, None], seen.stream.layout)
 
 
 def to_mean_one(scores: Tensor, layout: Layout, keys: Tensor | None = None) -> Tensor:
