@@ -54,7 +54,7 @@ def test_each_document_is_answered_by_the_first_stage_that_is_sure(seed, thresho
                 break
             if sure > limit and limit < 1:
                 assert int(answers.stages[number]) == place
-                assert answers.log_probabilities[number].exp().tolist() == pytest.approx(
+                assert answers.logits[number].exp().tolist() == pytest.approx(
                     chances.tolist(), abs=1e-5
                 )
                 assert float(answers.confidence[number]) == pytest.approx(sure, abs=1e-5)
@@ -78,6 +78,21 @@ def test_a_stage_that_nobody_can_pass_is_not_run():
 def test_of_several_labels_the_least_sure_one_counts():
     logs = torch.tensor([[0.99, 0.6], [0.01, 0.02]]).log()
     assert confidence(logs, several=True).tolist() == pytest.approx([0.2, 0.96])
+
+
+def test_of_several_labels_those_hold_that_the_stage_gave():
+    logits = stage_logits(0)
+    run = runner(logits)  # of the linear stage, log-probabilities of a single label
+    each_own = lambda stage, rows: (  # noqa: E731
+        torch.nn.functional.logsigmoid(logits[stage][rows])
+        if stage.kind == "linear"
+        else run(stage, rows)
+    )
+    cascade = Cascade(STAGES, ((0.3, 0.2),), 0)
+    answers = run_cascade(cascade, 30, each_own, classes=3, several=True)
+    assert len(set(answers.stages.tolist())) == 3
+    wanted = torch.stack([logits[STAGES[s]][n] for n, s in enumerate(answers.stages.tolist())])
+    torch.testing.assert_close(answers.logits, wanted, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

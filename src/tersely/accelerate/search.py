@@ -23,7 +23,17 @@ import numpy as np
 from tersely._io import describe_machine
 from tersely.accelerate.stages import Bench, Looked, Referee, plan_stages
 from tersely.bench import PackedContender, StockContender, paired_ratio, take_turns
-from tersely.cascade import LINEAR, PLAN, REFERENCE, Cascade, Stage, confidence, find_path, marks
+from tersely.cascade import (
+    LINEAR,
+    PLAN,
+    REFERENCE,
+    Cascade,
+    Stage,
+    confidence,
+    find_path,
+    marks,
+    to_logits,
+)
 from tersely.cascade import Path as ThresholdPath
 from tersely.certificates import (
     LIMITS,
@@ -180,7 +190,7 @@ def _prove(
     better = None
     if looked.better is not None:
         better = marks(thresholds, sure, np.stack([looked.better[n] for n in names]))[1]
-    answers = looked.answers[REFERENCE].numpy()
+    answers = to_logits(looked.answers[REFERENCE], bench.several).numpy()
     classes = bench.original.decide(answers)
     if bench.several:
         classes = [", ".join(each) for each in classes]

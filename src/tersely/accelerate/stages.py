@@ -14,13 +14,14 @@ import numpy as np
 import torch
 
 from tersely._io import torch_threads
-from tersely.cascade import LINEAR, PLAN, REFERENCE, Stage, to_log_probabilities
+from tersely.cascade import LINEAR, PLAN, REFERENCE, Stage, to_log_probabilities, to_logits
 from tersely.classifier import Classifier
 from tersely.linear import LinearFit, LinearStage, calibrate, fit_linear
 from tersely.modeling.cascading import linear_log_probabilities, stage_model
 from tersely.modeling.inference import run_model
 from tersely.reduction import preset
 from tersely.text.encoding import EncodedDocuments
+from tersely.text.labels import MULTI_LABEL
 from tersely.text.metrics import predict_from_logits, right_documents
 
 
@@ -62,7 +63,8 @@ class Referee:
         self, answers: torch.Tensor, reference: torch.Tensor, numbers: Sequence[int]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return which documents turned wrong, and which right; without labels, which differ."""
-        given, before = answers.numpy(), reference.numpy()
+        several = self.problem_type == MULTI_LABEL
+        given, before = (to_logits(each, several).numpy() for each in (answers, reference))
         if self.labels is None:
             wanted = predict_from_logits(before, self.problem_type)
             differs = ~right_documents(given, wanted, self.problem_type)
@@ -78,7 +80,7 @@ class Bench:
     def __init__(self, original: Classifier, texts: Sequence[str], referee: Referee) -> None:
         self.original, self.texts, self.referee = original, texts, referee
         self.model = original.torch_model()
-        self.several = referee.problem_type == "multi_label_classification"
+        self.several = referee.problem_type == MULTI_LABEL
 
     def encode(self, numbers: Sequence[int]) -> EncodedDocuments:
         """Tokenise some of the texts."""
@@ -117,7 +119,8 @@ class Bench:
         for stage in (Stage(REFERENCE), *stages):
             logits, seconds[stage.name] = self.run(stage, encoded, linear)
             if calibrate and stage.kind == PLAN:
-                wanted = predict_from_logits(answers[REFERENCE].numpy(), self.referee.problem_type)
+                before = to_logits(answers[REFERENCE], self.several).numpy()
+                wanted = predict_from_logits(before, self.referee.problem_type)
                 fitted = fitted_temperature(logits, wanted, self.several)
                 stage = replace(stage, temperature=fitted)
             used.append(stage)

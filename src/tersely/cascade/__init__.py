@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from tersely.cascade.path import Path, find_path, marks
-from tersely.cascade.run import Answers, confidence, run_cascade, to_log_probabilities
+from tersely.cascade.run import (
+    Answers,
+    confidence,
+    run_cascade,
+    to_log_probabilities,
+    to_logits,
+)
 from tersely.cascade.stages import LINEAR, PLAN, REFERENCE, Cascade, Stage
 
 __all__ = [
@@ -19,4 +25,5 @@ __all__ = [
     "marks",
     "run_cascade",
     "to_log_probabilities",
+    "to_logits",
 ]

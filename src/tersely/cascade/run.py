@@ -19,11 +19,12 @@ from tersely.cascade.stages import LINEAR, Cascade, Stage
 class Answers(NamedTuple):
     """What a cascade says of documents.
 
-    Log-probabilities `(documents, classes)`, of several labels each's own; which stage answered
-    `(documents,)` int64, counted from 0; and how sure it was `(documents,)`, from 0 to 1.
+    Logits `(documents, classes)`, whose softmax, or each one's sigmoid where several labels may
+    hold, is the probability; which stage answered `(documents,)` int64, counted from 0; and how
+    sure it was `(documents,)`, from 0 to 1.
     """
 
-    log_probabilities: Tensor
+    logits: Tensor
     stages: Tensor
     confidence: Tensor
 
@@ -51,6 +52,20 @@ def to_log_probabilities(logits: Tensor, stage: Stage, several: bool) -> Tensor:
         return logits
     scaled = logits.float() / stage.temperature
     return F.logsigmoid(scaled) if several else scaled.log_softmax(dim=1)
+
+
+def to_logits(log_probabilities: Tensor, several: bool) -> Tensor:
+    """Turn log-probabilities `(documents, classes)` into logits that a label is read from.
+
+    Of several labels they are log-odds, above 0 for a label that holds; otherwise the same.
+
+    Example:
+        >>> to_logits(torch.tensor([[0.5, 0.9]]).log(), several=True).round(decimals=1)
+        tensor([[0.0000, 2.2000]])
+    """
+    if not several:
+        return log_probabilities
+    return log_probabilities - (-log_probabilities.expm1()).clamp(min=1e-30).log()
 
 
 def run_cascade(
@@ -86,4 +101,4 @@ def run_cascade(
         left = left[~answered]
         if progress is not None:
             progress(len(rows))
-    return Answers(found, stages, sure)
+    return Answers(to_logits(found, several), stages, sure)

@@ -53,19 +53,20 @@ def answer_row(model: Any, inputs: PackedInputs, windows: Sequence[int]) -> Answ
 def answer_documents(
     model: Any,
     encoded: EncodedDocuments,
-    run_stage: Callable[[Any, EncodedDocuments], Tensor],
+    run_stage: Callable[[Stage, EncodedDocuments], Tensor],
     progress: Callable[[int], None] | None = None,
 ) -> Answers:
     """Answer documents stage by stage, those that go on packed anew.
 
-    `run_stage` gives the logits `(documents, classes)` of a stage's model.
+    `model` is a model or an export of one; `run_stage` gives the logits `(documents, classes)` of a
+    stage that is not linear.
     """
 
     def run(stage: Stage, numbers: Tensor) -> Tensor:
         part = encoded.select(numbers.cpu().numpy())
         if stage.kind == LINEAR:
             return linear_log_probabilities(model.linear, part)
-        return run_stage(stage_model(model, stage), part)
+        return run_stage(stage, part)
 
     return run_cascade(model.cascade, len(encoded), run, progress=progress, **_about(model))
 
@@ -85,7 +86,7 @@ def linear_log_probabilities(stage: LinearStage, encoded: EncodedDocuments) -> T
 
 def _about(model: Any) -> dict[str, Any]:
     several = model.config.problem_type == MULTI_LABEL
-    return {"classes": model.num_labels, "several": several, "device": model.device}
+    return {"classes": model.config.num_labels, "several": several, "device": model.device}
 
 
 def at_limit(model: Any, limit: float) -> Any:
@@ -97,7 +98,7 @@ def at_limit(model: Any, limit: float) -> Any:
     """
     if model.cascade is None:
         raise ModelError(
-            f"a limit of {limit:g} is for a cascade, and this model has none; `tersely accelerate` "
-            "makes one"
+            f"a limit of {limit:g} is for a cascade, and this model has none; load it without a "
+            "limit, or accelerate it first"
         )
     return model.under_cascade(model.cascade.at(limit))

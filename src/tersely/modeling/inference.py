@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tersely.cascade import Stage
 from tersely.modeling import TerselyForSequenceClassification
-from tersely.modeling.cascading import answer_documents
+from tersely.modeling.cascading import answer_documents, stage_model
 from tersely.text.batching import fill_batches, pack
 from tersely.text.encoding import EncodedDocuments
 
@@ -65,7 +66,12 @@ def run_model(
     cascade answer one after the other, each on all documents that are left.
     """
     if model.cascade is not None:
-        return _run_stages(model, encoded, budget, progress)
+        return run_stages(
+            model,
+            encoded,
+            lambda stage, part: run_model(stage_model(model, stage), part, budget),
+            progress,
+        )
     logits = np.zeros((len(encoded), model.num_labels), dtype=np.float32)
     encoder = everything = 0
     alive: list[int] = []
@@ -81,23 +87,26 @@ def run_model(
     return Forward(logits, encoder, everything, tuple(alive))
 
 
-def _run_stages(
-    model: TerselyForSequenceClassification,
+def run_stages(
+    model: Any,
     encoded: EncodedDocuments,
-    budget: int,
-    progress: Callable[[int], None] | None,
+    run_stage: Callable[[Stage, EncodedDocuments], Forward],
+    progress: Callable[[int], None] | None = None,
 ) -> Forward:
-    """Run a cascade over documents; its MACs are those of all stages, but for the linear one's."""
+    """Run a cascade over documents; its MACs are those of all stages, but for the linear one's.
+
+    `model` is a model or an export of one, and `run_stage` runs a stage of it that is not linear.
+    """
     passed: list[Forward] = []
 
-    def run(stage: TerselyForSequenceClassification, part: EncodedDocuments) -> Tensor:
-        passed.append(run_model(stage, part, budget))
+    def run(stage: Stage, part: EncodedDocuments) -> Tensor:
+        passed.append(run_stage(stage, part))
         return torch.from_numpy(passed[-1].logits).to(model.device)
 
     answers = answer_documents(model, encoded, run, progress)
     blocks = [each.tokens_by_block for each in passed if each.tokens_by_block]
     return Forward(
-        answers.log_probabilities.cpu().numpy(),
+        answers.logits.cpu().numpy(),
         sum(each.encoder_macs for each in passed),
         sum(each.macs for each in passed),
         tuple(map(sum, zip(*blocks, strict=True))),

@@ -250,9 +250,9 @@ class TerselyForSequenceClassification(PreTrainedModel):
         if self.cascade is not None and evaluated:
             windows = [1] * len(inputs.layout) if document_windows is None else document_windows
             answers = answer_row(self, inputs, windows)
-            options = {"pooled_logits": answers.log_probabilities, "config": self.config, **kwargs}
+            options = {"pooled_logits": answers.logits, "config": self.config, **kwargs}
             loss = None if labels is None else self.loss_function(labels=labels, **options)
-            return TerselyOutput(loss, answers.log_probabilities, stages=answers.stages)
+            return TerselyOutput(loss, answers.logits, stages=answers.stages)
         first, *shorter = [self.under_plan(plan) for plan in plans] or [self]
         detailed = output_trace is True
         options = {"detailed": detailed, "token_targets": token_targets, "embedded": embedded}
