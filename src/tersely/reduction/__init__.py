@@ -21,7 +21,6 @@ from tersely.reduction.presets import (
     with_share,
 )
 from tersely.reduction.scorers import (
-    AttentionScorer,
     ColumnMean,
     Scorer,
 )

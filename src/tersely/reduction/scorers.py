@@ -57,9 +57,12 @@ class Scorer(Part):
         return 0
 
 
-@dataclass(frozen=True)
-class AttentionScorer(Scorer):
-    """A score from the block's attention.
+@register("column-mean")
+class ColumnMean(Scorer):
+    """Focus on the Core (arXiv 2406.01283) and Learned Token Pruning (arXiv 2107.00910).
+
+    The mean attention that a key receives from all queries; ours has mean 1 over the document's
+    keys, which leaves the order as it is.
 
     Attributes:
         heads: `"each"` for one score a head, so that each head may keep other tokens, or `"mean"`
@@ -68,21 +71,21 @@ class AttentionScorer(Scorer):
         values: multiply what a head pays by the norm of the key's value in it, as in ATS
             (arXiv 2111.15667).
         gradients: let gradients flow through the scores, for a selector that learns.
+        diagonal: whether what a token pays to itself counts; PoWER-BERT (arXiv 2001.08950) leaves
+            it out. Without it, keys cannot have been dropped before.
     """
+
+    attention = "column"
 
     heads: str = one_of("each", "mean", default="mean")
     count_combination_tokens: bool = flag(True)
     values: bool = flag(False)
     gradients: bool = flag(False)
+    diagonal: bool = flag(True)
 
     @property
     def per_head(self) -> bool:
         return self.heads == "each"
-
-    @property
-    def is_distribution(self) -> bool:
-        """Whether what attention returns sums to 1 already, and so has mean 1 when scaled."""
-        return not self.values
 
     def request(self, stream: Stream) -> ScoreRequest:
         return ScoreRequest(
@@ -91,39 +94,16 @@ class AttentionScorer(Scorer):
             counted=None if self.count_combination_tokens else stream.embedded,
             values=self.values,
             differentiable=self.gradients,
+            diagonal=self.diagonal,
         )
 
-    def frozen(self, modules: Sequence[Learned]) -> AttentionScorer:
+    def frozen(self, modules: Sequence[Learned]) -> ColumnMean:
         return replace(self, gradients=False)
 
     def score(self, seen: Observed) -> Tensor:
-        if self.is_distribution:
+        if self.diagonal and not self.values:  # it sums to 1 already, and so has mean 1
             return seen.attention
         return to_mean_one(seen.attention, seen.stream.layout, seen.stream.key_mask)
-
-
-@register("column-mean")
-class ColumnMean(AttentionScorer):
-    """Focus on the Core (arXiv 2406.01283) and Learned Token Pruning (arXiv 2107.00910).
-
-    The mean attention that a key receives from all queries; ours has mean 1 over the document's
-    keys, which leaves the order as it is.
-
-    Attributes:
-        diagonal: whether what a token pays to itself counts; PoWER-BERT (arXiv 2001.08950) leaves
-            it out. Without it, keys cannot have been dropped before.
-    """
-
-    attention = "column"
-
-    diagonal: bool = flag(True)
-
-    @property
-    def is_distribution(self) -> bool:
-        return self.diagonal and not self.values
-
-    def request(self, stream: Stream) -> ScoreRequest:
-        return replace(super().request(stream), diagonal=self.diagonal)
 
 
 def to_mean_one(scores: Tensor, layout: Layout, keys: Tensor | None = None) -> Tensor:
