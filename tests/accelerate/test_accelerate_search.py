@@ -223,3 +223,15 @@ def test_a_cascade_that_was_made_carries_stages_that_it_names(dense, texts, any_
     assert cascade.stages[-1] == Stage("reference")
     assert cascade.at(0).is_alone
     assert cascade.at(LIMIT) == cascade
+
+
+def test_of_several_labels_the_referee_counts_those_that_hold(dense):
+    original = Classifier.from_pretrained(dense, device="cpu")
+    original.torch_model().config.problem_type = "multi_label_classification"
+    reference = torch.tensor([[0.9, 0.2, 0.6], [0.1, 0.2, 0.3]]).log()
+    answers = torch.tensor([[0.8, 0.4, 0.7], [0.1, 0.7, 0.3]]).log()
+    worse, better = Referee(original, None).judge(answers, reference, range(2))
+    assert worse.tolist() == [False, True] and not better.any()
+    labels = np.array([[1, 0, 1], [0, 1, 0]])
+    worse, better = Referee(original, labels).judge(answers, reference, range(2))
+    assert worse.tolist() == [False, False] and better.tolist() == [False, True]

@@ -52,6 +52,7 @@ class Referee:
 
     def __init__(self, original: Classifier, labels: np.ndarray | None) -> None:
         self.problem_type = original.label_space.problem_type
+        self.several = self.problem_type == MULTI_LABEL
         self.labels = labels
 
     @property
@@ -63,8 +64,7 @@ class Referee:
         self, answers: torch.Tensor, reference: torch.Tensor, numbers: Sequence[int]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return which documents turned wrong, and which right; without labels, which differ."""
-        several = self.problem_type == MULTI_LABEL
-        given, before = (to_logits(each, several).numpy() for each in (answers, reference))
+        given, before = (to_logits(each, self.several).numpy() for each in (answers, reference))
         if self.labels is None:
             wanted = predict_from_logits(before, self.problem_type)
             differs = ~right_documents(given, wanted, self.problem_type)
@@ -80,7 +80,7 @@ class Bench:
     def __init__(self, original: Classifier, texts: Sequence[str], referee: Referee) -> None:
         self.original, self.texts, self.referee = original, texts, referee
         self.model = original.torch_model()
-        self.several = referee.problem_type == MULTI_LABEL
+        self.several = referee.several
 
     def encode(self, numbers: Sequence[int]) -> EncodedDocuments:
         """Tokenise some of the texts."""
