@@ -210,13 +210,17 @@ def accelerate_table() -> str:
     for name, evidence in found.items():
         speed = " / ".join(_ratio(ratio) for ratio in evidence["speed"].values())
         over, proof = evidence["over_packed"], evidence["certificates"]
+        answer = f"{evidence['answer']}: {evidence['chosen']}"
+        if over and evidence["chosen"] != "cascade":
+            answer += f"; a cascade had {_ratio(over)} of packed, too unsure a gain to keep"
+            over = None
         proven = "; ".join(
             f"{each['early']:,}, {each['worse']} of {each['documents']:,}, {each['bound']:.2%}"
             for each in (proof["certificates"] if proof else ())
             if each["limit"] == evidence["limit"]
         )
         lines.append(
-            f"| {name} | {evidence['limit']:.2%} | {evidence['answer']}: {evidence['chosen']} | "
+            f"| {name} | {evidence['limit']:.2%} | {answer} | "
             f"{speed} | {_ratio(over) if over else '–'} | {proven or '–'} |"
         )
     return "\n".join(lines)
