@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tersely import TerselyConfig, TerselyForSequenceClassification, preset
+from tersely.linear import LinearForm
 from tersely.methods.breaking_bert import LearnedNeighbours
 from tersely.methods.contrib.power_bert import BlockRatio
 from tersely.methods.focus import Combine, FuzzyRatio
@@ -26,9 +27,10 @@ from tersely.reduction import (
     find_preset,
     presets,
 )
-from tiny import tiny_config
+from tiny import VOCABULARY, tiny_config
 
 LABELS = 3
+LINEAR = LinearForm("svc", LABELS, vocabulary=VOCABULARY, buckets=50, special_ids=(0, 1, 2))
 QUIET = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 _OWN = ColumnMean(heads="each", count_combination_tokens=False)
@@ -66,6 +68,15 @@ COMBINATIONS: dict[str, tuple[Step, ...]] = {
         *preset("truncate", keep=0.5, least=1).steps,
         Step(DropKeys(), {"stop": 3}, ColumnMean(heads="each"), _ratio(0.6)),
         Step(Combine(tokens=4), 3),
+    ),
+    "chosen, then topk": (
+        *preset("choose", keep=0.7, least=1).steps,
+        Step(DropTokens(), 1, ColumnMean(), _ratio(0.6)),
+    ),
+    "chosen twice, then merged": (
+        *preset("choose", keep=0.8, least=1, score="idf", unit="neighbours").steps,
+        *preset("choose", keep=0.7, least=1, score="linear-margin").steps,
+        Step(Merge(ratio=0.3, least=1), {"start": 1}),
     ),
     "merged, then topk": (
         Step(Merge(ratio=0.4, least=1), 0),
@@ -136,6 +147,7 @@ def build(
         plan=plan.to_dict(),
         head=head,
         num_labels=LABELS,
+        linear=LINEAR.to_dict() if plan.needs_linear else None,
         classifier_dropout=0.0,
     )
     with torch.random.fork_rng(devices=[]):
@@ -145,6 +157,9 @@ def build(
         for name, parameter in model.named_parameters():
             if parameter.dim() == 1 or name.startswith("head."):
                 parameter.data.add_(torch.randn_like(parameter), alpha=0.3)
+        if model.linear is not None:
+            model.linear.weights.copy_(torch.randn_like(model.linear.weights).half())
+            model.linear.idf[4:] = (1 + torch.rand_like(model.linear.idf[4:])).half().float()
     model.knowledge = KNOWLEDGE
     return model
 

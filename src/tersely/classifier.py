@@ -24,7 +24,7 @@ from tersely.defaults import DEFAULT_MODEL
 from tersely.errors import DataError, DeviceError, PlanError
 from tersely.export import files_of_export, is_export, load_export
 from tersely.modeling import TerselyForSequenceClassification, from_encoder
-from tersely.modeling.cascading import at_limit
+from tersely.modeling.cascading import at_limit, fit_beside
 from tersely.modeling.loading import load_classifier, load_tokenizer
 from tersely.reduction import Knowledge, Plan, preset
 from tersely.text import Documents, LabelSpace
@@ -171,10 +171,20 @@ class Classifier(TrainedModel):
         start._tell_limit()
         train, held_out = given.encoded(functools.partial(start.encode, tell=False))
         start._tell(*(part.encoded for part in (train, held_out) if part is not None))
+        linear = None
+        if self.plan.needs_linear:
+            special = start.tokenizer.all_special_ids
+            linear = fit_beside(start.model, train.encoded, train.labels, special).stage
+            start.model = start.model.beside(linear)
+
+        def make(plan: Plan, head: str) -> TerselyForSequenceClassification:
+            model = self._new_model(given.space, plan, head).to(self.device)
+            return model if linear is None else model.beside(linear)
+
         with torch_threads(self.threads):
             guide, taught_by = given.taught(train, settings, start.model.device)
             training = StagedTraining(
-                make=lambda plan, head: self._new_model(given.space, plan, head).to(self.device),
+                make=make,
                 plan=self.plan,
                 settings=settings,
                 options=self.method_options,

@@ -29,7 +29,7 @@ registry = importlib.import_module("tersely.reduction.presets")
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 # First-class methods that wait to be measured.
-WAITING = {"fewer-layers", "focus-c", "focus-p", "lat", "ltp-paper", "threshold"}
+WAITING = {"choose", "fewer-layers", "focus-c", "focus-p", "lat", "ltp-paper", "threshold"}
 
 
 @pytest.fixture

@@ -53,8 +53,9 @@ def logits(model, **batch) -> torch.Tensor:
 def test_with_nothing_to_remove_the_logits_are_the_dense_models(method, family):
     model = build(NO_OPS[method], family).eval()
     dense = build(METHODS["dense"], family).eval()
-    # What the plan has learned, the dense model has no use for.
-    shared = {n: p for n, p in model.state_dict().items() if not n.startswith("learned.")}
+    # What the plan has learned or is told by, the dense model has no use for.
+    own = ("learned.", "linear.")
+    shared = {n: p for n, p in model.state_dict().items() if not n.startswith(own)}
     dense.load_state_dict(shared)
     batch = pad(documents())
     torch.testing.assert_close(logits(model, **batch), logits(dense, **batch), **EXACT)

@@ -16,8 +16,8 @@ import torch
 from tersely._io import torch_threads
 from tersely.cascade import LINEAR, PLAN, REFERENCE, Stage, to_log_probabilities, to_logits
 from tersely.classifier import Classifier
-from tersely.linear import LinearFit, LinearStage, calibrate, fit_linear
-from tersely.modeling.cascading import linear_log_probabilities, stage_model
+from tersely.linear import LinearFit, LinearStage, calibrate
+from tersely.modeling.cascading import fit_beside, linear_log_probabilities, stage_model
 from tersely.modeling.inference import run_model
 from tersely.reduction import preset
 from tersely.text.encoding import EncodedDocuments
@@ -138,18 +138,7 @@ class Bench:
             wanted = predict_from_logits(logits.numpy(), self.referee.problem_type)
         else:
             wanted = self.referee.labels[list(numbers)]
-        config = self.model.config
-        parameters = sum(each.numel() * each.element_size() for each in self.model.parameters())
-        return fit_linear(
-            torch.from_numpy(np.concatenate(encoded.windows)),
-            torch.from_numpy(np.concatenate([[0], np.cumsum(encoded.sizes)])),
-            wanted,
-            classes=self.model.num_labels,
-            vocabulary=config.encoder_config.vocab_size,
-            special_ids=tuple(self.original.tokenizer.all_special_ids),
-            problem_type=self.referee.problem_type,
-            most_bytes=parameters // 10,
-        )
+        return fit_beside(self.model, encoded, wanted, self.original.tokenizer.all_special_ids)
 
 
 def fitted_temperature(logits: torch.Tensor, wanted: np.ndarray, several: bool) -> float:

@@ -192,7 +192,7 @@ class LinearStage(nn.Module):
         naive Bayes a log-odds. Pairs of pieces don't count.
         """
         ids = input_ids.long()
-        weights = self.weights[ids]
+        weights = self.weights[ids].float()  # as in `margins`
         if self.form.problem_type == MULTI_LABEL:
             # A label's other class, that it does not hold, has the weight of the other sign.
             deviations = weights / 2

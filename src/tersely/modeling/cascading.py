@@ -15,11 +15,11 @@ from torch import Tensor
 
 from tersely.cascade import LINEAR, Answers, Stage, run_cascade
 from tersely.errors import ModelError
-from tersely.linear import LinearStage
+from tersely.linear import LinearFit, LinearStage, fit_linear
 from tersely.modeling.forward import ForwardPass, PackedInputs
 from tersely.ragged import Layout, Ragged
 from tersely.text.encoding import EncodedDocuments
-from tersely.text.labels import MULTI_LABEL
+from tersely.text.labels import MULTI_LABEL, SINGLE_LABEL
 
 LINEAR_TOKENS = 1 << 16
 """Tokens that the linear stage reads at once, for the sake of memory."""
@@ -82,6 +82,23 @@ def linear_log_probabilities(stage: LinearStage, encoded: EncodedDocuments) -> T
         part = row[int(own[0]) : int(own[-1])].to(stage.bias.device)
         found.append(stage(part, (own - own[0]).to(stage.bias.device)))
     return torch.cat(found) if found else torch.zeros(0, stage.form.classes)
+
+
+def fit_beside(
+    model: Any, encoded: EncodedDocuments, labels: np.ndarray, special_ids: Sequence[int]
+) -> LinearFit:
+    """Fit a linear stage of at most a tenth of a model's bytes on encoded documents."""
+    parameters = sum(each.numel() * each.element_size() for each in model.parameters())
+    return fit_linear(
+        torch.from_numpy(np.concatenate(encoded.windows)),
+        torch.from_numpy(np.concatenate([[0], np.cumsum(encoded.sizes)])),
+        labels,
+        classes=model.num_labels,
+        vocabulary=model.config.encoder_config.vocab_size,
+        special_ids=tuple(special_ids),
+        problem_type=model.config.problem_type or SINGLE_LABEL,
+        most_bytes=parameters // 10,
+    )
 
 
 def _about(model: Any) -> dict[str, Any]:

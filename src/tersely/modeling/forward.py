@@ -159,13 +159,30 @@ class ForwardPass:
         self.trace.other_macs += layout.tokens * self.backbone.cost_of_embedding()
         columns = self._columns()
         stream = Stream(hidden, layout, layout.positions, lengths=layout.lengths, columns=columns)
-        for step in self.plan.inputs:
-            stream, *_ = carry_out(step, stream, Observed(stream, hidden))
+        if self.plan.inputs:
+            stream = self._choose(stream)
         for block in self.plan.replaced:
             stream = modules_at(model.learned, block)["act"].enter(stream)
         if self._account is not None:
             stream = replace(stream, expected=stream.layout.lengths.float())
         return stream
+
+    def _choose(self, stream: Stream) -> Stream:
+        """Return the tokens that the plan's steps at the input leave."""
+        model, columns = self.model, stream.columns
+        if any(step.score.needs_linear for step in self.plan.inputs) and model.linear is None:
+            raise ModelError(
+                f"the plan {model.config.plan['name']!r} chooses by a linear stage, and this model "
+                "has none beside its encoder; train it with Classifier.fit, which fits one first"
+            )
+        stream = replace(stream, columns=columns | {"input_ids": self.inputs.input_ids})
+        for step in self.plan.inputs:
+            self.trace.other_macs += stream.layout.tokens * step.score.cost_of_token(
+                self.backbone.width
+            )
+            seen = Observed(stream, stream.hidden, linear=model.linear)
+            stream, *_ = carry_out(step, stream, seen)
+        return replace(stream, columns={name: stream.columns[name] for name in columns})
 
     def _columns(self) -> dict[str, Tensor]:
         """Return what patterns, scorers and losses want to know of each token."""

@@ -208,6 +208,8 @@ def with_plan(
     config.check()
     model = _on_encoder(config, dense.encoder, dense.head if keep else None, order)
     take_over_learned(model.learned, dense.learned)
+    if dense.linear is not None:
+        model.linear.load_state_dict(dense.linear.state_dict())
     model.knowledge = dense.knowledge
     return model.to(device=dense.device, dtype=dense.dtype).eval()
 

@@ -172,6 +172,15 @@ class TerselyForSequenceClassification(PreTrainedModel):
         twin.cascade = None
         return twin
 
+    def beside(self, linear: LinearStage) -> Self:
+        """Return the same model, weights not copied, with a linear stage beside its encoder."""
+        twin = copy.copy(self)
+        twin.config = copy.copy(self.config)
+        twin._modules = self._modules | {"linear": linear.to(self.device)}
+        twin.config.linear = linear.form.to_dict()
+        twin.config.check()
+        return twin
+
     def under_cascade(self, cascade: Cascade, linear: LinearStage | None = None) -> Self:
         """Return the same weights, not copied, with stages that answer before the model does.
 
@@ -183,11 +192,8 @@ class TerselyForSequenceClassification(PreTrainedModel):
             ModelError: if the cascade does not fit the model.
             PlanError: if one of its plans does not.
         """
-        twin = copy.copy(self)
-        twin.config = copy.copy(self.config)
-        if linear is not None:
-            twin._modules = self._modules | {"linear": linear.to(self.device)}
-            twin.config.linear = linear.form.to_dict()
+        twin = copy.copy(self) if linear is None else self.beside(linear)
+        twin.config = copy.copy(twin.config)
         twin.config.cascade = cascade.to_dict()
         twin.config.check()
         twin.cascade = cascade

@@ -92,6 +92,11 @@ class Plan:
         return any(step.learns for step in self.steps)
 
     @property
+    def needs_linear(self) -> bool:
+        """Whether some scorer asks the linear stage beside the encoder."""
+        return any(step.score is not None and step.score.needs_linear for step in self.steps)
+
+    @property
     def is_new_to_learn(self) -> bool:
         """Whether it brings modules of its own, which learn best from a model that was trained."""
         return self.learns or any(step.act.acts == "block" for step in self.steps)

@@ -27,6 +27,8 @@ class Scorer(Part):
         per_head: whether each head has a score of its own.
         is_scaled: whether scores have mean 1 in each document.
         needs_teaching: whether it learns from nothing but a selector's masks.
+        needs_linear: whether it asks the linear stage beside the encoder about the pieces of the
+            text, which it finds as the column `"input_ids"`: before the first block alone.
     """
 
     role: ClassVar[str] = "score"
@@ -34,6 +36,7 @@ class Scorer(Part):
     per_head: ClassVar[bool] = False
     is_scaled: ClassVar[bool] = True
     needs_teaching: ClassVar[bool] = False
+    needs_linear: ClassVar[bool] = False
 
     @property
     def needs_block(self) -> bool:

@@ -108,6 +108,9 @@ class Step:
             check(not self.score.needs_block, "score", expected, self.score.kind)
             learning = [part.kind for part in self.parts.values() if part.learns]
             check(not learning, "parts", "ones that learn nothing at blocks 'input'", learning)
+        elif act.selects and self.score.needs_linear:
+            expected = f"'input' for {self.score.kind!r}, which scores pieces of the text"
+            check(False, "blocks", expected, self.blocks)
         if act.selects:
             _check_choice(act, self.score, self.select)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tersely.ragged import Layout
 from tersely.reduction.parts import Learned
@@ -157,6 +157,7 @@ class Observed:
             number of keys: `(tokens, heads or 1)`; None where it asked for nothing.
         module: what the scorer has learned at this block; None where it learns nothing.
         learning: whether this is a pass that something is learned from.
+        linear: the linear stage beside the encoder, for scorers that need it; None elsewhere.
     """
 
     stream: Stream
@@ -164,6 +165,7 @@ class Observed:
     attention: Tensor | None = None
     module: Learned | None = None
     learning: bool = False
+    linear: nn.Module | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,206 @@
+"""Choose what the encoder reads: tokens leave before the first block, by what a linear model knows.
+
+All other methods decide after a block that they have paid for in full. The linear stage beside the
+encoder knows before it which pieces speak for a class, at the price of a look-up.
+Attribution-Driven Adaptive Token Pruning (NeurIPS 2025) prunes there too, by networks that are
+distilled from attributions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tersely.errors import PlanError
+from tersely.methods.controls import Position, RandomScore
+from tersely.ragged import Layout
+from tersely.reduction import (
+    INPUT,
+    Candidates,
+    DropTokens,
+    Observed,
+    Plan,
+    Scorer,
+    Step,
+    register,
+    register_preset,
+)
+from tersely.reduction.parts import number, one_of, whole
+from tersely.reduction.scorers import to_mean_one
+from tersely.reduction.selectors import BY_SHARE, LEAST, Ratio, keep_count, mark_lowest
+
+_POSSIBLE = 0.05
+"""A class is possible for a document if it has this share of the likeliest one's probability."""
+_UNIT = 1 << 24
+"""Importance is summed in whole numbers of this part of the mean, the same in any company."""
+
+
+class _Pieces(Scorer):
+    """Scores of pieces by the linear stage beside the encoder."""
+
+    needs_linear = True
+
+    unit: str = one_of("piece", "neighbours", default="piece")
+
+    def score(self, seen: Observed) -> Tensor:
+        stream = seen.stream
+        scores = self.pieces(seen.linear, stream.columns["input_ids"], stream.layout)
+        if self.unit == "neighbours":
+            scores = spread_to_neighbours(scores, stream.layout)
+        return to_mean_one(scores[:, None], stream.layout)
+
+    def pieces(self, linear: torch.nn.Module, input_ids: Tensor, layout: Layout) -> Tensor:
+        """Return how much each piece matters, `(tokens,)`, 0 or more."""
+        raise TypeError(f"{type(self).__name__} does not score pieces")
+
+
+@register("linear")
+class Linear(_Pieces):
+    """How much a piece speaks for some class: a look-up in the linear stage's table.
+
+    The largest deviation of its class weights from their mean, times its IDF: for naive Bayes
+    a log-odds.
+
+    Attributes:
+        unit: what is chosen: a `"piece"`, or a piece with its `"neighbours"` on each side.
+    """
+
+    def pieces(self, linear: torch.nn.Module, input_ids: Tensor, layout: Layout) -> Tensor:
+        return linear.token_scores(input_ids)
+
+
+@register("linear-margin")
+class LinearMargin(_Pieces):
+    """What a token adds to the margin between the classes that are possible for its document.
+
+    Pairs of neighbouring pieces count, and a piece that stands often has its share at each place.
+    A class is possible if the linear stage gives it a twentieth of the likeliest one's probability;
+    the two likeliest are in any case. Of several labels, those that may be there or not.
+
+    Attributes:
+        unit: as of `linear`.
+    """
+
+    def pieces(self, linear: torch.nn.Module, input_ids: Tensor, layout: Layout) -> Tensor:
+        logs = linear(input_ids, layout.offsets)
+        added = linear.contributions(input_ids, layout.offsets)
+        if linear.form.problem_type == "multi_label_classification":
+            doubt = (logs.exp() - 0.5).abs()
+            possible = doubt <= doubt.amin(dim=1, keepdim=True).clamp(min=0.5 - _POSSIBLE)
+        else:
+            best = logs.topk(2, dim=1)
+            possible = logs.exp() >= _POSSIBLE * best.values[:, :1].exp()
+            possible = possible.scatter(1, best.indices, True)
+            first = best.indices[layout.segment_ids, :1]
+            added = added - added.gather(1, first)
+        return (added.abs() * possible[layout.segment_ids]).amax(dim=1)
+
+
+@register("idf")
+class Idf(_Pieces):
+    """How rare a piece is, whatever it says of the classes; a control.
+
+    Attributes:
+        unit: as of `linear`.
+    """
+
+    def pieces(self, linear: torch.nn.Module, input_ids: Tensor, layout: Layout) -> Tensor:
+        return linear.idf[input_ids]
+
+
+def spread_to_neighbours(scores: Tensor, layout: Layout) -> Tensor:
+    """Give each token the best score of itself and its two neighbours, `(tokens,)` as they came."""
+    joined = layout.segment_ids[1:] == layout.segment_ids[:-1]
+    nothing = scores.new_zeros(1)
+    after = torch.cat([scores[1:] * joined, nothing])
+    before = torch.cat([nothing, scores[:-1] * joined])
+    return torch.maximum(scores, torch.maximum(before, after))
+
+
+@register("chosen-share")
+class ChosenShare(Ratio):
+    """Keep a share of the tokens, or as many as hold a share of the document's importance.
+
+    Of importance, each document has its own number: few where few words say it all.
+
+    Attributes:
+        keep: the share.
+        of: of what, `"tokens"` or `"importance"`.
+        most: tokens that a document keeps at most; None for no limit.
+    """
+
+    keep: float = number(0.25, 0, 1, open_low=True)
+    of: str = one_of("tokens", "importance", default="tokens")
+    most: int | None = whole(None)
+
+    def losers(self, candidates: Candidates) -> Tensor:
+        counts = candidates.counts
+        stay = keep_count(counts, self.keep, self.least)
+        if self.of == "importance":
+            stay = self._holding(candidates).clamp(min=self.least)
+        stay = stay if self.most is None else stay.clamp(max=self.most)
+        return mark_lowest(candidates, counts - stay)
+
+    def _holding(self, candidates: Candidates) -> Tensor:
+        """Count the best tokens that hold the share, pinned ones besides, `(documents, 1)`."""
+        free, layout = candidates.free, candidates.layout
+        if self.keep == 1:
+            return candidates.counts
+        scores = candidates.scores.detach().float().masked_fill(~free, 0.0)
+        units = (scores[:, 0].double() * _UNIT).round().long()
+        places = layout.offsets[layout.segment_ids] + layout.ranks(scores[:, 0])
+        ordered = torch.zeros_like(units).index_copy(0, places, units)
+        running = torch.cat([units.new_zeros(1), ordered.cumsum(0)])
+        starts, ends = running[layout.offsets[:-1]], running[layout.offsets[1:]]
+        wanted = starts + ((ends - starts).double() * self.keep).ceil().long()
+        # A token stays if those before it do not hold the share yet.
+        stays = (running[:-1] < wanted[layout.segment_ids])[:, None]
+        return layout.count(stays) + layout.count(candidates.pinned[:, None])
+
+
+_SCORERS = {
+    "linear": Linear,
+    "linear-margin": LinearMargin,
+    "idf": Idf,
+    "first": Position,
+    "random": RandomScore,
+}
+
+
+@register_preset(
+    "choose",
+    budget=BY_SHARE,
+    examples={
+        "": {"keep": 0.5, "least": 1},
+        "importance": {"keep": 0.5, "least": 1, "of": "importance"},
+        "at most": {"keep": 0.7, "least": 1, "most": 5},
+        "linear-margin": {"keep": 0.5, "least": 1, "score": "linear-margin"},
+        "idf": {"keep": 0.5, "least": 1, "score": "idf"},
+        "first": {"keep": 0.5, "least": 1, "score": "first"},
+        "random": {"keep": 0.5, "least": 1, "score": "random"},
+        "neighbours": {"keep": 0.5, "least": 1, "unit": "neighbours"},
+    },
+    nothing={"keep": 1.0, "most": 1000},
+)
+def choose(
+    keep: float = 0.25,
+    score: str = "linear",
+    unit: str = "piece",
+    of: str = "tokens",
+    most: int | None = None,
+    least: int = LEAST,
+) -> Plan:
+    """Keep the tokens that a linear model finds telling, before the first block.
+
+    Positions stay those of the whole document, [CLS] and [SEP] stay. `score` is `linear`,
+    `linear-margin`, `idf`, or one of the controls `first` (as `truncate`) and `random`, which need
+    no linear stage. Training fits the stage first, on the training documents and their labels.
+    """
+    if score not in _SCORERS:
+        raise PlanError(f"score must be one of {', '.join(_SCORERS)}, got {score!r}")
+    kind = _SCORERS[score]
+    if unit != "piece" and not kind.needs_linear:
+        raise PlanError(f"unit must be 'piece' for the score {score!r}, got {unit!r}")
+    scorer = kind(unit=unit) if kind.needs_linear else kind()
+    select = ChosenShare(keep=keep, of=of, most=most, least=least)
+    return Plan("choose", (Step(DropTokens(), INPUT, scorer, select),))

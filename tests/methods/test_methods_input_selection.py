@@ -1,0 +1,93 @@
+"""Choosing before the first block agrees with loops over documents, and asks for what it needs."""
+
+import pytest
+import torch
+
+from method_table import build, pack
+from tersely import preset
+from tersely.errors import ModelError, PlanError
+from tersely.methods.input_selection import LinearMargin
+from tersely.reduction import ColumnMean, DropTokens, Plan, Ratio, Step
+from tiny import tiny_ids
+
+LENGTHS = [11, 30, 4, 23, 1]
+
+
+def slow_scores(linear, ids: torch.Tensor, score: str, unit: str) -> list[float]:
+    """What each piece of one document is worth, piece by piece."""
+    if score == "linear-margin":
+        bounds = torch.tensor([0, len(ids)])
+        chances = linear(ids, bounds)[0].exp()
+        added = linear.contributions(ids, bounds)
+        order = chances.argsort(descending=True).tolist()
+        best, second = order[:2]
+        possible = {second} | {c for c in order if chances[c] >= 0.05 * chances[best]}
+        scores = [max(abs(float(row[c] - row[best])) for c in possible) for row in added]
+    elif score == "idf":
+        scores = [float(linear.idf[i]) for i in ids]
+    else:
+        rows = [linear.weights[i] for i in ids]
+        scores = [
+            float((row - row.mean()).abs().max() * linear.idf[i])
+            for row, i in zip(rows, ids, strict=True)
+        ]
+    if unit == "piece":
+        return scores
+    return [max(scores[max(0, i - 1) : i + 2]) for i in range(len(scores))]
+
+
+def slow_choice(scores: list[float], keep: float, of: str, most: int | None) -> list[int]:
+    """The places that stay: the ends first, then the best, earlier ones among equals."""
+    length = len(scores)
+    ends = {0, length - 1}
+    free = sorted(set(range(length)) - ends, key=lambda i: (-scores[i], i))
+    stay = max(1, int(keep * length + 1e-9))
+    if of == "importance":
+        whole, held, taken = sum(scores[i] for i in free), 0.0, 0
+        while taken < len(free) and held < keep * whole:
+            held, taken = held + scores[free[taken]], taken + 1
+        stay = taken + len(ends)
+    stay = stay if most is None else min(stay, most)
+    return sorted(ends | set(free[: max(0, stay - len(ends))]))
+
+
+@pytest.mark.parametrize(("of", "most"), [("tokens", None), ("tokens", 6), ("importance", None)])
+@pytest.mark.parametrize("unit", ["piece", "neighbours"])
+@pytest.mark.parametrize("score", ["linear", "linear-margin", "idf"])
+@torch.no_grad()
+def test_the_choice_is_that_of_a_loop_over_documents(score, unit, of, most):
+    plan = preset("choose", keep=0.4, least=1, score=score, unit=unit, of=of, most=most)
+    model, documents = build(plan).eval(), tiny_ids(LENGTHS)
+    entered = model(**pack(documents), output_trace=True).trace.entered
+    for document, places in zip(documents, entered.to_list(), strict=True):
+        scores = slow_scores(model.linear, document, score, unit)
+        assert places.tolist() == slow_choice(scores, 0.4, of, most)
+
+
+@torch.no_grad()
+def test_a_kept_quarter_costs_a_quarter_from_the_first_block_on():
+    model, documents = build(preset("choose", keep=0.25, least=1)).eval(), tiny_ids([60, 60])
+    trace = model(**pack(documents), output_trace=True).trace
+    assert trace.blocks[0].queries == [15, 15]
+    dense = model.under_plan(preset("dense"))(**pack(documents), output_trace=True).trace
+    assert trace.encoder_macs < 0.25 * dense.encoder_macs
+
+
+def test_without_a_linear_stage_it_is_refused():
+    dense = build(preset("dense")).eval()
+    with pytest.raises(PlanError, match="'choose' needs a linear stage beside the encoder"):
+        dense.under_plan(preset("choose"))
+    dense.under_plan(preset("choose", score="random"))
+    dense.plan = preset("choose").resolve(4)
+    with pytest.raises(ModelError, match="chooses by a linear stage, and this model has none"):
+        dense(**pack(tiny_ids([5])))
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(PlanError, match="blocks must be 'input' for 'linear-margin'"):
+        Step(DropTokens(), 1, LinearMargin(), Ratio())
+    with pytest.raises(PlanError, match="score must be one of linear, linear-margin, idf"):
+        preset("choose", score="best")
+    with pytest.raises(PlanError, match="unit must be 'piece' for the score 'first'"):
+        preset("choose", score="first", unit="neighbours")
+    assert Plan("later", [Step(DropTokens(), 1, ColumnMean(), Ratio())]).needs_linear is False
