@@ -50,8 +50,9 @@ class Classifier(TrainedModel):
         max_length: most tokens of a document or window; None for what a tersely model to start from
             was saved with, or what the encoder takes, at most 512 (longer contexts have to be asked
             for).
-        long: what happens to longer documents: `"truncate"`, `"head-tail"` or `"windows"`; None for
-            what a tersely model to start from was saved with, and `"truncate"` otherwise.
+        long: what happens to longer documents: `"truncate"`, `"head-tail"`, `"windows"` or
+            `"select"`; None for what a tersely model to start from was saved with, and
+            `"truncate"` otherwise.
         head: `"auto"`, `"mean"` or `"family"`; see `tersely.modeling.from_encoder`.
         problem_type: as in transformers; None to tell by the labels.
         device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:0"`, ….
@@ -169,13 +170,16 @@ class Classifier(TrainedModel):
         model = self._new_model(given.space, self.plan, self.head)
         start.adopt(model, load_tokenizer(self.source, self.loading, model.config))
         start._tell_limit()
+        linear = None
+        if self.plan.needs_linear or model.config.long == "select":
+            known = given.documents
+            wanted = given.space.encode(known.labels)
+            whole = start.encode(known.texts, known.pairs, whole=True, tell=False)
+            special = start.tokenizer.all_special_ids
+            linear = fit_beside(start.model, whole, wanted, special).stage
+            start.adopt(start.model.beside(linear), start.tokenizer)
         train, held_out = given.encoded(functools.partial(start.encode, tell=False))
         start._tell(*(part.encoded for part in (train, held_out) if part is not None))
-        linear = None
-        if self.plan.needs_linear:
-            special = start.tokenizer.all_special_ids
-            linear = fit_beside(start.model, train.encoded, train.labels, special).stage
-            start.model = start.model.beside(linear)
 
         def make(plan: Plan, head: str) -> TerselyForSequenceClassification:
             model = self._new_model(given.space, plan, head).to(self.device)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 import operator
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -49,6 +50,7 @@ class TrainedModel:
         self.tokenizer: Any = None
         self._runner: TorchRunner | None = None
         self._trained: Plan | None = None
+        self._piece_scores: tuple[Any, np.ndarray] | None = None
 
     def adopt(self, model: TerselyForSequenceClassification, tokenizer: Any) -> None:
         """Take over a model with its tokenizer, and run it on this device."""
@@ -110,20 +112,40 @@ class TrainedModel:
         return LabelSpace(names, config.problem_type or kind)
 
     def encode(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, tell: bool = True
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        tell: bool = True,
+        whole: bool = False,
     ) -> EncodedDocuments:
-        """Tokenise documents as this model reads them; with `tell`, warn of what was too long."""
+        """Tokenise documents as this model reads them, or `whole`; `tell` warns of long ones."""
         config = self.model_config
+        scores = self._scores() if config.long == "select" and not whole else None
         encoded = encode(
             self.tokenizer,
             *as_texts(texts, pairs),
-            max_length=self.limit,
-            policy=config.long,
+            max_length=sys.maxsize if whole else self.limit,
+            policy="truncate" if whole else config.long,
             overlap=config.window_overlap,
+            scores=scores,
         )
         if tell:
             self._tell(encoded)
         return encoded
+
+    def _scores(self) -> np.ndarray:
+        """Return what each piece is worth to the linear stage, `(vocabulary,)`; made once."""
+        stage = None if self.model is None else self.model.linear
+        if stage is None:
+            what = "is an export, which" if self.model is None else "is a model that"
+            raise ModelError(
+                f"long='select' chooses tokens by a linear stage, and {self.source} {what} has "
+                "none; train a model with it, or read long documents with another policy"
+            )
+        if self._piece_scores is None or self._piece_scores[0] is not stage:
+            self._piece_scores = stage, stage.piece_scores()
+        return self._piece_scores[1]
 
     def _tell(self, *parts: EncodedDocuments) -> None:
         """Warn, once for all parts, of documents that are too long or that nothing is known of."""

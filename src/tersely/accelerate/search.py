@@ -287,7 +287,7 @@ def accelerate(
         bench = Bench(original, texts, Referee(original, wanted))
         linear, record = _linear(bench, parts["fitting"], tell)
         stages = [] if linear is None else [Stage(LINEAR)]
-        stages += plan_stages(bench.model.config.encoder_config.num_hidden_layers)
+        stages += plan_stages(bench.model.plan.depth, linear is not None)
         stages, found = bench.look(stages, parts["choosing"], linear, calibrate=True)
         ranked = choices(found, stages, limit, len(parts["proving"]), bench.several)
         for choice in ranked[:3]:

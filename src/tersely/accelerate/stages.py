@@ -25,8 +25,13 @@ from tersely.text.labels import MULTI_LABEL
 from tersely.text.metrics import predict_from_logits, right_documents
 
 
-def plan_stages(depth: int) -> Iterator[Stage]:
-    """Yield bold plans that need no training; those of whom they are unsure go on anyway."""
+def plan_stages(depth: int, linear: bool = False) -> Iterator[Stage]:
+    """Yield bold plans that need no training; those of whom they are unsure go on anyway.
+
+    With a linear stage, some choose by it what the encoder reads.
+    """
+    for keep in (0.1, 0.25) if linear else ():
+        yield Stage(PLAN, replace(preset("choose", keep=keep), name=f"choose keep={keep:g}"))
     for at, keep in (0, 0.1), (0, 0.25), (1, 0.25), (depth // 3, 0.5):
         if at < depth - 1:
             plan = preset("topk", keep=keep, at=at)
@@ -96,7 +101,8 @@ class Bench:
                 found = linear_log_probabilities(linear, encoded)
             else:
                 budget = self.original.batch_tokens
-                logits = run_model(stage_model(self.model, stage), encoded, budget).logits
+                model = self.model if linear is None else self.model.beside(linear)
+                logits = run_model(stage_model(model, stage), encoded, budget).logits
                 found = torch.from_numpy(logits)
         return found, (time.perf_counter() - started) / len(encoded)
 

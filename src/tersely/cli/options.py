@@ -35,7 +35,9 @@ Count = Annotated[int, {"min": 1}]
 MaybeCount = Annotated[int | None, {"min": 1}]
 Length = Annotated[int | None, {"min": 3}]
 Share = Annotated[float, {"metavar": "SHARE", "min": 0, "max": 1}]
-Long = Annotated[Literal["truncate", "head-tail", "windows"] | None, {"metavar": "POLICY"}]
+Long = Annotated[
+    Literal["truncate", "head-tail", "windows", "select"] | None, {"metavar": "POLICY"}
+]
 
 # The arguments of verbs, and the options that are no settings.
 
@@ -156,7 +158,8 @@ class Loading:
 
     Attributes:
         max_length: Most tokens of a document or window. [the model's own]
-        long: What to read of longer documents: truncate, head-tail or windows. [the model's own]
+        long: What to read of longer documents: truncate, head-tail, windows or select. [the
+            model's own]
         batch_tokens: How many tokens a packed batch holds. [the model's own, or 4096]
         device: Where to run: auto, cpu, cuda or cuda:N.
         threads: How many threads torch uses. [one a core]

@@ -52,8 +52,8 @@ def train(
         validation: Documents to choose the best epoch by, as DATA. [a stratified tenth]
         model: The encoder to start from: a Hub name or a directory. [bert-base-uncased]
         max_length: Most tokens of a document or window. [the encoder's, at most 512]
-        long: What to read of longer documents: truncate, head-tail or windows. [truncate, or what
-            MODEL was saved with]
+        long: What to read of longer documents: truncate, head-tail, windows or select. [truncate,
+            or what MODEL was saved with]
         revision: The branch, tag or commit of a Hub model.
         head: The classifier on top: mean (of the tokens), family (its own) or auto.
         method: The method of token reduction; 'tersely methods' lists them.

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -199,6 +200,11 @@ class LinearStage(nn.Module):
         else:
             deviations = weights - weights.mean(dim=1, keepdim=True)
         return deviations.abs().amax(dim=1) * self.idf[ids]  # which is 0 for special pieces
+
+    def piece_scores(self) -> np.ndarray:
+        """Return the `token_scores` of all pieces, `(vocabulary,)` float32."""
+        pieces = torch.arange(self.form.vocabulary, device=self.bias.device)
+        return self.token_scores(pieces).cpu().numpy()
 
     @property
     def features(self) -> PieceFeatures:

@@ -8,6 +8,8 @@ distilled from attributions.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -35,6 +37,7 @@ _UNIT = 1 << 24
 """Importance is summed in whole numbers of this part of the mean, the same in any company."""
 
 
+@dataclass(frozen=True)
 class _Pieces(Scorer):
     """Scores of pieces by the linear stage beside the encoder."""
 

@@ -32,7 +32,8 @@ class TerselyConfig(PreTrainedConfig):
             tokens take 9.6 s instead of 4.3 s (2026-11-22).
         max_length: tokens of a document or of a window, [CLS] and [SEP] included; None for as many
             as the encoder takes.
-        long: what happens to longer documents: `"truncate"`, `"head-tail"` or `"windows"`.
+        long: what happens to longer documents: `"truncate"`, `"head-tail"`, `"windows"`, or
+            `"select"`, which reads the tokens that the linear stage finds most telling.
         window_overlap: tokens that neighbouring windows share, at most half of a window.
         separator_id: the token that ends a text ([SEP]); combination tokens start from it.
         linear: the form of the linear stage that lies beside the encoder; None if there is none.

@@ -19,7 +19,7 @@ import numpy as np
 
 from tersely.errors import DataError
 
-LONG_POLICIES = ("truncate", "head-tail", "windows")
+LONG_POLICIES = ("truncate", "head-tail", "windows", "select")
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class LengthReport:
                 "windows": "they are read in overlapping windows, nothing is cut",
                 "truncate": f"their ends are not read ({share}); long='windows' reads all",
                 "head-tail": f"their middles are not read ({share}); long='windows' reads all",
+                "select": "the tokens that the linear stage finds most telling are read, "
+                f"{self.tokens - self.unread:,} of {self.tokens:,}",
             }
             said.append(
                 f"{self.affected:,} of {self.documents:,} documents are longer than "
@@ -139,6 +141,7 @@ def encode(
     max_length: int,
     policy: str = "truncate",
     overlap: int = 64,
+    scores: np.ndarray | None = None,
 ) -> EncodedDocuments:
     """Tokenise documents and apply the policy for long ones.
 
@@ -146,6 +149,9 @@ def encode(
     beginning; "head-tail" the first quarter and the end, as Sun et al. (arXiv 1905.05583) keep 128
     and 382 of 510; "windows" reads all of it. `overlap` is what neighbouring windows share: at
     most half of a window's room, so that a short limit does not make a window of every few tokens.
+    "select" reads the best tokens by `scores` `(vocabulary,)`, of equals the earlier ones, in their
+    order: in linear time, however long a document is. Each stands at its rank among those that are
+    read, since an encoder has no position for where it stood.
     """
     if pairs is not None and policy != "truncate":
         raise DataError(
@@ -172,7 +178,9 @@ def encode(
                 types[number] = shorter["token_type_ids"][place]
     specials = count_specials(tokenizer)
     pieces = [
-        cut_windows(np.asarray(document, dtype=np.int32), specials, max_length, policy, overlap)
+        cut_windows(
+            np.asarray(document, dtype=np.int32), specials, max_length, policy, overlap, scores
+        )
         for document in ids
     ]
     tokens = int(lengths.sum())
@@ -208,7 +216,12 @@ def count_specials(tokenizer: Any) -> tuple[int, int]:
 
 
 def cut_windows(
-    ids: np.ndarray, specials: tuple[int, int], max_length: int, policy: str, overlap: int
+    ids: np.ndarray,
+    specials: tuple[int, int],
+    max_length: int,
+    policy: str,
+    overlap: int,
+    scores: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Return a document's windows; of one that is too long, each wrapped in the special tokens."""
     if len(ids) <= max_length:
@@ -226,9 +239,24 @@ def cut_windows(
     elif policy == "head-tail":
         head = room // 4
         parts = [np.concatenate([text[:head], text[len(text) - (room - head) :]])]
+    elif policy == "select":
+        parts = [text[best_places(scores[text], room)]]
     else:
         step = room - min(overlap, room // 2)
         starts = range(0, max(1, len(text) - room), step)
         # The last window ends where the document ends, so that none is a stump.
         parts = [text[start : start + room] for start in (*starts, len(text) - room)]
     return [np.concatenate([front, part, back]) for part in parts]
+
+
+def best_places(values: np.ndarray, count: int) -> np.ndarray:
+    """Return the places of the `count` largest values, ascending; of equals the earlier ones.
+
+    Example:
+        >>> best_places(np.array([1.0, 3.0, 1.0, 2.0]), 3)
+        array([0, 1, 3])
+    """
+    limit = np.partition(values, len(values) - count)[len(values) - count]
+    chosen = values > limit
+    chosen[np.flatnonzero(values == limit)[: count - chosen.sum()]] = True
+    return np.flatnonzero(chosen)
