@@ -53,12 +53,17 @@ def wait_until(condition: Any, seconds: float = 20) -> None:
 
 @contextlib.contextmanager
 def serving(
-    model: Classifier | Path, *, api_key: str | None = None, wait: bool = True, **limits: Any
+    model: Classifier | Path,
+    *,
+    api_key: str | None = None,
+    wait: bool = True,
+    audit: float = 0.0,
+    **limits: Any,
 ) -> Iterator[tuple[httpx2.Client, Service, uvicorn.Server]]:
     """A client of a server, its service, and the server itself; at the end it is shut down."""
     if isinstance(model, Path):
         model = Classifier.from_pretrained(model, device="cpu", batch_tokens=256)
-    service = Service(model, Limits(**limits))
+    service = Service(model, Limits(**limits), share=audit)
     bound = listen("127.0.0.1", 0)
     app = make_app(service, name="tiny", api_key=api_key)
     config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="on")

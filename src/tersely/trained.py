@@ -20,16 +20,22 @@ import numpy as np
 
 from tersely._io import resolve_device, torch_threads
 from tersely.card import Evaluation
-from tersely.certificates import Certificates
+from tersely.certificates import Audit, Certificates
 from tersely.errors import DataError, ModelError, warn
 from tersely.modeling import TerselyConfig, TerselyForSequenceClassification
 from tersely.modeling.budget import plan_for_budget, spread
-from tersely.modeling.inference import Forward, TorchRunner
+from tersely.modeling.inference import Forward, TorchRunner, run_model
 from tersely.reduction import Plan, name_untrained, with_share
 from tersely.text import Documents, LabelSpace
 from tersely.text.columns import as_texts
 from tersely.text.encoding import EncodedDocuments, encode, longest_window
-from tersely.text.metrics import evaluate_logits, labels_from_logits, scores_from_logits
+from tersely.text.metrics import (
+    evaluate_logits,
+    labels_from_logits,
+    predict_from_logits,
+    right_documents,
+    scores_from_logits,
+)
 
 
 class TrainedModel:
@@ -97,6 +103,39 @@ class TrainedModel:
         """What was proven of the model's cascade; None where it has none."""
         cascade = self.model_config.cascade_stages()
         return None if cascade is None else cascade.certificates
+
+    def new_audit(self) -> Audit:
+        """Return an audit that has seen nothing yet, of the limit that is certified for the model.
+
+        Raises:
+            ModelError: if the model has no cascade, or no certified limit on its disagreement.
+        """
+        cascade = self.model_config.cascade_stages()
+        if cascade is None:
+            raise ModelError(
+                f"an audit compares early answers with the reference's, and {self.source} has no "
+                "cascade, so that nothing is answered early; leave the audit out"
+            )
+        return cascade.audit()
+
+    def watch(
+        self, audit: Audit, encoded: EncodedDocuments, forward: Forward, drawn: np.ndarray
+    ) -> None:
+        """Count in an audit the documents of a pass that were drawn for it, `(documents,)` bool.
+
+        They have to be drawn without regard to the answers. Those that were answered early are run
+        once more, by the reference.
+        """
+        model, problem = self.torch_model(), self.label_space.problem_type
+        differing = 0
+        early = np.flatnonzero(drawn & (forward.stages < len(model.cascade.stages) - 1))
+        if len(early):
+            with torch_threads(self.threads):
+                again = run_model(model.alone(), encoded.select(early), self.batch_tokens).logits
+            wanted = predict_from_logits(again, problem)
+            differing = int((~right_documents(forward.logits[early], wanted, problem)).sum())
+        audit.audited += int(drawn.sum())
+        audit.differing += differing
 
     @property
     def classes_(self) -> list[str]:

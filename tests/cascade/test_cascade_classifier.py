@@ -6,53 +6,27 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
+from cascades import TEXTS, save_cascade, save_dense
 from commands import run_command
 from tersely import Classifier
-from tersely.cascade import Cascade, Stage, confidence
-from tersely.certificates import prove
 from tersely.errors import DataError, ExportError, ModelError
 from tersely.export import export_model
-from tersely.modeling import from_encoder
-from tersely.modeling.inference import run_model
-from tersely.reduction import preset
-from words import LABELS, labelled, save_encoder, tokenizer
-
-PLAN = Stage("plan", preset("topk", keep=0.25, at=0, least=1))
 
 
 @pytest.fixture(scope="module")
 def texts():
-    return labelled(60)[0]
+    return TEXTS
 
 
 @pytest.fixture(scope="module")
 def dense(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("dense")
-    model = from_encoder(save_encoder(folder / "encoder"), id2label=dict(enumerate(LABELS)))
-    torch.manual_seed(0)
-    for parameter in model.head.parameters():
-        torch.nn.init.normal_(parameter)
-    model.save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    return folder
+    return save_dense(tmp_path_factory.mktemp("dense"))
 
 
 @pytest.fixture(scope="module")
-def cascade(dense, texts, tmp_path_factory):
-    """Half of the documents are answered early; certificates of made-up marks at 10 and 50 %."""
-    original = Classifier.from_pretrained(dense, device="cpu")
-    logits = run_model(original.model.under_plan(PLAN.plan), original.encode(texts), 4096).logits
-    sure = confidence(torch.from_numpy(logits).log_softmax(1), several=False)
-    half = float(sure.quantile(0.5))
-    early = np.zeros((2, 60), dtype=bool)
-    early[1] = (sure > half).numpy()
-    certificates = prove(texts, early, early & False, limits=(0.1, 0.5), classes=["a"] * 60)
-    stages = (PLAN, Stage("reference"))
-    made = Cascade(stages, ((1.0,), (half,)), 1, certificates)
-    original.adopt(original.model.under_cascade(made), original.tokenizer)
-    return original.save(tmp_path_factory.mktemp("cascade"))
+def cascade(dense, tmp_path_factory):
+    return save_cascade(dense, tmp_path_factory.mktemp("cascade"))
 
 
 def test_a_limit_chooses_among_the_certified_points(cascade, dense, texts):

@@ -17,7 +17,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from tersely.certificates import Certificates
+from tersely.certificates import Audit, Certificates
 from tersely.errors import ModelError
 from tersely.reduction import Plan
 
@@ -134,6 +134,26 @@ class Cascade:
                 "recalibrate it on texts that it was not trained on"
             )
         return dataclasses.replace(self, point=self.certificates.at(limit).point)
+
+    def audit(self) -> Audit:
+        """Return an audit, of nothing yet, of the strictest limit certified for the point in use.
+
+        Raises:
+            ModelError: if no limit on the disagreement was, or the reference answers alone.
+        """
+        if self.is_alone:
+            raise ModelError("an audit is of early answers, and the reference alone gives none")
+        proven = self.certificates
+        if proven is None or proven.criterion != "disagreement":
+            on = "nothing" if proven is None else f"a limit on the {proven.criterion}"
+            raise ModelError(
+                f"an audit watches a certified limit on the disagreement, and {on} is certified "
+                "for this cascade; certify it on texts without labels"
+            )
+        limits = [each.limit for each in proven.certificates if each.point == self.point]
+        if not limits:
+            raise ModelError(f"no limit is certified for point {self.point}; audit another one")
+        return Audit(min(limits), proven.confidence)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the cascade as JSON has it, with its version."""

@@ -112,6 +112,10 @@ class Audit:
             + ("; texts are no longer what they were: recalibrate on new ones" * self.warns)
         )
 
+    def report(self) -> dict[str, Any]:
+        """Return the state with the rate that it proves at least, and whether the limit holds."""
+        return asdict(self) | {"at_least": self.lower_bound(), "plausible": not self.warns}
+
     def to_dict(self) -> dict[str, Any]:
         """Return the state as JSON has it; `Audit(**state)` goes on from it."""
         return asdict(self)

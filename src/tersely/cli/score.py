@@ -23,6 +23,7 @@ def score(
     reading: o.Texts,
     id_column: Annotated[tuple[str, ...], {"metavar": "COLUMN"}] = (),
     probabilities: bool = False,
+    audit: o.Share = 0.0,
     loading: o.Loading,
     budget: Annotated[o.Budget, ("keep",)],
     workers: o.MaybeCount = None,
@@ -39,6 +40,8 @@ def score(
     Options:
         id_column: A column to keep; repeatable.
         probabilities: Add a column for each class.
+        audit: The share of rows, drawn at random, of which a cascade's early answers are checked by
+            its reference, such as 1%. [none]
         workers: How many processes work, each with a copy of the model and a share of the threads.
             [one a core, or one on a GPU]
         ray: Work on a Ray cluster: its address, auto, or local. [processes of this machine]
@@ -63,6 +66,7 @@ def score(
             id_columns=id_column,
             probabilities=probabilities,
             keep=budget.keep,
+            audit=audit,
             workers=workers,
             shard_rows=shard_rows,
             overwrite=overwrite,
@@ -75,5 +79,7 @@ def score(
         f"{Path(out)} holds {count(summary.rows - summary.bad, 'labelled row')} in "
         f"{count(summary.shards, 'part')}{before}"
     )
+    if summary.audit is not None and not summary.audit.warns:  # else it was warned of
+        say(summary.audit.sentence())
     if json:
-        print_json(vars(summary))
+        print_json(vars(summary) | {"audit": summary.audit and summary.audit.report()})

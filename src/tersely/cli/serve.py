@@ -19,6 +19,7 @@ def serve(
     host: Annotated[str, {"metavar": "HOST"}] = "127.0.0.1",
     port: Annotated[int, {"min": 0, "max": 65535}] = 3000,
     api_key: Annotated[str | None, {"metavar": "KEY", "envvar": "TERSELY_API_KEY"}] = None,
+    audit: o.Share = 0.0,
     limits: Limits,
     loading: o.Loading,
     budget: Annotated[o.Budget, ("keep",)],
@@ -32,6 +33,8 @@ def serve(
         host: The address to listen at; 0.0.0.0 for all.
         port: The port; 0 for a free one.
         api_key: What clients must send as 'Authorization: Bearer KEY'; also TERSELY_API_KEY.
+        audit: The share of documents, drawn at random, of which a cascade's early answers are
+            checked by its reference, such as 1%. [none]
 
     Examples:
         tersely serve model/ --port 3000
@@ -47,7 +50,7 @@ def serve(
         if budget.keep is not None:
             classifier = classifier.with_options(keep=budget.keep)
         name = Path(model).resolve().name if Path(model).exists() else model
-        service = Service(classifier, limits)
+        service = Service(classifier, limits, share=audit)
         at_once = serve_app(
             make_app(service, name=name, api_key=api_key),
             bound,

@@ -28,7 +28,7 @@ from tersely.score.inputs import Input, Shard
 
 BAD, SUMMARY = "_bad", "_summary.json"
 _MANIFEST, _LOCK, _KEY = "_manifest.json", "_lock", b"tersely.score"
-_FORMAT = 4
+_FORMAT = 5
 # The files of a model that decide what it says.
 _MODEL_FILES = "config.json *.safetensors* pytorch_model* *token* vocab* merges.txt *.model".split()
 
@@ -37,7 +37,8 @@ class Count(NamedTuple):
     """What was counted in a shard, or in several.
 
     `bad` rows have no label; `long` documents are over the limit, which leaves `unread` of all
-    `tokens`; of `unknown` documents the tokenizer knows nothing.
+    `tokens`; of `unknown` documents the tokenizer knows nothing. Of the documents
+    `audited`, whoever answered them, `differing` got another label than the reference's.
     """
 
     rows: int
@@ -46,6 +47,8 @@ class Count(NamedTuple):
     tokens: int = 0
     unread: int = 0
     unknown: int = 0
+    audited: int = 0
+    differing: int = 0
 
 
 # ---- the manifest ------------------------------------------------------------------------------

@@ -32,14 +32,17 @@ class Predictor:
         id_columns: columns that are kept.
         probabilities: also give the probability of every label.
         keep: another share of tokens to keep than the model was trained with.
+        audit: the share of documents, drawn at random, whose early answers a cascade's reference
+            checks.
         **loading: as of `Classifier.from_pretrained`: `device`, `batch_tokens`, `threads`, ….
 
     Attributes:
         report: what the length policy did to the documents so far, None before the first.
+        audited: what the audit has seen so far, None where nothing is audited.
 
     Raises:
-        ModelError: if the model cannot be read.
-        DataError: if an id column has the name of one that is added.
+        ModelError: if the model cannot be read, or has nothing that an audit could watch.
+        DataError: if an id column has the name of one that is added, or `audit` is no share.
 
     Example:
         >>> predictor = Predictor("model/", id_columns=["id"])  # doctest: +SKIP
@@ -55,8 +58,11 @@ class Predictor:
         id_columns: Sequence[str] = (),
         probabilities: bool = False,
         keep: float | None = None,
+        audit: float = 0.0,
         **loading: Any,
     ) -> None:
+        if not 0 <= audit <= 1:
+            raise DataError(f"audit must be a share from 0 to 1, got {audit:g}; 1 % is 0.01")
         self.classifier = Classifier.from_pretrained(model, **loading)
         if keep is not None:
             self.classifier = self.classifier.with_options(keep=keep)
@@ -64,6 +70,9 @@ class Predictor:
         self.id_columns = list(id_columns)
         self.probabilities = probabilities
         self.report: LengthReport | None = None
+        self.share = audit
+        self.audited = self.classifier.new_audit() if audit else None
+        self.draw = np.random.default_rng(0)
         added = {*self._arrays(self._logits([[]])), REASON}
         taken = [name for name in self.id_columns if name in added]
         if taken:
@@ -112,7 +121,18 @@ class Predictor:
         # What was too long is said of millions of documents together; see `report`.
         encoded = self.classifier.encode(*texts, tell=False)
         self.report = encoded.report if self.report is None else self.report + encoded.report
-        return self.classifier.forward(encoded).logits
+        forward = self.classifier.forward(encoded)
+        if self.audited is not None:
+            # Drawn before anybody knows who answered, and by place: equal texts differ.
+            drawn = self.draw.random(len(encoded)) < self.share
+            self.classifier.watch(self.audited, encoded, forward, drawn)
+        return forward.logits
+
+    def begin(self, number: int) -> None:
+        """Forget what was counted so far; the draw of the audit is that of this shard's number."""
+        self.report, self.draw = None, np.random.default_rng(number)
+        if self.audited is not None:
+            self.audited = self.classifier.new_audit()
 
 
 def prediction_columns(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tersely._io import resolve_device
+from tersely.certificates import Audit
 from tersely.classifier import Classifier
 from tersely.errors import (
     DataError,
@@ -37,6 +38,7 @@ class Summary:
     """What a run did, in `seconds`; the numbers are of all runs into that folder.
 
     `bad` rows have no label and are in the folder `_bad`; `resumed` ones were done by earlier runs.
+    `audit` is what an audit saw, None without one.
     """
 
     out: Path
@@ -45,6 +47,7 @@ class Summary:
     shards: int
     resumed: int
     seconds: float
+    audit: Audit | None = None
 
 
 def score(
@@ -57,6 +60,7 @@ def score(
     id_columns: Sequence[str] = (),
     probabilities: bool = False,
     keep: float | None = None,
+    audit: float = 0.0,
     workers: int | None = None,
     threads: int | None = None,
     shard_rows: int = 10_000,
@@ -79,6 +83,8 @@ def score(
         id_columns: columns that are kept; every row has its file and its number in any case.
         probabilities: also write the probability of every label.
         keep: another share of tokens to keep than the model was trained with.
+        audit: the share of documents, drawn at random, of which a cascade's early answers are
+            compared with the reference's; a limit that is no longer plausible is warned of.
         workers: processes, each with a copy of the model and a share of the cores; by default one
             a core on CPUs, and one on a GPU.
         threads: threads of all workers on this machine together; None for one a core.
@@ -119,8 +125,8 @@ def score(
     texts = [name for name in (columns["text_column"], columns["pair_column"]) if name is not None]
     types = resolve_types(files, texts, id_columns)
     # What decides the rows that are written; the others may differ from run to run.
-    decisive = columns | {"probabilities": probabilities, "keep": keep}
-    decisive |= {name: loading.get(name) for name in ("max_length", "long")}
+    decisive = columns | {"probabilities": probabilities, "keep": keep, "audit": audit}
+    decisive |= {name: loading.get(name) for name in ("max_length", "long", "max_disagreement")}
     options = {"device": "auto"} | loading | decisive
     checked = _check_model(model, options, ray)
     manifest = parts.make_manifest(str(model), decisive | {"shard_rows": shard_rows}, files)
@@ -150,17 +156,30 @@ def score(
         elif left:
             counts |= run_processes(job, left, workers, threads, checked.batch_tokens, tell)
         total = parts.Count(*map(sum, zip(*counts.values(), strict=True)))
-        policy = checked.model_config.long, checked.limit
-        tokens = total.long, total.tokens, total.unread
-        read = LengthReport(total.rows - total.bad, *tokens, *policy, total.unknown)
-        bad = f"{total.bad:,} of {total.rows:,} rows have no label; {out / parts.BAD} says why"
-        for sentence in [*read.sentences(), *[bad] * bool(total.bad)]:
-            warn(sentence)
+        watched = _tell_sums(checked, total, out, audit=audit > 0)
         seconds = time.monotonic() - began
-        summary = Summary(out, total.rows, total.bad, len(shards), resumed, seconds)
+        summary = Summary(out, total.rows, total.bad, len(shards), resumed, seconds, watched)
         record = {"fingerprint": run, "parts": len(shards), **total._asdict()}
+        record |= {"audit": watched and watched.report()}
         parts.write_json(out / parts.SUMMARY, record)
     return summary
+
+
+def _tell_sums(checked: Classifier, total: parts.Count, out: Path, *, audit: bool) -> Audit | None:
+    """Warn of what the counts of all shards say; return the audit of them all, if there is one."""
+    lengths = (total.long, total.tokens, total.unread, checked.model_config.long, checked.limit)
+    told = LengthReport(total.rows - total.bad, *lengths, total.unknown).sentences()
+    if total.bad:
+        told.append(
+            f"{total.bad:,} of {total.rows:,} rows have no label; {out / parts.BAD} says why"
+        )
+    counts = {"audited": total.audited, "differing": total.differing}
+    watched = replace(checked.new_audit(), **counts) if audit else None
+    if watched is not None and watched.warns:
+        told.append(watched.sentence())
+    for sentence in told:
+        warn(sentence)
+    return watched
 
 
 def _check_model(model: str | Path, options: dict[str, Any], ray: str | None) -> Classifier:

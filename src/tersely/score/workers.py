@@ -62,7 +62,7 @@ class Job:
 
 def _score_shard(predictor: Predictor, shard: Shard, job: Job) -> _Scored:
     """Score a shard and write its part."""
-    predictor.report = None
+    predictor.begin(shard.number)
     good, bad, first = [], [], shard.first + 1
     columns = [*dict.fromkeys([*predictor.text_columns, *predictor.id_columns])]
     with warnings.catch_warnings(record=True) as caught:
@@ -83,6 +83,8 @@ def _score_shard(predictor: Predictor, shard: Shard, job: Job) -> _Scored:
     if (report := predictor.report) is not None:
         lengths = report.affected, report.tokens, report.unread, report.unknown
     counted = Count(shard.rows, bad_rows.num_rows, *lengths)
+    if (audit := predictor.audited) is not None:
+        counted = counted._replace(audited=audit.audited, differing=audit.differing)
     write_part(Path(job.out), shard, job.run, good_rows, bad_rows, counted)
     return counted, [str(warning.message) for warning in caught]
 

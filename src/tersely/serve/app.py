@@ -135,6 +135,7 @@ def _add_probes(app: FastAPI, service: Service, name: str) -> None:
             problem_type=space.problem_type,
             method=classifier.plan.name,
             long=classifier.model_config.long,
+            audit=service.audit and service.audit.report(),
         )
 
     @app.get("/metrics", response_class=PlainTextResponse, tags=["probes"])

@@ -36,11 +36,17 @@ class Batcher:
     """A queue, and the thread that empties it batch by batch.
 
     `run` gives the results of a batch's items, in their order, and is called in that thread only;
-    an item that is larger than the `budget` of tokens makes a batch of its own.
+    an item that is larger than the `budget` of tokens makes a batch of its own. `after` is called
+    there when a batch is answered; it must not fail.
     """
 
-    def __init__(self, run: Callable[[list[Any]], Sequence[Any]], budget: int) -> None:
-        self._run = run
+    def __init__(
+        self,
+        run: Callable[[list[Any]], Sequence[Any]],
+        budget: int,
+        after: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._run, self._after = run, after
         self._budget = budget
         self._waiting: deque[_Job] = deque()
         self._changed = threading.Condition()
@@ -87,6 +93,7 @@ class Batcher:
     def _work(self) -> None:
         while batch := self._take():
             self._finish(batch, time.monotonic())
+            self._after()
 
     def _take(self) -> list[_Job]:
         """Wait for jobs and take as many as fit, in their order; none when all is done."""

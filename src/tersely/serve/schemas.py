@@ -103,6 +103,7 @@ class Info(BaseModel, protected_namespaces=()):
     problem_type: str
     method: str
     long: str
+    audit: dict[str, float | bool] | None = None
 
 
 class ErrorResponse(BaseModel):

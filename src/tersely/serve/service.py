@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from tersely.certificates import Audit
 from tersely.classifier import Classifier
 from tersely.errors import TerselyError, warn
 from tersely.export import made_up_texts
+from tersely.modeling.inference import Forward
 from tersely.serve import Limits
 from tersely.serve.batcher import Batcher, Done
 from tersely.serve.schemas import Refusal
@@ -36,11 +38,18 @@ Document = tuple[str, str | None]
 _SECONDS = [15e-6 * 1.5**step for step in range(35)]
 _POWERS = [2.0**step for step in range(17)]
 
+_AUDIT = {
+    "audited": "Documents drawn for audit.",
+    "differing": "Of those, answered early with another label than the reference's.",
+    "at_least": "The share of all that differs at least, at the audit's confidence.",
+    "plausible": "1 while the certified limit is plausible, 0 when it no longer is.",
+}
+
 
 class Metrics:
     """What is counted and timed; one registry a server, so that two of them do not mix."""
 
-    def __init__(self) -> None:
+    def __init__(self, audit: Audit | None = None) -> None:
         self.registry = CollectorRegistry()
         options: dict[str, Any] = {"namespace": "tersely", "registry": self.registry}
         total = functools.partial(Counter, **options)
@@ -59,26 +68,38 @@ class Metrics:
         self.lengths = sizes("document_tokens", "Tokens of a document.")
         self.batch_documents = sizes("batch_documents", "Documents of a batch.")
         self.batch_tokens = sizes("batch_tokens", "Tokens of a batch.")
+        for field, text in (_AUDIT if audit is not None else {}).items():
+            read = functools.partial(lambda field: float(audit.report()[field]), field)
+            Gauge(f"audit_{field}", text, **options).set_function(read)
 
 
 class Service:
     """A trained classifier that many clients share.
 
     `trouble` is why it is not ready, in words that anybody may read; `cut_off` are documents of
-    requests that the end of the server left without an answer.
+    requests that the end of the server left without an answer. `share` of the documents are drawn
+    at random for `audit`, which is None where that is 0.
+
+    Raises:
+        ModelError: if there is nothing that an audit could watch.
     """
 
-    def __init__(self, classifier: Classifier, limits: Limits | None = None) -> None:
+    def __init__(
+        self, classifier: Classifier, limits: Limits | None = None, *, share: float = 0.0
+    ) -> None:
         self.classifier = classifier
         self.limits = limits or Limits()
-        self.metrics = Metrics()
+        self.audit = classifier.new_audit() if share else None
+        self.metrics = Metrics(self.audit)
         self.ready = False
         self.trouble = "the model is not ready"
         self.cut_off = 0
         self._under_way = 0
         # A tokenizer is not safe to share between threads, and one keeps a model busy.
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tersely-tokenizer")
-        self._batcher = Batcher(self._run, classifier.batch_tokens)
+        self._share, self._draw = share, np.random.default_rng(0)
+        self._answered: list[tuple[EncodedDocuments, Forward]] = []
+        self._batcher = Batcher(self._run, classifier.batch_tokens, self._watch)
         self.metrics.waiting.set_function(lambda: len(self._batcher))
 
     # ---- beginning and end ---------------------------------------------------------------------
@@ -230,4 +251,19 @@ class Service:
         if self.ready:
             self.metrics.batch_documents.observe(len(encoded))
             self.metrics.batch_tokens.observe(encoded.tokens)
-        return self.classifier.forward(encoded).logits
+        forward = self.classifier.forward(encoded)
+        if self.audit is not None and self.ready:
+            self._answered.append((encoded, forward))
+        return forward.logits
+
+    def _watch(self) -> None:
+        """Audit some of what was just answered, so that nobody waits for his own audit."""
+        while self._answered:
+            encoded, forward = self._answered.pop()
+            drawn, warned = self._draw.random(len(encoded)) < self._share, self.audit.warns
+            try:
+                self.classifier.watch(self.audit, encoded, forward, drawn)
+            except Exception as error:  # of torch or of the system; answers do not depend on it
+                logger.error("the reference failed in the audit", exc_info=error)
+            if self.audit.warns and not warned:
+                warn(self.audit.sentence())

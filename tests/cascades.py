@@ -1,0 +1,45 @@
+"""A tiny classifier with a cascade, saved; half of its documents are answered early."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tersely import Classifier
+from tersely.cascade import Cascade, Stage, confidence
+from tersely.certificates import prove
+from tersely.modeling import from_encoder
+from tersely.modeling.inference import run_model
+from tersely.reduction import preset
+from words import LABELS, labelled, save_encoder, tokenizer
+
+PLAN = Stage("plan", preset("topk", keep=0.25, at=0, least=1))
+TEXTS = labelled(60)[0]
+
+
+def save_dense(folder: Path) -> Path:
+    """A dense classifier with a random head."""
+    model = from_encoder(save_encoder(folder / "encoder"), id2label=dict(enumerate(LABELS)))
+    torch.manual_seed(0)
+    for parameter in model.head.parameters():
+        torch.nn.init.normal_(parameter)
+    model.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+def save_cascade(dense: Path, folder: Path, criterion: str = "disagreement") -> Path:
+    """The same with a cascade, and certificates of made-up marks at 10 and 50 %."""
+    original = Classifier.from_pretrained(dense, device="cpu")
+    logits = run_model(original.model.under_plan(PLAN.plan), original.encode(TEXTS), 4096).logits
+    sure = confidence(torch.from_numpy(logits).log_softmax(1), several=False)
+    half = float(sure.quantile(0.5))
+    early = np.zeros((2, 60), dtype=bool)
+    early[1] = (sure > half).numpy()
+    nobody = early & False
+    options = {"limits": (0.1, 0.5), "classes": ["a"] * 60, "criterion": criterion}
+    better = nobody if criterion == "loss" else None
+    certificates = prove(TEXTS, early, nobody, better, **options)
+    made = Cascade((PLAN, Stage("reference")), ((1.0,), (half,)), 1, certificates)
+    original.adopt(original.model.under_cascade(made), original.tokenizer)
+    return original.save(folder)
