@@ -257,7 +257,7 @@ def bench_table(name: str) -> str:
         )
     lines += ["", f"{record['judged']} documents judged, {record['documents']} timed, "
               f"{record['rounds']} rounds; {_cpu(record)}."]  # fmt: skip
-    if record["unsteady"]:
+    if record.get("unsteady"):  # until version 2
         named = ", ".join(f"{each} {spread:.0%}" for each, spread in record["unsteady"].items())
         lines.append(f"Rounds that disagree too much to conclude: {named}.")
     return "\n".join(lines)

@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from tersely.errors import warn
 from tersely.modeling import TerselyConfig
 from tersely.text import LabelSpace
+from tersely.text.metrics import ClassReport
 
 _SEAL = "<!-- tersely wrote this card and writes it again while its text is unchanged: {} -->"
 _SEALED = re.compile(_SEAL.format(r"([0-9a-f]{64})"))
@@ -84,7 +86,8 @@ seed {{ training.settings.seed }}; all settings stand in `training.json`.
 {% if evaluation is none %}
 This model was not evaluated before it was saved; nothing is known of its quality.
 {% else %}
-On {{ "{:,}".format(evaluation.documents) }} documents of `{{ evaluation.source }}`:
+On {{ "{:,}".format(evaluation.documents) }} documents of `{{ evaluation.source }}`\
+{% if evaluation.verdict %}, with 95 % intervals: {{ evaluation.verdict }}{% else %}:{% endif %}
 
 | metric | value |
 |---|---|
@@ -100,7 +103,8 @@ of models with each other.
 class Evaluation(Mapping[str, float]):
     """What a model was measured at: a mapping of its metrics.
 
-    `tokens` and `macs` are those of all documents together.
+    `tokens` and `macs` are those of all documents together. Of a regression there are no classes
+    and no verdict; `logits` are those that were judged, `(documents, labels)`.
     """
 
     source: str
@@ -108,6 +112,9 @@ class Evaluation(Mapping[str, float]):
     metrics: dict[str, float]
     tokens: int
     macs: int
+    verdict: str | None = None
+    classes: ClassReport | None = None
+    logits: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def __getitem__(self, metric: str) -> float:
         return self.metrics[metric]

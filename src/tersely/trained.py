@@ -24,17 +24,21 @@ from tersely.certificates import Audit, Certificates
 from tersely.errors import DataError, ModelError, warn
 from tersely.modeling import TerselyConfig, TerselyForSequenceClassification
 from tersely.modeling.budget import plan_for_budget, spread
+from tersely.modeling.cascading import linear_log_probabilities
 from tersely.modeling.inference import Forward, TorchRunner, run_model
 from tersely.reduction import Plan, name_untrained, with_share
 from tersely.text import Documents, LabelSpace
 from tersely.text.columns import as_texts
 from tersely.text.encoding import EncodedDocuments, encode, longest_window
+from tersely.text.labels import REGRESSION
 from tersely.text.metrics import (
     evaluate_logits,
     labels_from_logits,
     predict_from_logits,
+    report_classes,
     right_documents,
     scores_from_logits,
+    verdict,
 )
 
 
@@ -252,7 +256,8 @@ class TrainedModel:
         Labels that training never saw are counted in a warning, and as errors in the figures.
 
         Returns:
-            The metrics by name; `save` takes it for the card.
+            The metrics by name, and how each class fared (see `tersely.text.metrics.ClassReport`);
+            `save` takes it for the card.
 
         Raises:
             DataError: if the documents have no labels, or none that the model knows.
@@ -263,12 +268,23 @@ class TrainedModel:
         encoded = self.encode(documents.texts, documents.pairs, tell=False)
         forward = self.forward(encoded, progress)
         self._tell(encoded)
+        space, logits = self.label_space, forward.logits
+        about: dict[str, Any] = {}
+        if space.problem_type != REGRESSION:
+            judged = logits, labels, space.names, space.problem_type
+            stage = None if self.model is None or self.model.cascade is None else self.model.linear
+            alone = (
+                None if stage is None else linear_log_probabilities(stage, encoded).cpu().numpy()
+            )
+            about = {"classes": report_classes(*judged), "verdict": verdict(*judged, alone)}
         return Evaluation(
             source=Path(documents.source).name,
             documents=len(documents),
-            metrics=evaluate_logits(forward.logits, labels, self.label_space.problem_type),
+            metrics=evaluate_logits(logits, labels, space.problem_type),
             tokens=encoded.tokens,
             macs=forward.macs,
+            logits=logits,
+            **about,
         )
 
     def with_options(self, **shares: float) -> Self:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
 from tersely.bench import Spread, paired_ratio, summarise
-from tersely.bench.statistics import compare, share_interval
+from tersely.text.metrics import compare, share_interval
 
 SINGLE = "single_label_classification"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -13,8 +15,10 @@ from tersely.cascade import Cascade, Stage, confidence
 from tersely.errors import ModelError, TerselyError
 from tersely.linear import LinearForm, LinearStage, fit_linear
 from tersely.modeling import from_encoder
+from tersely.modeling.cascading import linear_log_probabilities
 from tersely.modeling.inference import run_model
 from tersely.reduction import preset
+from tersely.text import Documents
 from words import LABELS, labelled, save_encoder, tokenizer
 
 PLAN = Stage("plan", preset("topk", keep=0.25, at=0, least=1), temperature=1.5)
@@ -30,11 +34,6 @@ def dense(tmp_path_factory):
         torch.nn.init.normal_(parameter)
     folder = tmp_path_factory.mktemp("dense")
     model.save_pretrained(folder)
-    classifier = (
-        Classifier.from_pretrained(encoder.parent / folder, device="cpu") if False else None
-    )
-    assert classifier is None
-
     tokenizer().save_pretrained(folder)
     return Classifier.from_pretrained(folder, device="cpu")
 
@@ -101,6 +100,19 @@ def test_every_way_in_gives_the_same_answers_and_stages(cascaded, dense, texts):
         output = cascaded.eval()(**batch)
     torch.testing.assert_close(output.logits, wanted[:20], atol=1e-4, rtol=1e-4)
     assert output.stages.tolist() == stages[:20]
+
+
+def test_an_evaluation_compares_with_the_linear_stage_alone(cascaded, dense, texts):
+    whole = copy.copy(dense)
+    whole.adopt(cascaded, dense.tokenizer)
+    found = whole.evaluate(Documents.from_lists(texts, [LABELS[i % 3] for i in range(60)]))
+    encoded = dense.encode(texts)
+    alone = linear_log_probabilities(cascaded.linear, encoded).argmax(1).numpy()
+    share = 100 * (alone == np.arange(60) % 3).mean()
+    assert (
+        "the linear stage alone" in found.verdict and f" {share:.1f} %, to which" in found.verdict
+    )
+    assert "linear stage" not in dense.evaluate(Documents.from_lists(texts, [*LABELS] * 20)).verdict
 
 
 def test_a_document_gets_the_same_answer_in_any_company(cascaded, dense, texts):

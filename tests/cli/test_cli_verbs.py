@@ -57,7 +57,15 @@ def test_train_then_evaluate(run, encoder, reviews, tmp_path):
     table = run("evaluate", out, reviews)
     assert "accuracy" in table.stdout
     assert "documents from" in table.stderr and "documents from" not in table.stdout
-    (record,) = records(run("evaluate", out, reviews, "--json").stdout)
+    assert "macro average" in table.stdout and "confidence from" in table.stdout
+    assert " documents are right (" in table.stdout and "against always answering" in table.stdout
+    wrong = tmp_path / "wrong.jsonl"
+    (record,) = records(run("evaluate", out, reviews, "--json", "--errors", wrong).stdout)
+    found = records(wrong.read_text())
+    assert [row["score"] for row in found] == sorted((r["score"] for r in found), reverse=True)
+    assert all(row["label"] != row["predicted"] for row in found)
+    assert len(found) == sum(times for *_, times in record["confusions"])
+    assert record["classes"]["neg"]["support"] == 20 and record["coverage"][0]["coverage"] == 1
     assert record["documents"] == 40 and 0 <= record["metrics"]["accuracy"] <= 1
 
 

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tersely.bench.memory import PeakMemory
-from tersely.bench.statistics import Comparison, Interval, Spread, summarise
+from tersely.bench.statistics import Spread, summarise
+from tersely.text.metrics import Comparison, Interval
 from tersely.text.write import without_nan
 
-VERSION = 2
+VERSION = 3
 """Of the JSON."""
 
 
@@ -67,8 +68,6 @@ class BenchReport:
     Attributes:
         documents: how many every contender ran in every round; `latency_documents` also alone.
         judged: how many documents quality was judged on.
-        unsteady: contenders whose ratios to the baseline disagree too much between the rounds, with
-            the distance between the quartiles as a share of the median.
         command: the command line that made the report, as far as known.
         skipped: contenders that could not take part, and why.
     """
@@ -80,7 +79,6 @@ class BenchReport:
     rounds: int
     baseline: str
     results: tuple[ContenderResult, ...]
-    unsteady: Mapping[str, float] = field(default_factory=dict)
     command: str | None = None
     skipped: Mapping[str, str] = field(default_factory=dict)
 
@@ -89,22 +87,43 @@ class BenchReport:
         """The result of the baseline."""
         return next(each for each in self.results if each.name == self.baseline)
 
-    def findings(self) -> list[str]:
-        """Return a sentence for each contender that is more often right than the baseline.
+    @property
+    def inconclusive(self) -> list[str]:
+        """Contenders of whom the rounds do not tell whether they are faster than the baseline."""
+        others = (each for each in self.results if each.name != self.baseline)
+        return [o.name for o in others if o.speedup.interval[0] <= 1 <= o.speedup.interval[1]]
 
-        Only where chance is no explanation (McNemar's exact test, p < 0.05).
-        """
-        found = []
-        for each in self.results:
-            if each.comparison and each.comparison.difference > 0 > each.comparison.p_value - 0.05:
-                mine, theirs = (100 * who.quality["accuracy"] for who in (each, self.base))
-                found.append(
-                    f"{each.name} is right more often than {self.baseline} ({mine:.1f} % against "
-                    f"{theirs:.1f} %, p = {each.comparison.p_value:.2g}), at "
-                    f"{each.speedup.median:.2g} times its speed."
-                )
-        return found
+    def verdict(self) -> list[str]:
+        """Say who is best here, by how much, at what cost, and who is nearly as good and faster."""
+        judged = [o for o in self.results if o.comparison and "accuracy" in o.quality]
+        others = [each for each in judged if each.name != self.baseline]
+        if not others or self.base not in judged:
+            return []
+        best = max(others, key=lambda each: (each.quality["accuracy"], each.speedup.median))
+        wins = best.comparison.conclusive and best.comparison.difference > 0
+        mine, theirs = (100 * who.quality["accuracy"] for who in (best, self.base))
+        figures = f"{mine:.1f} % against {theirs:.1f} %, {best.comparison}"
+        head = f"{best.name} is right most often: {figures}, at {_times(best)} of {self.baseline}."
+        if not wins:
+            head = (
+                f"Nothing here is shown to be right more often than {self.baseline}; the best of "
+                f"the others, {best.name}, has {figures}, at {_times(best)}."
+            )
+        good = [o for o in judged if not (o.comparison.conclusive and o.comparison.difference < 0)]
+        fast = max(good, key=lambda each: each.speedup.median)
+        if wins or fast.speedup.interval[0] <= 1 or fast is best:
+            return [head]
+        return [
+            head,
+            f"The fastest that is not shown to be worse is {fast.name}: {fast.comparison}, at "
+            f"{_times(fast)}.",
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON has it, every round included; undefined metrics are None."""
-        return without_nan({"version": VERSION} | asdict(self))
+        said = {"verdict": self.verdict(), "inconclusive": self.inconclusive}
+        return without_nan({"version": VERSION} | said | asdict(self))
+
+
+def _times(each: ContenderResult) -> str:
+    return f"{each.speedup.median:.2g} times the speed"

@@ -13,18 +13,17 @@ from tersely.bench.clock import Progress, Timing, take_turns, time_tokenising
 from tersely.bench.contenders import Contender
 from tersely.bench.memory import measure_memory
 from tersely.bench.report import BenchReport, ContenderResult
-from tersely.bench.statistics import compare, paired_ratio, share_interval
-from tersely.errors import DataError, TerselyWarning, warn
+from tersely.bench.statistics import paired_ratio
+from tersely.errors import DataError, TerselyWarning
 from tersely.text.labels import REGRESSION
 from tersely.text.metrics import (
     calibration_error,
+    compare,
     evaluate_logits,
     predict_from_logits,
     right_documents,
+    share_interval,
 )
-
-UNSTEADY = 0.15
-"""Distance between the quartiles, as a share of the median, above which ratios are in doubt."""
 
 
 def bench(
@@ -41,7 +40,7 @@ def bench(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> BenchReport:
-    """Compare contenders in one process, taking turns; warn where rounds disagree by `UNSTEADY`.
+    """Compare contenders in one process, taking turns.
 
     Args:
         contenders: with different names; they are prepared here.
@@ -105,7 +104,6 @@ def bench(
         latency_documents=len(alone),
         rounds=rounds,
         baseline=names[place],
-        unsteady=_unsteady(results, names[place]),
         results=tuple(results),
     )
 
@@ -163,21 +161,3 @@ def _quality(
         if comparable:
             found["comparison"] = compare(logits, base, wanted, problem_type, seed=seed)
     return found
-
-
-def _unsteady(results: Sequence[ContenderResult], baseline: str) -> dict[str, float]:
-    """Contenders whose ratios say too little, with a warning that names them.
-
-    The ratios, not the seconds: a machine that is slow in one round is slow for all of them.
-    """
-    spreads = {each.name: each.speedup.relative for each in results}
-    unsteady = {name: spread for name, spread in spreads.items() if spread > UNSTEADY}
-    if unsteady:
-        named = ", ".join(f"{name} {spread:.0%}" for name, spread in unsteady.items())
-        warn(
-            f"the ratios to {baseline} disagree between the rounds by more than {UNSTEADY:.0%} "
-            f"({named} between the quartiles), so they are not conclusive; quieten the machine or "
-            "add rounds",
-            stacklevel=3,
-        )
-    return unsteady

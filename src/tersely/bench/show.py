@@ -127,7 +127,9 @@ def render(report: BenchReport) -> Table:
         "quartiles of the rounds. ms: one document alone. GMAC: 10⁹ MACs. Realised: times as fast "
         f"÷ times fewer MACs. {device}, {report.machine.get('threads')} threads."
     )
-    caption = Text("\n".join([said, *report.findings()]))
+    doubt = f"Not conclusive whether faster or slower than {report.baseline}: "
+    doubts = [doubt + ", ".join(report.inconclusive)] if report.inconclusive else []
+    caption = Text("\n".join([*report.verdict(), said, *doubts]))
     title = f"{report.documents} documents, {report.rounds} rounds in turns"
     looks = {"box": None, "padding": (0, 1, 0, 0), "header_style": "bold"}
     table = Table(title=title, caption=caption, caption_justify="left", **looks)

@@ -12,11 +12,12 @@ import typer
 
 from tersely.cli.accelerate import accelerate
 from tersely.cli.bench import bench
+from tersely.cli.evaluate import evaluate
 from tersely.cli.explain import explain
 from tersely.cli.export import export
 from tersely.cli.info import info, methods
 from tersely.cli.messages import TerselyGroup, write_what_can_be_encoded
-from tersely.cli.predict import evaluate, predict
+from tersely.cli.predict import predict
 from tersely.cli.score import score
 from tersely.cli.serve import serve
 from tersely.cli.settings import Verb

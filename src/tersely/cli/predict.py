@@ -1,4 +1,4 @@
-"""`tersely predict` and `tersely evaluate`: what a trained model says, and how good it is."""
+"""`tersely predict`: what a trained model says."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from tersely.cli import options as o
-from tersely.cli.messages import count, plain_table, print_json, progress, say, stdout
+from tersely.cli.messages import count, print_json, progress, say
 from tersely.cli.settings import verb
 
 
@@ -90,34 +90,3 @@ def _print_one(columns: dict[str, Any], classes: list[str], *, every: bool) -> N
         lines = dict(zip(columns["label"], columns["score"], strict=True))
     for label, score in lines.items():
         typer.echo(f"{label}\t{score:.4f}")
-
-
-@verb
-def evaluate(
-    model: o.TrainedModel,
-    data: o.LabelledData,
-    *,
-    reading: o.Judged,
-    loading: o.Loading,
-    budget: o.Budget,
-    json: o.Json = False,
-) -> None:
-    """Measure a trained model on labelled documents.
-
-    Examples:
-        tersely evaluate model/ test.csv
-    """
-    classifier = loading.load(model)
-    documents = reading.read(data, "required", classifier.label_space.problem_type)
-    say(o.describe(documents))
-    classifier = budget.of(classifier, documents)
-    with progress("evaluating", len(documents)) as bar:
-        metrics = classifier.evaluate(documents, progress=bar.update).metrics
-    if json:
-        record = {"model": model, "data": data, "documents": len(documents), "metrics": metrics}
-        print_json(record)
-        return
-    table = plain_table("metric", ">value")
-    for name, value in metrics.items():
-        table.add_row(name, f"{value:.4f}")
-    stdout.print(table)

@@ -8,13 +8,69 @@ alone; scikit-learn is imported where figures are computed.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tersely.errors import DataError, require
 from tersely.text.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+
+Interval = tuple[float, float]
+"""The lower and upper end of a 95 % interval."""
+
+COVERAGES = (1.0, 0.9, 0.75, 0.5, 0.25)
+"""The shares of documents at which coverage is set against error."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The correct predictions of one against another's, document by document.
+
+    `better` and `worse` are documents that only one of them has right, `difference` is that of the
+    accuracies, its interval of documents drawn in pairs, `p_value` of McNemar's exact test.
+    """
+
+    better: int
+    worse: int
+    difference: float
+    interval: Interval
+    p_value: float
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether the interval leaves no difference out."""
+        return not self.interval[0] <= 0 <= self.interval[1]
+
+    def __str__(self) -> str:
+        low, high = (f"{100 * end:+.1f}" for end in self.interval)
+        doubt = "" if self.conclusive else ", not conclusive"
+        return f"{100 * self.difference:+.1f} points ({low} to {high}{doubt})"
+
+
+@dataclass(frozen=True)
+class ClassReport:
+    """How the classes fare, and how much better it is to answer only what one is sure of.
+
+    Attributes:
+        classes: of each name `precision`, `recall`, `f1` and `support`, its documents.
+        averages: the same, `"macro"` and `"weighted"` by support, over the classes that occur or
+            are predicted.
+        confusions: wanted, predicted and how often, the most frequent first; single labels only.
+        never_predicted: classes that occur and were never predicted.
+        coverage: the `error` among the surest documents, for each `coverage`, with the `confidence`
+            that the least sure of them has.
+        wrong: numbers of the documents that were wrong, the surest first.
+    """
+
+    classes: dict[str, dict[str, float]]
+    averages: dict[str, dict[str, float]]
+    confusions: list[tuple[str, str, int]]
+    never_predicted: list[str]
+    coverage: list[dict[str, float]]
+    wrong: list[int]
 
 
 def predict_from_logits(
@@ -110,6 +166,128 @@ def evaluate_logits(
         score = metrics.f1_score(wanted, predicted, average=average, zero_division=0)
         scores[f"{average}_f1"] = float(score)
     return scores
+
+
+def confidences(logits: np.ndarray, problem_type: str = SINGLE_LABEL) -> np.ndarray:
+    """Return how probable the answers are, `(documents,)`; of several labels, the least sure one's.
+
+    Raises:
+        DataError: for a regression, which has no probabilities.
+    """
+    if problem_type == REGRESSION:
+        raise DataError("expected a classification, got a regression, whose answers have no shares")
+    shares = scores_from_logits(np.asarray(logits, dtype=np.float64), problem_type)
+    several = problem_type == MULTI_LABEL
+    return np.maximum(shares, 1 - shares).min(axis=1) if several else shares.max(axis=1)
+
+
+def report_classes(
+    logits: np.ndarray, labels: Any, names: Sequence[str], problem_type: str = SINGLE_LABEL
+) -> ClassReport:
+    """Compare logits with labels class by class; takes what `evaluate_logits` takes, and names."""
+    wanted, several = np.asarray(labels), problem_type == MULTI_LABEL
+    predicted = predict_from_logits(logits, problem_type, like=wanted)
+    columns = np.arange(len(names))
+    truth, said = (
+        side[:, columns] > 0 if several else side[:, None] == columns
+        for side in (wanted, predicted)
+    )
+    hits, support, told = (each.sum(axis=0) for each in (truth & said, truth, said))
+    figures = {
+        "precision": hits / np.maximum(told, 1),
+        "recall": hits / np.maximum(support, 1),
+        "f1": 2 * hits / np.maximum(support + told, 1),
+    }
+    rows = {name: values.tolist() for name, values in (figures | {"support": support}).items()}
+    seen = (support + told) > 0
+    averages = {}
+    for name, weights in (("macro", seen), ("weighted", support)):
+        means = {key: float(np.average(each, weights=weights)) for key, each in figures.items()}
+        averages[name] = means | {"support": int(support.sum())}
+    right = right_documents(logits, labels, problem_type)
+    sure = confidences(logits, problem_type)
+    order = np.argsort(-sure, kind="stable")
+    coverage = []
+    for share in COVERAGES:
+        count = max(1, round(share * len(order)))
+        error = 1 - float(right[order[:count]].mean())
+        least = float(sure[order[count - 1]])
+        coverage.append({"coverage": count / len(order), "confidence": least, "error": error})
+    pairs = [] if several else zip(wanted[~right].tolist(), predicted[~right].tolist(), strict=True)
+    called = dict(enumerate(names))
+    return ClassReport(
+        classes={name: {key: rows[key][i] for key in rows} for i, name in enumerate(names)},
+        averages=averages,
+        confusions=[
+            (called.get(one, "unknown to the model"), called[other], count)
+            for (one, other), count in Counter(pairs).most_common()
+        ],
+        never_predicted=[names[i] for i in np.flatnonzero((support > 0) & (told == 0))],
+        coverage=coverage,
+        wrong=order[~right[order]].tolist(),
+    )
+
+
+def verdict(
+    logits: np.ndarray,
+    labels: Any,
+    names: Sequence[str],
+    problem_type: str = SINGLE_LABEL,
+    linear: np.ndarray | None = None,
+) -> str:
+    """Say in a sentence or two what a classifier is worth, with paired 95 % intervals.
+
+    It is compared with always answering the most frequent class, of single labels, and with the
+    logits of its linear stage, where there is one.
+    """
+    right = right_documents(logits, labels, problem_type)
+    low, high = (100 * end for end in share_interval(int(right.sum()), len(right)))
+    share = f"{100 * right.mean():.1f} % of {len(right):,} documents are right"
+    text = f"{share} ({low:.1f} to {high:.1f} %)"
+    if problem_type == SINGLE_LABEL:
+        most = np.bincount(np.asarray(labels).clip(min=0), minlength=len(names)).argmax()
+        always = np.tile(np.eye(len(names))[most], (len(right), 1))
+        found = compare(logits, always, labels, problem_type)
+        text += f", {found} against always answering {names[most]!r}"
+    if linear is not None:
+        found = compare(logits, linear, labels, problem_type)
+        alone = 100 * right_documents(linear, labels, problem_type).mean()
+        better = "the linear stage alone has"
+        if not found.conclusive:
+            better = "the linear stage alone is as good, as far as these documents tell:"
+        text += f"; {better} {alone:.1f} %, to which the whole adds {found}"
+    return text + "."
+
+
+def share_interval(count: int, documents: int) -> Interval:
+    """Return the exact interval of a share, such as the accuracy."""
+    found = require("scipy.stats", "bench").binomtest(count, documents).proportion_ci()
+    return float(found.low), float(found.high)
+
+
+def compare(
+    logits: np.ndarray, base: np.ndarray, labels: np.ndarray, problem_type: str, *, seed: int = 0
+) -> Comparison:
+    """Compare the correct predictions of one with another's, the base's."""
+    mine, theirs = (right_documents(each, labels, problem_type) for each in (logits, base))
+    better, worse = int((mine & ~theirs).sum()), int((theirs & ~mine).sum())
+    gains = mine.astype(float) - theirs
+    interval = bootstrap(gains, np.mean, draws=1000, seed=seed)
+    test = require("scipy.stats", "bench").binomtest
+    p_value = float(test(worse, better + worse).pvalue) if better + worse else 1.0
+    return Comparison(better, worse, float(gains.mean()), interval, p_value)
+
+
+def bootstrap(
+    values: np.ndarray, statistic: Callable[..., Any], *, draws: int, seed: int = 0
+) -> Interval:
+    """Return the percentile interval of a statistic by scipy's bootstrap."""
+    if len(values) == 1:  # every draw is the same one, which scipy refuses
+        return float(values[0]), float(values[0])
+    options = {"n_resamples": draws, "method": "percentile", "batch": 100}
+    draw = require("scipy.stats", "bench").bootstrap
+    found = draw((values,), statistic, random_state=seed, **options).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def calibration_error(
