@@ -273,12 +273,14 @@ class Classifier(TrainedModel):
         own = {name: getattr(config, name) for name in ("max_length", "long", "problem_type")}
         classifier._given |= {"method": classifier.plan, **own, **loading}
         tokenizer = load_tokenizer(str(source), loading, config)
+        if max_disagreement is not None and model is None:
+            runner = at_limit(runner, max_disagreement)
+        elif max_disagreement is not None:
+            model = at_limit(model, max_disagreement)
         if model is None:
             classifier._runner, classifier.tokenizer = runner, tokenizer
         else:
             model.knowledge = classifier.knowledge
-            if max_disagreement is not None:
-                model = at_limit(model, max_disagreement)
             classifier.adopt(model, tokenizer)
         classifier._tell_limit()
         return classifier.with_options(**method_options) if method_options else classifier

@@ -10,8 +10,7 @@ import pytest
 from cascades import TEXTS, save_cascade, save_dense
 from commands import run_command
 from tersely import Classifier
-from tersely.errors import DataError, ExportError, ModelError
-from tersely.export import export_model
+from tersely.errors import DataError, ModelError
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +63,3 @@ def test_the_card_says_what_was_proven(cascade):
     card = (cascade / "README.md").read_text()
     assert "A cascade answers: topk, then reference" in card
     assert "30 of 60 texts are answered early" in card
-
-
-def test_a_cascade_is_no_graph(cascade, tmp_path):
-    with pytest.raises(ExportError, match="is a cascade"):
-        export_model(Classifier.from_pretrained(cascade, device="cpu"), tmp_path / "onnx")

@@ -14,20 +14,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors.torch import save_file
 
 from tersely._io import written_whole
 from tersely.errors import ExportError, ModelError
-from tersely.export.graph import OPSET, quantize_graph, write_graph
-from tersely.export.runner import OnnxRunner
+from tersely.export.graph import OPSET, quantize_graph, share_weights, write_graph
+from tersely.export.runner import LINEAR_FILE, OnnxRunner, graph_name, graph_stages
 from tersely.modeling import TerselyConfig
+from tersely.modeling.cascading import stage_model
+from tersely.modeling.inference import run_model
 from tersely.text.metrics import predict_from_logits
 
 if TYPE_CHECKING:  # a classifier reads exports, so at run time the import goes the other way
     from tersely.classifier import Classifier
+    from tersely.modeling import TerselyForSequenceClassification
 
 _FILE = "export.json"  # what marks a directory as an export, and says what is in it
-_VERSION = 1
-_GRAPH = "model.onnx"
+_VERSION = 2  # a cascade since 2
+_SHARED = "weights.data"  # of the graphs of a cascade
 # What transformers saves the weights of a model as.
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin")
 _CLOSE = 0.01  # numbers of a regression agree within this, and this share of the original
@@ -61,6 +65,9 @@ def export_model(
 ) -> Check:
     """Export a classifier, check it, and only then put it in its place.
 
+    A cascade becomes a graph for each stage, on weights that are stored once, and its linear stage
+    a file beside them; each graph is checked by itself, too.
+
     Args:
         classifier: a trained one, on the CPU; a model in half precision becomes float32.
         directory: where to write.
@@ -85,7 +92,7 @@ def export_model(
     """
     directory = Path(directory)
     weights = [file.name for pattern in _WEIGHTS for file in directory.glob(pattern)]
-    if weights:
+    if weights and not is_export(directory):
         raise ExportError(
             f"{directory} holds the weights of a model ({weights[0]}), and a directory is either a "
             "model or an export; export to a directory of its own"
@@ -96,24 +103,21 @@ def export_model(
             "device='cpu'"
         )
     model = classifier.torch_model().float()
-    if model.cascade is not None:
-        raise ExportError(
-            f"{classifier.source} is a cascade, and one graph cannot leave documents out; export "
-            "the model that it was made from"
-        )
     least = (0.99 if int8 else 1.0) if min_agreement is None else min_agreement
     made_up = texts is None
     if texts is None:
         texts, pairs = made_up_texts(classifier.tokenizer, classifier.limit), None
     encoded = classifier.encode(texts, pairs)
-    with written_whole(directory, "export") as folder:
-        graph = folder / _GRAPH
-        write_graph(model, graph, classifier.limit)
-        if int8:
-            quantize_graph(graph)
-        found = OnnxRunner(graph, model.config, classifier.limit, int8).run(encoded).logits
+    with written_whole(directory, "export", replaces=files_of_export(directory)) as folder:
+        _write_files(model, folder, classifier.limit, int8)
+        runner = OnnxRunner(folder, model.config, classifier.limit, int8)
+        pairs_of_logits = [(classifier.logits(encoded), runner.run(encoded).logits)]
+        for stage in graph_stages(model.cascade) if model.cascade is not None else ():
+            original = run_model(stage_model(model, stage), encoded, classifier.batch_tokens)
+            pairs_of_logits.append((original.logits, runner.run_stage(stage, encoded).logits))
         problem = classifier.label_space.problem_type
-        check = compare_logits(classifier.logits(encoded), found, problem, made_up=made_up)
+        checks = [compare_logits(*each, problem, made_up=made_up) for each in pairs_of_logits]
+        check = min(checks, key=lambda each: each.agreement)
         if check.agreement < least:
             raise ExportError(
                 f"the export{' with int8' if int8 else ''} gives {check.agreement:.1%} of "
@@ -123,10 +127,26 @@ def export_model(
             )
         model.config.save_pretrained(folder)
         classifier.tokenizer.save_pretrained(folder)
-        record = {"version": _VERSION, "graph": _GRAPH, "int8": int8, "opset": OPSET}
+        record = {"version": _VERSION, "int8": int8, "opset": OPSET}
         record |= {"longest_document": classifier.limit, "check": asdict(check)}
         (folder / _FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return check
+
+
+def _write_files(
+    model: TerselyForSequenceClassification, folder: Path, longest: int, int8: bool
+) -> None:
+    graphs = []
+    for stage in graph_stages(model.cascade):
+        graphs.append(folder / graph_name(model.cascade, stage))
+        stage_alone = model if stage is None else stage_model(model, stage)
+        write_graph(stage_alone, graphs[-1], longest)
+        if int8:
+            quantize_graph(graphs[-1])
+    if model.cascade is not None:
+        share_weights(graphs, folder / _SHARED)
+        if model.cascade.needs_linear:
+            save_file(model.linear.state_dict(), folder / LINEAR_FILE)
 
 
 def compare_logits(
@@ -160,9 +180,14 @@ def is_export(source: str | Path) -> bool:
     return (Path(source) / _FILE).is_file()
 
 
-def files_of_export(directory: str | Path) -> tuple[str, ...]:
+def files_of_export(directory: Path) -> tuple[str, ...]:
     """Name what an export in a directory has and a model of torch has not; nothing without one."""
-    return (_FILE, _GRAPH, f"{_GRAPH}.data") if is_export(directory) else ()
+    if not is_export(directory):
+        return ()
+    graphs = (
+        file.name for part in ("model", "stage-*") for file in directory.glob(f"{part}.onnx*")
+    )
+    return (_FILE, _SHARED, LINEAR_FILE, *graphs)
 
 
 def load_export(source: str | Path) -> OnnxRunner:
@@ -170,7 +195,7 @@ def load_export(source: str | Path) -> OnnxRunner:
     file = Path(source) / _FILE
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        version, graph = record["version"], file.with_name(record["graph"])
+        version = record["version"]
         longest, int8 = int(record["longest_document"]), bool(record["int8"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{file} cannot be read: {error!r}; export again") from None
@@ -179,4 +204,4 @@ def load_export(source: str | Path) -> OnnxRunner:
             f"{source} was exported by a newer tersely (version {version} of the format, this one "
             f"reads {_VERSION}); upgrade tersely, or export again"
         )
-    return OnnxRunner(graph, TerselyConfig.from_pretrained(file.parent), longest, int8)
+    return OnnxRunner(file.parent, TerselyConfig.from_pretrained(file.parent), longest, int8)

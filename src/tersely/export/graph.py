@@ -8,10 +8,11 @@ that stayed.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ from tersely.ragged import ExportLayout
 INPUTS = ("input_ids", "token_type_ids")
 OUTPUTS = ("logits", "encoder_macs", "macs")
 OPSET = 20
+_PAGE = 4096  # a smaller weight stays in its graph; larger ones begin where a page of memory can
 _EXAMPLE = 24  # tokens of the document that is followed through the model; any number would do
 
 
@@ -103,6 +105,31 @@ def quantize_graph(file: Path) -> None:
             op_types_to_quantize=["MatMul", "Gemm"],
         )
     full.unlink()
+
+
+def share_weights(graphs: Sequence[Path], weights: Path) -> None:
+    """Move the weights of graphs of one folder into one file there, each stored once, in place.
+
+    Plans run on the same weights, and what ONNX calls external data is a place in a file.
+    """
+    onnx = require("onnx", "onnx")
+    places: dict[bytes, int] = {}
+    with weights.open("wb") as out:
+        for file in graphs:
+            model = onnx.load(file)
+            for tensor in model.graph.initializer:
+                raw = tensor.raw_data
+                if len(raw) < _PAGE:
+                    continue
+                if (key := hashlib.sha256(raw).digest()) not in places:
+                    places[key] = out.seek(-(-out.tell() // _PAGE) * _PAGE)
+                    out.write(raw)
+                onnx.external_data_helper.set_external_data(
+                    tensor, weights.name, offset=places[key], length=len(raw)
+                )
+                tensor.ClearField("raw_data")
+            file.with_name(f"{file.name}.data").unlink(missing_ok=True)  # of large models
+            onnx.save(model, file)
 
 
 @contextlib.contextmanager

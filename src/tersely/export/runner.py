@@ -1,40 +1,70 @@
 """An export behind the interface of a model: encoded documents in, logits and their cost out.
 
-The graph reads one document at a time. Many documents are spread over the cores, each on one; a
-document alone gets all of them.
+A graph reads one document at a time. Many documents are spread over the cores, each on one; a
+document alone gets all of them. A cascade is a graph for each stage, and who answers which document
+is decided by the code that decides it for a model of torch. Its linear stage is no graph: as a file
+of torch it takes half the bytes, and hashes pairs of pieces by the very code that it was fitted by.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
+from tersely.cascade import LINEAR, REFERENCE, Cascade, Stage
 from tersely.errors import ModelError, require
+from tersely.linear import LinearForm, LinearStage
 from tersely.modeling import TerselyConfig
-from tersely.modeling.inference import Forward
+from tersely.modeling.inference import Forward, run_stages
 from tersely.text.encoding import EncodedDocuments
+
+LINEAR_FILE = "linear.safetensors"
+
+
+def graph_name(cascade: Cascade | None, stage: Stage | None) -> str:
+    """Return the file name of a stage's graph; without a cascade, and of the reference, one."""
+    if cascade is None or stage is None or stage.kind == REFERENCE:
+        return "model.onnx"
+    return f"stage-{cascade.stages.index(stage)}.onnx"
+
+
+def graph_stages(cascade: Cascade | None) -> list[Stage | None]:
+    """Return the stages that are graphs; without a cascade the model is the only one."""
+    return [None] if cascade is None else [each for each in cascade.stages if each.kind != LINEAR]
 
 
 class OnnxRunner:
-    """An exported model of one `.onnx` file, run by ONNX Runtime on the CPU."""
+    """An exported model in a folder, run by ONNX Runtime on the CPU."""
+
+    device = torch.device("cpu")
 
     def __init__(
-        self, graph: Path, config: TerselyConfig, longest_document: int, int8: bool
+        self, folder: Path, config: TerselyConfig, longest_document: int, int8: bool
     ) -> None:
         require("onnxruntime", "onnx")
-        if not graph.is_file():
-            raise ModelError(f"expected the graph {graph}, which is not there; export again")
-        self.config = config
+        self.config, self.cascade = config, config.cascade_stages()
+        self.linear: LinearStage | None = None
+        files = {graph_name(self.cascade, each) for each in graph_stages(self.cascade)}
+        if self.cascade is not None and self.cascade.needs_linear:
+            files.add(LINEAR_FILE)
+        for name in sorted(files):
+            if not (folder / name).is_file():
+                raise ModelError(f"expected {folder / name}, which is not there; export again")
+        if LINEAR_FILE in files:
+            self.linear = LinearStage(LinearForm.from_dict(config.linear))
+            self.linear.load_state_dict(load_file(folder / LINEAR_FILE))
         self.longest_document = longest_document
         self.dtype_name = "int8" if int8 else "float32"
-        self._graph = graph
+        self._folder = folder
         self._threads = torch.get_num_threads()
-        self._sessions: dict[int, Any] = {}
+        self._sessions: dict[tuple[str, int], Any] = {}
 
     def run(
         self,
@@ -44,10 +74,30 @@ class OnnxRunner:
     ) -> Forward:
         """Return logits `(documents, labels)` in the documents' order, and MACs.
 
-        There are no batches to have a budget; `progress` is called with 1 after each document.
+        There are no batches to have a budget; `progress` is called with 1 after each document, of a
+        cascade with the number that a stage has answered.
         """
+        if self.cascade is None:
+            return self.run_stage(None, encoded, progress)
+        return run_stages(self, encoded, self.run_stage, progress)
+
+    def under_cascade(self, cascade: Cascade) -> Self:
+        """Return the same export, its graphs shared, at another point of its cascade."""
+        twin = copy.copy(self)
+        twin.config, twin.cascade = copy.copy(self.config), cascade
+        twin.config.cascade = cascade.to_dict()
+        return twin
+
+    def run_stage(
+        self,
+        stage: Stage | None,
+        encoded: EncodedDocuments,
+        progress: Callable[[int], None] | None = None,
+    ) -> Forward:
+        """Run the graph of a stage over documents; None for the only one."""
+        graph = graph_name(self.cascade, stage)
         many = len(encoded.windows) > 1 and self._threads > 1
-        session = self._session(1 if many else self._threads)
+        session = self._session(graph, 1 if many else self._threads)
         # Families without token types leave them out of the graph.
         wanted = {each.name for each in session.get_inputs()}
         starts, counts = encoded.starts, encoded.counts
@@ -72,10 +122,10 @@ class OnnxRunner:
                     progress(1)
         return Forward(logits, encoder, everything)
 
-    def _session(self, threads: int) -> Any:
-        """Return the graph, ready to run on so many threads; made once for each number of them."""
-        if threads in self._sessions:
-            return self._sessions[threads]
+    def _session(self, graph: str, threads: int) -> Any:
+        """Return a graph, ready to run on so many threads; made once for each number of them."""
+        if (graph, threads) in self._sessions:
+            return self._sessions[graph, threads]
         runtime = require("onnxruntime", "onnx")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -85,12 +135,14 @@ class OnnxRunner:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             session = runtime.InferenceSession(
-                str(self._graph), options, providers=["CPUExecutionProvider"]
+                str(self._folder / graph), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's exceptions have no common base but this one
             reason = str(error).strip().splitlines()[0]
-            raise ModelError(f"the graph {self._graph} cannot be loaded: {reason}") from error
-        return self._sessions.setdefault(threads, session)
+            raise ModelError(
+                f"the graph {self._folder / graph} cannot be loaded: {reason}"
+            ) from error
+        return self._sessions.setdefault((graph, threads), session)
 
 
 def _feeds(encoded: EncodedDocuments, window: int, wanted: set[str]) -> dict[str, np.ndarray]:
