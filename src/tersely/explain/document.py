@@ -9,7 +9,8 @@ it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ import numpy as np
 import torch
 
 from tersely._io import torch_threads
+from tersely.cascade import LINEAR
 from tersely.classifier import Classifier
-from tersely.explain.lineage import NONE, Lineage, Spelling, lineage, spell
+from tersely.explain.lineage import NONE, Lineage, Spelling, lineage, spell, unread
+from tersely.modeling.cascading import stage_model
 from tersely.modeling.inference import on_device
 from tersely.modeling.trace import BlockTrace
 from tersely.text.batching import pack
+from tersely.text.encoding import EncodedDocuments
+from tersely.text.labels import MULTI_LABEL
 
 _DIGITS = 6  # what float32 can hold of a score; more would be noise
 
@@ -38,6 +43,7 @@ class TokenLineage:
         group: the combination token that took it in.
         merged_at: the block that merged it into another, counted from 1 among those that ran.
         merged_into: the token of the document in full that it was merged into.
+        contribution: what it added to the linear stage's log-odds, where that stage answered.
     """
 
     piece: str
@@ -49,6 +55,7 @@ class TokenLineage:
     group: int | None = None
     merged_at: int | None = None
     merged_into: int | None = None
+    contribution: float | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,12 @@ class WordLineage:
     def reached(self) -> float:
         """How many blocks saw it, the mean of the heads."""
         return self.furthest.reached
+
+    @property
+    def contribution(self) -> float | None:
+        """What it added to the linear stage's log-odds, where that stage answered."""
+        found = [token.contribution for token in self.tokens if token.contribution is not None]
+        return sum(found) if found else None
 
     def keys(self, block: int) -> float:
         """Return the share of heads in which it was a key of a block, counted from 0."""
@@ -111,6 +124,33 @@ class BlockFigures:
 
 
 @dataclass(frozen=True)
+class StageAnswer:
+    """Which stage of a cascade answered, how sure it was, and who had been asked.
+
+    Of the linear stage: `favours` is the label that contributions speak for, `over` the likeliest
+    other one (None where several labels may hold), and `bias` what no word adds. They and `bias`
+    add up to the log-odds of the one over the other, or of the label.
+    """
+
+    name: str
+    confidence: float
+    stages: tuple[str, ...]
+    favours: str | None = None
+    over: str | None = None
+    bias: float = 0.0
+
+    @property
+    def contrast(self) -> str:
+        """What contributions speak for, in words."""
+        return f"{self.favours}" + ("" if self.over is None else f" over {self.over}")
+
+    def sentence(self) -> str:
+        """Return who answered, in words."""
+        row = " → ".join(self.stages)
+        return f"The stage {self.name} answered ({row}), confidence {self.confidence:.4f}"
+
+
+@dataclass(frozen=True)
 class Explanation:
     """What a model did with a document.
 
@@ -120,6 +160,7 @@ class Explanation:
         labels: each label's probability, in the model's order; of a regression its number.
         tokens: how many the document in full has, `unread` of which no window holds.
         removes: whether the plan takes any token away from any block.
+        stage: of a cascade, who answered. Blocks are those of that stage; the linear one has none.
     """
 
     model: str
@@ -136,6 +177,18 @@ class Explanation:
     windows: int
     limit: int
     removes: bool
+    stage: StageAnswer | None = None
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the linear stage answered, so that no block read anything."""
+        return self.stage is not None and self.stage.favours is not None
+
+    @cached_property
+    def weighed(self) -> list[WordLineage]:
+        """The words that the linear stage weighed, those that count most first."""
+        words = [word for word in self.words if word.contribution is not None]
+        return sorted(words, key=lambda word: -abs(word.contribution))
 
     @property
     def ranked(self) -> list[tuple[str, float]]:
@@ -173,6 +226,7 @@ class Explanation:
         record = asdict(self)
         for word, source in zip(record["words"], self.words, strict=True):
             word["read"], word["reached"] = source.read, source.reached
+            word["contribution"] = source.contribution
         return record
 
 
@@ -186,28 +240,43 @@ def explain_document(classifier: Classifier, text: str, pair: str | None = None)
     model = classifier.torch_model()
     encoded = classifier.encode([text], None if pair is None else [pair])
     spelling = spell(classifier, text, pair)
-    inputs = on_device(pack(encoded, [0]), model.device)
-    with torch.inference_mode(), torch_threads(classifier.threads):
-        output = model(**inputs, output_trace=True)
-    found = [
-        lineage(output.trace, number, len(window)) for number, window in enumerate(encoded.windows)
-    ]
-    logits = output.logits.float().cpu().numpy()
+    cascade, stage, answer = model.cascade, None, None
+    if cascade is not None:
+        answer = classifier.forward(encoded)
+        stage = cascade.stages[int(answer.stages[0])]
+        model = stage_model(model, stage)
+    if stage is not None and stage.kind == LINEAR:
+        traced, found = (), [unread(len(window)) for window in encoded.windows]
+    else:
+        inputs = on_device(pack(encoded, [0]), model.device)
+        with torch.inference_mode(), torch_threads(classifier.threads):
+            output = model(**inputs, output_trace=True)
+        traced = output.trace.blocks
+        windows = enumerate(encoded.windows)
+        found = [lineage(output.trace, number, len(window)) for number, window in windows]
+    # A cascade's are calibrated.
+    logits = output.logits.float().cpu().numpy() if answer is None else answer.logits
     problem = classifier.label_space.problem_type
     values = logits if problem == "regression" else classifier.probabilities(logits)
     texts = (text,) if pair is None else (text, pair)
     tokens = _tokens(spelling, found)
+    told = None
+    if stage is not None:
+        names = tuple(each.name for each in cascade.stages)
+        told = StageAnswer(stage.name, _short(answer.confidence[0]), names)
+        if stage.kind == LINEAR:
+            told, tokens = _weigh(classifier, told, values[0], encoded, spelling, tokens)
     words = (
         WordLineage(texts[part][start:stop], part, start, stop, tuple(tokens[i] for i in own), own)
         for part, start, stop, own in spelling.words
     )
     return Explanation(
         model=Path(classifier.source).name,
-        method=classifier.plan.name,
+        method=classifier.plan.name if stage is None else stage.name,
         texts=texts,
         words=tuple(words),
         special=tuple(tokens[place] for place in spelling.special),
-        blocks=block_figures(output.trace.blocks),
+        blocks=block_figures(traced),
         labels=dict(zip(classifier.classes_, map(_short, values[0]), strict=True)),
         decided=classifier.decide(logits)[0],
         problem_type=problem,
@@ -216,7 +285,35 @@ def explain_document(classifier: Classifier, text: str, pair: str | None = None)
         windows=len(encoded.windows),
         limit=classifier.limit,
         removes=any(each.removes for each in found),
+        stage=told,
     )
+
+
+def _weigh(
+    classifier: Classifier,
+    told: StageAnswer,
+    shares: np.ndarray,
+    encoded: EncodedDocuments,
+    spelling: Spelling,
+    tokens: list[TokenLineage],
+) -> tuple[StageAnswer, list[TokenLineage]]:
+    """Add what each token contributed to the linear stage's likeliest label, over the next one."""
+    linear = classifier.torch_model().linear
+    row = torch.from_numpy(np.concatenate(encoded.windows)).to(linear.bias.device)
+    added = linear.contributions(row, torch.tensor([0, len(row)], device=row.device))
+    several = linear.form.problem_type == MULTI_LABEL
+    best, second = [*np.argsort(-shares), 0][:2]
+    figures = [added, linear.bias[None]]
+    figures = [f[:, best] if several else f[:, best] - f[:, second] for f in figures]
+    worth, bias = ((f / linear.form.temperature).cpu().numpy() for f in figures)
+    # A token that two windows read counts in both, as it did for the stage.
+    sums = np.bincount(np.concatenate(spelling.windows), worth, minlength=len(tokens))
+    tokens = [
+        replace(token, contribution=_short(own)) if token.read else token
+        for token, own in zip(tokens, sums, strict=True)
+    ]
+    favours, over = classifier.classes_[best], None if several else classifier.classes_[second]
+    return replace(told, favours=favours, over=over, bias=_short(bias[0])), tokens
 
 
 def block_figures(

@@ -93,6 +93,12 @@ def lineage(trace: Trace, number: int, length: int) -> Lineage:
     return Lineage(keys, present, scores, group, combined_at, merged_at, merged_into)
 
 
+def unread(length: int) -> Lineage:
+    """Return the lineage of a window that no block read."""
+    none, gone = np.zeros((0, length), np.float32), np.full(length, NONE)
+    return Lineage(none, none.astype(bool), none, gone, None, gone, gone)
+
+
 def _part(ragged: Ragged, number: int, values: Tensor | None = None) -> np.ndarray:
     """Return one document's rows of a ragged tensor, or of `values` that lie like it."""
     start, stop = ragged.layout.offsets[number : number + 2].tolist()

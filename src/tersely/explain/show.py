@@ -7,7 +7,10 @@ slider over the blocks; without script the text is there, with the labels and th
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +30,11 @@ SHADES = (
     ("#1f5fa8", "#ffffff"),
 )
 """From a word that no block saw to one that all of them saw: background, then ink."""
+AGAINST = ("#f3f4f6", "#f8e3d2", "#f2c08f", "#e08a3c", "#a84f0c")
+"""Backgrounds of words that speak against what the linear stage decided, faint to strong."""
 _LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _LABELS = 6  # shown beside the text; --json has all, and the page behind a fold
+_WORDS = 8  # named for and against; --json has all
 _TAKES_NOTHING = "this model takes no token away: every word that is read gets through"
 
 
@@ -52,11 +58,16 @@ def render(explanations: Sequence[Explanation], console: Console) -> RenderableT
     parts: list[RenderableType] = []
     for told in explanations:
         parts.append(Text(f"{told.model} ({told.method}): {told.answer}", "bold"))
+        if told.stage is not None:
+            parts.append(Text(told.stage.sentence()))
         if len(told.labels) > 1:
             parts.append(_labels(told))
         texts = (_text(told, part, coloured) for part in range(len(told.texts)))
         parts += [Text(""), *texts, Text(""), _legend(told, coloured)]
         parts += map(Text, filter(None, [told.about_length()]))
+        if told.is_linear:
+            parts += [Text(""), _weighed(told), Text("")]
+            continue
         table = _table("block", "tokens in", "keys", "tokens on")
         for block in told.blocks:
             figures = (block.entered, block.keys, block.left)
@@ -81,6 +92,30 @@ def _labels(explanation: Explanation) -> Table:
     return table
 
 
+def _weighed(told: Explanation) -> Table:
+    """Return the words that speak most for and against the linear stage's answer."""
+    table = _table(title=Text(f"log-odds of {told.stage.contrast}"), title_justify="left")
+    for name in ("speaks for it", "", "against it", ""):
+        table.add_column(name, justify="left" if name else "right")
+    sums: Counter[str] = Counter()  # of all places where a word stands
+    for word in told.weighed:
+        sums[_plain(word.text.lower())] += word.contribution
+    ends = (
+        [(word, f"{worth:+.2f}") for word, worth in order[:_WORDS] if f"{worth:+.2f}"[0] == sign]
+        for order, sign in ((sums.most_common(), "+"), (sums.most_common()[::-1], "-"))
+    )
+    for pair in zip_longest(*ends, fillvalue=("", "")):
+        table.add_row(*(Text(cell) for each in pair for cell in each))
+    rest = sum(word.contribution for word in told.weighed)
+    table.add_row("all words", f"{rest:+.2f}", "without any", f"{told.stage.bias:+.2f}")
+    return table
+
+
+def _style(shade: str) -> str:
+    back, ink = SHADES[int(shade[1])]
+    return f"{ink} on {AGAINST[int(shade[1])] if shade[0] == 'n' else back}"
+
+
 def _plain(text: str) -> str:
     """Return text that cannot steer the terminal."""
     return "".join(c if c in "\n\t" or c.isprintable() else "�" for c in text)
@@ -94,8 +129,7 @@ def _text(explanation: Explanation, part: int, coloured: bool) -> Text:
         if word.read != reading and not coloured:
             line.append("⟦⟧"[word.read])
         reading, place = word.read, word.stop
-        back, ink = SHADES[level(word.reached, explanation.reading)]
-        style = f"{ink} on {back}" if word.read else "strike dim"
+        style = _style(shade(explanation, word)) if word.read else "strike dim"
         line.append(_plain(word.text), style if coloured else None)
         if word.read and round(word.reached) < explanation.reading and not coloured:
             line.append(str(round(word.reached)).translate(_LOW))
@@ -104,8 +138,21 @@ def _text(explanation: Explanation, part: int, coloured: bool) -> Text:
     return line.append(_plain(text[place:]))
 
 
+def shade(told: Explanation, word: WordLineage) -> str:
+    """Return a word's shade: by how far it got, or by what it contributed, `n` for against."""
+    if not told.is_linear:
+        return f"l{level(word.reached, told.reading)}"
+    share = word.contribution / (abs(told.weighed[0].contribution) or 1.0)
+    strong = 0 if abs(share) < 0.05 else math.ceil(4 * abs(share))
+    return f"{'n' if share < 0 else 'l'}{strong}"
+
+
 def _legend(explanation: Explanation, coloured: bool) -> Text:
     """Return what the marks mean."""
+    if explanation.is_linear:
+        ends = [(" for ", _style("l3")), " or ", (" against ", _style("n3"))]
+        ends = ends if coloured else ["for or against"]
+        return Text.assemble("no block read it; words speak ", *ends, f" {explanation.answer}")
     blocks, tail = explanation.reading, ""
     if not explanation.removes and not explanation.unread:
         return Text(_TAKES_NOTHING)
@@ -161,7 +208,7 @@ def _words(words: ClassWords) -> Table:
 def write_html(explanations: Sequence[Explanation], path: str | Path) -> Path:
     """Write an explanation as a page, or several of the same document side by side."""
     template, panels = Path(__file__).with_name("page.html.j2"), [_panel(e) for e in explanations]
-    return write_page(path, template, "explain", panels=panels, shades=SHADES)
+    return write_page(path, template, "explain", panels=panels, shades=SHADES, against=AGAINST)
 
 
 def _panel(told: Explanation) -> dict[str, Any]:
@@ -193,8 +240,7 @@ def _spans(told: Explanation, part: int) -> Iterator[tuple[str, int | None, str]
     for number, word in enumerate(told.words):
         if word.part == part:
             yield text[place : word.start], None, ""
-            shade = f"l{level(word.reached, told.reading)}" if word.read else "unread"
-            yield word.text, number, shade
+            yield word.text, number, shade(told, word) if word.read else "unread"
             place = word.stop
     yield text[place:], None, ""
 
@@ -204,6 +250,8 @@ def _facts(told: Explanation, word: WordLineage, holders: dict[int, int]) -> dic
     pieces = {"p": [token.piece for token in word.tokens]}
     if not word.read:
         return pieces
+    if told.is_linear:
+        return pieces | {"c": f"{word.contribution:+.3f}"}
     blocks = range(len(told.blocks))
     read = [token for token in word.tokens if token.read]
     scores = [word.score(block) for block in blocks]
