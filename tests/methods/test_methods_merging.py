@@ -1,11 +1,14 @@
 """Merging, pooling and fusing against slow versions, one document and one token at a time."""
 
 import math
+from dataclasses import replace
 
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tersely.methods.contrib.diversity import Diversify
+from tersely.methods.contrib.mergence import Absorb
 from tersely.methods.fca import Fuse
 from tersely.methods.pool import Pool
 from tersely.methods.tome import Merge
@@ -113,3 +116,67 @@ def test_fusing_the_tail(stream, tokens, weighted, data):
     )
     # Only among the tail do the scores matter, and a group of one is itself whatever its share.
     assert_groups(stream, fused, groups, scores if weighted else None)
+
+
+@given(streams(), st.data())
+def test_absorbing_into_the_likest_that_stays(stream, data):
+    lost = [flag and data.draw(st.booleans()) for flag in stream.embedded.tolist()]
+    scores = [data.draw(st.floats(0.1, 3)) for _ in lost]
+    goes: dict[int, int] = {}
+    for span in documents(stream):
+        lost[span.start] = False  # as [CLS] is pinned
+        own = [i for i in span if stream.origins[i] >= 0 and not lost[i]]
+        into = [i for i in own if i != span.start] or own
+        for i in span:
+            if lost[i]:
+                pairs = [torch.cosine_similarity(*stream.hidden[[i, j]], dim=0) for j in into]
+                goes[i] = into[int(torch.stack(pairs).argmax())]
+    rows = range(len(lost))
+    groups = [[i] + [j for j in rows if goes.get(j) == i] for i in rows if i not in goes]
+    absorbed = Absorb().apply(stream, torch.tensor(lost)[:, None], torch.tensor(scores)[:, None])
+    assert_groups(stream, absorbed, groups, scores)
+
+
+def peaks(states: torch.Tensor, lost: list[int], share: float) -> dict[int, int]:
+    """Density peaks of some rows, as the paper tells it: the peak that each row goes to."""
+    if not lost:
+        return {}
+    far = {(i, j): (states[i] - states[j]).square().sum().item() for i in lost for j in lost}
+    mean = {i: sum(far[i, j] for j in lost) / len(lost) for i in lost}
+    scale = max(sum(mean.values()) / len(lost), 1e-12)
+    density = {i: math.exp(-mean[i] / scale) for i in lost}
+    gap = {}
+    for i in lost:
+        denser = [j for j in lost if density[j] > density[i]]
+        gap[i] = min((far[i, j] for j in denser), default=max(far[i, j] for j in lost))
+    count = max(1, math.floor(share * len(lost) + 1e-9))
+    chosen = sorted(lost, key=lambda i: -density[i] * gap[i])[:count]
+    return {i: min(chosen, key=lambda j: far[i, j]) for i in lost if i not in chosen}
+
+
+@given(streams(), st.sampled_from([0.0, 0.4, 0.8]), st.sampled_from([0.0, 0.3, 0.5]), st.data())
+def test_clustering_the_losers_and_matching_the_others(stream, clusters, matched, data):
+    # In double precision, and sets of two aside: two tokens are equally dense.
+    stream = replace(stream, hidden=stream.hidden.double())
+    lost = [flag and data.draw(st.booleans()) for flag in stream.embedded.tolist()]
+    scores = [data.draw(st.floats(0.1, 3)) for _ in lost]
+    goes: dict[int, int] = {}
+    for span in documents(stream):
+        lost[span.start] = False
+        own = [i for i in span if stream.origins[i] > 0]
+        if sum(lost[i] for i in own) == 2:
+            lost[next(i for i in own if lost[i])] = False
+        goes |= peaks(stream.hidden, [i for i in own if lost[i]], clusters)
+        stays = [i for i in own if not lost[i]]
+        best = {}
+        for i in stays[::2]:
+            likeness = [torch.cosine_similarity(*stream.hidden[[i, j]], dim=0) for j in stays[1::2]]
+            if likeness:
+                best[i] = (max(likeness), stays[1::2][likeness.index(max(likeness))])
+        ranked = sorted(best, key=lambda i: -best[i][0])
+        goes |= {i: best[i][1] for i in ranked[: math.floor(matched * len(stays) + 1e-9)]}
+    rows = range(len(lost))
+    groups = [[i] + [j for j in rows if goes.get(j) == i] for i in rows if i not in goes]
+    action = Diversify(clusters=clusters, matched=matched, least=1)
+    merged = action.apply(stream, torch.tensor(lost)[:, None], torch.tensor(scores)[:, None])
+    assert_groups(stream, merged, groups, scores)

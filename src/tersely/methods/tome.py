@@ -64,8 +64,8 @@ class Merge(Action):
             leaders = leaders.index_copy(0, source.flatten(), into.flatten())
         return leaders
 
-    def cost(self, sizes: list[int], head_size: int) -> int:
-        return head_size * sum(((size + 1) // 2) * (size // 2) for size in sizes)
+    def cost(self, sizes: list[int], width: int, heads: int) -> int:
+        return width // heads * sum(((size + 1) // 2) * (size // 2) for size in sizes)
 
 
 @register_preset(

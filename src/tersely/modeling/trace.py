@@ -150,7 +150,7 @@ def cost_of_block(model: nn.Module, block: int, packing: Packing) -> BlockCost:
     if packing.scores is not None and packing.scores.kind != "keys":
         channels += heads  # a weighted column sum of the attention matrix of each head
     predicting = sum(step.score.cost_of_token(width) for step in steps if step.score)
-    acting = sum(step.act.cost(sizes, width // heads) for step in steps)
+    acting = sum(step.act.cost(sizes, width, heads) for step in steps)
     if (pattern := model.plan.patterns.get(block)) is not None:
         embedding = model.encoder.get_input_embeddings().embedding_dim
         acting += pattern.work(sizes, embedding)

@@ -78,7 +78,7 @@ class Action(Part):
         """
         raise TypeError(f"{type(self).__name__} does not act on tokens")
 
-    def cost(self, sizes: list[int], head_size: int) -> int:
+    def cost(self, sizes: list[int], width: int, heads: int) -> int:
         """Return the MACs of its matrix products, for documents of these sizes."""
         return 0
 
