@@ -193,7 +193,7 @@ def others(seeds: list[int]) -> Iterator[Cell]:
     """Yield everything else at half of the MACs."""
     names = (
         *("dense", "topk", "tome", "fca", "pool", "random", "truncate", "fewer-layers"),
-        *("threshold", "lat", "adapler", "power-bert", "transkimmer"),
+        *("threshold", "lat", "adapler", "power-bert", "transkimmer", "mergence", "diversity"),
     )
     for data in ("r8", "20ng"):
         for name in names:

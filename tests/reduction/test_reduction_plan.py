@@ -98,7 +98,7 @@ BAD_FIELDS = [
     (("steps", 0, "blocks"), [], "plan.steps[0].blocks must name at least one block"),
     (("steps", 0, "blocks"), [1, 1.5], "fractions of the depth in (0, 1), got 1.5"),
     (("steps", 0, "blocks"), {"from": 1}, "plan.steps[0].blocks has the fields start and stop"),
-    (("steps", 0, "act", "kind"), "drop", "plan.steps[0].act.kind must be one of combine, drop-k"),
+    (("steps", 0, "act", "kind"), "drop", "plan.steps[0].act.kind must be one of absorb, combine"),
     (SCORE, ..., "plan.steps[0].score must be given for 'drop-keys'"),
     ((*SCORE, "heads"), "all", "plan.steps[0].score.heads must be 'each' or 'mean'"),
     ((*SCORE, "values"), 1, "plan.steps[0].score.values must be true or false, got 1"),
