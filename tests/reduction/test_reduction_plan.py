@@ -37,12 +37,14 @@ from tersely.reduction import (
 
 # Words that are not the default of an option, whatever the preset.
 OTHER_WORDS = {"heads": "mean", "reading": "complement", "drop": "tokens", "pin": "none"}
-OTHER_WORDS |= {"score": "column-mean-values"}
+OTHER_WORDS |= {"score": "random", "unit": "neighbours", "of": "importance"}
 
 
 def other_value(name: str, option: str) -> object:
     """A value of a preset's option that is not the default."""
     default = find_preset(name).options[option]
+    if default is None:
+        return 3
     if isinstance(default, str):
         return "each" if default == "mean" else OTHER_WORDS[option]
     if isinstance(default, bool):
