@@ -21,8 +21,8 @@ from tersely.reduction import preset
 from tersely.text import Documents
 from words import LABELS, labelled, save_encoder, tokenizer
 
-PLAN = Stage("plan", preset("topk", keep=0.25, at=0, least=1), temperature=1.5)
-STAGES = (Stage("linear"), PLAN, Stage("reference", temperature=0.5))
+PLAN = Stage("plan", preset("topk", keep=0.25, at=0, least=1), temperature=1.5, weight=0.6)
+STAGES = (Stage("linear"), PLAN, Stage("reference", temperature=0.5, weight=0.3))
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,7 @@ def dense(tmp_path_factory):
         torch.nn.init.normal_(parameter)
     folder = tmp_path_factory.mktemp("dense")
     model.save_pretrained(folder)
+
     tokenizer().save_pretrained(folder)
     return Classifier.from_pretrained(folder, device="cpu")
 
@@ -60,7 +61,9 @@ def cascaded(dense, texts):
     first = float(confidence(fit.stage(row, bounds), several=False).quantile(0.5))
     plan = dense.model.under_plan(PLAN.plan)
     logits = torch.from_numpy(run_model(plan, encoded, 4096).logits)
-    second = float(confidence((logits / 1.5).log_softmax(1), several=False).quantile(0.5))
+    # Stacked, as the stage answers.
+    both = logits / 1.5 + 0.6 * fit.stage(row, bounds)
+    second = float(confidence(both.log_softmax(1), several=False).quantile(0.5))
     cascade = Cascade(STAGES, ((1.0, 1.0), (first, second)), 1)
     return dense.model.under_cascade(cascade, fit.stage)
 
@@ -80,7 +83,8 @@ def expected(cascaded, dense, texts):
                 model = cascaded.alone().under_plan(plan).eval()
                 with torch.inference_mode():
                     logits = model(ids[None].long(), cu_seq_lens_q=bounds).logits
-                logs = (logits / stage.temperature).log_softmax(1)
+                added = stage.weight * cascaded.linear(ids, bounds)
+                logs = (logits / stage.temperature + added).log_softmax(1)
             if float(confidence(logs, several=False)) > threshold:
                 break
         answers.append(logs[0])
@@ -176,3 +180,21 @@ def test_training_from_a_cascade_begins_without_it(cascaded, dense, tmp_path):
     assert again.cascade is None and again.linear is None
     assert again.config.cascade is None and again.config.linear is None
     assert not any(name.startswith("linear.") for name in again.state_dict())
+
+
+def test_a_reference_alone_is_stacked_through_every_way_in(cascaded, dense, texts):
+    alone = cascaded.under_cascade(Cascade((Stage("reference", weight=0.8),)))
+    encoded = dense.encode(texts)
+    found = run_model(alone, encoded, 4096)
+    bare = torch.from_numpy(run_model(cascaded.alone(), encoded, 4096).logits)
+    linear = linear_log_probabilities(cascaded.linear, encoded)
+    wanted = (bare + 0.8 * linear).log_softmax(1)
+    np.testing.assert_allclose(found.logits, wanted, atol=1e-4)
+    assert not found.stages.any()
+    batch = dense.tokenizer(texts[:20], padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        torch.testing.assert_close(alone.eval()(**batch).logits, wanted[:20], atol=1e-4, rtol=1e-4)
+    part = run_model(alone, dense.encode(texts[::-7]), 64)
+    np.testing.assert_allclose(part.logits, wanted[torch.arange(59, -1, -7)], atol=1e-4)
+    with pytest.raises(ModelError, match="needs a linear stage"):
+        dense.model.under_cascade(Cascade((Stage("reference", weight=0.8),)))

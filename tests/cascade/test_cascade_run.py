@@ -75,6 +75,38 @@ def test_a_stage_that_nobody_can_pass_is_not_run():
     assert [kind for kind, _ in seen] == ["reference"]
 
 
+@given(seed=st.integers(0, 1000), weight=st.sampled_from([0.0, 0.4, 2.0]), several=st.booleans())
+def test_stacked_answers_are_the_sums_of_slow_equations(seed, weight, several):
+    chance, seen = np.random.default_rng(seed), []
+    logits, margins = chance.normal(size=(2, 12, 3)) * 3
+    stages = (Stage("linear"), Stage("reference", temperature=1.7, weight=weight))
+    logs = -np.log1p(np.exp(-margins))
+    if not several:
+        logs = margins - np.log(np.exp(margins).sum(1, keepdims=True))
+
+    def run(stage, numbers):
+        seen.append(stage.kind)
+        return torch.from_numpy({"linear": logs, "reference": logits}[stage.kind])[numbers]
+
+    cascade = Cascade(stages, ((0.7,),), 0)
+    answers = run_cascade(cascade, 12, run, classes=3, several=several)
+    for number in range(12):
+        if int(answers.stages[number]) == 0:
+            expected = np.exp(logs[number])
+        else:
+            added = margins[number] if several else logs[number]
+            raw = np.exp(logits[number] / 1.7 + weight * added)
+            expected = raw / (1 + raw) if several else raw / raw.sum()
+        found = answers.log_probabilities[number].exp().tolist()
+        assert found == pytest.approx(expected.tolist(), abs=1e-4)
+    assert seen.count("linear") == 1  # computed once, whoever needs it
+    seen.clear()
+    run_cascade(cascade.at(0), 12, run, classes=3, several=several)
+    assert sorted(seen) == (["linear", "reference"] if weight else ["reference"])
+    alone = Cascade(stages[1:])
+    assert alone.needs_linear == bool(weight) and alone.is_alone
+
+
 def test_of_several_labels_the_least_sure_one_counts():
     logs = torch.tensor([[0.99, 0.6], [0.01, 0.02]]).log()
     assert confidence(logs, several=True).tolist() == pytest.approx([0.2, 0.96])
@@ -115,11 +147,11 @@ def test_cascades_that_cannot_be_are_refused(change, message):
 def test_a_cascade_is_plain_data():
     cascade = Cascade(STAGES, ((0.9, 1.0), (0.5, 0.25)), 1)
     assert Cascade.from_dict(cascade.to_dict()) == cascade
-    for wrong in ({}, None, cascade.to_dict() | {"version": 2}):
+    for wrong in ({}, None, cascade.to_dict() | {"version": 3}):
         with pytest.raises(ModelError, match="version"):
             Cascade.from_dict(wrong)
     with pytest.raises(ModelError, match="not whole"):
-        Cascade.from_dict({"version": 1, "stages": [{"kind": "linear"}]})
+        Cascade.from_dict({"version": 2, "stages": [{"kind": "linear"}]})
 
 
 def test_a_limit_that_was_not_certified_is_refused():

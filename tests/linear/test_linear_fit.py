@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tersely.errors import DataError, ModelError, TerselyWarning
 from tersely.linear import fit_linear
-from tersely.linear.calibration import calibrate
+from tersely.linear.calibration import calibrate, fit_stacking
 from tersely.linear.candidates import BOTH, CANDIDATES
 from tersely.linear.fit import fold_numbers
 from tersely.text.labels import MULTI_LABEL, REGRESSION
@@ -228,3 +228,19 @@ def test_margins_that_are_all_right_are_not_certain():
     found = calibrate(wanted * 2.0 - 1, wanted, np.ones(200), several=False)
     unsure = 1 / (1 + np.exp(2 / found.temperature))
     assert 1e-4 < unsure < 0.02
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("weight", [0.0, 0.7])
+def test_a_fitted_weight_is_the_one_that_answers_were_drawn_with(several, weight):
+    random = np.random.default_rng(0)
+    logits, evidence = random.normal(size=(2, 6000, 3)) * 2
+    both = logits / 2.5 + weight * evidence
+    if several:
+        wanted = random.random(both.shape) < 1 / (1 + np.exp(-both))
+    else:
+        chances = np.exp(both) / np.exp(both).sum(1, keepdims=True)
+        wanted = np.array([random.multinomial(1, row) for row in chances]).astype(bool)
+    temperature, found = fit_stacking(logits, evidence, wanted, several)
+    assert temperature == pytest.approx(2.5, rel=0.15)
+    assert found == pytest.approx(weight, abs=0.07)

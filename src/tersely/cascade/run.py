@@ -46,11 +46,19 @@ def confidence(log_probabilities: Tensor, several: bool) -> Tensor:
     return best[:, 0] - best[:, 1]
 
 
-def to_log_probabilities(logits: Tensor, stage: Stage, several: bool) -> Tensor:
-    """Turn a stage's logits `(documents, classes)` into calibrated log-probabilities."""
+def to_log_probabilities(
+    logits: Tensor, stage: Stage, several: bool, linear: Tensor | None = None
+) -> Tensor:
+    """Turn a stage's logits `(documents, classes)` into calibrated log-probabilities.
+
+    A stage with a weight adds what the linear stage says of the same documents, `linear` of the
+    same shape.
+    """
     if stage.kind == LINEAR:  # they are already
         return logits
     scaled = logits.float() / stage.temperature
+    if stage.weight:
+        scaled = scaled + stage.weight * to_logits(linear, several)
     return F.logsigmoid(scaled) if several else scaled.log_softmax(dim=1)
 
 
@@ -81,24 +89,29 @@ def run_cascade(
     """Answer documents, each by the first stage that is sure enough.
 
     `run` gives a stage's logits `(n, classes)` for documents of the numbers `(n,)`, of the linear
-    stage its log-probabilities. A stage that nobody can pass is not run. `progress` is told
-    how many more are done.
+    stage its log-probabilities, which are asked for once: stages with a weight add them. A stage
+    that nobody can pass is not run. `progress` is told how many more are done.
     """
     found = torch.zeros(documents, classes, device=device)
     stages = torch.full((documents,), len(cascade.stages) - 1, device=device)
     sure = torch.zeros(documents, device=device)
     left = torch.arange(documents, device=device)
+    linear = None  # what the linear stage says of those who are left
     for number, (stage, threshold) in enumerate(
         zip(cascade.stages, (*cascade.thresholds, -1.0), strict=True)
     ):
         if threshold >= 1 or not len(left):
             continue
-        answers = to_log_probabilities(run(stage, left), stage, several)
+        if linear is None and (stage.kind == LINEAR or stage.weight):
+            linear = run(Stage(LINEAR), left)
+        logits = linear if stage.kind == LINEAR else run(stage, left)
+        answers = to_log_probabilities(logits, stage, several, linear)
         certain = confidence(answers, several)
         answered = certain > threshold
         rows = left[answered]
         found[rows], stages[rows], sure[rows] = answers[answered], number, certain[answered]
         left = left[~answered]
+        linear = None if linear is None else linear[~answered]
         if progress is not None:
             progress(len(rows))
     return Answers(to_logits(found, several), stages, sure)

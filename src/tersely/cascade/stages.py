@@ -21,7 +21,7 @@ from tersely.certificates import Audit, Certificates
 from tersely.errors import ModelError
 from tersely.reduction import Plan
 
-VERSION = 1
+VERSION = 2
 LINEAR, PLAN, REFERENCE = "linear", "plan", "reference"
 
 
@@ -35,11 +35,14 @@ class Stage:
         plan: of kind `"plan"`, the plan.
         temperature: what logits are divided by before they become probabilities; the linear stage
             has its own.
+        weight: how much the linear stage's log-probabilities weigh that are added to the logits
+            (of several labels its log-odds), 0 for not at all. It has none itself.
     """
 
     kind: str
     plan: Plan | None = None
     temperature: float = 1.0
+    weight: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in (LINEAR, PLAN, REFERENCE):
@@ -51,6 +54,11 @@ class Stage:
         if not 0 < self.temperature < float("inf"):
             raise ModelError(
                 f"cascade.stages.temperature must be above 0, got {self.temperature!r}"
+            )
+        if not 0 <= self.weight < float("inf") or (self.weight and self.kind == LINEAR):
+            raise ModelError(
+                "cascade.stages.weight must be 0 or more, and 0 for the linear stage itself, got "
+                f"{self.weight!r} for {self.kind!r}"
             )
 
     @property
@@ -67,7 +75,8 @@ class Cascade:
         stages: the reference last, the linear stage, if there is one, first.
         path: at each point a threshold for each stage but the last, from 0 to 1, which never rise
             along the path. A stage answers those of whom it is surer; nobody is surer than 1.
-        point: which point is in use; None for the reference alone.
+        point: which point is in use; None for the reference alone, with its stacking: the most
+            accurate one.
         certificates: what was proven of the points.
 
     Raises:
@@ -111,13 +120,13 @@ class Cascade:
 
     @property
     def is_alone(self) -> bool:
-        """Whether the reference answers everything by itself."""
+        """Whether no stage answers before the reference does."""
         return all(value >= 1 for value in self.thresholds)
 
     @property
     def needs_linear(self) -> bool:
         """Whether the checkpoint must hold a linear stage."""
-        return self.stages[0].kind == LINEAR
+        return any(stage.kind == LINEAR or stage.weight for stage in self.stages)
 
     def at(self, limit: float) -> Cascade:
         """Return the same at the point that was certified for a limit; 0 is the reference alone.
@@ -158,7 +167,7 @@ class Cascade:
     def to_dict(self) -> dict[str, Any]:
         """Return the cascade as JSON has it, with its version."""
         stages = [
-            {"kind": stage.kind, "temperature": stage.temperature}
+            {"kind": stage.kind, "temperature": stage.temperature, "weight": stage.weight}
             | ({} if stage.plan is None else {"plan": stage.plan.to_dict()})
             for stage in self.stages
         ]
@@ -186,6 +195,7 @@ class Cascade:
                     each["kind"],
                     Plan.from_dict(each["plan"]) if "plan" in each else None,
                     each["temperature"],
+                    each["weight"],
                 )
                 for each in data["stages"]
             )

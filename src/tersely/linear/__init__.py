@@ -1,6 +1,6 @@
 """A linear model on word pieces, beside the encoder: fitted in seconds, in use nearly free."""
 
-from tersely.linear.calibration import calibrate
+from tersely.linear.calibration import calibrate, fit_stacking
 from tersely.linear.features import PieceFeatures
 from tersely.linear.fit import Candidate, LinearFit, fit_linear
 from tersely.linear.stage import LinearForm, LinearStage, buckets_within
@@ -14,4 +14,5 @@ __all__ = [
     "buckets_within",
     "calibrate",
     "fit_linear",
+    "fit_stacking",
 ]

@@ -64,3 +64,40 @@ def calibrate(
     found = minimize(loss, np.zeros(1 + classes), jac=True, method="L-BFGS-B", bounds=bounds).x
     temperature = float(unit / np.exp(found[0]))
     return Calibration(temperature, found[1:] * temperature)
+
+
+def fit_stacking(
+    logits: np.ndarray, evidence: np.ndarray, wanted: np.ndarray, several: bool
+) -> tuple[float, float]:
+    """Return the temperature and the weight of `logits / temperature + weight * evidence`.
+
+    They are those of the least log-loss on documents that neither model was fitted on; the weight
+    is 0 where the evidence adds nothing. Targets are a little short of certain, as in `calibrate`.
+
+    Args:
+        logits: the encoder's, `(documents, classes)`.
+        evidence: the linear stage's log-probabilities, of several labels its log-odds.
+        wanted: which classes a document has, bool.
+        several: whether it may have several.
+    """
+    minimize = require("scipy.optimize", "train").minimize
+    special = require("scipy.special", "train")
+    documents, classes = wanted.shape
+    targets = wanted + (1 / (2 if several else classes) - wanted) / (documents + 1)
+    unit = np.abs(logits).mean() or 1.0
+
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        slope, weight = parameters
+        both = slope * logits / unit + weight * evidence
+        if several:
+            losses, chances = np.logaddexp(0, both) - targets * both, special.expit(both)
+        else:
+            logs = special.log_softmax(both, axis=1)
+            losses, chances = -targets * logs, np.exp(logs)
+        surplus = chances - targets
+        slopes = (surplus * logits).sum() / unit, (surplus * evidence).sum()
+        return losses.sum() / documents, np.array(slopes) / documents
+
+    bounds = [(1e-4, 1e4), (0.0, 20.0)]
+    slope, weight = minimize(loss, np.ones(2), jac=True, method="L-BFGS-B", bounds=bounds).x
+    return float(unit / slope), float(weight)

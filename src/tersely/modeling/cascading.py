@@ -107,7 +107,7 @@ def _about(model: Any) -> dict[str, Any]:
 
 
 def at_limit(model: Any, limit: float) -> Any:
-    """Return a cascaded model at another certified limit, its weights shared; 0 for no cascade.
+    """Return a cascaded model at another certified limit, its weights shared; 0 for its reference.
 
     Raises:
         DataError: for a limit that was not certified.
