@@ -17,12 +17,12 @@ SOURCE = ROOT / "src" / "tersely"
 BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->"
 
 CONTRIB = "methods/contrib"  # counts nowhere, until it is measured
-# Rooms that came after the house was put in order; they may fill the ceiling above it.
+# Rooms that came after the house was put in order, at 18,952 lines and 11,830 of tests; what came
+# since stands in its rooms too, so that only the ceiling holds for lines.
 ADDED = ("cascade", "certificates", "linear")
-MOST_LINES, CEILING = 19_000, 22_000  # of src: of the house, and of all
-MOST_FILES = 130
+CEILING = 22_000
+MOST_FILES = 130  # of the house
 LONGEST_FILE = 500
-MOST_TEST_LINES = 12_000  # of the house's rooms
 _OFF = 0.1  # the table may lag behind by this share, so that not every commit has to touch it
 
 
@@ -50,17 +50,15 @@ def table(rooms: dict[str, list[int]], tests: int) -> str:
     return "\n".join([*lines, f"| tests of the house | | {tests:,} | |", ""])
 
 
-def broken(rooms: dict[str, list[int]], tests: int) -> list[str]:
+def broken(rooms: dict[str, list[int]]) -> list[str]:
     """Return a sentence for every limit that does not hold."""
     every = {room: files for room, files in rooms.items() if room != CONTRIB}
     house = [n for room, files in every.items() if room not in ADDED for n in files]
     files = sum(every.values(), [])
     found = [
-        ("lines of the house", sum(house), MOST_LINES),
         ("lines of src", sum(files), CEILING),
         ("files of the house", len(house), MOST_FILES),
         ("lines of the longest file", max(files), LONGEST_FILE),
-        ("lines of tests", tests, MOST_TEST_LINES),
     ]
     return [f"{what}: {got:,}, at most {most:,}" for what, got, most in found if got > most]
 
@@ -86,7 +84,7 @@ def main() -> None:
     before, rest = PAGE.read_text("utf-8").split(BEGIN)
     written, after = rest.split(END)
     if "--check" in sys.argv[1:]:
-        troubles = broken(rooms, tests) + stale(written, rooms)
+        troubles = broken(rooms) + stale(written, rooms)
         sys.exit("\n".join(troubles) if troubles else 0)
     PAGE.write_text(before + BEGIN + table(rooms, tests) + END + after, "utf-8")
 
