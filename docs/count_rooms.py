@@ -19,7 +19,7 @@ BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->"
 CONTRIB = "methods/contrib"  # counts nowhere, until it is measured
 # Rooms that came after the house was put in order, at 18,952 lines and 11,830 of tests; what came
 # since stands in its rooms too, so that only the ceiling holds for lines.
-ADDED = ("cascade", "certificates", "linear")
+ADDED = ("cascade", "certificates", "linear", "search")
 CEILING = 22_000
 MOST_FILES = 130  # of the house
 LONGEST_FILE = 500

@@ -6,64 +6,35 @@ theirs to decide; answers, path and proof are the real ones.
 
 import json
 
-import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
 
 from commands import run_command
 from tersely import Classifier
 from tersely.accelerate import accelerate, search, sentences
-from tersely.accelerate.search import WAYS, parts_of
-from tersely.accelerate.stages import Bench, Referee, fitted_temperature, plan_stages
+from tersely.accelerate.search import WAYS
 from tersely.bench import under_plan
 from tersely.cascade import Stage
 from tersely.certificates import Certificates
 from tersely.errors import DataError, ModelError
-from tersely.modeling import TerselyForSequenceClassification, from_encoder
+from tersely.modeling import TerselyForSequenceClassification
 from tersely.reduction import preset
-from tiny import tiny_encoder, tiny_tokenizer
+from tersely.search import draw_documents, find
+from tersely.text import Documents
+from three_kinds import WORDS, draw_kinds, write_dense
+from tiny import tiny_tokenizer
 
-WORDS = [f"w{number}" for number in range(60)]
 LIMIT = 0.05
 
 
 @pytest.fixture(scope="module")
-def labelled():
-    """Documents of three kinds: two in three words are of the kind's own."""
-    chance = np.random.default_rng(0)
-    kinds = chance.integers(3, size=400)
-    texts = []
-    for kind in kinds:
-        own = chance.choice(WORDS[20 * kind : 20 * kind + 20], size=40)
-        words = np.where(chance.random(40) < 2 / 3, own, chance.choice(WORDS, size=40))
-        texts.append(" ".join(words[: chance.integers(3, 40)]))
-    return texts, kinds
+def texts():
+    return draw_kinds()[0]
 
 
 @pytest.fixture(scope="module")
-def texts(labelled):
-    return labelled[0]
-
-
-@pytest.fixture(scope="module")
-def dense(tmp_path_factory, labelled):
-    """A dense tersely classifier: a random encoder under a head that was fitted to the kinds."""
-    folder = tmp_path_factory.mktemp("dense")
-    tiny_tokenizer(WORDS).save_pretrained(folder)
-    tiny_encoder("bert", num_hidden_layers=4).save_pretrained(folder / "encoder")
-    pooled = from_encoder(str(folder / "encoder"), num_labels=32)
-    with torch.no_grad():
-        pooled.head.classifier.weight.copy_(torch.eye(32))
-    pooled.save_pretrained(folder)
-    features = Classifier.from_pretrained(folder, device="cpu").logits(labelled[0])
-    fitted = LogisticRegression(max_iter=1000).fit(features, labelled[1])
-    model = from_encoder(str(folder / "encoder"), num_labels=3)
-    with torch.no_grad():
-        model.head.classifier.weight.copy_(torch.from_numpy(fitted.coef_))
-        model.head.classifier.bias.copy_(torch.from_numpy(fitted.intercept_))
-    model.save_pretrained(folder)
-    return folder
+def dense(tmp_path_factory):
+    return write_dense(tmp_path_factory.mktemp("dense"), *draw_kinds())
 
 
 @pytest.fixture
@@ -80,12 +51,12 @@ def test_a_cascade_is_proven_saved_and_answers_as_it_was_certified(
     assert evidence["answer"] == "faster" and evidence["chosen"] == "cascade"
     assert evidence["reason"].startswith("Faster: ") and evidence["stages"][-1] == "reference"
     assert set(evidence["speed"]) == set(evidence["packed_speed"]) == set(WAYS)
-    parts = parts_of(texts, LIMIT, 0)
+    parts = draw_documents(Documents.from_lists(texts), LIMIT, 0)
     assert evidence["texts"] == {"given": 400} | {name: len(own) for name, own in parts.items()}
     certificate = Certificates.from_dict(evidence["certificates"]).at(LIMIT)
     assert certificate.bound <= LIMIT and certificate.documents == len(parts["proving"])
     again = Classifier.from_pretrained(chosen.save(tmp_path / "fast"), device="cpu")
-    proving = [texts[number] for number in parts["proving"]]
+    proving = parts["proving"].texts
     forward = again.forward(again.encode(proving))
     pairs = zip(again.predict(proving), original.predict(proving), strict=True)
     differing = sum(one != other for one, other in pairs)
@@ -109,14 +80,15 @@ def test_no_gain_keeps_the_original_and_says_how_fast_packed_is(dense, texts, mo
 def test_packed_execution_remains_where_no_stage_keeps_the_limit(
     dense, texts, any_gain, monkeypatch
 ):
-    monkeypatch.setattr(search, "choices", lambda *args: [])
+    monkeypatch.setattr(find, "choices", lambda *args: [])
     evidence, chosen = accelerate(dense, texts, limit=LIMIT, rounds=1)
     assert evidence["chosen"] == "packed" and chosen.model.cascade is None
     assert "changes no label" in evidence["reason"] and evidence["certificates"] is None
 
 
 def test_the_texts_that_prove_are_looked_at_once_and_last(dense, texts, any_gain, monkeypatch):
-    proving = {texts[number] for number in parts_of(texts, LIMIT, 0)["proving"]}
+    parts = draw_documents(Documents.from_lists(texts), LIMIT, 0)
+    proving = set(parts["proving"].texts)
     looked = []
     encode = Classifier.encode
 
@@ -136,36 +108,6 @@ def test_labels_make_the_limit_one_on_the_net_loss(dense, texts, any_gain):
     assert evidence["criterion"] == evidence["certificates"]["criterion"] == "loss"
     with pytest.raises(DataError, match="knows none of the data's labels"):
         accelerate(original, texts, ["other"] * 400, limit=0.1)
-
-
-def test_judging_counts_what_differs_or_turns_wrong_and_right(dense):
-    original = Classifier.from_pretrained(dense, device="cpu")
-    before, after = torch.eye(3)[[0, 1, 2, 0]], torch.eye(3)[[0, 2, 1, 1]]
-    differs, none = Referee(original, None).judge(after, before, range(4))
-    assert differs.tolist() == [False, True, True, True] and not none.any()
-    worse, better = Referee(original, np.array([0, 1, 1, 2])).judge(after, before, range(4))
-    assert worse.tolist() == [False, True, False, False]
-    assert better.tolist() == [False, False, True, False]
-
-
-def test_a_temperature_makes_scaled_logits_honest():
-    chance = np.random.default_rng(0)
-    honest = torch.from_numpy(chance.normal(size=(4000, 3)) * 2)
-    wanted = np.array([chance.choice(3, p=row) for row in honest.softmax(1).numpy()])
-    assert fitted_temperature(honest * 3, wanted, several=False) == pytest.approx(3, rel=0.1)
-
-
-def test_stages_share_the_originals_weights_and_differ_by_name(dense, texts):
-    original = Classifier.from_pretrained(dense, device="cpu")
-    stages = list(plan_stages(6))
-    assert len({stage.name for stage in stages}) == len(stages) == 4
-    bench = Bench(original, texts, Referee(original, None))
-    _, looked = bench.look(list(plan_stages(3)), range(20), None)
-    np.testing.assert_allclose(
-        looked.answers["reference"], torch.from_numpy(original.logits(texts[:20])).log_softmax(1)
-    )
-    assert not looked.worse["reference"].any()
-    assert original.model.cascade is None and original.plan.is_dense
 
 
 def test_what_cannot_be_accelerated_is_refused(dense, texts, tmp_path):
@@ -223,15 +165,3 @@ def test_a_cascade_that_was_made_carries_stages_that_it_names(dense, texts, any_
     assert cascade.stages[-1] == Stage("reference")
     assert cascade.at(0).is_alone
     assert cascade.at(LIMIT) == cascade
-
-
-def test_of_several_labels_the_referee_counts_those_that_hold(dense):
-    original = Classifier.from_pretrained(dense, device="cpu")
-    original.torch_model().config.problem_type = "multi_label_classification"
-    reference = torch.tensor([[0.9, 0.2, 0.6], [0.1, 0.2, 0.3]]).log()
-    answers = torch.tensor([[0.8, 0.4, 0.7], [0.1, 0.7, 0.3]]).log()
-    worse, better = Referee(original, None).judge(answers, reference, range(2))
-    assert worse.tolist() == [False, True] and not better.any()
-    labels = np.array([[1, 0, 1], [0, 1, 0]])
-    worse, better = Referee(original, labels).judge(answers, reference, range(2))
-    assert worse.tolist() == [False, False] and better.tolist() == [False, True]

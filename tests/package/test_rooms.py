@@ -26,6 +26,7 @@ training
 export
 card
 trained
+search
 classifier
 serve score explain bench
 accelerate

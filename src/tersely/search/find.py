@@ -1,0 +1,289 @@
+"""The search: stages, thresholds and their path on some documents, what they prove on others.
+
+What is tried needs no training of the encoder: a linear stage, fitted in seconds, and bold plans on
+the model's weights, each of which answers where it is sure. The documents are drawn apart first:
+some fit the linear stage, some choose stages and path, and the rest does nothing but prove. The
+path's points are then tested in a fixed sequence (`tersely.certificates`).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tersely.cascade import (
+    LINEAR,
+    PLAN,
+    REFERENCE,
+    Cascade,
+    Path,
+    Stage,
+    confidence,
+    find_path,
+    marks,
+    to_logits,
+)
+from tersely.certificates import (
+    LIMITS,
+    Part,
+    documents_needed,
+    draw_parts,
+    fingerprint,
+    prove,
+    upper_bound,
+)
+from tersely.errors import DataError, ModelError, TerselyWarning
+from tersely.search.stages import Bench, Looked, plan_stages
+from tersely.text import Documents
+from tersely.trained import TrainedModel
+
+DID = {
+    "fitting": "fitted the linear stage",
+    "choosing": "chose stages, temperatures and the path of thresholds",
+    "proving": "proved, and nothing else",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Stages with their path, and what they would take for a document at the point in use."""
+
+    stages: tuple[Stage, ...]
+    path: Path
+    point: int
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        """The stages in a row."""
+        return " → ".join(stage.name for stage in self.stages)
+
+    @property
+    def cascade(self) -> Cascade:
+        """The stages and their path, of which nothing is proven yet."""
+        return Cascade(self.stages, tuple(tuple(map(float, at)) for at in self.path.thresholds))
+
+
+def choices(
+    looked: Looked, stages: Sequence[Stage], limit: float, proving: int, several: bool
+) -> list[Choice]:
+    """Return every row of stages that would keep the limit, the fastest first.
+
+    What a path's point changes here is taken for its true rate: it has to be provable on as many
+    documents as there are for proof.
+
+    Args:
+        looked: what the stages say of the documents for choosing; see `Bench.look`.
+        stages: all that were looked at, the reference last.
+        limit: the share that may change, or that may be lost.
+        proving: how many documents there are for proof.
+        several: whether a document may have several labels.
+    """
+    *stages, last = stages
+    plans = [stage for stage in stages if stage.kind == PLAN]
+    linear = [stage for stage in stages if stage.kind == LINEAR]
+    rows = [*([each] for each in stages), *([*linear, plan] for plan in plans if linear)]
+    found = []
+    for row in rows:
+        sure = np.stack([confidence(looked.answers[s.name], several).numpy() for s in row])
+        changes = np.stack([looked.worse[s.name].astype(float) for s in row])
+        if looked.better is not None:
+            changes -= np.stack([looked.better[s.name] for s in row])
+        seconds = np.array([looked.seconds[s.name] for s in (*row, last)])
+        path = find_path(sure, changes, seconds)
+        bounds = upper_bound(np.maximum(path.changes, 0) * proving, proving)
+        fits = np.logical_and.accumulate(bounds <= limit)
+        point = int(fits.sum()) - 1
+        if point >= 0 and path.seconds[point] < seconds[-1]:
+            found.append(Choice((*row, last), path, point, path.seconds[point]))
+    return sorted(found, key=lambda choice: choice.seconds)
+
+
+def draw_documents(documents: Documents, limit: float, seed: int) -> dict[str, Documents]:
+    """Return the documents that fit, choose and prove.
+
+    Raises:
+        DataError: if there are too few to prove the limit even where nothing differs.
+    """
+    needed = documents_needed(limit)
+    parts = draw_parts(_texts(documents), seed=seed)
+    proving = len(parts["proving"])
+    if proving < needed:
+        given = sum(map(len, parts.values()))
+        wanted = math.ceil(given * needed / proving)
+        least = math.ceil(1e4 * float(upper_bound(0, proving))) / 1e4
+        raise DataError(
+            f"{needed} texts that do nothing else are needed to prove a limit of {limit:.3g} even "
+            f"if nothing differs, some {wanted:,} different texts in all, got {given:,} and "
+            f"{proving} of them for proof; give more texts, or allow at least {least:.2%}"
+        )
+    return {name: documents.select(numbers) for name, numbers in parts.items()}
+
+
+def prove_cascade(
+    bench: Bench,
+    cascade: Cascade,
+    documents: Documents,
+    limit: float,
+    *,
+    parts: Sequence[Part] = (),
+) -> Cascade:
+    """Test a cascade's path on documents that did nothing else; return it with what they prove.
+
+    Args:
+        bench: the model, whose linear stage and weights the stages use, and the criterion.
+        cascade: stages with their temperatures and a path; what was proven of it before is left.
+        documents: those for proof, all different, with labels where the criterion is the loss.
+        limit: whose loosest proven point will be in use; the usual limits are tested too.
+        parts: what the other documents did, for the record.
+
+    Raises:
+        DataError: if a text occurs twice, or labels are needed and not there.
+    """
+    _, looked = bench.look(cascade.stages, documents)
+    names = [stage.name for stage in cascade.stages[:-1]]
+    sure = np.stack([confidence(looked.answers[n], bench.several).numpy() for n in names])
+    thresholds = np.array(cascade.path)
+    early, worse = marks(thresholds, sure, np.stack([looked.worse[n] for n in names]))
+    better = None
+    if looked.better is not None:
+        better = marks(thresholds, sure, np.stack([looked.better[n] for n in names]))[1]
+    answers = to_logits(looked.answers[REFERENCE], bench.several).numpy()
+    classes = bench.original.decide(answers)
+    if bench.several:
+        classes = [", ".join(each) for each in classes]
+    texts = _texts(documents)
+    proved = Part("proving", DID["proving"], len(texts), fingerprint(texts))
+    proven = prove(
+        texts,
+        early,
+        worse,
+        better,
+        criterion=bench.referee.criterion,
+        limits=sorted({*LIMITS, limit}),
+        classes=classes,
+        parts=[*parts, proved],
+    )
+    point = next(each.point for each in proven.certificates if each.limit == limit)
+    return replace(cascade, point=point, certificates=proven)
+
+
+def check_original(original: TrainedModel) -> None:
+    """Raise a `ModelError` for a model to which the search has nothing to add."""
+    cascade = original.torch_model().cascade
+    if cascade is not None or not original.plan.is_dense:
+        kind = "a cascade" if cascade is not None else original.plan.name
+        raise ModelError(
+            f"{original.source} saves work already ({kind}); accelerate starts from the dense "
+            "model that it was made from"
+        )
+    if original.label_space.problem_type == "regression":
+        raise ModelError(
+            f"{original.source} predicts numbers, of which nothing can agree exactly; accelerate "
+            "is for classifiers"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search came to.
+
+    Attributes:
+        bench: the model, with the linear stage beside it where one could be fitted.
+        parts: the documents that fitted, chose and proved.
+        ranked: the rows of stages that kept the limit where they were chosen, the fastest first.
+        seconds: what the reference takes for a document.
+        cascade: the first of them with what was proven of it; None where there is none.
+        linear: the record of the linear stage's fit, or None.
+    """
+
+    bench: Bench
+    parts: dict[str, Documents]
+    ranked: list[Choice]
+    seconds: float
+    cascade: Cascade | None
+    linear: dict[str, Any] | None
+
+    @property
+    def model(self) -> Any:
+        """The model under the cascade; None where nothing answers before the reference."""
+        if self.cascade is None or self.cascade.is_alone:
+            return None
+        return self.bench.model.under_cascade(self.cascade)
+
+    @property
+    def why_not(self) -> str:
+        """Why there is no cascade."""
+        if self.cascade is None:
+            return "no stage keeps the limit on the texts that choose"
+        return "the texts set apart do not prove the limit for the cascade"
+
+
+def find_cascade(
+    original: TrainedModel,
+    documents: Documents,
+    *,
+    limit: float,
+    seed: int = 0,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Found:
+    """Find the fastest stages that keep a limit, and test them on documents that prove alone.
+
+    Args:
+        original: a dense classifier.
+        documents: such as it will read, on which it was not trained. Where they have labels, the
+            limit is on the net loss: documents that turn wrong, less those that turn right.
+        limit: the share that is allowed: of other labels than the original's, or of net loss.
+        seed: of the draw of the parts.
+        tell: called with a line about each step.
+
+    Raises:
+        DataError: if there are too few texts to prove the limit, or labels that are not known.
+        ModelError: if the original is no dense classifier.
+    """
+    check_original(original)
+    parts = draw_documents(documents, limit, seed)
+    bench = Bench(original, "disagreement" if documents.labels is None else "loss")
+    if documents.labels is not None:
+        original.label_space.encode(documents.labels, unseen="skip")  # says once what is unknown
+    with warnings.catch_warnings():  # nothing is said of the parts that was said of all
+        warnings.simplefilter("ignore", TerselyWarning)
+        record = None
+        try:
+            fit = bench.fit_linear(parts["fitting"])
+        except DataError as error:  # all alike, for instance; the plans remain
+            tell(f"no linear stage: {error}")
+        else:
+            best, record = fit.candidates[0], fit.record()
+            tell(
+                f"linear stage: {best.name}, {best.accuracy:.1%} of {len(fit.folds):,} texts right"
+            )
+        stages = [] if record is None else [Stage(LINEAR)]
+        stages += [*plan_stages(bench.model.plan.depth, record is not None), Stage(REFERENCE)]
+        stages, looked = bench.look(stages, parts["choosing"], fit_temperatures=True)
+        ranked = choices(looked, stages, limit, len(parts["proving"]), bench.several)
+        reference = looked.seconds[REFERENCE]
+        for choice in ranked[:3]:
+            ratio = reference / choice.seconds
+            tell(f"{choice.name}: some {ratio:.1f} times packed, by what choosing saw")
+        cascade = None
+        if ranked:
+            others = [
+                Part(name, DID[name], len(own), fingerprint(_texts(own)))
+                for name, own in parts.items()
+                if name != "proving"
+            ]
+            cascade = prove_cascade(bench, ranked[0].cascade, parts["proving"], limit, parts=others)
+    return Found(bench, parts, ranked, reference, cascade, record)
+
+
+def _texts(documents: Documents) -> list[Any]:
+    """Return what documents say: texts, or pairs of them."""
+    if documents.pairs is None:
+        return documents.texts
+    return list(zip(documents.texts, documents.pairs, strict=True))

@@ -1,0 +1,192 @@
+"""What the stages of a cascade could be, and what they answer on some documents.
+
+Nothing here trains the encoder: the linear stage is fitted in seconds, and the plans are bold ones
+on the model's own weights; those of whom a stage is unsure go on anyway.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from tersely._io import torch_threads
+from tersely.cascade import LINEAR, PLAN, REFERENCE, Stage, to_log_probabilities, to_logits
+from tersely.errors import DataError
+from tersely.linear import LinearFit, calibrate
+from tersely.modeling.cascading import fit_beside, linear_log_probabilities, stage_model
+from tersely.modeling.inference import run_model
+from tersely.reduction import preset
+from tersely.text import Documents
+from tersely.text.encoding import EncodedDocuments
+from tersely.text.labels import MULTI_LABEL, LabelSpace
+from tersely.text.metrics import predict_from_logits, right_documents
+from tersely.trained import TrainedModel
+
+
+def plan_stages(depth: int, linear: bool = False) -> Iterator[Stage]:
+    """Yield bold plans that need no training; those of whom they are unsure go on anyway.
+
+    With a linear stage, some choose by it what the encoder reads.
+    """
+    for keep in (0.1, 0.25) if linear else ():
+        yield Stage(PLAN, replace(preset("choose", keep=keep), name=f"choose keep={keep:g}"))
+    for at, keep in (0, 0.1), (0, 0.25), (1, 0.25), (depth // 3, 0.5):
+        if at < depth - 1:
+            plan = preset("topk", keep=keep, at=at)
+            yield Stage(PLAN, replace(plan, name=f"topk keep={keep:g} at={at}"))
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """What stages say of some documents, the reference last.
+
+    Log-probabilities `(documents, classes)` and seconds a document of each stage by its name, and
+    whether an answer counts: against the stage, and for it, `(documents,)` bool.
+    """
+
+    answers: dict[str, torch.Tensor]
+    seconds: dict[str, float]
+    worse: dict[str, np.ndarray]
+    better: dict[str, np.ndarray] | None
+
+
+class Referee:
+    """Says what an answer counts: another label than the reference's, or one that is wrong.
+
+    Args:
+        space: the model's labels.
+        criterion: `"disagreement"`, or `"loss"` by the documents' labels: what turns wrong counts
+            against a stage, what turns right for it.
+    """
+
+    def __init__(self, space: LabelSpace, criterion: str = "disagreement") -> None:
+        if criterion not in ("disagreement", "loss"):
+            raise DataError(f"expected a criterion of disagreement or loss, got {criterion!r}")
+        self.space, self.criterion = space, criterion
+        self.several = space.problem_type == MULTI_LABEL
+
+    def wanted(self, documents: Documents, reference: torch.Tensor | None) -> np.ndarray:
+        """Return the true labels where these count, or else the reference's, as metrics take them.
+
+        `reference` are the log-probabilities that it gives, `(documents, classes)`.
+        """
+        if self.criterion == "disagreement":
+            given = to_logits(reference, self.several).numpy()
+            return predict_from_logits(given, self.space.problem_type)
+        if documents.labels is None:
+            raise DataError(
+                f"a limit on the loss needs labels, and {documents.source} has none; name their "
+                "column, or set a limit on the disagreement"
+            )
+        return self.space.encode(documents.labels, unseen="skip")
+
+    def judge(
+        self, answers: torch.Tensor, reference: torch.Tensor, wanted: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return which documents count against the answers, and which for them."""
+        right, was = (
+            right_documents(to_logits(each, self.several).numpy(), wanted, self.space.problem_type)
+            for each in (answers, reference)
+        )
+        return was & ~right, right & ~was
+
+
+class Bench:
+    """A model with the stages that its weights allow, run on documents.
+
+    `model` is its model of torch, beside which `fit_linear` puts the linear stage.
+    """
+
+    def __init__(self, original: TrainedModel, criterion: str = "disagreement") -> None:
+        self.original, self.model = original, original.torch_model().alone()
+        self.referee = Referee(original.label_space, criterion)
+        self.several = self.referee.several
+
+    def encode(self, documents: Documents) -> EncodedDocuments:
+        """Tokenise documents."""
+        return self.original.encode(documents.texts, documents.pairs, tell=False)
+
+    def run(self, stage: Stage, encoded: EncodedDocuments) -> tuple[torch.Tensor, float]:
+        """Return a stage's logits `(documents, classes)`, and its seconds a document."""
+        started = time.perf_counter()
+        with torch_threads(self.original.threads), torch.inference_mode():
+            if stage.kind == LINEAR:
+                found = linear_log_probabilities(self.model.linear, encoded).cpu()
+            else:
+                model = stage_model(self.model, stage)
+                logits = run_model(model, encoded, self.original.batch_tokens).logits
+                found = torch.from_numpy(logits)
+        return found, (time.perf_counter() - started) / len(encoded)
+
+    def look(
+        self, stages: Sequence[Stage], documents: Documents, *, fit_temperatures: bool = False
+    ) -> tuple[tuple[Stage, ...], Looked]:
+        """Run all stages on documents and judge their answers.
+
+        Args:
+            stages: the reference last; those with a weight add the linear stage's evidence.
+            documents: single texts or pairs, with labels where the criterion is the loss.
+            fit_temperatures: whether plans get temperatures by which they are as sure as right.
+
+        Returns:
+            The stages, with their temperatures, and what they say.
+        """
+        encoded = self.encode(documents)
+        raw, seconds = {}, {}
+        evidence = None
+        if any(stage.kind == LINEAR or stage.weight for stage in stages):
+            evidence, seconds[LINEAR] = self.run(Stage(LINEAR), encoded)
+        for stage in stages:
+            if stage.kind == LINEAR:
+                raw[LINEAR] = evidence
+            else:
+                raw[stage.name], seconds[stage.name] = self.run(stage, encoded)
+        last = stages[-1]
+        reference = to_log_probabilities(raw[last.name], last, self.several, evidence)
+        wanted = self.referee.wanted(documents, reference)
+        answers, worse, better, used = {}, {}, {}, []
+        for stage in stages:
+            if fit_temperatures and stage.kind == PLAN:
+                fitted = fitted_temperature(raw[stage.name], wanted, self.several)
+                stage = replace(stage, temperature=fitted)
+            used.append(stage)
+            answers[stage.name] = to_log_probabilities(
+                raw[stage.name], stage, self.several, evidence
+            )
+            judged = self.referee.judge(answers[stage.name], reference, wanted)
+            worse[stage.name], better[stage.name] = judged
+        lossy = self.referee.criterion == "loss"
+        return tuple(used), Looked(answers, seconds, worse, better if lossy else None)
+
+    def fit_linear(self, documents: Documents) -> LinearFit:
+        """Fit the linear stage on labels where accuracy counts, or else the reference's answers.
+
+        Raises:
+            DataError: if it cannot be fitted, on answers that are all alike for instance.
+        """
+        encoded = self.encode(documents)
+        reference = None
+        if self.referee.criterion == "disagreement":
+            last = Stage(REFERENCE)
+            reference = to_log_probabilities(self.run(last, encoded)[0], last, self.several)
+        wanted = self.referee.wanted(documents, reference)
+        if self.several:  # labels that the model does not know are in a further column
+            wanted = wanted[:, : self.model.num_labels]
+        else:
+            known = np.flatnonzero(wanted >= 0)
+            encoded, wanted = encoded.select(known), wanted[known]
+        fit = fit_beside(self.model, encoded, wanted, self.original.tokenizer.all_special_ids)
+        self.model = self.model.beside(fit.stage)
+        return fit
+
+
+def fitted_temperature(logits: torch.Tensor, wanted: np.ndarray, several: bool) -> float:
+    """Return the temperature that makes logits `(documents, classes)` likeliest to give answers."""
+    classes = logits.shape[1]
+    held = wanted[:, :classes].astype(bool) if several else wanted[:, None] == np.arange(classes)
+    every = np.ones(len(wanted))
+    return calibrate(logits.double().numpy(), held, every, several, shifted=False).temperature

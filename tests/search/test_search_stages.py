@@ -1,0 +1,107 @@
+"""What stages say, how it is judged, and what is proven of a cascade that is given."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from tersely import Classifier
+from tersely.cascade import LINEAR, REFERENCE, Cascade, Stage
+from tersely.errors import DataError
+from tersely.search import Bench, Referee, fitted_temperature, plan_stages, prove_cascade
+from tersely.text import Documents, LabelSpace
+from three_kinds import draw_kinds, write_dense
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return draw_kinds()[0]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    folder = write_dense(tmp_path_factory.mktemp("dense"), *draw_kinds())
+    return Classifier.from_pretrained(folder, device="cpu")
+
+
+def space(problem_type="single_label_classification"):
+    return LabelSpace(("a", "b", "c"), problem_type)
+
+
+def judged(referee, answers, reference, labels=None):
+    documents = Documents.from_lists(["some text"] * len(answers), labels)
+    return referee.judge(answers, reference, referee.wanted(documents, reference))
+
+
+def test_judging_counts_what_differs_or_turns_wrong_and_right():
+    before, after = torch.eye(3)[[0, 1, 2, 0]], torch.eye(3)[[0, 2, 1, 1]]
+    differs, none = judged(Referee(space()), after, before)
+    assert differs.tolist() == [False, True, True, True] and not none.any()
+    worse, better = judged(Referee(space(), "loss"), after, before, ["a", "b", "b", "c"])
+    assert worse.tolist() == [False, True, False, False]
+    assert better.tolist() == [False, False, True, False]
+    with pytest.raises(DataError, match="a limit on the loss needs labels"):
+        judged(Referee(space(), "loss"), after, before)
+    with pytest.raises(DataError, match="disagreement or loss, got 'los'"):
+        Referee(space(), "los")
+
+
+def test_of_several_labels_the_referee_counts_those_that_hold():
+    several = space("multi_label_classification")
+    reference = torch.tensor([[0.9, 0.2, 0.6], [0.1, 0.2, 0.3]]).log()
+    answers = torch.tensor([[0.8, 0.4, 0.7], [0.1, 0.7, 0.3]]).log()
+    worse, better = judged(Referee(several), answers, reference)
+    assert worse.tolist() == [False, True] and not better.any()
+    labels = [["a", "c"], ["b"]]
+    worse, better = judged(Referee(several, "loss"), answers, reference, labels)
+    assert worse.tolist() == [False, False] and better.tolist() == [False, True]
+
+
+def test_a_temperature_makes_scaled_logits_honest():
+    chance = np.random.default_rng(0)
+    honest = torch.from_numpy(chance.normal(size=(4000, 3)) * 2)
+    wanted = np.array([chance.choice(3, p=row) for row in honest.softmax(1).numpy()])
+    assert fitted_temperature(honest * 3, wanted, several=False) == pytest.approx(3, rel=0.1)
+
+
+def test_stages_share_the_originals_weights_and_differ_by_name(original, texts):
+    assert len({stage.name for stage in plan_stages(6)}) == len(list(plan_stages(6))) == 4
+    bench = Bench(original)
+    stages = [*plan_stages(3), Stage(REFERENCE)]
+    _, looked = bench.look(stages, Documents.from_lists(texts[:20]))
+    np.testing.assert_allclose(
+        looked.answers[REFERENCE], torch.from_numpy(original.logits(texts[:20])).log_softmax(1)
+    )
+    assert not looked.worse[REFERENCE].any() and looked.better is None
+    assert original.model.cascade is None and original.plan.is_dense
+
+
+def test_looking_adds_the_evidence_of_the_linear_stage_as_the_cascade_does(original, texts):
+    bench, documents = Bench(original), Documents.from_lists(texts[:60])
+    bench.fit_linear(Documents.from_lists(texts))
+    stages = (Stage(LINEAR), Stage(REFERENCE, temperature=2.0, weight=0.7))
+    _, looked = bench.look(stages, documents)
+    cascaded = copy.copy(original)
+    cascaded.adopt(bench.model.under_cascade(Cascade(stages)), original.tokenizer)
+    given = torch.from_numpy(cascaded.logits(texts[:60]))
+    np.testing.assert_allclose(looked.answers[REFERENCE], given, atol=1e-5)
+    assert original.model.linear is None
+
+
+def test_a_path_that_is_given_is_proven_on_other_documents(original, texts):
+    bench = Bench(original)
+    bench.fit_linear(Documents.from_lists(texts[:150]))
+    cascade = Cascade((Stage(LINEAR), Stage(REFERENCE)), ((0.99,), (0.9,), (0.0,)))
+    others = Documents.from_lists(texts[150:])
+    proven = prove_cascade(bench, cascade, others, 0.08)
+    assert (proven.stages, proven.path) == (cascade.stages, cascade.path)
+    found = proven.certificates
+    assert found.documents == 250 and found.parts[-1].fingerprint == found.fingerprint
+    assert proven.point == found.at(0.08).point and found.at(0.08).early > 0
+    labels = Bench(original, "loss")
+    labels.model = bench.model
+    names = original.predict(others.texts)
+    lossy = prove_cascade(labels, cascade, Documents.from_lists(others.texts, names), 0.08)
+    assert lossy.certificates.criterion == "loss"
+    assert lossy.certificates.at(0.08).better == 0  # the reference is right by definition
