@@ -9,7 +9,7 @@ import torch
 from tersely import Classifier
 from tersely.cascade import LINEAR, REFERENCE, Cascade, Stage
 from tersely.errors import DataError
-from tersely.search import Bench, Referee, fitted_temperature, plan_stages, prove_cascade
+from tersely.search import Bench, Referee, fitted, plan_stages, prove_cascade
 from tersely.text import Documents, LabelSpace
 from three_kinds import draw_kinds, write_dense
 
@@ -62,7 +62,9 @@ def test_a_temperature_makes_scaled_logits_honest():
     chance = np.random.default_rng(0)
     honest = torch.from_numpy(chance.normal(size=(4000, 3)) * 2)
     wanted = np.array([chance.choice(3, p=row) for row in honest.softmax(1).numpy()])
-    assert fitted_temperature(honest * 3, wanted, several=False) == pytest.approx(3, rel=0.1)
+    assert fitted(Stage(REFERENCE), honest * 3, wanted, False).temperature == pytest.approx(
+        3, rel=0.1
+    )
 
 
 def test_stages_share_the_originals_weights_and_differ_by_name(original, texts):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tersely.certificates.audit import Audit
 from tersely.certificates.bounds import CONFIDENCE, LIMITS, documents_needed, upper_bound
 from tersely.certificates.netloss import documents_for_net_loss, net_loss_bound
-from tersely.certificates.parts import PARTS, Part, different, draw_parts, fingerprint
+from tersely.certificates.parts import PARTS, Part, different, draw_parts, fingerprint, others
 from tersely.certificates.path import prove, surest_point
 from tersely.certificates.record import CRITERIA, Certificate, Certificates
 
@@ -24,6 +24,7 @@ __all__ = [
     "draw_parts",
     "fingerprint",
     "net_loss_bound",
+    "others",
     "prove",
     "surest_point",
     "upper_bound",

@@ -54,10 +54,15 @@ def different(texts: Sequence[Text], *, without: Iterable[Text] = ()) -> list[in
         >>> different(["a", "b", "A ", "c"], without=["C"])
         [0, 1]
     """
-    used = {_digest(text) for text in without}
     # Later numbers are overwritten by earlier ones.
-    numbers = {_digest(text): number for number, text in reversed(list(enumerate(texts)))}
-    return sorted(number for digest, number in numbers.items() if digest not in used)
+    numbers = {_digest(texts[number]): number for number in reversed(others(texts, without))}
+    return sorted(numbers.values())
+
+
+def others(texts: Sequence[Text], used: Iterable[Text]) -> list[int]:
+    """Return the numbers of the texts, repeated ones too, that are equal to none of `used`."""
+    digests = {_digest(text) for text in used}
+    return [number for number, text in enumerate(texts) if _digest(text) not in digests]
 
 
 def draw_parts(

@@ -9,9 +9,10 @@ from tersely.search.find import (
     choices,
     draw_documents,
     find_cascade,
+    path_marks,
     prove_cascade,
 )
-from tersely.search.stages import Bench, Looked, Referee, fitted_temperature, plan_stages
+from tersely.search.stages import Bench, Looked, Referee, fitted, plan_stages
 
 __all__ = [
     "Bench",
@@ -23,7 +24,8 @@ __all__ = [
     "choices",
     "draw_documents",
     "find_cascade",
-    "fitted_temperature",
+    "fitted",
+    "path_marks",
     "plan_stages",
     "prove_cascade",
 ]

@@ -111,7 +111,7 @@ def draw_documents(documents: Documents, limit: float, seed: int) -> dict[str, D
         DataError: if there are too few to prove the limit even where nothing differs.
     """
     needed = documents_needed(limit)
-    parts = draw_parts(_texts(documents), seed=seed)
+    parts = draw_parts(documents.contents, seed=seed)
     proving = len(parts["proving"])
     if proving < needed:
         given = sum(map(len, parts.values()))
@@ -123,6 +123,21 @@ def draw_documents(documents: Documents, limit: float, seed: int) -> dict[str, D
             f"{proving} of them for proof; give more texts, or allow at least {least:.2%}"
         )
     return {name: documents.select(numbers) for name, numbers in parts.items()}
+
+
+def path_marks(
+    cascade: Cascade, looked: Looked, several: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return who is answered early at each point, and whose answer counts against it and for it.
+
+    All are `(points, documents)` bool; the last is None where nothing counts for an answer.
+    """
+    names, path = [stage.name for stage in cascade.stages[:-1]], np.array(cascade.path)
+    sure = np.stack([confidence(looked.answers[n], several).numpy() for n in names])
+    early, worse = marks(path, sure, np.stack([looked.worse[n] for n in names]))
+    if looked.better is None:
+        return early, worse, None
+    return early, worse, marks(path, sure, np.stack([looked.better[n] for n in names]))[1]
 
 
 def prove_cascade(
@@ -146,18 +161,12 @@ def prove_cascade(
         DataError: if a text occurs twice, or labels are needed and not there.
     """
     _, looked = bench.look(cascade.stages, documents)
-    names = [stage.name for stage in cascade.stages[:-1]]
-    sure = np.stack([confidence(looked.answers[n], bench.several).numpy() for n in names])
-    thresholds = np.array(cascade.path)
-    early, worse = marks(thresholds, sure, np.stack([looked.worse[n] for n in names]))
-    better = None
-    if looked.better is not None:
-        better = marks(thresholds, sure, np.stack([looked.better[n] for n in names]))[1]
+    early, worse, better = path_marks(cascade, looked, bench.several)
     answers = to_logits(looked.answers[REFERENCE], bench.several).numpy()
     classes = bench.original.decide(answers)
     if bench.several:
         classes = [", ".join(each) for each in classes]
-    texts = _texts(documents)
+    texts = documents.contents
     proved = Part("proving", DID["proving"], len(texts), fingerprint(texts))
     proven = prove(
         texts,
@@ -274,16 +283,9 @@ def find_cascade(
         cascade = None
         if ranked:
             others = [
-                Part(name, DID[name], len(own), fingerprint(_texts(own)))
+                Part(name, DID[name], len(own), fingerprint(own.contents))
                 for name, own in parts.items()
                 if name != "proving"
             ]
             cascade = prove_cascade(bench, ranked[0].cascade, parts["proving"], limit, parts=others)
     return Found(bench, parts, ranked, reference, cascade, record)
-
-
-def _texts(documents: Documents) -> list[Any]:
-    """Return what documents say: texts, or pairs of them."""
-    if documents.pairs is None:
-        return documents.texts
-    return list(zip(documents.texts, documents.pairs, strict=True))

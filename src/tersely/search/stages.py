@@ -16,7 +16,7 @@ import torch
 from tersely._io import torch_threads
 from tersely.cascade import LINEAR, PLAN, REFERENCE, Stage, to_log_probabilities, to_logits
 from tersely.errors import DataError
-from tersely.linear import LinearFit, calibrate
+from tersely.linear import LinearFit, calibrate, fit_stacking
 from tersely.modeling.cascading import fit_beside, linear_log_probabilities, stage_model
 from tersely.modeling.inference import run_model
 from tersely.reduction import preset
@@ -123,14 +123,21 @@ class Bench:
         return found, (time.perf_counter() - started) / len(encoded)
 
     def look(
-        self, stages: Sequence[Stage], documents: Documents, *, fit_temperatures: bool = False
+        self,
+        stages: Sequence[Stage],
+        documents: Documents,
+        *,
+        fit_temperatures: bool = False,
+        stacking: bool = False,
     ) -> tuple[tuple[Stage, ...], Looked]:
         """Run all stages on documents and judge their answers.
 
         Args:
             stages: the reference last; those with a weight add the linear stage's evidence.
             documents: single texts or pairs, with labels where the criterion is the loss.
-            fit_temperatures: whether plans get temperatures by which they are as sure as right.
+            fit_temperatures: whether plans get temperatures by which they are as sure as right,
+                and the reference, where the labels say what is right.
+            stacking: whether these get a weight for the linear stage's evidence, too.
 
         Returns:
             The stages, with their temperatures, and what they say.
@@ -145,22 +152,25 @@ class Bench:
                 raw[LINEAR] = evidence
             else:
                 raw[stage.name], seconds[stage.name] = self.run(stage, encoded)
-        last = stages[-1]
-        reference = to_log_probabilities(raw[last.name], last, self.several, evidence)
-        wanted = self.referee.wanted(documents, reference)
-        answers, worse, better, used = {}, {}, {}, []
-        for stage in stages:
-            if fit_temperatures and stage.kind == PLAN:
-                fitted = fitted_temperature(raw[stage.name], wanted, self.several)
-                stage = replace(stage, temperature=fitted)
-            used.append(stage)
-            answers[stage.name] = to_log_probabilities(
-                raw[stage.name], stage, self.several, evidence
-            )
-            judged = self.referee.judge(answers[stage.name], reference, wanted)
-            worse[stage.name], better[stage.name] = judged
+
+        def answer(stage: Stage) -> torch.Tensor:
+            return to_log_probabilities(raw[stage.name], stage, self.several, evidence)
+
+        wanted = self.referee.wanted(documents, answer(stages[-1]))
         lossy = self.referee.criterion == "loss"
-        return tuple(used), Looked(answers, seconds, worse, better if lossy else None)
+        if fit_temperatures:
+            added = evidence if stacking else None
+            stages = [
+                fitted(stage, raw[stage.name], wanted, self.several, added)
+                if stage.kind == PLAN or (lossy and stage.kind == REFERENCE)
+                else stage
+                for stage in stages
+            ]
+        answers = {stage.name: answer(stage) for stage in stages}
+        reference = answers[stages[-1].name]
+        judged = {n: self.referee.judge(each, reference, wanted) for n, each in answers.items()}
+        worse, better = ({name: each[i] for name, each in judged.items()} for i in (0, 1))
+        return tuple(stages), Looked(answers, seconds, worse, better if lossy else None)
 
     def fit_linear(self, documents: Documents) -> LinearFit:
         """Fit the linear stage on labels where accuracy counts, or else the reference's answers.
@@ -184,9 +194,28 @@ class Bench:
         return fit
 
 
-def fitted_temperature(logits: torch.Tensor, wanted: np.ndarray, several: bool) -> float:
-    """Return the temperature that makes logits `(documents, classes)` likeliest to give answers."""
-    classes = logits.shape[1]
+def fitted(
+    stage: Stage,
+    logits: torch.Tensor,
+    wanted: np.ndarray,
+    several: bool,
+    evidence: torch.Tensor | None = None,
+) -> Stage:
+    """Return a stage with the temperature that makes its logits likeliest to give the answers.
+
+    Args:
+        stage: a plan, or the reference.
+        logits: what it says, `(documents, classes)`.
+        wanted: the answers as metrics take them; of a label that the model does not know, none.
+        several: whether a document may have several labels.
+        evidence: the linear stage's log-probabilities; with these the stage gets a weight, too.
+    """
+    classes, given = logits.shape[1], logits.double().numpy()
     held = wanted[:, :classes].astype(bool) if several else wanted[:, None] == np.arange(classes)
+    if evidence is not None:
+        added = to_logits(evidence, several).double().numpy()
+        temperature, weight = fit_stacking(given, added, held, several)
+        return replace(stage, temperature=temperature, weight=weight)
     every = np.ones(len(wanted))
-    return calibrate(logits.double().numpy(), held, every, several, shifted=False).temperature
+    found = calibrate(given, held, every, several, shifted=False)
+    return replace(stage, temperature=found.temperature)

@@ -51,6 +51,12 @@ class Documents:
     def __len__(self) -> int:
         return len(self.texts)
 
+    @property
+    def contents(self) -> list[Any]:
+        """What the documents say: their texts, or the two of each pair."""
+        both = self.pairs is not None
+        return list(zip(self.texts, self.pairs, strict=True)) if both else self.texts
+
     def select(self, indices: Sequence[int]) -> Documents:
         """Return the documents at these positions, counted from 0, in this order."""
         positions = [int(index) for index in indices]

@@ -15,17 +15,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from tersely.certificates import different, others
 from tersely.errors import DataError
 from tersely.modeling import TerselyForSequenceClassification
 from tersely.text import Documents, LabelSpace, split_numbers
 from tersely.text.encoding import EncodedDocuments
+from tersely.text.labels import REGRESSION
 from tersely.training.settings import TrainingSettings
 from tersely.training.trainer import TrainingDocuments
+
+PROVABLE = 3000
+"""How many different documents it takes that a tenth is set apart to prove what a cascade loses."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """What a run trains on, what its epochs are judged by, and who teaches.
+    """What a run trains on, what its epochs are judged by, what proves, and who teaches.
 
     The teacher is a trained classifier of the same labels; or there are its logits,
     `(documents, labels)` of the documents to train on.
@@ -36,6 +41,7 @@ class Material:
     space: LabelSpace
     teacher: Any = None
     logits: np.ndarray | None = None
+    proof: Documents | None = None
 
     def encoded(
         self, encode: Callable[[Sequence[str], Sequence[str] | None], EncodedDocuments]
@@ -79,9 +85,12 @@ def gather(
     teacher: Any = None,
     classes: Sequence[str] | None = None,
     problem_type: str | None = None,
+    prove: bool = False,
     seed: int = 0,
 ) -> Material:
-    """Check what `fit` was given (see there), and set the validation documents apart.
+    """Check what `fit` was given (see there), and set documents apart: for proof, for validation.
+
+    Those that `prove` are drawn first, of different ones only; no other document is equal to one.
 
     Raises:
         DataError: for labels that cannot be trained on, a teacher of other documents or labels, or
@@ -103,15 +112,27 @@ def gather(
             f"{len(space.names)} of the training documents, or not in their order; train it on the "
             "same labels"
         )
-    if isinstance(validation, Documents):
-        return Material(documents, validation, space, teacher, logits)
-    if not 0 <= validation < 1:
+    if not isinstance(validation, Documents) and not 0 <= validation < 1:
         raise DataError(f"the validation share must be in [0, 1), got {validation}")
-    if validation == 0:
-        return Material(documents, None, space, teacher, logits)
-    rows, held = split_numbers(documents, float(validation), seed)
+    number = space.problem_type == REGRESSION
+    proof = None if number or not prove else _proof(documents, validation, seed)
+    rows = others(documents.contents, () if proof is None else proof.contents)
+    if validation and not isinstance(validation, Documents):
+        kept, held = split_numbers(documents.select(rows), float(validation), seed)
+        validation = documents.select([rows[number] for number in held])
+        rows = [rows[number] for number in kept]
     logits = None if logits is None else logits[rows]
-    return Material(documents.select(rows), documents.select(held), space, teacher, logits)
+    return Material(documents.select(rows), validation or None, space, teacher, logits, proof)
+
+
+def _proof(documents: Documents, validation: Documents | float, seed: int) -> Documents | None:
+    """Return a tenth of the different documents, where these are enough; there must be judges."""
+    drawn = different(documents.contents, without=getattr(validation, "contents", ()))
+    if len(drawn) < PROVABLE or not validation:
+        return None
+    return documents.select(
+        sorted(np.random.default_rng(seed).permutation(drawn)[: len(drawn) // 10])
+    )
 
 
 def _in_order(space: LabelSpace, classes: Sequence[str]) -> LabelSpace:
