@@ -53,13 +53,17 @@ def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ())
         ) from error
 
 
+def fill_page(template: Path, extra: str, **values: Any) -> str:
+    """Fill a Jinja2 template; what the extra brings is said where there is no Jinja2."""
+    jinja = require("jinja2", extra)
+    looks = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
+    environment = jinja.Environment(undefined=jinja.StrictUndefined, **looks)
+    return environment.from_string(template.read_text(encoding="utf-8")).render(values)
+
+
 def write_page(path: str | Path, template: Path, extra: str, **values: Any) -> Path:
     """Fill a Jinja2 template, and write it as a page."""
-    jinja, path = require("jinja2", extra), Path(path)
-    environment = jinja.Environment(
-        autoescape=True, undefined=jinja.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    text = environment.from_string(template.read_text(encoding="utf-8")).render(values)
+    path, text = Path(path), fill_page(template, extra, **values)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -170,9 +170,8 @@ class Classifier(TrainedModel):
         model = self._new_model(given.space, self.plan, self.head)
         start.adopt(model, load_tokenizer(self.source, self.loading, model.config))
         start._tell_limit()
-        linear = None
+        linear, known = None, given.documents
         if self.plan.needs_linear or model.config.long == "select":
-            known = given.documents
             wanted = given.space.encode(known.labels)
             whole = start.encode(known.texts, known.pairs, whole=True, tell=False)
             special = start.tokenizer.all_special_ids
@@ -198,6 +197,7 @@ class Classifier(TrainedModel):
                 flow={"resume": resume, "progress": progress},
             )
             model, record = training.run(start.model, train, held_out, guide)
+        model.config.pairs = known.pairs is not None
         self.plan, self._checkpoints = model.config.reduction_plan(), checkpoints
         self.adopt(model, start.tokenizer)
         record |= {"lengths": vars(train.encoded.report), "source": Path(self.source).name}

@@ -1,5 +1,6 @@
 """The server through a real socket: its answers, its errors and its limits."""
 
+import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -131,13 +132,44 @@ def test_the_reason_is_said(server, model):
     assert said(b'{"inputs": "a"}', None) == (
         "the header content-type must be application/json, got none"
     )
-    for path in ("/health", "/ping", "/"):
-        assert client.head(path).status_code == 200
+    assert "must be application/json, got text/json" in said(b'{"inputs": "a"}', "text/json")
+    assert "/docs says what there is" in client.get("/nothing").json()["error"]
     windows = Classifier.from_pretrained(model, device="cpu", batch_tokens=256, long="windows")
     with serving(windows) as (client, _, _):
         pair = client.post("/predict", json={"inputs": ["the cat", "a dog"]})
         assert pair.status_code == 422 and pair.json()["error_type"] == "Tokenizer"
         assert "works on single texts, got text pairs" in pair.json()["error"]
+
+
+def test_a_model_of_single_texts_refuses_pairs(model):
+    classifier = Classifier.from_pretrained(model, device="cpu", batch_tokens=256)
+    classifier.model_config.pairs = False
+    with serving(classifier) as (client, _, _):
+        for inputs in (["the cat", "a dog"], [["the cat"], ["the cat", "a dog"]]):
+            answer = client.post("/predict", json={"inputs": inputs})
+            assert answer.status_code == 422
+            assert "trained on single texts, got a pair; send" in answer.json()["error"]
+        assert client.post("/predict", json={"inputs": [["the cat"]]}).status_code == 200
+
+
+def test_head_answers_what_get_answers_without_its_body(server):
+    client, _ = server
+    for path in ("/health", "/ping", "/", "/info", "/metrics", "/docs", "/openapi.json"):
+        told, whole = client.head(path), client.get(path)
+        assert told.status_code == whole.status_code == 200 and told.content == b""
+        assert told.headers.get("content-type") == whole.headers.get("content-type")
+    assert client.head("/predict").status_code == 405
+
+
+def test_the_description_needs_no_network_and_names_everything(server):
+    client, _ = server
+    page, schema = client.get("/docs").text, client.get("/openapi.json").json()
+    assert not re.search(r"https?:|//|@import|src=", page.replace("</", ""))
+    bodies = schema["components"]["schemas"].values()
+    fields = {name for body in bodies for name in body["properties"]}
+    told = schema["paths"]["/predict"]["post"]
+    assert {*schema["paths"], *fields, *told["responses"]} <= {*re.findall(r"[\w/]+", page)}
+    assert "A list of two texts is a pair and not a batch." in page
 
 
 def test_the_key_opens_what_it_should(model):

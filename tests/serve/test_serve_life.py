@@ -29,6 +29,8 @@ def test_it_is_healthy_once_it_is_warm(model):
             cold = client.get(path)
             assert cold.status_code == 503 and cold.json()["error_type"] == "Unhealthy"
         assert client.post("/predict", json={"inputs": "a"}).status_code == 503
+        # A probe that came too early is no request that failed.
+        assert figures(client)["tersely_requests_total503"] == 1
         go.set()
         wait_until(lambda: client.get("/health").status_code == 200)
         assert client.post("/predict", json={"inputs": "a"}).status_code == 200

@@ -39,7 +39,7 @@ def serve(
     Examples:
         tersely serve model/ --port 3000
     """
-    for module in ("fastapi", "uvicorn", "prometheus_client"):
+    for module in ("fastapi", "uvicorn", "prometheus_client", "jinja2"):
         require(module, "serve")
     from tersely.serve.app import leave, listen, make_app, serve_app
     from tersely.serve.service import Service

@@ -36,6 +36,7 @@ class TerselyConfig(PreTrainedConfig):
             `"select"`, which reads the tokens that the linear stage finds most telling.
         window_overlap: tokens that neighbouring windows share, at most half of a window.
         separator_id: the token that ends a text ([SEP]); combination tokens start from it.
+        pairs: whether it was trained on pairs of texts; None where that is not known.
         linear: the form of the linear stage that lies beside the encoder; None if there is none.
         cascade: the stages that answer before the model does, as `Cascade.to_dict` gives them.
 
@@ -63,6 +64,7 @@ class TerselyConfig(PreTrainedConfig):
     long: str = "truncate"
     window_overlap: int = 64
     separator_id: int | None = None
+    pairs: bool | None = None
     linear: dict | None = None
     cascade: dict | None = None
     pad_token_id: int | None = None

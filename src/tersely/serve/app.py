@@ -10,22 +10,25 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from tersely import __version__
+from tersely._io import fill_page
 from tersely.classifier import Classifier
 from tersely.errors import ServeError
 from tersely.serve.guard import CLIENT_GONE, Guard
@@ -66,6 +69,7 @@ def make_app(service: Service, *, name: str, api_key: str | None = None) -> Fast
         version=__version__,
         description="A document classifier, with the interface of text-embeddings-inference.",
         lifespan=lifespan,
+        docs_url=None,  # FastAPI's own page loads its scripts from elsewhere
         redoc_url=None,
     )
     app.add_middleware(Guard, limits=service.limits, metrics=service.metrics, api_key=api_key)
@@ -77,8 +81,9 @@ def make_app(service: Service, *, name: str, api_key: str | None = None) -> Fast
 
 def _add_errors(app: FastAPI, service: Service) -> None:
     @app.exception_handler(Refusal)
-    async def refused(_: Request, refusal: Refusal) -> JSONResponse:
-        service.metrics.requests.labels(refusal.status).inc()
+    async def refused(request: Request, refusal: Refusal) -> JSONResponse:
+        if request.method == "POST":  # a probe that comes too early is no request that failed
+            service.metrics.requests.labels(refusal.status).inc()
         return JSONResponse(refusal.body, refusal.status, refusal.headers)
 
     @app.exception_handler(RequestValidationError)
@@ -89,14 +94,20 @@ def _add_errors(app: FastAPI, service: Service) -> None:
     async def other(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 400:  # a body that is not even text
             return await refused(request, Refusal(422, error.detail))
-        body = {"error": error.detail, "error_type": "Validation"}
+        reason = f"{request.method} {request.url.path}: {error.detail}; /docs says what there is"
+        body = {"error": reason, "error_type": "Validation"}
         return JSONResponse(body, error.status_code, error.headers)
+
+    @app.exception_handler(Exception)
+    async def failed(_: Request, error: Exception) -> JSONResponse:
+        reason = f"the server failed ({type(error).__name__}); its log says where"
+        return JSONResponse({"error": reason, "error_type": "Backend"}, 500)
 
 
 def _spell(error: RequestValidationError, request: Request) -> str:
     """Say what is wrong with a body, without repeating it: it may be long, or no Unicode."""
     kind = request.headers.get("content-type")
-    if "json" not in (kind or ""):
+    if not re.match(r"application/([^;]+\+)?json\b", kind or "", re.IGNORECASE):
         return f"the header content-type must be application/json, got {kind or 'none'}"
     said = {"string_unicode": "it holds half of a surrogate pair, which is no character"}
     faults = {(*each["loc"], "")[1]: said.get(each["type"], each["msg"]) for each in error.errors()}
@@ -113,9 +124,13 @@ def _add_probes(app: FastAPI, service: Service, name: str) -> None:
         return Response()
 
     down = {"responses": {503: _ERRORS[503]}, "response_class": Response}
-    app.get("/health", tags=["probes"], **down)(health)
     for path in ("/health", "/ping", "/"):
-        app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False, **down)(health)
+        app.get(path, tags=["probes"], include_in_schema=path == "/health", **down)(health)
+
+    @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+    async def docs() -> str:
+        told, page = app.openapi(), Path(__file__).with_name("docs.html.j2")
+        return fill_page(page, "serve", **told["components"], **told)
 
     @app.get("/info", responses={401: _ERRORS[401]}, tags=["probes"])
     async def info() -> Info:

@@ -50,7 +50,9 @@ class Guard:
         except ClientDisconnect:
             self._metrics.requests.labels(CLIENT_GONE).inc()
         else:
-            await self._app(scope, _replay(body, receive), send)
+            # What answers a GET answers a HEAD; the server leaves the body out.
+            method = {"HEAD": "GET"}.get(scope["method"], scope["method"])
+            await self._app(scope | {"method": method}, _replay(body, receive), send)
 
     def _check_key(self, scope: dict[str, Any]) -> None:
         is_open = scope["path"] in _OPEN_PATHS and scope["method"] in ("GET", "HEAD")

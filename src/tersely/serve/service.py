@@ -213,6 +213,12 @@ class Service:
             numbers = [i for i, (_, other) in enumerate(documents) if (other is not None) is paired]
             if not numbers:
                 continue
+            if paired and self.classifier.model_config.pairs is False:
+                raise Refusal(
+                    422,
+                    "the model was trained on single texts, got a pair; send several texts as "
+                    "[[text], [text], …]",
+                )
             firsts, seconds = map(list, zip(*(documents[i] for i in numbers), strict=True))
             try:
                 encoded = self.classifier.encode(firsts, seconds if paired else None, tell=False)
