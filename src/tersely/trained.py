@@ -6,8 +6,6 @@ training, a directory or an exported graph, is not known here.
     texts --encode--> ids --forward--> logits --decide--> labels
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 import operator

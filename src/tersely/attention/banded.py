@@ -16,8 +16,6 @@ computed and seen, `o` computed and masked.
           4  #   o # # #            … and so on
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache

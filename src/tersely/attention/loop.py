@@ -7,8 +7,6 @@ without gradients also where that is quicker. Where a window or a pattern leaves
 band, what lies outside is skipped (see `banded`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import torch

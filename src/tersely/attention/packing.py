@@ -4,11 +4,9 @@ A `Packing` rides as the keyword argument `packing` through transformers' own bl
 attention function, which hands the scores back in the place of the attention weights.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -88,7 +86,7 @@ class KeySet:
         return self.most.tolist() if self.in_place else self.layout.sizes
 
     @classmethod
-    def hidden(cls, mask: Tensor, layout: Layout) -> KeySet:
+    def hidden(cls, mask: Tensor, layout: Layout) -> Self:
         """Hide the tokens where `mask`, `(tokens, heads)`, is false, and leave them where they are.
 
         Where heads differ and most keys are left: the matrix needs a mask then anyhow, and
@@ -98,7 +96,7 @@ class KeySet:
         return cls(layout, rows[:, None].expand_as(mask), mask, in_place=True)
 
     @classmethod
-    def from_mask(cls, mask: Tensor, layout: Layout) -> KeySet:
+    def from_mask(cls, mask: Tensor, layout: Layout) -> Self:
         """Gather the tokens where `mask`, `(tokens,)` or `(tokens, heads)`, is true."""
         if mask.dim() == 1:
             index = mask.nonzero()[:, 0]

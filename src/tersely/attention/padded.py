@@ -6,8 +6,6 @@ row, so slow for rows of many documents; it is an obvious second opinion for the
 and, on a row of one document, which needs no mask, the one that exports.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -5,8 +5,6 @@ their own blocks run on a packed row unchanged. Called without a packing, the fu
 `sdpa` does, so that a model which has it set still works on padded batches.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -4,8 +4,6 @@ It is made in pieces that stay in the cache, over documents, heads and queries. 
 kept for a backward pass, every piece is made and normalised in one buffer, a `Workspace`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

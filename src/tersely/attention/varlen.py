@@ -1,7 +1,5 @@
 """Packed attention on a CUDA device in half precision: torch's variable-length flash kernel."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

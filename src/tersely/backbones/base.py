@@ -6,8 +6,6 @@ attend and transform, belong to the model. A new family is one file with one sma
 registers itself: see `docs/adding-a-family.md`.
 """
 
-from __future__ import annotations
-
 import inspect
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
@@ -19,7 +17,7 @@ from tersely.attention import NAME, Packing
 from tersely.errors import ModelError
 from tersely.ragged import Ragged
 
-_FAMILIES: dict[str, type[Backbone]] = {}
+_FAMILIES: dict[str, type] = {}
 
 
 class Backbone(ABC):

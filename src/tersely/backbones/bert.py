@@ -1,7 +1,5 @@
 """BERT and its kin: RoBERTa, XLM-R, CamemBERT and ELECTRA (and MiniLM)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """DistilBERT: BERT's blocks under other names, without token types and without a pooler."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """ModernBERT: rotary positions that follow their tokens, and windows over original positions."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """MPNet: relative positions as one bias of all blocks, and attention that looks nothing up."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Comparing models on the same documents, in one process, taking turns."""
 
-from __future__ import annotations
-
 from tersely.bench.clock import Timing, take_turns
 from tersely.bench.contenders import Contender, PackedContender, TextContender, under_plan
 from tersely.bench.recipes import Sources, at_budgets, load_models, make_contenders

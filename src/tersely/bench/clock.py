@@ -5,8 +5,6 @@ starts with the next contender, so that none always follows the same disturbance
 then C A B. Absolute figures mean little on a shared machine; ratios within a round do.
 """
 
-from __future__ import annotations
-
 import gc
 import time
 import warnings

@@ -1,7 +1,5 @@
 """Peak memory of a contender, each in a fresh process: what others left behind must not show."""
 
-from __future__ import annotations
-
 import gc
 import json
 import pkgutil

@@ -4,8 +4,6 @@ A name is a preset of token reduction, put on the dense model as it is, or one o
 options behind a colon (`topk:keep=0.5`), or a class of one's own (`my_module:MyContender`).
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import os

@@ -1,7 +1,5 @@
 """What a comparison found, as plain data; how it looks is the business of `show`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any

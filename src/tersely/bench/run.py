@@ -1,7 +1,5 @@
 """One comparison from beginning to end: prepare, take turns, measure memory, judge, report."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from typing import Any

@@ -4,8 +4,6 @@ Terminal and page show the same columns; the terminal those that have a short he
 table fits 80 columns.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import re

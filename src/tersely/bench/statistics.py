@@ -5,8 +5,6 @@ contenders of a round alike, so ratios are taken within each round and only then
 Intervals are percentiles of scipy's bootstrap at 95 %.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What goes where, and how a command ends: with one line, or, if nobody foresaw it, a traceback."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

@@ -9,8 +9,6 @@ dataclass describes under `Attributes:`; settings of training describe themselve
 A type may be `Annotated` with a mapping for typer, such as `{"metavar": "N", "min": 1}`.
 """
 
-from __future__ import annotations
-
 import functools
 import inspect
 import json

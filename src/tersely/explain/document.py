@@ -6,8 +6,6 @@ blocks, and its score is what the plan chose by; neither says that the label wou
 it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property

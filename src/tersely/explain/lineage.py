@@ -11,8 +11,6 @@ token counts by the share of the heads that still see it: nearly every token sta
     the          1    1    0    0     reached 2
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -5,8 +5,6 @@ screen readers lose nothing but the shades. The page is one file that needs no n
 slider over the blocks; without script the text is there, with the labels and the table.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence

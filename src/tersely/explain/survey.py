@@ -1,7 +1,5 @@
 """Many documents: the words that stay longest in each class, and the tokens of each block."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass

@@ -5,8 +5,6 @@ each. Every length in it is a symbol: that of the document, and after each step 
 that stayed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

@@ -6,8 +6,6 @@ our own reconstruction from that sentence, and not the paper's algorithm. The pa
 are in `tersely.methods.patterns`.
 """
 
-from __future__ import annotations
-
 import bisect
 from collections.abc import Sequence
 

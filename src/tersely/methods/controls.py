@@ -1,7 +1,5 @@
 """Controls: a method that does not beat these at the same MACs has not found anything."""
 
-from __future__ import annotations
-
 import math
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """FCA-BERT (arXiv 2203.09055): the best tokens stay fine, the others live on as coarse ones."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

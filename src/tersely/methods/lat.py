@@ -1,7 +1,5 @@
 """Length-Adaptive Transformer (arXiv 2010.07003): one model for many budgets."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

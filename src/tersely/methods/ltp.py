@@ -3,8 +3,6 @@
 A threshold on the score is learned at each block: how many tokens stay depends on the document.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self

@@ -1,7 +1,5 @@
 """Adaptive average pooling: neighbours become their mean, a baseline without any score."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """ToMe (D. Bolya et al., ICLR 2023, arXiv 2210.09461): the most similar tokens become one."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

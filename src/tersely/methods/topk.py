@@ -1,7 +1,5 @@
 """Top-k: keep the best scored share of the tokens, the baseline of arXiv 2107.00910."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from torch import Tensor
@@ -21,7 +19,7 @@ class LinearRatio(Ratio):
     left, so that `keep` of them leave the last one.
     """
 
-    def at_block(self, number: int, count: int) -> LinearRatio:
+    def at_block(self, number: int, count: int) -> Ratio:
         return replace(self, keep=1 - (1 - self.keep) * number / count)
 
     def losers(self, candidates: Candidates) -> Tensor:

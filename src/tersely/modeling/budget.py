@@ -7,8 +7,6 @@ block, of which the nearest is taken. A method that learns aims at its target in
 common factor on what it starts from, and another on what it learned, land on it.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any

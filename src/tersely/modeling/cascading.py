@@ -4,8 +4,6 @@ A stage is the model itself under another plan, or the linear stage that lies be
 reference is the model without its cascade, which is also what trains.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

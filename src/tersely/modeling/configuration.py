@@ -1,7 +1,5 @@
 """The configuration of a tersely model: encoder, plan, head, long documents, and its cascade."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -10,11 +10,9 @@ documents of a batch lie in one row, and a token that a step removes is gone fro
     transform: the feed-forward of those that are left, and on to the next block
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -132,7 +130,7 @@ class ForwardPass:
         learning = model.training and model.plan.learns
         self._account = Account(inputs.layout.lengths, model.dense_costs) if learning else None
 
-    def run(self) -> ForwardPass:
+    def run(self) -> Self:
         """Take the row through all blocks."""
         plan, stream = self.plan, self._embed()
         self.trace.entered = Ragged(stream.origins, stream.layout)

@@ -1,7 +1,5 @@
 """Running a trained model over documents: packed batches, logits in the documents' order."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial

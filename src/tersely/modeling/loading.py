@@ -5,8 +5,6 @@ another shape is read: nothing is silently random or ignored. New modules start 
 the block they replace.
 """
 
-from __future__ import annotations
-
 import copy
 import warnings
 from collections.abc import Iterable, Mapping

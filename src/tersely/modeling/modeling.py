@@ -3,8 +3,6 @@
 How a packed row goes through the blocks under the plan stands in `tersely.modeling.forward`.
 """
 
-from __future__ import annotations
-
 import copy
 import warnings
 from collections.abc import Callable, Sequence
@@ -120,9 +118,7 @@ class TerselyForSequenceClassification(PreTrainedModel):
                 module.start()
 
     @classmethod
-    def from_pretrained(
-        cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any
-    ) -> TerselyForSequenceClassification:
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Self:
         """Load a saved tersely model, as in transformers, in float32 unless `dtype` is given.
 
         Raises:

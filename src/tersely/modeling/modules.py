@@ -4,8 +4,6 @@ Most plans need an encoder alone, so that two can run on the same weights. Some 
 their own, or were built with a block less.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 

@@ -4,8 +4,6 @@ A tersely model packs what it is given, so as the baseline to beat its weights a
 encoder that they came from.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -5,8 +5,6 @@ trace counts them, with the tokens that count as left in place of those that are
 and these carry gradients.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 

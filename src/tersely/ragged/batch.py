@@ -4,9 +4,8 @@ Scores and positions of a batch are `Ragged`: one tensor `(tokens, ...)` and the
 boundaries. A token that is deselected is gone from the tensor, not masked.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -42,7 +41,7 @@ class Ragged:
             )
 
     @classmethod
-    def from_list(cls, documents: Sequence[Tensor]) -> Ragged:
+    def from_list(cls, documents: Sequence[Tensor]) -> Self:
         """Lay tensors `(length_i, ...)` end to end."""
         if not documents:
             raise ValueError("from_list needs at least one document, got an empty list")
@@ -70,7 +69,7 @@ class Ragged:
     def __repr__(self) -> str:
         return f"Ragged(documents={len(self)}, values={tuple(self.values.shape)})"
 
-    def select(self, mask: Tensor) -> Ragged:
+    def select(self, mask: Tensor) -> Self:
         """Keep the tokens where `mask`, `(tokens,)` bool, is true; the others are gone."""
         index = mask.nonzero()[:, 0]
         return Ragged(self.values.index_select(0, index), self.layout.keep(mask, index))

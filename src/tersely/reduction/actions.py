@@ -1,7 +1,5 @@
 """Actions: what happens to the tokens that were not selected, or to a block itself."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, NamedTuple, TypeVar
 

@@ -5,8 +5,6 @@ made where a document is embedded. They go where their tokens go, so that a patt
 tokens that are still there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar

@@ -6,8 +6,6 @@ the command line, budgets, the tables of the documentation and the tests know of
 from here.
 """
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Callable, Mapping

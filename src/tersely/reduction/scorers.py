@@ -3,8 +3,6 @@
 The scaling makes a threshold mean the same at 50 and at 5,000 tokens.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -100,7 +98,7 @@ class ColumnMean(Scorer):
             diagonal=self.diagonal,
         )
 
-    def frozen(self, modules: Sequence[Learned]) -> ColumnMean:
+    def frozen(self, modules: Sequence[Learned]) -> Scorer:
         return replace(self, gradients=False)
 
     def score(self, seen: Observed) -> Tensor:

@@ -1,7 +1,5 @@
 """Selectors: how many tokens stay, and which ones go?"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
@@ -126,7 +124,7 @@ class Threshold(Selector):
     threshold: float = number(0.5, 0, MOST)
     thresholds: list[float] | None = numbers(MOST)
 
-    def at_block(self, number: int, count: int) -> Threshold:
+    def at_block(self, number: int, count: int) -> Self:
         if self.thresholds is None:
             return replace(self, threshold=self.threshold * number / count)
         check_one_each("thresholds", self.thresholds, count)
@@ -140,7 +138,7 @@ class Threshold(Selector):
         """The threshold, unless each block has its own."""
         return BY_THRESHOLD if self.thresholds is None else None
 
-    def loosened(self, factor: float) -> Threshold:
+    def loosened(self, factor: float) -> Self:
         if self.thresholds is None:
             return replace(self, threshold=self.threshold / factor)
         return replace(self, thresholds=[one / factor for one in self.thresholds])

@@ -4,11 +4,9 @@ What can be wrong with one step alone is refused when it is made; what depends o
 or on the encoder's depth, when they are fitted to it.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from tersely.errors import PlanError
 from tersely.reduction.actions import Action, DropTokens
@@ -125,7 +123,7 @@ class Step:
         """Whether any of its parts does."""
         return any(part.learns for part in self.parts.values())
 
-    def at_block(self, number: int, count: int) -> Step:
+    def at_block(self, number: int, count: int) -> Self:
         """Return the step at the `number`-th (from 1) of its `count` blocks."""
         parts = {role: part.at_block(number, count) for role, part in self.parts.items()}
         return replace(self, **parts)
@@ -138,7 +136,7 @@ class Step:
         return data
 
     @classmethod
-    def from_dict(cls, data: Any, where: str) -> Step:
+    def from_dict(cls, data: Any, where: str) -> Self:
         """Rebuild a step; errors name the field."""
         check(isinstance(data, dict), where, "an object", data)
         check_names(data, ("blocks", "score", "select", "act"), where, "a step")

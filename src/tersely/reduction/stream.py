@@ -8,10 +8,9 @@ them is no key any more:
     key_mask   1  1  1 |  1  0
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +70,7 @@ class Stream:
         last = last.scatter_reduce(0, segments, self.origins, "amax")
         return own & ((self.origins == 0) | (self.origins == last[segments]))
 
-    def drop_keys(self, losers: Tensor) -> Stream:
+    def drop_keys(self, losers: Tensor) -> Self:
         """Take `losers`, `(tokens, heads or 1)` bool, out of the keys of the next blocks."""
         losers = losers[:, 0] if losers.shape[1] == 1 else losers
         if self.key_mask is None:
@@ -81,7 +80,7 @@ class Stream:
             mask, losers = mask.view(mask.shape[0], -1), losers.view(losers.shape[0], -1)
         return replace(self, key_mask=mask & ~losers)
 
-    def select(self, keep: Tensor) -> Stream:
+    def select(self, keep: Tensor) -> Self:
         """Return the tokens where `keep`, `(tokens,)` bool, is true; the others are gone."""
         index = keep.nonzero()[:, 0]
         layout = self.layout.keep(keep, index)
@@ -99,7 +98,7 @@ class Stream:
             columns={name: take(column) for name, column in self.columns.items()},
         )
 
-    def merge(self, leaders: Tensor, shares: Tensor | None = None) -> Stream:
+    def merge(self, leaders: Tensor, shares: Tensor | None = None) -> Self:
         """Merge each token into its leader: the mean of those that go into one, weighted by size.
 
             hidden    a0 a1 a2 a3                   weights  None
@@ -128,7 +127,7 @@ class Stream:
         hidden = sums[:, :-2] / sums[:, -2:-1]
         return replace(kept, hidden=hidden, weights=sums[:, -1], groups=groups)
 
-    def append(self, tokens: Tensor) -> Stream:
+    def append(self, tokens: Tensor) -> Self:
         """Return the stream with the same added tokens, `(m, hidden)`, at each document's end."""
 
         def grow(column: Tensor) -> Tensor:

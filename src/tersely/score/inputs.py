@@ -5,8 +5,6 @@ grow with the files. Everything here depends on the files alone: the same shard 
 chunks in every run, and so gets the same figures to the last bit on the same machine.
 """
 
-from __future__ import annotations
-
 import glob
 import hashlib
 import os

@@ -5,8 +5,6 @@ shard given to another. Where memory runs out, the kernel ends a process, withou
 death is taken for that: those that follow get half of the token budget.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import multiprocessing

@@ -5,8 +5,6 @@ would not. Inside a batch the documents are sorted by length, because attention 
 equal length in one call.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 A guess is never made between two equally good columns: the error names them instead.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any

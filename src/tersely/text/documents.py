@@ -4,12 +4,10 @@ The whole input table travels along, so that predictions can be written next to 
 in the input's order.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -57,7 +55,7 @@ class Documents:
         both = self.pairs is not None
         return list(zip(self.texts, self.pairs, strict=True)) if both else self.texts
 
-    def select(self, indices: Sequence[int]) -> Documents:
+    def select(self, indices: Sequence[int]) -> Self:
         """Return the documents at these positions, counted from 0, in this order."""
         positions = [int(index) for index in indices]
         return replace(
@@ -69,7 +67,7 @@ class Documents:
         )
 
     @classmethod
-    def from_lists(cls, texts: Any, labels: Any = None, pairs: Any = None) -> Documents:
+    def from_lists(cls, texts: Any, labels: Any = None, pairs: Any = None) -> Self:
         """Make documents from columns in memory: whatever `as_list` takes.
 
         Args:

@@ -5,15 +5,13 @@ is a name; a number that is to be predicted as a number needs problem type regre
 carry transformers' names, so that a label space and a model's configuration agree.
 """
 
-from __future__ import annotations
-
 import decimal
 import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -71,7 +69,7 @@ class LabelSpace:
             )
 
     @classmethod
-    def infer(cls, labels: Sequence[Any] | None, problem_type: str | None = None) -> LabelSpace:
+    def infer(cls, labels: Sequence[Any] | None, problem_type: str | None = None) -> Self:
         """Collect the label space of training labels, as `Documents.labels` holds them.
 
         Names that are all numbers are in the numbers' order, others in alphabetical order. The

@@ -4,8 +4,6 @@ Token ids are all that a model gets, so the words are put together again from th
 is any function of words. Nothing of this is saved with a model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any

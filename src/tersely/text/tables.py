@@ -4,8 +4,6 @@ Libraries read the formats. What stands here chooses the format by name and word
 cells are all read as text: a label "01" stays "01", and "NA" is a word like any other.
 """
 
-from __future__ import annotations
-
 import csv
 import glob
 import io

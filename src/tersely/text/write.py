@@ -1,7 +1,5 @@
 """The way out: predictions next to the input's columns, whole or not at all."""
 
-from __future__ import annotations
-
 import base64
 import csv
 import io
