@@ -98,9 +98,8 @@ def attention_calls(length: int, widths: tuple[int, ...]) -> dict[str, Contender
                 return ((q - k).abs() <= width) | (q == 0) | (k == 0)
 
             connections = Connections(sees, Band([width] * len(layout), 1, True))
-        return lambda: loop.attend(
-            *states, Packing(layout, connections=connections), scaling=(WIDTH // HEADS) ** -0.5
-        )
+        packing, scaling = Packing(layout, connections=connections), (WIDTH // HEADS) ** -0.5
+        return lambda: loop.attend(*states, packing, scaling, 0.0)
 
     return {"dense": call(None)} | {f"neighbours {w}": call(w) for w in widths}
 

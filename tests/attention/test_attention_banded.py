@@ -52,7 +52,7 @@ def connections_of(sizes, positions, reaches, first) -> Connections:
 @given(case=bands(), window=WINDOWS, with_pattern=st.booleans())
 def test_a_band_gives_what_masks_over_all_pairs_give(case, window, with_pattern):
     states, packing = case
-    packing.connections = packing.connections if with_pattern else None
+    packing.window, packing.connections = window, packing.connections if with_pattern else None
     results = []
     for share in (9.0, -1.0):  # of the pairs, up to which a band pays: always, and never
         packing.pairs.clear()
@@ -60,10 +60,10 @@ def test_a_band_gives_what_masks_over_all_pairs_give(case, window, with_pattern)
         with pytest.MonkeyPatch.context() as patch:
             for name, value in {"_SMALLEST": 3, "_LARGEST": 5, "_PAYS": share}.items():
                 patch.setattr(banded, name, value)
-            out, _ = loop.attend(*own, packing, scaling=0.5, window=window)
+            out, _ = loop.attend(*own, packing, 0.5, 0.0)
             gradient = torch.autograd.grad(out.sin().sum(), own)[0]
             with torch.no_grad():
-                quiet, _ = loop.attend(*own, packing, scaling=0.5, window=window)
+                quiet, _ = loop.attend(*own, packing, 0.5, 0.0)
         torch.testing.assert_close(quiet, out.detach())
         results.append((out.detach(), gradient, list(packing.pairs)))
     (band, slope, pairs), (masked, expected, none) = results
@@ -80,8 +80,8 @@ def test_a_band_gives_what_masks_over_all_pairs_give(case, window, with_pattern)
 @given(case=bands(), window=WINDOWS)
 def test_other_back_ends_mask_the_same_pairs(attend, case, window):
     states, packing = case
-    options = {"scaling": 0.5, "window": window}
-    outcomes = [way(*states, packing, **options)[0] for way in (loop.attend, attend)]
+    packing.window = window
+    outcomes = [way(*states, packing, 0.5, 0.0)[0] for way in (loop.attend, attend)]
     torch.testing.assert_close(*outcomes)
 
 
@@ -89,11 +89,11 @@ def test_other_back_ends_mask_the_same_pairs(attend, case, window):
 def test_where_a_band_cannot_be_computed_all_pairs_are_masked(fields, monkeypatch):
     monkeypatch.setattr(banded, "attend", None)
     layout = Layout.from_lengths([300])
-    options = {} if fields else {"dropout": 0.1}
+    dropout = 0.0 if fields else 0.1
     if "keys" in fields:
         fields = {"keys": KeySet.from_mask(torch.ones(300, dtype=torch.bool), layout)}
     packing = Packing(layout, connections=connections_of([300], None, [3], 1), **fields)
-    loop.attend(*torch.randn(3, 300, 2, 4), packing, scaling=1.0, **options)
+    loop.attend(*torch.randn(3, 300, 2, 4), packing, 1.0, dropout)
     assert packing.pairs == []
 
 
@@ -102,7 +102,7 @@ def test_nothing_but_the_bands_entries_is_made():
     sizes = [16_384]
     packing = Packing(Layout.from_lengths(sizes), connections=connections_of(sizes, None, [16], 1))
     with torch.no_grad():
-        out, _ = loop.attend(*torch.randn(3, 16_384, 2, 4), packing, scaling=1.0)
+        out, _ = loop.attend(*torch.randn(3, 16_384, 2, 4), packing, 1.0, 0.0)
     assert out.shape == (16_384, 2, 4)
     assert packing.pairs == [banded.pairs(16_384, banded.Reach(16, 1, 0, True, 64))]
     # Each query meets its own block and one on each side, and the first token meets and is met.

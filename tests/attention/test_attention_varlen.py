@@ -85,15 +85,15 @@ LEFT += [{"connections": Connections(lambda q, k: q >= 0, logs=lambda q, k: q * 
     ("expected", "changes"), [*((True, each) for each in TAKEN), *((False, each) for each in LEFT)]
 )
 def test_the_back_end_that_is_picked(expected, changes):
-    usual = {"dtype": torch.bfloat16, "device": "cuda", "dropout": 0.0, "window": None, "size": 32}
+    usual = {"dtype": torch.bfloat16, "device": "cuda", "dropout": 0.0, "size": 32}
     call = {name: changes.get(name, value) for name, value in usual.items()}
     device, shape = SimpleNamespace(type=call["device"]), (3, 2, call["size"])
     query = SimpleNamespace(dtype=call["dtype"], device=device, shape=shape)
     packing = Packing(LAYOUT, **{n: v for n, v in changes.items() if n not in usual})
     backend = loop if call["device"] == "cpu" else varlen if expected else padded
-    assert _choose(query, packing, call["dropout"], call["window"]) == backend.attend
+    assert _choose(query, packing, call["dropout"]) == backend.attend
     # One that a graph can hold, where nothing can branch on lengths.
-    assert _choose(query, Packing(ExportLayout(5)), 0.0, None) == padded.attend_dense
+    assert _choose(query, Packing(ExportLayout(5)), 0.0) == padded.attend_dense
 
 
 @pytest.mark.gpu

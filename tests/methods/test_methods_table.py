@@ -129,7 +129,7 @@ class Seen:
             combiner_of(model).register_forward_pre_hook(partial(self._combine, number))
         compute = loop.attend
 
-        def attend(query, key, value, packing, **settings):
+        def attend(query, key, value, packing, *settings):
             assert len(query) == self.entered[self.block]
             sizes = packing.key_layout.sizes
             assert len(key) == sum(sizes)
@@ -137,7 +137,7 @@ class Seen:
                 parts = packing.keys.filled.split(sizes)  # the others are hidden in their places
                 sizes = [int(part.sum(0).max()) for part in parts]
             self.key_sizes[self.block], self.keys[self.block] = sizes, sum(sizes)
-            return compute(query, key, value, packing, **settings)
+            return compute(query, key, value, packing, *settings)
 
         monkeypatch.setattr(loop, "attend", attend)
 

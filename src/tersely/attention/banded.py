@@ -60,13 +60,13 @@ class Piece:
     shift: int = 0  # from the first query to the first key in the band
 
 
-def reach_of(packing: Packing, window: int | None, documents: range, tokens: slice) -> Reach | None:
+def reach_of(packing: Packing, documents: range, tokens: slice) -> Reach | None:
     """Return the band to compute for documents of equal length; None where none is or would pay.
 
     Positions rise along a document, so tokens that lie so far apart in the row lie at least as far
     apart in the document, and the band in the row holds the one in positions.
     """
-    connections = packing.connections
+    connections, window = packing.connections, packing.window
     band = None if connections is None else connections.band
     if window is None and band is None:
         return None

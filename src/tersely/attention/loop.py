@@ -7,7 +7,7 @@ without gradients also where that is quicker. Where a window or a pattern leaves
 band, what lies outside is skipped (see `banded`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -25,20 +25,12 @@ _FUSED_FROM = 224
 
 
 def attend(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    packing: Packing,
-    *,
-    scaling: float,
-    dropout: float = 0.0,
-    window: int | None = None,
+    query: Tensor, key: Tensor, value: Tensor, packing: Packing, scaling: float, dropout: float
 ) -> tuple[Tensor, Tensor | None]:
     """Compute attention of each document over its own keys, as every back end does.
 
-    Queries `(tokens, heads, size)` see the keys and values that are left, `(keys, heads, size)`,
-    at a distance below `window`. Returns the context `(tokens, heads, size)`, and the scores of
-    each head, `(keys, heads)`, if any are wanted.
+    Queries are `(tokens, heads, size)`, the keys and values that are left `(keys, heads, size)`.
+    Returns the context, as `query`, and where they are wanted the scores, `(keys, heads)`.
     """
     request = packing.scores
     weights = None if request is None else softmax.column_weights(packing.layout, request)
@@ -54,9 +46,9 @@ def attend(
         out = score = None
         if context is not None:
             out = context[run.tokens].unflatten(0, (run.documents, -1)).transpose(1, 2)
-        band = _band(run, packing, window) if exact else None
+        band = _band(run, packing) if exact else None
         if band is not None:
-            masks = _masks(run, packing, window, band)
+            masks = _masks(run, packing, band)
             done = banded.attend(q, k, v, band, masks, scaling, workspace, out)
             if not packing.pairs:
                 sizes = zip(packing.layout.sizes, packing.key_layout.sizes, strict=True)
@@ -64,7 +56,11 @@ def attend(
             for number in run.numbers:
                 packing.pairs[number] = banded.pairs(run.length, band)
         else:
-            mask, bias = _terms(packing, run, window)
+            shape = (run.documents, run.key_length)
+            mask, bias = packing.terms(
+                lambda run=run: _rows(run, packing),
+                lambda places, run=run, shape=shape: places[run.keys].unflatten(0, shape),
+            )
             plain = mask is None and bias is None
             # A type whose sums need a wider one is left to the fused kernel, where that will do.
             quicker = in_place and exact and (not plain or run.length < _FUSED_FROM)
@@ -104,23 +100,14 @@ def _rows(run: Run, packing: Packing) -> Tensor:
     return rows.view(run.documents, 1, run.length, 1)
 
 
-def _terms(packing: Packing, run: Run, window: int | None) -> tuple[Tensor | None, Tensor | None]:
-    shape = (run.documents, run.key_length)
-    return packing.terms(
-        lambda: _rows(run, packing), lambda places: places[run.keys].unflatten(0, shape), window
-    )
-
-
-def _band(run: Run, packing: Packing, window: int | None) -> banded.Reach | None:
+def _band(run: Run, packing: Packing) -> banded.Reach | None:
     # Scores need the whole matrix, and keys that were gathered are not in the queries' places.
     if packing.scores is not None or packing.keys is not None or packing.biased:
         return None
-    return banded.reach_of(packing, window, run.numbers, run.tokens)
+    return banded.reach_of(packing, run.numbers, run.tokens)
 
 
-def _masks(
-    run: Run, packing: Packing, window: int | None, reach: banded.Reach
-) -> Callable[[banded.Piece], Tensor | None]:
+def _masks(run: Run, packing: Packing, reach: banded.Reach) -> banded.MaskOf:
     """Who sees whom in a piece of a run."""
     if reach.plain:
         return lambda piece: banded.shape_mask(piece, reach, packing.layout.device)
@@ -128,6 +115,6 @@ def _masks(
 
     def seen(piece: banded.Piece) -> Tensor | None:
         keys = torch.cat([rows[:, :, part] for part in piece.keys], dim=2)
-        return packing.mask(rows[:, :, piece.queries], keys.transpose(2, 3), window)
+        return packing.mask(rows[:, :, piece.queries], keys.transpose(2, 3))
 
     return seen

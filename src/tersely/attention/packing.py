@@ -185,6 +185,7 @@ class Packing:
     Attributes:
         positions: `(tokens,)` original positions for windows and relative biases; −1 marks a global
             token, which sees and is seen by all. None when no token has left its document.
+        window: how far away a key is no longer seen, of the encoder's own; None for no limit.
         weights: `(tokens,)`, how many tokens each one stands for, whose logarithm is added to a
             key's logits (ToMe's proportional attention, arXiv 2210.09461). None for one each.
         dropout: probability of dropping an attention weight in training; None for the encoder's.
@@ -201,6 +202,7 @@ class Packing:
     keys: KeySet | None = None  # None for all tokens of the row
     scores: ScoreRequest | None = None
     positions: Tensor | None = None
+    window: int | None = None
     backend: Literal["auto", "loop", "padded", "dense", "varlen"] = "auto"
     weights: Tensor | None = None
     dropout: float | None = None
@@ -228,7 +230,7 @@ class Packing:
         return index if index.dim() == 2 else index[:, None]
 
     def terms(
-        self, queries: Callable[[], Tensor], take: Callable[[Tensor], Tensor], window: int | None
+        self, queries: Callable[[], Tensor], take: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor | None, Tensor | None]:
         """Return what queries may see, and what is added to their logits; None for all, nothing.
 
@@ -243,24 +245,24 @@ class Packing:
             asked = filled.device.type == "cpu" and not self.layout.symbolic
             if not (asked and bool(filled.all())):
                 mask = filled.transpose(1, 2)[:, :, None, :]
-        if window is not None or self.connections is not None or self.biased:
+        if self.window is not None or self.connections is not None or self.biased:
             pairs = queries(), take(self.key_rows()).transpose(1, 2)[:, :, None, :]
-            seen, bias = self.mask(*pairs, window), self.bias(*pairs)
+            seen, bias = self.mask(*pairs), self.bias(*pairs)
             if seen is not None:
                 mask = seen if mask is None else mask & seen
         return mask, bias
 
-    def mask(self, queries: Tensor, keys: Tensor, window: int | None) -> Tensor | None:
-        """Return the pairs that a window and the pattern leave, None for all.
+    def mask(self, queries: Tensor, keys: Tensor) -> Tensor | None:
+        """Return the pairs that the window and the pattern leave, None for all.
 
         Of row numbers `(documents, 1, queries, 1)` and `(documents, heads or 1, 1, keys)`:
         `(documents, heads or 1, queries, keys)` bool.
         """
         seen = None
-        if window is not None:
+        if self.window is not None:
             places = self.layout.positions if self.positions is None else self.positions
             q, k = places[queries], places[keys]
-            seen = ((q - k).abs() < window) | (q < 0) | (k < 0)
+            seen = ((q - k).abs() < self.window) | (q < 0) | (k < 0)
         if self.connections is not None:
             pattern = self.connections.sees(queries, keys)
             seen = pattern if seen is None else seen & pattern

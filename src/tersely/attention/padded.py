@@ -15,14 +15,7 @@ from tersely.ragged import Layout, Ragged
 
 
 def attend(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    packing: Packing,
-    *,
-    scaling: float,
-    dropout: float = 0.0,
-    window: int | None = None,
+    query: Tensor, key: Tensor, value: Tensor, packing: Packing, scaling: float, dropout: float
 ) -> tuple[Tensor, Tensor | None]:
     """Compute attention in a padded rectangle, as `loop.attend`."""
     q, q_mask = Ragged(query, packing.layout).to_padded()
@@ -33,9 +26,8 @@ def attend(
     seen, bias = packing.terms(
         lambda: _rows(packing.layout)[:, None, :, None],
         lambda places: places[_rows(packing.key_layout)],
-        window,
     )
-    if window is not None or packing.connections is not None:
+    if packing.window is not None or packing.connections is not None:
         # What stands for nothing may see what it likes: no row of a softmax is empty.
         seen = seen | ~q_mask[:, None, :, None]
     if seen is not None:
@@ -57,38 +49,23 @@ def _rows(layout: Layout) -> Tensor:
 
 
 def attend_dense(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    packing: Packing,
-    *,
-    scaling: float,
-    dropout: float = 0.0,
-    window: int | None = None,
+    query: Tensor, key: Tensor, value: Tensor, packing: Packing, scaling: float, dropout: float
 ) -> tuple[Tensor, Tensor | None]:
     """Compute attention under a block-diagonal mask, as `loop.attend`."""
     layout, key_layout = packing.layout, packing.key_layout
     mask, bias = packing.terms(
         lambda: torch.arange(layout.tokens, device=query.device)[None, None, :, None],
         lambda places: places[None],
-        window,
     )
     if len(layout) > 1:
         same = layout.segment_ids[:, None] == key_layout.segment_ids[None, :]
         mask = same[None, None] if mask is None else mask & same
     # In an export each head has a key left, so that every query of a plain row sees one.
-    plain = layout.symbolic and window is None and packing.connections is None
+    plain = layout.symbolic and packing.window is None and packing.connections is None
     blind = None if mask is None or plain else ~mask.any(-1, keepdim=True)
     request = packing.scores
     rows = None if request is None else softmax.column_weights(layout, request)[None]
-    context, scores = softmax.attend_piece(
-        *(tensor.transpose(0, 1)[None] for tensor in (query, key, value)),
-        mask=mask,
-        bias=bias,
-        blind=blind,
-        rows=rows,
-        request=request,
-        scaling=scaling,
-        dropout=dropout,
-    )
+    states = (tensor.transpose(0, 1)[None] for tensor in (query, key, value))
+    options = {"mask": mask, "bias": bias, "blind": blind, "rows": rows, "request": request}
+    context, scores = softmax.attend_piece(*states, **options, scaling=scaling, dropout=dropout)
     return context[0].transpose(0, 1), None if scores is None else scores[0].t()

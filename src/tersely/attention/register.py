@@ -59,8 +59,8 @@ def packed_attention(
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     # (tokens, heads, size): for the encoders' own projections this is a view.
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-    if relative_bias is not None:
-        packing = replace(packing, relative=relative_bias)
+    relative = packing.relative if relative_bias is None else relative_bias
+    packing = replace(packing, relative=relative, window=sliding_window)
     asked = packing.scores
     if asked is not None and asked.kind == "keys":
         asked, packing = k.detach().mean(1), replace(packing, scores=None)
@@ -68,10 +68,7 @@ def packed_attention(
         q, k, v = _weighted(q, k, v, packing.weights, scaling)
     if packing.keys is not None:
         k, v = packing.keys.take(k), packing.keys.take(v)
-    attend = _choose(q, packing, dropout, sliding_window)
-    context, scores = attend(
-        q, k, v, packing, scaling=scaling, dropout=dropout, window=sliding_window
-    )
+    context, scores = _choose(q, packing, dropout)(q, k, v, packing, scaling, dropout)
     context = context[None, ..., : query.shape[-1]]
     return context, asked if scores is None else _finish(scores, v, asked)
 
@@ -101,7 +98,7 @@ def _finish(scores: Tensor, values: Tensor, request: ScoreRequest) -> Tensor:
     return scores if request.per_head else scores.mean(1, keepdim=True)
 
 
-def _choose(query: Tensor, packing: Packing, dropout: float, window: int | None) -> Any:
+def _choose(query: Tensor, packing: Packing, dropout: float) -> Any:
     """The function of the back end that the packing names, or that fits the call."""
     name = packing.backend
     if name == "dense" or (name == "auto" and packing.layout.symbolic):
@@ -109,7 +106,7 @@ def _choose(query: Tensor, packing: Packing, dropout: float, window: int | None)
     if name == "auto" and query.device.type == "cpu":
         name = "loop"
     elif name == "auto":
-        name = "varlen" if varlen.fits(query, packing, dropout, window) else "padded"
+        name = "varlen" if varlen.fits(query, packing, dropout) else "padded"
     return {"loop": loop, "padded": padded, "varlen": varlen}[name].attend
 
 

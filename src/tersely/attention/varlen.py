@@ -9,35 +9,23 @@ from tersely.ragged import Layout
 _WIDEST = 256  # most columns of a head that flash kernels take
 
 
-def fits(query: Tensor, packing: Packing, dropout: float, window: int | None) -> bool:
+def fits(query: Tensor, packing: Packing, dropout: float) -> bool:
     """Say whether the kernel can compute a call."""
-    half = query.dtype in (torch.float16, torch.bfloat16)
-    return query.device.type == "cuda" and half and _lacks(query, packing, dropout, window) is None
-
-
-def _lacks(query: Tensor, packing: Packing, dropout: float, window: int | None) -> str | None:
-    """What the kernel cannot do of a call, as the end of a sentence; None where it can do all."""
-    if packing.scores is not None or dropout:
-        return "returns no scores and drops nothing"
-    if packing.biased:
-        return "adds nothing to the logits of single pairs"
-    size = query.shape[-1]
-    if size % 8 or size > _WIDEST:
-        return f"wants heads of 8, 16, … {_WIDEST} columns, got {size}"
-    connections = packing.connections
-    if connections is not None and _width(packing) is None:
-        return (
-            f"knows windows of one width without global tokens, got the pattern "
-            f"{connections.name!r}; give neighbours cls=False"
-        )
+    half, size = query.dtype in (torch.float16, torch.bfloat16), query.shape[-1]
+    if query.device.type != "cuda" or not half or size % 8 or size > _WIDEST:
+        return False
+    # It returns no scores, drops nothing, and adds nothing to the logits of single pairs.
+    if packing.scores is not None or dropout or packing.biased:
+        return False
+    if packing.connections is not None and _width(packing) is None:
+        return False
+    # It measures a window on places in the row.
     moved = packing.keys is not None or packing.positions is not None
-    if moved and (window is not None or connections is not None):
-        return "measures a window on places in the row, got keys or positions of their own"
-    return None
+    return not moved or (packing.window is None and packing.connections is None)
 
 
 def _width(packing: Packing) -> int | None:
-    """The window that says all of a pattern; None if there is none."""
+    """The window that says all of a pattern, without global tokens; None if there is none."""
     band = packing.connections.band
     if band is None or band.first or not band.exact or len(set(band.reaches)) != 1:
         return None
@@ -45,21 +33,12 @@ def _width(packing: Packing) -> int | None:
 
 
 def attend(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    packing: Packing,
-    *,
-    scaling: float,
-    dropout: float = 0.0,
-    window: int | None = None,
+    query: Tensor, key: Tensor, value: Tensor, packing: Packing, scaling: float, dropout: float
 ) -> tuple[Tensor, Tensor | None]:
-    """Compute attention by the kernel, as `loop.attend`; a ValueError names what it cannot do."""
+    """Compute attention by the kernel, as `loop.attend`, where it `fits`."""
     from torch.nn.attention.varlen import varlen_attn
 
-    lacks = _lacks(query, packing, dropout, window)
-    if lacks is not None:
-        raise ValueError(f"the variable-length kernel {lacks}; use the back end 'padded' or 'auto'")
+    window = packing.window
     if packing.connections is not None:
         width = _width(packing)
         window = min(width, window or width)
