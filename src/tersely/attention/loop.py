@@ -108,7 +108,6 @@ def _band(run: Run, packing: Packing) -> banded.Reach | None:
 
 
 def _masks(run: Run, packing: Packing, reach: banded.Reach) -> banded.MaskOf:
-    """Who sees whom in a piece of a run."""
     if reach.plain:
         return lambda piece: banded.shape_mask(piece, reach, packing.layout.device)
     rows = _rows(run, packing)

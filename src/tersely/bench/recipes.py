@@ -121,7 +121,6 @@ def _read(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _value(text: str) -> Any:
-    """Read yes, no, a number or a fraction; anything else is itself."""
     above, slash, below = text.partition("/")
     try:
         return float(above) / float(below) if slash else yaml.safe_load(text)
@@ -154,7 +153,6 @@ def _padded(
 
 
 def _reduced(text: str, options: dict[str, Any], sources: Sources) -> PackedContender:
-    """A preset on packed batches, put on the dense model as it is."""
     name = text.partition(":")[0]
     own = {key: options.pop(key) for key in ("max_length", "dtype") if key in options}
     plan = preset(name, **options)

@@ -122,7 +122,6 @@ def _sample(documents: int, wanted: int, seed: int) -> list[int]:
 
 
 def _speed(mine: Timing, base: Timing) -> dict[str, Any]:
-    """The fields of a result that the clock gives."""
     found: dict[str, Any] = {}
     if mine.latencies:
         p50, p95 = np.percentile(mine.latencies, [50, 95]).tolist()

@@ -122,13 +122,11 @@ class StockContender(Contender):
         return {"name": self.name, "model": model, "tokenizer": tokenizer} | self.options
 
     def _pad(self, numbers: Iterable[int]) -> dict[str, torch.Tensor]:
-        """Return the inputs of some documents, `(documents, longest of them)` each."""
         batch = self._collate([self._documents[number] for number in numbers])
         return dict(batch if self._session is not None else batch.to(self._model.device))
 
     @torch.inference_mode()
     def _logits(self, inputs: dict[str, torch.Tensor]) -> np.ndarray:
-        """Run one batch; logits `(documents, labels)`."""
         if self._session is None:
             return self._model(**inputs).logits.float().cpu().numpy()
         names = [each.name for each in self._session.get_inputs()]

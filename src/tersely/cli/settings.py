@@ -68,7 +68,6 @@ def split_pair(text: str) -> tuple[str, str]:
 
 
 def _as_json(text: str) -> Any:
-    """Return the number, truth value or list that a text is; else the text itself."""
     try:
         return json.loads(text)
     except ValueError:

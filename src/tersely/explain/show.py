@@ -91,7 +91,6 @@ def _labels(explanation: Explanation) -> Table:
 
 
 def _weighed(told: Explanation) -> Table:
-    """Return the words that speak most for and against the linear stage's answer."""
     table = _table(title=Text(f"log-odds of {told.stage.contrast}"), title_justify="left")
     for name in ("speaks for it", "", "against it", ""):
         table.add_column(name, justify="left" if name else "right")
@@ -120,7 +119,6 @@ def _plain(text: str) -> str:
 
 
 def _text(explanation: Explanation, part: int, coloured: bool) -> Text:
-    """Return a text with its words marked."""
     text, line, place, reading = explanation.texts[part], Text(), 0, True
     for word in (word for word in explanation.words if word.part == part):
         line.append(_plain(text[place : word.start]))
@@ -146,7 +144,6 @@ def shade(told: Explanation, word: WordLineage) -> str:
 
 
 def _legend(explanation: Explanation, coloured: bool) -> Text:
-    """Return what the marks mean."""
     if explanation.is_linear:
         ends = [(" for ", _style("l3")), " or ", (" against ", _style("n3"))]
         ends = ends if coloured else ["for or against"]

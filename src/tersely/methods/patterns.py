@@ -187,7 +187,6 @@ class Union(Pattern):
 
 
 def _check_one(part: Neighbours | GlobalTokens, one: str) -> None:
-    """Either a number or a share is given."""
     given = [name for name in (one, "share") if getattr(part, name) is not None]
     check(len(given) == 1, one, "given, or share in its place, not both", given or None)
 

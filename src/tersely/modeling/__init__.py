@@ -1,5 +1,6 @@
 """The model: an encoder of any supported family under a plan, on packed batches."""
 
+# ruff: noqa: F401 - these are the room's public names.
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from tersely.modeling.configuration import TerselyConfig
@@ -7,18 +8,6 @@ from tersely.modeling.loading import from_encoder, with_plan
 from tersely.modeling.modeling import TerselyForSequenceClassification, TerselyOutput
 from tersely.modeling.padded import dense_checkpoint, padded_model
 from tersely.modeling.trace import BlockTrace, Trace
-
-__all__ = [
-    "TerselyConfig",
-    "TerselyForSequenceClassification",
-    "TerselyOutput",
-    "BlockTrace",
-    "Trace",
-    "dense_checkpoint",
-    "from_encoder",
-    "padded_model",
-    "with_plan",
-]
 
 # Here, and not in `tersely/__init__`, which stays light and imports this module when transformers
 # first looks for a model's configuration.

@@ -183,7 +183,6 @@ class ForwardPass:
         return replace(stream, columns={name: stream.columns[name] for name in columns})
 
     def _columns(self) -> dict[str, Tensor]:
-        """Return what patterns, scorers and losses want to know of each token."""
         model, inputs, columns = self.model, self.inputs, {}
         if self.plan.patterns:
             needs = frozenset().union(*(p.needs for p in self.plan.patterns.values()))
@@ -249,7 +248,6 @@ class ForwardPass:
         )
 
     def _attend(self, block: int, stream: Stream, packing: Packing) -> tuple[Tensor, Tensor | None]:
-        """Return hidden states `(tokens, hidden)` after attention, and the scores asked for."""
         backbone = self.backbone  # not `self`, whose account holds the graph that holds `attend`
         known, extras = self._extras
         if known is not stream.origins:  # made anew when tokens leave, and not for every block
@@ -263,7 +261,6 @@ class ForwardPass:
         return self.model.checkpointed(attend, stream.hidden)
 
     def _transform(self, block: int, stream: Stream) -> Stream:
-        """Return the tokens that a step left, after the feed-forward."""
         backbone = self.backbone  # as in `_attend`
         hidden = self.model.checkpointed(lambda x: backbone.transform(block, x), stream.hidden)
         if stream.fading is not None:
@@ -323,7 +320,6 @@ def carry_out(
 
 
 def _pinned(pin: str, stream: Stream) -> Tensor:
-    """Return the tokens that stay whatever their score, `(tokens,)` bool."""
     if pin == "ends":
         return stream.ends()
     return stream.origins == 0 if pin == "first" else torch.zeros_like(stream.embedded)

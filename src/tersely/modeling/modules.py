@@ -55,7 +55,6 @@ def check_modules(model: nn.Module, plan: Plan, resolved: ResolvedPlan) -> None:
 
 
 def _lacking(model: nn.Module, plan: ResolvedPlan) -> Iterator[str]:
-    """Say what a plan needs and a model has not."""
     if model.linear is None and any(step.score.needs_linear for step in plan.inputs):
         yield "a linear stage beside the encoder"
     if plan.replaced != model.plan.replaced:

@@ -123,7 +123,6 @@ def token_columns(
 
 
 def _given(knowledge: Knowledge, name: str) -> Parser | Tensor:
-    """Return something of the knowledge, or refuse to go on without it."""
     if (found := getattr(knowledge, name)) is None:
         raise ModelError(
             f"the plan has a pattern that needs model.knowledge.{name}, which is not saved "
@@ -134,7 +133,6 @@ def _given(knowledge: Knowledge, name: str) -> Parser | Tensor:
 
 
 def _parsed(parser: Parser, ids: list[int]) -> Tensor:
-    """Return the word and the governing word of each token, `(tokens, 2)`."""
     words, heads = (torch.as_tensor(found, dtype=torch.int64) for found in parser(ids))
     count = len(heads)
     fits = len(words) == len(ids) and bool((words < count).all())

@@ -81,7 +81,6 @@ def register_preset(
 
 
 def _check(new: Preset) -> None:
-    """Refuse a registration that would not work later."""
     known = _PRESETS.get(new.name)
     if known is not None and known.make.__qualname__ != new.make.__qualname__:
         raise ValueError(f"the preset {new.name!r} is taken by {known.make.__module__}")
@@ -188,7 +187,6 @@ def has_share(plan: Plan) -> bool:
 
 
 def _shares(plan: Plan) -> list[tuple[Step, Part]]:
-    """Return the parts of a plan that have a share, each with its step."""
     parts = [(step, part) for step in plan.steps for part in step.parts.values()]
     return [(step, part) for step, part in parts if part.budget is not None]
 

@@ -59,7 +59,6 @@ class Job:
 
 
 def _score_shard(predictor: Predictor, shard: Shard, job: Job) -> _Scored:
-    """Score a shard and write its part."""
     predictor.begin(shard.number)
     good, bad, first = [], [], shard.first + 1
     columns = [*dict.fromkeys([*predictor.text_columns, *predictor.id_columns])]
@@ -213,7 +212,6 @@ def _work(shard: Shard) -> _Scored:
 
 
 def _die_with_the_parent() -> None:
-    """End this process as soon as the parent is gone, however it went."""
     connection.wait([parent_process().sentinel])
     os._exit(1)
 

@@ -151,7 +151,6 @@ class LabelSpace:
             )
 
     def _single(self, labels: Sequence[Any]) -> Sequence[str]:
-        """Return all names in labels of one or of several a document."""
         single = self.problem_type == SINGLE_LABEL
         return labels if single else list(itertools.chain.from_iterable(labels))
 

@@ -125,7 +125,6 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _decode(data: bytes, source: str | Path) -> str:
-    """Decode UTF-8, without a byte-order mark."""
     try:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -193,7 +192,6 @@ def _read_json_lines(text: str, path: Path) -> pa.Table:
 
 
 def _read_hub(source: str) -> pa.Table:
-    """Read one split of a data set: `name`, `name:split` or `name:configuration:split`."""
     name, *rest = source.split(":")
     here = f"{name} is no file or folder here"
     try:
