@@ -1,7 +1,5 @@
 """A fine-tuned classifier made faster on one's own texts and machine, with proof, or left alone."""
 
-from __future__ import annotations
-
 from tersely.accelerate.evidence import sentences
 from tersely.accelerate.search import accelerate
 

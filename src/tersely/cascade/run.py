@@ -4,8 +4,6 @@ How a stage is run is not known here, so that a batch in a model's forward pass 
 the same way, and a document gets the same stage and label in any company.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ failures would be seen in 5 of 100 samples. It holds for any share and any numbe
 asks only that they were drawn alike and independently.
 """
 
-from __future__ import annotations
-
 import bisect
 import math
 from collections.abc import Callable

@@ -13,8 +13,6 @@ discordant ones 0.46; a fixed mixture of bets 0.21. None of those proves it by 2
 a discordant one either, as this does (360 to 431; the lab notes have more).
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

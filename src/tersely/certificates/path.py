@@ -7,8 +7,6 @@ nothing is paid for the number of points (fixed-sequence testing, "Learn then Te
 and each limit, which has a sequence of its own, holds on its own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ One file holds one verb, and imports the library inside its function: the versio
 errors of usage need neither torch nor transformers.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """`tersely bench`: contenders on the same documents, in one process, taking turns."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory

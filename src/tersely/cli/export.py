@@ -1,7 +1,5 @@
 """`tersely export`: a trained model as an ONNX graph in which tokens are really removed."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Annotated
 

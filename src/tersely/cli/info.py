@@ -1,7 +1,5 @@
 """`tersely info`, what a trained model is, and `tersely methods`, what there is to train with."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from rich.text import Text

@@ -6,8 +6,6 @@ is decided by the code that decides it for a model of torch. Its linear stage is
 of torch it takes half the bytes, and hashes pairs of pieces by the very code that it was fitted by.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """From margins to probabilities, by documents that the model was not fitted on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

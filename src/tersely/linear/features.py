@@ -5,8 +5,6 @@ hashed to it, known by a fingerprint of 15 bits. Other pairs are no feature, ins
 the weight of a stranger, and what `explain` says of a pair is said of that pair.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -4,8 +4,6 @@ The model is chosen among a few by how they answer documents that they were not 
 same answers say how sure a margin is.
 """
 
-from __future__ import annotations
-
 import time
 import warnings
 from dataclasses import asdict, dataclass, replace

@@ -1,7 +1,5 @@
 """Millions of documents, on every core or a cluster, and no row lost or repeated by a kill."""
 
-from __future__ import annotations
-
 from tersely.score.predictor import Predictor
 from tersely.score.run import Summary, score
 

@@ -3,8 +3,6 @@
 Only what a server takes is said here, for those who make options of it; nothing heavy is imported.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -5,8 +5,6 @@ next batch gathers. A batch is filled in order of arrival until the next documen
 token budget. Nothing here knows of HTTP or of a model.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import deque

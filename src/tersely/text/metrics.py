@@ -5,8 +5,6 @@ so that every figure that tersely reports is comparable with every other. Predic
 alone; scikit-learn is imported where figures are computed.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence

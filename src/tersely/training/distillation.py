@@ -1,7 +1,5 @@
 """Learning from a teacher: from its logits, and from its last hidden states."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -13,8 +13,6 @@ has them the other way round); no blocks are dropped at random; and there is no 
 for the best lengths of each block, since `Classifier.with_budget` takes one share for all of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -6,8 +6,6 @@ what is usual for encoders of this size, not yet the outcome of the search that
 `benchmarks/recipe.py` makes on four data sets at three sizes.
 """
 
-from __future__ import annotations
-
 from dataclasses import fields, replace
 from typing import Any
 

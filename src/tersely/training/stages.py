@@ -12,8 +12,6 @@ the plan says itself (`Plan.stages`); a run is that list:
     plan      the rest
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path

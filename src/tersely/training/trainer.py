@@ -6,8 +6,6 @@ batch. A loss that is not a number ends the run with an error, and progress is d
 error, since transformers' own callbacks print where command lines keep data.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 import time
