@@ -9,6 +9,7 @@ import functools
 import numpy as np
 import pytest
 
+from tersely.cascade import find_path
 from tersely.certificates import path as path_room
 from tersely.certificates import surest_point
 from tersely.certificates.netloss import net_loss_p_value
@@ -53,12 +54,20 @@ def choose_path(doubt, bad, limit):
     return np.quantile(doubt, np.linspace(start, min(end, len(doubt) - 1), POINTS) / len(doubt))
 
 
-def simulate(world, limit, criterion="disagreement", draws=DRAWS, proving=PROVING):
+def search_path(doubt, bad, limit):
+    """The path that the search finds for one stage, a hundredth as dear as the reference."""
+    found = find_path(1 - doubt[None], bad[None].astype(float), np.array([0.01, 1.0]))
+    return 1 - found.thresholds[:, 0]
+
+
+def simulate(
+    world, limit, criterion="disagreement", draws=DRAWS, proving=PROVING, choose=choose_path
+):
     """How often the limit is broken, and how often something is proven."""
     generator, broken, proven = np.random.default_rng(7), 0, 0
     for _ in range(draws):
         doubt, wrong, right = world.draw(generator, CHOOSING)
-        path = choose_path(doubt, wrong, limit)
+        path = choose(doubt, wrong, limit)
         if criterion == "error":
             path = np.quantile(doubt, np.arange(1, POINTS + 1) / POINTS)
             early = doubt <= path[:, None]
@@ -89,6 +98,15 @@ def test_a_limit_on_disagreement_holds(steep, worst):
 def test_at_the_hardest_risk_the_limit_is_broken_but_rarely():
     broken, _ = simulate(at_once(0.01001), 0.01)
     assert 0.01 < broken <= 0.065
+
+
+@pytest.mark.slow
+def test_a_limit_holds_along_the_path_that_the_search_finds():
+    growing = World(lambda doubt: 0.2 * doubt**4)
+    broken, proven = simulate(growing, 0.01, draws=400, choose=search_path)
+    assert broken <= 0.08 and proven > 0.5  # 0.05 with three standard deviations of 400 draws
+    broken, _ = simulate(at_once(0.01001), 0.01, draws=400, choose=search_path)
+    assert broken <= 0.08
 
 
 def test_a_limit_on_the_error_of_what_is_answered_holds():

@@ -8,8 +8,8 @@ import torch
 
 from tersely import Classifier
 from tersely.cascade import LINEAR, REFERENCE, Cascade, Stage
-from tersely.errors import DataError
-from tersely.search import Bench, Referee, fitted, plan_stages, prove_cascade
+from tersely.errors import DataError, ModelError, TerselyWarning
+from tersely.search import Bench, Referee, find, fitted, plan_stages, prove_cascade
 from tersely.text import Documents, LabelSpace
 from three_kinds import draw_kinds, write_dense
 
@@ -107,3 +107,16 @@ def test_a_path_that_is_given_is_proven_on_other_documents(original, texts):
     lossy = prove_cascade(labels, cascade, Documents.from_lists(others.texts, names), 0.08)
     assert lossy.certificates.criterion == "loss"
     assert lossy.certificates.at(0.08).better == 0  # the reference is right by definition
+
+
+def test_a_classifier_makes_itself_faster_or_says_why_not(original, texts, monkeypatch):
+    fast = original.accelerate(texts, limit=0.05)
+    certificate = fast.certificates.at(0.05)
+    assert certificate.bound <= 0.05 and certificate.early > 0
+    assert fast.forward(fast.encode(texts)).stages.min() == 0
+    assert original.certificates is None
+    with pytest.raises(ModelError, match="saves work already"):
+        fast.accelerate(texts, limit=0.05)
+    monkeypatch.setattr(find, "choices", lambda *args: [])
+    with pytest.warns(TerselyWarning, match="stays as it is: no stage keeps the limit"):
+        assert original.accelerate(texts, limit=0.05) is original

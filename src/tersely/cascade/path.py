@@ -1,8 +1,10 @@
 """The path of a cascade: thresholds from strict to loose, settled on documents for choosing.
 
 What each stage would answer is known of every document, and so what a pair of thresholds costs and
-how many answers it changes is counted, not measured. The path takes for each number of changes that
-it allows the cheapest thresholds that are no stricter than those before.
+how many answers it changes is counted, not measured. The path goes through the cheapest thresholds
+for each number of changes, each no stricter than those before, and on the way from one to the next
+it answers more and more documents, so that each point is about as much faster as the one before
+was: what is proven ends close to where it could, however few changes tell the first ones apart.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ POINTS = 50
 LOOSEST = 0.08
 """The share of changed answers, on the documents for choosing, at which a path ends."""
 _GRID = 40  # thresholds of a stage that are tried
-_PARTS = (0.2, 0.4, 0.6, 0.8)  # of those whom the first point answers, who are answered before it
+_BETWEEN = 20  # points that are tried on the way from one number of changes to the next
 
 
 class Path(NamedTuple):
@@ -38,26 +40,28 @@ def find_path(
             that differs from the reference's; -1, where a gain may pay for a loss, for one that is
             right where the reference is wrong.
         seconds: that a stage takes for a document, `(stages + 1,)`, the reference last.
-        points: how many, at most: equal neighbours are one.
+        points: how many, at most; of few documents, each one more that is answered is a point.
     """
     grid = _grid(confidence)
-    cost, lost = (np.empty(len(grid)) for _ in range(2))
-    for row, thresholds in enumerate(grid):
-        cost[row], lost[row] = _priced(confidence, changes, seconds, thresholds)
+    cost, lost = _priced(confidence, changes, seconds, grid)
     # The first steps lie close together, where the strict limits are.
     allowed = LOOSEST * confidence.shape[1] * (np.arange(points) / (points - 1)) ** 2
-    chosen: list[int] = []
-    before = np.ones(len(confidence))
+    steps = [np.ones((1, len(confidence)))]
     for most in allowed:
+        before = steps[-1][-1]
         fits = (lost <= most) & (grid <= before).all(axis=1)
-        best = int(np.flatnonzero(fits)[cost[fits].argmin()]) if fits.any() else None
-        if best is not None and best not in chosen:
-            chosen.append(best)
-            before = grid[best]
-    kept = grid[np.array(chosen, dtype=int)]
-    points = np.concatenate([_stricter(confidence, kept[0]), kept])
-    priced = np.array([_priced(confidence, changes, seconds, each) for each in points])
-    return Path(points, priced[:, 0], priced[:, 1] / confidence.shape[1])
+        best = np.flatnonzero(fits)[cost[fits].argmin()]  # of at least the last one
+        way = _between(confidence, before, grid[best])
+        steps.append(way[_priced(confidence, changes, seconds, way)[1] <= lost[best]])
+    found = np.concatenate(steps[1:])
+    cost, lost = _priced(confidence, changes, seconds, found)
+    # A stage that has just come in costs more than it saves.
+    least = np.minimum.accumulate([seconds[-1], *cost])
+    faster = np.flatnonzero(cost < least[:-1]) if cost.min() < seconds[-1] else np.arange(1)
+    speeds = -np.log(cost[faster])
+    at = np.searchsorted(speeds, np.linspace(speeds[0], speeds[-1], points) - 1e-9)
+    kept = faster[np.unique(at)]
+    return Path(found[kept], cost[kept], lost[kept] / confidence.shape[1])
 
 
 def marks(
@@ -82,17 +86,16 @@ def marks(
     return early, found
 
 
-def _stricter(confidence: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Return points that answer a part of those whom the first point of a path answers.
+def _between(confidence: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return points `(_BETWEEN, stages)` up to the second: equal steps in whom a stage is sure of.
 
-    That point is the boldest that changes nothing on the documents for choosing: on others it may
-    change some, and a test that fails there would end the sequence at its start.
+    The first of a path are those that answer a part of whom the boldest without a change answers.
     """
-    points = []
-    for share in _PARTS:
-        sure = [row[row > limit] for row, limit in zip(confidence, first, strict=True)]
-        points.append([np.quantile(row, 1 - share) if len(row) else 1.0 for row in sure])
-    return np.array(points)
+    ways = []
+    for sure, strict, loose in zip(confidence, before, after, strict=True):
+        shares = np.linspace((sure > strict).mean(), (sure > loose).mean(), _BETWEEN + 1)[1:]
+        ways.append([*np.quantile(sure, 1 - shares[:-1]).clip(loose, strict), loose])
+    return np.array(ways).T
 
 
 def _grid(confidence: np.ndarray) -> np.ndarray:
@@ -103,16 +106,14 @@ def _grid(confidence: np.ndarray) -> np.ndarray:
 
 
 def _priced(
-    confidence: np.ndarray, changes: np.ndarray, seconds: np.ndarray, thresholds: np.ndarray
-) -> tuple[float, float]:
-    """Return seconds a document and the sum of changes at thresholds `(stages,)`."""
-    left = np.ones(confidence.shape[1], dtype=bool)
-    cost = lost = 0.0
-    for stage, threshold in enumerate(thresholds):
-        if threshold >= 1:
-            continue
-        cost += seconds[stage] * left.mean()
-        answered = left & (confidence[stage] > threshold)
-        lost += changes[stage, answered].sum()
+    confidence: np.ndarray, changes: np.ndarray, seconds: np.ndarray, points: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return seconds a document and the sum of changes at each of the thresholds' rows."""
+    left = np.ones((len(points), confidence.shape[1]), dtype=bool)
+    cost, lost = np.zeros((2, len(points)))
+    for stage, thresholds in enumerate(points.T):
+        cost += seconds[stage] * left.mean(axis=1) * (thresholds < 1)
+        answered = left & (confidence[stage] > thresholds[:, None])
+        lost += answered @ changes[stage].astype(np.float32)
         left &= ~answered
-    return cost + seconds[-1] * left.mean(), lost
+    return cost + seconds[-1] * left.mean(axis=1), lost
