@@ -96,6 +96,8 @@ def versions() -> dict[str, str]:
 
 
 def write(path: Path, record: Any) -> None:
-    """Write a record as JSON."""
+    """Write a record as JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + "\n")
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(record, indent=1) + "\n")
+    part.replace(path)

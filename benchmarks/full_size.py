@@ -7,8 +7,10 @@ A cell is a row of a table, a data set and a seed. For a data set and a seed the
 model, trained by the recipe; every row starts from it, has it as its teacher, and trains as long as
 every other row of its part, the dense row among them. All training documents (7,500 of `imdb`), all
 test documents, last epoch; validation documents stay untouched for what comes later. A cell whose
-JSON is there is skipped, a killed one goes on from its newest checkpoint, and one that another
-format, other data or another version of the recipe made is refused. The models stay in `--work`.
+JSON is there is skipped, and a killed one goes on from its newest checkpoint. Before anything is
+trained, a folder with cells of another format, recipe, encoder or other documents is refused, as is
+a model in `--work` of which no cell tells what made it. The part `twelve` is for an encoder of
+twelve blocks (`mpnet_base.py`) and a folder of its own.
 """
 
 from __future__ import annotations
@@ -21,17 +23,18 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from transformers.utils import SAFE_WEIGHTS_NAME, cached_file
 
 from common import RESULTS, drawn, parser, quiet, versions, write
 from tersely import Classifier, Plan, TrainingSettings
-from tersely.errors import DataError, PlanError
+from tersely.errors import DataError, PlanError, TerselyError
 from tersely.methods.breaking_bert import LearnedNeighbours
 from tersely.methods.patterns import GlobalTokens, Lexical, Neighbours, RandomPairs, Union
 from tersely.reduction import Step, find_preset
@@ -41,6 +44,7 @@ from tersely.training.recipe import VERSION, with_recipe
 
 FORMAT = 1
 FOLDER = RESULTS / "full"
+LOGITS = "train-logits.npy"
 MOST = {"imdb": 7500}
 FIRST, SECOND = ("r8", "bbc", "20ng"), ("sst2", "arxiv", "imdb")
 # Below this target, methods that act at one block do so at the first: by default they act at the
@@ -115,6 +119,13 @@ def focus(seeds: list[int]) -> Iterator[Cell]:
     others = ("focus-c-7", "focus-c-11", "focus-p")
     yield from (Cell("focus", data, rows[name], 0) for data in FIRST for name in others)
     yield from (Cell("focus", data, rows["focus-pfc-7-at-once"], 0) for data in ("r8", "20ng"))
+
+
+def twelve(seeds: list[int]) -> Iterator[Cell]:
+    """Yield Focus on the Core's cells for an encoder of twelve blocks, at 128 tokens."""
+    rows = focus_rows()
+    for name in ("dense", "focus-pfc-7", "focus-pfc-11", "focus-pf"):
+        yield Cell("twelve", "bbc", replace(rows[name], length=128), 0)
 
 
 def at_target(name: str, method: str, target: float, **options: Any) -> Row:
@@ -209,7 +220,14 @@ def dense(seeds: list[int]) -> Iterator[Cell]:
         yield from (Cell("dense", data, dense_row(), seed) for data in (*FIRST, *SECOND))
 
 
-TABLES = {"dense": dense, "focus": focus, "ltp": ltp, "sparse": sparse, "others": others}
+TABLES = {
+    "dense": dense,
+    "focus": focus,
+    "ltp": ltp,
+    "sparse": sparse,
+    "others": others,
+    "twelve": twelve,
+}
 
 
 # ---- running -----------------------------------------------------------------------------------
@@ -233,18 +251,34 @@ def fingerprint(folder: Path, name: str) -> str:
     return digest.hexdigest()[:16]
 
 
+@cache
+def weights(encoder: str) -> str:
+    """Return a digest of an encoder's weights."""
+    with open(cached_file(encoder, SAFE_WEIGHTS_NAME), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
 class Runner:
     """Trains cells, the dense models that they start from among them."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
 
+    def check(self, cells: Iterable[Cell]) -> None:
+        """Refuse a folder whose cells may not stand beside those that will be trained."""
+        first = {cell.data: cell for cell in cells}
+        for path in sorted(self.args.results.glob("*.json")):
+            record = json.loads(path.read_text())
+            self._check(path, record, first.get(record.get("data")))
+
     def result(self, cell: Cell) -> dict[str, Any]:
         """Return a cell's record, trained now where there is none."""
         path = self.args.results / f"{cell.name}.json"
         if path.is_file():
-            return self._checked(path, cell)
+            return json.loads(path.read_text())
         about = self._about(cell)
+        if cell.row.start != "encoder":
+            self.start(cell)  # on its own clock
         started = time.perf_counter()
         try:
             record = about | self._train(cell)
@@ -259,6 +293,7 @@ class Runner:
         return {
             "format": FORMAT,
             "recipe": VERSION,
+            "encoder": weights(self.args.encoder),
             "fingerprint": fingerprint(self.args.data, cell.data),
             "part": cell.part,
             "data": cell.data,
@@ -268,26 +303,33 @@ class Runner:
             "max_length": cell.row.length,
         }
 
-    def _checked(self, path: Path, cell: Cell) -> dict[str, Any]:
-        record, about = json.loads(path.read_text()), self._about(cell)
-        for name in ("format", "recipe", "fingerprint"):
-            if record.get(name) != about[name]:
+    def _check(self, path: Path, record: dict[str, Any], cell: Cell | None) -> None:
+        """Compare a record with what would be written; without a cell, not its documents."""
+        expected = {"format": FORMAT, "recipe": VERSION, "encoder": weights(self.args.encoder)}
+        # The first cells were written before the encoder was noted.
+        record = {"encoder": expected["encoder"]} | record
+        if cell is not None:
+            expected["fingerprint"] = fingerprint(self.args.data, cell.data)
+        for name, value in expected.items():
+            if record.get(name) != value:
                 raise DataError(
-                    f"{path.name} has {name} {record.get(name)}, expected {about[name]}; move it "
-                    "away or name another folder with --results"
+                    f"{path.name} has {name} {record.get(name)}, expected {value}; move it away "
+                    "or name another folder with --results"
                 )
-        return record
 
     def start(self, cell: Cell) -> Path:
         """Return the folder of the dense model that a cell starts from, trained where needed."""
         head = "family" if cell.row.start == "dense-family" else "mean"
         own = Cell("dense", cell.data, dense_row(cell.row.length, head), cell.seed)
-        folder = self.args.work / own.name
-        if not (folder / "model.safetensors").is_file():
-            path = self.args.results / f"{own.name}.json"
-            started = time.perf_counter()
-            record = self._about(own) | self._train(own)
-            write(path, record | {"seconds": time.perf_counter() - started})
+        folder, path = self.args.work / own.name, self.args.results / f"{own.name}.json"
+        if not (folder / SAFE_WEIGHTS_NAME).is_file():
+            path.unlink(missing_ok=True)  # of a model that is gone
+            self.result(own)
+        elif not path.is_file():
+            raise DataError(
+                f"{folder} holds a model, but {path.name} is not among the results to tell what "
+                "made it; remove the model, or name another folder with --work"
+            )
         return folder
 
     def _train(self, cell: Cell) -> dict[str, Any]:
@@ -317,6 +359,7 @@ class Runner:
         forward = classifier.forward(encoded)
         labels = classifier.label_space.encode(test.labels)
         classifier.save(folder)
+        (folder / LOGITS).unlink(missing_ok=True)  # of a model that was there before
         shutil.rmtree(work, ignore_errors=True)
         trained = classifier.training
         return {
@@ -342,7 +385,7 @@ class Runner:
 
     def _logits(self, source: Path, cell: Cell, train: Documents) -> np.ndarray:
         """Return the dense model's logits of the training documents, computed once."""
-        path = source / "train-logits.npy"
+        path = source / LOGITS
         if not path.is_file():
             np.save(path, Classifier.from_pretrained(source).logits(train.texts))
         return np.load(path)
@@ -361,16 +404,16 @@ def main() -> None:
     quiet()
     runner = Runner(args)
     cells = {cell.name: cell for cell in TABLES[args.part](args.seeds)}
+    cells = [cell for cell in cells.values() if not args.only or cell.data in args.only]
     try:
+        runner.check(cells)
         spent = 0.0
-        for cell in cells.values():
-            if args.only and cell.data not in args.only:
-                continue
+        for cell in cells:
             if spent > 3600 * args.hours and not (args.results / f"{cell.name}.json").is_file():
                 log.info("%.1f hours are used; %s and what follows is not run", args.hours, cell)
                 break
             spent += runner.result(cell).get("seconds", 0.0)
-    except DataError as error:
+    except TerselyError as error:
         sys.exit(str(error))
 
 
