@@ -108,6 +108,7 @@ def test_long_documents_are_counted_and_kept_in_the_configuration(encoder, tmp_p
     with pytest.warns(TerselyWarning, match="documents are longer than 16 tokens") as said:
         classifier.fit(texts, labels, settings=QUICK)
     assert len(said) == 1
+    assert ("times the tokens" in str(said[0].message)) == (policy == "windows")
     loaded = Classifier.from_pretrained(classifier.save(tmp_path))
     with pytest.warns(TerselyWarning, match="longer than 16 tokens"):
         assert len(loaded.predict(texts)) == 30

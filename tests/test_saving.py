@@ -39,6 +39,9 @@ def test_an_error_leaves_the_older_files(older, error, raised, message):
             (part / "config.json").write_text("newer")
             raise error
     assert contents(older) == {"config.json": "older", "notes.txt": "mine"}
+    with pytest.raises(raised), written_whole(older / "new", "export"):
+        raise error
+    assert not (older / "new").exists()
 
 
 def test_a_place_that_cannot_be_a_directory_is_said(older):

@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tersely.errors import DeviceError, OutputError, require
+from tersely.errors import DeviceError, OutputError, TerselyError, require
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ()) -> Iterator[Path]:
     """Yield a folder to write files into, which are in `directory` once the block has ended well.
 
-    A full disk, or an export that does not pass its check, leaves an older model as it was. Files
-    of other names stay.
+    A full disk, or an export that does not pass its check, leaves an older model as it was, and no
+    directory where there was none. Files of other names stay.
 
     Of the older files named in `replaces`, those that were not written anew are removed, so that
     the directory, which is made if it is not there, never describes two models. `what` is what is
@@ -36,6 +36,7 @@ def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ())
     """
     from safetensors import SafetensorError
 
+    is_new = not directory.exists()
     try:
         directory.mkdir(parents=True, exist_ok=True)
         # In the directory itself, since files are moved at once within one file system alone.
@@ -46,7 +47,12 @@ def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ())
                 os.replace(Path(part, name), directory / name)
         for name in set(replaces).difference(written):
             (directory / name).unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:
+    except BaseException as error:
+        if is_new:
+            with contextlib.suppress(OSError):  # something is in it
+                directory.rmdir()
+        if not isinstance(error, OSError | SafetensorError) or isinstance(error, TerselyError):
+            raise
         raise OutputError(
             f"the {what} cannot be written to {directory}: {error}; free some space or choose "
             "another place"
@@ -59,6 +65,31 @@ def fill_page(template: Path, extra: str, **values: Any) -> str:
     looks = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
     environment = jinja.Environment(undefined=jinja.StrictUndefined, **looks)
     return environment.from_string(template.read_text(encoding="utf-8")).render(values)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, name: str, busy: TerselyError) -> Iterator[None]:
+    """Make a folder, and hold its lock while the block runs; `busy` is raised if another does.
+
+    A process that ends gives its lock back, however it ends.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / name).open("a")
+    except OSError as error:
+        raise OutputError(
+            f"the output {folder} cannot be written: {error.strerror}; choose another place"
+        ) from error
+    with lock:
+        try:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise busy from None
+        except (ImportError, OSError):
+            pass  # Windows, or a file system without locks: two runs are not noticed
+        yield
 
 
 def write_page(path: str | Path, template: Path, extra: str, **values: Any) -> Path:

@@ -158,6 +158,7 @@ class Classifier(TrainedModel):
         """
         # transformers' Trainer comes with these; who only predicts does without.
         from tersely.training.fit import gather
+        from tersely.training.run import claimed
         from tersely.training.stages import StagedTraining
 
         settings = settings or TrainingSettings()
@@ -185,7 +186,7 @@ class Classifier(TrainedModel):
             model = self._new_model(given.space, plan, head).to(self.device)
             return model if linear is None else model.beside(linear)
 
-        with torch_threads(self.threads):
+        with torch_threads(self.threads), claimed(checkpoints):
             guide, taught_by = given.taught(train, settings, start.model.device)
             training = StagedTraining(
                 make=make,

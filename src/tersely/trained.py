@@ -191,7 +191,12 @@ class TrainedModel:
     def _tell(self, *parts: EncodedDocuments) -> None:
         """Warn, once for all parts, of documents that are too long or that nothing is known of."""
         report = functools.reduce(operator.add, (part.report for part in parts))
-        for said in report.sentences():
+        told = report.sentences()
+        if report.affected and report.policy == "windows":
+            sizes = np.concatenate([part.sizes for part in parts])
+            ratio = sizes.sum() / np.minimum(sizes, report.max_length).sum()
+            told[0] += f", at {ratio:.1f} times the tokens of their beginnings alone"
+        for said in told:
             warn(said, stacklevel=3)
 
     def _tell_limit(self) -> None:

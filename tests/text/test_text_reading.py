@@ -1,5 +1,6 @@
 """Good input of every format, and what is made of it."""
 
+import contextlib
 import gzip
 import io
 import json
@@ -109,9 +110,27 @@ def test_class_folders_and_text_files(tmp_path):
     assert documents.labels == ["neg", "pos", "pos"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("s.csv", "text;label\n1,5 and 2,5;x\n", "separated by ';'"),
+        ("t.csv", "text\tlabel\n1,5 and 2,5\tx\n", "separated by"),
+        ("c.tsv", 'text,label\n"1,5 and 2,5",x\n', "separated by ','"),
+        ("e.csv", "sep=;\r\ntext;label\r\n1,5 and 2,5;x\r\n", None),
+    ],
+)
+def test_other_separators_are_read_and_said(tmp_path, name, content, said):
+    """A semicolon as spreadsheets write it was recognised, and then refused."""
+    (tmp_path / name).write_text(content, newline="")
+    with pytest.warns(TerselyWarning, match=said) if said else contextlib.nullcontext():
+        documents = read_documents(tmp_path / name)
+    assert (documents.texts, documents.labels) == (["1,5 and 2,5"], ["x"])
+
+
 def test_standard_input_is_one_document(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("é\n{}".encode())))
-    documents = read_documents("-")
+    with pytest.warns(TerselyWarning, match="2 lines and is one document"):
+        documents = read_documents("-")
     assert (documents.texts, documents.source) == (["é\n{}"], "standard input")
 
 

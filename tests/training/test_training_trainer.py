@@ -1,6 +1,7 @@
 """Training on packed batches: the loss, the teacher, resuming, reproducing, and a loss of NaN."""
 
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,14 +11,14 @@ from transformers import AutoModel, Trainer, TrainerCallback
 from transformers.training_args import ParallelMode
 
 from tersely import Classifier, Plan, TrainingSettings, preset
-from tersely.errors import TrainingError
+from tersely.errors import OutputError, TrainingError
 from tersely.methods.ltp import LearnedThreshold
 from tersely.methods.patterns import Neighbours
 from tersely.modeling import with_plan
 from tersely.reduction import ColumnMean, DropTokens, Step, find_preset
 from tersely.text.batching import pack
 from tersely.training.distillation import distillation_loss
-from tersely.training.run import trainer_arguments
+from tersely.training.run import claimed, trainer_arguments
 from tersely.training.trainer import TerselyTrainer, TrainingDocuments
 from words import LABELS, PLAIN, documents, labelled, quiet, save_encoder
 
@@ -233,6 +234,26 @@ def test_another_encoder_or_teacher_is_another_run(encoder, tmp_path):
     model.save_pretrained(tmp_path / "other")
     with pytest.raises(TrainingError, match="other encoder, teacher"):
         trained(tmp_path / "other", teacher=logits, out=out, resume=True)
+
+
+def test_two_runs_at_once_do_not_share_an_output(encoder, tmp_path):
+    """F17: both succeeded, and the folder held the weights of one and the record of the other."""
+    with claimed(tmp_path / "checkpoints"), pytest.raises(OutputError, match="another process"):
+        trained(encoder, out=tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("extra", "match"),
+    [({"report_to": "tensorboard"}, "report_to.*ensor[Bb]oard"), ({"no_such": 1}, "no_such")],
+)
+def test_extra_arguments_that_transformers_refuses_are_named(encoder, extra, match, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setattr(
+        "transformers.integrations.integration_utils.is_tensorboard_available", lambda: False
+    )
+    with pytest.raises(TrainingError, match=f"extra arguments .*{match}"):
+        trained(encoder, settings=replace(QUICK, extra=extra))
 
 
 def test_a_run_that_ends_before_its_first_checkpoint_leaves_nothing(encoder, tmp_path, monkeypatch):

@@ -28,7 +28,7 @@ def accelerate(
     out: o.Out,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
-    machine: o.Machine,
+    loading: Annotated[o.Loading, ("max_length", "device", "threads")],
 ) -> None:
     """Make a fine-tuned classifier faster, and prove that it decides as before.
 
@@ -49,10 +49,9 @@ def accelerate(
     o.check_directory(out, overwrite=overwrite)
     from tersely.accelerate import accelerate as run
     from tersely.accelerate import sentences
-    from tersely.classifier import Classifier
 
     labelled = reading.label_column is not None
-    original = Classifier.from_pretrained(model, device=machine.device)
+    original = loading.load(model)
     documents = reading.read(
         data, "required" if labelled else "ignore", original.label_space.problem_type
     )

@@ -215,7 +215,8 @@ class Budget:
         if has_share(set_to.plan):
             name, value, _ = plan_share(set_to.plan, set_to.model.plan.depth)
             plan = f"{classifier.plan.name} runs with {name}={value:.3g}"
-            say(f"{plan} for a budget of {self.budget:g}")
+            again = f"; --keep {value:.3g} needs no search" if name == "keep" else ""
+            say(f"{plan} for a budget of {self.budget:g}{again}")
         return set_to
 
 

@@ -90,8 +90,8 @@ def train(
     if revision is not None:
         told["revision"] = revision
     source, note = (model or DEFAULT_MODEL, None) if model or revision else default_model()
-    if note is not None:
-        say(note)
+    if model is None:
+        say(note or f"training starts from {source}; --model names another")
     told |= {"max_length": max_length, "long": long, "head": head}
     told |= {"problem_type": reading.problem_type, "device": machine.device}
     classifier = Classifier(source, **told)

@@ -22,7 +22,7 @@ import pyarrow.parquet as parquet
 from transformers.utils import cached_file
 
 from tersely import __version__
-from tersely._io import written_whole
+from tersely._io import locked, written_whole
 from tersely.errors import OutputError, ScoringError, name_all
 from tersely.score.inputs import Input, Shard
 
@@ -147,24 +147,8 @@ def claim(out: Path) -> Iterator[None]:
             f"the output {out} exists and holds no run ({strangers[0]} is there); name another "
             "folder, or empty it"
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = (out / _LOCK).open("a")
-    except OSError as error:
-        raise OutputError(
-            f"the output {out} cannot be written: {error.strerror}; choose another place"
-        ) from error
-    with lock:
-        try:
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ScoringError(
-                f"another process scores into {out}; wait for it, or stop it"
-            ) from None
-        except (ImportError, OSError):
-            pass  # Windows, or a file system without locks: two runs are not noticed
+    busy = ScoringError(f"another process scores into {out}; wait for it, or stop it")
+    with locked(out, _LOCK, busy):
         for half in (*out.glob(".writing-*"), *(out / BAD).glob(".writing-*")):
             shutil.rmtree(half, ignore_errors=True)
         yield

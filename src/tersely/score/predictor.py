@@ -15,6 +15,7 @@ import pyarrow as pa
 from tersely.classifier import Classifier
 from tersely.errors import DataError, name_all
 from tersely.text.encoding import LengthReport
+from tersely.text.labels import is_blank
 
 DIGITS = 6  # what float32 can hold of a probability; more would be noise
 
@@ -181,4 +182,4 @@ def _judge(cell: Any) -> tuple[str | None, str | None]:
             return None, f"not UTF-8 (byte {error.start})"
     if not isinstance(cell, str):
         return None, f"not a string ({type(cell).__name__})"
-    return (cell, None) if cell.strip() else (None, "empty text")
+    return (None, "empty text") if is_blank(cell) else (cell, None)

@@ -14,7 +14,14 @@ import pyarrow as pa
 
 from tersely.errors import DataError, name_all, name_rows, warn
 from tersely.text.columns import as_list, as_texts, check_lengths, check_texts, choose_columns
-from tersely.text.labels import PROBLEM_TYPES, REGRESSION, Labels, is_missing, parse_labels
+from tersely.text.labels import (
+    PROBLEM_TYPES,
+    REGRESSION,
+    Labels,
+    is_blank,
+    is_missing,
+    parse_labels,
+)
 from tersely.text.tables import read_table
 
 
@@ -150,7 +157,7 @@ def _read_texts(table: pa.Table, column: str, source: str) -> list[str]:
     where = f"column {column!r} of {source}"
     columns = f"its columns are {name_all(table.column_names)}"
     texts = check_texts(table.column(column).to_pylist(), where, advice=columns)
-    empty = [row for row, text in enumerate(texts) if not text.strip()]
+    empty = [row for row, text in enumerate(texts) if is_blank(text)]
     if len(empty) == len(texts):
         raise DataError(f"{where} is empty in every row; {columns}; choose another")
     if empty:

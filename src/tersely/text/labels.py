@@ -8,6 +8,7 @@ carry transformers' names, so that a label space and a model's configuration agr
 import decimal
 import itertools
 import math
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ REGRESSION = "regression"
 PROBLEM_TYPES = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
 IGNORED_LABEL = -100  # what torch's cross-entropy leaves out of its mean
 LABEL_SEPARATOR = "|"  # rarer inside label names than a comma, a semicolon or a space
+_UNSEEN = {"Cc", "Cf", "Zl", "Zp", "Zs"}  # of Unicode's categories
 _KINDS = {str: SINGLE_LABEL, list: MULTI_LABEL, tuple: MULTI_LABEL, float: REGRESSION}
 
 
@@ -35,10 +37,15 @@ def as_number(cell: Any) -> float | None:
         return None
 
 
+def is_blank(text: str) -> bool:
+    """Say whether a text holds nothing but space and characters without a width or a form."""
+    return all(unicodedata.category(character) in _UNSEEN for character in text)
+
+
 def is_missing(cell: Any) -> bool:
     """Say whether a cell holds nothing: null, a float that is not a number, or blank text."""
     if isinstance(cell, str):
-        return not cell.strip()
+        return is_blank(cell)
     return cell is None or (isinstance(cell, float) and math.isnan(cell))
 
 

@@ -45,6 +45,8 @@ def read_table(source: str | Path) -> tuple[pa.Table, str]:
     if name == "-":
         name = "standard input"
         text = _decode(sys.stdin.buffer.read(), name)
+        if lines := text.strip().count("\n"):
+            warn(f"{name} holds {lines + 1:,} lines and is one document; give several as a file")
         table = pa.table({"text": pa.array([text] if text else [], pa.string())})
     elif os.path.isdir(name):
         table = _read_folder(Path(name))
@@ -139,6 +141,13 @@ def _decode(data: bytes, source: str | Path) -> str:
 def _read_delimited(text: str, path: Path, delimiter: str) -> pa.Table:
     # Not by Arrow, which takes a quote that is never closed for one that ends with the file.
     csv.field_size_limit(2**31 - 1)  # instead of 128 KiB, which long documents exceed
+    header, _, rest = text.partition("\n")
+    if re.fullmatch("sep=.\r?", header):  # which Excel asks for, and takes for no row either
+        delimiter, text = header[4], rest
+    elif delimiter not in header and (other := next((d for d in ";\t," if d in header), None)):
+        # As spreadsheets write them where a comma belongs to numbers.
+        warn(f"the columns of {path} are separated by {other!r}, and are read so")
+        delimiter = other
     rows: list[list[str]] = []
     try:
         for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
@@ -153,11 +162,6 @@ def _read_delimited(text: str, path: Path, delimiter: str) -> pa.Table:
             "quote or a line break, close every quote, and double those that belong to the text"
         ) from error
     header = rows[0] if rows else []
-    if len(header) == 1 and any(other in header[0] for other in (";", "\t", ",")):
-        raise DataError(
-            f"the columns of {path} must be separated by {delimiter!r}, and its only column is "
-            f"{header[0]!r}; separate them so, or rename a .csv of tabs to .tsv"
-        )
     cells = [pa.array(column[1:], pa.string()) for column in zip(*rows, strict=True)]
     return pa.table(cells, names=header)
 

@@ -36,7 +36,8 @@ from transformers.trainer_utils import get_last_checkpoint
 from transformers.training_args import ParallelMode
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from tersely.errors import OutputError, TrainingError, require
+from tersely._io import locked
+from tersely.errors import OutputError, TerselyError, TrainingError, name_all, require
 from tersely.modeling import TerselyForSequenceClassification
 from tersely.modeling.budget import spread
 from tersely.training.distillation import check_hidden_teacher
@@ -45,7 +46,7 @@ from tersely.training.settings import TrainingSettings
 from tersely.training.trainer import TerselyTrainer, TrainingDocuments
 
 # Marks a folder of checkpoints as ours, and says of which run.
-_MARKER = "run.json"
+_MARKER, _LOCK = "run.json", "_lock"
 # Documents whose logits tell one teacher from another.
 _TOLD_BY = 16
 
@@ -95,14 +96,12 @@ def train_model(
         last = _prepare(checkpoints, _identity(model, train, settings, teacher), resume)
         model.config.attention_dropout = settings.attention_dropout
         _set_dropout(model, settings.dropout)
-        arguments = trainer_arguments(
-            settings,
-            checkpoints,
-            device=str(model.device),
-            validate=validation is not None,
-        )
-        arguments.disable_tqdm = not progress
-        trainer = TerselyTrainer(model, settings, train, validation, teacher, args=arguments)
+        with _extra_is_blamed(settings.extra):
+            arguments = trainer_arguments(
+                settings, checkpoints, device=str(model.device), validate=validation is not None
+            )
+            arguments.disable_tqdm = not progress
+            trainer = TerselyTrainer(model, settings, train, validation, teacher, args=arguments)
         for callback in callbacks:
             trainer.add_callback(callback)
         if settings.patience is not None:
@@ -130,6 +129,20 @@ def train_model(
         "best_validation_loss": _loss_of_the_best(trainer.state),
         "history": trainer.state.log_history,
     }
+
+
+@contextlib.contextmanager
+def _extra_is_blamed(extra: dict[str, Any]) -> Iterator[None]:
+    """Raise what transformers thinks of arguments that a user gave it as a `TrainingError`."""
+    try:
+        yield
+    except (TypeError, ValueError, ImportError, RuntimeError) as error:
+        if not extra or isinstance(error, TerselyError):
+            raise
+        raise TrainingError(
+            f"transformers does not take the extra arguments {name_all(extra)}: "
+            f"{str(error).strip().splitlines()[0]}; correct them, or leave them out"
+        ) from error
 
 
 def _loss_of_the_best(state: TrainerState) -> float | None:
@@ -233,6 +246,24 @@ def trainer_arguments(
 
 
 # ---- checkpoints -------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def claimed(checkpoints: Path | None) -> Iterator[None]:
+    """Make a folder of checkpoints this process's own while the block runs; None is nobody's."""
+    if checkpoints is None:
+        yield
+        return
+    where, is_new = checkpoints.parent, not checkpoints.exists()
+    busy = OutputError(f"another process trains into {where}; wait for it, or name another output")
+    with locked(checkpoints, _LOCK, busy):
+        try:
+            yield
+        finally:
+            (checkpoints / _LOCK).unlink(missing_ok=True)
+            if is_new:
+                with contextlib.suppress(OSError):  # there are checkpoints
+                    checkpoints.rmdir()
 
 
 def remove_checkpoints(folder: Path) -> None:
