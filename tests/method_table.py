@@ -159,6 +159,7 @@ def build(
                 parameter.data.add_(torch.randn_like(parameter), alpha=0.3)
         if model.linear is not None:
             model.linear.weights.copy_(torch.randn_like(model.linear.weights).half())
+            model.linear.marks[4:] = (torch.arange(VOCABULARY - 4) % 3).to(torch.uint8)
             model.linear.idf[4:] = (1 + torch.rand_like(model.linear.idf[4:])).half().float()
     model.knowledge = KNOWLEDGE
     return model

@@ -4,6 +4,7 @@ import pytest
 
 from tersely import Classifier
 from tersely.errors import ModelError
+from tersely.explain.document import explain_document
 from tersely.training.settings import TrainingSettings
 from words import PLAIN, labelled
 
@@ -22,6 +23,8 @@ def test_it_fits_its_linear_stage_and_is_loaded_with_it(encoder, tmp_path, optio
     loaded = Classifier.from_pretrained(classifier.save(tmp_path), device="cpu")
     assert loaded.torch_model().linear.form.classes == 3
     assert loaded.predict_proba(texts).tolist() == classifier.predict_proba(texts).tolist()
+    tokens = [token for word in explain_document(loaded, texts[0]).words for token in word.tokens]
+    assert sum(token.read for token in tokens) == len(loaded.encode(texts[:1]).windows[0]) - 2
 
 
 @pytest.mark.filterwarnings("ignore::tersely.errors.TerselyWarning")

@@ -176,8 +176,7 @@ class Classifier(TrainedModel):
         if self.plan.needs_linear or model.config.long == "select":
             wanted = given.space.encode(known.labels)
             whole = start.encode(known.texts, known.pairs, whole=True, tell=False)
-            special = start.tokenizer.all_special_ids
-            linear = fit_beside(start.model, whole, wanted, special).stage
+            linear = fit_beside(start.model, whole, wanted, start.tokenizer).stage
             start.adopt(start.model.beside(linear), start.tokenizer)
         train, held_out = given.encoded(functools.partial(start.encode, tell=False))
         start._tell(*(part.encoded for part in (train, held_out) if part is not None))

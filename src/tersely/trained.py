@@ -162,7 +162,7 @@ class TrainedModel:
     ) -> EncodedDocuments:
         """Tokenise documents as this model reads them, or `whole`; `tell` warns of long ones."""
         config = self.model_config
-        scores = self._scores() if config.long == "select" and not whole else None
+        scores = self.piece_scores() if config.long == "select" and not whole else None
         encoded = encode(
             self.tokenizer,
             *as_texts(texts, pairs),
@@ -175,7 +175,7 @@ class TrainedModel:
             self._tell(encoded)
         return encoded
 
-    def _scores(self) -> np.ndarray:
+    def piece_scores(self) -> np.ndarray:
         """Return what each piece is worth to the linear stage, `(vocabulary,)`; made once."""
         stage = None if self.model is None else self.model.linear
         if stage is None:

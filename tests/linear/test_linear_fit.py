@@ -140,7 +140,7 @@ def test_several_labels():
 
 def test_the_stage_keeps_to_its_bytes():
     documents, labels = drawn(80)
-    most = 2 * (4 * slow.VOCABULARY + 5 * 3)
+    most = 2 * (4 * slow.VOCABULARY + 5 * 3) + slow.VOCABULARY
     fit = fitted(documents, labels, most_bytes=most)
     assert fit.stage.form.buckets == 3 and fit.record()["bytes"] <= most
     with pytest.warns(TerselyWarning, match="without any pairs"):

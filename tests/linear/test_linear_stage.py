@@ -108,7 +108,7 @@ def test_half_precision_of_the_model_leaves_the_tables_alone():
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"version": 2}, "newer tersely"),
+        ({"version": 1}, "fit it anew"),
         ({"kind": ""}, "linear.kind must be a name"),
         ({"classes": 1}, "linear.classes must be a number from 2 on"),
         ({"classes": True}, "linear.classes"),

@@ -1,5 +1,6 @@
 """Choosing before the first block agrees with loops over documents, and asks for what it needs."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -8,6 +9,7 @@ from tersely import preset
 from tersely.errors import ModelError, PlanError
 from tersely.methods.input_selection import LinearMargin
 from tersely.reduction import ColumnMean, DropTokens, Plan, Ratio, Step
+from tersely.text.syntax import ALONE, ENDS_SENTENCE, GOES_ON
 from tiny import tiny_ids
 
 LENGTHS = [11, 30, 4, 23, 1]
@@ -33,7 +35,22 @@ def slow_scores(linear, ids: torch.Tensor, score: str, unit: str) -> list[float]
         ]
     if unit == "piece":
         return scores
+    if unit in ("word", "sentence"):
+        together, units = max if unit == "word" else np.mean, units_of(linear, ids, unit)
+        return [float(together([scores[j] for j in own])) for own in units for _ in own]
     return [max(scores[max(0, i - 1) : i + 2]) for i in range(len(scores))]
+
+
+def units_of(linear, ids: torch.Tensor, unit: str) -> list[list[int]]:
+    """The places of each word or sentence of one document, special pieces by themselves."""
+    found, before = [], ALONE
+    for place, mark in enumerate(linear.marks[ids].tolist()):
+        new = before == ENDS_SENTENCE if unit == "sentence" else mark != GOES_ON
+        if new or ALONE in (mark, before):
+            found.append([])
+        found[-1].append(place)
+        before = mark
+    return found
 
 
 def slow_choice(scores: list[float], keep: float, of: str, most: int | None) -> list[int]:
@@ -52,7 +69,7 @@ def slow_choice(scores: list[float], keep: float, of: str, most: int | None) -> 
 
 
 @pytest.mark.parametrize(("of", "most"), [("tokens", None), ("tokens", 6), ("importance", None)])
-@pytest.mark.parametrize("unit", ["piece", "neighbours"])
+@pytest.mark.parametrize("unit", ["piece", "word", "neighbours", "sentence"])
 @pytest.mark.parametrize("score", ["linear", "linear-margin", "idf"])
 @torch.no_grad()
 def test_the_choice_is_that_of_a_loop_over_documents(score, unit, of, most):
@@ -61,7 +78,11 @@ def test_the_choice_is_that_of_a_loop_over_documents(score, unit, of, most):
     entered = model(**pack(documents), output_trace=True).trace.entered
     for document, places in zip(documents, entered.to_list(), strict=True):
         scores = slow_scores(model.linear, document, score, unit)
-        assert places.tolist() == slow_choice(scores, 0.4, of, most)
+        stay = set(slow_choice(scores, 0.4, of, most))
+        if unit == "word":  # a word of which one piece stays stays whole
+            words = units_of(model.linear, document, unit)
+            stay = {place for word in words if stay & set(word) for place in word}
+        assert places.tolist() == sorted(stay)
 
 
 @torch.no_grad()

@@ -1,6 +1,17 @@
 """Words are put together from their pieces, parsed once, and stemmed."""
 
-from tersely.text.syntax import DependencyParser, stem_table, word_numbers
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tersely.text.syntax import (
+    ALONE,
+    ENDS_SENTENCE,
+    DependencyParser,
+    piece_marks,
+    stem_table,
+    word_numbers,
+)
+from tiny import tiny_tokenizer
 
 WORDPIECE = ["[PAD]", "[CLS]", "[SEP]", "run", "##ning", "runs", "the", "##s", "Running"]
 BYTE_LEVEL = ["<pad>", "<s>", "</s>", "run", "ning", "Ġruns", "Ġthe", "s", "."]
@@ -26,11 +37,25 @@ class Pieces:
 
 
 def test_pieces_of_a_word_have_its_number():
-    assert word_numbers(Pieces(WORDPIECE), [1, 3, 4, 6, 5, 7, 2]) == [-1, 0, 0, 1, 2, 2, -1]
-    assert word_numbers(Pieces(WORDPIECE), [1, 4, 2]) == [-1, 0, -1]
+    marks = piece_marks(Pieces(WORDPIECE))
+    assert word_numbers(marks, [1, 3, 4, 6, 5, 7, 2]) == [-1, 0, 0, 1, 2, 2, -1]
+    assert word_numbers(marks, [1, 4, 2]) == [-1, 0, -1]
     # The first piece of a text has no blank before it, and what follows [SEP] is a new word.
-    ids, numbers = [1, 3, 4, 5, 7, 6, 8, 2, 3, 2], [-1, 0, 0, 1, 1, 2, 2, -1, 3, -1]
-    assert word_numbers(Pieces(BYTE_LEVEL), ids) == numbers
+    ids, numbers = [1, 3, 4, 5, 7, 6, 8, 2, 3, 2], [-1, 0, 0, 1, 1, 2, 3, -1, 4, -1]
+    assert word_numbers(piece_marks(Pieces(BYTE_LEVEL)), ids) == numbers
+
+
+@given(st.text("ab .,!?'é3", max_size=40))
+def test_marks_say_of_words_what_the_tokenizer_says(text):
+    tokenizer = tiny_tokenizer(["a", "##b", "b", "##a", ".", ",", "!", "?", "'", "3", "##3", "e"])
+    encoding = tokenizer(text).encodings[0]
+    numbers = word_numbers(piece_marks(tokenizer), encoding.ids)
+    unknown = tokenizer.unk_token_id in encoding.ids  # stands for a word, and for no text
+    assert unknown or numbers == [-1 if w is None else w for w in encoding.word_ids]
+
+
+def test_sentences_end_with_their_points():
+    assert piece_marks(Pieces(BYTE_LEVEL)).tolist() == [ALONE] * 3 + [1, 1, 0, 0, 1, ENDS_SENTENCE]
 
 
 def test_a_parser_gets_words_and_is_asked_once_for_a_document():

@@ -141,7 +141,8 @@ def spell(classifier: Classifier, text: str, pair: str | None = None) -> Spellin
         windows = [_same_tokens(encoding, tokenizer(*texts, **options).encodings[0])]
     else:
         policy = limit, config.long, config.window_overlap
-        windows = cut_windows(np.arange(length), count_specials(tokenizer), *policy)
+        scores = classifier.piece_scores()[encoding.ids] if config.long == "select" else None
+        windows = cut_windows(np.arange(length), count_specials(tokenizer), *policy, scores)
     words, special = _words(encoding, texts)
     return Spelling(words, tuple(encoding.tokens), special, tuple(windows))
 

@@ -20,8 +20,9 @@ from tersely.errors import ModelError
 from tersely.linear.features import NOBODY, Counts, PieceFeatures
 from tersely.ragged import Layout
 from tersely.text.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from tersely.text.syntax import ALONE, ENDS_SENTENCE, GOES_ON
 
-FORM_VERSION = 1
+FORM_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +85,8 @@ class LinearForm:
             raise ModelError(f"linear must be an object, got {data!r}")
         if data.get("version") != FORM_VERSION:
             raise ModelError(
-                f"linear.version must be {FORM_VERSION}, got {data.get('version')!r}; a newer "
-                "stage needs a newer tersely"
+                f"linear.version must be {FORM_VERSION}, got {data.get('version')!r}; use the "
+                "tersely that saved the stage, or fit it anew"
             )
         names = ["version", *(field.name for field in dataclasses.fields(cls))]
         if odd := sorted(data.keys() ^ set(names)):
@@ -99,8 +100,8 @@ def _is_count(value: Any, least: int) -> bool:
 
 
 def stage_bytes(features: int, buckets: int, classes: int) -> int:
-    """Return the bytes of a stage's tables in a file: weights, IDF and owners, two bytes each."""
-    return 2 * (features * (classes + 1) + buckets)
+    """Return the bytes of a stage's tables in a file: one for a piece's mark, two for others."""
+    return 2 * (features * (classes + 1) + buckets) + features - buckets
 
 
 def buckets_within(most: int, vocabulary: int, classes: int) -> int:
@@ -117,6 +118,8 @@ class LinearStage(nn.Module):
     whatever the model's own type: converting them anew for each batch would cost more than the
     stage, and half precision in the sums would change answers.
 
+    `marks` say how pieces make words and sentences, see `tersely.text.syntax.piece_marks`.
+
     Args:
         form: what the tables mean. They are zeros until a state dict is loaded or a fit fills them.
 
@@ -130,6 +133,7 @@ class LinearStage(nn.Module):
     idf: Tensor
     bias: Tensor
     owners: Tensor
+    marks: Tensor
 
     def __init__(self, form: LinearForm) -> None:
         super().__init__()
@@ -139,6 +143,8 @@ class LinearStage(nn.Module):
         self.idf[list(form.special_ids)] = 0.0
         self.register_buffer("bias", torch.zeros(form.classes))
         self.register_buffer("owners", torch.full((form.buckets,), NOBODY, dtype=torch.int16))
+        self.register_buffer("marks", torch.zeros(form.vocabulary, dtype=torch.uint8))
+        self.marks[list(form.special_ids)] = ALONE
         self.register_state_dict_post_hook(_halve)
 
     def forward(self, input_ids: Tensor, boundaries: Tensor) -> Tensor:
@@ -200,6 +206,17 @@ class LinearStage(nn.Module):
         else:
             deviations = weights - weights.mean(dim=1, keepdim=True)
         return deviations.abs().amax(dim=1) * self.idf[ids]  # which is 0 for special pieces
+
+    def units(self, input_ids: Tensor, positions: Tensor, unit: str) -> Tensor:
+        """Number a row's words or sentences (`"word"`, `"sentence"`), `(tokens,)` ascending.
+
+        A document's first token, at position 0, begins one; a special piece is one by itself.
+        """
+        marks = self.marks[input_ids]
+        before = torch.cat([marks.new_full((1,), ALONE), marks[:-1]])
+        begins = marks != GOES_ON if unit == "word" else before == ENDS_SENTENCE
+        begins |= (positions == 0) | (before == ALONE) | (marks == ALONE)
+        return begins.long().cumsum(0) - 1
 
     def piece_scores(self) -> np.ndarray:
         """Return the `token_scores` of all pieces, `(vocabulary,)` float32."""

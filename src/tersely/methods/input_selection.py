@@ -43,14 +43,27 @@ class _Pieces(Scorer):
 
     needs_linear = True
 
-    unit: str = one_of("piece", "neighbours", default="piece")
+    unit: str = one_of("piece", "word", "neighbours", "sentence", default="piece")
 
     def score(self, seen: Observed) -> Tensor:
         stream = seen.stream
         scores = self.pieces(seen.linear, stream.columns["input_ids"], stream.layout)
         if self.unit == "neighbours":
             scores = spread_to_neighbours(scores, stream.layout)
+        elif self.unit == "word":
+            scores = best_of(scores, self._units(seen))
+        elif self.unit == "sentence":
+            numbers, nothing = self._units(seen), torch.zeros_like(scores)
+            totals = (nothing.index_add(0, numbers, each) for each in (scores, nothing + 1))
+            scores = torch.div(*(total[numbers] for total in totals))
         return to_mean_one(scores[:, None], stream.layout)
+
+    def units(self, seen: Observed) -> Tensor | None:
+        return self._units(seen) if self.unit == "word" else None
+
+    def _units(self, seen: Observed) -> Tensor:
+        stream = seen.stream
+        return seen.linear.units(stream.columns["input_ids"], stream.layout.positions, self.unit)
 
     def pieces(self, linear: torch.nn.Module, input_ids: Tensor, layout: Layout) -> Tensor:
         """Return how much each piece matters, `(tokens,)`, 0 or more."""
@@ -65,7 +78,9 @@ class Linear(_Pieces):
     a log-odds.
 
     Attributes:
-        unit: what is chosen: a `"piece"`, or a piece with its `"neighbours"` on each side.
+        unit: what is chosen: a `"piece"`; a `"word"`, whose best piece counts and whose pieces stay
+            or go together; a piece with its `"neighbours"` on each side; a `"sentence"` by its
+            mean, of which the last one is cut where the share ends.
     """
 
     def pieces(self, linear: torch.nn.Module, input_ids: Tensor, layout: Layout) -> Tensor:
@@ -111,6 +126,11 @@ class Idf(_Pieces):
         return linear.idf[input_ids]
 
 
+def best_of(values: Tensor, units: Tensor) -> Tensor:
+    """Give each token the best value, of 0 or more, in its unit, both `(tokens,)`."""
+    return torch.zeros_like(values).scatter_reduce(0, units, values, "amax")[units]
+
+
 def spread_to_neighbours(scores: Tensor, layout: Layout) -> Tensor:
     """Give each token the best score of itself and its two neighbours, `(tokens,)` as they came."""
     joined = layout.segment_ids[1:] == layout.segment_ids[:-1]
@@ -124,7 +144,8 @@ def spread_to_neighbours(scores: Tensor, layout: Layout) -> Tensor:
 class ChosenShare(Ratio):
     """Keep a share of the tokens, or as many as hold a share of the document's importance.
 
-    Of importance, each document has its own number: few where few words say it all.
+    Of importance, each document has its own number: few where few words say it all. The word that
+    reaches the limit, where words are chosen, is read to its end.
 
     Attributes:
         keep: the share.
@@ -142,7 +163,10 @@ class ChosenShare(Ratio):
         if self.of == "importance":
             stay = self._holding(candidates).clamp(min=self.least)
         stay = stay if self.most is None else stay.clamp(max=self.most)
-        return mark_lowest(candidates, counts - stay)
+        losers, units = mark_lowest(candidates, counts - stay), candidates.units
+        if units is None:
+            return losers
+        return losers & (best_of((~losers[:, 0]).float(), units) == 0)[:, None]
 
     def _holding(self, candidates: Candidates) -> Tensor:
         """Count the best tokens that hold the share, pinned ones besides, `(documents, 1)`."""
@@ -181,7 +205,9 @@ _SCORERS = {
         "idf": {"keep": 0.5, "least": 1, "score": "idf"},
         "first": {"keep": 0.5, "least": 1, "score": "first"},
         "random": {"keep": 0.5, "least": 1, "score": "random"},
+        "words": {"keep": 0.5, "least": 1, "unit": "word"},
         "neighbours": {"keep": 0.5, "least": 1, "unit": "neighbours"},
+        "sentences": {"keep": 0.5, "least": 1, "unit": "sentence"},
     },
     nothing={"keep": 1.0, "most": 1000},
 )

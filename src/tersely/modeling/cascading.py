@@ -18,6 +18,7 @@ from tersely.modeling.forward import ForwardPass, PackedInputs
 from tersely.ragged import Layout, Ragged
 from tersely.text.encoding import EncodedDocuments
 from tersely.text.labels import MULTI_LABEL, SINGLE_LABEL
+from tersely.text.syntax import piece_marks
 
 LINEAR_TOKENS = 1 << 16
 """Tokens that the linear stage reads at once, for the sake of memory."""
@@ -83,20 +84,23 @@ def linear_log_probabilities(stage: LinearStage, encoded: EncodedDocuments) -> T
 
 
 def fit_beside(
-    model: Any, encoded: EncodedDocuments, labels: np.ndarray, special_ids: Sequence[int]
+    model: Any, encoded: EncodedDocuments, labels: np.ndarray, tokenizer: Any
 ) -> LinearFit:
     """Fit a linear stage of at most a tenth of a model's bytes on encoded documents."""
     parameters = sum(each.numel() * each.element_size() for each in model.parameters())
-    return fit_linear(
+    fit = fit_linear(
         torch.from_numpy(np.concatenate(encoded.windows)),
         torch.from_numpy(np.concatenate([[0], np.cumsum(encoded.sizes)])),
         labels,
         classes=model.num_labels,
         vocabulary=model.config.encoder_config.vocab_size,
-        special_ids=tuple(special_ids),
+        special_ids=tuple(tokenizer.all_special_ids),
         problem_type=model.config.problem_type or SINGLE_LABEL,
         most_bytes=parameters // 10,
     )
+    marks = piece_marks(tokenizer)
+    fit.stage.marks[: len(marks)] = marks
+    return fit
 
 
 def _about(model: Any) -> dict[str, Any]:

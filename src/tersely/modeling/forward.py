@@ -309,7 +309,7 @@ def carry_out(
     if stream.key_mask is not None:
         alive = alive & stream.key_mask.view(alive.shape[0], -1)
     pinned, learning = _pinned(step.select.pin, stream), seen.learning or step.act.soft
-    learned = (modules.get("select"), learning, stream.expected)
+    learned = (modules.get("select"), learning, stream.expected, step.score.units(seen))
     candidates = Candidates(importance, alive, pinned, stream.layout, stream.lengths, *learned)
     choice = step.select.choose(candidates)
     softened = stream if choice.mask is None else step.act.soften(stream, choice.mask)

@@ -49,6 +49,10 @@ class Scorer(Part):
         """Return each token's importance, `(tokens, heads or 1)`, of mean 1 in each document."""
         raise TypeError(f"{type(self).__name__} does not score tokens")
 
+    def units(self, seen: Observed) -> Tensor | None:
+        """Return the number of what each token stays or goes with, `(tokens,)`; None for itself."""
+        return None
+
     def auxiliary_loss(self, seen: Observed, importance: Tensor) -> Tensor | None:
         """Return what is added to the loss in training for the scores it gave; None for nothing."""
         return None

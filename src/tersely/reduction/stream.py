@@ -180,6 +180,7 @@ class Candidates:
         module: what the selector has learned at this block; None where it learns nothing.
         learning: whether this is a pass that something is learned from.
         expected: as in `Stream`.
+        units: what each token stays or goes with, `(tokens,)` numbers; None for itself alone.
     """
 
     scores: Tensor
@@ -190,6 +191,7 @@ class Candidates:
     module: Learned | None = None
     learning: bool = False
     expected: Tensor | None = None
+    units: Tensor | None = None
 
     @property
     def free(self) -> Tensor:

@@ -189,7 +189,7 @@ class Bench:
         else:
             known = np.flatnonzero(wanted >= 0)
             encoded, wanted = encoded.select(known), wanted[known]
-        fit = fit_beside(self.model, encoded, wanted, self.original.tokenizer.all_special_ids)
+        fit = fit_beside(self.model, encoded, wanted, self.original.tokenizer)
         self.model = self.model.beside(fit.stage)
         return fit
 

@@ -27,7 +27,7 @@ class DependencyParser:
     """
 
     def __init__(self, tokenizer: Any, heads: Heads) -> None:
-        self.tokenizer, self.heads = tokenizer, heads
+        self.tokenizer, self.heads, self.marks = tokenizer, heads, piece_marks(tokenizer)
         self._parse = lru_cache(maxsize=_KEPT)(self._parse_once)
 
     def __call__(self, ids: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -35,7 +35,7 @@ class DependencyParser:
         return self._parse(tuple(ids))
 
     def _parse_once(self, ids: tuple[int, ...]) -> tuple[list[int], list[int]]:
-        numbers = word_numbers(self.tokenizer, ids)
+        numbers = word_numbers(self.marks, ids)
         pieces: list[list[int]] = [[] for _ in range(max(numbers, default=-1) + 1)]
         for number, token in zip(numbers, ids, strict=True):
             if number >= 0:
@@ -44,23 +44,37 @@ class DependencyParser:
         return numbers, [int(head) for head in self.heads(words)] if words else []
 
 
-def word_numbers(tokenizer: Any, ids: Sequence[int]) -> list[int]:
-    """Return the number of the word that each token is a piece of, −1 for special tokens.
+GOES_ON, ENDS_SENTENCE, ALONE = 1, 2, 3
+"""Marks of pieces: a word goes on with it, a sentence ends with it, it belongs to no text; or 0."""
 
-    A piece goes on with a word where WordPiece writes `##`, and where byte-level and SentencePiece
-    vocabularies do not write the sign of a blank.
+
+def piece_marks(tokenizer: Any) -> Tensor:
+    """Return how each piece makes words and sentences, `(vocabulary,)` uint8.
+
+    A word goes on with what WordPiece writes with `##`, and byte-level and SentencePiece
+    vocabularies without the sign of a blank, if it is no punctuation. A sentence ends with each
+    full stop, in an abbreviation or a number too: ids don't tell.
     """
-    special = set(tokenizer.all_special_ids)
-    tokens = tokenizer.convert_ids_to_tokens(list(ids))
+    tokens = list(map(str, tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))))
     blanks = any(token.startswith(("Ġ", "▁")) for token in tokens)
-    numbers: list[int] = []
-    last, within = -1, False
-    for number, token in zip(ids, tokens, strict=True):
-        goes_on = not token.startswith(("Ġ", "▁")) if blanks else token.startswith("##")
-        is_text = number not in special
-        last += is_text and not (within and goes_on)
-        numbers.append(last if is_text else -1)
-        within = is_text
+    marks = torch.zeros(len(tokens), dtype=torch.uint8)
+    for number, token in enumerate(tokens):
+        bare = token.removeprefix("##").lstrip("Ġ▁")
+        if bare and not bare.strip(".!?…。！？"):
+            marks[number] = ENDS_SENTENCE
+        elif bare[:1].isalnum() and (token == bare if blanks else token.startswith("##")):
+            marks[number] = GOES_ON
+    marks[list(tokenizer.all_special_ids)] = ALONE
+    return marks
+
+
+def word_numbers(marks: Tensor, ids: Sequence[int]) -> list[int]:
+    """Return the number of the word that each token is a piece of, −1 for special tokens."""
+    numbers, last, before = [], -1, ALONE
+    for mark in marks[list(ids)].tolist():
+        last += mark != ALONE and (mark != GOES_ON or before == ALONE)
+        numbers.append(-1 if mark == ALONE else last)
+        before = mark
     return numbers
 
 
