@@ -50,10 +50,11 @@ Labels: `{{ labels[:50] | join("`, `") }}`{% if labels | length > 50 %}, and mor
 {% endfor %}{% else %}: nothing is removed.
 {% endif %}{% if stages %}
 A cascade answers: {{ stages | join(", then ") }}; a document is answered by the first stage that \
-is sure enough. What was proven, on texts that did nothing else:
+is sure enough. {% if proven %}What was proven, on texts that did nothing else:
 
 {% for line in proven %}- {{ line }}
-{% endfor %}{% endif %}
+{% endfor %}{% else %}Nothing was proven of it.
+{% endif %}{% endif %}
 ## Use
 
 With tersely installed (in its checkout: `pip install .`):
@@ -79,7 +80,9 @@ classify = pipeline("text-classification", model="{{ name }}/")
 {{ "{:,}".format(training.documents) }} documents, {{ "{:,}".format(training.steps) }} steps, \
 {% if training.teacher %}taught by `{{ training.teacher }}`, {% endif %}\
 seed {{ training.settings.seed }}; all settings stand in `training.json`.
-{% endif %}
+
+{% for line in training.lines %}- {{ line }}
+{% endfor %}{% endif %}
 ## Figures
 {% if evaluation is none %}
 This model was not evaluated before it was saved; nothing is known of its quality.

@@ -18,17 +18,18 @@ import numpy as np
 
 from tersely._io import resolve_device, torch_threads
 from tersely.card import Evaluation
+from tersely.cascade import to_logits
 from tersely.certificates import Audit, Certificates
 from tersely.errors import DataError, ModelError, warn
 from tersely.modeling import TerselyConfig, TerselyForSequenceClassification
 from tersely.modeling.budget import plan_for_budget, spread
-from tersely.modeling.cascading import linear_log_probabilities
+from tersely.modeling.cascading import at_limit, linear_log_probabilities
 from tersely.modeling.inference import Forward, TorchRunner, run_model
 from tersely.reduction import Plan, name_untrained, with_share
 from tersely.text import Documents, LabelSpace
 from tersely.text.columns import as_texts
 from tersely.text.encoding import EncodedDocuments, encode, longest_window
-from tersely.text.labels import REGRESSION
+from tersely.text.labels import MULTI_LABEL, REGRESSION
 from tersely.text.metrics import (
     evaluate_logits,
     labels_from_logits,
@@ -133,7 +134,8 @@ class TrainedModel:
         early = np.flatnonzero(drawn & (forward.stages < len(model.cascade.stages) - 1))
         if len(early):
             with torch_threads(self.threads):
-                again = run_model(model.alone(), encoded.select(early), self.batch_tokens).logits
+                whole = at_limit(model, 0)  # with its stacking, as the certificate has it
+                again = run_model(whole, encoded.select(early), self.batch_tokens).logits
             wanted = predict_from_logits(again, problem)
             differing = int((~right_documents(forward.logits[early], wanted, problem)).sum())
         audit.audited += int(drawn.sum())
@@ -276,9 +278,10 @@ class TrainedModel:
         if space.problem_type != REGRESSION:
             judged = logits, labels, space.names, space.problem_type
             stage = None if self.model is None or self.model.cascade is None else self.model.linear
-            alone = (
-                None if stage is None else linear_log_probabilities(stage, encoded).cpu().numpy()
-            )
+            alone = None
+            if stage is not None:
+                found = linear_log_probabilities(stage, encoded).cpu()
+                alone = to_logits(found, space.problem_type == MULTI_LABEL).numpy()
             about = {"classes": report_classes(*judged), "verdict": verdict(*judged, alone)}
         return Evaluation(
             source=Path(documents.source).name,

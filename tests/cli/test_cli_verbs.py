@@ -37,7 +37,8 @@ def test_train_then_evaluate(run, encoder, reviews, tmp_path):
     out = tmp_path / "model"
     trained = run(
         *("train", reviews, "--out", out, "--model", encoder, "--epochs", 1, "--json", *SMALL),
-        *("--method-option", "keep=0.5", "--method-option", "at=1", "--max-length", 9),
+        *("--method", "topk", "--method-option", "keep=0.5", "--method-option", "at=1"),
+        *("--max-length", 9),
     )
     assert trained.exit_code == 0, trained.stderr
     (record,) = records(trained.stdout)
@@ -50,6 +51,8 @@ def test_train_then_evaluate(run, encoder, reviews, tmp_path):
     # Of training and validation together, and once.
     assert "of 40 documents are longer than 9" in messages[2]
     assert "longer than" not in " ".join(messages[3:])
+    assert "the linear stage alone: " in messages[3] and "no cascade: " in messages[4]
+    assert "against always answering" in messages[-1] and record["verdict"] in messages[-1]
     assert not (out / "checkpoints").exists()
     plan = json.loads((out / "config.json").read_text())["plan"]
     assert plan["steps"][0]["select"]["keep"] == 0.5

@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,6 +19,8 @@ from tersely.errors import TerselyWarning
 from tersely.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
+    from tersely.card import Evaluation
+    from tersely.classifier import Classifier
     from tersely.text import LabelSpace
 
 
@@ -34,12 +36,15 @@ def train(
     long: o.Long = None,
     revision: Rare[str | None] = None,
     head: Rare[str] = "auto",
-    method: Annotated[str, {"metavar": "NAME"}] = "topk",
+    method: Annotated[str, {"metavar": "NAME"}] = "dense",
     method_option: Annotated[tuple[str, ...], {"metavar": "NAME=VALUE"}] = (),
     plan: Annotated[Path | None, {"metavar": "FILE.json"}] = None,
     target_flops: Annotated[float | None, {"metavar": "R"}] = None,
     teacher: o.Model = None,
     settings: TrainingSettings,
+    cascade: Literal["auto", "off"] = "auto",
+    max_loss: o.Share = 0.01,
+    stacking: bool = True,
     resume: bool = False,
     out: o.Out,
     overwrite: o.Overwrite = False,
@@ -47,6 +52,9 @@ def train(
     machine: o.Machine,
 ) -> None:
     """Train a classifier on labelled documents.
+
+    A linear model is fitted first and its worth told. With the encoder it then
+    makes a cascade, which documents set apart prove where there are enough.
 
     Options:
         validation: Documents to choose the best epoch by, as DATA. [a stratified tenth]
@@ -61,6 +69,9 @@ def train(
         plan: A reduction plan of your own, in place of --method.
         target_flops: The target: MACs ÷ the dense model's; it sets the method's share or block.
         teacher: A trained model of the same labels to distil from.
+        cascade: Whether stages in front of the encoder may answer where they are sure: auto or off.
+        max_loss: How many more right answers a cascade may lose than win, as a share. [1%]
+        stacking: Add the linear stage's evidence to the encoder's where that helps. [yes]
         resume: Go on with an interrupted run in --out.
 
     Examples:
@@ -107,6 +118,7 @@ def train(
     if resume and not (out / "checkpoints").is_dir():
         say(f"there is nothing to resume in {out}, so training starts from the beginning")
     how = {"validation": held_out, "settings": settings, "teacher": guide, "out": out}
+    how |= {"cascade": cascade, "max_loss": max_loss, "stacking": stacking, "tell": say}
     try:
         # The Trainer and its reporting tools write to standard output, which is for data.
         with redirect_stdout(sys.stderr):
@@ -116,24 +128,39 @@ def train(
         after = "the same command with --resume goes on from the last checkpoint"
         say(f"interrupted; {after if saved else 'before the first checkpoint was saved'}")
         raise typer.Exit(130) from None
-    with warnings.catch_warnings():
-        # `fit` has said already which documents are too long.
-        warnings.simplefilter("ignore", TerselyWarning)
-        evaluation = classifier.evaluate(classifier.validation)
-    if validation is None:
-        apart = f"{evaluation.source}, a part set apart for validation"
-        evaluation = replace(evaluation, source=apart)
+    evaluation, judged = _evaluated(classifier, named=validation is not None)
     classifier.save(out, evaluation=evaluation)
     record, metrics = classifier.training, evaluation.metrics
     loss, seconds, steps = (record[name] for name in ("best_validation_loss", "seconds", "steps"))
     found = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
     say(
-        f"{out} holds the model after {count(steps, 'step')} in {seconds:.0f} s; "
-        f"validation: loss {loss:.3f}, {found}"
+        f"{out} holds the model after {count(steps, 'step')} in {seconds:.0f} s; validation: "
+        f"loss {loss:.3f}; {judged}: {found}"
     )
+    if evaluation.verdict is not None:
+        say(evaluation.verdict)
     if json:
         told = {name: record[name] for name in ("steps", "seconds", "documents", "resumed")}
+        told["verdict"] = evaluation.verdict
         print_json({"out": out, "metrics": {"loss": loss} | metrics} | told)
+
+
+def _evaluated(classifier: Classifier, *, named: bool) -> tuple[Evaluation, str]:
+    """Measure a model on the documents for proof, or else on those of the validation.
+
+    Returns:
+        The figures, and what these documents were for; `named` are validation documents of a
+        source of their own.
+    """
+    judges, what = classifier.validation, "validation"
+    if classifier.proof is not None:
+        judges, what, named = classifier.proof, "proof", False
+    with warnings.catch_warnings():
+        # `fit` has said already which documents are too long.
+        warnings.simplefilter("ignore", TerselyWarning)
+        found = classifier.evaluate(judges)
+    apart = f"{found.source}, a part set apart for {what}"
+    return found if named else replace(found, source=apart), what
 
 
 def method_options(method: str, given: tuple[str, ...]) -> dict[str, object]:
