@@ -108,11 +108,7 @@ class TrainedModel:
         return None if cascade is None else cascade.certificates
 
     def new_audit(self) -> Audit:
-        """Return an audit that has seen nothing yet, of the limit that is certified for the model.
-
-        Raises:
-            ModelError: if the model has no cascade, or no certified limit on its disagreement.
-        """
+        """Return an audit, still empty, of the limit that is certified for the model."""
         cascade = self.model_config.cascade_stages()
         if cascade is None:
             raise ModelError(

@@ -36,9 +36,9 @@ def test_gradients_of_scores_that_are_all_zero_are_finite():
 def observed(lengths: list[int]) -> Observed:
     layout = Layout.from_lengths(lengths)
     generator = torch.Generator().manual_seed(0)
-    before, after = torch.randn(2, layout.tokens, 4, generator=generator).unbind()
+    after = torch.randn(layout.tokens, 4, generator=generator)
     stream = Stream(after, layout, layout.positions, lengths=layout.lengths)
-    return Observed(stream, before, torch.rand(layout.tokens, 1, generator=generator))
+    return Observed(stream, torch.rand(layout.tokens, 1, generator=generator))
 
 
 @pytest.mark.parametrize("scorer", [Position(), RandomScore(), ColumnMean(diagonal=False)])

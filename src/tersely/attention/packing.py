@@ -20,9 +20,7 @@ Pairs = Callable[[Tensor, Tensor], Tensor]
 class Band:
     """A band around the diagonal that holds all of a pattern."""
 
-    # Of each document the largest distance of two original positions that are connected, unless one
-    # of them is global.
-    reaches: list[int]
+    reaches: list[int]  # of each document, how far apart in it are connected tokens, globals aside
     first: int = 0  # how many of a document's first positions may be connected to all
     exact: bool = False  # whether that is the pattern, and not only holds it, for all heads alike
 
@@ -87,10 +85,9 @@ class KeySet:
 
     @classmethod
     def hidden(cls, mask: Tensor, layout: Layout) -> Self:
-        """Hide the tokens where `mask`, `(tokens, heads)`, is false, and leave them where they are.
+        """Leave all tokens in place, and hide those where `mask`, `(tokens, heads)`, is false.
 
-        Where heads differ and most keys are left: the matrix needs a mask then anyhow, and
-        gathering costs more than fewer places save.
+        Where most keys are left, gathering costs more than fewer places save.
         """
         rows = torch.arange(layout.tokens, device=mask.device)
         return cls(layout, rows[:, None].expand_as(mask), mask, in_place=True)
@@ -226,8 +223,7 @@ class Packing:
         """Return the row number of the token in each key place, `(keys, 1)` or `(keys, heads)`."""
         if self.keys is None:
             return torch.arange(self.layout.tokens, device=self.layout.device)[:, None]
-        index = self.keys.index
-        return index if index.dim() == 2 else index[:, None]
+        return self.keys.index.view(len(self.keys.index), -1)
 
     def terms(
         self, queries: Callable[[], Tensor], take: Callable[[Tensor], Tensor]

@@ -76,11 +76,8 @@ def packed_attention(
 def _weighted(
     query: Tensor, key: Tensor, value: Tensor, weights: Tensor, scaling: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One more channel, whose product is the logarithm of a key's weight in every head.
-
-    Kernels want values of the same size, so these get a channel of zeros; those of CUDA devices
-    want heads of a multiple of eight, so there seven more of zeros follow.
-    """
+    """One more channel, whose product is the logarithm of a key's weight in every head."""
+    # Kernels want values of the same size; those of CUDA devices heads of a multiple of eight.
     more = 1 if query.device.type == "cpu" else 8 - query.shape[2] % 8
     one = (*key.shape[:2], 1)
     ones = query.new_full((*query.shape[:2], 1), 1 / scaling)

@@ -107,10 +107,7 @@ def attend_piece(
     first: int = 0,
     workspace: Workspace | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Compute one piece of `attend` as a whole, with nothing that a graph cannot hold.
-
-    `blind` is what `blind_queries` returns, `first` the number of the first query in its document.
-    """
+    """Compute a piece of `attend`, from a document's query `first` on, as a graph can hold it."""
     weights = matrix(query, key, mask, bias, blind, scaling, workspace)
     score = None if rows is None else _column_scores(weights, rows, request, first)
     weights = F.dropout(weights, dropout) if dropout else weights
@@ -138,11 +135,10 @@ def matrix(
             logits = logits.unflatten(0, query.shape[:2])
         weights = (logits if added is None else logits + added).softmax(-1)
         return weights if blind is None else weights.masked_fill(blind, 0)
-    documents, heads, queries, _ = query.shape
-    flat = workspace.take(documents * heads, queries, key.shape[2])
     q, k = query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2)
+    flat = workspace.take(*q.shape[:2], key.shape[2])
     torch.baddbmm(flat, q, k, beta=0, alpha=scaling, out=flat)
-    weights = flat.unflatten(0, (documents, heads))
+    weights = flat.unflatten(0, query.shape[:2])
     if added is not None:
         weights += added
     torch.softmax(weights, -1, out=weights)

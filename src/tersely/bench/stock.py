@@ -7,10 +7,6 @@ Runtime's fusions for encoders; its int8 is dynamic quantisation of the weights,
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +18,7 @@ from transformers import AutoConfig, AutoModel, DataCollatorWithPadding, PreTrai
 from tersely.backbones import backbone_for, supported_families
 from tersely.bench.contenders import Contender
 from tersely.errors import DataError, ModelError, require
+from tersely.export.graph import quiet
 from tersely.modeling import padded_model
 from tersely.modeling.loading import load_tokenizer
 
@@ -158,24 +155,17 @@ def export_onnx(source: str | Path, folder: str | Path) -> Path:
     # The exporter traces a batch; two rows of eight tokens tell rows and tokens apart.
     ids = torch.arange(4, 20).view(2, 8) % model.config.vocab_size
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    # The exporter's progress, and its notes on operators that no encoder has, are nobody's concern.
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            exporter = OnnxExporter()
-            exported = exporter.export(model, inputs, OnnxConfig(dynamic=True, ort_fusions="cpu"))
-            exported.save_pretrained(folder)
-            graph = onnx.load(folder / _GRAPHS["float32"])
-            # Shapes that the fusions left behind contradict those that the quantiser infers.
-            del graph.graph.value_info[:]
-            # Nothing is inferred behind ONNX Runtime's own operators; all of it is float32.
-            kind = {"DefaultTensorType": onnx.TensorProto.FLOAT}
-            quantization.quantize_dynamic(
-                graph, folder / _GRAPHS["int8"], per_channel=True, extra_options=kind
-            )
-    finally:
-        logging.disable(logging.NOTSET)
+    with quiet():
+        exported = OnnxExporter().export(model, inputs, OnnxConfig(dynamic=True, ort_fusions="cpu"))
+        exported.save_pretrained(folder)
+        graph = onnx.load(folder / _GRAPHS["float32"])
+        # Shapes that the fusions left behind contradict those that the quantiser infers.
+        del graph.graph.value_info[:]
+        # Nothing is inferred behind ONNX Runtime's own operators; all of it is float32.
+        kind = {"DefaultTensorType": onnx.TensorProto.FLOAT}
+        quantization.quantize_dynamic(
+            graph, folder / _GRAPHS["int8"], per_channel=True, extra_options=kind
+        )
     model.config.save_pretrained(folder / "encoder")
     load_tokenizer(str(source), {}).save_pretrained(folder)
     return folder

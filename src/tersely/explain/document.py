@@ -229,12 +229,7 @@ class Explanation:
 
 
 def explain_document(classifier: Classifier, text: str, pair: str | None = None) -> Explanation:
-    """Run a classifier over one document, or a pair of texts, and say what it did.
-
-    Raises:
-        DataError: if the document is no text.
-        ModelError: if the classifier is an export, which shows nothing of its blocks.
-    """
+    """Run a classifier, no export, over one document or a pair of texts, and say what it did."""
     model = classifier.torch_model()
     encoded = classifier.encode([text], None if pair is None else [pair])
     spelling = spell(classifier, text, pair)

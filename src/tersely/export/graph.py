@@ -56,22 +56,14 @@ def write_graph(model: TerselyForSequenceClassification, file: Path, longest: in
     # token; what it writes holds for less as well, which the tests show.
     tokens = torch.export.Dim("tokens", min=4, max=longest)
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
+            example, shapes = (ids, torch.zeros_like(ids)), ({0: tokens}, {0: tokens})
             exported = torch.export.export(
-                OneDocumentModel(model),
-                (ids, torch.zeros_like(ids)),
-                dynamic_shapes=({0: tokens}, {0: tokens}),
-                strict=False,
+                OneDocumentModel(model), example, dynamic_shapes=shapes, strict=False
             )
+            names = {"input_names": list(INPUTS), "output_names": list(OUTPUTS)}
             program = torch.onnx.export(
-                exported,
-                (),
-                dynamo=True,
-                optimize=True,
-                verbose=False,
-                opset_version=OPSET,
-                input_names=list(INPUTS),
-                output_names=list(OUTPUTS),
+                exported, (), dynamo=True, verbose=False, opset_version=OPSET, **names
             )
             program.save(file)
     except (RuntimeError, torch.onnx.OnnxExporterError) as error:
@@ -93,7 +85,7 @@ def quantize_graph(file: Path) -> None:
     quantization = require("onnxruntime.quantization", "onnx")
     full = file.with_suffix(".full.onnx")
     file.rename(full)
-    with _quiet():
+    with quiet():
         quantization.quantize_dynamic(
             full,
             file,
@@ -131,17 +123,12 @@ def share_weights(graphs: Sequence[Path], weights: Path) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the exporter's and the quantizer's chatter away; what matters ends in an exception."""
-    # The quantizer advises a preprocessor, whose work the exporter has done, by the root logger.
-    loggers = [logging.getLogger(name) for name in ("", "torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    logging.disable(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(logging.NOTSET)

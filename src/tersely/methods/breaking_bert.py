@@ -29,11 +29,8 @@ class Degrees(Learned):
 
     A connection at a distance r has the weight P(degree ≥ r), which falls with r: what is connected
     is a neighbourhood always. Degrees lie on a grid that widens with their size, 0, 1, 2, 3, 4, 6,
-    8, 11, …, so that far ones need few figures.
-
-    Args:
-        most: the largest degree.
-        heads: distributions, one or as many as there are heads.
+    8, 11, …, up to `most`, so that far ones need few figures; there is one distribution, or one for
+    each of the heads.
     """
 
     # A soft stage may be as short as some dozen steps.

@@ -25,11 +25,7 @@ from tersely.reduction.stream import Candidates, Choice, Stream
 
 
 class ThresholdParameter(Learned):
-    """One threshold, at one block.
-
-    Args:
-        start: what it starts from.
-    """
+    """One threshold, at one block."""
 
     # In mean scores: a threshold of 0.5 can become 0 or 1 within some hundred steps.
     learning_rate = 0.01

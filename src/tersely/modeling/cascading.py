@@ -109,12 +109,7 @@ def _about(model: Any) -> dict[str, Any]:
 
 
 def at_limit(model: Any, limit: float) -> Any:
-    """Return a cascaded model at another certified limit, its weights shared; 0 for its reference.
-
-    Raises:
-        DataError: for a limit that was not certified.
-        ModelError: if the model has no cascade.
-    """
+    """Return a model at another certified limit of its cascade; 0 for its reference."""
     if model.cascade is None:
         raise ModelError(
             f"a limit of {limit:g} is for a cascade, and this model has none; load it without a "

@@ -87,17 +87,15 @@ def pack_inputs(
 
 
 def _layout(boundaries: Tensor, lengths: Sequence[int] | None) -> Layout:
-    if lengths is None:
-        if int(boundaries[0]) != 0 or bool((boundaries.diff() < 0).any()):
-            raise ModelError(
-                "cu_seq_lens_q must start with 0 and never fall, got "
-                f"{boundaries[:8].tolist()}{' …' if len(boundaries) > 8 else ''}"
-            )
-    elif len(lengths) + 1 != len(boundaries):
+    if lengths is not None and len(lengths) + 1 != len(boundaries):
         raise ModelError(
             f"lengths must hold a number for each of the {len(boundaries) - 1} documents of "
             f"cu_seq_lens_q, got {len(lengths)}"
         )
+    # With lengths beside them nothing is read back, for which a GPU would have to wait.
+    if lengths is None and (int(boundaries[0]) != 0 or bool((boundaries.diff() < 0).any())):
+        few = f"{boundaries[:8].tolist()}{' …' if len(boundaries) > 8 else ''}"
+        raise ModelError(f"cu_seq_lens_q must start with 0 and never fall, got {few}")
     return Layout(boundaries, lengths)
 
 
@@ -175,10 +173,9 @@ class ForwardPass:
             )
         stream = replace(stream, columns=columns | {"input_ids": self.inputs.input_ids})
         for step in self.plan.inputs:
-            self.trace.other_macs += stream.layout.tokens * step.score.cost_of_token(
-                self.backbone.width
-            )
-            seen = Observed(stream, stream.hidden, linear=model.linear)
+            cost = step.score.cost_of_token(self.backbone.width)
+            self.trace.other_macs += stream.layout.tokens * cost
+            seen = Observed(stream, linear=model.linear)
             stream, *_ = carry_out(step, stream, seen)
         return replace(stream, columns={name: stream.columns[name] for name in columns})
 
@@ -200,7 +197,7 @@ class ForwardPass:
         importance = mask = loss = None
         for step in steps:
             scores = None if raw is None else _scores_on_row(raw, packing)
-            seen = Observed(attended, stream.hidden, scores, learning=self._account is not None)
+            seen = Observed(attended, scores, learning=self._account is not None)
             after, importance, mask, loss = carry_out(step, attended, seen, modules)
         expected = after.expected
         after = self._transform(block, after)
@@ -276,18 +273,12 @@ class ForwardPass:
             added = stream.layout.lengths - groups.layout.lengths
             self._account.add(cost, replace(stream, expected=stream.expected - added))
             after = replace(after, expected=after.layout.lengths.float())
-        self.trace.blocks.append(
-            BlockTrace(
-                block=block,
-                kind=self.plan.replaced[block].kind,
-                queries=stream.layout.sizes,
-                keys=after.layout.sizes,
-                transformed=after.layout.sizes,
-                macs=cost.total(groups.layout.tokens, 0, 0),
-                alive=Ragged(after.origins, after.layout) if self.detailed else None,
-                groups=groups if self.detailed else None,
-            )
-        )
+        left, macs = after.layout, cost.total(groups.layout.tokens, 0, 0)
+        sizes = (stream.layout.sizes, left.sizes, left.sizes)
+        record = BlockTrace(block, self.plan.replaced[block].kind, *sizes, macs)
+        if self.detailed:
+            record = replace(record, alive=Ragged(after.origins, left), groups=groups)
+        self.trace.blocks.append(record)
         return after
 
 
@@ -328,10 +319,7 @@ def _pinned(pin: str, stream: Stream) -> Tensor:
 def _expect(
     before: Stream, after: Stream, mask: Tensor | None, left: Tensor | None, soft: bool = False
 ) -> Stream:
-    """Return the stream after a step with the tokens that count as left, by a mask's gradients.
-
-    `soft` counts them by the mask alone, and not those that are there.
-    """
+    """Return the stream with the tokens that count as left; if `soft`, by the mask alone."""
     if before.expected is None:
         return after
     if left is None:

@@ -67,12 +67,10 @@ class Action(Part):
         raise TypeError(f"{type(self).__name__} takes no masks")
 
     def apply(self, stream: Stream, losers: Tensor | None, seen: Tensor | None) -> Stream:
-        """Return the stream after the action.
+        """Return the stream, as it is after the block's attention, after the action.
 
-        Args:
-            stream: the tokens after the block's attention.
-            losers: the tokens that were not selected, `(tokens, heads or 1)` bool.
-            seen: their scores, `(tokens, heads or 1)`, or what `attention` asked for.
+        `losers` `(tokens, heads or 1)` bool are the tokens that were not selected, `seen` the
+        scores, `(tokens, heads or 1)`, or what `attention` asked for.
         """
         raise TypeError(f"{type(self).__name__} does not act on tokens")
 

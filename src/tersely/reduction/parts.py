@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.util
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -168,11 +169,7 @@ class Part:
 
 @dataclass_transform(frozen_default=True)
 def register(kind: str) -> Callable[[PartType], PartType]:
-    """Make a class a frozen dataclass and a part that is known by its role and this kind.
-
-    Raises:
-        ValueError: if another part has that role and kind.
-    """
+    """Make a class a frozen dataclass and a part that is known by its role and this kind."""
 
     def decorate(part: PartType) -> PartType:
         kinds = _REGISTRY.setdefault(part.role, {})
@@ -198,11 +195,7 @@ def load_methods() -> None:
 
 
 def load_extension(name: str) -> None:
-    """Import a module of somebody else's, by its name or its file, so that its parts register.
-
-    Raises:
-        PlanError: if it cannot be imported.
-    """
+    """Import a module of somebody else's, by its name or its file, so that its parts register."""
     path = Path(name)
     own = path.stem if path.suffix == ".py" else name
     if own in sys.modules:
@@ -217,9 +210,8 @@ def load_extension(name: str) -> None:
     # Every exception: it is somebody else's code, and whatever it raises is why.
     except Exception as error:
         sys.modules.pop(own, None)
-        raise PlanError(
-            f"{name} cannot be imported: {error!r}; mend it, or leave it out"
-        ) from error
+        said = f"{name} cannot be imported: {error!r}; mend it, or leave it out"
+        raise PlanError(said) from error
 
 
 def check(condition: bool, field: str, expected: str, got: Any) -> None:
@@ -253,7 +245,7 @@ def number(default: float | None, low: float, high: float, *, open_low: bool = F
     """Declare a field of a part that holds a number in `[low, high]`, or in `(low, high]`."""
 
     def right(value: Any) -> bool:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        is_number = is_whole(value) or isinstance(value, float)
         return is_number and (low < value if open_low else low <= value) and value <= high
 
     return checked(default, f"a number in {'(' if open_low else '['}{low:g}, {high:g}]", right)
@@ -261,20 +253,15 @@ def number(default: float | None, low: float, high: float, *, open_low: bool = F
 
 def numbers(high: float) -> Any:
     """Declare a field of a part that holds None or a list of numbers in `[0, high]`."""
-    right = number(None, 0, high).metadata["right"]
-    expected = f"a list of numbers in [0, {high:g}]"
-    return checked(
-        None, expected, lambda value: isinstance(value, list) and value and all(map(right, value))
-    )
+    right, expected = number(None, 0, high).metadata["right"], f"a list of numbers in [0, {high:g}]"
+    return checked(None, expected, lambda v: isinstance(v, list) and v and all(map(right, v)))
 
 
 def whole(default: int | None, least: int | None = 1) -> Any:
     """Declare a field of a part that holds a whole number, of at least `least` if given."""
-    expected = {None: "a whole number", 1: "a whole number above 0"}
-    wanted = expected.get(least, f"a whole number of {least} or more")
-    return checked(
-        default, wanted, lambda value: is_whole(value) and (least is None or value >= least)
-    )
+    tail = {None: "", 1: " above 0"}.get(least, f" of {least} or more")
+    lowest = -math.inf if least is None else least
+    return checked(default, f"a whole number{tail}", lambda v: is_whole(v) and v >= lowest)
 
 
 def flag(default: bool) -> Any:
@@ -285,7 +272,7 @@ def flag(default: bool) -> Any:
 def one_of(*words: str, default: str) -> Any:
     """Declare a field of a part that holds one of these words."""
     spelled = " or ".join([", ".join(map(repr, words[:-1])), repr(words[-1])])
-    return checked(default, spelled, lambda value: value in words)
+    return checked(default, spelled, words.__contains__)
 
 
 def is_whole(value: Any) -> bool:

@@ -35,10 +35,9 @@ _HIDE_FROM = 0.75
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a training run.
+    """One stage of a training run; its record and its checkpoints go by its name.
 
     Attributes:
-        name: what its record and its checkpoints are called.
         plan: what it trains under; None for the run's plan as it stands by then.
         share: of the steps that are left; None for as many as the run has, without a teacher and
             without a choice of the best epoch: what it learns prepares what comes.
@@ -60,7 +59,7 @@ class Plan:
 
     Attributes:
         name: what to call it in reports; a preset's name, or any other.
-        steps: the steps, in any order; one at most chooses tokens at each block.
+        steps: in any order; one at most chooses tokens at each block.
 
     Example:
         >>> from tersely.reduction import preset
@@ -137,11 +136,8 @@ class Plan:
         return self._with_selectors(lambda select: select.loosened(factor))
 
     def _with_selectors(self, change: Callable[[Selector], Selector]) -> Plan:
-        steps = [
-            step if step.select is None else replace(step, select=change(step.select))
-            for step in self.steps
-        ]
-        return replace(self, steps=tuple(steps))
+        chosen = ((step, step.select and change(step.select)) for step in self.steps)
+        return replace(self, steps=tuple(replace(step, select=part) for step, part in chosen))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON writes it, with its version."""
@@ -158,9 +154,9 @@ class Plan:
         check(isinstance(data, dict), "a plan", "an object", data)
         version, steps, name = (data.get(field) for field in ("version", "steps", "name"))
         if version != PLAN_VERSION:
-            newer = isinstance(version, int) and version > PLAN_VERSION
             hint = "plans of 0.1 are not read any more: make it anew, with 'blocks' for 'layers'"
-            hint = "a newer plan needs a newer tersely" if newer else hint
+            if isinstance(version, int) and version > PLAN_VERSION:
+                hint = "a newer plan needs a newer tersely"
             raise PlanError(f"plan.version must be {PLAN_VERSION}, got {version!r}; {hint}")
         check_names(data, ("version", "name", "steps"), "plan", "a plan")
         check(isinstance(steps, list), "plan.steps", "a list", steps)
@@ -198,25 +194,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class ResolvedPlan:
-    """A plan fitted to an encoder's depth.
-
-    Attributes:
-        depth: blocks of the encoder.
-        whole: the plan's steps as they were before they were fitted.
-        steps: the step that acts on tokens at each block that has one.
-        patterns: the pattern of each block that has one.
-        replaced: the action in the place of each block that is replaced; one at most.
-        skipped: the blocks that are left out.
-        inputs: the steps right after the embedding.
-    """
+    """A plan fitted to an encoder of `depth` blocks."""
 
     depth: int
-    whole: tuple[Step, ...] = ()
-    steps: dict[int, Step] = field(default_factory=dict)
+    whole: tuple[Step, ...] = ()  # the plan's steps as they were before they were fitted
+    steps: dict[int, Step] = field(default_factory=dict)  # by block, where tokens are acted on
     patterns: dict[int, Pattern] = field(default_factory=dict)
-    replaced: dict[int, Action] = field(default_factory=dict)
+    replaced: dict[int, Action] = field(default_factory=dict)  # what stands in a block's place
     skipped: set[int] = field(default_factory=set)
-    inputs: tuple[Step, ...] = ()
+    inputs: tuple[Step, ...] = ()  # right after the embedding
 
     @property
     def learns(self) -> bool:

@@ -99,11 +99,7 @@ def _check(new: Preset) -> None:
 
 
 def find_preset(name: str) -> Preset:
-    """Return what is registered under a name.
-
-    Raises:
-        PlanError: if there is no such preset; the message lists those that there are.
-    """
+    """Return what is registered under a name; a PlanError lists the names that there are."""
     known = presets()
     if name not in known:
         raise PlanError(
@@ -143,10 +139,7 @@ def preset(name: str, **options: object) -> Plan:
 
 
 def budget_option(name: str, depth: int) -> tuple[str, Range | tuple[float, ...]]:
-    """Return the option of a preset that moves its cost, and its values on so many blocks.
-
-    The values are a `Range`, or a plain tuple of all that there are.
-    """
+    """Return the option of a preset that moves its cost, and its values on so many blocks."""
     found = find_preset(name)
     if found.budget is None:
         able = [each for each in presets() if _PRESETS[each].budget is not None]
@@ -163,9 +156,8 @@ def budget_option(name: str, depth: int) -> tuple[str, Range | tuple[float, ...]
 def plan_share(plan: Plan, depth: int) -> tuple[str, float, Range | tuple[float, ...]]:
     """Return the share of a plan for so many blocks, whatever preset or file it came from.
 
-    Returns:
-        Its name, its value (that of the first step that has it), and the `Range` in which it makes
-        sense; a plain tuple of all values that differ where whole blocks are left out.
+    It is its name, its value (that of the first step that has it), and the `Range` in which it
+    makes sense; a plain tuple of all values that differ where whole blocks are left out.
 
     Example:
         >>> plan_share(preset("tome"), 12)
@@ -219,11 +211,6 @@ def name_untrained(trained: Plan, now: Plan, depth: int) -> str | None:
 
     None where it was trained for that: the plans are the same, or the share is inside the range
     that training drew from.
-
-    Example:
-        >>> name_untrained(preset("lat", keep=0.6), preset("lat", keep=0.8), 12)
-        >>> name_untrained(preset("lat", keep=0.6), preset("lat", keep=0.4), 12)
-        'the model was trained down to keep=0.6 and runs with keep=0.4, so it may be less ...
     """
     before, after = _spell(trained, depth), _spell(now, depth)
     ranged = any(step.select is not None and step.select.randomised for step in now.steps)

@@ -114,13 +114,8 @@ class ColumnMean(Scorer):
 def to_mean_one(scores: Tensor, layout: Layout, keys: Tensor | None = None) -> Tensor:
     """Scale scores of 0 or more, `(tokens, columns)`, to mean 1 over each document.
 
-    Where all of a document's scores are 0, they stay so.
-
-    Args:
-        scores: of all tokens, 0 for those that are no keys.
-        layout: the documents' boundaries.
-        keys: the tokens that the mean is over, `(tokens,)` or `(tokens, heads)` bool: of the head
-            that has most of them; None for all.
+    Where all of a document's scores are 0, they stay so. The mean is over `keys`, `(tokens,)` or
+    `(tokens, heads)` bool (of the head that has most of them), None for all; others have score 0.
     """
     counts = layout.lengths
     if keys is not None:

@@ -24,9 +24,6 @@ def resolve_block(block: int | float, depth: int, where: str = "blocks") -> int:
     Negative numbers are counted from the end. Fractions in (0, 1) let one preset fit encoders of 6
     and 12 blocks: f of a depth L stands for the block `min(L − 2, round_half_up(f·L) − 1)`: 7/12 is
     the paper's seventh of twelve blocks (number 6), and the fourth of six (number 3).
-
-    Raises:
-        PlanError: if there is no such block; it names the field's place `where` in the plan.
     """
     if isinstance(block, float):
         return max(0, min(depth - 2, math.floor(block * depth + 0.5) - 1))
@@ -41,8 +38,8 @@ def resolve_block(block: int | float, depth: int, where: str = "blocks") -> int:
 def resolve_blocks(blocks: Any, depth: int, where: str = "blocks") -> list[int]:
     """Return the blocks of a step, ascending: of a number, a list, or `{"start": …, "stop": …}`.
 
-    `stop` itself is not included; a `start` or `stop` that is left out means the first block, or
-    all to the last.
+    `stop` itself is not included; without a `start` or a `stop` it is all from the first, to the
+    last.
     """
     if isinstance(blocks, dict):
         start, stop = blocks.get("start"), blocks.get("stop")

@@ -108,13 +108,8 @@ class Stream:
         Merged tokens keep count of how many they stand for; means are weighted by that count, and
         following attention adds its logarithm to a key's logit, as if all of them were still there.
 
-        Args:
-            leaders: `(tokens,)` int64, the row number of the token that each goes into, one of the
-                same document; a leader leads itself.
-            shares: `(tokens,)`, further weights in the mean, above 0; None for equal ones.
-
-        Returns:
-            The leaders, in their order, with `weights` and `groups`.
+        `leaders` `(tokens,)` are the row numbers of the tokens that each goes into, of the same
+        document; a leader leads itself. `shares` `(tokens,)` are further weights, above 0.
         """
         rows = torch.arange(leaders.shape[0], device=leaders.device)
         stays = leaders == rows
@@ -151,7 +146,6 @@ class Observed:
 
     Attributes:
         stream: the tokens after the block's attention.
-        before: their hidden states before it, `(tokens, hidden)`.
         attention: what the scorer asked the block's attention for, on the row and scaled by the
             number of keys: `(tokens, heads or 1)`; None where it asked for nothing.
         module: what the scorer has learned at this block; None where it learns nothing.
@@ -160,7 +154,6 @@ class Observed:
     """
 
     stream: Stream
-    before: Tensor
     attention: Tensor | None = None
     module: Learned | None = None
     learning: bool = False
