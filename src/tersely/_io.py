@@ -28,11 +28,9 @@ def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ())
     """Yield a folder to write files into, which are in `directory` once the block has ended well.
 
     A full disk, or an export that does not pass its check, leaves an older model as it was, and no
-    directory where there was none. Files of other names stay.
-
-    Of the older files named in `replaces`, those that were not written anew are removed, so that
-    the directory, which is made if it is not there, never describes two models. `what` is what is
-    written, for the message: `"model"`.
+    directory where there was none. Of the older files named in `replaces`, those that were not
+    written anew are removed, so that the directory never describes two models; others stay. `what`
+    is written, for the message.
     """
     from safetensors import SafetensorError
 

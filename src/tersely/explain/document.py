@@ -31,44 +31,30 @@ _DIGITS = 6  # what float32 can hold of a score; more would be noise
 
 @dataclass(frozen=True)
 class TokenLineage:
-    """What became of a token; lists are block by block, and of heads it is the mean.
-
-    Attributes:
-        reached: how many blocks saw it, in the window where it got furthest.
-        keys: share of the heads in which it was a key.
-        present: whether it entered.
-        scores: what each block scored it with, None where it had no score; mean 1 in the document.
-        group: the combination token that took it in.
-        merged_at: the block that merged it into another, counted from 1 among those that ran.
-        merged_into: the token of the document in full that it was merged into.
-        contribution: what it added to the linear stage's log-odds, where that stage answered.
-    """
+    """What became of a token; tuples are block by block, and of heads it is the mean."""
 
     piece: str
     read: bool
-    reached: float = 0.0
-    keys: tuple[float, ...] = ()
-    present: tuple[bool, ...] = ()
-    scores: tuple[float | None, ...] = ()
-    group: int | None = None
-    merged_at: int | None = None
-    merged_into: int | None = None
-    contribution: float | None = None
+    reached: float = 0.0  # how many blocks saw it, in the window where it got furthest
+    keys: tuple[float, ...] = ()  # share of the heads in which it was a key
+    present: tuple[bool, ...] = ()  # whether it entered
+    scores: tuple[float | None, ...] = ()  # of mean 1 in the document
+    group: int | None = None  # the combination token that took it in
+    merged_at: int | None = None  # the block that did, counted from 1 among those that ran
+    merged_into: int | None = None  # the token of the document in full
+    contribution: float | None = None  # to the linear stage's log-odds, where that answered
 
 
 @dataclass(frozen=True)
 class WordLineage:
-    """A word, `text[start:stop]` of part 0 or 1 of a pair; of its tokens the best one counts.
-
-    `places` are their numbers in the document in full.
-    """
+    """A word, `text[start:stop]` of part 0 or 1 of a pair; of its tokens the best one counts."""
 
     text: str
     part: int
     start: int
     stop: int
     tokens: tuple[TokenLineage, ...]
-    places: tuple[int, ...]
+    places: tuple[int, ...]  # of the tokens, in the document in full
 
     @property
     def read(self) -> bool:
@@ -105,15 +91,14 @@ class WordLineage:
 class BlockFigures:
     """What one block worked on; `number` is the encoder's, from 0.
 
-    `kind` is `"combine"` where combination tokens take all others in, `"block"` otherwise. Tokens
-    that entered (combination tokens included), keys of each query, and tokens of the feed-forward.
+    `kind` is `"combine"` where combination tokens take all others in, `"block"` otherwise.
     """
 
     number: int
     kind: str
-    entered: float
-    keys: float
-    left: float
+    entered: float  # tokens, combination tokens included
+    keys: float  # of each query
+    left: float  # tokens of the feed-forward
 
     @property
     def name(self) -> str:
@@ -158,7 +143,7 @@ class Explanation:
         labels: each label's probability, in the model's order; of a regression its number.
         tokens: how many the document in full has, `unread` of which no window holds.
         removes: whether the plan takes any token away from any block.
-        stage: of a cascade, who answered. Blocks are those of that stage; the linear one has none.
+        stage: of a cascade, who answered; blocks are of that stage, the linear one has none.
     """
 
     model: str
@@ -196,8 +181,7 @@ class Explanation:
     @property
     def combined_at(self) -> int | None:
         """The place in `blocks` of the combining block, or None."""
-        kinds = [block.kind for block in self.blocks]
-        return kinds.index("combine") if "combine" in kinds else None
+        return next((i for i, block in enumerate(self.blocks) if block.kind == "combine"), None)
 
     @property
     def reading(self) -> int:
@@ -264,10 +248,10 @@ def explain_document(classifier: Classifier, text: str, pair: str | None = None)
         for part, start, stop, own in spelling.words
     )
     return Explanation(
-        model=Path(classifier.source).name,
-        method=classifier.plan.name if stage is None else stage.name,
-        texts=texts,
-        words=tuple(words),
+        Path(classifier.source).name,
+        classifier.plan.name if stage is None else stage.name,
+        texts,
+        tuple(words),
         special=tuple(tokens[place] for place in spelling.special),
         blocks=block_figures(traced),
         labels=dict(zip(classifier.classes_, map(_short, values[0]), strict=True)),

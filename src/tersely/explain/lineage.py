@@ -32,14 +32,13 @@ class Lineage:
 
     `keys` are the share of the heads in which a token was a key of a block; of a combining block
     the share that it came with. A key that was dropped never returns, so the sum over the blocks is
-    how far a token got. `scores` are the mean of the heads, scaled to mean 1 over the document; NaN
-    for none. `group` is the combination token that took a token in, of the block at place
-    `combined_at`; the block at `merged_at` merged it into the token `merged_into`.
+    how far a token got. `group` is the combination token that took a token in, of the block at
+    place `combined_at`; the block at `merged_at` merged it into the token `merged_into`.
     """
 
     keys: np.ndarray
     present: np.ndarray
-    scores: np.ndarray
+    scores: np.ndarray  # the mean of the heads, NaN for none
     group: np.ndarray
     combined_at: int | None
     merged_at: np.ndarray

@@ -63,37 +63,38 @@ def render(explanations: Sequence[Explanation], console: Console) -> RenderableT
         texts = (_text(told, part, coloured) for part in range(len(told.texts)))
         parts += [Text(""), *texts, Text(""), _legend(told, coloured)]
         parts += map(Text, filter(None, [told.about_length()]))
-        if told.is_linear:
-            parts += [Text(""), _weighed(told), Text("")]
-            continue
-        table = _table("block", "tokens in", "keys", "tokens on")
-        for block in told.blocks:
-            figures = (block.entered, block.keys, block.left)
-            table.add_row(block.name, *(f"{number:,.0f}" for number in figures))
-        parts += [Text(""), table, Text("")]
+        parts += [Text(""), _weighed(told) if told.is_linear else _blocks(told), Text("")]
     return Group(*parts)
 
 
+def _blocks(told: Explanation) -> Table:
+    table = _table("block", "tokens in", "keys", "tokens on")
+    for block in told.blocks:
+        figures = (block.entered, block.keys, block.left)
+        table.add_row(block.name, *(f"{number:,.0f}" for number in figures))
+    return table
+
+
 def _table(*names: str, **options: object) -> Table:
+    """Return a table without lines; columns whose names begin with `<` are aligned to the left."""
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), **options)
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(name.lstrip("<"), justify="left" if name[:1] == "<" else "right")
     return table
 
 
 def _labels(explanation: Explanation) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table = _table("<", "<", "<", show_header=False)
     for name, share in explanation.ranked[:_LABELS]:
         table.add_row(Text(_plain(name)), f"{share:.4f}", "█" * round(20 * share))
-    if len(explanation.labels) > _LABELS:
-        table.add_row(f"… {len(explanation.labels) - _LABELS} more", "", "")
+    if (more := len(explanation.labels) - _LABELS) > 0:
+        table.add_row(f"… {more} more", "", "")
     return table
 
 
 def _weighed(told: Explanation) -> Table:
-    table = _table(title=Text(f"log-odds of {told.stage.contrast}"), title_justify="left")
-    for name in ("speaks for it", "", "against it", ""):
-        table.add_column(name, justify="left" if name else "right")
+    title = Text(f"log-odds of {told.stage.contrast}")
+    table = _table("<speaks for it", "", "<against it", "", title=title, title_justify="left")
     sums: Counter[str] = Counter()  # of all places where a word stands
     for word in told.weighed:
         sums[_plain(word.text.lower())] += word.contribution
@@ -186,9 +187,8 @@ def render_survey(survey: Survey) -> RenderableType:
 
 def _words(words: ClassWords) -> Table:
     title = f"{words.label}: {words.documents:,} documents, all words {words.stayed:.1%}"
-    table = _table(title=Text(title, "bold"), title_justify="left")
-    for name in ("stays longest", "", "", "leaves first", "", ""):
-        table.add_column(name, justify="left" if name else "right")
+    names = ("<stays longest", "", "", "<leaves first", "", "")
+    table = _table(*names, title=Text(title, "bold"), title_justify="left")
     for pair in zip(words.most, words.least, strict=True):
         cells = ((Text(each.word), f"{each.stayed:.1%}", f"{each.count:,}") for each in pair)
         table.add_row(*(cell for each in cells for cell in each))

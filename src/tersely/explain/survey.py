@@ -23,14 +23,11 @@ ALL = "all documents"
 
 @dataclass(frozen=True)
 class WordStay:
-    """A word in lower case, how often it was read in a class, and the share that saw it.
-
-    That is the share of the blocks, the mean over its occurrences and the heads.
-    """
+    """A word in lower case, how often it was read in a class, and how long it stayed."""
 
     word: str
     count: int
-    stayed: float
+    stayed: float  # share of the blocks that saw it, the mean over its occurrences and the heads
 
 
 @dataclass(frozen=True)
@@ -112,9 +109,9 @@ def survey_documents(
     order = [name for name in classifier.classes_ if name in sizes]
     order += sorted(set(sizes) - set(order))
     return Survey(
-        model=Path(classifier.source).name,
-        method=classifier.plan.name,
-        documents=len(documents),
+        Path(classifier.source).name,
+        classifier.plan.name,
+        len(documents),
         by="prediction" if documents.labels is None else "label",
         minimum=minimum,
         tokens=encoded.tokens / count,

@@ -11,10 +11,6 @@ from tersely.reduction.scorers import Scorer, to_mean_one
 from tersely.reduction.selectors import BY_SHARE, LEAST, Ratio
 
 
-def _shares_of(blocks: int) -> tuple[float, ...]:
-    return tuple(count / blocks for count in range(1, blocks + 1))
-
-
 @register("skip")
 class Skip(Action):
     """The last of the step's blocks are left out: the encoder with fewer layers, a control.
@@ -25,7 +21,8 @@ class Skip(Action):
 
     selects = False
     acts = "depth"
-    budget = Budget("keep", _shares_of)  # as many as there are blocks
+    # As many values as there are blocks.
+    budget = Budget("keep", lambda blocks: tuple(n / blocks for n in range(1, blocks + 1)))
 
     keep: float = number(0.5, 0, 1, open_low=True)
 
@@ -59,8 +56,7 @@ class RandomScore(Scorer):
     def score(self, seen: Observed) -> Tensor:
         stream = seen.stream
         mixed = stream.origins + 1_000_003 * stream.lengths[stream.layout.segment_ids]
-        mixed = hashed(mixed, self.seed)
-        return to_mean_one(1 + mixed.float()[:, None], stream.layout)
+        return to_mean_one(1 + hashed(mixed, self.seed).float()[:, None], stream.layout)
 
 
 @register_preset("dense")

@@ -39,9 +39,7 @@ class Fuse(Action):
             0, torch.where(tail, running - 1, layout.tokens - 1), rows
         )
         leaders = torch.where(tail, members[(before + first).clamp(max=layout.tokens - 1)], rows)
-        shares = None
-        if self.weighted:
-            shares = seen[:, 0].detach().clamp(min=1e-6)
+        shares = seen[:, 0].detach().clamp(min=1e-6) if self.weighted else None
         return stream.merge(leaders, shares)
 
 

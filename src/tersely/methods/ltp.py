@@ -134,14 +134,9 @@ def ltp(
     Losers are gone in training too, with straight-through gradients, and the penalty is on the
     distance from a target; `ltp-paper` is the paper's own recipe.
     """
-    select = LearnedThreshold(
-        pin=pin,
-        least=least,
-        target=target,
-        strength=strength,
-        threshold=threshold,
-        temperature=temperature,
-    )
+    aim = {"target": target, "strength": strength}
+    start = {"threshold": threshold, "temperature": temperature}
+    select = LearnedThreshold(pin=pin, least=least, **aim, **start)
     return Plan("ltp", (Step(DropTokens(), {"start": 0}, ColumnMean(gradients=gradients), select),))
 
 
@@ -172,15 +167,9 @@ def ltp_paper(
     The temperature is the paper's 0.001 on its code's scale for 128 tokens, as is the threshold its
     0.01 or so. With a `target` above 0, what was learned is set to land on it.
     """
-    select = LearnedThreshold(
-        pin=pin,
-        least=least,
-        target=target or None,
-        strength=0.0,
-        threshold=threshold,
-        temperature=temperature,
-        regularizer=regularizer,
-    )
+    aim = {"target": target or None, "strength": 0.0, "regularizer": regularizer}
+    start = {"threshold": threshold, "temperature": temperature}
+    select = LearnedThreshold(pin=pin, least=least, **aim, **start)
     return Plan("ltp-paper", (Step(Fade(), {"start": 0}, ColumnMean(gradients=True), select),))
 
 
