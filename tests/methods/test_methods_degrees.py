@@ -82,7 +82,7 @@ def test_the_penalty_drives_the_sparsity_to_its_target_and_freezing_keeps_it(pat
     optimizer = torch.optim.Adam(groups)
     for _ in range(300):
         shares = [pattern.share(module, lengths) for module in modules]
-        penalty = pattern.penalty(Spent(torch.tensor(1.0), shares=shares))
+        penalty = pattern.penalty(Spent(torch.tensor(1.0), [], shares))
         optimizer.zero_grad()
         penalty.backward()
         optimizer.step()

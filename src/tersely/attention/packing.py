@@ -29,18 +29,14 @@ class Band:
 class Connections:
     """Who sees whom in one block, where a plan thins the attention.
 
-    Attributes:
-        sees: of row numbers `(documents, 1, queries, 1)` and `(documents, heads or 1, 1, keys)` the
-            pairs that are connected, `(documents, heads or 1, queries, keys)` bool. What it says of
-            pairs of two documents is not used.
-        band: the band that holds them; None where they may lie anywhere.
-        logs: of the same the logarithms of weights, −∞ where a pair is not connected, while a
-            pattern is being learned; None otherwise. Adding log m multiplies attention by m.
+    Of row numbers `(documents, 1, queries, 1)` and `(documents, heads or 1, 1, keys)`, `sees` says
+    which pairs are connected, `(documents, heads or 1, queries, keys)` bool. What it says of pairs
+    of two documents is not used. While a pattern is being learned, `logs` are logarithms of
+    weights, −∞ where a pair is not connected: adding log m multiplies attention by m.
     """
 
     sees: Pairs
-    band: Band | None = None
-    name: str = "a pattern"  # in messages
+    band: Band | None = None  # that holds them; None where they may lie anywhere
     logs: Pairs | None = None
 
 
@@ -54,19 +50,13 @@ class KeySet:
         head 0          a  .  c | d  .  .         places:  a  c | d
         head 1          .  b  . | d  .  .                  b  * | d      * is not filled
 
-    Attributes:
-        layout: how many key places each document has.
-        index: row number of the token in each place: `(keys,)` when all heads share the set,
-            `(keys, heads)` when each has its own.
-        filled: `(keys, heads)` bool, false where a head has fewer keys than its document has places
-            (such a place holds some token of it, and gets no attention); None for all.
-        in_place: whether the places are the row's own, so that nothing is gathered.
+    A place that is not filled holds some token of its document, and gets no attention.
     """
 
-    layout: Layout
-    index: Tensor
-    filled: Tensor | None = None
-    in_place: bool = False
+    layout: Layout  # how many key places each document has
+    index: Tensor  # the row of each place's token, `(keys,)`, or `(keys, heads)` of each head
+    filled: Tensor | None = None  # `(keys, heads)` bool; None for all
+    in_place: bool = False  # whether the places are the row's own, so that nothing is gathered
 
     @property
     def per_head(self) -> bool:
@@ -161,16 +151,14 @@ def _keys_of_one(mask: Tensor, layout: Layout) -> tuple[Layout, Tensor, Tensor]:
 class ScoreRequest:
     """Which importance scores to return with the attention.
 
-    Attributes:
-        kind: `"column"`, the mean attention that a key receives from its document's queries;
-            `"keys"`, no score, but the keys themselves, mean over the heads, `(tokens, size)`.
-        diagonal: whether what a token pays to itself counts; without it, all tokens must be keys.
+    `"column"` is the mean attention that a key receives from its document's queries, `"keys"` no
+    score, but the keys themselves, mean over the heads, `(tokens, size)`.
     """
 
     kind: Literal["column", "keys"] = "column"
     per_head: bool = False  # or the mean over the heads
     counted: Tensor | None = None  # (tokens,) bool, the queries that count; None for all
-    diagonal: bool = True
+    diagonal: bool = True  # what a token pays to itself counts; else all tokens must be keys
     values: bool = False  # multiply a key's score in each head by the norm of its value
     differentiable: bool = False  # let gradients flow through the scores
 
@@ -182,13 +170,11 @@ class Packing:
     Attributes:
         positions: `(tokens,)` original positions for windows and relative biases; −1 marks a global
             token, which sees and is seen by all. None when no token has left its document.
-        window: how far away a key is no longer seen, of the encoder's own; None for no limit.
         weights: `(tokens,)`, how many tokens each one stands for, whose logarithm is added to a
             key's logits (ToMe's proportional attention, arXiv 2210.09461). None for one each.
-        dropout: probability of dropping an attention weight in training; None for the encoder's.
         relative: `(heads, 2 · reach + 1)`, what is added to the logit of a key that lies d original
             positions behind its query, at index d + reach; a key that lies further away gets the
-            outermost. A global token is taken to stand at position 0. None for nothing.
+            outermost. A global token is taken to stand at position 0.
         pairs: what the back end reports: the pairs of a query and a key place that each head
             computed, a figure a document; empty for all. Copies made with `replace` share it.
         calls: how often attention was computed with this packing; a caller checks it, so that an
@@ -199,10 +185,10 @@ class Packing:
     keys: KeySet | None = None  # None for all tokens of the row
     scores: ScoreRequest | None = None
     positions: Tensor | None = None
-    window: int | None = None
+    window: int | None = None  # the encoder's own: so far away a key is no longer seen
     backend: Literal["auto", "loop", "padded", "dense", "varlen"] = "auto"
     weights: Tensor | None = None
-    dropout: float | None = None
+    dropout: float | None = None  # of an attention weight in training; None for the encoder's
     connections: Connections | None = None
     relative: Tensor | None = None
     pairs: list[int] = field(default_factory=list, compare=False)

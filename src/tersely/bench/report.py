@@ -17,33 +17,26 @@ VERSION = 3
 class ContenderResult:
     """What was measured of one contender; None where something was not.
 
-    Seconds are of all documents, latencies milliseconds of one document alone; ratios are to the
-    baseline.
-
-    Attributes:
-        speedup: the baseline's seconds by this contender's, paired round by round.
-        macs: of all documents.
-        agreement: share of documents with the same prediction as the baseline.
-        tokenising: seconds to tokenise and batch all documents; None where `seconds` holds it.
-        quality_intervals: the 95 % interval of the accuracy.
+    Seconds and MACs are of all documents, latencies milliseconds of one document alone; ratios are
+    to the baseline.
     """
 
     name: str
     tokens: int | None
     seconds: tuple[float, ...]
-    speedup: Spread
+    speedup: Spread  # the baseline's seconds by this contender's, paired round by round
     latency_p50: float | None = None
     latency_p95: float | None = None
     macs: float | None = None
     macs_ratio: float | None = None
     memory: PeakMemory | None = None
     quality: Mapping[str, float] | None = None
-    agreement: float | None = None
+    agreement: float | None = None  # share of documents with the baseline's prediction
     about: str | None = None
-    tokenising: float | None = None
+    tokenising: float | None = None  # seconds, with batching; None where `seconds` holds it
     speedup_with_tokenising: Spread | None = None
     latency_from_text_p50: float | None = None
-    quality_intervals: Mapping[str, Interval] | None = None
+    quality_intervals: Mapping[str, Interval] | None = None  # at 95 %, of the accuracy
     comparison: Comparison | None = None
     calibration_error: float | None = None
     training_seconds: float | None = None
@@ -61,24 +54,17 @@ class ContenderResult:
 
 @dataclass(frozen=True)
 class BenchReport:
-    """What one comparison found, in plain data.
-
-    Attributes:
-        documents: how many every contender ran in every round; `latency_documents` also alone.
-        judged: how many documents quality was judged on.
-        command: the command line that made the report, as far as known.
-        skipped: contenders that could not take part, and why.
-    """
+    """What one comparison found, in plain data."""
 
     machine: Mapping[str, Any]
-    documents: int
-    judged: int
-    latency_documents: int
+    documents: int  # that every contender ran in every round
+    judged: int  # that quality was judged on
+    latency_documents: int  # that were also run alone
     rounds: int
     baseline: str
     results: tuple[ContenderResult, ...]
-    command: str | None = None
-    skipped: Mapping[str, str] = field(default_factory=dict)
+    command: str | None = None  # that made the report, as far as known
+    skipped: Mapping[str, str] = field(default_factory=dict)  # who could not take part, and why
 
     @property
     def base(self) -> ContenderResult:

@@ -116,7 +116,7 @@ class LearnedNeighbours(Pattern):
         def sees(queries: Tensor, keys: Tensor) -> Tensor:
             return logs(queries, keys) > -torch.inf
 
-        return Connections(sees, None, self.kind, logs)
+        return Connections(sees, None, logs)
 
     def share(self, module: Learned, lengths: Tensor) -> Tensor:
         module.note(lengths)

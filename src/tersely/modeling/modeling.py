@@ -33,21 +33,15 @@ from tersely.reduction import Knowledge, Learned, Plan, Stream
 
 @dataclass
 class TerselyOutput(SequenceClassifierOutput):
-    """Loss, logits `(documents, labels)`, and what was asked for besides.
+    """Loss, logits `(documents, labels)`, and what was asked for besides."""
 
-    Attributes:
-        penalty: what learned parts of the plan have added to the loss in training, a scalar.
-        shorter_logits: `(documents, labels)` each, of the further plans that the batch ran under.
-        trace: where `output_trace` asked for it.
-        final: the tokens that reach the head, where `output_final` asked for them.
-        stages: which stage of a cascade answered, `(documents,)`, the first one 0.
-    """
-
-    penalty: Tensor | None = None
-    shorter_logits: tuple[Tensor, ...] | None = None
+    penalty: Tensor | None = None  # what learned parts have added to the loss in training, a scalar
+    shorter_logits: tuple[Tensor, ...] | None = (
+        None  # of the further plans that the batch ran under
+    )
     trace: Trace | None = None
-    final: Stream | None = None
-    stages: Tensor | None = None
+    final: Stream | None = None  # the tokens that reach the head
+    stages: Tensor | None = None  # which stage of a cascade answered, `(documents,)` from 0
 
 
 class MeanHead(nn.Module):
@@ -181,12 +175,8 @@ class TerselyForSequenceClassification(PreTrainedModel):
         """Return the same weights, not copied, with stages that answer before the model does.
 
         Args:
-            cascade: the stages; see `tersely.cascade`.
+            cascade: the stages; a ModelError or PlanError says why they don't fit the model.
             linear: the linear stage, where the model has none yet.
-
-        Raises:
-            ModelError: if the cascade does not fit the model.
-            PlanError: if one of its plans does not.
         """
         twin = copy.copy(self) if linear is None else self.beside(linear)
         twin.config = copy.copy(twin.config)

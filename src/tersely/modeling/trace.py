@@ -20,16 +20,11 @@ from tersely.reduction import BlockCost, ResolvedPlan, Spent, Stream
 
 @dataclass(frozen=True)
 class BlockTrace:
-    """What one block did.
+    """What one block did; lists hold a figure a document.
 
     Attributes:
-        kind: `"block"`, or the kind of the action whose module stands in its place (`"combine"`).
-        queries: tokens that entered, a figure a document.
-        keys: keys of the head that has most of them, a figure a document.
-        transformed: tokens that went through the feed-forward, a figure a document.
-        pairs: of a query and a key that each head computed, a figure a document: fewer than
-            `queries · keys` where a kernel skips what a band leaves out, more where keys are hidden
-            in their places.
+        pairs: of a query and a key that each head computed: fewer than `queries · keys` where a
+            kernel skips what a band leaves out, more where keys are hidden in their places.
         alive: tokens that left the block: their places in the original document, −1 for
             combination tokens; `(tokens,)`.
         alive_keys: which of them are still keys of the next block: `(tokens,)` or `(tokens, heads)`
@@ -38,16 +33,15 @@ class BlockTrace:
         groups: where tokens became one: for `"combine"` the combination token that took each of the
             document's own tokens in; for a block that merges, the place among the tokens that left
             it in which each token that entered is now. None elsewhere.
-        connected: the pairs that the plan's pattern lets through, a figure a document, the mean of
-            the heads, or the sum of their weights while it is being learned; None without a
-            pattern. An encoder's own windows are not counted.
+        connected: the pairs that the plan's pattern lets through, the mean of the heads, or the sum
+            of their weights while it is being learned. An encoder's own windows are not counted.
     """
 
     block: int  # from 0
-    kind: str
-    queries: list[int]
-    keys: list[int]
-    transformed: list[int]
+    kind: str  # `"block"`, or of the action whose module stands in its place (`"combine"`)
+    queries: list[int]  # tokens that entered
+    keys: list[int]  # of the head that has most of them
+    transformed: list[int]  # tokens that went through the feed-forward
     macs: int  # all documents together
     pairs: list[int] = field(default_factory=list)
     alive: Ragged | None = None
@@ -61,14 +55,12 @@ class BlockTrace:
 class Trace:
     """What a forward pass computed, block by block.
 
-    Attributes:
-        other_macs: of the embedding's projection and the head.
-        entered: tokens that entered the first block, as in `BlockTrace.alive`: fewer than were read
-            where a step of the plan works on the input.
+    `entered` are the tokens that entered the first block, as in `BlockTrace.alive`: fewer than were
+    read where a step of the plan works on the input.
     """
 
     blocks: list[BlockTrace] = field(default_factory=list)
-    other_macs: int = 0
+    other_macs: int = 0  # of the embedding's projection and the head
     entered: Ragged | None = None
 
     @property

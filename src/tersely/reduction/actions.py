@@ -17,18 +17,12 @@ class BlockCost(NamedTuple):
 
     The trace multiplies them with what was computed, the penalty of what learns with what counts as
     left: the figures agree, and the latter carry gradients.
-
-    Attributes:
-        entering: for each token that enters.
-        pair: for each query with each of its keys.
-        leaving: for each token that goes through the feed-forward.
-        fixed: whatever the tokens.
     """
 
-    entering: int = 0
-    pair: int = 0
-    leaving: int = 0
-    fixed: int = 0
+    entering: int = 0  # for each token that enters
+    pair: int = 0  # for each query with each of its keys
+    leaving: int = 0  # for each token that goes through the feed-forward
+    fixed: int = 0  # whatever the tokens
 
     def total(self, entered: Number, pairs: Number, left: Number) -> Number:
         """Return the MACs for so many tokens and pairs, whole numbers or tensors."""

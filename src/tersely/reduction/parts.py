@@ -46,12 +46,10 @@ class Range(NamedTuple):
 class Budget(NamedTuple):
     """The one number that moves what a part or a preset costs.
 
-    Attributes:
-        option: its name.
-        values: its `Range`, or a function from a number of blocks to a tuple of all its values.
+    Its values are a `Range`, or a function from a number of blocks to a tuple of all that it has.
     """
 
-    option: str
+    option: str  # its name
     values: Range | Callable[[int], tuple[float, ...]]
 
     def at(self, blocks: int) -> Range | tuple[float, ...]:
@@ -81,17 +79,11 @@ class Learned(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Spent:
-    """What a forward pass in training took, differentiable in what selectors learn.
+    """What a forward pass in training took, scalars, differentiable in what selectors learn."""
 
-    Attributes:
-        ratio: MACs over those of the dense model on the same documents, a scalar.
-        masks: the mean mask of each block that has one, scalars, first block first.
-        shares: of each block whose pattern is learned the share of the pairs that is connected.
-    """
-
-    ratio: Tensor
-    masks: list[Tensor] = dataclasses.field(default_factory=list)
-    shares: list[Tensor] = dataclasses.field(default_factory=list)
+    ratio: Tensor  # MACs over those of the dense model on the same documents
+    masks: list[Tensor]  # the mean mask of each block that has one
+    shares: list[Tensor]  # of the pairs that are connected, of blocks whose pattern is learned
 
 
 @dataclasses.dataclass(frozen=True)

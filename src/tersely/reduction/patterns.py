@@ -68,7 +68,7 @@ class Pattern(Action):
 
         if band is not None and self.cls:
             band = Band(band.reaches, max(1, band.first), band.exact)
-        return Connections(sees, band, self.kind)
+        return Connections(sees, band)
 
     def share(self, module: Learned, lengths: Tensor) -> Tensor:
         """Return the share of pairs that is connected in documents of these lengths, learned."""
@@ -83,14 +83,11 @@ class Pattern(Action):
 class Knowledge:
     """What token ids alone do not tell, given to a model in Python and not saved with it.
 
-    Attributes:
-        parser: the words and the heads of a document; see `tersely.text.syntax.DependencyParser`.
-        stems: `(vocabulary,)` int64, the number of each word piece's stem; see
-            `tersely.text.syntax.stem_table`.
+    `tersely.text.syntax` makes both.
     """
 
     parser: Parser | None = None
-    stems: Tensor | None = None
+    stems: Tensor | None = None  # (vocabulary,) int64, the number of each word piece's stem
 
 
 def token_columns(

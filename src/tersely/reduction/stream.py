@@ -24,33 +24,28 @@ class Stream:
     """The living tokens between two steps.
 
     Attributes:
-        hidden: `(tokens, hidden)`.
-        layout: the documents' boundaries.
         origins: `(tokens,)` int64: each token's place in its original document, −1 for a token that
             a module added, which has none.
         key_mask: the tokens that are still keys and values of the next attention, `(tokens,)` or
             `(tokens, heads)` bool; None for all.
-        lengths: tokens that each document had before anything left, `(documents,)` int64.
-        weights: `(tokens,)`, how many tokens each one stands for where some were merged; None where
-            each is one.
+        weights: `(tokens,)`, how many tokens each one stands for where some were merged.
         groups: for each token that entered the last action, the row number of the token that it
             was merged into; None where nothing was merged.
         expected: `(documents,)`, how many tokens of each document count as left, with the gradients
             of learned selectors; None where nothing learns.
-        fading: `(tokens, 1)`, what the block's output is multiplied by; None for nothing.
         columns: further figures of each token, `(tokens, ...)` by name, which go where it goes:
             what patterns know of the words, targets that something is learned from.
     """
 
-    hidden: Tensor
+    hidden: Tensor  # (tokens, hidden)
     layout: Layout
     origins: Tensor
     key_mask: Tensor | None = None
-    lengths: Tensor | None = None
+    lengths: Tensor | None = None  # (documents,) int64, tokens before anything left
     weights: Tensor | None = None
     groups: Tensor | None = None
     expected: Tensor | None = None
-    fading: Tensor | None = None
+    fading: Tensor | None = None  # (tokens, 1), what the block's output is multiplied by
     columns: dict[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -144,47 +139,30 @@ class Stream:
 class Observed:
     """What a scorer gets to see of a block.
 
-    Attributes:
-        stream: the tokens after the block's attention.
-        attention: what the scorer asked the block's attention for, on the row and scaled by the
-            number of keys: `(tokens, heads or 1)`; None where it asked for nothing.
-        module: what the scorer has learned at this block; None where it learns nothing.
-        learning: whether this is a pass that something is learned from.
-        linear: the linear stage beside the encoder, for scorers that need it; None elsewhere.
+    `attention` is what it asked the block's attention for, on the row and scaled by the number of
+    keys: `(tokens, heads or 1)`; None where it asked for nothing.
     """
 
-    stream: Stream
+    stream: Stream  # after the block's attention
     attention: Tensor | None = None
-    module: Learned | None = None
-    learning: bool = False
-    linear: nn.Module | None = None
+    module: Learned | None = None  # what the scorer has learned at this block
+    learning: bool = False  # whether this is a pass that something is learned from
+    linear: nn.Module | None = None  # the linear stage, for scorers that need it
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The tokens that a selector chooses among.
+    """The tokens that a selector chooses among; `lengths` and `expected` as in `Stream`."""
 
-    Attributes:
-        scores: `(tokens, heads or 1)`, importance scaled to mean 1 over each document's keys.
-        alive: `(tokens, heads or 1)` bool, the document's own tokens that are still there.
-        pinned: `(tokens,)` bool, tokens that must stay.
-        layout: the documents' boundaries.
-        lengths: tokens that each document had before anything left, `(documents,)` int64.
-        module: what the selector has learned at this block; None where it learns nothing.
-        learning: whether this is a pass that something is learned from.
-        expected: as in `Stream`.
-        units: what each token stays or goes with, `(tokens,)` numbers; None for itself alone.
-    """
-
-    scores: Tensor
-    alive: Tensor
-    pinned: Tensor
+    scores: Tensor  # (tokens, heads or 1), importance scaled to mean 1 over each document's keys
+    alive: Tensor  # (tokens, heads or 1) bool, the document's own tokens that are still there
+    pinned: Tensor  # (tokens,) bool, tokens that must stay
     layout: Layout
     lengths: Tensor | None = None
-    module: Learned | None = None
-    learning: bool = False
+    module: Learned | None = None  # what the selector has learned at this block
+    learning: bool = False  # whether this is a pass that something is learned from
     expected: Tensor | None = None
-    units: Tensor | None = None
+    units: Tensor | None = None  # (tokens,) numbers of what each token stays or goes with
 
     @property
     def free(self) -> Tensor:
@@ -199,16 +177,12 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a selector chose.
+    """What a selector chose; where something is learned, with a mask that is differentiable.
 
-    Attributes:
-        losers: `(tokens, heads or 1)` bool, who goes.
-        mask: `(tokens, 1)` in [0, 1], differentiable: how much of each token stays. None where
-            nothing is learned.
-        left: `(documents,)`, how many tokens count as left of each document, differentiable; None
-            for those that stay, with the mask's gradients.
+    `left` `(documents,)` says how many tokens count as left of each document, differentiable; None
+    for those that stay, with the mask's gradients.
     """
 
-    losers: Tensor
-    mask: Tensor | None = None
+    losers: Tensor  # (tokens, heads or 1) bool, who goes
+    mask: Tensor | None = None  # (tokens, 1) in [0, 1], how much of each token stays
     left: Tensor | None = None
