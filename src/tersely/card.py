@@ -102,19 +102,16 @@ of models with each other.
 
 @dataclass(frozen=True)
 class Evaluation(Mapping[str, float]):
-    """What a model was measured at: a mapping of its metrics.
-
-    `tokens` and `macs` are those of all documents together. Of a regression there are no classes
-    and no verdict; `logits` are those that were judged, `(documents, labels)`.
-    """
+    """What a model was measured at: a mapping of its metrics; no classes where numbers are told."""
 
     source: str
     documents: int
     metrics: dict[str, float]
-    tokens: int
+    tokens: int  # of all documents together, as are the MACs
     macs: int
     verdict: str | None = None
     classes: ClassReport | None = None
+    # Those that were judged, (documents, labels).
     logits: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def __getitem__(self, metric: str) -> float:

@@ -25,18 +25,12 @@ class Backbone(ABC):
 
     Args:
         encoder: the family's base model from transformers.
-
-    Attributes:
-        model_types: the `model_type`s of the configurations that this class can run.
-        blocks_at: where the encoder has the list of its blocks.
-        has_segments: whether the family embeds token types, so that the two texts of a pair differ.
-        tiny_settings: settings of a tiny configuration, for tests, that are not BERT's; None leaves
-            one of BERT's out.
     """
 
-    model_types: ClassVar[tuple[str, ...]]
-    blocks_at: ClassVar[str]
-    has_segments: ClassVar[bool] = True
+    model_types: ClassVar[tuple[str, ...]]  # of the configurations that this class can run
+    blocks_at: ClassVar[str]  # where the encoder has the list of its blocks
+    has_segments: ClassVar[bool] = True  # it embeds token types: the texts of a pair differ
+    # Of a tiny configuration, for tests, what is not BERT's; None leaves one of BERT's out.
     tiny_settings: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, encoder: PreTrainedModel) -> None:

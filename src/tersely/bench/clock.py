@@ -27,18 +27,16 @@ Progress = Callable[[str, int, int], None]
 class Timing:
     """What the clock saw of one contender: seconds of each round, milliseconds of documents alone.
 
-    `logits` `(documents, labels)` are of the last round, `alone` the documents of `latencies`, and
-    `from_text` those with tokenising. `tokenising` is of all documents in each round; empty where
-    it is part of `seconds`, or was not measured.
+    Of tokenising nothing is known where it is part of `seconds`, or was not measured.
     """
 
     name: str
     seconds: list[float] = field(default_factory=list)
-    logits: np.ndarray | None = None
-    alone: list[int] = field(default_factory=list)
+    logits: np.ndarray | None = None  # (documents, labels), of the last round
+    alone: list[int] = field(default_factory=list)  # the documents of `latencies`
     latencies: list[float] = field(default_factory=list)
-    tokenising: list[float] = field(default_factory=list)
-    from_text: list[float] = field(default_factory=list)
+    tokenising: list[float] = field(default_factory=list)  # of all documents, in each round
+    from_text: list[float] = field(default_factory=list)  # latencies with tokenising
 
 
 def take_turns(

@@ -24,23 +24,14 @@ if TYPE_CHECKING:
 
 
 class Contender(ABC):
-    """Something that gives logits for documents, and can be asked to do so again and again.
+    """Something that gives logits for documents, and can be asked to do so again and again."""
 
-    Attributes:
-        name: how the report calls it.
-        about: what it is, in a line.
-        macs: MACs of the encoder's blocks in the last `run`; None when not counted.
-        tokens: tokens of the prepared documents, after truncation, without padding; None: none.
-        training_seconds: what training or fitting took; None if nobody knows.
-        tokenises_in_run: whether tokenising is part of `run`, and so of every time.
-    """
-
-    name: str
-    about: str | None = None
-    macs: float | None = None
-    tokens: int | None = None
-    training_seconds: float | None = None
-    tokenises_in_run: bool = False
+    name: str  # how the report calls it
+    about: str | None = None  # what it is, in a line
+    macs: float | None = None  # of the encoder's blocks in the last `run`; None when not counted
+    tokens: int | None = None  # of the prepared documents, after truncation, without padding
+    training_seconds: float | None = None  # None if nobody knows
+    tokenises_in_run: bool = False  # whether tokenising is part of `run`, and so of every time
 
     @abstractmethod
     def prepare(self, texts: Sequence[str]) -> None:

@@ -18,16 +18,11 @@ from tersely.errors import warn
 
 @dataclass(frozen=True)
 class PeakMemory:
-    """Memory of one contender alone in a process: the most that was held while it ran once.
+    """Memory of one contender alone in a process: the most that was held while it ran once."""
 
-    The peak includes Python, the libraries and the weights; `loaded_bytes` was held just before.
-    `kind` is `"resident"` memory of the process, or that of the `"device"` of a contender on CUDA;
-    the two are not compared.
-    """
-
-    peak_bytes: int
-    loaded_bytes: int
-    kind: str = "resident"
+    peak_bytes: int  # Python, the libraries and the weights included
+    loaded_bytes: int  # what was held just before
+    kind: str = "resident"  # or "device", of a contender on CUDA; the two are not compared
 
 
 def measure_memory(contender: Contender, texts: Sequence[str]) -> PeakMemory | None:

@@ -38,17 +38,13 @@ _VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 @dataclass(frozen=True)
 class Sources:
-    """What contenders are made from.
-
-    Exports and fitted models are written to `folder`. `dense` is a dense classifier's directory or
-    Hub name, `train` what is fitted on; `loading` is told to `Classifier.from_pretrained`.
-    """
+    """What contenders are made from."""
 
     space: LabelSpace
-    folder: Path
-    dense: str | None = None
-    train: Documents | None = None
-    loading: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path  # where exports and fitted models are written to
+    dense: str | None = None  # a dense classifier's directory or Hub name
+    train: Documents | None = None  # what is fitted on
+    loading: Mapping[str, Any] = field(default_factory=dict)  # for `Classifier.from_pretrained`
 
     def dense_source(self, what: str) -> str:
         """Return the dense classifier that others are made of."""
@@ -79,8 +75,7 @@ def make_contenders(
 ) -> tuple[list[Contender], dict[str, str]]:
     """Make contenders; return them, and the reasons for those whose optional library lacks.
 
-    A name has its options behind it, such as `"pipeline"`, `"dense:max_length=128"` or
-    `"pool:keep=0.5"`. Every name is read before anything is made.
+    Every name, such as `"pipeline"` or `"pool:keep=0.5"`, is read before anything is made.
     """
     read = {text: _read(text) for text in names}
     made, skipped = [], {}

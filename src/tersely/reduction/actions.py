@@ -41,20 +41,15 @@ class Action(Part):
             stand beside a step that acts on tokens;
             `"block"`: its module, a `BlockModule`, stands in the place of a block;
             `"depth"`: blocks are left out.
-        selects: whether the step needs a scorer and a selector.
-        attention: what it asks the block's attention for in place of scores, if it selects nothing.
-        takes_masks: whether it can be given the mask of a selector that learns.
-        soft: whether it only fades what would go, so that a stage that removes it has to follow.
-        keeps_tokens: whether what is left are the document's tokens, as a family's head wants.
     """
 
     role: ClassVar[str] = "act"
     acts: ClassVar[Literal["tokens", "keys", "attention", "block", "depth"]] = "tokens"
-    selects: ClassVar[bool] = True
-    attention: ClassVar[str | None] = None
-    takes_masks: ClassVar[bool] = False
-    soft: ClassVar[bool] = False
-    keeps_tokens: ClassVar[bool] = True
+    selects: ClassVar[bool] = True  # the step needs a scorer and a selector
+    attention: ClassVar[str | None] = None  # what it asks the attention for, if it selects nothing
+    takes_masks: ClassVar[bool] = False  # it can be given the mask of a selector that learns
+    soft: ClassVar[bool] = False  # it only fades, so that a stage that removes has to follow
+    keeps_tokens: ClassVar[bool] = True  # what is left are tokens, as a family's head wants
 
     def soften(self, stream: Stream, mask: Tensor) -> Stream:
         """Return the stream with a learned mask `(tokens, 1)` on its tokens, before `apply`."""

@@ -58,13 +58,9 @@ class Budget(NamedTuple):
 
 
 class Learned(nn.Module):
-    """What a part learns at one block.
+    """What a part learns at one block."""
 
-    Attributes:
-        learning_rate: its peak, in place of the encoder's; None for that one. It is not decayed.
-    """
-
-    learning_rate: ClassVar[float | None] = None
+    learning_rate: ClassVar[float | None] = None  # its peak, not decayed; None for the encoder's
 
     def start(self) -> None:
         """Set the weights to what training starts from."""
@@ -90,16 +86,13 @@ class Spent:
 class Part:
     """One setting of a plan, of a role (`"score"`, `"select"`, `"act"`) and a kind.
 
-    Its fields are its settings, and stand in JSON; what has no annotation is the class's own.
-
-    Attributes:
-        learns: whether it learns anything in training that its plan is not usable without.
-        budget: the field that moves its cost and no weights; a trained model runs at other values.
+    Its fields are its settings, and stand in JSON; what has no annotation is the class's own. Its
+    budget is the field that moves its cost and no weights: a trained model runs at other values.
     """
 
     role: ClassVar[str]
     kind: ClassVar[str]
-    learns: ClassVar[bool] = False
+    learns: ClassVar[bool] = False  # anything in training that its plan is not usable without
     budget: ClassVar[Budget | None] = None
 
     def __post_init__(self) -> None:

@@ -34,17 +34,13 @@ class Pattern(Action):
 
     Neighbourhood is measured on original positions: a token's neighbours stay its neighbours when
     others leave. Every token sees itself, and tokens that a module added see and are seen by all.
-
-    Attributes:
-        needs: the columns that it looks at, of those that `token_columns` makes.
-        cls: whether the first token ([CLS]) sees all and is seen by all.
     """
 
     acts = "attention"
     selects = False
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: ClassVar[frozenset[str]] = frozenset()  # columns, of those that `token_columns` makes
 
-    cls: bool = flag(True)
+    cls: bool = flag(True)  # whether the first token ([CLS]) sees all and is seen by all
 
     def check_heads(self, heads: int) -> None:
         """Raise a `PlanError` if the pattern does not fit so many heads."""

@@ -38,18 +38,16 @@ class Stage:
     """One stage of a training run; its record and its checkpoints go by its name.
 
     Attributes:
-        plan: what it trains under; None for the run's plan as it stands by then.
         share: of the steps that are left; None for as many as the run has, without a teacher and
             without a choice of the best epoch: what it learns prepares what comes.
-        learned_only: whether the plan's own modules are trained, and the encoder stays as it is.
         token_targets: a figure for each token that its modules learn from, computed beforehand from
             a dense model in evaluation mode, a packed batch and its labels: `(tokens,)`.
     """
 
     name: str
-    plan: Plan | None = None
+    plan: Plan | None = None  # None for the run's as it stands by then
     share: float | None = None
-    learned_only: bool = False
+    learned_only: bool = False  # the encoder stays as it is
     token_targets: Callable[[Any, dict[str, Tensor], Tensor], Tensor] | None = None
 
 

@@ -20,20 +20,15 @@ from tersely.reduction.stream import Observed, Stream
 class Scorer(Part):
     """Scores the tokens of a block.
 
-    Attributes:
-        attention: what the block's attention should return for it, None for nothing.
-        per_head: whether each head has a score of its own.
-        is_scaled: whether scores have mean 1 in each document.
-        needs_teaching: whether it learns from nothing but a selector's masks.
-        needs_linear: whether it asks the linear stage beside the encoder about the pieces of the
-            text, which it finds as the column `"input_ids"`: before the first block alone.
+    One that `needs_linear` asks the linear stage beside the encoder about the pieces of the text,
+    which it finds as the column `"input_ids"`: before the first block alone.
     """
 
     role: ClassVar[str] = "score"
-    attention: ClassVar[str | None] = None
-    per_head: ClassVar[bool] = False
-    is_scaled: ClassVar[bool] = True
-    needs_teaching: ClassVar[bool] = False
+    attention: ClassVar[str | None] = None  # what the block's attention should return for it
+    per_head: ClassVar[bool] = False  # whether each head has a score of its own
+    is_scaled: ClassVar[bool] = True  # whether scores have mean 1 in each document
+    needs_teaching: ClassVar[bool] = False  # it learns from nothing but a selector's masks
     needs_linear: ClassVar[bool] = False
 
     @property

@@ -30,12 +30,9 @@ BY_SHARE = Budget("keep", Range(0.01, 1.0))
 BY_THRESHOLD = Budget("threshold", Range(0.0, 10.0))
 """Of methods that drop what is scored below a threshold."""
 
+# Tokens that a document keeps at least, unless it is told otherwise. A share has no mercy on short
+# texts: 0.4 of [CLS], one word and [SEP] is [CLS] alone; and they are little of a batch's work.
 LEAST = 16
-"""Tokens that a document keeps at least, unless it is told otherwise.
-
-A share has no mercy on short texts: 0.4 of [CLS], one word and [SEP] is [CLS] alone. Documents of
-16 tokens are so little of a batch's work that nothing is lost by reading them whole.
-"""
 
 
 @dataclass(frozen=True)
@@ -46,15 +43,12 @@ class Selector(Part):
         pin: tokens that stay whatever their score: `"ends"`, the first and last of a document
             ([CLS] and [SEP]), `"first"`, or `"none"`. The paper does not say; ends by default.
         least: tokens that a document keeps at least; who has no more loses none.
-        randomised: whether training draws other shares at each step, between this one and 1.
-        is_adjustable: whether `loosened` changes how many tokens stay.
-        target: the MACs over the dense model's that it learns to reach, None for no target.
     """
 
     role: ClassVar[str] = "select"
-    randomised: ClassVar[bool] = False
-    is_adjustable: ClassVar[bool] = False
-    target: ClassVar[float | None] = None
+    randomised: ClassVar[bool] = False  # training draws other shares, between this one and 1
+    is_adjustable: ClassVar[bool] = False  # `loosened` changes how many tokens stay
+    target: ClassVar[float | None] = None  # MACs over the dense model's that it learns to reach
 
     pin: str = one_of("ends", "first", "none", default="ends")
     least: int = whole(LEAST)

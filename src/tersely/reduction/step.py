@@ -72,15 +72,10 @@ def _check_blocks(blocks: Any) -> None:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a plan.
+    """One step of a plan; actions that choose nothing have neither scorer nor selector.
 
-    Attributes:
-        act: what happens.
-        blocks: at which blocks: numbers from 0, fractions of the depth, a list of them,
-            `{"start": …, "stop": …}` with `stop` left out of the range, or `"input"` for right
-            after the embedding.
-        score: how tokens are scored; None for actions that choose nothing.
-        select: which tokens go; None for actions that choose nothing.
+    Its blocks are numbers from 0, fractions of the depth, a list of them, `{"start": …, "stop": …}`
+    with `stop` left out of the range, or `"input"` for right after the embedding.
     """
 
     act: Action

@@ -29,15 +29,12 @@ _SUFFIXES = (".parquet", ".pq")
 
 @dataclass(frozen=True)
 class Input:
-    """A Parquet file; `name` is its path below the folder that all inputs share.
-
-    `footer` is the SHA-256 of its metadata, with the sizes and statistics of all columns.
-    """
+    """A Parquet file."""
 
     path: str
-    name: str
+    name: str  # its path below the folder that all inputs share
     rows: int
-    footer: str
+    footer: str  # the SHA-256 of its metadata, with the sizes and statistics of all columns
     types: Mapping[str, pa.DataType]
 
 

@@ -29,14 +29,8 @@ from tersely.text.tables import read_table
 class Documents:
     """Texts with their labels and their input columns, all in the order of the source.
 
-    Attributes:
-        texts: one text a document; may be empty text.
-        labels: strings (one label each), lists of strings (several), floats (regression), or
-            None where the source has no labels.
-        pairs: the second texts of text pairs, or None.
-        table: every input column in input order, one row a document.
-        source: what to call the source in messages.
-        text_column, pair_column, label_column: where they came from, None for what is not there.
+    Labels are strings (one label each), lists of strings (several) or floats (regression); None
+    where the source has none.
 
     Example:
         >>> documents = Documents.from_lists(["good", "bad", "fine"], ["pos", "neg", "pos"])
@@ -44,11 +38,11 @@ class Documents:
         ['fine', 'good']
     """
 
-    texts: list[str]
+    texts: list[str]  # may be empty text
     labels: Labels | None
-    pairs: list[str] | None
-    table: pa.Table
-    source: str
+    pairs: list[str] | None  # the second texts of text pairs
+    table: pa.Table  # every input column in input order, one row a document
+    source: str  # what to call the source in messages
     text_column: str | None = None
     pair_column: str | None = None
     label_column: str | None = None
