@@ -209,7 +209,7 @@ class Packing:
         """Return the row number of the token in each key place, `(keys, 1)` or `(keys, heads)`."""
         if self.keys is None:
             return torch.arange(self.layout.tokens, device=self.layout.device)[:, None]
-        return self.keys.index.view(len(self.keys.index), -1)
+        return self.keys.index if self.keys.per_head else self.keys.index[:, None]
 
     def terms(
         self, queries: Callable[[], Tensor], take: Callable[[Tensor], Tensor]

@@ -43,17 +43,10 @@ class Contender(ABC):
 
     @abstractmethod
     def run_one(self, index: int) -> np.ndarray:
-        """Run one prepared document alone; logits `(1, labels)`.
-
-        The clock calls this once per sampled document before it measures, so what is needed only
-        here may be prepared on the first call.
-        """
+        """Run one prepared document alone, untimed at first; logits `(1, labels)`."""
 
     def spec(self) -> dict[str, Any] | None:
-        """Return what `from_spec` builds this contender from in another process, as JSON.
-
-        None when it cannot be built again; its memory is not measured then.
-        """
+        """Return what `from_spec` builds this contender from elsewhere, as JSON, if that can be."""
         return None
 
     @classmethod
@@ -65,8 +58,7 @@ class Contender(ABC):
 class TextContender(Contender):
     """A contender that takes texts and gives scores, all of it inside the clock.
 
-    A class of one's own needs a `name` and `scores`; with `fit` it is fitted on the documents of
-    `tersely bench --train`, and with a class attribute `about` the report says what it is.
+    A class of one's own needs a `name` and `scores`; with `fit` it is fitted on training documents.
 
     Example:
         >>> class Length(TextContender):

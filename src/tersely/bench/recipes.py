@@ -123,9 +123,6 @@ def _value(text: str) -> Any:
         return text
 
 
-# ---- how each is made --------------------------------------------------------------------------
-
-
 def _padded(
     order: str, text: str, options: Mapping[str, Any], sources: Sources, onnx: str | None = None
 ) -> StockContender:
@@ -140,10 +137,9 @@ def _padded(
         if not source.exists():
             export_onnx(dense, source)
     made = StockContender(source, name=text, order=order, **options)
-    runtime = "transformers" if onnx is None else "ONNX Runtime"
     how = "as they come" if order == "arrival" else "sorted by length"
-    made.about = f"dense, {runtime}, padded batches {how}, {options['dtype']}, "
-    made.about += f"at most {options['max_length']} tokens"
+    how = f"{'transformers' if onnx is None else 'ONNX Runtime'}, padded batches {how}"
+    made.about = f"dense, {how}, {options['dtype']}, at most {options['max_length']} tokens"
     return made
 
 
@@ -152,8 +148,8 @@ def _reduced(text: str, options: dict[str, Any], sources: Sources) -> PackedCont
     own = {key: options.pop(key) for key in ("max_length", "dtype") if key in options}
     plan = preset(name, **options)
     made = _packed(text, sources.dense_source(text), sources.loading | own)
-    made.about = f"the dense model under {name}, without training, at most "
-    made.about += f"{made.classifier.limit} tokens, {made.classifier.dtype_name}"
+    reads = f"at most {made.classifier.limit} tokens, {made.classifier.dtype_name}"
+    made.about = f"the dense model under {name}, without training, {reads}"
     made.classifier = under_plan(made.classifier, plan)
     return made
 
@@ -184,10 +180,8 @@ def _own(text: str, options: Mapping[str, Any], sources: Sources) -> Contender:
             f"arguments, got {text!r} ({error}); correct the name or complete the class"
         ) from error
     if not isinstance(contender, Contender):
-        raise DataError(
-            f"expected a subclass of tersely.bench.TextContender or Contender, got {text!r}; "
-            "derive the class from one of them"
-        )
+        wanted = "a class that is derived from tersely.bench.TextContender or Contender"
+        raise DataError(f"expected {wanted}, got {text!r}; derive it from one of them")
     if hasattr(contender, "fit"):
         sources.fit(text, contender)
     return contender
@@ -201,9 +195,6 @@ RECIPES: dict[str, tuple[Callable[..., Contender], tuple[str, ...]]] = {
     "tfidf": (_tfidf, ()),
 }
 """Names that are not presets: what makes them, and their options."""
-
-
-# ---- models that are given ---------------------------------------------------------------------
 
 
 def load_models(models: Sequence[str], loading: Mapping[str, Any]) -> list[PackedContender]:

@@ -95,21 +95,14 @@ def bench(
             )
         )
         tell(f"judged: {contender.name}", number + 1, len(names))
-    return BenchReport(
-        machine=describe_machine(),
-        documents=len(ran),
-        judged=len(texts),
-        latency_documents=len(alone),
-        rounds=rounds,
-        baseline=names[place],
-        results=tuple(results),
-    )
+    counts = (len(ran), len(texts), len(alone), rounds)
+    return BenchReport(describe_machine(), *counts, names[place], tuple(results))
 
 
 def _check(names: Sequence[str], texts: Sequence[str], baseline: str | None) -> None:
-    known, least = ", ".join(names), "at least one contender and one document"
+    known, got = ", ".join(names), f"{len(names)} and {len(texts)}"
     if not names or not texts:
-        raise DataError(f"expected {least}, got {len(names)} and {len(texts)}; give both")
+        raise DataError(f"expected a contender and a document at least, got {got}; give both")
     if len(set(names)) < len(names):
         raise DataError(f"expected contenders with different names, got {known}; rename one")
     if baseline is not None and baseline not in names:

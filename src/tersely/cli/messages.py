@@ -28,9 +28,6 @@ _stderr = Console(stderr=True, highlight=False)
 _STYLES = {"error": "bold red", "warning": "yellow"}
 
 
-# ---- what is written ----------------------------------------------------------------------------
-
-
 def write_what_can_be_encoded() -> None:
     """Let the standard streams replace what their encoding lacks: cp1252 has "×" and no "≤"."""
     for stream in (sys.stdout, sys.stderr):
@@ -100,9 +97,6 @@ def show(bar: tqdm, done: int, total: int, what: str | None = None) -> None:
     bar.total = total
     bar.set_description_str(what or bar.desc, refresh=False)
     bar.update(done - bar.n)
-
-
-# ---- warnings, and what ends a command -----------------------------------------------------------
 
 
 @contextlib.contextmanager

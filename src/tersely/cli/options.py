@@ -63,9 +63,6 @@ Json = Annotated[
 ]
 
 
-# ---- what is read --------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Columns:
     """Which columns of the data are read, and what the labels are.
@@ -149,9 +146,6 @@ def describe(documents: Documents) -> str:
     return f"{count(len(documents), 'document')} from {documents.source}: {columns}"
 
 
-# ---- what reads it -------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Loading:
     """How a trained model reads documents, and on what.
@@ -218,9 +212,6 @@ class Budget:
             again = f"; --keep {value:.3g} needs no search" if name == "keep" else ""
             say(f"{plan} for a budget of {self.budget:g}{again}")
         return set_to
-
-
-# ---- where results go ----------------------------------------------------------------------------
 
 
 def check_directory(out: Path, *, overwrite: bool, resume: bool = False) -> None:

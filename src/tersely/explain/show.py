@@ -197,9 +197,6 @@ def _words(words: ClassWords) -> Table:
     return table
 
 
-# ---- the page ----------------------------------------------------------------------------------
-
-
 def write_html(explanations: Sequence[Explanation], path: str | Path) -> Path:
     """Write an explanation as a page, or several of the same document side by side."""
     template, panels = Path(__file__).with_name("page.html.j2"), [_panel(e) for e in explanations]

@@ -275,10 +275,9 @@ def _is_classifier(config: PreTrainedConfig) -> bool:
 def _order_of_labels(
     config: PreTrainedConfig, num_labels: int | None, id2label: Mapping[int, str] | None
 ) -> list[int] | None:
-    """Return the row of each label that is asked for in a head for the configuration's labels.
+    """Return the row of each label that is asked for in a head for others in another order.
 
-    In a head for 0: positive, 1: negative the rows of 0: negative, 1: positive are [1, 0]; None for
-    other labels.
+    In a head for 0: positive, 1: negative the rows of 0: negative, 1: positive are [1, 0].
     """
     own = dict(config.id2label)
     names = dict(id2label) if id2label else own
@@ -307,11 +306,7 @@ def _dtype(source: str, config: PreTrainedConfig, loading: Mapping[str, Any]) ->
 
 
 def _check_left_over(source: str, stock: PreTrainedModel, unexpected: Iterable[str]) -> None:
-    """Refuse weights of the encoder that its configuration has no place for.
-
-    Other heads, a pooler and tables that are no weights may be left over; blocks, relative
-    positions or adapters would change what is computed.
-    """
+    """Refuse weights left over, blocks or adapters say, that would change what is computed."""
     base, prefix = stock.base_model, stock.base_model_prefix + "."
     own = {name for name, _ in base.named_children()} - {"pooler"}
     left = [

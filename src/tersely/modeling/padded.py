@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import (
-    AutoConfig,
     AutoModel,
     AutoModelForSequenceClassification,
     PreTrainedConfig,
@@ -82,13 +81,9 @@ def padded_model(
     if isinstance(source, PreTrainedModel):
         return source
     kind = getattr(torch, dtype)
-    if AutoConfig.from_pretrained(source).model_type == TerselyConfig.model_type:
-        model = TerselyForSequenceClassification.from_pretrained(source, dtype=kind)
-        return _from_tersely(model).to(device)
-    loaded = AutoModelForSequenceClassification.from_pretrained(
-        source, dtype=kind, use_safetensors=True
-    )
-    return loaded.to(device).eval()
+    # Also ours, which transformers know once this package is imported.
+    load = AutoModelForSequenceClassification.from_pretrained
+    return padded_model(load(source, dtype=kind, use_safetensors=True).to(device).eval())
 
 
 def _from_tersely(model: TerselyForSequenceClassification) -> PreTrainedModel:

@@ -122,9 +122,6 @@ def trace_of_block(
     )
 
 
-# ---- what it cost -------------------------------------------------------------------------------
-
-
 def dense_cost(backbone: Backbone, block: int) -> BlockCost:
     """Return what a block costs in the dense model."""
     attention, feed_forward = backbone.cost_of_block(block)

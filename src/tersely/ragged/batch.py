@@ -74,8 +74,6 @@ class Ragged:
         index = mask.nonzero()[:, 0]
         return Ragged(self.values.index_select(0, index), self.layout.keep(mask, index))
 
-    # ---- one figure per document ---------------------------------------------------------------
-
     def sum(self) -> Tensor:
         """Sum each document, `(documents, ...)`; 0 for an empty one."""
         flat = self.values.flatten(1) if self.values.dim() > 1 else self.values[:, None]

@@ -25,11 +25,10 @@ from tersely.reduction.step import INPUT, Step, resolve_blocks
 
 PLAN_VERSION = 2
 
-# Keys of each head stay in their places while no fewer than this share of a document's are left.
-# Gathering them costs two passes over keys and values whatever is left, fewer places save a part of
-# the attention: at keep=0.9, where 0.97 and 0.88 of the places were left at the next two blocks,
-# `focus-pfc` brought 0.83 of what it saves to the clock with gathered keys and 0.86 with hidden
-# ones (MiniLM-L6, 96 documents of 20 Newsgroups at 512 tokens, two Skylake cores, 2026-11-23).
+# Keys of each head stay in their places while no fewer than this share of a document's are left:
+# gathering them costs two passes over keys and values, fewer places save a part of the attention.
+# At keep=0.9 `focus-pfc` brought 0.83 of what it saves to the clock with gathered keys, 0.86 with
+# hidden ones (MiniLM-L6, 20 Newsgroups at 512 tokens, two Skylake cores, 2026-11-23).
 _HIDE_FROM = 0.75
 
 

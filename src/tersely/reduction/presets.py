@@ -150,9 +150,6 @@ def budget_option(name: str, depth: int) -> tuple[str, Range | tuple[float, ...]
     return found.budget.option, values
 
 
-# ---- the share of a plan: the one number in it that moves what a trained model costs -------------
-
-
 def plan_share(plan: Plan, depth: int) -> tuple[str, float, Range | tuple[float, ...]]:
     """Return the share of a plan for so many blocks, whatever preset or file it came from.
 

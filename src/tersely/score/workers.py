@@ -86,9 +86,6 @@ def _score_shard(predictor: Predictor, shard: Shard, job: Job) -> _Scored:
     return counted, [str(warning.message) for warning in caught]
 
 
-# ---- processes of this machine -----------------------------------------------------------------
-
-
 def run_processes(
     job: Job,
     shards: Sequence[Shard],
@@ -214,9 +211,6 @@ def _work(shard: Shard) -> _Scored:
 def _die_with_the_parent() -> None:
     connection.wait([parent_process().sentinel])
     os._exit(1)
-
-
-# ---- a Ray cluster -----------------------------------------------------------------------------
 
 
 def connect(address: str) -> Any:

@@ -146,9 +146,6 @@ def named_classes(table: pa.Table, source: str) -> pa.Table:
     return table
 
 
-# ---- columns in memory ---------------------------------------------------------------------------
-
-
 def as_texts(texts: Any, pairs: Any = None) -> tuple[list[str], list[str] | None]:
     """Return texts and second texts as lists, whatever columns they came in."""
     texts = check_texts(as_list(texts), "the list of texts")
