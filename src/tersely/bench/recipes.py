@@ -19,9 +19,10 @@ import yaml
 
 from tersely._io import resolve_device
 from tersely.bench.contenders import Contender, PackedContender, under_plan
+from tersely.bench.linear import LinearContender
 from tersely.bench.stock import StockContender, export_onnx
-from tersely.bench.tfidf import TfidfContender
 from tersely.classifier import Classifier
+from tersely.defaults import default_model
 from tersely.errors import DataError, MissingExtraError, ModelError, PlanError, name_all
 from tersely.reduction import has_share, preset, presets
 from tersely.text import Documents, LabelSpace
@@ -52,7 +53,7 @@ class Sources:
             raise DataError(f"{what} is made of a dense model, and there is none; name one")
         return self.dense
 
-    def fit(self, what: str, contender: Any) -> None:
+    def fit(self, what: str, contender: Any, *more: Any) -> None:
         """Fit a contender on the training documents, if they hold just the classes told apart."""
         if self.train is None:
             raise DataError(f"{what} has to be fitted, and there are no training documents")
@@ -66,7 +67,7 @@ class Sources:
                     f"{name_all(sorted(more or fewer))}; give others"
                 )
         started = time.perf_counter()
-        contender.fit(self.train.texts, self.space.encode(self.train.labels))
+        contender.fit(self.train.texts, self.space.encode(self.train.labels), *more)
         contender.training_seconds = time.perf_counter() - started
 
 
@@ -159,10 +160,10 @@ def _packed(name: str, source: str, loading: Mapping[str, Any]) -> PackedContend
     return PackedContender(Classifier.from_pretrained(**loading), name, source=loading)
 
 
-def _tfidf(text: str, options: Mapping[str, Any], sources: Sources) -> TfidfContender:
-    made = TfidfContender(text)
-    sources.fit(text, made)
-    made.save(sources.folder)
+def _tfidf(text: str, options: Mapping[str, Any], sources: Sources) -> LinearContender:
+    source, limit = sources.dense or default_model()[0], sources.loading.get("max_length") or 512
+    made = LinearContender(text, str(sources.folder), source, limit)
+    sources.fit(text, made, len(sources.space.names), sources.space.problem_type)
     return made
 
 
