@@ -177,25 +177,14 @@ def model_card(
         model_name=name if results else None,
         eval_results=results or None,
     )
-    card = ModelCard.from_template(
-        metadata,
-        template_str=_TEMPLATE,
-        name=name,
-        base=base,
-        family=config.encoder_config.model_type,
-        blocks=config.encoder_config.num_hidden_layers,
-        what=_WHAT[space.problem_type],
-        limit=limit,
-        long=config.long,
-        labels=labels,
-        plan=plan.name,
-        steps=[describe_step(step) for step in plan.to_dict().get("steps", [])],
-        stages=[] if cascade is None else [stage.name for stage in cascade.stages],
-        proven=[] if proven is None else proven.lines(),
-        training=training,
-        evaluation=evaluation,
-    )
-    text = str(card)
+    encoder, stages = config.encoder_config, () if cascade is None else cascade.stages
+    facts = {"name": name, "base": base, "family": encoder.model_type, "labels": labels}
+    facts |= {"blocks": encoder.num_hidden_layers, "what": _WHAT[space.problem_type]}
+    facts |= {"limit": limit, "long": config.long, "plan": plan.name, "training": training}
+    facts |= {"steps": [describe_step(step) for step in plan.to_dict()["steps"]]}
+    facts |= {"stages": [stage.name for stage in stages], "evaluation": evaluation}
+    facts |= {"proven": [] if proven is None else proven.lines()}
+    text = str(ModelCard.from_template(metadata, template_str=_TEMPLATE, **facts))
     return f"{text}\n{_SEAL.format(_checksum(text))}\n"
 
 

@@ -279,15 +279,10 @@ class TrainedModel:
                 found = linear_log_probabilities(stage, encoded).cpu()
                 alone = to_logits(found, space.problem_type == MULTI_LABEL).numpy()
             about = {"classes": report_classes(*judged), "verdict": verdict(*judged, alone)}
-        return Evaluation(
-            source=Path(documents.source).name,
-            documents=len(documents),
-            metrics=evaluate_logits(logits, labels, space.problem_type),
-            tokens=encoded.tokens,
-            macs=forward.macs,
-            logits=logits,
-            **about,
-        )
+        metrics = evaluate_logits(logits, labels, space.problem_type)
+        figures = (metrics, encoded.tokens, forward.macs)
+        source = Path(documents.source).name
+        return Evaluation(source, len(documents), *figures, logits=logits, **about)
 
     def with_options(self, **shares: float) -> Self:
         """Return this trained classifier at another share of its plan, such as `keep=0.5`.

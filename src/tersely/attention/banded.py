@@ -19,7 +19,7 @@ computed and seen, `o` computed and masked.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -149,6 +149,13 @@ def _shape_mask(
 MaskOf = Callable[[Piece], Tensor | None]
 
 
+class _Call(NamedTuple):
+    parts: tuple[Piece, ...]
+    mask_of: MaskOf
+    scaling: float
+    workspace: Workspace
+
+
 def attend(
     query: Tensor,
     key: Tensor,
@@ -164,28 +171,18 @@ def attend(
     `mask_of` says of a piece what its queries see, broadcastable to `(documents, heads, queries,
     keys)` bool, None for all; without gradients the result is written to `out`.
     """
-    parts = pieces(query.shape[2], reach)
+    call = _Call(pieces(query.shape[2], reach), mask_of, scaling, workspace)
     if torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value)):
-        return _Banded.apply(query, key, value, parts, mask_of, scaling, workspace)
-    out = torch.empty_like(query) if out is None else out
-    _forward(query, key, value, parts, mask_of, scaling, workspace, out)
-    return out
+        return _Banded.apply(query, key, value, call)
+    return _forward(query, key, value, call, torch.empty_like(query) if out is None else out)
 
 
-def _forward(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    parts: tuple[Piece, ...],
-    mask_of: MaskOf,
-    scaling: float,
-    workspace: Workspace,
-    out: Tensor,
-) -> None:
-    for piece in parts:
+def _forward(query: Tensor, key: Tensor, value: Tensor, call: _Call, out: Tensor) -> Tensor:
+    for piece in call.parts:
         q, k, v = query[:, :, piece.queries], _take(key, piece), _take(value, piece)
-        options = {"mask": mask_of(piece), "scaling": scaling, "workspace": workspace}
-        softmax.attend(q, k, v, out=out[:, :, piece.queries], **options)
+        options = {"mask": call.mask_of(piece), "workspace": call.workspace}
+        softmax.attend(q, k, v, out=out[:, :, piece.queries], scaling=call.scaling, **options)
+    return out
 
 
 def _take(states: Tensor, piece: Piece) -> Tensor:
@@ -197,22 +194,12 @@ class _Banded(torch.autograd.Function):
     """The same with gradients; each piece's matrix is made again on the way back."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        parts: tuple[Piece, ...],
-        mask_of: MaskOf,
-        scaling: float,
-        workspace: Workspace,
-    ) -> Tensor:
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, call: _Call) -> Tensor:
         # Laid out as the row is, so that what follows need not copy it.
         out = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
-        out = out.transpose(1, 2)
-        _forward(query, key, value, parts, mask_of, scaling, workspace, out)
+        out = _forward(query, key, value, call, out.transpose(1, 2))
         ctx.save_for_backward(query, key, value, out)
-        ctx.parts, ctx.mask_of, ctx.scaling, ctx.workspace = parts, mask_of, scaling, workspace
+        ctx.call = call
         return out
 
     @staticmethod
@@ -222,29 +209,35 @@ class _Banded(torch.autograd.Function):
         grads = tuple(torch.zeros_like(states) for states in (query, key, value))
         # What a softmax takes off: Σ_j p_j · dp_j, which is the output times its gradient.
         taken_off = (grad * out).sum(-1, keepdim=True)
-        for piece in ctx.parts:
-            mask = ctx.mask_of(piece)
+        for piece in ctx.call.parts:
+            mask = ctx.call.mask_of(piece)
             # One document at a time: its views need no copy, and its matrices stay in the cache.
             for number in range(len(query)):
                 own = mask if mask is None or len(mask) == 1 else mask[number : number + 1]
                 states = [t[number] for t in (query, key, value, grad, taken_off)]
-                _backward(piece, own, states, [g[number] for g in grads], ctx)
-        return (*grads, None, None, None, None)
+                _backward(piece, own, states, [g[number] for g in grads], ctx.call)
+        return (*grads, None)
 
 
 def _backward(
-    piece: Piece, mask: Tensor | None, states: list[Tensor], grads: list[Tensor], ctx: Any
+    piece: Piece, mask: Tensor | None, states: list[Tensor], grads: list[Tensor], call: _Call
 ) -> None:
     """Add the gradients of one piece of one document, whose states are `(heads, length, size)`."""
     rows = piece.queries
     query, grad, taken_off = (states[i][:, rows] for i in (0, 3, 4))
     key, value = (_take(states[i], piece) for i in (1, 2))
     weights = softmax.matrix(
-        query[None], key[None], mask, None, softmax.blind_queries(mask), ctx.scaling, ctx.workspace
+        query[None],
+        key[None],
+        mask,
+        None,
+        softmax.blind_queries(mask),
+        call.scaling,
+        call.workspace,
     )[0]
     to_value = torch.bmm(weights.transpose(1, 2), grad)
     to_logits = torch.bmm(grad, value.transpose(1, 2))
-    to_logits.sub_(taken_off).mul_(weights).mul_(ctx.scaling)
+    to_logits.sub_(taken_off).mul_(weights).mul_(call.scaling)
     grads[0][:, rows] += torch.bmm(to_logits, key)
     to_key = torch.bmm(to_logits.transpose(1, 2), query)
     place = 0

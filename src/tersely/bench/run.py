@@ -100,9 +100,9 @@ def bench(
 
 
 def _check(names: Sequence[str], texts: Sequence[str], baseline: str | None) -> None:
-    known, got = ", ".join(names), f"{len(names)} and {len(texts)}"
+    known, least = ", ".join(names), "at least one contender and one document"
     if not names or not texts:
-        raise DataError(f"expected a contender and a document at least, got {got}; give both")
+        raise DataError(f"expected {least}, got {len(names)} and {len(texts)}; give both")
     if len(set(names)) < len(names):
         raise DataError(f"expected contenders with different names, got {known}; rename one")
     if baseline is not None and baseline not in names:

@@ -64,12 +64,11 @@ def run_model(
     cascade answer one after the other, each on all documents that are left.
     """
     if model.cascade is not None:
-        return run_stages(
-            model,
-            encoded,
-            lambda stage, part: run_model(stage_model(model, stage), part, budget),
-            progress,
-        )
+
+        def run(stage: Stage, part: EncodedDocuments) -> Forward:
+            return run_model(stage_model(model, stage), part, budget)
+
+        return run_stages(model, encoded, run, progress)
     logits = np.zeros((len(encoded), model.num_labels), dtype=np.float32)
     encoder = everything = 0
     alive: list[int] = []
@@ -101,13 +100,9 @@ def run_stages(
         passed.append(run_stage(stage, part))
         return torch.from_numpy(passed[-1].logits).to(model.device)
 
-    answers = answer_documents(model, encoded, run, progress)
+    found = answer_documents(model, encoded, run, progress)
+    arrays = (found.logits, found.stages, found.confidence)
+    logits, *who = (each.cpu().numpy() for each in arrays)
+    macs = (sum(each.encoder_macs for each in passed), sum(each.macs for each in passed))
     blocks = [each.tokens_by_block for each in passed if each.tokens_by_block]
-    return Forward(
-        answers.logits.cpu().numpy(),
-        sum(each.encoder_macs for each in passed),
-        sum(each.macs for each in passed),
-        tuple(map(sum, zip(*blocks, strict=True))),
-        answers.stages.cpu().numpy(),
-        answers.confidence.cpu().numpy(),
-    )
+    return Forward(logits, *macs, tuple(map(sum, zip(*blocks, strict=True))), *who)

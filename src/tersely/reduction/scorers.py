@@ -88,14 +88,9 @@ class ColumnMean(Scorer):
         return self.heads == "each"
 
     def request(self, stream: Stream) -> ScoreRequest:
-        return ScoreRequest(
-            kind=self.attention,
-            per_head=self.per_head,
-            counted=None if self.count_combination_tokens else stream.embedded,
-            values=self.values,
-            differentiable=self.gradients,
-            diagonal=self.diagonal,
-        )
+        counted = None if self.count_combination_tokens else stream.embedded
+        options = (self.diagonal, self.values, self.gradients)
+        return ScoreRequest(self.attention, self.per_head, counted, *options)
 
     def frozen(self, modules: Sequence[Learned]) -> Scorer:
         return replace(self, gradients=False)

@@ -83,15 +83,10 @@ class Stream:
         def take(values: Tensor | None) -> Tensor | None:
             return None if values is None else values.index_select(0, index)
 
-        return replace(
-            self,
-            hidden=take(self.hidden),
-            layout=layout,
-            origins=take(self.origins),
-            key_mask=take(self.key_mask),
-            weights=take(self.weights),
-            columns={name: take(column) for name, column in self.columns.items()},
-        )
+        own = ("hidden", "origins", "key_mask", "weights")
+        taken = {name: take(getattr(self, name)) for name in own}
+        columns = {name: take(column) for name, column in self.columns.items()}
+        return replace(self, layout=layout, columns=columns, **taken)
 
     def merge(self, leaders: Tensor, shares: Tensor | None = None) -> Self:
         """Merge each token into its leader: the mean of those that go into one, weighted by size.
@@ -126,13 +121,9 @@ class Stream:
             return self.layout.append(column, none)[0]
 
         hidden, layout = self.layout.append(self.hidden, tokens)
-        return replace(
-            self,
-            hidden=hidden,
-            layout=layout,
-            origins=grow(self.origins),
-            columns={name: grow(column) for name, column in self.columns.items()},
-        )
+        columns = {name: grow(column) for name, column in self.columns.items()}
+        origins = grow(self.origins)
+        return replace(self, hidden=hidden, layout=layout, origins=origins, columns=columns)
 
 
 @dataclass(frozen=True)
