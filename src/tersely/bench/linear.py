@@ -12,6 +12,7 @@ from tersely.bench.contenders import TextContender
 from tersely.linear import LinearForm, LinearStage, fit_linear
 from tersely.modeling.cascading import linear_log_probabilities
 from tersely.modeling.loading import load_tokenizer
+from tersely.text import LabelSpace
 from tersely.text.encoding import EncodedDocuments, encode
 
 
@@ -20,24 +21,31 @@ class LinearContender(TextContender):
 
     about = "linear model on word pieces and pairs of them, chosen by cross-validation"
 
-    def __init__(self, name: str, folder: str, tokenizer: str, max_length: int) -> None:
-        self.name = name
+    def __init__(
+        self,
+        name: str,
+        folder: str,
+        tokenizer: str,
+        max_length: int,
+        space: LabelSpace | None = None,
+    ) -> None:
+        self.name, self._space = name, space
         self._spec = {"folder": folder, "tokenizer": tokenizer, "max_length": max_length}
         self._tokenizer, self._files = load_tokenizer(tokenizer, {}), Path(folder, "linear")
         if self._files.with_suffix(".json").is_file():
             self._load()
 
-    def fit(self, texts: Sequence[str], labels: np.ndarray, classes: int, kind: str) -> None:
-        """Fit on texts with the labels that a `LabelSpace` of so many classes encodes."""
+    def fit(self, texts: Sequence[str], labels: np.ndarray) -> None:
+        """Fit on texts with the labels that the label space encodes."""
         encoded = self._encode(texts)
         stage = fit_linear(
             torch.from_numpy(np.concatenate(encoded.windows)),
             torch.from_numpy(np.concatenate([[0], np.cumsum(encoded.sizes)])),
             labels,
-            classes=classes,
+            classes=len(self._space.names),
             vocabulary=len(self._tokenizer),
             special_ids=tuple(self._tokenizer.all_special_ids),
-            problem_type=kind,
+            problem_type=self._space.problem_type,
         ).stage
         self._files.with_suffix(".json").write_text(json.dumps(stage.form.to_dict()))
         save_model(stage, str(self._files.with_suffix(".safetensors")))

@@ -53,7 +53,7 @@ class Sources:
             raise DataError(f"{what} is made of a dense model, and there is none; name one")
         return self.dense
 
-    def fit(self, what: str, contender: Any, *more: Any) -> None:
+    def fit(self, what: str, contender: Any) -> None:
         """Fit a contender on the training documents, if they hold just the classes told apart."""
         if self.train is None:
             raise DataError(f"{what} has to be fitted, and there are no training documents")
@@ -67,7 +67,7 @@ class Sources:
                     f"{name_all(sorted(more or fewer))}; give others"
                 )
         started = time.perf_counter()
-        contender.fit(self.train.texts, self.space.encode(self.train.labels), *more)
+        contender.fit(self.train.texts, self.space.encode(self.train.labels))
         contender.training_seconds = time.perf_counter() - started
 
 
@@ -162,8 +162,8 @@ def _packed(name: str, source: str, loading: Mapping[str, Any]) -> PackedContend
 
 def _tfidf(text: str, options: Mapping[str, Any], sources: Sources) -> LinearContender:
     source, limit = sources.dense or default_model()[0], sources.loading.get("max_length") or 512
-    made = LinearContender(text, str(sources.folder), source, limit)
-    sources.fit(text, made, len(sources.space.names), sources.space.problem_type)
+    made = LinearContender(text, str(sources.folder), source, limit, sources.space)
+    sources.fit(text, made)
     return made
 
 
