@@ -86,14 +86,10 @@ def quantize_graph(file: Path) -> None:
     full = file.with_suffix(".full.onnx")
     file.rename(full)
     with quiet():
-        quantization.quantize_dynamic(
-            full,
-            file,
-            per_channel=True,
-            reduce_range=True,
-            weight_type=quantization.QuantType.QInt8,
-            op_types_to_quantize=["MatMul", "Gemm"],
-        )
+        how = {"per_channel": True, "reduce_range": True}
+        how |= {"weight_type": quantization.QuantType.QInt8}
+        how |= {"op_types_to_quantize": ["MatMul", "Gemm"]}
+        quantization.quantize_dynamic(full, file, **how)
     full.unlink()
 
 

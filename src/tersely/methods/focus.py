@@ -100,8 +100,7 @@ class FuzzyRatio(Ratio):
     def _quantiles(self, candidates: Candidates) -> list[Tensor]:
         """Return a and b of the living tokens' scores in all heads, `(documents,)` each."""
         heads, layout = candidates.scores.shape[1], candidates.layout
-        scores = candidates.scores.float().masked_fill(~candidates.alive, torch.inf)
-        ordered = layout.sorted(scores)
+        ordered = layout.sorted(candidates.scores.masked_fill(~candidates.alive, torch.inf))
         starts, lengths = layout.offsets[:-1] * heads, candidates.counts.sum(1)
         return [quantile_of_sorted(ordered, starts, lengths, q) for q in _QUANTILES]
 
@@ -115,10 +114,8 @@ class Combiner(BlockModule):
         self.tokens = nn.Parameter(torch.empty(tokens, width))
         self.combination_norm = nn.LayerNorm(width, eps=1e-12)
         self.embedded_norm = nn.LayerNorm(width, eps=1e-12)
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        self.output = nn.Linear(width, width)
+        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
+        self.value, self.output = nn.Linear(width, width), nn.Linear(width, width)
 
     def forward(
         self, embedded: Tensor, layout: Layout, combination: Tensor
@@ -162,10 +159,9 @@ class Combiner(BlockModule):
         """Add each group's mean through the value and output projections; none for an empty one."""
         counts = counts[..., None]
         filled = counts.detach() > 0.5
-        totals = torch.where(filled, counts, torch.ones_like(counts))
         # Σ HA (W_v ê + b) / Σ HA = W_v (Σ HA ê / Σ HA) + b
-        absorbed = self.output(self.value(sums / totals))
-        return combination + torch.where(filled, absorbed, torch.zeros_like(absorbed))
+        absorbed = self.output(self.value(sums / torch.where(filled, counts, 1.0)))
+        return combination + torch.where(filled, absorbed, 0.0)
 
     def start(self) -> None:
         nn.init.normal_(self.tokens)

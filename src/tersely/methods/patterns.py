@@ -274,14 +274,12 @@ def _alike(states: Tensor, stream: Stream, share: float) -> Pairs:
 
 def _highest(cosines: Tensor, counted: Tensor, share: float) -> Tensor:
     """The given share of the counted pairs, rounded up, with the highest cosines; ties are in."""
+    cosines = (cosines * 1e5).round()  # both orders of a pair have the same up to rounding
     values = cosines[counted]
-    # Both orders of a pair have the same cosine up to rounding.
-    values = (values * 1e5).round()
     count = min(len(values), math.ceil(share * len(values)))
     if count == 0:
         return torch.zeros_like(counted)
-    lowest = values.kthvalue(len(values) - count + 1).values
-    return counted & ((cosines * 1e5).round() >= lowest)
+    return counted & (cosines >= values.kthvalue(len(values) - count + 1).values)
 
 
 _WIDTHS = tuple(2**power for power in range(3, 13))
@@ -313,9 +311,6 @@ def bigbird(
     The defaults are near BigBird's own on 4,096 tokens: three blocks of 64 keys in the window,
     three of them at random, and global tokens; ours are first tokens only, and go by single tokens.
     """
-    parts = (
-        Neighbours(width=width),
-        RandomPairs(share=random, seed=seed),
-        GlobalTokens(tokens=tokens),
-    )
-    return Plan("bigbird", (Step(Union(of=parts), {"start": start}),))
+    near, drawn = Neighbours(width=width), RandomPairs(share=random, seed=seed)
+    union = Union(of=(near, drawn, GlobalTokens(tokens=tokens)))
+    return Plan("bigbird", (Step(union, {"start": start}),))

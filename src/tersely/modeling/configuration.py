@@ -105,7 +105,6 @@ class TerselyConfig(PreTrainedConfig):
                 "pin must be 'ends' or 'first' for a plan that drops tokens under the family's "
                 "head, which reads [CLS], got 'none'"
             )
-
         self._check_cascade()
 
     def _check_cascade(self) -> None:

@@ -6,7 +6,6 @@ the block they replace.
 """
 
 import copy
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,7 +21,7 @@ from transformers import (
 )
 
 from tersely.backbones import backbone_class, backbone_for
-from tersely.errors import ModelError, TerselyError, TerselyWarning
+from tersely.errors import ModelError, TerselyError, warn
 from tersely.modeling.configuration import HEADS, TerselyConfig
 from tersely.modeling.modeling import TerselyForSequenceClassification, family_head, load_whole
 from tersely.modeling.modules import take_over_learned
@@ -283,8 +282,6 @@ def _order_of_labels(
     names = dict(id2label) if id2label else own
     if num_labels not in (None, len(own)) or sorted(names.values()) != sorted(own.values()):
         return None
-    if names == own:
-        return list(range(len(own)))
     rows = {name: row for row, name in own.items()}
     return [rows[names[number]] for number in range(len(names))]
 
@@ -295,11 +292,10 @@ def _dtype(source: str, config: PreTrainedConfig, loading: Mapping[str, Any]) ->
         return loading["dtype"]
     stored = getattr(config, "dtype", None)
     if stored in (torch.float16, torch.bfloat16):
-        warnings.warn(
+        warn(
             f"the weights of {source} are stored in {str(stored).removeprefix('torch.')} and are "
             "read as float32, in which models are trained, saved and run on a CPU; give dtype to "
             "keep theirs",
-            TerselyWarning,
             stacklevel=4,
         )
     return torch.float32

@@ -4,7 +4,6 @@ How a packed row goes through the blocks under the plan stands in `tersely.model
 """
 
 import copy
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MethodType
@@ -20,7 +19,7 @@ from transformers.utils.generic import can_return_tuple
 from tersely.attention import NAME
 from tersely.backbones import backbone_for, without_pooler
 from tersely.cascade import Cascade
-from tersely.errors import ModelError, TerselyError, TerselyWarning
+from tersely.errors import ModelError, TerselyError, warn
 from tersely.linear import LinearForm, LinearStage
 from tersely.modeling.cascading import answer_row
 from tersely.modeling.configuration import TerselyConfig
@@ -311,10 +310,9 @@ def _pin_attention(config: Any) -> None:
         return
     config._attn_implementation = NAME
     if chosen is not None:
-        warnings.warn(
+        warn(
             f"the attention implementation {chosen!r} was set on a tersely model, which keeps its "
             "packed attention: another one would let documents of a batch attend to each other",
-            TerselyWarning,
             stacklevel=3,
         )
 

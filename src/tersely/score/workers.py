@@ -237,17 +237,12 @@ def run_ray(
     most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
     data.DataContext.get_current().enable_progress_bars = False
     on_gpu = str(job.options["device"]).startswith("cuda")
-    places = data.from_items(
-        [{"place": place} for place in range(len(shards))],
-        override_num_blocks=min(len(shards), 4096),
-    ).map_batches(
-        _Actor,
-        fn_constructor_args=(job, list(shards), None if on_gpu else 1),
-        batch_size=1,
-        batch_format="pyarrow",
-        compute=data.ActorPoolStrategy(min_size=1, max_size=min(most, len(shards))),
-        **({"num_gpus": 1} if on_gpu else {"num_cpus": 1}),
-    )
+    rows = [{"place": place} for place in range(len(shards))]
+    places = data.from_items(rows, override_num_blocks=min(len(shards), 4096))
+    how = {"batch_size": 1, "batch_format": "pyarrow", "num_gpus" if on_gpu else "num_cpus": 1}
+    how["compute"] = data.ActorPoolStrategy(min_size=1, max_size=min(most, len(shards)))
+    given = (job, list(shards), None if on_gpu else 1)
+    places = places.map_batches(_Actor, fn_constructor_args=given, **how)
     counts = {}
     try:
         for row in places.iter_rows():

@@ -37,19 +37,15 @@ class TokenBudgetSampler(Sampler[list[int]]):
     """Shuffled batches of similar lengths, filled to a token budget; another shuffle each epoch.
 
     Documents are shuffled, sorted by length within stretches of about eight batches, filled to the
-    budget, and the batches are shuffled. Every epoch has the same number of batches, as the Trainer
-    expects; where an epoch fills fewer, its largest batches are split.
-
-    `epochs` is how many epochs the number of batches must hold for.
+    budget, and the batches are shuffled. All `epochs` have the same number of batches, as the
+    Trainer expects; where one fills fewer, its largest batches are split.
     """
 
     def __init__(
         self, sizes: Sequence[int] | np.ndarray, budget: int, seed: int = 0, epochs: int = 1
     ) -> None:
         self.sizes = np.asarray(sizes, dtype=np.int64)
-        self.budget = budget
-        self.seed = seed
-        self.epoch = 0
+        self.budget, self.seed, self.epoch = budget, seed, 0
         self._count = max(len(self._filled(epoch)) for epoch in range(max(1, epochs)))
 
     def set_epoch(self, epoch: int) -> None:
