@@ -5,22 +5,18 @@ service or a rule is a `TextContender` with one method; a `tersely.Classifier` i
 `PackedContender`, through its public interface and nothing below it.
 """
 
-from __future__ import annotations
-
 import copy
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
+from tersely.classifier import Classifier
 from tersely.errors import TerselyWarning
 from tersely.reduction import Plan
-
-if TYPE_CHECKING:
-    from tersely.classifier import Classifier
-    from tersely.text.encoding import EncodedDocuments
+from tersely.text.encoding import EncodedDocuments
 
 
 class Contender(ABC):
@@ -132,10 +128,8 @@ class PackedContender(Contender):
         return {"name": self.name, "source": dict(self.source), "plan": plan}
 
     @classmethod
-    def from_spec(cls, spec: Mapping[str, Any]) -> PackedContender:
+    def from_spec(cls, spec: Mapping[str, Any]) -> Self:
         """Load the classifier that `spec` describes."""
-        from tersely.classifier import Classifier
-
         source, plan = spec["source"], Plan.from_dict(spec["plan"])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TerselyWarning)  # said where it was first loaded

@@ -80,6 +80,5 @@ def measure(run: Callable[[], Any]) -> dict[str, int | str]:
 
 
 def _resident(field: str) -> int:
-    """Return resident memory in bytes, `VmRSS` now or `VmHWM` at the peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * int(dict(line.split(":", 1) for line in lines)[field].split()[0])

@@ -127,7 +127,6 @@ def _value(text: str) -> Any:
 def _padded(
     order: str, text: str, options: Mapping[str, Any], sources: Sources, onnx: str | None = None
 ) -> StockContender:
-    """The dense model in padded batches, by torch, or by ONNX Runtime in a precision."""
     source = sources.dense_source(text)
     limit = Classifier.from_pretrained(source, **sources.loading).limit
     options = {"max_length": limit, "dtype": onnx or "float32"} | options

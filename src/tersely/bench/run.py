@@ -134,7 +134,6 @@ def _speed(mine: Timing, base: Timing) -> dict[str, Any]:
 def _quality(
     logits: np.ndarray, base: np.ndarray, labels: Any, problem_type: str, seed: int
 ) -> dict[str, Any]:
-    """The fields of a result that are about quality; without labels the agreement alone."""
     found: dict[str, Any] = {}
     classifies, comparable = problem_type != REGRESSION, logits.shape == base.shape
     if classifies and comparable:

@@ -5,15 +5,19 @@ length, which is what careful users do by hand. The ONNX form is transformers' o
 Runtime's fusions for encoders; its int8 is dynamic quantisation of the weights, per channel.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModel, DataCollatorWithPadding, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    DataCollatorWithPadding,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from tersely.backbones import backbone_for, supported_families
 from tersely.bench.contenders import Contender
@@ -21,9 +25,6 @@ from tersely.errors import DataError, ModelError, require
 from tersely.export.graph import quiet
 from tersely.modeling import padded_model
 from tersely.modeling.loading import load_tokenizer
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 _GRAPHS = {"float32": "model.onnx", "int8": "model-int8.onnx"}
 

@@ -166,7 +166,6 @@ _FULL = re.compile(
 
 
 def _explain(error: BaseException) -> str | None:
-    """Say in one line what went wrong; None for what only a traceback explains."""
     if isinstance(error, TerselyError):
         return " ".join(str(error).split())
     torch = sys.modules.get("torch")  # not imported for this: where it is not, it raised nothing

@@ -256,7 +256,6 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _fields(owner: str, hint: Any) -> Iterator[Setting]:
-    """Yield the options that a parameter becomes; none if its type is no dataclass."""
     only = None
     if get_origin(hint) is Annotated and isinstance(get_args(hint)[1], tuple):
         hint, only = get_args(hint)

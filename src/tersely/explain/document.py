@@ -305,7 +305,6 @@ def block_figures(
 
 
 def _tokens(spelling: Spelling, found: list[Lineage]) -> list[TokenLineage]:
-    """Return every token of the document in full; one in several windows where it got furthest."""
     tokens = [TokenLineage(piece, read=False) for piece in spelling.pieces]
     for window, told in zip(spelling.windows, found, strict=True):
         reached = told.keys.sum(axis=0)

@@ -37,12 +37,7 @@ _TAKES_NOTHING = "this model takes no token away: every word that is read gets t
 
 
 def level(reached: float, blocks: int) -> int:
-    """Return which of the shades: the last for all blocks, the first for less than half of one.
-
-    Example:
-        >>> [level(reached, 6) for reached in (0, 1, 3, 5.8, 6)]
-        [0, 1, 2, 3, 4]
-    """
+    """Return which of the shades: the last for all blocks, the first for less than half of one."""
     last = len(SHADES) - 1
     if blocks == 0 or reached >= blocks - 1e-6:
         return last

@@ -127,7 +127,6 @@ def survey_documents(
 def _stays(
     classifier: Classifier, documents: Documents, number: int, found: list[Lineage]
 ) -> Iterator[tuple[str, float]]:
-    """Yield each word of a document that was read, with the share of the blocks that saw it."""
     texts = [documents.texts[number]]
     if documents.pairs is not None:
         texts.append(documents.pairs[number])

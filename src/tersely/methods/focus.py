@@ -98,7 +98,6 @@ class FuzzyRatio(Ratio):
         return candidates.alive & ~safe
 
     def _quantiles(self, candidates: Candidates) -> list[Tensor]:
-        """Return a and b of the living tokens' scores in all heads, `(documents,)` each."""
         heads, layout = candidates.scores.shape[1], candidates.layout
         ordered = layout.sorted(candidates.scores.masked_fill(~candidates.alive, torch.inf))
         starts, lengths = layout.offsets[:-1] * heads, candidates.counts.sum(1)
@@ -156,7 +155,6 @@ class Combiner(BlockModule):
         return hard + soft - soft.detach(), groups
 
     def _absorb(self, combination: Tensor, sums: Tensor, counts: Tensor) -> Tensor:
-        """Add each group's mean through the value and output projections; none for an empty one."""
         counts = counts[..., None]
         filled = counts.detach() > 0.5
         # Σ HA (W_v ê + b) / Σ HA = W_v (Σ HA ê / Σ HA) + b

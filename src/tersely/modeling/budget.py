@@ -166,7 +166,6 @@ def _reach(
 
 
 def _bisect(cost: Callable[[float], float], ends: Range, target: float) -> float:
-    """The value nearest to a target in a range, along which the cost rises or falls."""
     low, high = ends
     rises = cost(high) > cost(low)
     best = min((low, high), key=lambda value: abs(cost(value) - target))

@@ -164,7 +164,6 @@ class ForwardPass:
         return stream
 
     def _choose(self, stream: Stream) -> Stream:
-        """Return the tokens that the plan's steps at the input leave."""
         model, columns = self.model, stream.columns
         if any(step.score.needs_linear for step in self.plan.inputs) and model.linear is None:
             raise ModelError(
@@ -220,7 +219,6 @@ class ForwardPass:
     def _packing(
         self, block: int, stream: Stream, steps: list[Step], modules: Mapping[str, Learned]
     ) -> Packing:
-        """Return the block's attention call: who is a key, who sees whom, the scores wanted."""
         layout, pattern = stream.layout, self.plan.patterns.get(block)
         keys = request = None
         if steps and steps[0].act.selects:
@@ -265,7 +263,6 @@ class ForwardPass:
         return replace(stream, hidden=hidden, fading=None)
 
     def _replaced(self, block: int, stream: Stream) -> Stream:
-        """Return what a module in the place of a block makes of the stream."""
         module = modules_at(self.model.learned, block)["act"]
         after, groups = module.replace_block(stream)
         cost = module.block_cost(len(stream.layout))

@@ -110,7 +110,6 @@ def _hub_options(loading: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_config(source: str, loading: dict[str, Any]) -> PreTrainedConfig:
-    """Read a checkpoint's config.json, and refuse one that means what is not computed here."""
     try:
         options = {name: loading[name] for name in loading if name != "dtype"}
         written, _ = PreTrainedConfig.get_config_dict(source, **options)
@@ -335,7 +334,6 @@ def _label_fields(
 
 
 def _separator_id(source: str, config: PreTrainedConfig, loading: dict[str, Any]) -> int | None:
-    """The id of [SEP], from the configuration or else the tokenizer; None if there is neither."""
     for name in ("sep_token_id", "eos_token_id"):
         if isinstance(found := getattr(config, name, None), int):
             return found

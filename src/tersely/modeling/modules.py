@@ -72,7 +72,6 @@ def _lacking(model: nn.Module, plan: ResolvedPlan) -> Iterator[str]:
 
 
 def _alike(known: Learned | None, module: Learned) -> bool:
-    """Return whether two modules learn the same, in the same shapes."""
     if type(known) is not type(module):
         return False
     mine, other = ({n: t.shape for n, t in m.state_dict().items()} for m in (known, module))

@@ -32,12 +32,7 @@ PartType = TypeVar("PartType", bound="type[Part]")
 
 
 class Range(NamedTuple):
-    """The two ends between which a number may lie anywhere; a plain tuple lists its values.
-
-    Example:
-        >>> Range(0.01, 1.0).high
-        1.0
-    """
+    """The two ends between which a number may lie anywhere; a plain tuple lists its values."""
 
     low: float
     high: float

@@ -224,7 +224,6 @@ class ResolvedPlan:
 
 
 def _place(step: Step, plan: ResolvedPlan, where: str) -> None:
-    """Put a step, or what it stands for, at its blocks of the plan that is being resolved."""
     blocks, act = resolve_blocks(step.blocks, plan.depth, where), step.act
     if act.acts == "depth":
         plan.skipped.update(blocks[act.kept(len(blocks)) :])

@@ -222,7 +222,6 @@ def name_untrained(trained: Plan, now: Plan, depth: int) -> str | None:
 
 
 def _spell(plan: Plan, depth: int) -> tuple[str, float]:
-    """Return a plan's share in words, and its value; other numbers where a method learned them."""
     if not has_share(plan):
         return f"numbers of its own at each block ({plan.name})", 0.0
     name, value, _ = plan_share(plan, depth)

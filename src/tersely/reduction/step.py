@@ -53,7 +53,6 @@ def resolve_blocks(blocks: Any, depth: int, where: str = "blocks") -> list[int]:
 
 
 def _check_blocks(blocks: Any) -> None:
-    """Raise a `PlanError` unless `blocks` is well formed, whatever the encoder's depth."""
     if blocks == INPUT:
         return
     many = blocks if isinstance(blocks, list | tuple) else [blocks]
