@@ -220,7 +220,7 @@ def test_a_model_that_fails_is_424_for_that_document_alone(model):
         run = service._batcher._run
 
         def fails_on_long(items):
-            if any(encoded.sizes[number] > 20 for encoded, number in items):
+            if any(asked.encoded.sizes[number] > 20 for asked, number in items):
                 raise RuntimeError("no memory")
             return run(items)
 

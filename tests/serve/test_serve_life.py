@@ -15,7 +15,7 @@ from tersely import Classifier
 from tersely.errors import ServeError
 from tersely.serve import Limits
 from tersely.serve.app import listen
-from words import labelled
+from words import LABELS, labelled
 
 # ---- probes ------------------------------------------------------------------------------------
 
@@ -137,6 +137,26 @@ def test_shutting_down_answers_what_was_taken(model):
         wait_until(lambda: not service._batcher._thread.is_alive())
         with pytest.raises(httpx2.TransportError):
             client.get("/health")
+
+
+def test_a_swap_leaves_what_was_asked_to_the_old_model(model):
+    with serving(model) as (client, service, _):
+        running, body = slow_down(service, 0.3), {"inputs": "the cat word1"}
+        new = Classifier.from_pretrained(model, device="cpu", batch_tokens=128)
+        new.model_config.id2label = dict(enumerate("xyz"))
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(client.post, "/predict", json=body)
+            assert running.wait(10)
+            assert service.swap(lambda: new)
+        old, later = asked.result().json(), client.post("/predict", json=body).json()
+        assert [each["score"] for each in old] == [each["score"] for each in later]
+        assert {each["label"] for each in old} == set(LABELS)
+        assert {each["label"] for each in later} == set("xyz")
+        # Warming the new one up was no traffic.
+        assert figures(client)["tersely_batch_documents_sum"] == 2
+        with pytest.warns(match=r"could not be swapped \(OSError: no such file\)"):
+            assert not service.swap(Mock(side_effect=OSError("no such file")))
+        assert client.post("/predict", json=body).json() == later
 
 
 # ---- before it starts --------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ import httpx2
 import pytest
 
 from serving import save_trained, wait_until
+from tersely import Classifier
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +54,47 @@ def test_a_second_interrupt_ends_it_at_once(tmp_path):
         assert process.returncode == 130 and stdout == ""
         (line,) = stderr.splitlines()
         assert re.fullmatch(r"tersely: warning: stopped without waiting; .* got no answer", line)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="the system has no SIGHUP")
+def test_a_hangup_swaps_in_what_the_folder_holds_without_a_dropped_request(tmp_path):
+    done = threading.Event()
+    with serving(tmp_path) as (process, client):
+
+        def ask() -> list[dict]:
+            answer = client.post("/predict", json={"inputs": "the cat word1"})
+            assert answer.status_code == 200
+            return answer.json()
+
+        def keep_asking() -> int:
+            times = 0
+            while not done.is_set():
+                times += bool(ask())
+            return times
+
+        before, folder = ask(), tmp_path / "focus-pfc"
+        other = Classifier.from_pretrained(folder, device="cpu")
+        other.model.head.classifier.weight.data.neg_()
+        other.save(folder)
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(keep_asking) for _ in range(4)]
+            process.send_signal(signal.SIGHUP)
+            line = process.stderr.readline()
+            done.set()
+            assert sum(each.result() for each in asked) > 4
+        assert line == "tersely: serving focus-pfc as it is now\n"
+        after = ask()
+        assert [each["label"] for each in after] != [each["label"] for each in before]
+        # What cannot be loaded is not swapped in.
+        (folder / "config.json").write_text("{")
+        process.send_signal(signal.SIGHUP)
+        lines = process.stderr.readline(), process.stderr.readline()
+        assert "the model could not be swapped (ModelError: " in lines[0]
+        assert lines[1] == "tersely: still serving focus-pfc as it was\n"
+        assert ask() == after
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
 
 
 @contextlib.contextmanager

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tersely.cli import options as o
 from tersely.cli.messages import count, say
 from tersely.cli.settings import verb
 from tersely.errors import require
 from tersely.serve import Limits
+
+if TYPE_CHECKING:
+    from tersely.classifier import Classifier
 
 
 @verb
@@ -27,7 +30,8 @@ def serve(
     """Serve a trained model over HTTP, with text-embeddings-inference's /predict.
 
     Also /health, /info, /metrics (Prometheus) and /docs. Ctrl-C or SIGTERM
-    answers what was accepted and ends.
+    answers what was accepted and ends; SIGHUP swaps in the model that MODEL
+    holds by then, without a dropped request.
 
     Options:
         host: The address to listen at; 0.0.0.0 for all.
@@ -46,15 +50,22 @@ def serve(
 
     # The port first: an address that is taken should not cost the time of loading.
     with listen(host, port) as bound:
-        classifier = loading.load(model)
-        if budget.keep is not None:
-            classifier = classifier.with_options(keep=budget.keep)
+
+        def load() -> Classifier:
+            classifier = loading.load(model)
+            return classifier if budget.keep is None else classifier.with_options(keep=budget.keep)
+
+        def renew() -> None:
+            swapped = service.swap(load)
+            say(f"serving {name} as it is now" if swapped else f"still serving {name} as it was")
+
         name = Path(model).resolve().name if Path(model).exists() else model
-        service = Service(classifier, limits, share=audit)
+        service = Service(load(), limits, share=audit)
         at_once = serve_app(
             make_app(service, name=name, api_key=api_key),
             bound,
             patience=2 * limits.request_timeout,
+            renew=renew,
             ready=lambda address: say(f"serving {name} at {address}; {address}/docs describes it"),
         )
     if not service.cut_off and not at_once:

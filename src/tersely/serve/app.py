@@ -14,6 +14,7 @@ import re
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -178,15 +179,15 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         service.metrics.requests.labels(CLIENT_GONE if answer is None else 200).inc()
         if answer is None:
             return Response(status_code=CLIENT_GONE)
-        logits, took = answer
-        rows = _predictions(service.classifier, logits, raw=body.raw_scores)
+        logits, classifier, took = answer
+        rows = _predictions(classifier, logits, raw=body.raw_scores)
         total = time.monotonic() - begun
         service.metrics.request.observe(total)
         characters = sum(len(text) + len(pair or "") for text, pair in documents)
         total = round(total * 1000)
         took |= {"x-compute-characters": characters, "x-compute-time": total, "x-total-time": total}
         headers = {name: str(value) for name, value in took.items()}
-        headers["x-compute-type"] = service.classifier.device.type
+        headers["x-compute-type"] = classifier.device.type
         return JSONResponse(rows if body.is_batch else rows[0], headers=headers)
 
 
@@ -213,7 +214,7 @@ def _predictions(
     """Return labels and scores of each document, the highest first, as transformers' pipeline."""
     scores = logits if raw else scores_from_logits(logits, classifier.model_config.problem_type)
     order = np.argsort(-scores, axis=1, kind="stable")
-    names = classifier.classes_
+    names = classifier.label_space.names
     return [
         [{"score": float(row[place]), "label": names[place]} for place in places]
         for row, places in zip(scores, order, strict=True)
@@ -235,11 +236,17 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve_app(
-    app: Any, bound: socket.socket, *, patience: float, ready: Callable[[str], None]
+    app: Any,
+    bound: socket.socket,
+    *,
+    patience: float,
+    ready: Callable[[str], None],
+    renew: Callable[[], None] = lambda: None,
 ) -> bool:
     """Serve an application until SIGTERM or Ctrl-C; tell whether a second Ctrl-C cut that short.
 
     Accepted requests have `patience` seconds after the first signal; `ready` gets the address.
+    SIGHUP, where the system has it, runs `renew` in a thread.
     """
     config = uvicorn.Config(
         app,
@@ -255,6 +262,10 @@ def serve_app(
     # uvicorn raises the signal that ended it once more, after everything is done.
     ends = (signal.SIGINT, signal.SIGTERM)
     before = {each: signal.signal(each, lambda *_: None) for each in ends}
+    if hasattr(signal, "SIGHUP"):
+        before[signal.SIGHUP] = signal.signal(
+            signal.SIGHUP, lambda *_: threading.Thread(target=renew, daemon=True).start()
+        )
     log = logging.getLogger("uvicorn.error")
     # Who ends it at once wants no traceback of the tasks that were cancelled.
     log.addFilter(quiet := lambda _: not server.force_exit)

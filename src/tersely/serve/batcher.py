@@ -45,7 +45,7 @@ class Batcher:
         after: Callable[[], None] = lambda: None,
     ) -> None:
         self._run, self._after = run, after
-        self._budget = budget
+        self.budget = budget
         self._waiting: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -96,7 +96,7 @@ class Batcher:
     def _take(self) -> list[_Job]:
         """Wait for jobs and take as many as fit, in their order; none when all is done."""
         batch: list[_Job] = []
-        room = self._budget
+        room = self.budget
         with self._changed:
             while not batch and (self._waiting or not self._closed):
                 self._changed.wait_for(lambda: self._waiting or self._closed)

@@ -11,11 +11,12 @@ import asyncio
 import functools
 import logging
 import operator
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -49,7 +50,7 @@ _AUDIT = {
 class Metrics:
     """What is counted and timed; one registry a server, so that two of them do not mix."""
 
-    def __init__(self, audit: Audit | None = None) -> None:
+    def __init__(self, audit: Callable[[], Audit | None] = lambda: None) -> None:
         self.registry = CollectorRegistry()
         options: dict[str, Any] = {"namespace": "tersely", "registry": self.registry}
         total = functools.partial(Counter, **options)
@@ -68,9 +69,21 @@ class Metrics:
         self.lengths = sizes("document_tokens", "Tokens of a document.")
         self.batch_documents = sizes("batch_documents", "Documents of a batch.")
         self.batch_tokens = sizes("batch_tokens", "Tokens of a batch.")
-        for field, text in (_AUDIT if audit is not None else {}).items():
-            read = functools.partial(lambda field: float(audit.report()[field]), field)
+        for field, text in (_AUDIT if audit() is not None else {}).items():
+            read = functools.partial(lambda field: float(audit().report()[field]), field)
             Gauge(f"audit_{field}", text, **options).set_function(read)
+
+
+class Asked(NamedTuple):
+    """Documents of a request, or of warming up, as one classifier encoded them.
+
+    What is asked while a model is swapped for another is answered by the one that it was encoded
+    for.
+    """
+
+    encoded: EncodedDocuments
+    classifier: Classifier
+    traffic: bool = True
 
 
 class Service:
@@ -90,7 +103,7 @@ class Service:
         self.classifier = classifier
         self.limits = limits or Limits()
         self.audit = classifier.new_audit() if share else None
-        self.metrics = Metrics(self.audit)
+        self.metrics = Metrics(lambda: self.audit)
         self.ready = False
         self.trouble = "the model is not ready"
         self.cut_off = 0
@@ -98,7 +111,8 @@ class Service:
         # A tokenizer is not safe to share between threads, and one keeps a model busy.
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tersely-tokenizer")
         self._share, self._draw = share, np.random.default_rng(0)
-        self._answered: list[tuple[EncodedDocuments, Forward]] = []
+        self._answered: list[tuple[Asked, Forward]] = []
+        self._swapping = threading.Lock()
         self._batcher = Batcher(self._run, classifier.batch_tokens, self._watch)
         self.metrics.waiting.set_function(lambda: len(self._batcher))
 
@@ -107,14 +121,8 @@ class Service:
     async def start(self) -> None:
         """Start the worker and run two batches, of the longest documents and of short ones."""
         self._batcher.start()
-        classifier = self.classifier
         try:
-            for longest in (classifier.limit, min(32, classifier.limit)):
-                text = made_up_texts(classifier.tokenizer, longest)[-1]
-                count = max(1, classifier.batch_tokens // longest)
-                encoded = classifier.encode([text] * count, tell=False)
-                futures = self._submit(encoded)
-                await asyncio.gather(*map(asyncio.wrap_future, futures))
+            await asyncio.to_thread(self._warm, self.classifier)
         except Exception as error:  # the server stays up and says 503; the reason is for the log
             self.trouble = "the model failed on its first batch; the server's log says why"
             warn(
@@ -123,6 +131,33 @@ class Service:
             )
         else:
             self.ready = True
+
+    def _warm(self, classifier: Classifier) -> None:
+        for longest in (classifier.limit, min(32, classifier.limit)):
+            text = made_up_texts(classifier.tokenizer, longest)[-1]
+            count = max(1, classifier.batch_tokens // longest)
+            encoded = classifier.encode([text] * count, tell=False)
+            for future in self._submit(Asked(encoded, classifier, traffic=False)):
+                future.result()
+
+    def swap(self, load: Callable[[], Classifier]) -> bool:
+        """Load another classifier, warm it up, and answer with it from then on; tell if it worked.
+
+        Nobody waits for it but the caller. Where it fails, the model that is there goes on, and a
+        warning says why.
+        """
+        with self._swapping:
+            try:
+                classifier = load()
+                audit = classifier.new_audit() if self._share else None
+                self._warm(classifier)
+            except Exception as error:  # of a directory that changes, of torch, of the system
+                reason = f"{type(error).__name__}: {error}"
+                warn(f"the model could not be swapped ({reason}); the one that was served goes on")
+                return False
+            self._batcher.budget = classifier.batch_tokens
+            self.classifier, self.audit = classifier, audit
+            return True
 
     async def stop(self) -> None:
         """Finish what was accepted, then stop the worker."""
@@ -139,8 +174,8 @@ class Service:
 
     async def logits(
         self, documents: Sequence[Document], *, truncate: bool | None = None
-    ) -> tuple[np.ndarray, dict[str, float]]:
-        """Return logits `(documents, labels)` of a request, and what they took, by TEI's names.
+    ) -> tuple[np.ndarray, Classifier, dict[str, float]]:
+        """Return logits `(documents, labels)`, whose they are, and what they took, by TEI's names.
 
         Cancelling the call takes the documents out of the queue. `truncate` says what is done with
         those that are too long; None is what the limits say.
@@ -168,16 +203,19 @@ class Service:
 
     async def _answer(
         self, documents: Sequence[Document], truncate: bool | None
-    ) -> tuple[np.ndarray, dict[str, float]]:
+    ) -> tuple[np.ndarray, Classifier, dict[str, float]]:
         begun = time.monotonic()
-        loop = asyncio.get_running_loop()
-        parts = await loop.run_in_executor(self._tokenizing, self._encode, documents)
+        loop, classifier = asyncio.get_running_loop(), self.classifier
+        work = self._encode, classifier, documents
+        parts = await loop.run_in_executor(self._tokenizing, *work)
         tokenizing = time.monotonic() - begun
         report = functools.reduce(operator.add, (encoded.report for encoded, _ in parts))
         self._check_lengths(report, truncate)
         futures: list[Future[Done]] = [None] * len(documents)
         for encoded, numbers in parts:
-            for number, future in zip(numbers, self._submit(encoded), strict=True):
+            for number, future in zip(
+                numbers, self._submit(Asked(encoded, classifier)), strict=True
+            ):
                 futures[number] = future
         try:
             done: list[Done] = await asyncio.gather(*map(asyncio.wrap_future, futures))
@@ -198,22 +236,28 @@ class Service:
         self.metrics.queue.observe(waited)
         self.metrics.inference.observe(ran)
         # Times in whole milliseconds, as TEI gives them.
-        return logits, {
-            "x-compute-tokens": sum(encoded.tokens for encoded, _ in parts),
-            "x-unread-tokens": report.unread,
-            "x-tokenization-time": round(tokenizing * 1000),
-            "x-queue-time": round(waited * 1000),
-            "x-inference-time": round(ran * 1000),
-        }
+        return (
+            logits,
+            classifier,
+            {
+                "x-compute-tokens": sum(encoded.tokens for encoded, _ in parts),
+                "x-unread-tokens": report.unread,
+                "x-tokenization-time": round(tokenizing * 1000),
+                "x-queue-time": round(waited * 1000),
+                "x-inference-time": round(ran * 1000),
+            },
+        )
 
-    def _encode(self, documents: Sequence[Document]) -> list[tuple[EncodedDocuments, list[int]]]:
+    def _encode(
+        self, classifier: Classifier, documents: Sequence[Document]
+    ) -> list[tuple[EncodedDocuments, list[int]]]:
         """Tokenise a request's texts in one call and its pairs in another, with their numbers."""
         parts = []
         for paired in (False, True):
             numbers = [i for i, (_, other) in enumerate(documents) if (other is not None) is paired]
             if not numbers:
                 continue
-            if paired and self.classifier.model_config.pairs is False:
+            if paired and classifier.model_config.pairs is False:
                 raise Refusal(
                     422,
                     "the model was trained on single texts, got a pair; send several texts as "
@@ -221,7 +265,7 @@ class Service:
                 )
             firsts, seconds = map(list, zip(*(documents[i] for i in numbers), strict=True))
             try:
-                encoded = self.classifier.encode(firsts, seconds if paired else None, tell=False)
+                encoded = classifier.encode(firsts, seconds if paired else None, tell=False)
             except Exception as error:  # tokenizers' own has no class but this one
                 reason = f"Tokenization error: {type(error).__name__}: {error}"
                 reason = str(error) if isinstance(error, TerselyError) else reason
@@ -243,33 +287,41 @@ class Service:
 
     # ---- the model -----------------------------------------------------------------------------
 
-    def _submit(self, encoded: EncodedDocuments) -> list[Future[Done]]:
-        """Queue documents, each as what it was encoded with and its number therein."""
-        sizes = encoded.sizes.tolist()
-        if self.ready:  # the batches that warm it up are nobody's traffic
+    def _submit(self, asked: Asked) -> list[Future[Done]]:
+        """Queue documents, each as what it was asked with and its number therein."""
+        sizes = asked.encoded.sizes.tolist()
+        if asked.traffic:
             for size in sizes:
                 self.metrics.lengths.observe(size)
-        return self._batcher.submit([((encoded, i), size) for i, size in enumerate(sizes)])
+        return self._batcher.submit([((asked, i), size) for i, size in enumerate(sizes)])
 
-    def _run(self, items: list[tuple[EncodedDocuments, int]]) -> np.ndarray:
-        groups = (list(group) for _, group in groupby(items, lambda item: id(item[0])))
-        encoded = join_encoded([group[0][0].select([i for _, i in group]) for group in groups])
-        if self.ready:
-            self.metrics.batch_documents.observe(len(encoded))
-            self.metrics.batch_tokens.observe(encoded.tokens)
-        forward = self.classifier.forward(encoded)
-        if self.audit is not None and self.ready:
-            self._answered.append((encoded, forward))
-        return forward.logits
+    def _run(self, items: list[tuple[Asked, int]]) -> list[np.ndarray]:
+        rows: list[np.ndarray] = []
+        # Two of them only where a swap, or its warming up, falls into the batch.
+        for (classifier, traffic), own in groupby(items, lambda item: item[0][1:]):
+            groups = (list(group) for _, group in groupby(own, lambda item: id(item[0])))
+            parts = [group[0][0].encoded.select([i for _, i in group]) for group in groups]
+            encoded = join_encoded(parts)
+            forward = classifier.forward(encoded)
+            rows.extend(forward.logits)
+            if traffic:
+                self.metrics.batch_documents.observe(len(encoded))
+                self.metrics.batch_tokens.observe(encoded.tokens)
+                if self.audit is not None:
+                    self._answered.append((Asked(encoded, classifier), forward))
+        return rows
 
     def _watch(self) -> None:
         """Audit some of what was just answered, so that nobody waits for his own audit."""
         while self._answered:
-            encoded, forward = self._answered.pop()
-            drawn, warned = self._draw.random(len(encoded)) < self._share, self.audit.warns
+            (encoded, classifier, _), forward = self._answered.pop()
+            drawn, audit = self._draw.random(len(encoded)) < self._share, self.audit
+            if classifier is not self.classifier:  # swapped since; its audit is over
+                continue
+            warned = audit.warns
             try:
-                self.classifier.watch(self.audit, encoded, forward, drawn)
+                classifier.watch(audit, encoded, forward, drawn)
             except Exception as error:  # of torch or of the system; answers do not depend on it
                 logger.error("the reference failed in the audit", exc_info=error)
-            if self.audit.warns and not warned:
-                warn(self.audit.sentence())
+            if audit.warns and not warned:
+                warn(audit.sentence())
