@@ -17,6 +17,8 @@ from tersely.attention import NAME, Packing
 from tersely.errors import ModelError
 from tersely.ragged import Ragged
 
+Attended = tuple[Tensor, Tensor | None]
+"""Hidden states, and what the packed attention returned: scores `(keys, heads or 1)`, or None."""
 _FAMILIES: dict[str, type] = {}
 
 
@@ -48,10 +50,8 @@ class Backbone(ABC):
         """Embed a row of ids, positions and token types `(tokens,)` to hidden states."""
 
     @abstractmethod
-    def attend_block(
-        self, block: nn.Module, hidden: Tensor, **extras: Any
-    ) -> tuple[Tensor, Tensor | None]:
-        """Run a block up to its feed-forward: `(1, tokens, hidden)` and what attention returned."""
+    def attend_block(self, block: nn.Module, hidden: Tensor, **extras: Any) -> Attended:
+        """Run a block up to its feed-forward, on `(1, tokens, hidden)`."""
 
     @abstractmethod
     def transform_block(self, block: nn.Module, hidden: Tensor) -> Tensor:
@@ -85,16 +85,13 @@ class Backbone(ABC):
 
     def attend(
         self, number: int, hidden: Tensor, packing: Packing, extras: dict[str, Any]
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> Attended:
         """Run block `number` up to its feed-forward, `(tokens, hidden)` to the same and the scores.
 
-        Scores `(keys, heads or 1)` come where they were asked for. An encoder that did not call
-        the packed attention is refused.
+        An encoder that did not call the packed attention is refused.
         """
-        calls = packing.calls
-        output, scores = self.attend_block(
-            self.blocks[number], hidden[None], packing=packing, **extras
-        )
+        block, calls = self.blocks[number], packing.calls
+        output, scores = self.attend_block(block, hidden[None], packing=packing, **extras)
         if packing.calls != calls + 1:
             raise ModelError(
                 f"{type(self.encoder).__name__} did not call the packed attention in block "

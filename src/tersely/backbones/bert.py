@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tersely.backbones.base import Backbone
+from tersely.backbones.base import Attended, Backbone
 from tersely.ragged import Ragged
 
 
@@ -21,9 +21,7 @@ class BertBackbone(Backbone):
             token_type_ids=None if segments is None else segments[None],
         )[0]
 
-    def attend_block(
-        self, block: nn.Module, hidden: Tensor, **extras: Any
-    ) -> tuple[Tensor, Tensor | None]:
+    def attend_block(self, block: nn.Module, hidden: Tensor, **extras: Any) -> Attended:
         return block.attention(hidden, None, **extras)
 
     def transform_block(self, block: nn.Module, hidden: Tensor) -> Tensor:

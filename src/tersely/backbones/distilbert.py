@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tersely.backbones.base import Backbone
+from tersely.backbones.base import Attended, Backbone
 from tersely.ragged import Ragged
 
 
@@ -20,9 +20,7 @@ class DistilBertBackbone(Backbone):
         """Embed a row: word and position, normalised; the family has no token types."""
         return self.encoder.embeddings(input_ids[None], position_ids=positions[None])[0]
 
-    def attend_block(
-        self, block: nn.Module, hidden: Tensor, **extras: Any
-    ) -> tuple[Tensor, Tensor | None]:
+    def attend_block(self, block: nn.Module, hidden: Tensor, **extras: Any) -> Attended:
         output, scores = block.attention(hidden, attention_mask=None, **extras)
         return block.sa_layer_norm(output + hidden), scores
 

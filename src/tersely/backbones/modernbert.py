@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tersely.backbones.base import Backbone
+from tersely.backbones.base import Attended, Backbone
 from tersely.ragged import Ragged
 
 
@@ -40,9 +40,7 @@ class ModernBertBackbone(Backbone):
         rotary = self.encoder.rotary_emb
         return {"rotations": {kind: rotary(hidden[None], positions[None], kind) for kind in kinds}}
 
-    def attend_block(
-        self, block: nn.Module, hidden: Tensor, **extras: Any
-    ) -> tuple[Tensor, Tensor | None]:
+    def attend_block(self, block: nn.Module, hidden: Tensor, **extras: Any) -> Attended:
         rotation = extras.pop("rotations")[block.attention_type]
         output, scores = block.attn(
             block.attn_norm(hidden), position_embeddings=rotation, attention_mask=None, **extras

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tersely.attention import packed_attention
+from tersely.backbones.base import Attended
 from tersely.backbones.bert import RobertaBackbone
 
 # From this distance on every pair is in the outermost bucket of the bias.
@@ -36,9 +37,7 @@ class MPNetBackbone(RobertaBackbone):
         bias = inner.relative_attention_bias(inner.relative_position_bucket(distances))
         return {"relative_bias": bias.t()}
 
-    def attend_block(
-        self, block: nn.Module, hidden: Tensor, **extras: Any
-    ) -> tuple[Tensor, Tensor | None]:
+    def attend_block(self, block: nn.Module, hidden: Tensor, **extras: Any) -> Attended:
         inner = block.attention.attn
         states = [
             layer(hidden).unflatten(-1, (inner.num_attention_heads, -1)).transpose(1, 2)
