@@ -200,8 +200,7 @@ RECIPES: dict[str, tuple[Callable[..., Contender], tuple[str, ...]]] = {
 def load_models(models: Sequence[str], loading: Mapping[str, Any]) -> list[PackedContender]:
     """Load trained models, each under its directory's name, or its path where two share one."""
     names = [Path(model).resolve().name for model in models]
-    if len(set(names)) < len(names):
-        names = list(models)
+    names = names if len(set(names)) == len(names) else list(models)
     found: list[PackedContender] = []
     for name, model in zip(names, models, strict=True):
         made = _packed(name, model, loading)

@@ -131,8 +131,8 @@ class Sample:
                 "of the columns with text_column"
             )
         chosen = self.of(documents)
-        more = f", drawn from {len(documents):,}" if len(chosen) < len(documents) else ""
-        say(describe(chosen) + more)
+        drawn = f", drawn from {len(documents):,}" if len(chosen) < len(documents) else ""
+        say(describe(chosen) + drawn)
         return chosen
 
 

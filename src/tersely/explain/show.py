@@ -155,9 +155,7 @@ def _legend(explanation: Explanation, coloured: bool) -> Text:
         said = f"word₂: seen by 2 of {blocks} blocks (rounded mean of the heads); no number: by all"
         return Text(said + tail + unread)
     names = ["no block", *([" "] * (len(SHADES) - 2)), f"all {blocks}"]
-    shades = [
-        (f" {name} ", f"{ink} on {back}") for (back, ink), name in zip(SHADES, names, strict=True)
-    ]
+    shades = [(f" {name} ", _style(f"l{number}")) for number, name in enumerate(names)]
     unread = ["; ", ("struck out", "strike dim"), ": never read"] if explanation.unread else []
     return Text.assemble("seen by ", *shades, f" blocks{tail}", *unread)
 

@@ -228,9 +228,8 @@ def _on_encoder(
     if head is not None:
         model.head.load_state_dict(head.state_dict())
         last = [part for part in model.head.modules() if isinstance(part, nn.Linear)][-1]
-        for tensor in (last.weight, last.bias):
-            if tensor is not None:
-                tensor.copy_(tensor[order])
+        for tensor in last.parameters():
+            tensor.copy_(tensor[order])
     return model
 
 
@@ -303,12 +302,9 @@ def _dtype(source: str, config: PreTrainedConfig, loading: Mapping[str, Any]) ->
 def _check_left_over(source: str, stock: PreTrainedModel, unexpected: Iterable[str]) -> None:
     """Refuse weights left over, blocks or adapters say, that would change what is computed."""
     base, prefix = stock.base_model, stock.base_model_prefix + "."
-    own = {name for name, _ in base.named_children()} - {"pooler"}
-    left = [
-        name
-        for name in sorted(key.removeprefix(prefix) for key in unexpected)
-        if name.split(".")[0] in own and not name.endswith(("position_ids", "token_type_ids"))
-    ]
+    own, tables = {*dict(base.named_children())} - {"pooler"}, ("position_ids", "token_type_ids")
+    names = sorted(key.removeprefix(prefix) for key in unexpected)
+    left = [name for name in names if name.split(".")[0] in own and not name.endswith(tables)]
     if left:
         raise ModelError(
             f"{source} holds {len(left)} weights of its encoder that {type(base).__name__} has no "

@@ -21,9 +21,8 @@ def block_modules(plan: ResolvedPlan, width: int, heads: int) -> nn.ModuleDict:
         parts = {"pattern": plan.patterns.get(block), "act": plan.replaced.get(block)}
         for step in plan.at(block):
             parts |= step.parts
-        made = {role: part.module(width, heads) for role, part in parts.items() if part is not None}
-        modules = {role: module for role, module in made.items() if module is not None}
-        if modules:
+        made = {role: part and part.module(width, heads) for role, part in parts.items()}
+        if modules := {role: module for role, module in made.items() if module is not None}:
             blocks[str(block)] = nn.ModuleDict(modules)
     return blocks
 

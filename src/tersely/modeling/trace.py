@@ -139,8 +139,7 @@ def cost_of_block(model: nn.Module, block: int, packing: Packing) -> BlockCost:
     predicting = sum(step.score.cost_of_token(width) for step in steps if step.score)
     acting = sum(step.act.cost(sizes, width, heads) for step in steps)
     if (pattern := model.plan.patterns.get(block)) is not None:
-        embedding = model.encoder.get_input_embeddings().embedding_dim
-        acting += pattern.work(sizes, embedding)
+        acting += pattern.work(sizes, model.encoder.get_input_embeddings().embedding_dim)
     return BlockCost(dense.entering + predicting, channels, dense.leaving, acting)
 
 
@@ -170,9 +169,8 @@ class Account:
         pairs = tokens.square().sum()
         self.dense = sum(cost.total(tokens.sum(), pairs, tokens.sum()) for cost in dense)
         self.taken = tokens.new_zeros(())
-        self.masks: list[Tensor] = []
-        self.losses: list[Tensor] = []
-        self.shares: list[Tensor] = []
+        lists: tuple[list[Tensor], ...] = ([], [], [])
+        self.masks, self.losses, self.shares = lists
 
     def add(
         self,

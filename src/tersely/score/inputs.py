@@ -116,10 +116,8 @@ def _look_at(path: str, name: str) -> Input:
             f"{name_all(twice)}; rename them"
         )
     # Dictionaries, like views, are another form of the same values in memory.
-    types = {
-        field.name: field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-        for field in schema
-    }
+    is_dictionary = pa.types.is_dictionary
+    types = {f.name: f.type.value_type if is_dictionary(f.type) else f.type for f in schema}
     digest = hashlib.sha256(footer.getvalue()).hexdigest()
     return Input(path, name, metadata.num_rows, digest, types)
 
@@ -157,12 +155,11 @@ def resolve_types(
 
 def cut_shards(inputs: Sequence[Input], rows: int) -> list[Shard]:
     """Cut every file into shards of at most so many rows."""
-    pieces = [
-        (file, first, min(rows, file.rows - first))
-        for file in inputs
-        for first in range(0, file.rows, rows)
+    places = ((file, first) for file in inputs for first in range(0, file.rows, rows))
+    return [
+        Shard(number, file, first, min(rows, file.rows - first))
+        for number, (file, first) in enumerate(places)
     ]
-    return [Shard(number, *piece) for number, piece in enumerate(pieces)]
 
 
 def read_chunks(

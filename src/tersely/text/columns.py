@@ -75,12 +75,12 @@ def _find(free: Sequence[str], names: Sequence[str]) -> str | None:
 def _guess_text(table: pa.Table, free: Sequence[str], source: str) -> str:
     cells = {name: table[name][:_LOOKED_AT].to_pylist() for name in free}
     strings = [name for name in free if any(isinstance(cell, str) for cell in cells[name])]
+
     # Every cell of a CSV file is a string, so identifiers and counts have to be told by looking.
-    words = [
-        name
-        for name in strings
-        if any(isinstance(cell, str) and cell and as_number(cell) is None for cell in cells[name])
-    ]
+    def is_word(cell: Any) -> bool:
+        return isinstance(cell, str) and cell != "" and as_number(cell) is None
+
+    words = [name for name in strings if any(map(is_word, cells[name]))]
     only = words[0] if len(words) == 1 else None
     # Last of all a well-named column of another type, so that the error can be about its values.
     guess = _find(strings, _TEXTS) or only or _find(free, _TEXTS)
@@ -131,18 +131,18 @@ def named_classes(table: pa.Table, source: str) -> pa.Table:
         if item.get("_type") != "ClassLabel":
             continue
         names = {None: None, -1: None} | dict(enumerate(item["names"]))
-        cells = table.column(name).to_pylist()
+        named = (
+            [names[number] for number in cell] if isinstance(cell, list) else names[cell]
+            for cell in table.column(name).to_pylist()
+        )
         try:
-            cells = [
-                [names[number] for number in cell] if isinstance(cell, list) else names[cell]
-                for cell in cells
-            ]
+            cells = pa.array(list(named))
         except KeyError as error:
             raise DataError(
                 f"column {name!r} of {source} must hold numbers of its {len(names) - 2} classes, "
                 f"and holds {error}; correct the column or the names in the table's metadata"
             ) from error
-        table = table.set_column(position, name, pa.array(cells))
+        table = table.set_column(position, name, cells)
     return table
 
 
