@@ -111,9 +111,8 @@ def _work(documents: int, each: ContenderResult) -> Figure:
 def _memory(base: ContenderResult, kind: str, each: ContenderResult) -> Figure:
     if each.memory is None or each.memory.kind != kind:
         return NOTHING
-    peak, note = each.memory.peak_bytes, ""
-    if base.memory is not None and base.memory.kind == kind:
-        note = f"×{significant(peak / base.memory.peak_bytes)}"
+    peak, ours = each.memory.peak_bytes, base.memory is not None and base.memory.kind == kind
+    note = f"×{significant(peak / base.memory.peak_bytes)}" if ours else ""
     return f"{peak / 2**20:.0f}", peak, note
 
 

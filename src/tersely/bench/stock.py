@@ -133,11 +133,9 @@ class StockContender(Contender):
 
 def _onnx_session(folder: Path, precision: str) -> Any:
     runtime = require("onnxruntime", "onnx")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    providers = ["CPUExecutionProvider"]
-    return runtime.InferenceSession(str(folder / _GRAPHS[precision]), options, providers=providers)
+    options, graph = runtime.SessionOptions(), str(folder / _GRAPHS[precision])
+    options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
+    return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def export_onnx(source: str | Path, folder: str | Path) -> Path:

@@ -74,9 +74,6 @@ def _as_json(text: str) -> Any:
         return text
 
 
-# ---- what --set and --config say ----------------------------------------------------------------
-
-
 def _fill(ctx: typer.Context, given: Iterable[tuple[str, Any]], *, below: bool) -> None:
     """Make values defaults of a verb's options, above or below those that are there already.
 
@@ -132,9 +129,6 @@ _SET = "An option's value, as what stands in a file; repeatable."
 _FILE = "A YAML file of options, such as the line 'epochs: 3'; what is given here stands above it."
 _FILLS = {"metavar": "FILE", "callback": _fill_from_file, "is_eager": True}
 Config = Annotated[Path | None, option("--config", _FILE, MACHINE, **_FILLS)]
-
-
-# ---- from a function to one with options ---------------------------------------------------------
 
 
 @dataclass(frozen=True)

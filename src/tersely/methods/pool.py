@@ -28,7 +28,6 @@ class Pool(Action):
 
     def apply(self, stream: Stream, losers: Tensor | None, seen: Tensor | None) -> Stream:
         own, layout = stream.embedded, stream.layout
-        rows = torch.arange(layout.tokens, device=own.device)
         # Own tokens stand in front of combination tokens; the first of them is [CLS].
         count = layout.count(own[:, None])[:, 0][layout.segment_ids] - 1
         # ⌈keep·n⌉ is n less the floor of the rest.
@@ -39,6 +38,7 @@ class Pool(Action):
         # The first place of a group g of m in n is ⌈g·n/m⌉.
         first = (group * count + left - 1).div(left, rounding_mode="floor")
         leaders = layout.offsets[:-1][layout.segment_ids] + 1 + first
+        rows = torch.arange(layout.tokens, device=own.device)
         return stream.merge(torch.where(own & (place >= 0), leaders, rows))
 
 

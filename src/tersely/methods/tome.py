@@ -55,8 +55,9 @@ class Merge(Action):
             # The closest pairs are those that are not among the lowest of the others.
             others = lowest_of_columns(best.t(), best.shape[1] - counts).t()
             chosen = ~others & (best > -torch.inf)
-            documents = torch.arange(run.documents, device=keys.device)[:, None]
-            first = run.start + documents * run.length
+            first = (
+                run.start + torch.arange(run.documents, device=keys.device)[:, None] * run.length
+            )
             source = first + 2 * torch.arange(best.shape[1], device=keys.device)
             into = torch.where(chosen, first + 2 * match + 1, source)
             leaders = leaders.index_copy(0, source.flatten(), into.flatten())

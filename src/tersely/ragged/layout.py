@@ -234,13 +234,6 @@ class ExportLayout(Layout):
     def __init__(self, tokens: int, device: torch.device | str | None = None) -> None:
         super().__init__(torch.arange(2, device=device) * tokens, [tokens])
 
-    def __len__(self) -> int:
-        return 1
-
-    @cached_property
-    def tokens(self) -> int:
-        return self.sizes[0]
-
     @cached_property
     def segment_ids(self) -> Tensor:
         return torch.zeros(self.tokens, dtype=torch.long, device=self.device)

@@ -210,9 +210,6 @@ def check_names(given: Iterable[str], names: Sequence[str], where: str, what: st
         )
 
 
-# ---- fields of a part that say what may stand in them ------------------------------------------
-
-
 def checked(default: Any, expected: str, right: Callable[[Any], bool]) -> Any:
     """Declare a field of a part that must be `expected`, "a number" say; `right` tests a value.
 
