@@ -1,7 +1,6 @@
 """Which stages with which thresholds are a fast cascade, and what other documents prove of it."""
 
-from __future__ import annotations
-
+# ruff: noqa: F401 - these are the room's public names.
 from tersely.search.find import (
     Choice,
     Found,
@@ -13,19 +12,3 @@ from tersely.search.find import (
     prove_cascade,
 )
 from tersely.search.stages import Bench, Looked, Referee, fitted, plan_stages
-
-__all__ = [
-    "Bench",
-    "Choice",
-    "Found",
-    "Looked",
-    "Referee",
-    "check_original",
-    "choices",
-    "draw_documents",
-    "find_cascade",
-    "fitted",
-    "path_marks",
-    "plan_stages",
-    "prove_cascade",
-]
