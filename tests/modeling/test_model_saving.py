@@ -62,7 +62,10 @@ UNPINNED["steps"][0]["select"]["pin"] = "none"
     ("settings", "fragment"),
     [
         ({"head": "first"}, "head must be one of mean, family, got 'first'"),
-        ({"long": "split"}, "long must be one of truncate, head-tail, windows, got 'split'"),
+        (
+            {"long": "split"},
+            "long must be one of truncate, head-tail, windows, select, got 'split'",
+        ),
         (
             {"head": "family", "plan": METHODS["focus-c"].to_dict()},
             "head must be 'mean' for a plan",
