@@ -1,11 +1,15 @@
 """Two checkouts against each other: dense and `topk`, a forward pass and a training step.
 
-    python benchmarks/before_after.py OLD/src NEW/src [--rounds 8]
+    python benchmarks/before_after.py OLD/src NEW/src [--rounds 12]
 
 An encoder of MiniLM-L6's size with random weights, on synthetic documents of mixed lengths. Each
-round starts one process for each checkout, A B A B …, so that a busy machine slows both down; a
-process measures the fastest of a few passes. What counts is the ratio of a round, old time over new
-time: above 1 the new one is faster. The package of the old checkout may be called `laconic`.
+checkout has a process of its own, which waits while the other works; they take turns pass by
+pass, A B B A …, so that a busy machine slows both down. What counts is the ratio of two adjacent
+passes, old time over new time: above 1 the new one is faster. The package of the old checkout may
+be called `laconic`.
+
+Whole processes in turns, which this script ran before, lay 0.72 to 1.32 apart over eight rounds on
+a shared machine, wide enough to hide or to invent a tenth (2026-11-29).
 """
 
 from __future__ import annotations
@@ -19,15 +23,16 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 RESULT = Path(__file__).parent / "results" / "before_after.json"
 PLANS = ("dense", "topk")
-TOKENS, REPEATS = 4096, 4
+TOKENS = 4096
 
 
-def measure(source: Path) -> dict[str, float]:
-    """Return the seconds of each case with the package in a folder, in a process of its own."""
+def cases(source: Path) -> dict[str, Callable[[], None]]:
+    """Return what is measured with the package in a folder, by name."""
     sys.path.insert(0, str(source))
     import torch
     from transformers import BertConfig
@@ -47,7 +52,7 @@ def measure(source: Path) -> dict[str, float]:
     encoder = BertConfig(
         hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
     )
-    seconds = {}
+    found: dict[str, Callable[[], None]] = {}
     for plan in PLANS:
         config = config_class(
             encoder_config=encoder, plan=package.preset(plan).to_dict(), num_labels=4
@@ -55,28 +60,49 @@ def measure(source: Path) -> dict[str, float]:
         model = model_class(config)
 
         def forward(model=model) -> None:
+            model.eval()
             with torch.inference_mode():
                 model(**batch)
 
         def step(model=model) -> None:
+            model.train()
             model(**batch, labels=labels).loss.backward()
             model.zero_grad()
 
-        model.eval()
-        seconds[f"{plan}, forward"] = fastest(forward)
-        model.train()
-        seconds[f"{plan}, training step"] = fastest(step)
-    return seconds
+        found |= {f"{plan}, forward": forward, f"{plan}, training step": step}
+    return found
 
 
-def fastest(run) -> float:
-    """Return the least of a few times, after one that warms up."""
-    times = []
-    for _ in range(REPEATS + 1):
+def wait_and_run(source: Path) -> None:
+    """Run the case that each line of standard input names, and answer with its seconds."""
+    known = cases(source)
+    for run in known.values():
+        run()  # warms up
+    print(json.dumps(list(known)), flush=True)
+    for line in sys.stdin:
         start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
+        known[line.strip()]()
+        print(time.perf_counter() - start, flush=True)
+
+
+class Side:
+    """A checkout in a process of its own."""
+
+    def __init__(self, source: Path, threads: int) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--wait", str(source.resolve())],
+            env=os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.cases = json.loads(self.process.stdout.readline())
+
+    def seconds(self, case: str) -> float:
+        """Return the seconds of one pass."""
+        self.process.stdin.write(case + "\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
 
 
 def main() -> None:
@@ -84,34 +110,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULT)
     args = parser.parse_args()
-    environment = os.environ | {"OMP_NUM_THREADS": str(args.threads), "HF_HUB_OFFLINE": "1"}
-    found: dict[str, list[dict[str, float]]] = {"old": [], "new": []}
+    old, new = Side(args.old, args.threads), Side(args.new, args.threads)
+    pairs: dict[str, list[tuple[float, float]]] = {case: [] for case in old.cases}
     for number in range(args.rounds):
-        for side in ("old", "new"):
-            command = [sys.executable, __file__, "--measure", str(getattr(args, side).resolve())]
-            done = subprocess.run(
-                command, env=environment, stdout=subprocess.PIPE, text=True, check=True
-            )
-            found[side].append(json.loads(done.stdout.splitlines()[-1]))
+        for case, found in pairs.items():
+            first, second = (old, new) if number % 2 == 0 else (new, old)
+            taken = {side: side.seconds(case) for side in (first, second)}
+            found.append((taken[old], taken[new]))
         print(f"round {number + 1} of {args.rounds}", file=sys.stderr)
+    for side in (old, new):
+        side.process.stdin.close()
     cases = {}
-    for case in found["old"][0]:
-        pairs = [(a[case], b[case]) for a, b in zip(found["old"], found["new"], strict=True)]
-        ratios = sorted(a / b for a, b in pairs)
+    for case, found in pairs.items():
+        ratios = sorted(a / b for a, b in found)
+        lower, middle, upper = statistics.quantiles(ratios, n=4)
         cases[case] = {
-            "ratio": round(statistics.median(ratios), 4),
+            "ratio": round(middle, 4),
+            "quartiles": [round(lower, 4), round(upper, 4)],
             "lowest": round(ratios[0], 4),
             "highest": round(ratios[-1], 4),
-            "old_seconds": round(statistics.median(a for a, _ in pairs), 4),
-            "new_seconds": round(statistics.median(b for _, b in pairs), 4),
+            "old_seconds": round(statistics.median(a for a, _ in found), 4),
+            "new_seconds": round(statistics.median(b for _, b in found), 4),
         }
-        print(f"{case:24} {cases[case]['ratio']:.3f}  {ratios[0]:.3f} to {ratios[-1]:.3f}")
+        print(f"{case:24} {middle:.3f}  {lower:.3f} to {upper:.3f} (half of the rounds)")
     record = {
-        "what": "seconds of the old checkout over those of the new one, medians over rounds",
+        "what": "seconds of the old checkout over those of the new, medians over pairs of passes",
         "rounds": args.rounds,
         "threads": args.threads,
         "tokens": TOKENS,
@@ -122,7 +149,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--measure"]:
-        print(json.dumps(measure(Path(sys.argv[2]))))
+    if sys.argv[1:2] == ["--wait"]:
+        wait_and_run(Path(sys.argv[2]))
     else:
         main()
