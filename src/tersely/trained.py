@@ -284,6 +284,19 @@ class TrainedModel:
         source = Path(documents.source).name
         return Evaluation(source, len(documents), *figures, logits=logits, **about)
 
+    def alone(self) -> Self:
+        """Return the encoder of a cascade by itself: no stages, and nothing added to what it says.
+
+        Weights are shared; a classifier without a cascade is returned as it is.
+        """
+        if self.model is None or self.model.cascade is None:
+            return self
+        twin, model = copy.copy(self), self.model.alone()
+        model.config = copy.copy(model.config)
+        model.config.cascade = None
+        twin.adopt(model, self.tokenizer)
+        return twin
+
     def with_options(self, **shares: float) -> Self:
         """Return this trained classifier at another share of its plan, such as `keep=0.5`.
 

@@ -37,7 +37,7 @@ def cascade(tmp_path_factory):
     thresholds = tuple(float(each.quantile(0.6)) for each in sure)
     early = np.stack([np.zeros(len(TEXTS), bool), (sure[0] > thresholds[0]).numpy()])
     proven = prove(TEXTS, early, early & False, limits=(0.5,), classes=["a"] * len(TEXTS))
-    stages = (Stage("linear"), PLAN, Stage("reference", temperature=0.5))
+    stages = (Stage("linear"), PLAN, Stage("reference", temperature=0.5, weight=0.3))
     made = Cascade(stages, ((1.0, 1.0), thresholds), 1, proven)
     classifier.adopt(classifier.model.under_cascade(made, fit.stage), classifier.tokenizer)
     return classifier.save(folder / "cascaded")

@@ -238,13 +238,10 @@ def verdict(
     It is compared with always answering the most frequent class, of single labels, and with the
     logits of its linear stage, where there is one.
     """
-    right = right_documents(logits, labels, problem_type)
-    low, high = (100 * end for end in share_interval(int(right.sum()), len(right)))
-    share = f"{100 * right.mean():.1f} % of {len(right):,} documents are right"
-    text = f"{share} ({low:.1f} to {high:.1f} %)"
+    text = spell_share(right_documents(logits, labels, problem_type), "documents")
     if problem_type == SINGLE_LABEL:
         most = np.bincount(np.asarray(labels).clip(min=0), minlength=len(names)).argmax()
-        always = np.tile(np.eye(len(names))[most], (len(right), 1))
+        always = np.tile(np.eye(len(names))[most], (len(logits), 1))
         found = compare(logits, always, labels, problem_type)
         text += f", {found} against always answering {names[most]!r}"
     if linear is not None:
@@ -255,6 +252,13 @@ def verdict(
             better = "the linear stage alone is as good, as far as these documents tell:"
         text += f"; {better} {alone:.1f} %, to which the whole adds {found}"
     return text + "."
+
+
+def spell_share(right: np.ndarray, what: str) -> str:
+    """Say how many of what are right, by marks `(documents,)` bool, with the 95 % interval."""
+    low, high = (100 * end for end in share_interval(int(right.sum()), len(right)))
+    share = f"{100 * right.mean():.1f} % of {len(right):,} {what} are right"
+    return f"{share} ({low:.1f} to {high:.1f} %)"
 
 
 def share_interval(count: int, documents: int) -> Interval:

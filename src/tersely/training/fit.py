@@ -72,7 +72,9 @@ class Material:
         guide = self.teacher.torch_model() if settings.hidden_distillation > 0 else None
         if guide is not None and guide.device != device:
             guide = copy.deepcopy(guide).to(device)
-        train.teacher_logits = self.teacher.logits(self.documents.texts, self.documents.pairs)
+        # Of a cascade, whose first stage may have been fitted on these documents, the encoder.
+        alone = self.teacher.alone()
+        train.teacher_logits = alone.logits(self.documents.texts, self.documents.pairs)
         return guide, Path(self.teacher.source).name
 
 
