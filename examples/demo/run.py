@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
         f"in {len(subjects)} subjects: {', '.join(subjects)}."
     )
     command(
-        f"train {out}/train.csv --out {out}/dense --overwrite --method dense "
+        f"train {out}/train.csv --out {out}/dense --overwrite --cascade off "
         f"--model {encoder} --seed {chosen.seed} {TRAINING}"
     )
     written = command(

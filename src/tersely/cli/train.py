@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import warnings
 from contextlib import redirect_stdout
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -19,8 +18,6 @@ from tersely.errors import TerselyWarning
 from tersely.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from tersely.card import Evaluation
-    from tersely.classifier import Classifier
     from tersely.text import LabelSpace
 
 
@@ -98,8 +95,7 @@ def train(
     documents = reading.read(data, "required")
     space = LabelSpace.infer(documents.labels, reading.problem_type)
     say(f"{o.describe(documents)}; {_describe(space)}")
-    if revision is not None:
-        told["revision"] = revision
+    told |= {} if revision is None else {"revision": revision}
     source, note = (model or DEFAULT_MODEL, None) if model or revision else default_model()
     if model is None:
         say(note or f"training starts from {source}; --model names another")
@@ -128,7 +124,11 @@ def train(
         after = "the same command with --resume goes on from the last checkpoint"
         say(f"interrupted; {after if saved else 'before the first checkpoint was saved'}")
         raise typer.Exit(130) from None
-    evaluation, judged = _evaluated(classifier, named=validation is not None)
+    judged = "validation" if classifier.proof is None else "proof"
+    with warnings.catch_warnings():
+        # `fit` has said already which documents are too long.
+        warnings.simplefilter("ignore", TerselyWarning)
+        evaluation = classifier.evaluate(getattr(classifier, judged))
     classifier.save(out, evaluation=evaluation)
     record, metrics = classifier.training, evaluation.metrics
     loss, seconds, steps = (record[name] for name in ("best_validation_loss", "seconds", "steps"))
@@ -143,24 +143,6 @@ def train(
         told = {name: record[name] for name in ("steps", "seconds", "documents", "resumed")}
         told["verdict"] = evaluation.verdict
         print_json({"out": out, "metrics": {"loss": loss} | metrics} | told)
-
-
-def _evaluated(classifier: Classifier, *, named: bool) -> tuple[Evaluation, str]:
-    """Measure a model on the documents for proof, or else on those of the validation.
-
-    Returns:
-        The figures, and what these documents were for; `named` are validation documents of a
-        source of their own.
-    """
-    judges, what = classifier.validation, "validation"
-    if classifier.proof is not None:
-        judges, what, named = classifier.proof, "proof", False
-    with warnings.catch_warnings():
-        # `fit` has said already which documents are too long.
-        warnings.simplefilter("ignore", TerselyWarning)
-        found = classifier.evaluate(judges)
-    apart = f"{found.source}, a part set apart for {what}"
-    return found if named else replace(found, source=apart), what
 
 
 def method_options(method: str, given: tuple[str, ...]) -> dict[str, object]:

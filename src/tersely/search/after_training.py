@@ -185,8 +185,7 @@ def _together(
         error[name] = calibration_error(each.numpy(), *judged)
     tell(
         f"the encoder alone: {right['encoder']:.1%} of {len(documents):,} {which} are right, with "
-        f"the linear stage's evidence at a weight of {reference.weight:.2f} {right['both']:.1%}; a "
-        f"temperature of {reference.temperature:.2f} makes a calibration error of "
-        f"{error['both']:.1%} of {error['encoder']:.1%}"
+        f"the linear stage's evidence at a weight of {reference.weight:.2f} {right['both']:.1%}; "
+        f"calibration error {error['both']:.1%}, of the encoder alone {error['encoder']:.1%}"
     )
     return {"documents": len(documents), "accuracy": right, "calibration_error": error}

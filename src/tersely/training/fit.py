@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,7 @@ def gather(
     rows = others(documents.contents, () if proof is None else proof.contents)
     if validation and not isinstance(validation, Documents):
         kept, held = split_numbers(documents.select(rows), float(validation), seed)
-        validation = documents.select([rows[number] for number in held])
+        validation = _part(documents, [rows[number] for number in held], "validation")
         rows = [rows[number] for number in kept]
     logits = None if logits is None else logits[rows]
     return Material(documents.select(rows), validation or None, space, teacher, logits, proof)
@@ -132,9 +132,14 @@ def _proof(documents: Documents, validation: Documents | float, seed: int) -> Do
     drawn = different(documents.contents, without=getattr(validation, "contents", ()))
     if len(drawn) < PROVABLE or not validation:
         return None
-    return documents.select(
-        sorted(np.random.default_rng(seed).permutation(drawn)[: len(drawn) // 10])
-    )
+    chosen = np.random.default_rng(seed).permutation(drawn)[: len(drawn) // 10]
+    return _part(documents, sorted(chosen), "proof")
+
+
+def _part(documents: Documents, rows: Sequence[int], what: str) -> Documents:
+    """Return some of the documents, by a source that says so."""
+    source = f"{documents.source}, a part set apart for {what}"
+    return replace(documents.select(rows), source=source)
 
 
 def _in_order(space: LabelSpace, classes: Sequence[str]) -> LabelSpace:
