@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from tersely import Classifier, TrainingSettings, preset
-from tersely.errors import DataError, ModelError
+from tersely.errors import DataError, ModelError, TerselyError
 from tersely.text import Documents
 from words import LABELS, labelled
 
@@ -20,8 +20,9 @@ def trained(encoder):
 class Quick(Classifier):
     """One that trains for a moment, since cross-validation passes no settings."""
 
-    def fit(self, texts, labels):
-        return super().fit(texts, labels, settings=QUICK, validation=0)
+    def fit(self, texts, labels, sample_weight=None):
+        how = {"settings": QUICK, "validation": 0}
+        return super().fit(texts, labels, sample_weight=sample_weight, **how)
 
 
 def test_a_clone_has_the_same_parameters_and_no_model(trained):
@@ -63,7 +64,20 @@ def test_it_stands_in_a_pipeline_and_is_cross_validated(encoder):
     pipeline.fit(texts, labels)
     assert list(pipeline.classes_) == list(LABELS)
     assert pipeline.predict_proba(texts[:4]).shape == (4, 3)
-    assert pipeline.score(texts, labels) == np.mean(np.array(pipeline.predict(texts)) == labels)
+    assert pipeline.score(texts, labels) == np.mean(pipeline.predict(texts) == labels)
+
+
+def test_answers_are_arrays_and_it_says_what_it_is(trained, encoder):
+    texts, labels = labelled(6)
+    predicted = trained.predict(texts)
+    assert isinstance(predicted, np.ndarray) and predicted.shape == (6,)
+    assert {type(label) for label in predicted} == {str}
+    assert (trained.classes_ == np.array(LABELS)).all()
+    assert trained.predict([]).dtype == object and len(trained.predict([])) == 0
+    names, device = ", ".join(map(repr, LABELS)), trained.device
+    told = f"{names}; at most {trained.limit} tokens, float32 on {device}"
+    assert repr(trained) == f"<Classifier {encoder} (topk): {told}>"
+    assert repr(Classifier("x", method="lat")) == "<Classifier x (lat): not trained yet>"
 
 
 def test_columns_of_all_kinds_give_the_same_answers(trained):
@@ -76,12 +90,61 @@ def test_columns_of_all_kinds_give_the_same_answers(trained):
     assert trained.score(frame["text"], frame["label"]) == trained.score(texts, labels)
 
 
+def test_documents_may_count_more_than_others_in_a_score(trained, encoder):
+    metrics = pytest.importorskip("sklearn.metrics")
+    texts, labels = labelled(12, seed=5)
+    weights = np.linspace(0.1, 3, 12)
+    labels[:6] = ["music"] * 6
+    wanted = metrics.accuracy_score(labels, trained.predict(texts), sample_weight=weights)
+    assert trained.score(texts, labels, sample_weight=weights) == pytest.approx(wanted)
+    lengths = np.array([len(text.split()) / 13 for text in texts])
+    number = Classifier(encoder).fit(texts, lengths, settings=QUICK, sample_weight=weights)
+    wanted = metrics.r2_score(lengths, number.predict(texts), sample_weight=weights)
+    assert number.score(texts, lengths, weights) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_it_is_calibrated_by_scikit_learn(encoder):
+    calibration = pytest.importorskip("sklearn.calibration")
+    texts, labels = map(np.array, labelled(60))
+    options = {"cv": 2, "ensemble": False, "method": "sigmoid"}
+    calibrated = calibration.CalibratedClassifierCV(Quick(encoder, method="dense"), **options)
+    calibrated.fit(texts, labels, sample_weight=np.linspace(0.5, 1, 60))
+    assert list(calibrated.classes_) == list(LABELS)
+    np.testing.assert_allclose(calibrated.predict_proba(texts[:5]).sum(1), 1)
+    assert set(calibrated.predict(texts)) <= set(LABELS)
+
+
+# What scikit-learn checks of any estimator and can be asked of one that takes texts; the others
+# fit tables of numbers, which `check_estimator` itself says and leaves out.
+CHECKS = """estimator_cloneable estimator_repr estimator_tags_renamed valid_tag_types
+    mixin_order get_params_invariance
+    set_params parameters_default_constructible no_attributes_set_in_init
+    do_not_raise_errors_in_init_or_set_params""".split()
+DIFFERENT = {
+    # A plan is made, and options are judged, before anything is read: errors come at once.
+    "no_attributes_set_in_init": "settings are resolved in the constructor",
+    "do_not_raise_errors_in_init_or_set_params": "what cannot be is refused in the constructor",
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*It is recommended to delay", "ignore:.*does not inherit")
+@pytest.mark.parametrize("name", CHECKS)
+def test_it_passes_the_checks_of_scikit_learn_that_texts_allow(encoder, name):
+    checks = pytest.importorskip("sklearn.utils.estimator_checks")
+    check, classifier = getattr(checks, f"check_{name}"), Classifier(encoder, method="dense")
+    if name not in DIFFERENT:
+        check("Classifier", classifier)
+        return
+    with pytest.raises((AssertionError, TypeError, TerselyError)):
+        check("Classifier", classifier)
+
+
 def test_numbers_as_classes_are_scored_by_their_names(encoder):
     texts, labels = labelled(30)
     numbers = np.array([LABELS.index(label) for label in labels])
     classifier = Classifier(encoder, method="topk").fit(texts, numbers, settings=QUICK)
-    assert classifier.classes_ == ["0", "1", "2"]
-    predicted = np.array(classifier.predict(texts)).astype(int)
+    assert list(classifier.classes_) == ["0", "1", "2"]
+    predicted = classifier.predict(texts).astype(int)
     assert classifier.score(texts, numbers) == pytest.approx(np.mean(predicted == numbers))
 
 
@@ -91,7 +154,7 @@ def test_a_regression_is_scored_by_what_it_explains(encoder):
     lengths = np.array([len(text.split()) / 13 for text in texts])
     classifier = Classifier(encoder, method="topk").fit(texts, lengths, settings=QUICK)
     predicted = classifier.predict(texts)
-    assert all(isinstance(value, float) for value in predicted)
+    assert predicted.dtype == float and predicted.shape == (30,)
     assert classifier.score(texts, lengths) == pytest.approx(metrics.r2_score(lengths, predicted))
     assert set(classifier.evaluate(Documents.from_lists(texts, lengths))) >= {"mse", "pearson"}
     assert pytest.importorskip("sklearn.base").is_regressor(classifier)

@@ -55,6 +55,9 @@ def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ())
             f"the {what} cannot be written to {directory}: {error}; free some space or choose "
             "another place"
         ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            directory.rmdir()  # empty only where nothing was written
 
 
 def fill_page(template: Path, extra: str, **values: Any) -> str:

@@ -72,7 +72,7 @@ or with transformers, once `import tersely` has made the model known to it:
 import tersely
 from transformers import pipeline
 
-classify = pipeline("text-classification", model="{{ name }}/")
+classify = pipeline("text-classification", model="{{ name }}/", truncation=True)
 ```
 {% if training %}
 ## Training

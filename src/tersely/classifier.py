@@ -30,6 +30,7 @@ from tersely.reduction import Knowledge, Plan, preset
 from tersely.search import find_cascade
 from tersely.text import Documents, LabelSpace
 from tersely.text.labels import MULTI_LABEL, REGRESSION
+from tersely.text.metrics import right_documents
 from tersely.trained import TrainedModel
 from tersely.training.settings import TrainingSettings
 
@@ -120,6 +121,7 @@ class Classifier(TrainedModel):
         labels: Sequence[Any] | None = None,
         *,
         pairs: Sequence[str] | None = None,
+        sample_weight: Sequence[float] | None = None,
         classes: Sequence[str] | None = None,
         validation: Documents | float = 0.1,
         settings: TrainingSettings | None = None,
@@ -150,6 +152,7 @@ class Classifier(TrainedModel):
             labels: a label a document: strings, lists of strings for several at once, or floats, in
                 any of these.
             pairs: second texts of text pairs.
+            sample_weight: how much each document counts in the loss, `(documents,)` above 0.
             classes: all labels, in the order that the logits are to have; None for the order of
                 their names.
             validation: documents to choose the best epoch by, or the share of the training
@@ -180,6 +183,7 @@ class Classifier(TrainedModel):
 
         settings = settings or TrainingSettings()
         how = {"validation": validation, "teacher": teacher, "classes": classes}
+        how["sample_weight"] = sample_weight
         how |= {"problem_type": self.problem_type, "seed": settings.seed}
         if cascade not in ("auto", "off") or not 0 < max_loss < 1:
             raise DataError(
@@ -398,6 +402,7 @@ class Classifier(TrainedModel):
         replaced = (*files_of_export(folder), *((_RECORD,) if other else ()))
         with written_whole(folder, "model", replaces=replaced) as part:
             model.save_pretrained(part)
+            self.tokenizer.model_max_length = self.limit  # where transformers' pipeline cuts
             self.tokenizer.save_pretrained(part)
             if self.training is not None:
                 text = json.dumps(self.training, indent=1, default=float)
@@ -430,7 +435,7 @@ class Classifier(TrainedModel):
         self.__dict__ = type(self)(**(self._given | params)).__dict__
         return self
 
-    def score(self, texts: Any, labels: Any) -> float:
+    def score(self, texts: Any, labels: Any, sample_weight: Any = None) -> float:
         """Return the share of right answers; for a regression R², as scikit-learn scores.
 
         Of several labels at once, a document counts as right where all of them are.
@@ -438,12 +443,16 @@ class Classifier(TrainedModel):
         Args:
             texts: the documents, as for `predict`.
             labels: what was wanted, as for `fit`.
+            sample_weight: how much each document counts, `(documents,)`.
         """
         documents = Documents.from_lists(texts, labels)
-        found = self.evaluate(documents)
-        if "mse" not in found:
-            return found["accuracy"]
-        return 1 - found["mse"] / float(np.var(documents.labels))
+        logits, problem = self.evaluate(documents).logits, self.label_space.problem_type
+        wanted = self.label_space.encode(documents.labels, unseen="skip")
+        mean = functools.partial(np.average, axis=0, weights=sample_weight)
+        if problem != REGRESSION:
+            return float(mean(right_documents(logits, wanted, problem)))
+        missed, spread = (np.square(wanted - each) for each in (logits[:, 0], mean(wanted)))
+        return 1 - float(mean(missed) / mean(spread))
 
     def __sklearn_tags__(self) -> Any:
         """Return what kind of estimator this is: as trained, or as asked for before."""

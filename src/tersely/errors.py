@@ -92,5 +92,5 @@ def name_rows(indices: Sequence[int], *, limit: int = 5) -> str:
 def close_match(name: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'text'?"` where a known name is close, and nothing otherwise."""
     spelled = {candidate.lower(): candidate for candidate in known}
-    match = difflib.get_close_matches(name.lower(), spelled, n=1, cutoff=0.65)
+    match = difflib.get_close_matches(str(name).lower(), spelled, n=1, cutoff=0.65)
     return f"; did you mean {spelled[match[0]]!r}?" if match else ""

@@ -20,7 +20,7 @@ from tersely._io import resolve_device, torch_threads
 from tersely.card import Evaluation
 from tersely.cascade import to_logits
 from tersely.certificates import Audit, Certificates
-from tersely.errors import DataError, ModelError, warn
+from tersely.errors import DataError, ModelError, name_all, warn
 from tersely.modeling import TerselyConfig, TerselyForSequenceClassification
 from tersely.modeling.budget import plan_for_budget, spread
 from tersely.modeling.cascading import at_limit, linear_log_probabilities
@@ -60,6 +60,14 @@ class TrainedModel:
         self._runner: TorchRunner | None = None
         self._trained: Plan | None = None
         self._piece_scores: tuple[Any, np.ndarray] | None = None
+
+    def __repr__(self) -> str:
+        """Say what it is, and what it tells apart once it is trained."""
+        state = "not trained yet"
+        if self._runner is not None:
+            labels = name_all(self.classes_, limit=4)
+            state = f"{labels}; at most {self.limit:,} tokens, {self.dtype_name} on {self.device}"
+        return f"<{type(self).__name__} {self.source} ({self.plan.name}): {state}>"
 
     def adopt(self, model: TerselyForSequenceClassification, tokenizer: Any) -> None:
         """Take over a model with its tokenizer, and run it on this device."""
@@ -138,9 +146,9 @@ class TrainedModel:
         audit.differing += differing
 
     @property
-    def classes_(self) -> list[str]:
-        """The labels' names, in the order of the logits."""
-        return list(self.label_space.names)
+    def classes_(self) -> np.ndarray:
+        """The labels' names, `(labels,)` strings, in the order of the logits."""
+        return np.array(self.label_space.names, dtype=object)
 
     @property
     def label_space(self) -> LabelSpace:
@@ -233,7 +241,7 @@ class TrainedModel:
 
     def decide(self, logits: np.ndarray) -> list[str] | list[list[str]] | list[float]:
         """Turn logits `(documents, labels)` into labels."""
-        return labels_from_logits(logits, self.label_space.problem_type, self.classes_)
+        return labels_from_logits(logits, self.label_space.problem_type, self.label_space.names)
 
     def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
         """Return probabilities `(documents, labels)`: a softmax, or a sigmoid for each of several.
@@ -245,9 +253,15 @@ class TrainedModel:
 
     def predict(
         self, texts: Sequence[str], pairs: Sequence[str] | None = None
-    ) -> list[str] | list[list[str]] | list[float]:
-        """Return a label for each document; a list of labels, or a number, for such problems."""
-        return self.decide(self.logits(texts, pairs))
+    ) -> np.ndarray | list[list[str]]:
+        """Return a label or a number for each document, `(documents,)`.
+
+        Where several labels may hold, it is a list of lists of labels, as `fit` takes them.
+        """
+        decided, problem = self.decide(self.logits(texts, pairs)), self.label_space.problem_type
+        if problem == MULTI_LABEL:
+            return decided
+        return np.array(decided, dtype=np.float64 if problem == REGRESSION else object)
 
     def evaluate(
         self, documents: Documents, progress: Callable[[int], None] | None = None

@@ -139,7 +139,7 @@ def test_a_saved_cascade_loads_and_works_in_a_pipeline(cascaded, dense, texts, t
     labels = [each["label"] for each in pipe(texts, batch_size=8)]
     assert labels == [LABELS[number] for number in wanted.logits.argmax(1)]
     classifier = Classifier.from_pretrained(tmp_path, device="cpu")
-    assert classifier.predict(texts) == labels
+    assert list(classifier.predict(texts)) == labels
 
 
 def test_training_and_traces_are_the_references(cascaded, dense, texts):

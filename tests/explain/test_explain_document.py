@@ -58,7 +58,7 @@ def test_tokens_add_up_to_what_the_blocks_worked_on(pieces, method, options):
     assert told.decided == classifier.predict([TEXT])[0]
     shares = classifier.predict_proba([TEXT])[0]
     assert np.allclose(list(told.labels.values()), shares, atol=1e-5)
-    assert list(told.labels) == classifier.classes_
+    assert list(told.labels) == list(classifier.classes_)
 
 
 def test_pieces_are_joined_and_the_text_keeps_its_spelling(dense):

@@ -60,8 +60,8 @@ def test_graphs_give_the_labels_and_stages_of_torch(cascade, exported):
     assert found.stages.tolist() == wanted.stages.tolist() and found.macs == wanted.macs
     np.testing.assert_allclose(found.logits, wanted.logits, atol=1e-4)
     np.testing.assert_allclose(found.confidence, wanted.confidence, atol=1e-5)
-    assert graphs.predict(TEXTS) == torchs.predict(TEXTS)
-    assert [graphs.predict([text])[0] for text in TEXTS[:6]] == torchs.predict(TEXTS[:6])
+    assert list(graphs.predict(TEXTS)) == list(torchs.predict(TEXTS))
+    assert [graphs.predict([text])[0] for text in TEXTS[:6]] == list(torchs.predict(TEXTS[:6]))
 
 
 def test_an_export_has_the_limits_that_were_certified(cascade, exported):

@@ -1,8 +1,13 @@
 """An export on disk: what is checked, what is refused, and that every verb can use it."""
 
 import json
+import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,6 +20,7 @@ from tersely import Classifier, preset
 from tersely.errors import DeviceError, ExportError, ModelError
 from tersely.export import export_model, is_export
 from tersely.export.directory import compare_logits
+from tersely.export.graph import quantize_graph, scoring_layers, write_graph
 from tersely.reduction import Ratio
 from words import labelled
 
@@ -41,11 +47,11 @@ def test_the_same_document_gets_the_same_label_everywhere(model, exported):
     readers = [Classifier.from_pretrained(model, device="cpu", batch_tokens=n) for n in (16, 4096)]
     readers.append(Classifier.from_pretrained(exported))
     wanted = readers[0].predict_proba(texts)
-    labels = readers[0].predict(texts)
+    labels = list(readers[0].predict(texts))
     drift = 1e-5  # docs/export.md states it
     for reader in readers:
         np.testing.assert_allclose(reader.predict_proba(texts), wanted, rtol=0, atol=drift)
-        assert reader.predict(texts) == labels
+        assert list(reader.predict(texts)) == labels
         assert [reader.predict([text])[0] for text in texts] == labels
     for folder in (model, exported):
         with serving(folder) as (client, _, _):
@@ -107,7 +113,7 @@ def test_an_export_that_differs_is_refused_with_the_figure(model, tmp_path, monk
     for options, limit in (({}, "100.0%"), ({"min_agreement": 0.9}, "90.0%")):
         with pytest.raises(ExportError, match=f"75.0% of 24 documents.*at least {limit}"):
             export_model(classifier, tmp_path / "out", TEXTS, **options)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
     check = export_model(classifier, tmp_path / "out", TEXTS, min_agreement=0.7)
     assert check.agreement == 0.75
 
@@ -122,7 +128,7 @@ def test_a_plan_that_cannot_be_exported_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(Ratio, "losers", branches)
     with pytest.raises(ExportError, match="the plan 'topk' cannot be exported to ONNX"):
         export_of(model, tmp_path / "onnx", TEXTS)
-    assert list((tmp_path / "onnx").iterdir()) == []
+    assert not (tmp_path / "onnx").exists()
 
 
 @pytest.mark.parametrize(
@@ -136,6 +142,78 @@ def test_a_plan_that_cannot_be_exported_is_named(tmp_path, monkeypatch):
 def test_what_agrees(problem, original, exported, agreement):
     check = compare_logits(np.array(original, float), np.array(exported, float), problem)
     assert check.agreement == agreement
+
+
+ALONE = """
+import sys
+
+for name in ("tersely", "torch", "transformers"):
+    sys.modules[name] = None
+{snippet}
+import json
+
+print(json.dumps([predict(text) for text in json.load(open("texts.json"))]))
+"""
+
+
+def test_the_snippet_of_the_page_needs_no_tersely(model, exported, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text("utf-8")
+    snippet = next(code for code in re.findall(r"```python\n(.*?)```", page, re.S) if "def" in code)
+    (tmp_path / "onnx-model").symlink_to(exported)
+    (tmp_path / "texts.json").write_text(json.dumps(TEXTS))
+    command = [sys.executable, "-c", ALONE.format(snippet=snippet)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    classifier = Classifier.from_pretrained(model, device="cpu")
+    labels, shares = zip(*json.loads(done.stdout.splitlines()[-1]), strict=True)
+    assert list(labels) == list(classifier.predict(TEXTS))
+    wanted = classifier.predict_proba(TEXTS).max(axis=1)
+    np.testing.assert_allclose(shares, wanted, rtol=0, atol=1e-5)
+
+
+def test_lengths_have_names_and_the_limit_is_saved(model, exported, tmp_path):
+    import onnx
+
+    graph = onnx.load(exported / "model.onnx").graph
+    shapes = [[d.dim_param for d in each.type.tensor_type.shape.dim] for each in graph.input]
+    assert shapes == [["tokens"]] * 2
+    names = {d.dim_param for each in graph.value_info for d in each.type.tensor_type.shape.dim}
+    assert not [name for name in names if re.search(r"\bs\d", name)]
+    classifier = Classifier.from_pretrained(model, device="cpu")
+    saved = classifier.save(tmp_path / "saved")
+    for folder in (exported, saved):
+        config = json.loads((folder / "tokenizer_config.json").read_text())
+        assert config["model_max_length"] == classifier.limit
+
+
+def test_layers_that_choose_stay_in_float32(model, tmp_path):
+    import onnx
+
+    write_graph(Classifier.from_pretrained(model).torch_model(), tmp_path / "model.onnx", 64)
+    whole = onnx.load(tmp_path / "model.onnx").graph
+    exact = scoring_layers(tmp_path / "model.onnx")
+    # Tokens leave in the first block: its query and key, their product, and what sums it up.
+    told = " ".join(str(node.metadata_props) for node in whole.node if node.name in exact)
+    assert "layer.0.attention.self.query" in told and "layer.0.attention.self.key" in told
+    assert not re.search(r"layer\.0\.(attention\.(self\.value|output)|output)|layer\.[1-9]", told)
+    quantize_graph(tmp_path / "model.onnx", exact)
+    small = onnx.load(tmp_path / "model.onnx").graph
+    assert set(exact) <= {node.name for node in small.node if node.op_type == "MatMul"}
+    assert sum(node.op_type == "MatMulInteger" for node in small.node) >= 22
+
+
+def test_int8_that_differs_is_tried_again(model, tmp_path, monkeypatch):
+    classifier = Classifier.from_pretrained(model, device="cpu")
+    right = classifier.logits(TEXTS)
+    tried = []
+    room = "tersely.export.directory."
+    monkeypatch.setattr(room + "write_graph", lambda *_: None)
+    monkeypatch.setattr(room + "scoring_layers", lambda *_: ["one"])
+    monkeypatch.setattr(room + "quantize_graph", lambda _, exact: tried.append(exact))
+    run = Mock(side_effect=lambda _: SimpleNamespace(logits=right if tried[-1] else -right))
+    monkeypatch.setattr(room + "OnnxRunner", lambda *_: SimpleNamespace(run=run))
+    with pytest.warns(match="with int8 everywhere, .* layers that decide which tokens leave stay"):
+        check = export_model(classifier, tmp_path / "out", TEXTS, int8=True)
+    assert tried == [(), ["one"]] and check.agreement == 1
 
 
 @pytest.mark.slow

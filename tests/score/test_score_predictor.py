@@ -20,7 +20,7 @@ def test_labels_are_the_classifiers(model):
     result = predictor(pa.table({"text": texts, "id": range(30), "other": [0.5] * 30}))
     expected = predictor.classifier.predict_proba(texts)
     assert result["id"].to_pylist() == list(range(30))
-    assert result["label"].to_pylist() == predictor.classifier.predict(texts)
+    assert result["label"].to_pylist() == list(predictor.classifier.predict(texts))
     assert np.allclose(result["score"].to_numpy(), expected.max(1), atol=1e-6)
     assert np.allclose(result["probability_music"].to_numpy(), expected[:, 1], atol=1e-6)
     assert result.column_names[0] == "id" and "other" not in result.column_names

@@ -33,7 +33,7 @@ def test_a_run_labels_every_row(model, write, tmp_path):
     assert (summary.rows, summary.bad, summary.shards, summary.resumed) == (55, 0, 6, 0)
     found = rows(tmp_path / "out")
     texts = labelled(25)[0] + labelled(30, seed=1)[0]
-    assert [row["label"] for row in found] == Classifier.from_pretrained(model).predict(texts)
+    assert [row["label"] for row in found] == list(Classifier.from_pretrained(model).predict(texts))
     expected = [("a.parquet", n + 1, f"a.parquet-{n}") for n in range(25)]
     expected += [("b.parquet", n + 1, f"b.parquet-{n}") for n in range(30)]
     assert [(row["source_file"], row["source_row"], row["id"]) for row in found] == expected

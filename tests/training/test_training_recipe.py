@@ -1,5 +1,6 @@
 """What follows from the documents: the recipe, rates of blocks, weights of classes, best epochs."""
 
+import functools
 import json
 from dataclasses import fields, replace
 
@@ -9,11 +10,12 @@ import torch
 from torch.nn import functional as F
 
 from tersely import Classifier, TrainingSettings
-from tersely.errors import TrainingError
+from tersely.errors import DataError, TrainingError
 from tersely.modeling import from_encoder
+from tersely.training.fit import gather
 from tersely.training.recipe import document_weights, recipe, with_recipe
 from tersely.training.run import trainer_arguments
-from tersely.training.trainer import TerselyTrainer, TrainingDocuments
+from tersely.training.trainer import TerselyTrainer, TrainingDocuments, document_losses
 from words import LABELS, documents, labelled, quiet
 
 QUICK = TrainingSettings(epochs=2, learning_rate=1e-3, batch_tokens=128)
@@ -100,6 +102,40 @@ def test_weights_multiply_the_loss_of_labels(encoder, tmp_path):
     expected = (each * torch.from_numpy(train.weights[numbers])).sum() / trainer.documents_per_step
     got = trainer.compute_loss(trainer.model, train.collate(numbers))
     assert got.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_losses_of_documents_are_the_model_s(encoder):
+    logits = torch.randn(5, 3)
+    several = torch.randint(0, 2, (5, 3)).float()
+    cases = {
+        "single_label_classification": (logits, torch.tensor([0, 1, 2, 1, 0])),
+        "multi_label_classification": (logits, several),
+        "regression": (logits[:, :1], logits[:, 1]),
+    }
+    for problem, (given, labels) in cases.items():
+        model = from_encoder(encoder, num_labels=given.shape[1], problem_type=problem)
+        whole = model.loss_function(labels=labels, pooled_logits=given, config=model.config)
+        loss = document_losses(given, labels, problem).mean()
+        assert loss.item() == pytest.approx(whole.item(), rel=1e-6)
+
+
+def test_weights_of_documents_follow_them_and_multiply_those_of_classes(encoder):
+    data = documents()
+    weights = np.arange(1.0, len(data) + 1)
+    given = gather(data, None, None, validation=0.2, sample_weight=weights)
+    places = {text: number for number, text in enumerate(data.texts)}
+    own = weights[[places[text] for text in given.documents.texts]]
+    np.testing.assert_allclose(given.weights, own / own.mean())
+    for wrong in (weights[1:], -weights, weights * np.nan):
+        with pytest.raises(DataError, match="sample_weight must be 60 finite numbers above 0"):
+            gather(data, None, None, sample_weight=wrong)
+    fit = functools.partial(Classifier(encoder, method="dense").fit, data, settings=QUICK)
+    plain, same, other = (
+        fit(sample_weight=each, validation=0).logits(data.texts[:4])
+        for each in (None, np.full(len(data), 7.0), weights)
+    )
+    np.testing.assert_allclose(plain, same, atol=1e-6)
+    assert not np.allclose(plain, other, atol=1e-6)
 
 
 def test_classes_of_several_labels_have_no_weights(encoder):

@@ -35,7 +35,7 @@ def info(model: o.TrainedModel, *, json: o.Json = False) -> None:
         "steps": [step.replace("`", "") for step in steps],
         "head": config.head,
         "problem_type": classifier.label_space.problem_type,
-        "labels": classifier.classes_,
+        "labels": list(classifier.classes_),
         "max_length": classifier.limit,
         "long": config.long,
     }

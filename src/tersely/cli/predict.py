@@ -66,7 +66,7 @@ def predict(
         if json:
             print_json(one)
         else:
-            _print_one(one, classifier.classes_, every=probabilities)
+            _print_one(one, list(classifier.classes_), every=probabilities)
         return
     if out is not None:
         write_table(out, documents.table, columns, overwrite=overwrite)

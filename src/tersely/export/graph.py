@@ -12,6 +12,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,8 @@ from tersely.ragged import ExportLayout
 INPUTS = ("input_ids", "token_type_ids")
 OUTPUTS = ("logits", "encoder_macs", "macs")
 OPSET = 20
+_PRODUCTS = ["MatMul", "Gemm"]
+_CHOOSE = ("TopK", "NonZero", "ArgMax")  # what a selection of tokens ends in
 _PAGE = 4096  # a smaller weight stays in its graph; larger ones begin where a page of memory can
 _EXAMPLE = 24  # tokens of the document that is followed through the model; any number would do
 
@@ -65,6 +68,7 @@ def write_graph(model: TerselyForSequenceClassification, file: Path, longest: in
             program = torch.onnx.export(
                 exported, (), dynamo=True, verbose=False, opset_version=OPSET, **names
             )
+            _name_lengths(program.model.graph)
             program.save(file)
     except (RuntimeError, torch.onnx.OnnxExporterError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -74,8 +78,33 @@ def write_graph(model: TerselyForSequenceClassification, file: Path, longest: in
         ) from error
 
 
-def quantize_graph(file: Path) -> None:
-    """Turn the constant matrices of a graph into 8-bit integers, in place.
+def _name_lengths(graph: Any) -> None:
+    """Call the number of tokens `tokens`; the exporter's symbol is called `s18` or the like."""
+    shape = require("onnx_ir", "onnx").Shape
+    symbol = str(graph.inputs[0].shape[0])
+    values = [*graph.inputs, *(value for node in graph.all_nodes() for value in node.outputs)]
+    for value in values:
+        if value.shape is not None:
+            sizes = (size if isinstance(size, int) else str(size.value) for size in value.shape)
+            named = (s.replace(symbol, "tokens") if isinstance(s, str) else s for s in sizes)
+            value.shape = shape(list(named))
+
+
+def scoring_layers(file: Path) -> list[str]:
+    """Name the matrix products of a graph that who leaves depends on."""
+    nodes = require("onnx", "onnx").load(file, load_external_data=False).graph.node
+    makers = {name: node for node in nodes for name in node.output}
+    waiting = [name for node in nodes if node.op_type in _CHOOSE for name in node.input]
+    found = []
+    while waiting:
+        if (node := makers.pop(waiting.pop(), None)) is not None:
+            waiting += node.input
+            found += [node.name] if node.op_type in _PRODUCTS else []
+    return found
+
+
+def quantize_graph(file: Path, exact: Sequence[str] = ()) -> None:
+    """Turn the constant matrices of a graph into 8-bit integers, in place; `exact` ones stay.
 
     Weights get a scale for each output channel; activations are measured as they come. Weights keep
     to 7 of the 8 bits: on processors without 8-bit dot products (VNNI), two full products of 8 bits
@@ -88,7 +117,7 @@ def quantize_graph(file: Path) -> None:
     with quiet():
         how = {"per_channel": True, "reduce_range": True}
         how |= {"weight_type": quantization.QuantType.QInt8}
-        how |= {"op_types_to_quantize": ["MatMul", "Gemm"]}
+        how |= {"op_types_to_quantize": _PRODUCTS, "nodes_to_exclude": list(exact)}
         quantization.quantize_dynamic(full, file, **how)
     full.unlink()
 

@@ -6,6 +6,7 @@ same answers say how sure a margin is.
 
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -104,7 +105,7 @@ def fit_linear(
     several = problem_type == MULTI_LABEL
     form = LinearForm("none", classes, vocabulary, 0, tuple(special_ids), problem_type)
     wanted = _wanted(labels, len(layout), classes, several)
-    weight = _weights(sample_weight, len(layout))
+    weight = checked_weights(sample_weight, len(layout))
     if folds < 2:
         raise DataError(f"folds must be at least 2, got {folds}; each is answered by the others")
     stage, vectors = _read(form, input_ids, layout, most_bytes)
@@ -191,7 +192,8 @@ def _wanted(labels: np.ndarray, documents: int, classes: int, several: bool) -> 
     return wanted
 
 
-def _weights(sample_weight: np.ndarray | None, documents: int) -> np.ndarray:
+def checked_weights(sample_weight: Sequence[float] | None, documents: int) -> np.ndarray:
+    """Return how much each document counts, `(documents,)` float64 above 0; None is 1 for each."""
     if sample_weight is None:
         return np.ones(documents)
     weight = np.asarray(sample_weight, dtype=np.float64)

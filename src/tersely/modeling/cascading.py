@@ -84,7 +84,11 @@ def linear_log_probabilities(stage: LinearStage, encoded: EncodedDocuments) -> T
 
 
 def fit_beside(
-    model: Any, encoded: EncodedDocuments, labels: np.ndarray, tokenizer: Any
+    model: Any,
+    encoded: EncodedDocuments,
+    labels: np.ndarray,
+    tokenizer: Any,
+    sample_weight: np.ndarray | None = None,
 ) -> LinearFit:
     """Fit a linear stage of at most a tenth of a model's bytes on encoded documents."""
     parameters = sum(each.numel() * each.element_size() for each in model.parameters())
@@ -92,6 +96,7 @@ def fit_beside(
         torch.from_numpy(np.concatenate(encoded.windows)),
         torch.from_numpy(np.concatenate([[0], np.cumsum(encoded.sizes)])),
         labels,
+        sample_weight=sample_weight,
         classes=model.num_labels,
         vocabulary=model.config.encoder_config.vocab_size,
         special_ids=tuple(tokenizer.all_special_ids),

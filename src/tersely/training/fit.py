@@ -17,6 +17,7 @@ import torch
 
 from tersely.certificates import different, others
 from tersely.errors import DataError
+from tersely.linear.fit import checked_weights
 from tersely.modeling import TerselyForSequenceClassification
 from tersely.text import Documents, LabelSpace, split_numbers
 from tersely.text.encoding import EncodedDocuments
@@ -33,7 +34,7 @@ class Material:
     """What a run trains on, what its epochs are judged by, what proves, and who teaches.
 
     The teacher is a trained classifier of the same labels; or there are its logits,
-    `(documents, labels)` of the documents to train on.
+    `(documents, labels)` of the documents to train on. `weights` are theirs, `(documents,)`.
     """
 
     documents: Documents
@@ -42,6 +43,7 @@ class Material:
     teacher: Any = None
     logits: np.ndarray | None = None
     proof: Documents | None = None
+    weights: np.ndarray | None = None
 
     def encoded(
         self, encode: Callable[[Sequence[str], Sequence[str] | None], EncodedDocuments]
@@ -53,7 +55,7 @@ class Material:
             else TrainingDocuments(encode(part.texts, part.pairs), self.space.encode(part.labels))
             for part in (self.documents, self.validation)
         )
-        train.teacher_logits = self.logits
+        train.teacher_logits, train.weights = self.logits, self.weights
         return train, held_out
 
     def taught(
@@ -88,6 +90,7 @@ def gather(
     classes: Sequence[str] | None = None,
     problem_type: str | None = None,
     prove: bool = False,
+    sample_weight: Sequence[float] | None = None,
     seed: int = 0,
 ) -> Material:
     """Check what `fit` was given (see there), and set documents apart: for proof, for validation.
@@ -95,8 +98,8 @@ def gather(
     Those that `prove` are drawn first, of different ones only; no other document is equal to one.
 
     Raises:
-        DataError: for labels that cannot be trained on, a teacher of other documents or labels, or
-            a share that is none.
+        DataError: for labels that cannot be trained on, a teacher of other documents or labels,
+            weights that are none, or a share that is none.
     """
     given = isinstance(texts, Documents)
     documents = texts if given else Documents.from_lists(texts, labels, pairs)
@@ -123,8 +126,11 @@ def gather(
         kept, held = split_numbers(documents.select(rows), float(validation), seed)
         validation = _part(documents, [rows[number] for number in held], "validation")
         rows = [rows[number] for number in kept]
-    logits = None if logits is None else logits[rows]
-    return Material(documents.select(rows), validation or None, space, teacher, logits, proof)
+    weights = None if sample_weight is None else checked_weights(sample_weight, len(documents))
+    logits, weights = (None if each is None else each[rows] for each in (logits, weights))
+    weights = None if weights is None else weights / weights.mean()
+    chosen = documents.select(rows)
+    return Material(chosen, validation or None, space, teacher, logits, proof, weights)
 
 
 def _proof(documents: Documents, validation: Documents | float, seed: int) -> Documents | None:

@@ -79,7 +79,8 @@ def train_model(
     settings = with_recipe(settings, train.labels, model.backbone.width)
     if settings.class_weights != "none":
         weights = document_weights(train.labels, model.num_labels, settings.class_weights)
-        train = replace(train, weights=weights)
+        weights = weights if train.weights is None else weights * train.weights
+        train = replace(train, weights=weights / weights.mean())
     if settings.best_by != "loss" and model.config.problem_type == "regression":
         raise TrainingError(f"best_by must be loss for a regression, got {settings.best_by}")
     if settings.hidden_distillation > 0:
@@ -342,7 +343,8 @@ def _identity(
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     for window in train.encoded.windows:
         digest.update(window.tobytes())
-    digest.update(np.ascontiguousarray(train.labels).tobytes())
+    for array in (train.labels, train.weights):
+        digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     config = model.config
     about = {"plan": config.plan, "head": config.head, "settings": settings.to_dict()}
     digest.update(json.dumps(about, sort_keys=True, default=str).encode())

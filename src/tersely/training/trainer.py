@@ -25,6 +25,7 @@ from tersely.modeling import TerselyForSequenceClassification
 from tersely.reduction import Learned
 from tersely.text.batching import TokenBudgetSampler, fill_batches, pack
 from tersely.text.encoding import EncodedDocuments
+from tersely.text.labels import MULTI_LABEL, REGRESSION
 from tersely.text.metrics import evaluate_logits
 from tersely.training.distillation import distillation_loss, hidden_distillation_loss
 from tersely.training.random_budgets import RandomBudgets, is_for_random_budgets, shorter_loss
@@ -65,6 +66,16 @@ class TrainingDocuments(Dataset):
             row = np.concatenate([self.token_targets[window] for window in picked])
             inputs["token_targets"] = torch.from_numpy(row)[None]
         return inputs | pack(self.encoded, numbers)
+
+
+def document_losses(logits: Tensor, labels: Tensor, problem: str | None) -> Tensor:
+    """Return the loss of each document, `(documents,)`; their mean is the model's."""
+    if problem == MULTI_LABEL:
+        each = F.binary_cross_entropy_with_logits(logits, labels.float(), reduction="none")
+        return each.mean(1)
+    if problem == REGRESSION:
+        return (logits[:, 0] - labels).square()
+    return F.cross_entropy(logits, labels, reduction="none")
 
 
 class TerselyTrainer(Trainer):
@@ -184,8 +195,7 @@ class TerselyTrainer(Trainer):
         if penalty is not None:
             loss = loss - penalty
         if weights is not None:
-            each = F.cross_entropy(outputs.logits, inputs["labels"], reduction="none")
-            loss = (each * weights).mean()
+            loss = (document_losses(outputs.logits, inputs["labels"], problem) * weights).mean()
         loss = self._taught(loss, outputs, teacher, inputs, problem)
         if plans:
             shorter = shorter_loss(outputs.logits, outputs.shorter_logits, problem)
