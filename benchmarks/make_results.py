@@ -3,7 +3,8 @@
     python benchmarks/make_results.py [--check]
 
 Cells of the table that were not run yet are shown as missing. With `--check` nothing is written,
-and the exit status is 1 if a file is not what the JSON says.
+and the exit status is 1 if a file is not what the JSON says, or the JSON is older than the format
+that the code writes today.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import full_tables
 import method_tables
 import tables
 
@@ -198,10 +200,9 @@ def verdict() -> str:
 def accelerate_table() -> str:
     """What `tersely accelerate` answered for each data set, and what the answer rests on."""
     found = {name: load(HERE / "results" / "accelerate" / f"{name}.json") for name in SETS}
-    # Before version 4 it made no cascades.
-    found = {name: each for name, each in found.items() if each and each["version"] >= 4}
+    found = {name: each for name, each in found.items() if each}
     if not found:
-        return "*Not measured yet since it makes cascades; the lab notes have a first run on R8.*"
+        return "Not measured yet."
     lines = [
         "| model | limit | answer | times padded, in arrival order / sorted | times packed | "
         "texts that prove: answered early, changed, bound at 95 % |",
@@ -257,9 +258,9 @@ def bench_table(name: str) -> str:
         )
     lines += ["", f"{record['judged']} documents judged, {record['documents']} timed, "
               f"{record['rounds']} rounds; {_cpu(record)}."]  # fmt: skip
-    if record.get("unsteady"):  # until version 2
-        named = ", ".join(f"{each} {spread:.0%}" for each, spread in record["unsteady"].items())
-        lines.append(f"Rounds that disagree too much to conclude: {named}.")
+    if record["inconclusive"]:
+        named = ", ".join(f"`{each}`" for each in record["inconclusive"])
+        lines.append(f"Faster or slower than the baseline, the rounds do not tell: {named}.")
     return "\n".join(lines)
 
 
@@ -287,12 +288,96 @@ def _cpu(record: dict[str, Any]) -> str:
     return f"{record['machine']['cpu']}, {record['machine']['threads']} threads"
 
 
+def summary(cells: method_tables.Cells, full: full_tables.Cells) -> str:
+    """What one gains and loses, by the kind of documents, in a line each."""
+    reports = {name: load(HERE / "results" / "bench" / f"{name}.json") for name in ("bbc", "20ng")}
+    of = {
+        name: {each["name"]: each for each in report["results"]} for name, report in reports.items()
+    }
+
+    def speed(name: str, row: str, over: str) -> str:
+        ratio = of[name][row]["speedup"]["median"] / of[name][over]["speedup"]["median"]
+        return f"×{ratio:.1f}"
+
+    def points(name: str, row: str) -> str:
+        return f"{100 * of[name][row]['comparison']['difference']:+.1f}"
+
+    topk, r8 = "topk:trained=no", load(HERE / "results" / "accelerate" / "r8.json")
+    padded = next(iter(r8["speed"].values()))["median"]
+    lines = [
+        "| documents | what | speed | accuracy, points |",
+        "|---|---|---|---|",
+        f"| of many lengths (20 Newsgroups, R8) | packed instead of the padded pipeline | "
+        f"{speed('20ng', '20ng-dense-0', 'pipeline')}, ×{padded:.1f} | 0: the same labels |",
+        f"| all cut to one length (BBC News) | the same | "
+        f"{speed('bbc', 'bbc-dense-0', 'pipeline')} | 0: the same labels |",
+        f"| of many lengths | `topk` on the same weights, over packed | "
+        f"{speed('20ng', topk, '20ng-dense-0')} | {points('20ng', topk)} |",
+        f"| long, of one subject each (BBC News) | the same | "
+        f"{speed('bbc', topk, 'bbc-dense-0')} | {points('bbc', topk)} |",
+        f"| whose words tell the class (BBC News) | TF-IDF and a linear model, over packed | "
+        f"{speed('bbc', 'tfidf', 'bbc-dense-0')} | {points('bbc', 'tfidf')} |",
+        f"| where they do not (20 Newsgroups) | the same | "
+        f"{speed('20ng', 'tfidf', '20ng-dense-0')} | {points('20ng', 'tfidf')} |",
+    ]
+    for name in SETS:
+        row = full_tables.points_of(full, name, "focus-pfc-7")
+        trained = "all documents"
+        if row is None:  # until the full-size cell is there
+            runs = cells[name, "focus-pfc", 0.5].values()
+            macs = statistics.mean(run["macs_ratio"] for run in runs)
+            row = macs, statistics.mean(method_tables.gains(cells, name, "focus-pfc", 0.5))
+            trained = "few documents"
+        lines.append(
+            f"| {name}, trained on {trained} | `focus-pfc` at 7/12 | ×{row[0]:.2f} of the MACs | "
+            f"{row[1]:+.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def outdated() -> list[str]:
+    """Name the records that the code would write in another format today."""
+    import diagnose_focus
+    import full_size
+    import step_memory
+    import time_to_accuracy
+    from tersely.accelerate.search import VERSION as of_evidence
+    from tersely.bench.report import VERSION as of_reports
+    from tersely.training.recipe import VERSION as of_recipe
+
+    wanted = {
+        "bench/*.json": {"version": of_reports},
+        "forward.json": {"version": of_reports},
+        "onnx.json": {"version": of_reports},
+        "accelerate/*.json": {"version": of_evidence},
+        "full/*.json": {"format": full_size.FORMAT, "recipe": of_recipe},
+        "twelve/*.json": {"format": full_size.FORMAT, "recipe": of_recipe},
+        "time_to_accuracy/*.json": {"format": time_to_accuracy.FORMAT, "recipe": of_recipe},
+        "focus_diagnosis/*.json": {"format": diagnose_focus.FORMAT},
+        "step_memory.json": {"format": step_memory.FORMAT},
+    }
+    return [
+        f"{path.relative_to(HERE)}: {name} {record.get(name)}, today {value}"
+        for pattern, about in wanted.items()
+        for path in sorted((HERE / "results").glob(pattern))
+        for record in (json.loads(path.read_text()),)
+        for name, value in about.items()
+        if record.get(name) != value
+    ]
+
+
 def main() -> int:
     """Write the files, or check them."""
     forward = load(HERE / "results" / "forward.json")
     training = load(HERE / "results" / "training.json")
     cells, speeds = method_tables.load_cells(), method_tables.load_speeds()
+    full = full_tables.load()
     parts = {
+        "summary": summary(cells, full),
+        "full-progress": full_tables.progress(full),
+        "full-tables": full_tables.tables(full),
+        "time-to-accuracy": full_tables.curves(),
+        "step-memory": full_tables.memory(),
         "training-table": training_table(),
         "forward-table": forward_table(forward) if forward else "Not measured yet.",
         "targets": reached(forward, training),
@@ -323,8 +408,10 @@ def main() -> int:
                 path.write_text(filled, encoding="utf-8")
     if "--check" in sys.argv and stale:
         print(f"not what the JSON says: {', '.join(stale)}; run benchmarks/make_results.py")
-        return 1
-    return 0
+    old = outdated() if "--check" in sys.argv else []
+    for record in old:
+        print(f"older than the format that is written: {record}; measure it again")
+    return int(bool(old or ("--check" in sys.argv and stale)))
 
 
 def _machine(record: dict[str, Any] | None) -> str:

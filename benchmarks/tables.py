@@ -48,37 +48,32 @@ def _break_even(width: int, even: dict[str, Any]) -> str:
 
 
 def sparsity_table(folder: Path) -> str:
-    """What each pattern left of the accuracy, a table for each data set."""
-    tables = []
-    for where in sorted(folder.glob("*/")):
-        cells = [json.loads(path.read_text()) for path in sorted(where.glob("*.json"))]
-        if cells:
-            tables.append(_cells(cells))
-    return "\n\n".join(tables) or MISSING
-
-
-def _cells(cells: list[dict[str, Any]]) -> str:
-    order = sorted(cells, key=lambda own: (own["layers"], own["pattern"], own["sparsity"]))
-    settings = cells[0]["settings"]
+    """What each pattern left of the accuracy: a line a pattern, a column a data set and layers."""
+    cells: dict[str, dict[tuple[str, float], float]] = {}
+    sparsities: dict[tuple[str, float], list[float]] = {}
+    for path in sorted(folder.glob("*/*.json")):
+        own = json.loads(path.read_text())
+        settings = own["settings"]
+        trained = "trained" if settings["epochs"] else "as it is"
+        where = "" if own["pattern"] == "dense" else f", {own['layers'].replace('-', ' ')}"
+        row = own["pattern"], own["share"]
+        for layers in ("all", "last half") if not where else (where[2:],):
+            column = f"{settings['data']} {trained}, {layers}"
+            cells.setdefault(column, {})[row] = 100 * own["metrics"]["accuracy"]
+        sparsities.setdefault(row, []).append(100 * own["sparsity"])
+    if not cells:
+        return MISSING
+    columns = sorted(cells)
     lines = [
-        f"{settings['data']}, {cells[0]['documents']:,} documents of the test part at "
-        f"{settings['max_length']} tokens, {_training(settings)}:",
-        "",
-        "| pattern | layers | sparsity there | accuracy |",
-        "|---|---|---|---|",
+        f"| pattern | sparsity there | {' | '.join(columns)} |",
+        "|---" * (2 + len(columns)) + "|",
     ]
-    for own in order:
-        lines.append(
-            f"| {own['pattern']} | {own['layers']} | {100 * own['sparsity']:.1f} % | "
-            f"{100 * own['metrics']['accuracy']:.1f} |"
-        )
+    for row, found in sorted(sparsities.items(), key=lambda item: (item[0][0], min(item[1]))):
+        ends = dict.fromkeys(f"{end:.0f}" for end in (min(found), max(found)))
+        sparsity = f"{'–'.join(ends)} %"
+        values = [f"{cells[c][row]:.1f}" if row in cells[c] else "–" for c in columns]
+        lines.append(f"| {row[0]} | {sparsity} | {' | '.join(values)} |")
     return "\n".join(lines)
-
-
-def _training(settings: dict[str, Any]) -> str:
-    if not settings["epochs"]:
-        return "the dense model's weights as they are"
-    return f"every cell fine-tuned for {settings['epochs']:g} epoch(s) from the same dense model"
 
 
 def serve_table(record: dict[str, Any] | None) -> str:
