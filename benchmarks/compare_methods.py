@@ -68,6 +68,7 @@ class Starting:
         classifier.fit(
             self.train,
             validation=0,
+            cascade="off",
             settings=settings,
             teacher=self.teacher,
             out=work,

@@ -351,9 +351,8 @@ class Runner:
         if not from_encoder:
             settings = replace(settings, epochs=self._epochs(row, len(train)))
         work = self.args.work / "running" / cell.name
-        classifier.fit(
-            train, validation=0, settings=settings, teacher=teacher, out=work, resume=True
-        )
+        how = {"validation": 0, "cascade": "off", "settings": settings, "teacher": teacher}
+        classifier.fit(train, **how, out=work, resume=True)
         test = documents(self.args.data, cell.data, "test")
         encoded = classifier.encode(test.texts)
         forward = classifier.forward(encoded)

@@ -149,7 +149,7 @@ def run_cell(
             args.model, method=plan, max_length=dense.limit, knowledge=dense.knowledge
         )
         train = read(args.train, args.part, "train", None)
-        classifier.fit(train, validation=0, settings=settings)
+        classifier.fit(train, validation=0, cascade="off", settings=settings)
         model = classifier.model
     result = evaluate(classifier, model, test)
     return {

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace, name: str, method: str, seed: int) -> dict:
     shared, dense_stage = args.work / f"{name}-dense-stage-{seed}", work / "checkpoints" / "dense"
     if method != "dense" and shared.is_dir() and not dense_stage.is_dir():
         shutil.copytree(shared, dense_stage)
-    classifier.fit(train_set, validation=0, settings=settings, out=work, resume=True)
+    classifier.fit(train_set, validation=0, cascade="off", settings=settings, out=work, resume=True)
     if dense_stage.is_dir() and not shared.is_dir():
         shutil.copytree(dense_stage, shared)
     record = classifier.training
