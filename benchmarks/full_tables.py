@@ -74,7 +74,8 @@ def table(cells: Cells, part: str) -> str:
     head += ["the paper's points"] if part in ("focus", "twelve") else []
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for (data, row, length), seeds in runs.items():
-        base = runs.get((data, "dense", length), {})
+        bases = (runs.get((data, name, length)) for name in ("dense", full_size.ONCE.name))
+        base = next(filter(None, bases), {})
         cells_of_row = _figures(seeds, base)
         if part in ("focus", "twelve"):
             paper = PAPER.get(data, {}).get(row)

@@ -1,8 +1,13 @@
-"""The pages for three readers are run from top to bottom, on few words and a tiny encoder."""
+"""The pages are run from top to bottom, on few words and a tiny encoder.
+
+Those for three readers are run by default, those for looking things up in the slow suite. The pages
+about adding something are run by `test_docs.py`.
+"""
 
 import csv
 import json
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,7 +15,9 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,34 +25,46 @@ from test_docs import FENCE, ROOT
 
 from commands import run_command
 from serving import save_trained
-from tersely import Classifier
 from tersely.accelerate import search
 from words import labelled, save_encoder
 
 READERS = ("labelled-documents.md", "fine-tuned-model.md", "production.md")
-# So that few documents are enough; what a page itself says of these options is not tested here.
-QUICK = {"train": ["--set", "epochs=2"], "accelerate": ["--max-disagreement", "10%"]}
+REFERENCE = ("README.md", "bench.md", "command-line.md", "explain.md", "export.md", "serving.md")
+REFERENCE += ("getting-started.md", "scoring.md")
+# A line or a block of Python that asks for what a test has not: a cluster, a service, a module, a
+# run that was killed, or texts too long for a tiny encoder.
+OUTSIDE = ("spark", "ray", "ask_the_service", "my_method", "--resume", "--budget", "with_budget")
+# So that few documents are enough, and a page may write to one place twice.
+QUICK = {
+    "train": ["--overwrite"],
+    "accelerate": ["--max-disagreement", "10%", "--overwrite"],
+    "export": ["--overwrite"],
+}
 
 
-def write_csv(path: Path, texts: list[str], labels: list[str] | None = None) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = zip(texts, labels or [""] * len(texts), strict=True)
-        head = ["text", "label"] if labels else ["text"]
-        csv.writer(file).writerows([head, *(row[: len(head)] for row in rows)])
+def write_csv(name: str, **columns: list[Any]) -> None:
+    with open(name, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([list(columns), *zip(*columns.values(), strict=True)])
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """What a reader has: files of documents, a fine-tuned classifier, a trained model."""
-    for seed, (name, count) in enumerate({"reviews": 150, "test": 40, "texts": 200}.items()):
-        write_csv(tmp_path / f"{name}.csv", *labelled(count, seed=seed, words=30))
-    write_csv(tmp_path / "new.csv", labelled(12, seed=9)[0])
-    (tmp_path / "in").mkdir()
-    pq.write_table(pa.table({"text": labelled(20, seed=8)[0]}), tmp_path / "in" / "some.parquet")
-    save_encoder(tmp_path / "encoder", num_hidden_layers=4)
-    save_trained(tmp_path / "given", "dense").rename(tmp_path / "my-classifier")
-    Classifier.from_pretrained(tmp_path / "my-classifier").save(tmp_path / "model")
     monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("reviews", "train", "test", "documents", "texts", "tags")):
+        texts, labels = labelled(200 if name == "texts" else 60, seed=seed, words=40)
+        write_csv(f"{name}.csv", text=texts, label=labels, body=texts, mood=labels)
+    write_csv("pairs.csv", claim=texts, evidence=texts[::-1], label=labels)
+    write_csv("stars.csv", text=texts, stars=[len(text) / 7 for text in texts])
+    write_csv("new.csv", text=labelled(12, seed=9)[0])
+    Path("in").mkdir()
+    pq.write_table(pa.table({"id": range(60), "text": texts}), "in/some.parquet")
+    Path("letter.txt").write_text(texts[0])
+    Path("train.yaml").write_text("epochs: 1\n")
+    save_encoder(tmp_path / "encoder", num_hidden_layers=4)
+    save_trained(tmp_path / "given", "dense").rename("my-classifier")
+    for name in ("model", "dense", "dense-model", "faster", "fast"):
+        shutil.copytree("my-classifier", name)
     monkeypatch.setattr(search, "GAIN", 0.0)  # a busy machine's speed is not the page's
     return tmp_path
 
@@ -59,8 +78,9 @@ class Shell:
 
     def run(self, line: str) -> None:
         """Run one line."""
+        said, _, line = line.rpartition(" | ")
         words = shlex.split(line, comments=True)
-        if not words or words[0] == "pip":
+        if not words or words[0] in ("pip", "make") or any(word in line for word in OUTSIDE):
             return
         if words[0] == "curl":
             self.ask(words[1:])
@@ -68,8 +88,8 @@ class Shell:
             self.serve(words[2:])
         else:
             assert words[0] == "tersely", line
-            own = ["--model", "encoder"] if words[1] == "train" else []
-            done = run_command(*words[1:], *own, *QUICK.get(words[1], []))
+            own = ["--model", "encoder"] if words[1] == "train" and "--model" not in words else []
+            done = run_command(*words[1:], *own, *QUICK.get(words[1], []), stdin=said or None)
             assert done.exit_code == 0, f"{line}\n{done.stdout}{done.stderr}"
 
     def serve(self, words: list[str]) -> None:
@@ -110,18 +130,22 @@ class Shell:
             assert self.server.wait(30) == 0
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize(
+    "name", [*READERS, *(pytest.param(page, marks=pytest.mark.slow) for page in REFERENCE)]
+)
 @pytest.mark.filterwarnings("ignore::tersely.errors.TerselyWarning")
-def test_every_snippet_of_a_readers_page_runs_in_its_order(name, folder):
-    page = (ROOT / "docs" / name).read_text("utf-8")
-    found = FENCE.findall(page)
-    assert {language for language, _ in found} == {"bash", "python"}
-    shell, names = Shell(), {}
+def test_every_snippet_of_a_page_runs_in_its_order(name, folder):
+    path = ROOT / name if name == "README.md" else ROOT / "docs" / name
+    found = FENCE.findall(path.read_text("utf-8"))
+    texts, labels = labelled(40, seed=3)
+    names = {"texts": texts, "labels": labels}
+    names["frame"] = {name: np.array(own) for name, own in (("text", texts), ("label", labels))}
+    shell = Shell()
     try:
         for language, code in found:
-            if language == "python":
+            if language == "python" and not any(word in code for word in OUTSIDE):
                 exec(compile(code.replace("bert-base-uncased", "encoder"), name, "exec"), names)
-            else:
+            elif language == "bash":
                 for line in code.replace("\\\n", " ").splitlines():
                     shell.run(line)
     finally:
