@@ -19,7 +19,7 @@ WIDE = Plan("wide", (Step(Neighbours(width=[1, 2, 3]), 0),))
 SHARED = [
     name
     for name, plan in METHODS.items()
-    if plan.keeps_tokens and not plan.learns and name != "fewer-layers"
+    if plan.keeps_tokens and not (plan.learns or plan.needs_linear) and name != "fewer-layers"
 ]
 
 
