@@ -135,31 +135,22 @@ class StageAnswer:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a model did with a document.
-
-    Attributes:
-        special: the tokens that stand for no text, such as [CLS].
-        blocks: one entry for each block that ran; the tokens of all windows together.
-        labels: each label's probability, in the model's order; of a regression its number.
-        tokens: how many the document in full has, `unread` of which no window holds.
-        removes: whether the plan takes any token away from any block.
-        stage: of a cascade, who answered; blocks are of that stage, the linear one has none.
-    """
+    """What a model did with a document."""
 
     model: str
     method: str
     texts: tuple[str, ...]
     words: tuple[WordLineage, ...]
-    special: tuple[TokenLineage, ...]
-    blocks: tuple[BlockFigures, ...]
-    labels: dict[str, float]
+    special: tuple[TokenLineage, ...]  # those that stand for no text, such as [CLS]
+    blocks: tuple[BlockFigures, ...]  # that ran; the tokens of all windows together
+    labels: dict[str, float]  # probabilities, in the model's order; of a regression its number
     decided: Any
     problem_type: str
-    tokens: int
-    unread: int
+    tokens: int  # of the document in full
+    unread: int  # of these, what no window holds
     windows: int
     limit: int
-    removes: bool
+    removes: bool  # whether the plan takes any token away from any block
     stage: StageAnswer | None = None
 
     @property

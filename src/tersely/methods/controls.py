@@ -13,18 +13,14 @@ from tersely.reduction.selectors import BY_SHARE, LEAST, Ratio
 
 @register("skip")
 class Skip(Action):
-    """The last of the step's blocks are left out: the encoder with fewer layers, a control.
-
-    Attributes:
-        keep: share of the blocks that stays; at least one does.
-    """
+    """The last of the step's blocks are left out: the encoder with fewer layers, a control."""
 
     selects = False
     acts = "depth"
     # As many values as there are blocks.
     budget = Budget("keep", lambda blocks: tuple(n / blocks for n in range(1, blocks + 1)))
 
-    keep: float = number(0.5, 0, 1, open_low=True)
+    keep: float = number(0.5, 0, 1, open_low=True)  # of the blocks; at least one stays
 
     def kept(self, blocks: int) -> int:
         """Return how many of so many blocks stay."""
@@ -46,12 +42,9 @@ class RandomScore(Scorer):
     """Random importance, the same for a place in documents of the same length; a control.
 
     It is a hash and not a draw, so that a document loses the same tokens in any batch.
-
-    Attributes:
-        seed: another seed, other tokens.
     """
 
-    seed: int = whole(0, None)
+    seed: int = whole(0, None)  # another seed, other tokens
 
     def score(self, seen: Observed) -> Tensor:
         stream = seen.stream

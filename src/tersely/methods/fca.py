@@ -15,14 +15,10 @@ class Fuse(Action):
     The tail, in its order, is cut into equal stretches, and each becomes the mean of its tokens.
     Ours weights by score without dividing a second time, and a coarse token stands where the first
     of its tokens stood, so that it may be pruned again like any other.
-
-    Attributes:
-        tokens: coarse tokens for each document; the paper's 1 or 5.
-        weighted: whether a token counts by its score, or all alike.
     """
 
-    tokens: int = whole(1)
-    weighted: bool = flag(True)
+    tokens: int = whole(1)  # coarse ones for each document; the paper's 1 or 5
+    weighted: bool = flag(True)  # whether a token counts by its score, or all alike
 
     def apply(self, stream: Stream, losers: Tensor, seen: Tensor) -> Stream:
         tail, layout = losers[:, 0], stream.layout

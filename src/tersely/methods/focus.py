@@ -42,17 +42,14 @@ class Combine(Action):
     pair (the paper's notation would give a token the same for all groups, which shifts nothing),
     scales the product by 1/√d as GroupViT does, and applies the key and value projections on the
     side of the few combination tokens, which is the same by linearity and costs next to nothing.
-
-    Attributes:
-        tokens: combination tokens m; the paper's 8.
-        temperature: of the straight-through Gumbel softmax; the paper's 1.
     """
 
     selects = False
     acts = "block"
     keeps_tokens = False
 
-    tokens: int = whole(8)
+    tokens: int = whole(8)  # combination tokens m; the paper's 8
+    # Of the straight-through Gumbel softmax; the paper's 1.
     temperature: float = number(1.0, 0, 100, open_low=True)
 
     def module(self, width: int, heads: int) -> Combiner:

@@ -16,14 +16,11 @@ class LengthDrop(Ratio):
     At each of the step's blocks anew, so that lengths fall geometrically; training draws the shares
     of its blocks at random between `keep` and 1 (`tersely.training.random_budgets`). The paper's
     lengths start from the longest document's; ours are shares of each document's own.
-
-    Attributes:
-        keep: what stays at a block at least; 1 − p with the paper's p of 0.2.
     """
 
     randomised = True
 
-    keep: float = number(0.8, 0, 1, open_low=True)
+    keep: float = number(0.8, 0, 1, open_low=True)  # at least; 1 − p with the paper's p of 0.2
 
     def losers(self, candidates: Candidates) -> Tensor:
         counts = candidates.counts

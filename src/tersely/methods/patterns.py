@@ -92,15 +92,10 @@ class Neighbours(Pattern):
 
 @register("global")
 class GlobalTokens(Pattern):
-    """BigBird (arXiv 2007.14062) and Longformer, global tokens: the first ones see and are seen.
+    """BigBird (arXiv 2007.14062) and Longformer, global tokens: the first ones see and are seen."""
 
-    Attributes:
-        tokens: how many of a document's first tokens; None where `share` is given.
-        share: the share of a document's pairs to reach, by the fewest tokens that do.
-    """
-
-    tokens: int | None = whole(None, 0)
-    share: float | None = number(None, 0, 1)
+    tokens: int | None = whole(None, 0)  # how many of a document's first; None beside a share
+    share: float | None = number(None, 0, 1)  # of a document's pairs, by the fewest that reach it
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -124,16 +119,12 @@ class RandomPairs(Pattern):
 
     The hash is of the two positions and of all token ids of the document, so that a document has
     the same connections in any batch. Ours draws pair by pair; BigBird draws blocks of keys.
-
-    Attributes:
-        share: the share of the pairs that is connected, in the mean.
-        seed: another seed, other pairs.
     """
 
     needs = frozenset({"document"})
 
-    share: float = number(0.1, 0, 1)
-    seed: int = whole(0, None)
+    share: float = number(0.1, 0, 1)  # of the pairs, in the mean
+    seed: int = whole(0, None)  # another seed, other pairs
 
     def pairs(self, stream: Stream) -> tuple[Pairs, None]:
         places = stream.origins
@@ -144,11 +135,7 @@ class RandomPairs(Pattern):
 
 @register("union")
 class Union(Pattern):
-    """Several patterns together: what any of them connects, as BigBird (arXiv 2007.14062) does.
-
-    Attributes:
-        of: the patterns.
-    """
+    """Several patterns together: what any of them connects, as BigBird (arXiv 2007.14062) does."""
 
     of: tuple[Pattern, ...] = ()
 

@@ -14,17 +14,13 @@ class Pool(Action):
 
     As in length compression for long contexts and Funnel-Transformer (arXiv 2006.03236); ours pools
     each document to a share of its own length, and leaves [CLS] alone.
-
-    Attributes:
-        keep: share of a document's tokens that is left, [CLS] not counted.
-        least: tokens that a document keeps at least; who has no more loses none.
     """
 
     selects = False
     budget = BY_SHARE
 
-    keep: float = number(0.25, 0, 1, open_low=True)
-    least: int = whole(LEAST)
+    keep: float = number(0.25, 0, 1, open_low=True)  # of a document's tokens, [CLS] not counted
+    least: int = whole(LEAST)  # tokens that a document keeps at least; who has no more loses none
 
     def apply(self, stream: Stream, losers: Tensor | None, seen: Tensor | None) -> Stream:
         own, layout = stream.embedded, stream.layout

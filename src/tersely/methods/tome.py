@@ -15,18 +15,14 @@ class Merge(Action):
     Tokens at even places look among those at odd places for the most similar one, by the cosine of
     their keys' means over the heads; the closest pairs merge. Ours takes a share of each document's
     tokens where the paper takes a number for fixed-size images, and leaves tokens in their order.
-
-    Attributes:
-        ratio: share of a document's tokens that is merged away at each block, at most a half.
-        least: tokens that a document keeps at least; who has no more loses none.
     """
 
     selects = False
     attention = "keys"
     budget = Budget("ratio", Range(0.0, 0.5))
 
-    ratio: float = number(0.1, 0, 0.5)
-    least: int = whole(LEAST)
+    ratio: float = number(0.1, 0, 0.5)  # of a document's tokens, merged away at each block
+    least: int = whole(LEAST)  # tokens that a document keeps at least; who has no more loses none
 
     def apply(self, stream: Stream, losers: Tensor | None, seen: Tensor) -> Stream:
         """Return the stream with pairs merged; `seen` are the keys' means `(tokens, size)`."""

@@ -81,14 +81,11 @@ class Ratio(Selector):
 
     A float's rounding is forgiven (0.7 · 90 is 63), ties go to the earlier token, and pinned tokens
     stay first.
-
-    Attributes:
-        keep: the preservation ratio p; the paper's 0.9.
     """
 
     budget = BY_SHARE
 
-    keep: float = number(0.9, 0, 1, open_low=True)
+    keep: float = number(0.9, 0, 1, open_low=True)  # the preservation ratio p; the paper's 0.9
 
     @property
     def share_left(self) -> float:
@@ -107,16 +104,12 @@ class Threshold(Selector):
     At the k-th of the step's K blocks, tokens scored below `threshold · k/K` go. Ours are relative
     to the document's mean score, which is 1: the paper's threshold on `1/n`-scaled scores of a
     document of n tokens is ours over n (its code divides by the padded length N instead).
-
-    Attributes:
-        threshold: at the last of the step's blocks, in mean scores.
-        thresholds: one for each of the step's blocks, in place of those; learned ones, for example.
     """
 
     is_adjustable = True
 
-    threshold: float = number(0.5, 0, MOST)
-    thresholds: list[float] | None = numbers(MOST)
+    threshold: float = number(0.5, 0, MOST)  # at the last of the step's blocks, in mean scores
+    thresholds: list[float] | None = numbers(MOST)  # learned ones say, of each block its own
 
     def at_block(self, number: int, count: int) -> Self:
         if self.thresholds is None:
