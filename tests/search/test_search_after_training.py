@@ -1,11 +1,13 @@
 """What training ends with: the linear verdict first, then a cascade that is proven or estimated."""
 
+import json
 import re
 
 import numpy as np
 import pytest
 import torch
 
+from commands import run_command
 from tersely import Classifier, TrainingSettings
 from tersely.cascade import LINEAR, REFERENCE
 from tersely.certificates import different, fingerprint
@@ -61,6 +63,9 @@ def test_documents_set_apart_prove_the_cascade(proven, tmp_path):
     assert np.array_equal(loaded.logits(texts), proven.logits(texts))
     assert loaded.model.cascade == cascade
     assert "net loss of at most 9.00%" in (tmp_path / "README.md").read_text("utf-8")
+    facts = json.loads(run_command("info", tmp_path, "--json").stdout)
+    assert facts["cascade"][0] == "linear" and "reference (evidence × " in facts["cascade"][-1]
+    assert facts["certified"] == found.lines()
     # Who starts from this one or is taught by it takes the encoder alone.
     again = trained(tmp_path, documents(40))
     assert again.model.cascade is None

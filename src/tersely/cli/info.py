@@ -39,6 +39,12 @@ def info(model: o.TrainedModel, *, json: o.Json = False) -> None:
         "max_length": classifier.limit,
         "long": config.long,
     }
+    cascade = config.cascade_stages()
+    if cascade is not None:
+        weights = (f" (evidence × {s.weight:.2f})" if s.weight else "" for s in cascade.stages)
+        names = (stage.name for stage in cascade.stages)
+        facts["cascade"] = list(map("".join, zip(names, weights, strict=True)))
+        facts["certified"] = [] if cascade.certificates is None else cascade.certificates.lines()
     if json:
         print_json(facts)
         return
@@ -47,7 +53,7 @@ def info(model: o.TrainedModel, *, json: o.Json = False) -> None:
     table.add_column()
     for name, value in facts.items():
         if isinstance(value, list):
-            value = ("\n" if name == "steps" else ", ").join(value)
+            value = ("\n" if name in ("steps", "certified") else ", ").join(value)
         # As text: a label such as [spam] is no markup.
         table.add_row(
             name.replace("_", " "), Text(f"{value:,}" if name == "parameters" else str(value))

@@ -43,14 +43,10 @@ def first_verdict(
     train: Any,
     tell: Callable[[str], None],
 ) -> LinearFit | None:
-    """Fit the linear stage and say what it is worth alone; None where no cascade can follow.
+    """Fit the linear stage and tell what it is worth alone; None where no cascade can follow.
 
-    Args:
-        original: a model of these labels that is not trained yet.
-        fit: the linear stage, where the model's plan needed it already.
-        given: the documents.
-        train: the encoded training documents, with `labels`.
-        tell: called with the verdict, and with why there will be no cascade.
+    `original` is not trained yet, and `fit` is there where its plan needed it already; `train` are
+    the encoded training documents, with `labels`.
     """
     began, space = time.perf_counter(), original.label_space
     if space.problem_type == REGRESSION:
@@ -60,7 +56,8 @@ def first_verdict(
         tell("no cascade: it is set by validation documents, and there are none")
         return None
     try:
-        fit = fit or fit_beside(original.model, train.encoded, train.labels, original.tokenizer)
+        given_to = train.encoded, train.labels, original.tokenizer, train.weights
+        fit = fit or fit_beside(original.model, *given_to)
     except DataError as error:
         tell(f"no cascade: {error}")
         return None
@@ -92,20 +89,11 @@ def cascade_after(
     stacking: bool,
     tell: Callable[[str], None],
 ) -> tuple[Cascade, dict[str, Any]]:
-    """Set the cascade of a model that has just been trained, and prove it where documents do.
+    """Return the cascade of a model that has just been trained, and its record.
 
-    The reference is the trained model, whatever its plan; bold plans stand before a dense one only.
-
-    Args:
-        original: the trained model.
-        linear: the linear stage, fitted on the training documents alone.
-        given: the documents: validation and, where they were set apart, those for proof.
-        limit: on the net loss against the reference.
-        stacking: whether the linear stage's evidence is added to the others' logits.
-        tell: called with what came out.
-
-    Returns:
-        The cascade, with no point in use where no limit is proven, and its record.
+    The linear stage is fitted on the training documents alone; `limit` is on the net loss against
+    the reference, which is the trained model, whatever its plan. Bold plans stand before a dense
+    one only. No point is in use where no limit is proven.
     """
     began = time.perf_counter()
     bench, judges, proof = Bench(original, "loss"), _judges(given), given.proof
@@ -116,10 +104,10 @@ def cascade_after(
     proving = PROVABLE if proof is None else len(proof)
     ranked = choices(looked, stages, limit, proving, bench.several)
     record: dict[str, Any] = {"limit": limit, "seconds": looked.seconds, "estimate": None}
-    cascade, needed = Cascade(stages[-1:]), documents_needed(limit)
+    cascade = Cascade(stages[-1:])
     if not ranked:
         why = "no stage saves work within it on the validation documents"
-        if proving < needed:
+        if proving < (needed := documents_needed(limit)):
             why = f"it takes {needed:,} documents to prove, and {proving:,} were set apart"
         tell(f"net loss of at most {limit:.2%}: {why}, so the model answers alone")
     else:
@@ -141,13 +129,11 @@ def cascade_after(
             lines = cascade.certificates.lines()
             line = next(line for line in lines if line.startswith(f"{limit:.2%}: "))
             tell(f"net loss of at most {line}")
+    which = "validation documents" if proof is None else "documents that did nothing else"
+    figures, line = _together(bench, stages[-1], judges if proof is None else proof, which)
     speed = looked.seconds[REFERENCE] / looked.seconds[LINEAR]
-    judged = judges, "validation documents"
-    if proof is not None:
-        judged = proof, "documents that did nothing else"
-    record |= _together(bench, stages[-1], *judged, tell)
-    tell(f"the linear stage alone is some {speed:.0f} times as fast as the encoder")
-    return cascade, record | {"took": time.perf_counter() - began}
+    tell(f"{line}; the linear stage alone is some {speed:.0f} times as fast as the encoder")
+    return cascade, record | figures | {"took": time.perf_counter() - began}
 
 
 def _judges(given: Material) -> Documents:
@@ -168,24 +154,19 @@ def _estimated(limit: float, documents: int, early: int, worse: int, better: int
 
 
 def _together(
-    bench: Bench,
-    reference: Stage,
-    documents: Documents,
-    which: str,
-    tell: Callable[[str], None],
-) -> dict[str, Any]:
+    bench: Bench, reference: Stage, documents: Documents, which: str
+) -> tuple[dict[str, Any], str]:
     """Say how the linear stage, the encoder and both together do on documents, all read in full."""
     encoded, several = bench.encode(documents), bench.several
     raw, evidence = (bench.run(Stage(kind), encoded)[0] for kind in (REFERENCE, LINEAR))
     both = to_logits(to_log_probabilities(raw, reference, several, evidence), several)
+    answers = {"linear": to_logits(evidence, several), "encoder": raw, "both": both}
     judged = bench.referee.wanted(documents, None), bench.referee.space.problem_type
-    right, error = {}, {}
-    for name, each in ("linear", to_logits(evidence, several)), ("encoder", raw), ("both", both):
-        right[name] = float(right_documents(each.numpy(), *judged).mean())
-        error[name] = calibration_error(each.numpy(), *judged)
-    tell(
+    right = {n: right_documents(e.numpy(), *judged).mean() for n, e in answers.items()}
+    error = {n: calibration_error(e.numpy(), *judged) for n, e in answers.items()}
+    line = (
         f"the encoder alone: {right['encoder']:.1%} of {len(documents):,} {which} are right, with "
         f"the linear stage's evidence at a weight of {reference.weight:.2f} {right['both']:.1%}; "
         f"calibration error {error['both']:.1%}, of the encoder alone {error['encoder']:.1%}"
     )
-    return {"documents": len(documents), "accuracy": right, "calibration_error": error}
+    return {"documents": len(documents), "accuracy": right, "calibration_error": error}, line

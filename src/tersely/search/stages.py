@@ -203,12 +203,8 @@ def fitted(
 ) -> Stage:
     """Return a stage with the temperature that makes its logits likeliest to give the answers.
 
-    Args:
-        stage: a plan, or the reference.
-        logits: what it says, `(documents, classes)`.
-        wanted: the answers as metrics take them; of a label that the model does not know, none.
-        several: whether a document may have several labels.
-        evidence: the linear stage's log-probabilities; with these the stage gets a weight, too.
+    With the linear stage's log-probabilities, `evidence`, it gets a weight, too. `wanted` are
+    labels as metrics take them, where those that the model does not know are nobody's.
     """
     classes, given = logits.shape[1], logits.double().numpy()
     held = wanted[:, :classes].astype(bool) if several else wanted[:, None] == np.arange(classes)

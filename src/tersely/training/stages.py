@@ -41,28 +41,16 @@ Model = TerselyForSequenceClassification
 
 @dataclass
 class StagedTraining:
-    """One training run of a classifier.
+    """One training run of a classifier."""
 
-    Args:
-        make: makes a new model for a plan and a kind of head, on the device to train on.
-        plan: what to train under; for a target, a preset's plan of which one option is to be set.
-        settings: how to train.
-        options: the preset's options, for a target.
-        target: MACs to reach, over those of the dense model; None for what the plan aims
-            at, if it does.
-        batch_tokens: tokens of a batch where the model runs without gradients.
-        checkpoints: folder for the stages' checkpoints; None for temporary ones.
-        flow: `resume` and `progress`, as `train_model` takes them.
-    """
-
-    make: Callable[[Plan, str], Model]
-    plan: Plan
+    make: Callable[[Plan, str], Model]  # of a plan and a kind of head, on the device to train on
+    plan: Plan  # to train under; for a target, a preset's, of which one option is to be set
     settings: TrainingSettings
-    options: Mapping[str, Any] = field(default_factory=dict)
-    target: float | None = None
-    batch_tokens: int = 4096
-    checkpoints: Path | None = None
-    flow: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)  # the preset's, for a target
+    target: float | None = None  # MACs ÷ the dense model's; None for what the plan aims at
+    batch_tokens: int = 4096  # of a batch without gradients
+    checkpoints: Path | None = None  # a folder for the stages'; None for temporary ones
+    flow: Mapping[str, Any] = field(default_factory=dict)  # `resume`, `progress` of `train_model`
 
     def __post_init__(self) -> None:
         self.settings = self.settings.for_plan(self.plan)
