@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 import httpx2
 import numpy as np
@@ -101,12 +102,15 @@ async def load(client: Client, texts: list[str], rate: float, seconds: float) ->
         "statuses": {str(k): n for k, n in sorted(Counter(s for s, _ in seen).items(), key=str)},
         "answers_per_second": len(answered) / (time.monotonic() - begun),
         "p50_ms": float(np.percentile(answered, 50)),
+        "p95_ms": float(np.percentile(answered, 95)),
         "p99_ms": float(np.percentile(answered, 99)),
     }
 
 
-async def measure(address: str, texts: list[str], seconds: float) -> dict:
-    """The capacity, and the three loads."""
+async def measure(
+    address: str, texts: list[str], seconds: float, rates: Sequence[float] = (0.7, 1.0, 10.0)
+) -> dict:
+    """The capacity, and loads at so many times of it."""
     most = {"max_connections": CONNECTIONS, "max_keepalive_connections": CONNECTIONS}
     limits = httpx2.Limits(**most)
     async with httpx2.AsyncClient(base_url=address, timeout=120, limits=limits) as http:
@@ -120,34 +124,37 @@ async def measure(address: str, texts: list[str], seconds: float) -> dict:
         client = Client(http)
         capacity = await saturate(client, texts, seconds)
         loads = {}
-        for times in (0.7, 1.0, 10.0):
+        for times in rates:
             loads[f"{times:g}x"] = await load(client, texts, capacity * times, seconds)
     return {"capacity_documents_per_second": capacity, "loads": loads}
 
 
-def main() -> None:
-    """Start the server, measure, stop it, write the JSON."""
-    options = parser(__doc__, "serve.json")
-    options.add_argument("--model", required=True)
-    options.add_argument("--seconds", type=float, default=20)
-    args = options.parse_args()
-    texts = texts_of(args.model)
-    options = ["--port", "0", "--device", "cpu", "--max-concurrent-requests", str(QUEUE)]
+def under_load(model: str, texts: list[str], seconds: float, *more: str) -> dict:
+    """Start the server with these options, measure, stop it."""
+    options = ["--port", "0", "--device", "cpu", "--max-concurrent-requests", str(QUEUE), *more]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tersely", "serve", args.model, *options],
+        [sys.executable, "-m", "tersely", "serve", model, *options],
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
         address = re.search(r"http://[\d.:]+", process.stderr.readline()).group()
-        record = asyncio.run(measure(address, texts, args.seconds))
+        record = asyncio.run(measure(address, texts, seconds))
     finally:
         process.terminate()
         process.wait(60)
     assert process.returncode == 0
-    record["queue"] = QUEUE
+    return record | {"queue": QUEUE, "load_average_after": os.getloadavg()[0]}
+
+
+def main() -> None:
+    """Measure and write the JSON."""
+    options = parser(__doc__, "serve.json")
+    options.add_argument("--model", required=True)
+    options.add_argument("--seconds", type=float, default=20)
+    args = options.parse_args()
+    record = under_load(args.model, texts_of(args.model), args.seconds)
     record["machine"] = describe_machine()
-    record["load_average_after"] = os.getloadavg()[0]
     print(json.dumps(record, indent=1))
     write(args.out, record)
 
