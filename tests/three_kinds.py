@@ -16,9 +16,9 @@ from tiny import tiny_encoder, tiny_tokenizer
 WORDS = [f"w{number}" for number in range(60)]
 
 
-def draw_kinds(documents: int = 400) -> tuple[list[str], np.ndarray]:
+def draw_kinds(documents: int = 400, *, seed: int = 0) -> tuple[list[str], np.ndarray]:
     """Texts and their kinds: two in three words are of the kind's own."""
-    chance = np.random.default_rng(0)
+    chance = np.random.default_rng(seed)
     kinds = chance.integers(3, size=documents)
     texts = []
     for kind in kinds:

@@ -111,8 +111,9 @@ class Evaluation(Mapping[str, float]):
     macs: int
     verdict: str | None = None
     classes: ClassReport | None = None
-    # Those that were judged, (documents, labels).
+    # Those that were judged, (documents, labels), and who of them was set apart, (documents,).
     logits: np.ndarray | None = field(default=None, repr=False, compare=False)
+    apart: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def __getitem__(self, metric: str) -> float:
         return self.metrics[metric]
@@ -159,7 +160,6 @@ def model_card(
     its path says nothing elsewhere.
     """
     plan, cascade = config.reduction_plan(), config.cascade_stages()
-    proven = None if cascade is None else cascade.certificates
     origin = getattr(config.encoder_config, "_name_or_path", None) or ""
     base = origin if _HUB_NAME.fullmatch(origin) and not Path(origin).exists() else None
     labels = () if space.problem_type == "regression" else space.names
@@ -183,7 +183,7 @@ def model_card(
     facts |= {"limit": limit, "long": config.long, "plan": plan.name, "training": training}
     facts |= {"steps": [describe_step(step) for step in plan.to_dict()["steps"]]}
     facts |= {"stages": [stage.name for stage in stages], "evaluation": evaluation}
-    facts |= {"proven": [] if proven is None else proven.lines()}
+    facts |= {"proven": [] if cascade is None else cascade.lines()}
     text = str(ModelCard.from_template(metadata, template_str=_TEMPLATE, **facts))
     return f"{text}\n{_SEAL.format(_checksum(text))}\n"
 

@@ -27,7 +27,7 @@ from tersely.modeling import TerselyForSequenceClassification, from_encoder
 from tersely.modeling.cascading import at_limit, fit_beside
 from tersely.modeling.loading import load_classifier, load_tokenizer
 from tersely.reduction import Knowledge, Plan, preset
-from tersely.search import find_cascade
+from tersely.search import find_cascade, recalibrate
 from tersely.text import Documents, LabelSpace
 from tersely.text.labels import MULTI_LABEL, REGRESSION
 from tersely.text.metrics import right_documents
@@ -183,8 +183,8 @@ class Classifier(TrainedModel):
 
         settings = settings or TrainingSettings()
         how = {"validation": validation, "teacher": teacher, "classes": classes}
-        how["sample_weight"] = sample_weight
-        how |= {"problem_type": self.problem_type, "seed": settings.seed}
+        how |= {"sample_weight": sample_weight, "problem_type": self.problem_type}
+        how |= {"seed": settings.seed, "prove": cascade == "auto"}
         if cascade not in ("auto", "off") or not 0 < max_loss < 1:
             raise DataError(
                 "expected a cascade of auto or off and a max_loss between 0 and 1, got "
@@ -196,7 +196,6 @@ class Classifier(TrainedModel):
             lines.append(line)
             tell(line)
 
-        how["prove"] = cascade == "auto"
         given = gather(texts, labels, pairs, **how)
         checkpoints = None if out is None else Path(out) / "checkpoints"
         torch.manual_seed(settings.seed)
@@ -241,11 +240,8 @@ class Classifier(TrainedModel):
             model = model.under_cascade(made, first.stage if made.needs_linear else None)
         self.plan, self._checkpoints = start.plan, checkpoints
         self.adopt(model, start.tokenizer)
-        record |= {
-            "lines": lines,
-            "lengths": vars(train.encoded.report),
-            "source": Path(self.source).name,
-        }
+        record |= {"lines": lines, "lengths": vars(train.encoded.report)}
+        record |= {"source": Path(self.source).name}
         self.training = record | ({} if taught_by is None else {"teacher": taught_by})
         self.validation, self.proof = given.validation, given.proof
         return self
@@ -279,6 +275,8 @@ class Classifier(TrainedModel):
         method_options: Mapping[str, float] | None = None,
         knowledge: Knowledge | None = None,
         max_disagreement: float | None = None,
+        max_loss: float | None = None,
+        max_error: float | None = None,
         **loading: Any,
     ) -> Self:
         """Load a trained classifier: a tersely model or an export of one, or one of transformers.
@@ -294,20 +292,21 @@ class Classifier(TrainedModel):
             knowledge: see the class.
             max_disagreement: of a cascade another of the limits that were certified for it; 0 for
                 the reference alone.
+            max_loss: the same, where the limits are on the net loss.
+            max_error: the same on the error of answers, 1 to answer everything; see `set_apart`.
             **loading: as in transformers.
 
         Raises:
             DataError: for a limit that was not certified.
             ModelError: if it is not a classifier, or cannot be read.
         """
-        runner = model = None
-        if is_export(source):
-            if str(device) not in ("auto", "cpu"):
-                raise DeviceError(f"exports run on the CPU, got the device {device}; leave it out")
-            runner, device, loading = load_export(source), "cpu", {}
+        if not (exported := is_export(source)):
+            loaded = load_classifier(str(source), **loading)
+        elif str(device) in ("auto", "cpu"):
+            loaded, device, loading = load_export(source), "cpu", {}
         else:
-            model = load_classifier(str(source), **loading)
-        config = (runner or model).config
+            raise DeviceError(f"exports run on the CPU, got the device {device}; leave it out")
+        config = loaded.config
         running = {} if batch_tokens is None else {"batch_tokens": batch_tokens}
         running |= {"device": device, "threads": threads}
         classifier = cls(source, method="dense", knowledge=knowledge, **running)
@@ -318,15 +317,14 @@ class Classifier(TrainedModel):
         own = {name: getattr(config, name) for name in ("max_length", "long", "problem_type")}
         classifier._given |= {"method": classifier.plan, **own, **loading}
         tokenizer = load_tokenizer(str(source), loading, config)
-        if max_disagreement is not None and model is None:
-            runner = at_limit(runner, max_disagreement)
-        elif max_disagreement is not None:
-            model = at_limit(model, max_disagreement)
-        if model is None:
-            classifier._runner, classifier.tokenizer = runner, tokenizer
+        limits = {"disagreement": max_disagreement, "loss": max_loss, "error": max_error}
+        for criterion, limit in limits.items():
+            loaded = loaded if limit is None else at_limit(loaded, limit, criterion)
+        if exported:
+            classifier._runner, classifier.tokenizer = loaded, tokenizer
         else:
-            model.knowledge = classifier.knowledge
-            classifier.adopt(model, tokenizer)
+            loaded.knowledge = classifier.knowledge
+            classifier.adopt(loaded, tokenizer)
         classifier._tell_limit()
         return classifier.with_options(**method_options) if method_options else classifier
 
@@ -368,9 +366,38 @@ class Classifier(TrainedModel):
         if found.model is None:
             warn(f"{self.source} stays as it is: {found.why_not}")
             return self
-        twin = copy.copy(self)
-        twin.adopt(found.model, self.tokenizer)
-        return twin
+        return self.with_model(found.model)
+
+    def recalibrate(
+        self,
+        texts: Sequence[str] | Documents,
+        labels: Sequence[Any] | None = None,
+        *,
+        pairs: Sequence[str] | None = None,
+        max_disagreement: float | None = None,
+        max_loss: float | None = None,
+        max_error: float | None = None,
+    ) -> Self:
+        """Return this classifier with limits that are certified anew, and the one asked for in use.
+
+        Stages, path and temperatures stay, and so does this classifier. All texts prove.
+
+        Args:
+            texts: such as it will read, that it was not trained on.
+            labels: as for `fit`, for limits on the loss and on the error.
+            pairs: second texts of text pairs.
+            max_disagreement: the share that may get another label than the reference's; without any
+                limit it is the one in use.
+            max_loss: the share that may turn wrong, less those that turn right.
+            max_error: the share of wrong labels among those that are answered; see `set_apart`.
+
+        Example:
+            >>> sure = classifier.recalibrate(texts, labels, max_error=0.02)  # doctest: +SKIP
+        """
+        if not isinstance(texts, Documents):
+            texts = Documents.from_lists(texts, labels, pairs)
+        limits = {"disagreement": max_disagreement, "loss": max_loss, "error": max_error}
+        return self.with_model(self.torch_model().under_cascade(recalibrate(self, texts, limits)))
 
     def save(self, directory: str | Path, *, evaluation: Evaluation | None = None) -> Path:
         """Write model, configuration, tokenizer and card: a directory of transformers, no pickles.

@@ -18,9 +18,9 @@ import numpy as np
 
 from tersely._io import resolve_device, torch_threads
 from tersely.card import Evaluation
-from tersely.cascade import to_logits
+from tersely.cascade import Review, to_logits
 from tersely.certificates import Audit, Certificates
-from tersely.errors import DataError, ModelError, name_all, warn
+from tersely.errors import DataError, ModelError, PlanError, name_all, warn
 from tersely.modeling import TerselyConfig, TerselyForSequenceClassification
 from tersely.modeling.budget import plan_for_budget, spread
 from tersely.modeling.cascading import at_limit, linear_log_probabilities
@@ -76,6 +76,12 @@ class TrainedModel:
         self.tokenizer = tokenizer
         self._trained = model.config.reduction_plan()
 
+    def with_model(self, model: TerselyForSequenceClassification) -> Self:
+        """Return the same with another model on these weights; this one stays as it is."""
+        twin = copy.copy(self)
+        twin.adopt(model, self.tokenizer)
+        return twin
+
     def _ready(self) -> TorchRunner:
         if self._runner is None:
             raise ModelError(
@@ -114,6 +120,23 @@ class TrainedModel:
         """What was proven of the model's cascade; None where it has none."""
         cascade = self.model_config.cascade_stages()
         return None if cascade is None else cascade.certificates
+
+    @property
+    def review(self) -> Review | None:
+        """From which confidence on answers count, where a limit on their error is in use."""
+        cascade = self.model_config.cascade_stages()
+        return None if cascade is None else cascade.reviewing
+
+    def set_apart(self, forward: Forward) -> np.ndarray | None:
+        """Return which answers of a pass are too unsure to count, `(documents,)` bool.
+
+        Of the others the error is certified. None where no limit on the error is in use.
+
+        Example:
+            >>> sure.set_apart(sure.forward(sure.encode(texts)))  # doctest: +SKIP
+        """
+        review = self.review
+        return None if review is None else forward.confidence <= review.path[review.point]
 
     def new_audit(self) -> Audit:
         """Return an audit, still empty, of the limit that is certified for the model."""
@@ -293,10 +316,11 @@ class TrainedModel:
                 found = linear_log_probabilities(stage, encoded).cpu()
                 alone = to_logits(found, space.problem_type == MULTI_LABEL).numpy()
             about = {"classes": report_classes(*judged), "verdict": verdict(*judged, alone)}
+        apart = self.set_apart(forward)
         metrics = evaluate_logits(logits, labels, space.problem_type)
         figures = (metrics, encoded.tokens, forward.macs)
         source = Path(documents.source).name
-        return Evaluation(source, len(documents), *figures, logits=logits, **about)
+        return Evaluation(source, len(documents), *figures, logits=logits, apart=apart, **about)
 
     def alone(self) -> Self:
         """Return the encoder of a cascade by itself: no stages, and nothing added to what it says.
@@ -305,11 +329,7 @@ class TrainedModel:
         """
         if self.model is None or self.model.cascade is None:
             return self
-        twin, model = copy.copy(self), self.model.alone()
-        model.config = copy.copy(model.config)
-        model.config.cascade = None
-        twin.adopt(model, self.tokenizer)
-        return twin
+        return self.with_model(self.model.alone())
 
     def with_options(self, **shares: float) -> Self:
         """Return this trained classifier at another share of its plan, such as `keep=0.5`.
@@ -363,8 +383,13 @@ class TrainedModel:
         return self._at(plan, tell=tell)
 
     def _at(self, plan: Plan, *, tell: bool = True) -> Self:
-        twin = copy.copy(self)
-        twin.plan, twin.model = plan, self.torch_model().under_plan(plan)
+        twin, model = copy.copy(self), self.torch_model()
+        if model.cascade is not None:
+            said = "another share of tokens changes the reference that certificates speak of"
+            if self.review is not None:
+                raise PlanError(f"{said}; leave it out, or answer everything with max_error=1")
+            warn(f"{said}: it answers alone, and nothing is certified", stacklevel=3)
+        twin.plan, twin.model = plan, model.alone().under_plan(plan)
         twin._runner = TorchRunner(twin.model)
         said = name_untrained(self._trained, plan, self.model.plan.depth) if tell else None
         if said is not None:

@@ -7,10 +7,13 @@ import json
 import numpy as np
 import pytest
 
-from cascades import TEXTS, save_cascade, save_dense
+from cascades import TEXTS, save_cascade, save_dense, save_reviewed
 from commands import run_command
 from tersely import Classifier
-from tersely.errors import DataError, ModelError
+from tersely.cascade import Cascade, Stage
+from tersely.errors import DataError, ModelError, PlanError, TerselyWarning
+from tersely.modeling import from_encoder
+from tersely.reduction import preset
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +66,30 @@ def test_the_card_says_what_was_proven(cascade):
     card = (cascade / "README.md").read_text()
     assert "A cascade answers: topk, then reference" in card
     assert "30 of 60 texts are answered early" in card
+
+
+@pytest.mark.filterwarnings("ignore:the model was trained with")
+def test_another_share_runs_the_reference_alone_and_says_so(dense, tmp_path):
+    half = from_encoder(
+        str(dense / "encoder"),
+        plan=preset("topk", keep=0.5, least=1),
+        id2label=dict(enumerate("ab")),
+    )
+    loaded = Classifier.from_pretrained(dense, device="cpu")
+    alone = Cascade((Stage("reference", temperature=3.0),))
+    loaded.adopt(half.under_cascade(alone), loaded.tokenizer)
+    with pytest.warns(TerselyWarning, match="answers alone, and nothing is certified"):
+        other = loaded.with_options(keep=0.25)
+    assert other.model.cascade is None and other.certificates is None
+    assert other.model_config.cascade is None and loaded.model.cascade == alone
+    saved = Classifier.from_pretrained(other.save(tmp_path / "other"), device="cpu")
+    assert (
+        saved.model.cascade is None
+        and saved.predict(TEXTS).tolist() == other.predict(TEXTS).tolist()
+    )
+
+
+def test_a_certified_error_is_not_that_of_another_share(cascade, tmp_path):
+    sure = Classifier.from_pretrained(save_reviewed(cascade, tmp_path / "sure"), device="cpu")
+    with pytest.raises(PlanError, match="max_error=1"):
+        sure._at(preset("topk", keep=0.5))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tersely.cascade import Cascade, Stage, confidence, run_cascade
+from tersely.cascade import Cascade, Review, Stage, confidence, run_cascade
+from tersely.certificates import prove
 from tersely.errors import DataError, ModelError
 from tersely.reduction import preset
 
@@ -149,11 +153,26 @@ def test_cascades_that_cannot_be_are_refused(change, message):
 def test_a_cascade_is_plain_data():
     cascade = Cascade(STAGES, ((0.9, 1.0), (0.5, 0.25)), 1)
     assert Cascade.from_dict(cascade.to_dict()) == cascade
-    for wrong in ({}, None, cascade.to_dict() | {"version": 3}):
+    for wrong in ({}, None, cascade.to_dict() | {"version": 4}):
         with pytest.raises(ModelError, match="version"):
             Cascade.from_dict(wrong)
     with pytest.raises(ModelError, match="not whole"):
         Cascade.from_dict({"version": 2, "stages": [{"kind": "linear"}]})
+
+
+def test_a_review_is_plain_data_and_older_cascades_have_none():
+    proven = prove(["a", "b"], [[1, 0], [1, 1]], [[0, 0], [0, 0]], criterion="error", limits=[0.96])
+    made = Cascade(STAGES, ((0.9, 0.5),), 0, None, Review((0.5, 0.1), proven, 0, 1))
+    assert Cascade.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+    assert made.reviewing is made.review and replace(made, point=None).reviewing is None
+    assert made.at(0.96, "error") == made and made.at(1, "error").reviewing is None
+    with pytest.raises(ModelError, match=r"cascade.review.path must go from strict to loose"):
+        replace(made, review=replace(made.review, path=(0.1, 0.5)))
+    with pytest.raises(ModelError, match=r"cascade.review.point must be one of 2 points, got 2"):
+        replace(made, review=replace(made.review, point=2))
+    old = replace(made, review=None)
+    data = {name: value for name, value in old.to_dict().items() if name != "review"}
+    assert Cascade.from_dict(data | {"version": 2}) == old
 
 
 def test_a_limit_that_was_not_certified_is_refused():

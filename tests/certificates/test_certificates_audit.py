@@ -1,7 +1,5 @@
 """A limit that holds is hardly ever doubted, however often one looks; one that broke, soon."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -67,16 +65,12 @@ def test_a_warning_is_a_lower_bound_above_the_limit(one, two, limit):
         assert audit.wealth(bound * 0.9) >= audit.wealth(bound) - 1e-9
 
 
-def test_workers_are_merged_into_what_one_would_have_seen():
-    one, two, all_of_it = Audit(LIMIT), Audit(LIMIT), Audit(LIMIT)
+def test_what_was_seen_is_said_in_a_sentence():
+    all_of_it = Audit(LIMIT)
     for number in range(300):
         all_of_it.add(number % 11 == 0)
-        (one if number % 3 else two).add(number % 11 == 0)
-    assert Audit(**json.loads(json.dumps(one.to_dict()))).merged(two) == all_of_it
     assert "28 of 300 audited documents" in all_of_it.sentence()
     assert all_of_it.sentence().endswith("recalibrate on new ones")
     assert not Audit(LIMIT).warns and Audit(LIMIT).lower_bound() == 0
-    with pytest.raises(DataError, match="keep them apart"):
-        one.merged(Audit(0.02))
     with pytest.raises(DataError, match="got 3"):
         Audit(LIMIT, audited=2, differing=3)

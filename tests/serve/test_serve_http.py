@@ -228,7 +228,8 @@ def test_a_model_that_fails_is_424_for_that_document_alone(model):
         bad = client.post("/predict", json={"inputs": "word1 " * 30})
         assert bad.status_code == 424 and bad.json()["error_type"] == "Backend"
         assert client.post("/predict", json={"inputs": "the cat"}).status_code == 200
-        service._batcher._run = lambda items: np.full((len(items), 3), np.nan, np.float32)
+        nothing = np.full(3, np.nan, np.float32), False
+        service._batcher._run = lambda items: [nothing] * len(items)
         assert client.post("/predict", json={"inputs": "a"}).json()["error"] == "score is NaN"
 
 

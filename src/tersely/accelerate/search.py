@@ -4,9 +4,6 @@ Packed execution of the original alone, which changes no label by design, is alw
 candidates, and remains where nothing else is proven to be faster.
 """
 
-from __future__ import annotations
-
-import copy
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -119,8 +116,7 @@ def accelerate(
     if cascade is not None:
         tell("; ".join(cascade.certificates.lines()[:1]))
     if found.model is not None:
-        made = copy.copy(original)
-        made.adopt(found.model, original.tokenizer)
+        made = original.with_model(found.model)
     chosen = found.parts["choosing"].texts
     with warnings.catch_warnings():  # how many texts are too long was said of these
         warnings.simplefilter("ignore", TerselyWarning)

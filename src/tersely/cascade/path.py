@@ -7,8 +7,6 @@ it answers more and more documents, so that each point is about as much faster a
 was: what is proven ends close to where it could, however few changes tell the first ones apart.
 """
 
-from __future__ import annotations
-
 import itertools
 from typing import NamedTuple
 

@@ -11,17 +11,16 @@ checkpoint. Like a plan, a cascade is plain data in `config.json`, and knows no 
     reference ────────▶ answer
 """
 
-from __future__ import annotations
-
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
 
-from tersely.certificates import Audit, Certificates
-from tersely.errors import ModelError
+from tersely.certificates import Audit, Certificate, Certificates
+from tersely.errors import ModelError, warn
 from tersely.reduction import Plan
 
-VERSION = 2
+VERSION = 3
+_READ = (2, VERSION)  # without a review before 3
 LINEAR, PLAN, REFERENCE = "linear", "plan", "reference"
 
 
@@ -68,6 +67,36 @@ class Stage:
 
 
 @dataclasses.dataclass(frozen=True)
+class Review:
+    """How sure an answer must be to count; the others are set apart, for people to decide.
+
+    Attributes:
+        path: confidences, from strict to loose: an answer has to exceed that of the point in use.
+        certificates: what was proven of the error of what is answered.
+        stages_point: the point of the cascade's own path, at which that was.
+        point: which point is in use; None where all is answered.
+    """
+
+    path: tuple[float, ...]
+    certificates: Certificates
+    stages_point: int | None
+    point: int | None = None
+
+    @property
+    def certificate(self) -> Certificate:
+        """What was proven of the point in use, of the strictest limit."""
+        return next(each for each in self.certificates.certificates if each.point == self.point)
+
+    def sentence(self, apart: int, documents: int) -> str:
+        """Return how many are set apart, and what is proven of the others."""
+        most, sure = self.certificate.bound, self.certificates.confidence
+        return (
+            f"{apart:,} of {documents:,} documents are set apart for review; of the labels of the "
+            f"others at most {most:.2%} are wrong, at {sure:.0%} confidence"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class Cascade:
     """Stages, a path of thresholds from strict to loose, and the point of it that is in use.
 
@@ -78,6 +107,7 @@ class Cascade:
         point: which point is in use; None for the reference alone, with its stacking: the most
             accurate one.
         certificates: what was proven of the points.
+        review: from which confidence on answers count, where a limit on their error is certified.
 
     Raises:
         ModelError: if a field cannot be, naming it.
@@ -87,6 +117,7 @@ class Cascade:
     path: tuple[tuple[float, ...], ...] = ()
     point: int | None = None
     certificates: Certificates | None = None
+    review: Review | None = None
 
     def __post_init__(self) -> None:
         kinds = [stage.kind for stage in self.stages]
@@ -95,23 +126,9 @@ class Cascade:
                 "cascade.stages must end with the reference, and the linear stage comes first, got "
                 f"{', '.join(kinds) or 'none'}"
             )
-        before: tuple[float, ...] = (1.0,) * (len(kinds) - 1)
-        for number, thresholds in enumerate(self.path):
-            if len(thresholds) != len(before) or not all(0 <= value <= 1 for value in thresholds):
-                raise ModelError(
-                    f"cascade.path must have {len(before)} thresholds from 0 to 1 at each point, "
-                    f"got {list(thresholds)} at point {number}"
-                )
-            if any(now > then for now, then in zip(thresholds, before, strict=True)):
-                raise ModelError(
-                    f"cascade.path must go from strict to loose, got {list(thresholds)} at point "
-                    f"{number} after {list(before)}"
-                )
-            before = thresholds
-        if self.point is not None and not 0 <= self.point < len(self.path):
-            raise ModelError(
-                f"cascade.point must be one of {len(self.path)} points, got {self.point}"
-            )
+        _check_path("cascade", self.path, self.point, len(kinds) - 1)
+        if (review := self.review) is not None:
+            _check_path("cascade.review", [(each,) for each in review.path], review.point, 1)
 
     @property
     def thresholds(self) -> tuple[float, ...]:
@@ -128,21 +145,50 @@ class Cascade:
         """Whether the checkpoint must hold a linear stage."""
         return any(stage.kind == LINEAR or stage.weight for stage in self.stages)
 
-    def at(self, limit: float) -> Cascade:
+    @property
+    def reviewing(self) -> Review | None:
+        """The review, if it is in use and speaks of this point."""
+        used = self.review is not None and self.review.point is not None
+        return self.review if used and self.review.stages_point == self.point else None
+
+    def lines(self) -> list[str]:
+        """Return what is proven of the path, and of the error of what is answered."""
+        proven = self.certificates, self.review and self.review.certificates
+        return [line for each in proven if each is not None for line in each.lines()]
+
+    def at(self, limit: float, criterion: str | None = None) -> Self:
         """Return the same at the point that was certified for a limit; 0 is the reference alone.
+
+        `criterion` is what the limit is on, None for what the path is certified for; of the error 1
+        answers everything.
 
         Raises:
             DataError: for a limit that was not certified; the nearest ones that were are named.
             ModelError: if nothing was.
         """
-        if limit == 0:
-            return dataclasses.replace(self, point=None)
-        if self.certificates is None:
+        proven, review = self.certificates, self.review
+        if criterion == "error":
+            if review is None or review.stages_point != self.point:
+                raise ModelError(
+                    f"no limit on the error is certified for this model as it is used, {limit:g} "
+                    "is asked for; recalibrate it on labelled documents with max_error"
+                )
+            point = None if limit >= 1 else review.certificates.at(limit).point
+            return dataclasses.replace(self, review=dataclasses.replace(review, point=point))
+        if limit and proven is None:
             raise ModelError(
                 f"this cascade has no certificates, and so no point for a limit of {limit:g}; "
                 "recalibrate it on texts that it was not trained on"
             )
-        return dataclasses.replace(self, point=self.certificates.at(limit).point)
+        if limit and criterion not in (None, proven.criterion):
+            raise ModelError(
+                f"a limit of {limit:g} on the {criterion} was asked for, and what is certified are "
+                f"limits on the {proven.criterion}; ask for max_{proven.criterion}"
+            )
+        made = dataclasses.replace(self, point=proven.at(limit).point if limit else None)
+        if criterion is not None and self.reviewing is not None and made.reviewing is None:
+            warn("the certified error is that of another point, so that nothing is set apart")
+        return made
 
     def audit(self) -> Audit:
         """Return an audit, of nothing yet, of the strictest limit certified for the point in use.
@@ -166,45 +212,58 @@ class Cascade:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the cascade as JSON has it, with its version."""
-        stages = [
-            {"kind": stage.kind, "temperature": stage.temperature, "weight": stage.weight}
-            | ({} if stage.plan is None else {"plan": stage.plan.to_dict()})
-            for stage in self.stages
-        ]
-        proven = self.certificates
+        stages = [vars(each) | {"plan": each.plan and each.plan.to_dict()} for each in self.stages]
+        proven, review = self.certificates, self.review
+        if review is not None:
+            review = vars(review) | {"certificates": review.certificates.to_dict()}
         return {
             "version": VERSION,
             "stages": stages,
             "path": [list(thresholds) for thresholds in self.path],
             "point": self.point,
             "certificates": None if proven is None else proven.to_dict(),
+            "review": review,
         }
 
     @classmethod
-    def from_dict(cls, data: Any) -> Cascade:
+    def from_dict(cls, data: Any) -> Self:
         """Rebuild a cascade; a ModelError names what is wrong."""
         version = data.get("version") if isinstance(data, Mapping) else None
-        if version != VERSION:
+        if version not in _READ:
             raise ModelError(
                 f"cascade.version must be {VERSION}, got {version!r}; a newer cascade needs a "
                 "newer tersely"
             )
         try:
+            plans = [each.get("plan") for each in data["stages"]]
             stages = tuple(
-                Stage(
-                    each["kind"],
-                    Plan.from_dict(each["plan"]) if "plan" in each else None,
-                    each["temperature"],
-                    each["weight"],
-                )
-                for each in data["stages"]
+                Stage(**each | {"plan": None if plan is None else Plan.from_dict(plan)})
+                for each, plan in zip(data["stages"], plans, strict=True)
             )
-            proven = data["certificates"]
-            return cls(
-                stages,
-                tuple(tuple(thresholds) for thresholds in data["path"]),
-                data["point"],
-                None if proven is None else Certificates.from_dict(proven),
-            )
+            proven, review = data["certificates"], data.get("review")
+            if review is not None:
+                given = {"certificates": Certificates.from_dict(review["certificates"])}
+                review = Review(**review | given | {"path": tuple(review["path"])})
+            proven = None if proven is None else Certificates.from_dict(proven)
+            return cls(stages, tuple(map(tuple, data["path"])), data["point"], proven, review)
         except (KeyError, TypeError) as error:
             raise ModelError(f"the cascade in config.json is not whole: {error}") from None
+
+
+def _check_path(name: str, path: Iterable[Sequence[float]], point: int | None, stages: int) -> None:
+    """Raise a ModelError if thresholds do not go from strict to loose, or the point is none."""
+    before, number = (1.0,) * stages, -1
+    for number, thresholds in enumerate(path):
+        if len(thresholds) != stages or not all(0 <= value <= 1 for value in thresholds):
+            raise ModelError(
+                f"{name}.path must have {stages} thresholds from 0 to 1 at each point, got "
+                f"{list(thresholds)} at point {number}"
+            )
+        if any(now > then for now, then in zip(thresholds, before, strict=True)):
+            raise ModelError(
+                f"{name}.path must go from strict to loose, got {list(thresholds)} at point "
+                f"{number} after {list(before)}"
+            )
+        before = thresholds
+    if point is not None and not 0 <= point <= number:
+        raise ModelError(f"{name}.point must be one of {number + 1} points, got {point}")

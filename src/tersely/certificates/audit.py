@@ -9,8 +9,6 @@ their mean wealth is a supermartingale, however the rate moves below the limit a
 often: it reaches 20 in at most 5 of 100 runs. It depends on two counts, which are all of the state.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -57,20 +55,6 @@ class Audit:
         self.audited += 1
         self.differing += bool(differs)
 
-    def merged(self, other: Audit) -> Audit:
-        """Return the audit of two workers of one run, whose documents are one stream in any order.
-
-        So it may, as long as who gets a document does not depend on its answer. The confidence is
-        that of the merged audit: workers that warn by themselves have an error each.
-        """
-        if (self.limit, self.confidence) != (other.limit, other.confidence):
-            raise DataError(
-                f"audits of one run watch one limit at one confidence, got {self.limit:g} at "
-                f"{self.confidence:g} and {other.limit:g} at {other.confidence:g}; keep them apart"
-            )
-        counts = self.audited + other.audited, self.differing + other.differing
-        return Audit(self.limit, self.confidence, *counts)
-
     def wealth(self, rate: float) -> float:
         """Return the logarithm of what 1 has become by betting against rates of at most `rate`.
 
@@ -115,7 +99,3 @@ class Audit:
     def report(self) -> dict[str, Any]:
         """Return the state with the rate that it proves at least, and whether the limit holds."""
         return asdict(self) | {"at_least": self.lower_bound(), "plausible": not self.warns}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the state as JSON has it; `Audit(**state)` goes on from it."""
-        return asdict(self)

@@ -8,9 +8,8 @@ Texts are equal if they are so with spaces and case normalised: "A  b" is "a b".
 twice counts once.
 """
 
-from __future__ import annotations
-
 import bisect
+import contextlib
 import hashlib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +18,8 @@ from dataclasses import dataclass
 from tersely.errors import DataError
 
 PARTS = {"fitting": 0.4, "choosing": 0.2, "proving": 0.4}
+REVIEWED = {"choosing": 0.2, "proving": 0.8}
+"""The shares where all that is chosen is from which confidence on an answer counts."""
 
 Text = str | Sequence[str]
 """A text, or the texts of a pair."""
@@ -90,6 +91,21 @@ def draw_parts(
             f"{sum(map(len, drawn.values())):,} are different, spaces and case aside; give more"
         )
     return drawn
+
+
+def unused(texts: Sequence[Text], parts: Iterable[Part]) -> list[int]:
+    """Return the numbers of the different texts that are in no part that is known again.
+
+    That is one of all these texts, or that `draw_parts` makes of them with the usual shares and
+    seed: a fingerprint is that of a whole part, so that single texts of one are not known.
+    """
+    numbers, used = different(texts), {part.fingerprint for part in parts}
+    groups = [numbers]
+    for shares in (PARTS, REVIEWED):
+        with contextlib.suppress(DataError):  # too few to be drawn apart
+            groups += draw_parts(texts, shares).values()
+    known = [own for own in groups if fingerprint(texts[number] for number in own) in used]
+    return sorted(set(numbers).difference(*known))
 
 
 def _position(text: Text, seed: int) -> float:

@@ -1,10 +1,8 @@
 """What was proven of a cascade, as plain data: JSON beside the model, and words for a user."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from tersely.certificates.bounds import documents_needed
 from tersely.certificates.netloss import documents_for_net_loss
@@ -87,7 +85,7 @@ class Certificates:
         return {"version": VERSION} | asdict(self)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Certificates:
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Rebuild certificates.
 
         Raises:
@@ -121,7 +119,8 @@ class Certificates:
             if each.point is None:
                 found.append(f"{each.limit:.2%}: not proven; {counts}; {self._more(each)}")
                 continue
-            early = f"{each.early:,} of {self.documents:,} texts are answered early"
+            early = f"{each.early:,} of {self.documents:,} texts are answered"
+            early += "" if self.criterion == "error" else " early"
             found.append(f"{each.limit:.2%}: {early}; {counts}")
             lost = [
                 f"{name!r} {worse - better} of {documents:,}"

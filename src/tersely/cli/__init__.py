@@ -16,6 +16,7 @@ from tersely.cli.export import export
 from tersely.cli.info import info, methods
 from tersely.cli.messages import TerselyGroup, write_what_can_be_encoded
 from tersely.cli.predict import predict
+from tersely.cli.recalibrate import recalibrate
 from tersely.cli.score import score
 from tersely.cli.serve import serve
 from tersely.cli.settings import Verb
@@ -57,8 +58,8 @@ def tersely(
     """Document classifiers that read only the tokens that matter."""
 
 
-_VERBS = train, evaluate, predict, explain, score, bench, accelerate, export, serve, methods, info
-for verb in _VERBS:
+_VERBS = train, evaluate, predict, explain, score, bench, accelerate, recalibrate, export, serve
+for verb in (*_VERBS, methods, info):
     app.command(cls=Verb, epilog="\n\n".join(["Examples:", *verb.examples]))(verb)
 
 

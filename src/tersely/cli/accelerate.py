@@ -1,7 +1,5 @@
 """`tersely accelerate`: a fine-tuned classifier made faster, with proof, or left as it is."""
 
-from __future__ import annotations
-
 import json as json_library
 from pathlib import Path
 from typing import Annotated

@@ -31,7 +31,7 @@ def bench(
     report: o.Page = None,
     reading: o.Columns,
     sample: o.Sample,
-    loading: o.Loading,
+    loading: o.Answering,
     json: o.Json = False,
 ) -> None:
     """Compare contenders: quality, speed, latency, memory, MACs.

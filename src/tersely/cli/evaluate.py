@@ -59,6 +59,10 @@ def evaluate(
     if found.classes is not None and found.classes.never_predicted:
         names = ", ".join(map(repr, found.classes.never_predicted))
         say(f"never predicted, though there are such documents: {names}", "warning")
+    if found.apart is not None:
+        wrong, apart = (~found.apart[found.classes.wrong]).sum(), int(found.apart.sum())
+        said = classifier.review.sentence(apart, len(documents))
+        say(f"{said}; here {wrong:,} of {len(documents) - apart:,}")
     if errors is not None:
         _write_errors(errors, classifier, documents, found, overwrite=overwrite)
     if json:

@@ -31,7 +31,7 @@ def explain(
     minimum: o.Count = 5,
     top: o.Count = 10,
     reading: o.Judged,
-    loading: o.Loading,
+    loading: o.Answering,
     budget: o.Budget,
     json: o.Json = False,
 ) -> None:

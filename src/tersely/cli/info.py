@@ -44,7 +44,7 @@ def info(model: o.TrainedModel, *, json: o.Json = False) -> None:
         weights = (f" (evidence × {s.weight:.2f})" if s.weight else "" for s in cascade.stages)
         names = (stage.name for stage in cascade.stages)
         facts["cascade"] = list(map("".join, zip(names, weights, strict=True)))
-        facts["certified"] = [] if cascade.certificates is None else cascade.certificates.lines()
+        facts["certified"] = cascade.lines()
     if json:
         print_json(facts)
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
@@ -35,6 +35,7 @@ Count = Annotated[int, {"min": 1}]
 MaybeCount = Annotated[int | None, {"min": 1}]
 Length = Annotated[int | None, {"min": 3}]
 Share = Annotated[float, {"metavar": "SHARE", "min": 0, "max": 1}]
+Limit = Annotated[float | None, {"metavar": "SHARE", "min": 0, "max": 1}]
 Long = Annotated[
     Literal["truncate", "head-tail", "windows", "select"] | None, {"metavar": "POLICY"}
 ]
@@ -159,6 +160,9 @@ class Loading:
         threads: How many threads torch uses. [one a core]
         max_disagreement: Of a cascade, another limit that was certified for it; 0 for its
             reference. [the one that it was made for]
+        max_loss: The same, where the certified limits are on the net loss.
+        max_error: A certified limit on the share of wrong labels; less sure answers are marked for
+            review.
     """
 
     panel: ClassVar = "Model"
@@ -167,7 +171,9 @@ class Loading:
     batch_tokens: Annotated[int | None, {"min": 16}] = None
     device: Annotated[str, {"metavar": "NAME", "panel": MACHINE}] = "auto"
     threads: Annotated[int | None, {"min": 1, "panel": MACHINE}] = None
-    max_disagreement: Annotated[float | None, {"metavar": "SHARE", "min": 0.0}] = None
+    max_disagreement: Limit = None
+    max_loss: Limit = None
+    max_error: Limit = None
 
     def load(self, model: str, **more: Any) -> Classifier:
         """Return the trained model of a directory or a Hub name."""
@@ -176,6 +182,10 @@ class Loading:
         return Classifier.from_pretrained(model, **(vars(self) | more))
 
 
+Answering = Annotated[
+    Loading, tuple(each.name for each in fields(Loading) if each.name != "max_error")
+]
+"""Where every document is answered."""
 Machine = Annotated[Loading, ("device", "threads")]
 
 

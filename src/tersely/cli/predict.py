@@ -1,7 +1,5 @@
 """`tersely predict`: what a trained model says."""
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from pathlib import Path
@@ -32,7 +30,8 @@ def predict(
     Every input column is kept. 'label' and 'score', its probability, are
     added; for several labels both are lists. A regression model adds
     'prediction' instead. Of a cascade 'stage' says which stage answered, and
-    'confidence' how sure it was.
+    'confidence' how sure it was. With --max-error 'review' is true for those
+    that people should look at.
 
     Options:
         out: The file to write: .csv, .tsv, .jsonl or .parquet. [JSON Lines on standard output]
@@ -56,11 +55,14 @@ def predict(
     with progress("predicting", len(documents)) as bar:
         encoded = classifier.encode(documents.texts, documents.pairs)
         forward = classifier.forward(encoded, bar.update)
-    columns = prediction_columns(classifier, forward.logits, every=probabilities)
+    apart = classifier.set_apart(forward)
+    columns = prediction_columns(classifier, forward.logits, apart, every=probabilities)
     if forward.stages is not None:
-        names = [stage.name for stage in classifier.torch_model().cascade.stages]
+        names = [stage.name for stage in classifier.model_config.cascade_stages().stages]
         columns["stage"] = [names[number] for number in forward.stages]
         columns["confidence"] = forward.confidence.astype(float).round(4).tolist()
+    if apart is not None:
+        say(classifier.review.sentence(int(apart.sum()), len(documents)))
     if data == "-" and out is None:
         one = {name: values[0] for name, values in columns.items()}
         if json:

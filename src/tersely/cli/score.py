@@ -1,7 +1,5 @@
 """`tersely score`: labels for millions of rows of Parquet files, a part at a time."""
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 from typing import Annotated
@@ -79,6 +77,8 @@ def score(
         f"{Path(out)} holds {count(summary.rows - summary.bad, 'labelled row')} in "
         f"{count(summary.shards, 'part')}{before}"
     )
+    if summary.review is not None:
+        say(summary.review)
     if summary.audit is not None and not summary.audit.warns:  # else it was warned of
         say(summary.audit.sentence())
     if json:

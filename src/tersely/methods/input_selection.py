@@ -6,8 +6,6 @@ Attribution-Driven Adaptive Token Pruning (NeurIPS 2025) prunes there too, by ne
 distilled from attributions.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -17,7 +17,7 @@ from tersely.linear import LinearFit, LinearStage, fit_linear
 from tersely.modeling.forward import ForwardPass, PackedInputs
 from tersely.ragged import Layout, Ragged
 from tersely.text.encoding import EncodedDocuments
-from tersely.text.labels import MULTI_LABEL, SINGLE_LABEL
+from tersely.text.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from tersely.text.syntax import piece_marks
 
 LINEAR_TOKENS = 1 << 16
@@ -113,11 +113,16 @@ def _about(model: Any) -> dict[str, Any]:
     return {"classes": model.config.num_labels, "several": several, "device": model.device}
 
 
-def at_limit(model: Any, limit: float) -> Any:
+def at_limit(model: Any, limit: float, criterion: str | None = None) -> Any:
     """Return a model at another certified limit of its cascade; 0 for its reference."""
-    if model.cascade is None:
+    if model.cascade is not None:
+        return model.under_cascade(model.cascade.at(limit, criterion))
+    if model.config.problem_type == REGRESSION:
         raise ModelError(
-            f"a limit of {limit:g} is for a cascade, and this model has none; load it without a "
-            "limit, or accelerate it first"
+            f"a limit of {limit:g} is on labels, and a regression has none; load it without a limit"
         )
-    return model.under_cascade(model.cascade.at(limit))
+    raise ModelError(
+        f"a limit of {limit:g} is for a cascade, and this model has none; load it without a limit, "
+        + ("recalibrate it on labelled documents" if criterion == "error" else "accelerate it")
+        + " first"
+    )

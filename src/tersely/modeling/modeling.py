@@ -158,7 +158,8 @@ class TerselyForSequenceClassification(PreTrainedModel):
     def alone(self) -> Self:
         """Return the reference of a cascade: the same model, weights not copied, without it."""
         twin = copy.copy(self)
-        twin.cascade = None
+        twin.config, twin.cascade = copy.copy(self.config), None
+        twin.config.cascade = None
         return twin
 
     def beside(self, linear: LinearStage) -> Self:

@@ -7,8 +7,6 @@ finished, and whatever else lies in the folder is never taken for one. Names tha
 underscore or a dot are passed over by whoever reads the folder as one data set.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -38,7 +36,8 @@ class Count(NamedTuple):
 
     `bad` rows have no label; `long` documents are over the limit, which leaves `unread` of all
     `tokens`; of `unknown` documents the tokenizer knows nothing. Of the documents
-    `audited`, whoever answered them, `differing` got another label than the reference's.
+    `audited`, whoever answered them, `differing` got another label than the reference's; of all,
+    `review` are set apart for people.
     """
 
     rows: int
@@ -49,6 +48,7 @@ class Count(NamedTuple):
     unknown: int = 0
     audited: int = 0
     differing: int = 0
+    review: int = 0
 
 
 # ---- the manifest ------------------------------------------------------------------------------

@@ -4,8 +4,6 @@ It gives every row an answer or a reason: among millions of rows a few bad ones 
 are set aside one by one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +12,7 @@ import pyarrow as pa
 
 from tersely.classifier import Classifier
 from tersely.errors import DataError, name_all
+from tersely.modeling.inference import Forward
 from tersely.text.encoding import LengthReport
 from tersely.text.labels import is_blank
 
@@ -40,6 +39,7 @@ class Predictor:
     Attributes:
         report: what the length policy did to the documents so far, None before the first.
         audited: what the audit has seen so far, None where nothing is audited.
+        apart: how many documents were set apart for review so far.
 
     Raises:
         ModelError: if the model cannot be read, or has nothing that an audit could watch.
@@ -71,10 +71,11 @@ class Predictor:
         self.id_columns = list(id_columns)
         self.probabilities = probabilities
         self.report: LengthReport | None = None
+        self.apart = 0
         self.share = audit
         self.audited = self.classifier.new_audit() if audit else None
         self.draw = np.random.default_rng(0)
-        added = {*self._arrays(self._logits([[]])), REASON}
+        added = {*self._columns([[]]), REASON}
         taken = [name for name in self.id_columns if name in added]
         if taken:
             raise DataError(
@@ -89,11 +90,11 @@ class Predictor:
         """
         texts, reasons = self._read(table)
         good = [row for row, reason in enumerate(reasons) if reason is None]
-        logits = self._logits([[column[row] for row in good] for column in texts])
+        columns = self._columns([[column[row] for row in good] for column in texts])
         places = dict(zip(good, range(len(good)), strict=True))
         taken = pa.array([places.get(row) for row in range(table.num_rows)], pa.int64())
         result = table.select(self.id_columns)
-        for name, array in self._arrays(logits).items():
+        for name, array in columns.items():
             result = result.append_column(name, array.take(taken))
         return result.append_column(REASON, pa.array(reasons, pa.string()))
 
@@ -108,17 +109,22 @@ class Predictor:
             reasons = [old or new for old, new in zip(reasons, why, strict=True)]
         return texts, reasons
 
-    def _arrays(self, logits: np.ndarray) -> dict[str, pa.Array]:
-        """Return what was decided as Arrow's columns, of the same types for any number of rows."""
+    def _columns(self, texts: list[list[str]]) -> dict[str, pa.Array]:
+        """Return what is decided as Arrow's columns, of the same types for any number of rows."""
+        nothing = np.zeros((0, len(self.classifier.classes_)), np.float32)
+        forward = Forward(nothing, 0, 0, confidence=nothing[:, 0])
+        forward = self._forward(texts) if texts[0] else forward
+        apart = self.classifier.set_apart(forward)
+        self.apart += 0 if apart is None else int(apart.sum())
         kinds: dict[str, pa.DataType] = {"label": pa.string(), "score": pa.float64()}
         if self.classifier.label_space.problem_type == "multi_label_classification":
             kinds = {name: pa.list_(kind) for name, kind in kinds.items()}
-        columns = prediction_columns(self.classifier, logits, every=self.probabilities)
+        kinds["review"] = pa.bool_()
+        every = self.probabilities
+        columns = prediction_columns(self.classifier, forward.logits, apart, every=every)
         return {name: pa.array(col, kinds.get(name, pa.float64())) for name, col in columns.items()}
 
-    def _logits(self, texts: list[list[str]]) -> np.ndarray:
-        if not texts[0]:
-            return np.zeros((0, len(self.classifier.classes_)), np.float32)
+    def _forward(self, texts: list[list[str]]) -> Forward:
         # What was too long is said of millions of documents together; see `report`.
         encoded = self.classifier.encode(*texts, tell=False)
         self.report = encoded.report if self.report is None else self.report + encoded.report
@@ -127,21 +133,26 @@ class Predictor:
             # Drawn before anybody knows who answered, and by place: equal texts differ.
             drawn = self.draw.random(len(encoded)) < self.share
             self.classifier.watch(self.audited, encoded, forward, drawn)
-        return forward.logits
+        return forward
 
     def begin(self, number: int) -> None:
         """Forget what was counted so far; the draw of the audit is that of this shard's number."""
-        self.report, self.draw = None, np.random.default_rng(number)
+        self.report, self.apart, self.draw = None, 0, np.random.default_rng(number)
         if self.audited is not None:
             self.audited = self.classifier.new_audit()
 
 
 def prediction_columns(
-    classifier: Classifier, logits: np.ndarray, *, every: bool = False
+    classifier: Classifier,
+    logits: np.ndarray,
+    apart: np.ndarray | None = None,
+    *,
+    every: bool = False,
 ) -> dict[str, Any]:
     """Return what logits `(documents, labels)` decide: `label` and `score`, or `prediction`.
 
-    The first two are lists where several labels may hold; `every` adds `probability_<label>`.
+    The first two are lists where several labels may hold; `every` adds `probability_<label>`, and
+    `apart` (see `Classifier.set_apart`) `review`.
     """
     decided, space = classifier.decide(logits), classifier.label_space
     if space.problem_type == "regression" and not every:
@@ -156,7 +167,7 @@ def prediction_columns(
     columns: dict[str, Any] = {"label": decided, "score": scores}
     if every:
         columns |= {f"probability_{name}": shares[:, i] for i, name in enumerate(space.names)}
-    return columns
+    return columns if apart is None else columns | {"review": apart.tolist()}
 
 
 def read_cells(column: pa.Array) -> tuple[list[str | None], list[str | None]]:

@@ -1,7 +1,5 @@
 """A run from input files to parts: what is left to do, who does it, and how far it is."""
 
-from __future__ import annotations
-
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -30,6 +28,7 @@ from tersely.score.workers import SOURCE, Job, connect, run_processes, run_ray
 from tersely.text.columns import choose_columns
 from tersely.text.encoding import LengthReport
 
+_DECISIVE = "max_length", "long", "max_disagreement", "max_loss", "max_error"
 _LOOKED_AT = 100  # rows of the first file, to guess columns by
 
 
@@ -38,7 +37,8 @@ class Summary:
     """What a run did, in `seconds`; the numbers are of all runs into that folder.
 
     `bad` rows have no label and are in the folder `_bad`; `resumed` ones were done by earlier runs.
-    `audit` is what an audit saw, None without one.
+    `audit` is what an audit saw, None without one; `review` says how many rows are set apart for
+    people, None where no limit on the error is in use.
     """
 
     out: Path
@@ -48,6 +48,7 @@ class Summary:
     resumed: int
     seconds: float
     audit: Audit | None = None
+    review: str | None = None
 
 
 def score(
@@ -95,7 +96,7 @@ def score(
         progress: called with the rows that are done, those of earlier runs included, and the rows
             of all inputs.
         **loading: as of `Classifier.from_pretrained`: `max_length`, `long`, `batch_tokens`,
-            `device`.
+            `device`, `max_disagreement`, `max_loss`, `max_error`.
 
     Raises:
         DataError: if an input cannot be read or lacks a column.
@@ -126,7 +127,7 @@ def score(
     types = resolve_types(files, texts, id_columns)
     # What decides the rows that are written; the others may differ from run to run.
     decisive = columns | {"probabilities": probabilities, "keep": keep, "audit": audit}
-    decisive |= {name: loading.get(name) for name in ("max_length", "long", "max_disagreement")}
+    decisive |= {name: loading.get(name) for name in _DECISIVE}
     options = {"device": "auto"} | loading | decisive
     checked = _check_model(model, options, ray)
     manifest = parts.make_manifest(str(model), decisive | {"shard_rows": shard_rows}, files)
@@ -158,7 +159,9 @@ def score(
         total = parts.Count(*map(sum, zip(*counts.values(), strict=True)))
         watched = _tell_sums(checked, total, out, audit=audit > 0)
         seconds = time.monotonic() - began
-        summary = Summary(out, total.rows, total.bad, len(shards), resumed, seconds, watched)
+        review = checked.review and checked.review.sentence(total.review, total.rows - total.bad)
+        counted = total.rows, total.bad, len(shards), resumed
+        summary = Summary(out, *counted, seconds, watched, review)
         record = {"fingerprint": run, "parts": len(shards), **total._asdict()}
         record |= {"audit": watched and watched.report()}
         parts.write_json(out / parts.SUMMARY, record)

@@ -79,7 +79,7 @@ def _score_shard(predictor: Predictor, shard: Shard, job: Job) -> _Scored:
     lengths: tuple[int, ...] = ()
     if (report := predictor.report) is not None:
         lengths = report.affected, report.tokens, report.unread, report.unknown
-    counted = Count(shard.rows, bad_rows.num_rows, *lengths)
+    counted = Count(shard.rows, bad_rows.num_rows, *lengths)._replace(review=predictor.apart)
     if (audit := predictor.audited) is not None:
         counted = counted._replace(audited=audit.audited, differing=audit.differing)
     write_part(Path(job.out), shard, job.run, good_rows, bad_rows, counted)

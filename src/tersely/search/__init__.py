@@ -11,4 +11,5 @@ from tersely.search.find import (
     path_marks,
     prove_cascade,
 )
+from tersely.search.recalibrate import recalibrate
 from tersely.search.stages import Bench, Looked, Referee, fitted, plan_stages

@@ -6,8 +6,6 @@ some fit the linear stage, some choose stages and path, and the rest does nothin
 path's points are then tested in a fixed sequence (`tersely.certificates`).
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -110,19 +108,22 @@ def draw_documents(documents: Documents, limit: float, seed: int) -> dict[str, D
     Raises:
         DataError: if there are too few to prove the limit even where nothing differs.
     """
-    needed = documents_needed(limit)
     parts = draw_parts(documents.contents, seed=seed)
-    proving = len(parts["proving"])
+    check_provable(len(parts["proving"]), limit, sum(map(len, parts.values())))
+    return {name: documents.select(numbers) for name, numbers in parts.items()}
+
+
+def check_provable(proving: int, limit: float, given: int) -> None:
+    """Raise a `DataError` if so many of the different documents given cannot prove a limit."""
+    needed = documents_needed(limit)
     if proving < needed:
-        given = sum(map(len, parts.values()))
-        wanted = math.ceil(given * needed / proving)
+        wanted = math.ceil(given * needed / max(1, proving))
         least = math.ceil(1e4 * float(upper_bound(0, proving))) / 1e4
         raise DataError(
             f"{needed} texts that do nothing else are needed to prove a limit of {limit:.3g} even "
             f"if nothing differs, some {wanted:,} different texts in all, got {given:,} and "
             f"{proving} of them for proof; give more texts, or allow at least {least:.2%}"
         )
-    return {name: documents.select(numbers) for name, numbers in parts.items()}
 
 
 def path_marks(
@@ -159,7 +160,9 @@ def prove_cascade(
 
     Raises:
         DataError: if a text occurs twice, or labels are needed and not there.
+        ModelError: if the reference does not agree with itself.
     """
+    bench.check_steady(documents, limit)
     _, looked = bench.look(cascade.stages, documents)
     early, worse, better = path_marks(cascade, looked, bench.several)
     answers = to_logits(looked.answers[REFERENCE], bench.several).numpy()

@@ -4,8 +4,6 @@ Nothing here trains the encoder: the linear stage is fitted in seconds, and the 
 on the model's own weights; those of whom a stage is unsure go on anyway.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +13,7 @@ import torch
 
 from tersely._io import torch_threads
 from tersely.cascade import LINEAR, PLAN, REFERENCE, Stage, to_log_probabilities, to_logits
-from tersely.errors import DataError
+from tersely.errors import DataError, ModelError
 from tersely.linear import LinearFit, calibrate, fit_stacking
 from tersely.modeling.cascading import fit_beside, linear_log_probabilities, stage_model
 from tersely.modeling.inference import run_model
@@ -25,6 +23,8 @@ from tersely.text.encoding import EncodedDocuments
 from tersely.text.labels import MULTI_LABEL, LabelSpace
 from tersely.text.metrics import predict_from_logits, right_documents
 from tersely.trained import TrainedModel
+
+_STEADY = 64  # documents by which it is seen whether a reference agrees with itself
 
 
 def plan_stages(depth: int, linear: bool = False) -> Iterator[Stage]:
@@ -171,6 +171,19 @@ class Bench:
         judged = {n: self.referee.judge(each, reference, wanted) for n, each in answers.items()}
         worse, better = ({name: each[i] for name, each in judged.items()} for i in (0, 1))
         return tuple(stages), Looked(answers, seconds, worse, better if lossy else None)
+
+    def check_steady(self, documents: Documents, limit: float) -> None:
+        """Raise a ModelError if more of the reference's labels than the limit hang on company."""
+        encoded = self.encode(documents.select(range(min(_STEADY, len(documents)))))
+        together, _ = self.run(Stage(REFERENCE), encoded)
+        alone = run_model(self.model, encoded, 1).logits  # a token at most is a document a batch
+        problem = self.referee.space.problem_type
+        right = right_documents(together.numpy(), predict_from_logits(alone, problem), problem)
+        if (~right).mean() > limit:
+            raise ModelError(
+                f"the reference gives {(~right).sum()} of {len(right)} documents another label "
+                "alone than in a batch, so that nothing can be proven; run it in float32"
+            )
 
     def fit_linear(self, documents: Documents) -> LinearFit:
         """Fit the linear stage on labels where accuracy counts, or else the reference's answers.

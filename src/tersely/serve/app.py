@@ -137,7 +137,7 @@ def _add_probes(app: FastAPI, service: Service, name: str) -> None:
     async def info() -> Info:
         """What is served, within which limits."""
         classifier = service.classifier
-        space = classifier.label_space
+        space, review = classifier.label_space, classifier.review
         names = {str(number): label for number, label in enumerate(space.names)}
         return Info(
             **vars(service.limits),
@@ -152,6 +152,7 @@ def _add_probes(app: FastAPI, service: Service, name: str) -> None:
             method=classifier.plan.name,
             long=classifier.model_config.long,
             audit=service.audit and service.audit.report(),
+            max_error=review and review.certificate.limit,
         )
 
     @app.get("/metrics", response_class=PlainTextResponse, tags=["probes"])
@@ -169,7 +170,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         """The scores of all labels, the highest first, for a text, a pair or a batch."""
         begun = time.monotonic()
         documents = body.documents()
-        work = service.logits(documents, truncate=body.truncate)
+        work = service.answer(documents, truncate=body.truncate)
         try:
             answer = await _unless_gone(request, work)
         except asyncio.CancelledError:
@@ -179,8 +180,11 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         service.metrics.requests.labels(CLIENT_GONE if answer is None else 200).inc()
         if answer is None:
             return Response(status_code=CLIENT_GONE)
-        logits, classifier, took = answer
+        logits, apart, classifier, took = answer
         rows = _predictions(classifier, logits, raw=body.raw_scores)
+        if classifier.review is not None:
+            for row, doubtful in zip(rows, apart.tolist(), strict=True):
+                row[:] = [each | {"review": doubtful} for each in row]
         total = time.monotonic() - begun
         service.metrics.request.observe(total)
         characters = sum(len(text) + len(pair or "") for text, pair in documents)

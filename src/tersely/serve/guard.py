@@ -4,8 +4,6 @@ The body is read here, to the end, so that a client which sends too much, too sl
 never holds anything but its own connection. What is too much is read and thrown away, for a moment.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import hmac

@@ -65,10 +65,11 @@ def _form(inputs: Any) -> str:
 
 
 class Prediction(BaseModel):
-    """A label and its score."""
+    """A label and its score; with a limit on the error, whether people should look at it."""
 
     score: float
     label: str
+    review: bool | None = None
 
 
 PredictResponse = list[Prediction] | list[list[Prediction]]
@@ -104,6 +105,7 @@ class Info(BaseModel, protected_namespaces=()):
     method: str
     long: str
     audit: dict[str, float | bool] | None = None
+    max_error: float | None = None
 
 
 class ErrorResponse(BaseModel):

@@ -5,8 +5,6 @@ for the tokenizer is bounded as well as what waits for the model. Nothing here k
 statuses of its refusals and the names of TEI's headers.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import logging
@@ -59,6 +57,7 @@ class Metrics:
         self.requests = total("requests", "Requests for predictions, by status.", ["status"])
         self.taken = total("documents_taken", "Documents that were accepted.")
         self.answered = total("documents_answered", "Documents that were answered.")
+        self.apart = total("documents_for_review", "Documents that people should look at.")
         self.shortened = total("documents_shortened", "Documents longer than the model's limit.")
         self.unread = total("unread_tokens", "Tokens that were cut off.")
         self.waiting = Gauge("queue_documents", "Documents in the queue.", **options)
@@ -172,11 +171,12 @@ class Service:
 
     # ---- a request -----------------------------------------------------------------------------
 
-    async def logits(
+    async def answer(
         self, documents: Sequence[Document], *, truncate: bool | None = None
-    ) -> tuple[np.ndarray, Classifier, dict[str, float]]:
-        """Return logits `(documents, labels)`, whose they are, and what they took, by TEI's names.
+    ) -> tuple[np.ndarray, np.ndarray, Classifier, dict[str, float]]:
+        """Return logits of a request, what is set apart, by whom, and what it took, in TEI's names.
 
+        Logits are `(documents, labels)`, and `(documents,)` is true for what people should look at.
         Cancelling the call takes the documents out of the queue. `truncate` says what is done with
         those that are too long; None is what the limits say.
         """
@@ -203,7 +203,7 @@ class Service:
 
     async def _answer(
         self, documents: Sequence[Document], truncate: bool | None
-    ) -> tuple[np.ndarray, Classifier, dict[str, float]]:
+    ) -> tuple[np.ndarray, np.ndarray, Classifier, dict[str, float]]:
         begun = time.monotonic()
         loop, classifier = asyncio.get_running_loop(), self.classifier
         work = self._encode, classifier, documents
@@ -227,26 +227,21 @@ class Service:
         finally:
             for future in futures:
                 future.cancel()
-        logits = np.stack([each.value for each in done])
+        logits, apart = map(np.stack, zip(*(each.value for each in done), strict=True))
         if not np.isfinite(logits).all():
             raise Refusal(424, "score is NaN")
         waited, ran = (float(np.mean(each)) for each in zip(*(d[1:] for d in done), strict=True))
         self.metrics.answered.inc(len(documents))
+        self.metrics.apart.inc(int(apart.sum()))
         self.metrics.tokenization.observe(tokenizing)
         self.metrics.queue.observe(waited)
         self.metrics.inference.observe(ran)
         # Times in whole milliseconds, as TEI gives them.
-        return (
-            logits,
-            classifier,
-            {
-                "x-compute-tokens": sum(encoded.tokens for encoded, _ in parts),
-                "x-unread-tokens": report.unread,
-                "x-tokenization-time": round(tokenizing * 1000),
-                "x-queue-time": round(waited * 1000),
-                "x-inference-time": round(ran * 1000),
-            },
-        )
+        took = {"tokenization": tokenizing, "queue": waited, "inference": ran}
+        tokens = sum(encoded.tokens for encoded, _ in parts)
+        headers = {"x-compute-tokens": tokens, "x-unread-tokens": report.unread}
+        headers |= {f"x-{name}-time": round(seconds * 1000) for name, seconds in took.items()}
+        return logits, apart, classifier, headers
 
     def _encode(
         self, classifier: Classifier, documents: Sequence[Document]
@@ -295,15 +290,17 @@ class Service:
                 self.metrics.lengths.observe(size)
         return self._batcher.submit([((asked, i), size) for i, size in enumerate(sizes)])
 
-    def _run(self, items: list[tuple[Asked, int]]) -> list[np.ndarray]:
-        rows: list[np.ndarray] = []
+    def _run(self, items: list[tuple[Asked, int]]) -> list[tuple[np.ndarray, bool]]:
+        rows: list[tuple[np.ndarray, bool]] = []
         # Two of them only where a swap, or its warming up, falls into the batch.
         for (classifier, traffic), own in groupby(items, lambda item: item[0][1:]):
             groups = (list(group) for _, group in groupby(own, lambda item: id(item[0])))
             parts = [group[0][0].encoded.select([i for _, i in group]) for group in groups]
             encoded = join_encoded(parts)
             forward = classifier.forward(encoded)
-            rows.extend(forward.logits)
+            apart = classifier.set_apart(forward)
+            apart = [False] * len(encoded) if apart is None else apart
+            rows.extend(zip(forward.logits, apart, strict=True))
             if traffic:
                 self.metrics.batch_documents.observe(len(encoded))
                 self.metrics.batch_tokens.observe(encoded.tokens)

@@ -4,8 +4,6 @@ What can be wrong with it is said here, before a model is read; and a teacher's 
 their documents when some of these are set apart.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

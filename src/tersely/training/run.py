@@ -8,8 +8,6 @@ end costs nothing.
     checkpoints/plan/checkpoint-120/   the Trainer's own; its `trainer_state.json` is written last
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

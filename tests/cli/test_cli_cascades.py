@@ -1,0 +1,124 @@
+"""What cascades and their limits cannot be made of: a sentence each, and nothing half-written."""
+
+import csv
+import json
+
+import pytest
+
+from cascades import TEXTS, save_cascade, save_dense
+from commands import run_command
+from tersely import Classifier
+from tersely.modeling import from_encoder
+from words import LABELS, tokenizer
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory):
+    """Models and files that are wrong in one way each, by name."""
+    folder = tmp_path_factory.mktemp("bad")
+    dense = save_dense(folder / "dense")
+    fast = save_cascade(dense, folder / "fast")
+    save_cascade(dense, folder / "lossy", "loss")
+    for name, change in {
+        "newer": {"version": 99},
+        "wild": {"path": [[1.0], [1.5]]},
+        "rising": {"path": [[0.2], [0.5]]},
+        "nowhere": {"point": 7},
+        "broken": {"stages": [{"kind": "reference"}], "certificates": {"version": 1}},
+    }.items():
+        config = json.loads((fast / "config.json").read_text())
+        config["cascade"] |= change
+        (folder / name).mkdir()
+        for file in fast.iterdir():
+            (folder / name / file.name).write_bytes(file.read_bytes())
+        (folder / name / "config.json").write_text(json.dumps(config))
+    number = from_encoder(str(dense / "encoder"), id2label={0: "size"}, problem_type="regression")
+    number.save_pretrained(folder / "number")
+    tokenizer().save_pretrained(folder / "number")
+    labels = [LABELS[0]] * len(TEXTS)
+    files = {
+        "few": (TEXTS[:8], labels),
+        "alike": (["the same text"] * 60, labels),
+        "strange": (TEXTS, ["unheard"] * 60),
+        "texts": (TEXTS, None),
+        "good": (TEXTS, labels),
+    }
+    for name, (texts, own) in files.items():
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            rows = [texts] if own is None else [texts, own]
+            header = ["text", "label"][: len(rows)]
+            csv.writer(file).writerows([header, *zip(*rows, strict=False)])
+    return folder
+
+
+TO = "--out {}/out --device cpu"
+CASES = [
+    (f"accelerate {{}}/dense {{}}/few.csv {TO}", 1, "texts that do nothing else are needed"),
+    (f"accelerate {{}}/dense {{}}/alike.csv {TO}", 1, "1 are different, spaces and case aside"),
+    (
+        f"accelerate {{}}/dense {{}}/strange.csv --label-column label --max-disagreement 30% {TO}",
+        1,
+        "knows none of the data's labels",
+    ),
+    (f"accelerate {{}}/fast {{}}/texts.csv {TO}", 1, "saves work already (a cascade)"),
+    (f"accelerate {{}}/number {{}}/texts.csv {TO}", 1, "predicts numbers"),
+    ("train {}/good.csv --out {}/out --model {}/dense/encoder", 1, "at least two"),
+    (f"recalibrate {{}}/fast {{}}/few.csv {TO}", 1, "29 texts that do nothing else are needed"),
+    (f"recalibrate {{}}/fast {{}}/alike.csv {TO}", 1, "got 1 and 1 of them for proof"),
+    ("recalibrate {}/fast {}/few.csv", 1, "allow at least 31.24%"),
+    (f"recalibrate {{}}/dense {{}}/texts.csv {TO}", 1, "no stages that could be recalibrated"),
+    (f"recalibrate {{}}/number {{}}/texts.csv {TO}", 1, "predicts numbers"),
+    (f"recalibrate {{}}/lossy {{}}/texts.csv {TO}", 1, "needs labels"),
+    (f"recalibrate {{}}/fast {{}}/texts.csv --max-error 20% {TO}", 1, "label"),
+    (
+        f"recalibrate {{}}/fast {{}}/strange.csv --max-error 20% {TO}",
+        1,
+        "none of the data's labels",
+    ),
+    (f"recalibrate {{}}/fast {{}}/good.csv --max-error 0 {TO}", 1, "between 0 and 1, got 0"),
+    (f"recalibrate {{}}/fast {{}}/good.csv --max-error 101% {TO}", 2, "from 0 to 1"),
+    (
+        f"recalibrate {{}}/fast {{}}/good.csv --max-error 9% --max-loss 9% {TO}",
+        1,
+        "--max-loss and --max-error",
+    ),
+    ("recalibrate {}/fast {}/good.csv --out {}/dense", 1, "--overwrite"),
+    ("recalibrate no/model {}/good.csv", 2, "--out"),
+    ("predict {}/newer {}/texts.csv", 1, "newer tersely"),
+    ("predict {}/wild {}/texts.csv", 1, "thresholds from 0 to 1"),
+    ("predict {}/rising {}/texts.csv", 1, "from strict to loose"),
+    ("predict {}/nowhere {}/texts.csv", 1, "one of 2 points, got 7"),
+    ("predict {}/broken {}/texts.csv", 1, "not whole"),
+    ("predict {}/fast {}/texts.csv --max-disagreement 30%", 1, "nearest that are: 0.1 and 0.5"),
+    ("predict {}/fast {}/texts.csv --max-loss 10%", 1, "ask for --max-disagreement"),
+    ("predict {}/lossy {}/texts.csv --max-disagreement 10%", 1, "ask for --max-loss"),
+    ("predict {}/fast {}/texts.csv --max-error 2%", 1, "recalibrate it on labelled documents"),
+    ("predict {}/dense {}/texts.csv --max-error 2%", 1, "recalibrate it on labelled documents"),
+    ("predict {}/number {}/texts.csv --max-error 2%", 1, "a regression has none"),
+    ("predict {}/fast {}/texts.csv --max-error 2", 2, "from 0 to 1"),
+]
+
+
+@pytest.mark.parametrize(("command", "code", "fragment"), CASES, ids=[case[0] for case in CASES])
+@pytest.mark.filterwarnings("ignore")
+def test_bad_input_gets_a_sentence_and_leaves_everything_as_it_was(bad, command, code, fragment):
+    before = {path: path.stat().st_mtime_ns for path in bad.rglob("*")}
+    result = run_command(*command.replace("{}", str(bad)).split())
+    assert result.exit_code == code, result.stderr
+    assert result.stdout == "" and "Traceback" not in result.stderr
+    assert fragment in " ".join(result.stderr.replace("│", " ").split())
+    if code == 1:
+        assert result.stderr.splitlines()[-1].startswith("tersely: error: ")
+    assert {path: path.stat().st_mtime_ns for path in bad.rglob("*")} == before
+
+
+def test_a_reference_that_disagrees_with_itself_proves_nothing(bad, monkeypatch):
+    from tersely.modeling.modeling import MeanHead
+
+    plain = MeanHead.forward
+    # What a scale for a whole row does: an answer hangs on the company.
+    swayed = lambda self, hidden, *rest: plain(self, hidden, *rest) * (-1) ** len(hidden)  # noqa: E731
+    monkeypatch.setattr(MeanHead, "forward", swayed)
+    fast = Classifier.from_pretrained(bad / "fast", device="cpu")
+    with pytest.raises(ValueError, match="another label alone than"):
+        fast.recalibrate(TEXTS)
