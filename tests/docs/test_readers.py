@@ -1,7 +1,7 @@
-"""The pages are run from top to bottom, on few words and a tiny encoder.
+"""The pages are run from top to bottom, on few words and a tiny encoder, in the slow suite.
 
-Those for three readers are run by default, those for looking things up in the slow suite. The pages
-about adding something are run by `test_docs.py`.
+The pages about adding something are run by `test_docs.py`, which also compares all that is shown of
+the command line with what there is.
 """
 
 import csv
@@ -130,9 +130,8 @@ class Shell:
             assert self.server.wait(30) == 0
 
 
-@pytest.mark.parametrize(
-    "name", [*READERS, *(pytest.param(page, marks=pytest.mark.slow) for page in REFERENCE)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*READERS, *REFERENCE])
 @pytest.mark.filterwarnings("ignore::tersely.errors.TerselyWarning")
 def test_every_snippet_of_a_page_runs_in_its_order(name, folder):
     path = ROOT / name if name == "README.md" else ROOT / "docs" / name
