@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 SETS = ("bbc", "r8", "20ng")
 METHODS = ("dense", "focus-pf", "focus-pfc")
-PAGES = ("results", "bench", "serving", "export", "scoring")
+PAGES = ("results", "bench", "serving", "export", "scoring", "choosing-tokens")
 
 
 def load(path: Path) -> dict[str, Any] | None:
@@ -393,6 +393,8 @@ def main() -> int:
         "serve": tables.serve_table(load(HERE / "results" / "serve.json")),
         "onnx": tables.onnx_table(load(HERE / "results" / "onnx.json")),
         "ray": tables.ray_table(load(HERE / "results" / "ray.json")),
+        "choices": tables.choice_table(HERE / "results" / "input"),
+        "long-documents": tables.long_table(HERE / "results" / "input"),
         "methods-counts": method_tables.counts(cells),
         "methods-dense": method_tables.dense_table(cells),
         "methods-half": method_tables.table(cells, speeds, 0.5),

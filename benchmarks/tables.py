@@ -152,6 +152,53 @@ def ray_table(record: dict[str, Any] | None) -> str:
     )
 
 
+def choice_table(folder: Path) -> str:
+    """What was left of the accuracy, a table for each data set, the fewest MACs last."""
+    tables = []
+    for path in sorted(folder.glob("*-dense.json")):
+        dense, name = json.loads(path.read_text()), path.stem.removesuffix("-dense")
+        cells = [json.loads(each.read_text()) for each in folder.glob(f"{name}-*.json")]
+        cells = [cell for cell in cells if "alone" in cell]
+        cells.sort(key=lambda cell: (-round(cell["macs_per_document"], -7), cell["cell"]))
+        lines = [
+            "| choice | MACs | alone: accuracy, macro F1 | added | 60 % answered: accuracy, MACs |",
+            "|---|---|---|---|---|",
+        ]
+        for cell in cells:
+            alone, added, shared = (cell[each] for each in ("alone", "added", "shared"))
+            macs = (cell[f"macs_per_document{each}"] for each in ("", "_shared"))
+            whole, part = (f"×{each / dense['macs_per_document']:.3f}" for each in macs)
+            lines.append(
+                f"| `{cell['cell']}` | {whole} | {100 * alone['accuracy']:.1f}, "
+                f"{100 * alone['macro_f1']:.1f} | {100 * added['accuracy']:.1f} | "
+                f"{100 * shared['accuracy']:.1f}, {part} |"
+            )
+        about = f"{name}: {dense['test_documents']:,} test documents; the linear stage alone has "
+        tables.append(captioned(lines, f"{about}{100 * dense['linear']['accuracy']:.1f}."))
+    return "\n\n".join(tables) or MISSING
+
+
+def long_table(folder: Path) -> str:
+    """What each policy for long documents reads, and gets right."""
+    lines = [
+        "| data | policy | over 128 pieces | over 512 pieces | tokens read | MACs |",
+        "|---|---|---|---|---|---|",
+    ]
+    cells = [json.loads(path.read_text()) for path in sorted(folder.glob("*-long-*.json"))]
+    base = {each["data"]: each for each in cells if each["cell"] == "long-truncate"}
+    for cell in cells:
+        scores = (
+            f"{100 * cell[part]['accuracy']:.1f} of {cell[part]['documents']:,}"
+            for part in ("over_128", "over_512")
+        )
+        macs = cell["macs_per_document"] / base[cell["data"]]["macs_per_document"]
+        lines.append(
+            f"| {cell['data']} | `{cell['cell'].removeprefix('long-')}` | {' | '.join(scores)} | "
+            f"{cell['tokens_read']:,} | ×{macs:.2f} |"
+        )
+    return "\n".join(lines) if cells else MISSING
+
+
 def captioned(lines: list[str], caption: str) -> str:
     """The lines of a table, and below it what it was measured on."""
     return "\n".join([*lines, "", caption])
