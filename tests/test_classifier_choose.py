@@ -6,17 +6,38 @@ from tersely import Classifier
 from tersely.errors import ModelError
 from tersely.explain.document import explain_document
 from tersely.training.settings import TrainingSettings
+from tersely.training.stages import StagedTraining
 from words import PLAIN, labelled
 
 QUICK = TrainingSettings(epochs=1, batch_tokens=512, **PLAIN)
 
 
-@pytest.mark.filterwarnings("ignore::tersely.errors.TerselyWarning")
-@pytest.mark.parametrize(
+CHOICES = pytest.mark.parametrize(
     "options",
     [{"method": "choose", "method_options": {"keep": 0.4}}, {"long": "select", "max_length": 16}],
     ids=["choose", "select"],
 )
+
+
+@pytest.mark.filterwarnings("ignore::tersely.errors.TerselyWarning")
+@CHOICES
+def test_in_training_a_documents_own_label_chooses_nothing(encoder, monkeypatch, options):
+    seen, run = [], StagedTraining.run
+    monkeypatch.setattr(
+        StagedTraining, "run", lambda self, *args: seen.append(args) or run(self, *args)
+    )
+    texts, labels = labelled(30, words=40)
+    Classifier(encoder, device="cpu", **options).fit(texts, labels, settings=QUICK)
+    model, train, held_out, _ = seen[0]
+    table = model.linear.piece_scores()
+    pieces = list(zip(train.encoded.windows, train.piece_scores, strict=True))
+    assert [len(window) for window, _ in pieces] == [len(scores) for _, scores in pieces]
+    assert any((table[window] != scores).any() for window, scores in pieces)
+    assert held_out.piece_scores is None
+
+
+@pytest.mark.filterwarnings("ignore::tersely.errors.TerselyWarning")
+@CHOICES
 def test_it_fits_its_linear_stage_and_is_loaded_with_it(encoder, tmp_path, options):
     texts, labels = labelled(30, words=40)
     classifier = Classifier(encoder, device="cpu", **options).fit(texts, labels, settings=QUICK)

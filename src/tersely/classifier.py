@@ -208,9 +208,18 @@ class Classifier(TrainedModel):
         if self.plan.needs_linear or model.config.long == "select":
             wanted = given.space.encode(known.labels)
             whole = start.encode(known.texts, known.pairs, whole=True, tell=False)
-            linear = fit_beside(start.model, whole, wanted, start.tokenizer)
+            how = {"scores": True, "sample_weight": given.weights}
+            linear = fit_beside(start.model, whole, wanted, start.tokenizer, **how)
             start.adopt(start.model.beside(linear.stage), start.tokenizer)
         train, held_out = given.encoded(functools.partial(start.encode, tell=False))
+        if linear is not None:
+            # A document's own label would choose what speaks for it, as it never will in use.
+            if model.config.long == "select":
+                own = [linear.piece_scores[fold] for fold in linear.folds]
+                train.encoded = start.encode(known.texts, known.pairs, tell=False, scores=own)
+            folds = np.repeat(linear.folds, train.encoded.counts)
+            windows = zip(folds, train.encoded.windows, strict=True)
+            train.piece_scores = [linear.piece_scores[fold][window] for fold, window in windows]
         start._tell(*(part.encoded for part in (train, held_out) if part is not None))
         first = first_verdict(start, linear, given, train, note) if cascade == "auto" else None
 

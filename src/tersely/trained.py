@@ -188,10 +188,16 @@ class TrainedModel:
         *,
         tell: bool = True,
         whole: bool = False,
+        scores: Sequence[np.ndarray] | None = None,
     ) -> EncodedDocuments:
-        """Tokenise documents as this model reads them, or `whole`; `tell` warns of long ones."""
+        """Tokenise documents as this model reads them, or `whole`; `tell` warns of long ones.
+
+        `scores` are what pieces are worth in each document, for `long="select"`; None for
+        `piece_scores`.
+        """
         config = self.model_config
-        scores = self.piece_scores() if config.long == "select" and not whole else None
+        if scores is None and config.long == "select" and not whole:
+            scores = [self.piece_scores()] * len(texts)
         encoded = encode(
             self.tokenizer,
             *as_texts(texts, pairs),

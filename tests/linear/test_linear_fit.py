@@ -148,6 +148,15 @@ def test_the_stage_keeps_to_its_bytes():
     assert fit.stage.form.buckets == 0
 
 
+def test_scores_of_pieces_out_of_fold_know_nothing_of_the_fold():
+    own = list(range(20, 40))  # a piece that no other document holds
+    documents = [[0, 3 + number % 3, 6, own[number]] for number in range(20)]
+    options = {"classes": 3, "vocabulary": 40, "special_ids": (0,), "scores": True}
+    fit = fit_linear(*slow.row(documents), np.arange(20) % 3, **options)
+    found = [fit.piece_scores[fold][piece] for fold, piece in zip(fit.folds, own, strict=True)]
+    assert found == [0.0] * 20 and (fit.stage.piece_scores()[own] > 0).all()
+
+
 # ---- documents that are few or odd ---------------------------------------------------------------
 
 

@@ -86,6 +86,20 @@ def test_the_choice_is_that_of_a_loop_over_documents(score, unit, of, most):
 
 
 @torch.no_grad()
+def test_training_chooses_by_the_scores_that_it_is_given():
+    model, documents = build(preset("choose", keep=0.4, least=1)), tiny_ids(LENGTHS)
+    scores = torch.rand(1, sum(LENGTHS))
+    for training in (True, False):
+        given = {"piece_scores": scores, "output_trace": True}
+        entered = model.train(training)(**pack(documents), **given).trace.entered
+        for document, own, places in zip(
+            documents, scores[0].split(LENGTHS), entered.to_list(), strict=True
+        ):
+            known = own.tolist() if training else slow_scores(model.linear, document, "", "piece")
+            assert places.tolist() == slow_choice(known, 0.4, "tokens", None)
+
+
+@torch.no_grad()
 def test_a_kept_quarter_costs_a_quarter_from_the_first_block_on():
     model, documents = build(preset("choose", keep=0.25, least=1)).eval(), tiny_ids([60, 60])
     trace = model(**pack(documents), output_trace=True).trace

@@ -38,7 +38,9 @@ def test_a_document_of_138_000_pieces_is_read_at_once_and_its_tokens_counted():
     scores[telling] = 9.0
     text = " ".join(["w1"] * 69_000 + ["w7"] + ["w2"] * 68_999)
     started = time.perf_counter()
-    encoded = encode(tokenizer, [text, "w1 w2"], max_length=64, policy="select", scores=scores)
+    encoded = encode(
+        tokenizer, [text, "w1 w2"], max_length=64, policy="select", scores=[scores] * 2
+    )
     assert time.perf_counter() - started < 20
     assert encoded.sizes.tolist() == [64, 4]
     assert encoded.windows[0][:2].tolist() == [1, telling]

@@ -41,14 +41,16 @@ class LinearFit:
     """A stage that was fitted on all documents, and what was seen on the way.
 
     The log-probabilities `(documents, classes)` float32 are those of a model that was fitted
-    without the document's fold, so that they may set thresholds on the same documents. The chosen
-    one of the candidates is the first.
+    without the document's fold, so that they may set thresholds on the same documents; so are the
+    `token_scores` of all pieces `(folds, vocabulary)`, where they were asked for. The chosen one of
+    the candidates is the first.
     """
 
     stage: LinearStage
     log_probabilities: np.ndarray
     folds: np.ndarray
     candidates: tuple[Candidate, ...]
+    piece_scores: tuple[np.ndarray, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return what a run's record says of the fit, as JSON writes it."""
@@ -75,6 +77,7 @@ def fit_linear(
     most_bytes: int | None = None,
     folds: int = 5,
     seed: int = 0,
+    scores: bool = False,
 ) -> LinearFit:
     """Fit a linear stage on packed documents.
 
@@ -96,6 +99,7 @@ def fit_linear(
             there are pairs in two documents, twice over.
         folds: parts of the cross-validation, fewer where there are fewer documents.
         seed: of the folds.
+        scores: whether to return the scores of pieces out of fold, for one more fit of each.
 
     Raises:
         DataError: for labels that do not fit, a single class, or documents without any text.
@@ -114,23 +118,29 @@ def fit_linear(
     logits, scales, seconds = _cross_validate(vectors, wanted, weight, several, parts)
     tried = []
     for name, answers in logits.items():
-        scores = evaluate_logits(answers, labels, problem_type)
-        tried.append(Candidate(name, scores["accuracy"], scores["macro_f1"], seconds[name]))
+        right = evaluate_logits(answers, labels, problem_type)
+        tried.append(Candidate(name, right["accuracy"], right["macro_f1"], seconds[name]))
     # Accuracy alone would not see that a rare class is never answered.
     tried.sort(key=lambda candidate: -(candidate.accuracy + candidate.macro_f1))
 
     best = tried[0].name
     last = calibrate(logits[best], wanted, weight, several)
     stage.form = replace(stage.form, kind=best, temperature=last.temperature)
-    table, bias = 0.0, last.shifts
-    for member in CANDIDATES if best == BOTH else [best]:
-        fitted, intercept = CANDIDATES[member](vectors, wanted, weight, several)
-        table = table + fitted / scales[member].temperature
-        bias = bias + scales[member].logits(intercept)
-    stage.weights.copy_(torch.from_numpy(table).half())
+    without = [parts != part for part in range(int(parts.max()) + 1)] if scores else []
+    found = []
+    for kept in map(np.flatnonzero, (*without, parts >= 0)):
+        table, bias = 0.0, last.shifts
+        for member in CANDIDATES if best == BOTH else [best]:
+            fit = CANDIDATES[member]
+            fitted, intercept = fit(vectors[kept], wanted[kept], weight[kept], several)
+            table = table + fitted / scales[member].temperature
+            bias = bias + scales[member].logits(intercept)
+        stage.weights.copy_(torch.from_numpy(table).half())
+        found.append(stage.piece_scores())
     stage.bias.copy_(torch.from_numpy(bias))
     shifted = torch.from_numpy(logits[best] + last.shifts).float()
-    return LinearFit(stage, stage.log_probabilities(shifted).numpy(), parts, tuple(tried))
+    logs = stage.log_probabilities(shifted).numpy()
+    return LinearFit(stage, logs, parts, tuple(tried), tuple(found[:-1]))
 
 
 def _cross_validate(

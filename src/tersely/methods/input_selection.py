@@ -22,6 +22,7 @@ from tersely.reduction import (
     Plan,
     Scorer,
     Step,
+    Stream,
     register,
     register_preset,
 )
@@ -45,7 +46,7 @@ class _Pieces(Scorer):
 
     def score(self, seen: Observed) -> Tensor:
         stream = seen.stream
-        scores = self.pieces(seen.linear, stream.columns["input_ids"], stream.layout)
+        scores = self.pieces(seen.linear, stream)
         if self.unit == "neighbours":
             scores = spread_to_neighbours(scores, stream.layout)
         elif self.unit == "word":
@@ -63,7 +64,7 @@ class _Pieces(Scorer):
         stream = seen.stream
         return seen.linear.units(stream.columns["input_ids"], stream.layout.positions, self.unit)
 
-    def pieces(self, linear: torch.nn.Module, input_ids: Tensor, layout: Layout) -> Tensor:
+    def pieces(self, linear: torch.nn.Module, stream: Stream) -> Tensor:
         """Return how much each piece matters, `(tokens,)`, 0 or more."""
         raise TypeError(f"{type(self).__name__} does not score pieces")
 
@@ -81,8 +82,9 @@ class Linear(_Pieces):
             mean, of which the last one is cut where the share ends.
     """
 
-    def pieces(self, linear: torch.nn.Module, input_ids: Tensor, layout: Layout) -> Tensor:
-        return linear.token_scores(input_ids)
+    def pieces(self, linear: torch.nn.Module, stream: Stream) -> Tensor:
+        known = stream.columns.get("piece_scores")
+        return linear.token_scores(stream.columns["input_ids"]) if known is None else known
 
 
 @register("linear-margin")
@@ -97,7 +99,8 @@ class LinearMargin(_Pieces):
         unit: as of `linear`.
     """
 
-    def pieces(self, linear: torch.nn.Module, input_ids: Tensor, layout: Layout) -> Tensor:
+    def pieces(self, linear: torch.nn.Module, stream: Stream) -> Tensor:
+        input_ids, layout = stream.columns["input_ids"], stream.layout
         logs = linear(input_ids, layout.offsets)
         added = linear.contributions(input_ids, layout.offsets)
         if linear.form.problem_type == "multi_label_classification":
@@ -120,8 +123,8 @@ class Idf(_Pieces):
         unit: as of `linear`.
     """
 
-    def pieces(self, linear: torch.nn.Module, input_ids: Tensor, layout: Layout) -> Tensor:
-        return linear.idf[input_ids]
+    def pieces(self, linear: torch.nn.Module, stream: Stream) -> Tensor:
+        return linear.idf[stream.columns["input_ids"]]
 
 
 def best_of(values: Tensor, units: Tensor) -> Tensor:
@@ -221,7 +224,8 @@ def choose(
 
     Positions stay those of the whole document, [CLS] and [SEP] stay. `score` is `linear`,
     `linear-margin`, `idf`, or one of the controls `first` (as `truncate`) and `random`, which need
-    no linear stage. Training fits the stage first, on the training documents and their labels.
+    no linear stage. Training fits the stage first, on the training documents and their labels;
+    `linear` then chooses from each by a table that was fitted without its fold.
     """
     if score not in _SCORERS:
         raise PlanError(f"score must be one of {', '.join(_SCORERS)}, got {score!r}")

@@ -84,24 +84,20 @@ def linear_log_probabilities(stage: LinearStage, encoded: EncodedDocuments) -> T
 
 
 def fit_beside(
-    model: Any,
-    encoded: EncodedDocuments,
-    labels: np.ndarray,
-    tokenizer: Any,
-    sample_weight: np.ndarray | None = None,
+    model: Any, encoded: EncodedDocuments, labels: np.ndarray, tokenizer: Any, **options: Any
 ) -> LinearFit:
-    """Fit a linear stage of at most a tenth of a model's bytes on encoded documents."""
+    """Fit a linear stage of at most a tenth of a model's bytes, with `options` of `fit_linear`."""
     parameters = sum(each.numel() * each.element_size() for each in model.parameters())
     fit = fit_linear(
         torch.from_numpy(np.concatenate(encoded.windows)),
         torch.from_numpy(np.concatenate([[0], np.cumsum(encoded.sizes)])),
         labels,
-        sample_weight=sample_weight,
         classes=model.num_labels,
         vocabulary=model.config.encoder_config.vocab_size,
         special_ids=tuple(tokenizer.all_special_ids),
         problem_type=model.config.problem_type or SINGLE_LABEL,
         most_bytes=parameters // 10,
+        **options,
     )
     marks = piece_marks(tokenizer)
     fit.stage.marks[: len(marks)] = marks

@@ -35,11 +35,15 @@ from tersely.reduction.patterns import token_columns
 
 
 class PackedInputs(NamedTuple):
-    """One row of tokens: ids and token types `(tokens,)`, and the documents' boundaries."""
+    """One row of tokens: ids and token types `(tokens,)`, and the documents' boundaries.
+
+    `piece_scores` `(tokens,)` are what training chooses by in the place of the linear stage's own.
+    """
 
     input_ids: Tensor
     token_type_ids: Tensor | None
     layout: Layout
+    piece_scores: Tensor | None = None
 
 
 def pack_inputs(
@@ -170,7 +174,10 @@ class ForwardPass:
                 f"the plan {model.config.plan['name']!r} chooses by a linear stage, and this model "
                 "has none beside its encoder; train it with Classifier.fit, which fits one first"
             )
-        stream = replace(stream, columns=columns | {"input_ids": self.inputs.input_ids})
+        known = {"input_ids": self.inputs.input_ids}
+        if model.training and self.inputs.piece_scores is not None:
+            known["piece_scores"] = self.inputs.piece_scores
+        stream = replace(stream, columns=columns | known)
         for step in self.plan.inputs:
             cost = step.score.cost_of_token(self.backbone.width)
             self.trace.other_macs += stream.layout.tokens * cost

@@ -199,6 +199,7 @@ class TerselyForSequenceClassification(PreTrainedModel):
         document_windows: Tensor | Sequence[int] | None = None,
         lengths: Sequence[int] | None = None,
         token_targets: Tensor | None = None,
+        piece_scores: Tensor | None = None,
         embedded: Tensor | None = None,
         plans: Sequence[Plan] = (),
         output_trace: bool | Literal["sizes"] = False,
@@ -223,6 +224,8 @@ class TerselyForSequenceClassification(PreTrainedModel):
                 to read them from `cu_seq_lens_q`, for which a GPU must wait.
             token_targets: `(1, tokens)` of a packed row, a figure for each token that modules of
                 the plan learn from. Not read in evaluation.
+            piece_scores: `(1, tokens)` of a packed row, what `choose` by the score `linear` takes
+                in the place of the linear stage's table. Not read in evaluation.
             embedded: what the backbone embedded the row to, `(tokens, hidden)`; None to do it.
             plans: to run the batch under these plans in the place of the model's own, all on the
                 same weights: loss, logits and trace are of the first, `shorter_logits` of others.
@@ -238,6 +241,8 @@ class TerselyForSequenceClassification(PreTrainedModel):
         inputs = pack_inputs(
             input_ids, attention_mask, token_type_ids, cu_seq_lens_q, lengths, self.backbone
         )
+        if piece_scores is not None:
+            inputs = inputs._replace(piece_scores=piece_scores[0])
         evaluated = not (self.training or plans or output_trace or output_final)
         if self.cascade is not None and evaluated:
             windows = [1] * len(inputs.layout) if document_windows is None else document_windows

@@ -56,8 +56,8 @@ def first_verdict(
         tell("no cascade: it is set by validation documents, and there are none")
         return None
     try:
-        given_to = train.encoded, train.labels, original.tokenizer, train.weights
-        fit = fit or fit_beside(original.model, *given_to)
+        given_to = train.encoded, train.labels, original.tokenizer
+        fit = fit or fit_beside(original.model, *given_to, sample_weight=train.weights)
     except DataError as error:
         tell(f"no cascade: {error}")
         return None

@@ -141,7 +141,7 @@ def encode(
     max_length: int,
     policy: str = "truncate",
     overlap: int = 64,
-    scores: np.ndarray | None = None,
+    scores: Sequence[np.ndarray] | None = None,
 ) -> EncodedDocuments:
     """Tokenise documents and apply the policy for long ones.
 
@@ -149,9 +149,9 @@ def encode(
     beginning; "head-tail" the first quarter and the end, as Sun et al. (arXiv 1905.05583) keep 128
     and 382 of 510; "windows" reads all of it. `overlap` is what neighbouring windows share: at
     most half of a window's room, so that a short limit does not make a window of every few tokens.
-    "select" reads the best tokens by `scores` `(vocabulary,)`, of equals the earlier ones, in their
-    order: in linear time, however long a document is. Each stands at its rank among those that are
-    read, since an encoder has no position for where it stood.
+    "select" reads the best tokens by the `scores` for each document, `(vocabulary,)`, of equals the
+    earlier ones, in their order: in linear time, however long a document is. Each stands at its
+    rank among those that are read, since an encoder has no position for where it stood.
     """
     if pairs is not None and policy != "truncate":
         raise DataError(
@@ -179,9 +179,9 @@ def encode(
     specials = count_specials(tokenizer)
     pieces = [
         cut_windows(
-            np.asarray(document, dtype=np.int32), specials, max_length, policy, overlap, scores
+            np.asarray(document, dtype=np.int32), specials, max_length, policy, overlap, table
         )
-        for document in ids
+        for document, table in zip(ids, scores or [None] * len(ids), strict=True)
     ]
     tokens = int(lengths.sum())
     read = tokens if policy == "windows" else int(np.minimum(lengths, max_length).sum())

@@ -38,7 +38,8 @@ class TrainingDocuments(Dataset):
 
     Labels are `(documents,)` class numbers or floats, or `(documents, labels)` multi-hot; a
     teacher's logits `(documents, labels)`; `weights` `(documents,)` of their labels in the loss;
-    `token_targets`, which modules of a plan learn from, `(tokens,)` for each window.
+    `token_targets`, which modules of a plan learn from, `(tokens,)` for each window; so are
+    `piece_scores`, by which it chooses before the first block.
     """
 
     encoded: EncodedDocuments
@@ -46,6 +47,7 @@ class TrainingDocuments(Dataset):
     teacher_logits: np.ndarray | None = None
     weights: np.ndarray | None = None
     token_targets: list[np.ndarray] | None = None
+    piece_scores: list[np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -60,11 +62,12 @@ class TrainingDocuments(Dataset):
             inputs["teacher_logits"] = torch.from_numpy(self.teacher_logits[numbers])
         if self.weights is not None:
             inputs["document_weights"] = torch.from_numpy(self.weights[numbers])
-        if self.token_targets is not None:
-            starts, counts = self.encoded.starts, self.encoded.counts
-            picked = [starts[number] + i for number in numbers for i in range(counts[number])]
-            row = np.concatenate([self.token_targets[window] for window in picked])
-            inputs["token_targets"] = torch.from_numpy(row)[None]
+        starts, counts = self.encoded.starts, self.encoded.counts
+        picked = [starts[number] + i for number in numbers for i in range(counts[number])]
+        for name in ("token_targets", "piece_scores"):
+            if (values := getattr(self, name)) is not None:
+                row = np.concatenate([values[window] for window in picked])
+                inputs[name] = torch.from_numpy(row)[None]
         return inputs | pack(self.encoded, numbers)
 
 
