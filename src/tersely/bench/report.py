@@ -110,4 +110,4 @@ class BenchReport:
 
 
 def _times(each: ContenderResult) -> str:
-    return f"{each.speedup.median:.2g} times the speed"
+    return f"{float(f'{each.speedup.median:.2g}'):,g} times the speed"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tersely.text import Documents
 
 _OF_ONE = ("row", "html", "against")
-_OF_MANY = ("minimum", "top", "label_column", "batch_tokens")
+_OF_MANY = ("minimum", "top", "batch_tokens")
 
 
 @verb
@@ -63,7 +63,7 @@ def explain(
 
     classifier = loading.load(model)
     problem_type = classifier.label_space.problem_type
-    documents = reading.read(data, "optional" if words else "ignore", problem_type)
+    documents = _read(reading, data, problem_type, words)
     if words:
         say(o.describe(documents))
         classifier = budget.of(classifier, documents)
@@ -83,7 +83,8 @@ def explain(
             say(f"{option} is for {classifier.source}; {against} runs as it was trained")
         models.append(loading.load(against))
     pair = None if documents.pairs is None else documents.pairs[0]
-    explanations = [room.explain_document(each, documents.texts[0], pair) for each in models]
+    told = documents.texts[0], pair, (documents.labels or [None])[0]
+    explanations = [room.explain_document(each, *told) for each in models]
     if html is not None:
         say(f"{room.write_html(explanations, html)} holds the page")
     if json:
@@ -91,6 +92,16 @@ def explain(
         print_json(records[0] if against is None else records)
     elif html is None:
         stdout.print(show.render(explanations, stdout))
+
+
+def _read(reading: o.Columns, data: str, problem_type: str, words: bool) -> Documents:
+    """Read documents; of a label that is only shown, a column in disorder is no concern."""
+    try:
+        return reading.read(data, "optional", problem_type)
+    except DataError:
+        if words or reading.label_column is not None:
+            raise
+        return reading.read(data, "ignore", problem_type)
 
 
 def _the_one(documents: Documents, row: int | None) -> Documents:

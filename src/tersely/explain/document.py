@@ -152,6 +152,7 @@ class Explanation:
     limit: int
     removes: bool  # whether the plan takes any token away from any block
     stage: StageAnswer | None = None
+    known: Any = None  # the label that the data hold, as `decided` is given
 
     @property
     def is_linear(self) -> bool:
@@ -182,9 +183,15 @@ class Explanation:
     @property
     def answer(self) -> str:
         """What was decided, in words."""
-        if isinstance(self.decided, list):
-            return ", ".join(self.decided) or "no label"
-        return f"{self.decided:.4f}" if isinstance(self.decided, float) else self.decided
+        return _spell(self.decided)
+
+    def about_label(self) -> str | None:
+        """Return a sentence on what the data say of it; None where they say nothing."""
+        if self.known is None:
+            return None
+        known = sorted(self.known) if isinstance(self.known, list) else self.known
+        decided = sorted(self.decided) if isinstance(self.known, list) else self.decided
+        return "the data say the same" if known == decided else f"the data say {_spell(known)}"
 
     def about_length(self) -> str | None:
         """Return a sentence on what was never read, or on the windows; None if there is none."""
@@ -203,8 +210,19 @@ class Explanation:
         return record
 
 
-def explain_document(classifier: Classifier, text: str, pair: str | None = None) -> Explanation:
-    """Run a classifier, no export, over one document or a pair of texts, and say what it did."""
+def _spell(decided: Any) -> str:
+    if isinstance(decided, list):
+        return ", ".join(decided) or "no label"
+    return f"{decided:.4f}" if isinstance(decided, float) else decided
+
+
+def explain_document(
+    classifier: Classifier, text: str, pair: str | None = None, known: Any = None
+) -> Explanation:
+    """Run a classifier, no export, over one document or a pair of texts, and say what it did.
+
+    `known` is the label that the data hold, to be shown beside the answer.
+    """
     model = classifier.torch_model()
     encoded = classifier.encode([text], None if pair is None else [pair])
     spelling = spell(classifier, text, pair)
@@ -254,6 +272,7 @@ def explain_document(classifier: Classifier, text: str, pair: str | None = None)
         limit=classifier.limit,
         removes=any(each.removes for each in found),
         stage=told,
+        known=known,
     )
 
 

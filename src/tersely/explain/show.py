@@ -51,6 +51,7 @@ def render(explanations: Sequence[Explanation], console: Console) -> RenderableT
     parts: list[RenderableType] = []
     for told in explanations:
         parts.append(Text(f"{told.model} ({told.method}): {told.answer}", "bold"))
+        parts += [Text(_plain(said)) for said in [told.about_label()] if said]
         if told.stage is not None:
             parts.append(Text(told.stage.sentence()))
         if len(told.labels) > 1:
