@@ -34,6 +34,7 @@ def test_a_text_file_a_row_and_standard_input_are_the_same_document(model, data,
     results = run(model, path, "--json"), run(model, data, "--row", 3, "--json")
     results += (run(model, "--json", stdin=TEXT),)
     told = [json.loads(result.stdout) for result in results]
+    assert [each.pop("known") for each in told] == [None, "one", None]
     assert told[0] == told[1] == told[2] and told[0]["texts"] == [TEXT]
     printed = run(model, path)
     assert printed.exit_code == 0 and "model (topk)" in printed.stdout
@@ -46,6 +47,14 @@ def test_a_page_is_written_and_two_models_stand_in_it(model, data, tmp_path):
     assert page.read_text("utf-8").count('class="panel"') == 2
     both = json.loads(run(model, data, "--row", 2, "--against", model, "--json").stdout)
     assert both[0] == both[1]
+
+
+def test_labels_in_disorder_are_no_concern_unless_they_are_asked_for(model, tmp_path):
+    path = tmp_path / "data.jsonl"
+    path.write_text(json.dumps({"text": TEXT, "label": None}), "utf-8")
+    assert json.loads(run(model, path, "--json").stdout)["known"] is None
+    asked = run(model, path, "--label-column", "label")
+    assert asked.exit_code == 1 and "every document needs a label" in asked.stderr
 
 
 def test_words_of_a_data_set(model, data):

@@ -1,5 +1,6 @@
 """What is shown: the terminal with and without colours, and a page that needs nothing else."""
 
+import dataclasses
 import html
 import io
 import json
@@ -51,6 +52,18 @@ def test_without_colours_marks_say_how_far_words_got(told):
     bare = re.sub(r"\x1b\[[\d;]*m", "", text)
     assert all(line in bare for line in TEXT.splitlines())
     assert "48;2;31;95;168" in text and "48;2;169;200;234" in text
+
+
+def test_what_the_data_say_is_shown(told, page_of):
+    same = dataclasses.replace(told, known=told.decided)
+    other = dataclasses.replace(told, known="[another] <one>")
+    several = dataclasses.replace(told, decided=["a", "b"], known=["b", "a"])
+    assert told.about_label() is None and "the data say" not in shown([told], no_color=True)
+    assert same.about_label() == several.about_label() == "the data say the same"
+    assert "the data say [another] <one>" in shown([other], no_color=True)
+    assert '<p class="warn">The data say [another] &lt;one&gt;.</p>' in page_of(other)
+    assert "<p>The data say the same.</p>" in page_of(same)
+    assert "light-dark(" in page_of(same)
 
 
 def test_what_was_never_read_stands_in_brackets(pieces):

@@ -40,7 +40,7 @@ def test_a_model_that_cannot_warm_up_says_so(model):
     classifier = Classifier.from_pretrained(model, device="cpu", batch_tokens=256)
     classifier.forward = Mock(side_effect=RuntimeError("no such kernel"))
     # The reason is for the log, not for whoever asks.
-    with pytest.warns(match=r"failed on its first batch \(RuntimeError: no such kernel\)"):
+    with pytest.warns(match=r"failed before its first answer \(RuntimeError: no such kernel\)"):
         with serving(classifier, wait=False) as (client, service, _):
             wait_until(lambda: "failed" in service.trouble)
             said = client.get("/health").json()["error"]
@@ -154,7 +154,7 @@ def test_a_swap_leaves_what_was_asked_to_the_old_model(model):
         assert {each["label"] for each in later} == set("xyz")
         # Warming the new one up was no traffic.
         assert figures(client)["tersely_batch_documents_sum"] == 2
-        with pytest.warns(match=r"could not be swapped \(OSError: no such file\)"):
+        with pytest.warns(match=r"\(OSError: no such file\); the one before goes on"):
             assert not service.swap(Mock(side_effect=OSError("no such file")))
         assert client.post("/predict", json=body).json() == later
 

@@ -89,7 +89,7 @@ def test_a_hangup_swaps_in_what_the_folder_holds_without_a_dropped_request(tmp_p
         (folder / "config.json").write_text("{")
         process.send_signal(signal.SIGHUP)
         lines = process.stderr.readline(), process.stderr.readline()
-        assert "the model could not be swapped (ModelError: " in lines[0]
+        assert "the model failed before its first answer (ModelError: " in lines[0]
         assert lines[1] == "tersely: still serving focus-pfc as it was\n"
         assert ask() == after
         process.send_signal(signal.SIGTERM)

@@ -80,14 +80,15 @@ def write_graph(model: TerselyForSequenceClassification, file: Path, longest: in
 
 def _name_lengths(graph: Any) -> None:
     """Call the number of tokens `tokens`; the exporter's symbol is called `s18` or the like."""
-    shape = require("onnx_ir", "onnx").Shape
-    symbol = str(graph.inputs[0].shape[0])
-    values = [*graph.inputs, *(value for node in graph.all_nodes() for value in node.outputs)]
-    for value in values:
-        if value.shape is not None:
-            sizes = (size if isinstance(size, int) else str(size.value) for size in value.shape)
-            named = (s.replace(symbol, "tokens") if isinstance(s, str) else s for s in sizes)
-            value.shape = shape(list(named))
+    shape, symbol = require("onnx_ir", "onnx").Shape, str(graph.inputs[0].shape[0])
+
+    def named(size: Any) -> Any:
+        known = isinstance(size, int) or size.value is None
+        return size if known else str(size.value).replace(symbol, "tokens")
+
+    made = (value for node in graph.all_nodes() for value in node.outputs)
+    for value in (*graph.inputs, *made):
+        value.shape = None if value.shape is None else shape(map(named, value.shape))
 
 
 def scoring_layers(file: Path) -> list[str]:

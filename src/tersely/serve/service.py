@@ -74,11 +74,7 @@ class Metrics:
 
 
 class Asked(NamedTuple):
-    """Documents of a request, or of warming up, as one classifier encoded them.
-
-    What is asked while a model is swapped for another is answered by the one that it was encoded
-    for.
-    """
+    """Documents of a request, or of warming up, for the classifier that encoded them."""
 
     encoded: EncodedDocuments
     classifier: Classifier
@@ -118,41 +114,31 @@ class Service:
     # ---- beginning and end ---------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start the worker and run two batches, of the longest documents and of short ones."""
+        """Start the worker, and warm the classifier up."""
         self._batcher.start()
-        try:
-            await asyncio.to_thread(self._warm, self.classifier)
-        except Exception as error:  # the server stays up and says 503; the reason is for the log
-            self.trouble = "the model failed on its first batch; the server's log says why"
-            warn(
-                f"the model failed on its first batch ({type(error).__name__}: {error}); no "
-                "request will be answered"
-            )
-        else:
-            self.ready = True
-
-    def _warm(self, classifier: Classifier) -> None:
-        for longest in (classifier.limit, min(32, classifier.limit)):
-            text = made_up_texts(classifier.tokenizer, longest)[-1]
-            count = max(1, classifier.batch_tokens // longest)
-            encoded = classifier.encode([text] * count, tell=False)
-            for future in self._submit(Asked(encoded, classifier, traffic=False)):
-                future.result()
+        self.ready = await asyncio.to_thread(self.swap, lambda: self.classifier)
 
     def swap(self, load: Callable[[], Classifier]) -> bool:
-        """Load another classifier, warm it up, and answer with it from then on; tell if it worked.
+        """Load a classifier, warm it up, and answer with it from then on; tell if it worked.
 
-        Nobody waits for it but the caller. Where it fails, the model that is there goes on, and a
-        warning says why.
+        It runs two batches, of the longest documents and of short ones. Nobody waits for it but the
+        caller. Where it fails, the model that is there goes on, and a warning says why.
         """
         with self._swapping:
             try:
                 classifier = load()
                 audit = classifier.new_audit() if self._share else None
-                self._warm(classifier)
-            except Exception as error:  # of a directory that changes, of torch, of the system
+                for longest in (classifier.limit, min(32, classifier.limit)):
+                    text = made_up_texts(classifier.tokenizer, longest)[-1]
+                    count = max(1, classifier.batch_tokens // longest)
+                    encoded = classifier.encode([text] * count, tell=False)
+                    for future in self._submit(Asked(encoded, classifier, traffic=False)):
+                        future.result()
+            except Exception as error:  # of files, of torch or of the system; for the log alone
+                self.trouble = "the model failed on its first batch; the server's log says why"
+                after = "the one before goes on" if self.ready else "no request will be answered"
                 reason = f"{type(error).__name__}: {error}"
-                warn(f"the model could not be swapped ({reason}); the one that was served goes on")
+                warn(f"the model failed before its first answer ({reason}); {after}")
                 return False
             self._batcher.budget = classifier.batch_tokens
             self.classifier, self.audit = classifier, audit
@@ -206,17 +192,16 @@ class Service:
     ) -> tuple[np.ndarray, np.ndarray, Classifier, dict[str, float]]:
         begun = time.monotonic()
         loop, classifier = asyncio.get_running_loop(), self.classifier
-        work = self._encode, classifier, documents
-        parts = await loop.run_in_executor(self._tokenizing, *work)
+        work = functools.partial(self._encode, classifier, documents)
+        parts = await loop.run_in_executor(self._tokenizing, work)
         tokenizing = time.monotonic() - begun
         report = functools.reduce(operator.add, (encoded.report for encoded, _ in parts))
         self._check_lengths(report, truncate)
-        futures: list[Future[Done]] = [None] * len(documents)
+        futures: dict[int, Future[Done]] = {}
         for encoded, numbers in parts:
-            for number, future in zip(
-                numbers, self._submit(Asked(encoded, classifier)), strict=True
-            ):
-                futures[number] = future
+            queued = self._submit(Asked(encoded, classifier))
+            futures |= zip(numbers, queued, strict=True)
+        futures = [futures[number] for number in range(len(documents))]
         try:
             done: list[Done] = await asyncio.gather(*map(asyncio.wrap_future, futures))
         except Exception as error:  # of torch or of the system, in the worker's thread
@@ -233,15 +218,13 @@ class Service:
         waited, ran = (float(np.mean(each)) for each in zip(*(d[1:] for d in done), strict=True))
         self.metrics.answered.inc(len(documents))
         self.metrics.apart.inc(int(apart.sum()))
-        self.metrics.tokenization.observe(tokenizing)
-        self.metrics.queue.observe(waited)
-        self.metrics.inference.observe(ran)
+        took = {"x-compute-tokens": sum(encoded.tokens for encoded, _ in parts)}
+        took["x-unread-tokens"] = report.unread
         # Times in whole milliseconds, as TEI gives them.
-        took = {"tokenization": tokenizing, "queue": waited, "inference": ran}
-        tokens = sum(encoded.tokens for encoded, _ in parts)
-        headers = {"x-compute-tokens": tokens, "x-unread-tokens": report.unread}
-        headers |= {f"x-{name}-time": round(seconds * 1000) for name, seconds in took.items()}
-        return logits, apart, classifier, headers
+        for name, seconds in ("tokenization", tokenizing), ("queue", waited), ("inference", ran):
+            took[f"x-{name}-time"] = round(seconds * 1000)
+            getattr(self.metrics, name).observe(seconds)
+        return logits, apart, classifier, took
 
     def _encode(
         self, classifier: Classifier, documents: Sequence[Document]
@@ -253,11 +236,8 @@ class Service:
             if not numbers:
                 continue
             if paired and classifier.model_config.pairs is False:
-                raise Refusal(
-                    422,
-                    "the model was trained on single texts, got a pair; send several texts as "
-                    "[[text], [text], …]",
-                )
+                said = "the model was trained on single texts, got a pair; send several texts as "
+                raise Refusal(422, said + "[[text], [text], …]")
             firsts, seconds = map(list, zip(*(documents[i] for i in numbers), strict=True))
             try:
                 encoded = classifier.encode(firsts, seconds if paired else None, tell=False)
