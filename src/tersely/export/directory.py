@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,6 @@ from tersely.text.metrics import predict_from_logits
 
 if TYPE_CHECKING:  # a classifier reads exports, so at run time the import goes the other way
     from tersely.classifier import Classifier
-    from tersely.modeling import TerselyForSequenceClassification
     from tersely.text.encoding import EncodedDocuments
 
 _FILE = "export.json"  # what marks a directory as an export, and says what is in it
@@ -52,7 +51,7 @@ class Check:
     agreement: float
     largest_difference: float
     mean_difference: float
-    made_up: bool
+    made_up: bool = False
 
 
 def export_model(
@@ -110,8 +109,7 @@ def export_model(
         texts, pairs = made_up_texts(classifier.tokenizer, classifier.limit), None
     encoded = classifier.encode(texts, pairs)
     with written_whole(directory, "export", replaces=files_of_export(directory)) as folder:
-        _write_files(model, folder, classifier.limit, int8)
-        check = _compare(classifier, folder, encoded, int8=int8, made_up=made_up)
+        check = _write_graphs(classifier, folder, encoded, int8)
         removes = classifier.plan.steps or model.cascade is not None
         if int8 and removes and check.agreement < least:
             # A token whose score is on the edge goes in one and stays in the other.
@@ -120,8 +118,7 @@ def export_model(
                 "the labels of the original; the layers that decide which tokens leave stay in "
                 "float32"
             )
-            _write_files(model, folder, classifier.limit, int8, exact=True)
-            check = _compare(classifier, folder, encoded, int8=int8, made_up=made_up)
+            check = _write_graphs(classifier, folder, encoded, int8, exact=True)
         if check.agreement < least:
             raise ExportError(
                 f"the export{' with int8' if int8 else ''} gives {check.agreement:.1%} of "
@@ -129,6 +126,7 @@ def export_model(
                 f"{least:.1%} (largest difference of a logit {check.largest_difference:.3g}); "
                 f"{'export without int8' if int8 else 'serve the original'}, or lower min_agreement"
             )
+        check = replace(check, made_up=made_up)
         model.config.save_pretrained(folder)
         classifier.tokenizer.model_max_length = classifier.limit
         classifier.tokenizer.save_pretrained(folder)
@@ -138,43 +136,36 @@ def export_model(
     return check
 
 
-def _compare(
-    classifier: Classifier, folder: Path, encoded: EncodedDocuments, *, int8: bool, made_up: bool
+def _write_graphs(
+    classifier: Classifier,
+    folder: Path,
+    encoded: EncodedDocuments,
+    int8: bool,
+    exact: bool = False,
 ) -> Check:
-    """Compare an export, and each of its graphs; the lowest agreement is what counts."""
+    """Write the graphs, compare all of them together and each; the lowest agreement counts."""
     model, problem = classifier.torch_model(), classifier.label_space.problem_type
-    runner = OnnxRunner(folder, model.config, classifier.limit, int8)
+    cascade, limit, graphs = model.cascade, classifier.limit, []
+    stages = graph_stages(cascade)
+    for stage in stages:
+        graphs.append(folder / graph_name(cascade, stage))
+        write_graph(model if stage is None else stage_model(model, stage), graphs[-1], limit)
+        if int8:
+            quantize_graph(graphs[-1], scoring_layers(graphs[-1]) if exact else ())
+    if cascade is not None:
+        share_weights(graphs, folder / _SHARED)
+        if cascade.needs_linear:
+            save_file(model.linear.state_dict(), folder / LINEAR_FILE)
+    runner = OnnxRunner(folder, model.config, limit, int8)
     logits = [(classifier.logits(encoded), runner.run(encoded).logits)]
-    for stage in graph_stages(model.cascade) if model.cascade is not None else ():
+    for stage in stages if cascade is not None else ():
         original = run_model(stage_model(model, stage), encoded, classifier.batch_tokens)
         logits.append((original.logits, runner.run_stage(stage, encoded).logits))
-    checks = [compare_logits(*each, problem, made_up=made_up) for each in logits]
+    checks = [compare_logits(*each, problem) for each in logits]
     return min(checks, key=lambda each: each.agreement)
 
 
-def _write_files(
-    model: TerselyForSequenceClassification,
-    folder: Path,
-    longest: int,
-    int8: bool,
-    exact: bool = False,
-) -> None:
-    graphs = []
-    for stage in graph_stages(model.cascade):
-        graphs.append(folder / graph_name(model.cascade, stage))
-        stage_alone = model if stage is None else stage_model(model, stage)
-        write_graph(stage_alone, graphs[-1], longest)
-        if int8:
-            quantize_graph(graphs[-1], scoring_layers(graphs[-1]) if exact else ())
-    if model.cascade is not None:
-        share_weights(graphs, folder / _SHARED)
-        if model.cascade.needs_linear:
-            save_file(model.linear.state_dict(), folder / LINEAR_FILE)
-
-
-def compare_logits(
-    original: np.ndarray, exported: np.ndarray, problem_type: str, *, made_up: bool = False
-) -> Check:
+def compare_logits(original: np.ndarray, exported: np.ndarray, problem_type: str) -> Check:
     """Compare logits `(documents, labels)` of the same documents."""
     gaps = np.abs(original.astype(np.float64) - exported.astype(np.float64))
     same = gaps <= _CLOSE + _CLOSE * np.abs(original)
@@ -186,7 +177,6 @@ def compare_logits(
         agreement=float(same.reshape(len(same), -1).all(axis=1).mean()),
         largest_difference=float(gaps.max()),
         mean_difference=float(gaps.mean()),
-        made_up=made_up,
     )
 
 
