@@ -482,7 +482,7 @@ class Classifier(TrainedModel):
             sample_weight: how much each document counts, `(documents,)`.
         """
         documents = Documents.from_lists(texts, labels)
-        logits, problem = self.evaluate(documents).logits, self.label_space.problem_type
+        logits, problem = self.logits(documents.texts), self.label_space.problem_type
         wanted = self.label_space.encode(documents.labels, unseen="skip")
         mean = functools.partial(np.average, axis=0, weights=sample_weight)
         if problem != REGRESSION:
