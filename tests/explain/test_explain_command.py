@@ -51,9 +51,10 @@ def test_a_page_is_written_and_two_models_stand_in_it(model, data, tmp_path):
 
 def test_labels_in_disorder_are_no_concern_unless_they_are_asked_for(model, tmp_path):
     path = tmp_path / "data.jsonl"
-    path.write_text(json.dumps({"text": TEXT, "label": None}), "utf-8")
-    assert json.loads(run(model, path, "--json").stdout)["known"] is None
-    asked = run(model, path, "--label-column", "label")
+    rows = [{"text": TEXT, "label": "one"}, {"text": TEXT, "label": None}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    assert json.loads(run(model, path, "--row", 1, "--json").stdout)["known"] is None
+    asked = run(model, path, "--row", 1, "--label-column", "label")
     assert asked.exit_code == 1 and "every document needs a label" in asked.stderr
 
 

@@ -252,31 +252,24 @@ def serve_app(
     Accepted requests have `patience` seconds after the first signal; `ready` gets the address.
     SIGHUP, where the system has it, runs `renew` in a thread.
     """
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=max(1, round(patience)),
-        timeout_keep_alive=30,  # seconds that a connection may be idle between requests
-        lifespan="on",
-    )
     host, port = bound.getsockname()[:2]
     ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-    server = uvicorn.Server(config)
+    quiet = {"log_level": "warning", "access_log": False, "lifespan": "on"}
+    # Seconds: for what was accepted, and that a connection may be idle between requests.
+    waits = {"timeout_graceful_shutdown": max(1, round(patience)), "timeout_keep_alive": 30}
+    server = uvicorn.Server(uvicorn.Config(app, **quiet, **waits))
     # uvicorn raises the signal that ended it once more, after everything is done.
-    ends = (signal.SIGINT, signal.SIGTERM)
-    before = {each: signal.signal(each, lambda *_: None) for each in ends}
+    does = {signal.SIGINT: lambda *_: None, signal.SIGTERM: lambda *_: None}
     if hasattr(signal, "SIGHUP"):
-        before[signal.SIGHUP] = signal.signal(
-            signal.SIGHUP, lambda *_: threading.Thread(target=renew, daemon=True).start()
-        )
+        does[signal.SIGHUP] = lambda *_: threading.Thread(target=renew, daemon=True).start()
+    before = {each: signal.signal(each, handler) for each, handler in does.items()}
     log = logging.getLogger("uvicorn.error")
     # Who ends it at once wants no traceback of the tasks that were cancelled.
-    log.addFilter(quiet := lambda _: not server.force_exit)
+    log.addFilter(kept := lambda _: not server.force_exit)
     try:
         server.run(sockets=[bound])
     finally:
-        log.removeFilter(quiet)
+        log.removeFilter(kept)
         for each, handler in before.items():
             signal.signal(each, handler)
     return server.force_exit
