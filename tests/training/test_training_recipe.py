@@ -150,7 +150,7 @@ def test_the_best_epoch_is_chosen_by_what_was_asked(encoder, best_by, tmp_path):
     settings = replace(QUICK, epochs=5, learning_rate=1e-2, best_by=best_by)
     held_out = documents(30, seed=5)
     classifier = Classifier(encoder, method="dense")
-    classifier.fit(documents(), validation=held_out, settings=settings)
+    classifier.fit(documents(), validation=held_out, settings=settings, cascade="off")
     logs = [log for log in classifier.training["history"] if "eval_loss" in log]
     choose = min if best_by == "loss" else max
     best = choose(log[f"eval_{best_by}"] for log in logs)
