@@ -7,7 +7,8 @@ import pytest
 
 from commands import run_command
 from tersely import Classifier
-from tersely.certificates import Part, fingerprint, unused
+from tersely.certificates import Part, fingerprint
+from tersely.certificates.parts import unused
 from tersely.errors import DataError, ModelError, TerselyWarning
 from tersely.search import recalibrate
 from three_kinds import draw_kinds, write_dense

@@ -11,16 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from tersely.cascade import POINTS, REFERENCE, Cascade, Review, Stage
-from tersely.certificates import (
-    LIMITS,
-    REVIEWED,
-    Part,
-    draw_parts,
-    fingerprint,
-    prove,
-    surest_point,
-    unused,
-)
+from tersely.certificates import LIMITS, Part, draw_parts, fingerprint, prove, surest_point
+from tersely.certificates.parts import REVIEWED, unused
 from tersely.errors import DataError, ModelError, warn
 from tersely.search.find import DID, check_provable, prove_cascade
 from tersely.search.stages import Bench
