@@ -8,7 +8,7 @@ import torch
 
 from tersely import Classifier
 from tersely.cascade import LINEAR, REFERENCE, Cascade, Stage
-from tersely.errors import DataError, ModelError, TerselyWarning
+from tersely.errors import DataError, TerselyWarning
 from tersely.search import Bench, Referee, find, fitted, plan_stages, prove_cascade
 from tersely.text import Documents, LabelSpace
 from three_kinds import draw_kinds, write_dense
@@ -115,8 +115,10 @@ def test_a_classifier_makes_itself_faster_or_says_why_not(original, texts, monke
     assert certificate.bound <= 0.05 and certificate.early > 0
     assert fast.forward(fast.encode(texts)).stages.min() == 0
     assert original.certificates is None
-    with pytest.raises(ModelError, match="saves work already"):
-        fast.accelerate(texts, limit=0.05)
+    # A cascade starts from its encoder alone.
+    again = fast.accelerate(texts, limit=0.05)
+    assert again.certificates.fingerprint == fast.certificates.fingerprint
+    assert again.model.alone().encoder is original.model.encoder
     monkeypatch.setattr(find, "choices", lambda *args: [])
     with pytest.warns(TerselyWarning, match="stays as it is: no stage keeps the limit"):
         assert original.accelerate(texts, limit=0.05) is original

@@ -103,6 +103,9 @@ def accelerate(
     if not isinstance(original, Classifier):
         original = Classifier.from_pretrained(original)
     check_original(original)
+    if (alone := original.alone()) is not original:
+        tell("of the cascade the encoder alone is made faster, without the linear stage's evidence")
+        original = alone
     long = original.model_config.long
     if long != "truncate":
         raise ModelError(

@@ -187,12 +187,10 @@ def prove_cascade(
 
 def check_original(original: TrainedModel) -> None:
     """Raise a `ModelError` for a model to which the search has nothing to add."""
-    cascade = original.torch_model().cascade
-    if cascade is not None or not original.plan.is_dense:
-        kind = "a cascade" if cascade is not None else original.plan.name
+    if not original.torch_model().config.reduction_plan().is_dense:
         raise ModelError(
-            f"{original.source} saves work already ({kind}); accelerate starts from the dense "
-            "model that it was made from"
+            f"{original.source} saves work already ({original.plan.name}); accelerate starts from "
+            "the dense model that it was made from"
         )
     if original.label_space.problem_type == "regression":
         raise ModelError(
