@@ -103,13 +103,9 @@ class Classifier(TrainedModel):
             )
         self.plan = method if isinstance(method, Plan) else preset(method, **self.method_options)
         super().__init__(str(model), device, batch_tokens, threads)
-        self.target_flops = target_flops
-        self.max_length = max_length
-        self.long = long
-        self.head = head
-        self.problem_type = problem_type
+        self.target_flops, self.problem_type, self.head = target_flops, problem_type, head
+        self.max_length, self.long, self.loading = max_length, long, loading
         self.knowledge = knowledge or Knowledge()
-        self.loading = loading
         self.training: dict[str, Any] | None = None
         self.validation: Documents | None = None
         self.proof: Documents | None = None
@@ -229,16 +225,10 @@ class Classifier(TrainedModel):
 
         with torch_threads(self.threads), claimed(checkpoints):
             guide, taught_by = given.taught(train, settings, start.model.device)
-            training = StagedTraining(
-                make=make,
-                plan=self.plan,
-                settings=settings,
-                options=self.method_options,
-                target=self.target_flops,
-                batch_tokens=self.batch_tokens,
-                checkpoints=checkpoints,
-                flow={"resume": resume, "progress": progress},
-            )
+            flow = {"resume": resume, "progress": progress}
+            how = {"options": self.method_options, "target": self.target_flops, "flow": flow}
+            how |= {"batch_tokens": self.batch_tokens, "checkpoints": checkpoints}
+            training = StagedTraining(make=make, plan=self.plan, settings=settings, **how)
             model, record = training.run(start.model, train, held_out, guide)
         model.config.pairs = known.pairs is not None
         start.plan = model.config.reduction_plan()
@@ -258,16 +248,10 @@ class Classifier(TrainedModel):
     def _new_model(
         self, space: LabelSpace, plan: Plan, head: str
     ) -> TerselyForSequenceClassification:
-        model = from_encoder(
-            self.source,
-            plan=plan,
-            head=head,
-            id2label=dict(enumerate(space.names)),
-            problem_type=space.problem_type,
-            max_length=self.max_length,
-            long=self.long,
-            **self.loading,
-        )
+        labels = {"id2label": dict(enumerate(space.names)), "problem_type": space.problem_type}
+        reads = {"max_length": self.max_length, "long": self.long}
+        options = labels | reads | self.loading
+        model = from_encoder(self.source, plan=plan, head=head, **options)
         model.knowledge = self.knowledge
         return model
 
