@@ -139,8 +139,7 @@ class Classifier(TrainedModel):
         only estimated, and the model reads every document in full, until the cascade is proven on
         other documents. What came out stands in `training["lines"]`.
 
-        If it fails, the classifier stays what it was: not trained yet, or with the model that it
-        had, which is kept in memory until another one is trained.
+        If it fails, the classifier stays what it was; it keeps the model that it had until then.
 
         Args:
             texts: the documents in a list, a numpy array, or a pandas or Arrow column; or
@@ -207,15 +206,7 @@ class Classifier(TrainedModel):
             how = {"scores": True, "sample_weight": given.weights}
             linear = fit_beside(start.model, whole, wanted, start.tokenizer, **how)
             start.adopt(start.model.beside(linear.stage), start.tokenizer)
-        train, held_out = given.encoded(functools.partial(start.encode, tell=False))
-        if linear is not None:
-            # A document's own label would choose what speaks for it, as it never will in use.
-            if model.config.long == "select":
-                own = [linear.piece_scores[fold] for fold in linear.folds]
-                train.encoded = start.encode(known.texts, known.pairs, tell=False, scores=own)
-            folds = np.repeat(linear.folds, train.encoded.counts)
-            windows = zip(folds, train.encoded.windows, strict=True)
-            train.piece_scores = [linear.piece_scores[fold][window] for fold, window in windows]
+        train, held_out = given.encoded(functools.partial(start.encode, tell=False), linear)
         start._tell(*(part.encoded for part in (train, held_out) if part is not None))
         first = first_verdict(start, linear, given, train, note) if cascade == "auto" else None
 

@@ -9,6 +9,7 @@ distilled from attributions.
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tersely.errors import PlanError
@@ -38,7 +39,13 @@ _UNIT = 1 << 24
 
 @dataclass(frozen=True)
 class _Pieces(Scorer):
-    """Scores of pieces by the linear stage beside the encoder."""
+    """Scores of pieces by the linear stage beside the encoder.
+
+    Attributes:
+        unit: what is chosen: a `"piece"`; a `"word"`, whose best piece counts and whose pieces stay
+            or go together; a piece with its `"neighbours"` on each side; a `"sentence"` by its
+            mean, of which the last one is cut where the share ends.
+    """
 
     needs_linear = True
 
@@ -61,8 +68,8 @@ class _Pieces(Scorer):
         return self._units(seen) if self.unit == "word" else None
 
     def _units(self, seen: Observed) -> Tensor:
-        stream = seen.stream
-        return seen.linear.units(stream.columns["input_ids"], stream.layout.positions, self.unit)
+        ids, layout = seen.stream.columns["input_ids"], seen.stream.layout
+        return seen.linear.units(ids, layout.positions, self.unit)
 
     def pieces(self, linear: torch.nn.Module, stream: Stream) -> Tensor:
         """Return how much each piece matters, `(tokens,)`, 0 or more."""
@@ -75,11 +82,6 @@ class Linear(_Pieces):
 
     The largest deviation of its class weights from their mean, times its IDF: for naive Bayes
     a log-odds.
-
-    Attributes:
-        unit: what is chosen: a `"piece"`; a `"word"`, whose best piece counts and whose pieces stay
-            or go together; a piece with its `"neighbours"` on each side; a `"sentence"` by its
-            mean, of which the last one is cut where the share ends.
     """
 
     def pieces(self, linear: torch.nn.Module, stream: Stream) -> Tensor:
@@ -94,15 +96,12 @@ class LinearMargin(_Pieces):
     Pairs of neighbouring pieces count, and a piece that stands often has its share at each place.
     A class is possible if the linear stage gives it a twentieth of the likeliest one's probability;
     the two likeliest are in any case. Of several labels, those that may be there or not.
-
-    Attributes:
-        unit: as of `linear`.
     """
 
     def pieces(self, linear: torch.nn.Module, stream: Stream) -> Tensor:
-        input_ids, layout = stream.columns["input_ids"], stream.layout
-        logs = linear(input_ids, layout.offsets)
-        added = linear.contributions(input_ids, layout.offsets)
+        layout = stream.layout
+        row = stream.columns["input_ids"], layout.offsets
+        logs, added = linear(*row), linear.contributions(*row)
         if linear.form.problem_type == "multi_label_classification":
             doubt = (logs.exp() - 0.5).abs()
             possible = doubt <= doubt.amin(dim=1, keepdim=True).clamp(min=0.5 - _POSSIBLE)
@@ -117,11 +116,7 @@ class LinearMargin(_Pieces):
 
 @register("idf")
 class Idf(_Pieces):
-    """How rare a piece is, whatever it says of the classes; a control.
-
-    Attributes:
-        unit: as of `linear`.
-    """
+    """How rare a piece is, whatever it says of the classes; a control."""
 
     def pieces(self, linear: torch.nn.Module, stream: Stream) -> Tensor:
         return linear.idf[stream.columns["input_ids"]]
@@ -135,9 +130,7 @@ def best_of(values: Tensor, units: Tensor) -> Tensor:
 def spread_to_neighbours(scores: Tensor, layout: Layout) -> Tensor:
     """Give each token the best score of itself and its two neighbours, `(tokens,)` as they came."""
     joined = layout.segment_ids[1:] == layout.segment_ids[:-1]
-    nothing = scores.new_zeros(1)
-    after = torch.cat([scores[1:] * joined, nothing])
-    before = torch.cat([nothing, scores[:-1] * joined])
+    after, before = F.pad(scores[1:] * joined, (0, 1)), F.pad(scores[:-1] * joined, (1, 0))
     return torch.maximum(scores, torch.maximum(before, after))
 
 

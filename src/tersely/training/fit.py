@@ -15,7 +15,7 @@ import torch
 
 from tersely.certificates import different, others
 from tersely.errors import DataError
-from tersely.linear.fit import checked_weights
+from tersely.linear.fit import LinearFit, checked_weights
 from tersely.modeling import TerselyForSequenceClassification
 from tersely.text import Documents, LabelSpace, split_numbers
 from tersely.text.encoding import EncodedDocuments
@@ -44,16 +44,27 @@ class Material:
     weights: np.ndarray | None = None
 
     def encoded(
-        self, encode: Callable[[Sequence[str], Sequence[str] | None], EncodedDocuments]
+        self, encode: Callable[..., EncodedDocuments], linear: LinearFit | None = None
     ) -> tuple[TrainingDocuments, TrainingDocuments | None]:
-        """Tokenise the documents to train on, and those of the validation."""
+        """Tokenise the documents to train on, and those of the validation.
+
+        What `linear` finds telling in a document to train on, it finds without that one's fold: its
+        own label would choose what speaks for it, as it never will in use.
+        """
+        own = linear and [linear.piece_scores[fold] for fold in linear.folds]
         train, held_out = (
             None
             if part is None
-            else TrainingDocuments(encode(part.texts, part.pairs), self.space.encode(part.labels))
-            for part in (self.documents, self.validation)
+            else TrainingDocuments(
+                encode(part.texts, part.pairs, **how), self.space.encode(part.labels)
+            )
+            for part, how in ((self.documents, {"scores": own}), (self.validation, {}))
         )
         train.teacher_logits, train.weights = self.logits, self.weights
+        if linear is not None:
+            tables = np.repeat(linear.folds, train.encoded.counts)
+            windows = zip(tables, train.encoded.windows, strict=True)
+            train.piece_scores = [linear.piece_scores[fold][window] for fold, window in windows]
         return train, held_out
 
     def taught(
