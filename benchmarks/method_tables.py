@@ -80,14 +80,16 @@ def table(cells: Cells, speeds: dict[str, Any], target: float) -> str:
     head = " | ".join(f"{name}: points | {name}: MACs, speed" for name in SETS)
     lines = [f"| method | {head} | mean, points |", "|---|" + "---|" * (2 * len(SETS) + 1)]
     rows = []
-    for method in METHODS:
+    run = {method for _, method, own in cells if own == target}
+    for method in (method for method in METHODS if method in run):
         means = [statistics.mean(g) for name in SETS if (g := gains(cells, name, method, target))]
         rows.append((statistics.mean(means) if len(means) == len(SETS) else None, method))
     for mean, method in sorted(rows, key=lambda row: (row[0] is None, -(row[0] or 0), row[1])):
         parts = [part for name in SETS for part in _entries(cells, speeds, name, method, target)]
         total = "–" if mean is None else f"{mean:+.1f}"
         lines.append(f"| {method} | {' | '.join(parts)} | {total} |")
-    return "\n".join(lines)
+    missing = ", ".join(f"`{method}`" for method in METHODS if method not in run)
+    return "\n".join([*lines, *(["", f"Not run: {missing}."] if missing else [])])
 
 
 def _entries(
