@@ -99,7 +99,7 @@ class Shell:
             self.port = free.getsockname()[1]
         command = [sys.executable, "-m", "tersely", "serve", *words, "--port", str(self.port)]
         self.server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        for _ in range(600):
+        for _ in range(3000):
             try:
                 urllib.request.urlopen(self.address("/health"), timeout=5).close()
                 return
