@@ -26,39 +26,30 @@ LINEAR, PLAN, REFERENCE = "linear", "plan", "reference"
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One model of the row.
+    """One model of the row; the linear stage has a temperature of its own, and no weight.
 
-    Attributes:
-        kind: `"linear"` for the checkpoint's linear stage, `"plan"` for its weights under a plan,
-            `"reference"` for the model as it was trained.
-        plan: of kind `"plan"`, the plan.
-        temperature: what logits are divided by before they become probabilities; the linear stage
-            has its own.
-        weight: how much the linear stage's log-probabilities weigh that are added to the logits
-            (of several labels its log-odds), 0 for not at all. It has none itself.
+    `weight` is how much the linear stage's log-probabilities (of several labels its log-odds) weigh
+    that are added to the logits, 0 for not at all.
     """
 
-    kind: str
-    plan: Plan | None = None
-    temperature: float = 1.0
+    kind: str  # `"linear"`, `"plan"`: the weights under a plan, `"reference"`: as they were trained
+    plan: Plan | None = None  # of kind `"plan"`
+    temperature: float = 1.0  # what logits are divided by before they become probabilities
     weight: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind not in (LINEAR, PLAN, REFERENCE):
-            raise ModelError(
-                f"cascade.stages.kind must be {LINEAR}, {PLAN} or {REFERENCE}, got {self.kind!r}"
-            )
-        if (self.plan is not None) != (self.kind == PLAN):
-            raise ModelError(f"cascade.stages.plan is for the kind {PLAN!r}, got {self.kind!r}")
-        if not 0 < self.temperature < float("inf"):
-            raise ModelError(
-                f"cascade.stages.temperature must be above 0, got {self.temperature!r}"
-            )
-        if not 0 <= self.weight < float("inf") or (self.weight and self.kind == LINEAR):
-            raise ModelError(
-                "cascade.stages.weight must be 0 or more, and 0 for the linear stage itself, got "
-                f"{self.weight!r} for {self.kind!r}"
-            )
+        kind, weight, wrong = self.kind, self.weight, None
+        if kind not in (LINEAR, PLAN, REFERENCE):
+            wrong = f"kind must be {LINEAR}, {PLAN} or {REFERENCE}, got {kind!r}"
+        elif (self.plan is not None) != (kind == PLAN):
+            wrong = f"plan is for the kind {PLAN!r}, got {kind!r}"
+        elif not 0 < self.temperature < float("inf"):
+            wrong = f"temperature must be above 0, got {self.temperature!r}"
+        elif not 0 <= weight < float("inf") or (weight and kind == LINEAR):
+            of = "0 or more, and 0 for the linear stage itself"
+            wrong = f"weight must be {of}, got {weight!r} for {kind!r}"
+        if wrong is not None:
+            raise ModelError(f"cascade.stages.{wrong}")
 
     @property
     def name(self) -> str:
@@ -100,24 +91,19 @@ class Review:
 class Cascade:
     """Stages, a path of thresholds from strict to loose, and the point of it that is in use.
 
-    Attributes:
-        stages: the reference last, the linear stage, if there is one, first.
-        path: at each point a threshold for each stage but the last, from 0 to 1, which never rise
-            along the path. A stage answers those of whom it is surer; nobody is surer than 1.
-        point: which point is in use; None for the reference alone, with its stacking: the most
-            accurate one.
-        certificates: what was proven of the points.
-        review: from which confidence on answers count, where a limit on their error is certified.
+    A point has a threshold for each stage but the last, from 0 to 1, none above the one before it
+    on the path. A stage answers those of whom it is surer; nobody is surer than 1. Without a point
+    the reference answers alone, with its stacking: the most accurate one.
 
     Raises:
         ModelError: if a field cannot be, naming it.
     """
 
-    stages: tuple[Stage, ...]
+    stages: tuple[Stage, ...]  # the reference last, the linear stage, if there is one, first
     path: tuple[tuple[float, ...], ...] = ()
     point: int | None = None
-    certificates: Certificates | None = None
-    review: Review | None = None
+    certificates: Certificates | None = None  # what was proven of the points
+    review: Review | None = None  # which answers count, where a limit on their error is certified
 
     def __post_init__(self) -> None:
         kinds = [stage.kind for stage in self.stages]

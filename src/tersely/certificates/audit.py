@@ -25,12 +25,6 @@ times a limit of 1 %, half of the runs are warned within 1,000, 140 and 24 docum
 class Audit:
     """What the audit of one run has seen so far.
 
-    Attributes:
-        limit: the certified limit on the disagreement.
-        confidence: that no warning comes at all if the limit holds.
-        audited: documents drawn for audit, whoever answered them.
-        differing: those that were answered early, with another label than the reference's.
-
     Example:
         >>> audit = Audit(limit=0.01)
         >>> for differs in [False] * 60 + [True] * 6:
@@ -39,10 +33,10 @@ class Audit:
         True
     """
 
-    limit: float
-    confidence: float = CONFIDENCE
-    audited: int = 0
-    differing: int = 0
+    limit: float  # that is certified, on the disagreement
+    confidence: float = CONFIDENCE  # that no warning comes at all if the limit holds
+    audited: int = 0  # documents drawn for audit, whoever answered them
+    differing: int = 0  # of those, answered early with another label than the reference's
 
     def __post_init__(self) -> None:
         check_share(self.limit)

@@ -104,41 +104,24 @@ def prove(
             bound = float(upper_bound(losses[at], documents[at], confidence))
         else:
             bound = net_loss_bound(losses[at], gains[at], documents[at], confidence)
-        certificate = Certificate(
-            limit=limit,
-            point=at if at == reached else None,
-            # A net loss's bound is rounded up; what passed is within its limit exactly.
-            bound=min(bound, limit) if at == reached else bound,
-            documents=documents[at],
-            early=int(answered[at].sum()),
-            worse=losses[at],
-            better=gains[at],
-            by_class=_by_class(classes, counting[at], lost[at], won[at]),
-        )
-        found.append(certificate)
-    return Certificates(
-        criterion=criterion,
-        confidence=confidence,
-        points=len(answered),
-        first=first,
-        documents=len(texts),
-        fingerprint=fingerprint(texts),
-        certificates=tuple(found),
-        parts=tuple(parts),
-    )
+        # A net loss's bound is rounded up; what passed is within its limit exactly.
+        proven = (at, min(bound, limit)) if at == reached else (None, bound)
+        counts = documents[at], int(answered[at].sum()), losses[at], gains[at]
+        by_class = _by_class(classes, counting[at], lost[at], won[at])
+        found.append(Certificate(limit, *proven, *counts, by_class))
+    about = {"documents": len(texts), "fingerprint": fingerprint(texts), "parts": tuple(parts)}
+    about |= {"points": len(answered), "first": first, "certificates": tuple(found)}
+    return Certificates(criterion=criterion, confidence=confidence, **about)
 
 
 def _by_class(classes: Sequence[str] | None, *marks: np.ndarray) -> dict[str, list[int]]:
     """Count marks `(documents,)` by class; classes of which no document counts are left out."""
-    names, numbers = np.unique(
-        np.asarray([] if classes is None else classes, dtype=str), return_inverse=True
-    )
-    if not len(names):
+    if classes is None:
         return {}
+    names, numbers = np.unique(np.asarray(classes, dtype=str), return_inverse=True)
     counts = np.stack([np.bincount(numbers[each], minlength=len(names)) for each in marks], axis=1)
-    return {
-        name: each for name, each in zip(names.tolist(), counts.tolist(), strict=True) if each[0]
-    }
+    counted = zip(names.tolist(), counts.tolist(), strict=True)
+    return {name: each for name, each in counted if each[0]}
 
 
 def _check_given(

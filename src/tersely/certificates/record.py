@@ -24,25 +24,18 @@ CRITERIA = {
 class Certificate:
     """What the documents for proof say of one limit.
 
-    Attributes:
-        limit: the share that is allowed.
-        point: the loosest point of the path that is proven, from 0; None where not even the first
-            is. What follows is of that point, or of the first.
-        bound: the share that is not exceeded at this confidence.
-        documents: all that count: those for proof, or those of them that are answered (`error`).
-        early: how many are answered by a stage before the reference.
-        worse: how many got another label, turned wrong, or got a wrong one.
-        better: how many turned right (`loss`).
-        by_class: `documents`, `worse` and `better` of each class.
+    `point` is the loosest point of the path that is proven, from 0; None where not even the first
+    is. What follows is of that point, or of the first; `by_class` has `documents`, `worse` and
+    `better` of each class.
     """
 
-    limit: float
+    limit: float  # the share that is allowed
     point: int | None
-    bound: float
-    documents: int
-    early: int
-    worse: int
-    better: int = 0
+    bound: float  # the share that is not exceeded at this confidence
+    documents: int  # all that count: those for proof, or those of them that are answered (`error`)
+    early: int  # how many are answered by a stage before the reference
+    worse: int  # how many got another label, turned wrong, or got a wrong one
+    better: int = 0  # how many turned right (`loss`)
     by_class: Mapping[str, list[int]] = field(default_factory=dict)
 
 

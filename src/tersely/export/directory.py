@@ -39,19 +39,13 @@ _CLOSE = 0.01  # numbers of a regression agree within this, and this share of th
 
 @dataclass(frozen=True)
 class Check:
-    """An export against its original, on the same documents; differences are of logits.
-
-    Attributes:
-        agreement: share of documents with the same labels; for a regression, with numbers that
-            differ by at most 0.01 and 1 %.
-        made_up: whether the documents are random words of the tokenizer's vocabulary.
-    """
+    """An export against its original, on the same documents; differences are of logits."""
 
     documents: int
-    agreement: float
+    agreement: float  # same labels, a share; of a regression, within 0.01 and 1 %
     largest_difference: float
     mean_difference: float
-    made_up: bool = False
+    made_up: bool = False  # whether the documents are random words of the vocabulary
 
 
 def export_model(
@@ -172,12 +166,8 @@ def compare_logits(original: np.ndarray, exported: np.ndarray, problem_type: str
     if problem_type != "regression":
         wanted, found = (predict_from_logits(each, problem_type) for each in (original, exported))
         same = wanted == found
-    return Check(
-        documents=len(original),
-        agreement=float(same.reshape(len(same), -1).all(axis=1).mean()),
-        largest_difference=float(gaps.max()),
-        mean_difference=float(gaps.mean()),
-    )
+    agreement = float(same.reshape(len(same), -1).all(axis=1).mean())
+    return Check(len(original), agreement, float(gaps.max()), float(gaps.mean()))
 
 
 def made_up_texts(tokenizer: Any, longest: int, count: int = 32) -> list[str]:

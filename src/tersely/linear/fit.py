@@ -5,7 +5,6 @@ same answers say how sure a margin is.
 """
 
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tersely.errors import DataError, TerselyWarning, require
+from tersely.errors import DataError, require, warn
 from tersely.linear.calibration import Calibration, calibrate
 from tersely.linear.candidates import BOTH, CANDIDATES
 from tersely.linear.features import Counts, choose_owners, count_pairs
@@ -158,11 +157,8 @@ def _cross_validate(
         scales[name] = calibrate(margins, wanted, weight, several)
         logits[name] = scales[name].logits(margins)
         seconds[name] = round(time.perf_counter() - begun, 2)
-    return (
-        logits | {BOTH: sum(logits.values())},
-        scales,
-        seconds | {BOTH: round(sum(seconds.values()), 2)},
-    )
+    logits[BOTH], seconds[BOTH] = sum(logits.values()), round(sum(seconds.values()), 2)
+    return logits, scales, seconds
 
 
 def fold_numbers(wanted: np.ndarray, folds: int, seed: int) -> np.ndarray:
@@ -226,10 +222,9 @@ def _read(
     if most_bytes is not None:
         buckets = min(buckets, buckets_within(most_bytes, form.vocabulary, form.classes))
         if (least := stage_bytes(form.vocabulary, 0, form.classes)) > most_bytes:
-            warnings.warn(
+            warn(
                 f"the linear stage takes {least:,} bytes where {most_bytes:,} were allowed: "
                 f"{form.classes} classes for each of {form.vocabulary:,} pieces, without any pairs",
-                TerselyWarning,
                 stacklevel=3,
             )
     stage = LinearStage(replace(form, buckets=buckets))
@@ -250,13 +245,9 @@ def _read(
     rows = []
     for counts in counted:
         # liblinear takes double precision, and indices of 32 bits.
-        parts = (
-            weigh(counts, stage.idf).double(),
-            counts.features.int(),
-            counts.layout.offsets.int(),
-        )
-        shape = len(counts.layout), stage.form.features
-        rows.append(sparse.csr_array(tuple(part.numpy() for part in parts), shape))
+        values, offsets = weigh(counts, stage.idf).double(), counts.layout.offsets.int()
+        parts = tuple(part.numpy() for part in (values, counts.features.int(), offsets))
+        rows.append(sparse.csr_array(parts, (len(counts.layout), stage.form.features)))
     return stage, sparse.vstack(rows, format="csr")
 
 

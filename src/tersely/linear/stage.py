@@ -200,11 +200,9 @@ class LinearStage(nn.Module):
         """
         ids = input_ids.long()
         weights = self.weights[ids].float()  # as in `margins`
-        if self.form.problem_type == MULTI_LABEL:
-            # A label's other class, that it does not hold, has the weight of the other sign.
-            deviations = weights / 2
-        else:
-            deviations = weights - weights.mean(dim=1, keepdim=True)
+        several = self.form.problem_type == MULTI_LABEL
+        # A label's other class, that it does not hold, has the weight of the other sign.
+        deviations = weights / 2 if several else weights - weights.mean(dim=1, keepdim=True)
         return deviations.abs().amax(dim=1) * self.idf[ids]  # which is 0 for special pieces
 
     def units(self, input_ids: Tensor, positions: Tensor, unit: str) -> Tensor:

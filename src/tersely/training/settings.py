@@ -27,6 +27,11 @@ def _setting(default: Any, text: str, **metadata: Any) -> Any:
     return field(default=default, metadata={"help": text} | metadata)
 
 
+def _rare(default: Any, text: str, **metadata: Any) -> Any:
+    """A field that few need."""
+    return _setting(default, text, common=False, **metadata)
+
+
 def _by_recipe(text: str, common: bool = False) -> Any:
     """A field that follows from the documents where it is not given."""
     return _setting(None, text, common=common, shown="by the documents' number and classes")
@@ -49,56 +54,41 @@ class TrainingSettings:
         "How much more a rare class's documents count: none, sqrt (by the root of its rarity) or "
         "balanced."
     )
-    best_by: str = _setting(
-        "loss",
-        "What the best epoch is chosen by, of the validation: loss, accuracy or macro_f1.",
-        common=False,
+    best_by: str = _rare(
+        "loss", "What the best epoch is chosen by, of the validation: loss, accuracy or macro_f1."
     )
-    warmup: float = _setting(
-        0.1, "The share of the steps in which the learning rate rises.", common=False
-    )
-    weight_decay: float = _setting(0.01, "How strongly AdamW decays the weights.", common=False)
+    warmup: float = _rare(0.1, "The share of the steps in which the learning rate rises.")
+    weight_decay: float = _rare(0.01, "How strongly AdamW decays the weights.")
     # 0, since fused kernels cannot do it on a GPU, and it doubles a step on a CPU: `TerselyConfig`.
-    attention_dropout: float | None = _setting(
-        0.0,
-        "The probability of dropping an attention weight.",
-        common=False,
-    )
+    attention_dropout: float | None = _rare(0.0, "The probability of dropping an attention weight.")
     seed: int = _setting(0, "The seed of the shuffles, of new weights and of dropout.")
     # The dense model then teaches what it becomes. `topk` came to 59.1 % with 0 and to 54.2 with
     # 0.75 on the demo's documents (dense: 60.5; 196 steps, seed 0, 2026-11-22); `focus-pfc`, with
     # other starting vectors of the combination tokens, from 84.0 to 93.5 on 1,200 documents of R8
     # (dense: 95.8; docs/results.md). It applies where the classification head is new: a model that
     # was fine-tuned already starts with the plan.
-    dense_share: float | None = _setting(
+    dense_share: float | None = _rare(
         None,
         "The share of the steps that train dense, before the method is switched on.",
-        common=False,
         shown="0.75 where a method combines or learns or hidden states are compared, else 0",
     )
     patience: int | None = _setting(
         None, "Stop after this many epochs without a lower validation loss.", shown="never"
     )
-    distillation_weight: float = _setting(0.5, "The teacher's share of the loss.", common=False)
-    temperature: float = _setting(2.0, "The temperature of the distillation.", common=False)
+    distillation_weight: float = _rare(0.5, "The teacher's share of the loss.")
+    temperature: float = _rare(2.0, "The temperature of the distillation.")
     # Of the tokens that survive, in squares; DynamicViT takes 0.5. The teacher is the dense stage's
     # model, or the one that is given, and runs alongside.
-    hidden_distillation: float = _setting(
-        0.0, "How much the distance to the teacher's last hidden states weighs.", common=False
+    hidden_distillation: float = _rare(
+        0.0, "How much the distance to the teacher's last hidden states weighs."
     )
     # Besides the full and the smallest one (`lat`); the paper's 2.
-    random_lengths: int = _setting(
-        2, "How many random configurations a step trains of a method for all budgets.", common=False
+    random_lengths: int = _rare(
+        2, "How many random configurations a step trains of a method for all budgets."
     )
-    gradient_checkpointing: bool = _setting(
-        False, "Save memory by computing each block twice.", common=False
-    )
-    mixed_precision: bool = _setting(
-        True, "Compute in bfloat16 where the device has it.", common=False
-    )
-    save_minutes: float = _setting(
-        10.0, "Save a checkpoint also after about this many minutes.", common=False
-    )
+    gradient_checkpointing: bool = _rare(False, "Save memory by computing each block twice.")
+    mixed_precision: bool = _rare(True, "Compute in bfloat16 where the device has it.")
+    save_minutes: float = _rare(10.0, "Save a checkpoint also after about this many minutes.")
     extra: dict[str, Any] = field(
         default_factory=dict,
         metadata={
@@ -147,10 +137,8 @@ class TrainingSettings:
         own = replace(self, epochs=self.epochs * self.dense_share, hidden_distillation=0.0)
         if "lr_scheduler_type" in self.extra:
             return own
-        line = {
-            "lr_scheduler_type": "polynomial",
-            "lr_scheduler_kwargs": {"lr_end": self._rate_left(), "power": 1.0},
-        }
+        kwargs = {"lr_end": self._rate_left(), "power": 1.0}
+        line = {"lr_scheduler_type": "polynomial", "lr_scheduler_kwargs": kwargs}
         warmup = min(0.5, self.warmup / self.dense_share)
         return replace(own, warmup=warmup, extra=line | self.extra)
 
@@ -160,12 +148,8 @@ class TrainingSettings:
         The learning rate goes on from where the dense steps left it, so that both stages are one
         schedule, and the dense one is how a dense run begins.
         """
-        return replace(
-            self,
-            epochs=self.epochs * (1 - self.dense_share),
-            learning_rate=self._rate_left(),
-            seed=self.seed + 1,
-        )
+        epochs = self.epochs * (1 - self.dense_share)
+        return replace(self, epochs=epochs, learning_rate=self._rate_left(), seed=self.seed + 1)
 
     def _rate_left(self) -> float:
         """The rate when the plan is due, on a line from the peak after the warm-up to zero."""

@@ -161,13 +161,8 @@ class StagedTraining:
     def _goal(self, dense: Model, encoded: EncodedDocuments, target: float) -> dict[str, Any]:
         """Return what `landed` and `plan_for_target` are to be told of a target."""
         sample = encoded.select(spread(len(encoded), _COUNTED))
-        macs = run_model(dense, sample, self.batch_tokens).macs
-        return {
-            "target": target,
-            "encoded": sample,
-            "dense_macs": macs,
-            "batch_tokens": self.batch_tokens,
-        }
+        goal = {"target": target, "encoded": sample, "batch_tokens": self.batch_tokens}
+        return goal | {"dense_macs": run_model(dense, sample, self.batch_tokens).macs}
 
     def _aim(self, model: Model, plan: Plan, goal: dict[str, Any] | None) -> Plan:
         """Return the plan to train under, for a target: one that starts there, where it can."""
