@@ -50,19 +50,11 @@ def accelerate(
 
     labelled = reading.label_column is not None
     original = loading.load(model)
-    documents = reading.read(
-        data, "required" if labelled else "ignore", original.label_space.problem_type
-    )
-    documents = sample.single_texts(documents, "accelerate")
-    evidence, chosen = run(
-        original,
-        documents.texts,
-        documents.labels if labelled else None,
-        limit=max_disagreement,
-        rounds=rounds,
-        seed=sample.seed,
-        tell=say,
-    )
+    labels, problem_type = "required" if labelled else "ignore", original.label_space.problem_type
+    documents = sample.single_texts(reading.read(data, labels, problem_type), "accelerate")
+    judged = documents.labels if labelled else None
+    how = {"limit": max_disagreement, "rounds": rounds, "seed": sample.seed, "tell": say}
+    evidence, chosen = run(original, documents.texts, judged, **how)
     out.mkdir(parents=True, exist_ok=True)
     evidence["command"] = command_line()
     if chosen is not None:
@@ -77,8 +69,8 @@ def accelerate(
     if json:
         print_json(evidence)
         return
-    names = "stages that keep the limit where they were chosen", ">times packed, roughly"
-    table = plain_table(*names)
+    kept = "stages that keep the limit where they were chosen"
+    table = plain_table(kept, ">times packed, roughly")
     for each in evidence["tried"]:
         table.add_row(Text(each["name"]), f"×{each['seconds_ratio']:.2f}")
     stdout.print(table)

@@ -81,9 +81,8 @@ def bench(
     labels = documents.labels
     paths = {path: each.name for path, each in zip(models, given, strict=True)}
     with TemporaryDirectory(prefix="tersely-bench-") as folder:
-        sources = room.Sources(
-            space, Path(folder), dense[0] if dense else None, learnt, vars(loading)
-        )
+        original = dense[0] if dense else None
+        sources = room.Sources(space, Path(folder), original, learnt, vars(loading))
         made, skipped = room.make_contenders(names, sources)
         for name, reason in skipped.items():
             say(f"{name} is left out: {reason}")
@@ -92,11 +91,10 @@ def bench(
         encoded = None if labels is None else space.encode(labels, unseen="skip")
         how = {"problem_type": space.problem_type, "baseline": paths.get(baseline, baseline)}
         how |= {"latency_documents": latency_documents, "memory": memory, "seed": sample.seed}
+        how |= {"rounds": rounds, "timed": timed}
         with progress() as bar:
             how["progress"] = lambda what, done, total: show(bar, done, total, what)
-            result = room.bench(
-                entered, documents.texts, encoded, rounds=rounds, timed=timed, **how
-            )
+            result = room.bench(entered, documents.texts, encoded, **how)
     result = replace(result, command=command_line(), skipped=skipped)
     if report is not None:
         say(f"{room.write_report(result, report)} holds the report")

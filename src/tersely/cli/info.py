@@ -21,10 +21,8 @@ def info(model: o.TrainedModel, *, json: o.Json = False) -> None:
 
     classifier = Classifier.from_pretrained(model, device="cpu")
     config, encoder = classifier.model_config, classifier.model_config.encoder_config
-    facts: dict[str, Any] = {
-        "encoder": f"{encoder.model_type}, {encoder.num_hidden_layers} blocks, "
-        f"width {encoder.hidden_size}"
-    }
+    size = f"{encoder.num_hidden_layers} blocks, width {encoder.hidden_size}"
+    facts: dict[str, Any] = {"encoder": f"{encoder.model_type}, {size}"}
     if classifier.model is None:
         facts["export"] = f"ONNX, {classifier.dtype_name}"
     else:
@@ -54,10 +52,8 @@ def info(model: o.TrainedModel, *, json: o.Json = False) -> None:
     for name, value in facts.items():
         if isinstance(value, list):
             value = ("\n" if name in ("steps", "certified") else ", ").join(value)
-        # As text: a label such as [spam] is no markup.
-        table.add_row(
-            name.replace("_", " "), Text(f"{value:,}" if name == "parameters" else str(value))
-        )
+        told = f"{value:,}" if name == "parameters" else str(value)
+        table.add_row(name.replace("_", " "), Text(told))  # a label such as [spam] is no markup
     stdout.print(table)
 
 

@@ -36,9 +36,8 @@ MaybeCount = Annotated[int | None, {"min": 1}]
 Length = Annotated[int | None, {"min": 3}]
 Share = Annotated[float, {"metavar": "SHARE", "min": 0, "max": 1}]
 Limit = Annotated[float | None, {"metavar": "SHARE", "min": 0, "max": 1}]
-Long = Annotated[
-    Literal["truncate", "head-tail", "windows", "select"] | None, {"metavar": "POLICY"}
-]
+Policy = Literal["truncate", "head-tail", "windows", "select"]
+Long = Annotated[Policy | None, {"metavar": "POLICY"}]
 
 # The arguments of verbs, and the options that are no settings.
 
@@ -59,9 +58,8 @@ UnlabelledData = Annotated[str, argument("DATA", _ONE)]
 TrainedModel = Annotated[str, argument("MODEL", "A trained model: a directory or a Hub name.")]
 Out = Annotated[Path, option("--out", "The directory to write to.", MACHINE, metavar="DIR")]
 Overwrite = Annotated[bool, option("--overwrite", "Replace what exists.", MACHINE, metavar="")]
-Json = Annotated[
-    bool, option("--json", "Print one line of JSON on standard output.", MACHINE, metavar="")
-]
+_LINE = "Print one line of JSON on standard output."
+Json = Annotated[bool, option("--json", _LINE, MACHINE, metavar="")]
 
 
 @dataclass(frozen=True)

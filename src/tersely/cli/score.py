@@ -55,23 +55,11 @@ def score(
 
     *sources, out = inputs
     with progress("scoring") as bar:
-        summary = run(
-            model,
-            sources,
-            out,
-            text_column=reading.text_column,
-            text_pair_column=reading.text_pair_column,
-            id_columns=id_column,
-            probabilities=probabilities,
-            keep=budget.keep,
-            audit=audit,
-            workers=workers,
-            shard_rows=shard_rows,
-            overwrite=overwrite,
-            ray=ray,
-            progress=functools.partial(show, bar),
-            **vars(loading),
-        )
+        how = {"text_column": reading.text_column, "text_pair_column": reading.text_pair_column}
+        how |= {"id_columns": id_column, "probabilities": probabilities, "keep": budget.keep}
+        how |= {"audit": audit, "workers": workers, "shard_rows": shard_rows, "ray": ray}
+        how |= {"overwrite": overwrite, "progress": functools.partial(show, bar)}
+        summary = run(model, sources, out, **how, **vars(loading))
     before = f", {count(summary.resumed, 'row')} of them by earlier runs" if summary.resumed else ""
     say(
         f"{Path(out)} holds {count(summary.rows - summary.bad, 'labelled row')} in "

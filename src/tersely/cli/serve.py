@@ -61,13 +61,10 @@ def serve(
 
         name = Path(model).resolve().name if Path(model).exists() else model
         service = Service(load(), limits, share=audit)
-        at_once = serve_app(
-            make_app(service, name=name, api_key=api_key),
-            bound,
-            patience=2 * limits.request_timeout,
-            renew=renew,
-            ready=lambda address: say(f"serving {name} at {address}; {address}/docs describes it"),
-        )
+        app = make_app(service, name=name, api_key=api_key)
+        how = {"patience": 2 * limits.request_timeout, "renew": renew}
+        how["ready"] = lambda at: say(f"serving {name} at {at}; {at}/docs describes it")
+        at_once = serve_app(app, bound, **how)
     if not service.cut_off and not at_once:
         say("stopped; all accepted requests were answered")
         return

@@ -60,14 +60,10 @@ def write_graph(model: TerselyForSequenceClassification, file: Path, longest: in
     tokens = torch.export.Dim("tokens", min=4, max=longest)
     try:
         with quiet(), torch.no_grad():
-            example, shapes = (ids, torch.zeros_like(ids)), ({0: tokens}, {0: tokens})
-            exported = torch.export.export(
-                OneDocumentModel(model), example, dynamic_shapes=shapes, strict=False
-            )
-            names = {"input_names": list(INPUTS), "output_names": list(OUTPUTS)}
-            program = torch.onnx.export(
-                exported, (), dynamo=True, verbose=False, opset_version=OPSET, **names
-            )
+            example, how = (ids, torch.zeros_like(ids)), {"dynamic_shapes": ({0: tokens},) * 2}
+            exported = torch.export.export(OneDocumentModel(model), example, strict=False, **how)
+            how = {"input_names": list(INPUTS), "output_names": list(OUTPUTS), "dynamo": True}
+            program = torch.onnx.export(exported, (), verbose=False, opset_version=OPSET, **how)
             _name_lengths(program.model.graph)
             program.save(file)
     except (RuntimeError, torch.onnx.OnnxExporterError) as error:

@@ -24,6 +24,7 @@ from tersely.modeling.inference import Forward, run_stages
 from tersely.text.encoding import EncodedDocuments
 
 LINEAR_FILE = "linear.safetensors"
+Progress = Callable[[int], None] | None
 
 
 def graph_name(cascade: Cascade | None, stage: Stage | None) -> str:
@@ -64,12 +65,7 @@ class OnnxRunner:
         self._threads = torch.get_num_threads()
         self._sessions: dict[tuple[str, int], Any] = {}
 
-    def run(
-        self,
-        encoded: EncodedDocuments,
-        budget: int = 0,
-        progress: Callable[[int], None] | None = None,
-    ) -> Forward:
+    def run(self, encoded: EncodedDocuments, budget: int = 0, progress: Progress = None) -> Forward:
         """Return logits `(documents, labels)` in the documents' order, and MACs.
 
         There are no batches to have a budget; `progress` is called with 1 after each document, of a
@@ -87,10 +83,7 @@ class OnnxRunner:
         return twin
 
     def run_stage(
-        self,
-        stage: Stage | None,
-        encoded: EncodedDocuments,
-        progress: Callable[[int], None] | None = None,
+        self, stage: Stage | None, encoded: EncodedDocuments, progress: Progress = None
     ) -> Forward:
         """Run the graph of a stage over documents; None for the only one."""
         graph = graph_name(self.cascade, stage)
@@ -131,15 +124,12 @@ class OnnxRunner:
         options.log_severity_level = 3
         # Cores that wait for the next document would otherwise keep themselves, and others, busy.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        file, providers = str(self._folder / graph), ["CPUExecutionProvider"]
         try:
-            session = runtime.InferenceSession(
-                str(self._folder / graph), options, providers=["CPUExecutionProvider"]
-            )
+            session = runtime.InferenceSession(file, options, providers=providers)
         except Exception as error:  # onnxruntime's exceptions have no common base but this one
             reason = str(error).strip().splitlines()[0]
-            raise ModelError(
-                f"the graph {self._folder / graph} cannot be loaded: {reason}"
-            ) from error
+            raise ModelError(f"the graph {file} cannot be loaded: {reason}") from error
         return self._sessions.setdefault((graph, threads), session)
 
 

@@ -32,23 +32,15 @@ from tersely import __version__
 from tersely._io import fill_page
 from tersely.classifier import Classifier
 from tersely.errors import ServeError
+from tersely.serve import schemas
 from tersely.serve.guard import CLIENT_GONE, Guard
-from tersely.serve.schemas import (
-    FORMS,
-    REFUSALS,
-    Classes,
-    ErrorResponse,
-    Info,
-    PredictResponse,
-    Refusal,
-    request_model,
-)
+from tersely.serve.schemas import Classes, ErrorResponse, Info, PredictResponse, Refusal
 from tersely.serve.service import Service
 from tersely.text.metrics import scores_from_logits
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse, "description": description}
-    for status, (_, description) in REFUSALS.items()
+    for status, (_, description) in schemas.REFUSALS.items()
 }
 
 # ---- the application ---------------------------------------------------------------------------
@@ -113,7 +105,7 @@ def _spell(error: RequestValidationError, request: Request) -> str:
     said = {"string_unicode": "it holds half of a surrogate pair, which is no character"}
     faults = {(*each["loc"], "")[1]: said.get(each["type"], each["msg"]) for each in error.errors()}
     if "inputs" in faults:
-        faults["inputs"] += f"; it must be {FORMS}"
+        faults["inputs"] += f"; it must be {schemas.FORMS}"
     return "; ".join(f"`{field}`: {reason}" for field, reason in sorted(faults.items()))
 
 
@@ -162,7 +154,7 @@ def _add_probes(app: FastAPI, service: Service, name: str) -> None:
 
 
 def _add_predict(app: FastAPI, service: Service) -> None:
-    body_model = request_model(service.limits.max_client_batch_size)
+    body_model = schemas.request_model(service.limits.max_client_batch_size)
 
     @app.post("/predict", responses=_ERRORS, response_model=PredictResponse, tags=["predict"])
     @app.post("/", include_in_schema=False, response_model=PredictResponse)
@@ -185,11 +177,9 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         if classifier.review is not None:
             for row, doubtful in zip(rows, apart.tolist(), strict=True):
                 row[:] = [each | {"review": doubtful} for each in row]
-        total = time.monotonic() - begun
-        service.metrics.request.observe(total)
-        characters = sum(len(text) + len(pair or "") for text, pair in documents)
-        total = round(total * 1000)
-        took |= {"x-compute-characters": characters, "x-compute-time": total, "x-total-time": total}
+        service.metrics.request.observe(seconds := time.monotonic() - begun)
+        took |= dict.fromkeys(("x-compute-time", "x-total-time"), round(seconds * 1000))
+        took["x-compute-characters"] = sum(len(text) + len(pair or "") for text, pair in documents)
         headers = {name: str(value) for name, value in took.items()}
         headers["x-compute-type"] = classifier.device.type
         return JSONResponse(rows if body.is_batch else rows[0], headers=headers)

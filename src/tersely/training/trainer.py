@@ -177,11 +177,7 @@ class TerselyTrainer(Trainer):
         return self.accelerator.prepare(loader)
 
     def compute_loss(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
     ) -> Any:
         """Return the documents' summed loss over the mean number of documents a step."""
         training, step = model.training, self.state.global_step
@@ -199,7 +195,7 @@ class TerselyTrainer(Trainer):
             loss = loss - penalty
         if weights is not None:
             loss = (document_losses(outputs.logits, inputs["labels"], problem) * weights).mean()
-        loss = self._taught(loss, outputs, teacher, inputs, problem)
+        loss = self._taught(loss, outputs, teacher, inputs)
         if plans:
             shorter = shorter_loss(outputs.logits, outputs.shorter_logits, problem)
             loss = (loss + shorter) / len(plans)
@@ -215,11 +211,7 @@ class TerselyTrainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def prediction_step(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, Any],
-        prediction_loss_only: bool,
-        ignore_keys: list[str] | None = None,
+        self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return loss, logits and labels of a batch: of all outputs, what metrics are made of."""
         inputs = self._prepare_inputs(inputs)
@@ -232,17 +224,13 @@ class TerselyTrainer(Trainer):
         return evaluate_logits(prediction.predictions, prediction.label_ids, problem)
 
     def _taught(
-        self,
-        loss: Tensor,
-        outputs: Any,
-        logits: Tensor | None,
-        inputs: dict[str, Any],
-        problem_type: str,
+        self, loss: Tensor, outputs: Any, logits: Tensor | None, inputs: dict[str, Any]
     ) -> Tensor:
         """The loss with what a teacher says of its logits and of the surviving tokens' states."""
         if logits is not None:
             weight, temperature = self.settings.distillation_weight, self.settings.temperature
-            distance = distillation_loss(outputs.logits, logits, problem_type, temperature)
+            problem = self.model.config.problem_type
+            distance = distillation_loss(outputs.logits, logits, problem, temperature)
             loss = (1 - weight) * loss + weight * distance
         if self.teacher is not None:
             with torch.no_grad():
