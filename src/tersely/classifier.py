@@ -49,8 +49,7 @@ class Classifier(TrainedModel):
         target_flops: target MACs ÷ dense MACs on the same documents: the option of the preset that
             moves its cost is set for it in `fit`. None to leave it.
         max_length: most tokens of a document or window; None for what a tersely model to start from
-            was saved with, or what the encoder takes, at most 512 (longer contexts have to be asked
-            for).
+            was saved with, or what the encoder takes, at most 512.
         long: what happens to longer documents: `"truncate"`, `"head-tail"`, `"windows"` or
             `"select"`; None for what a tersely model to start from was saved with, and
             `"truncate"` otherwise.
@@ -68,8 +67,7 @@ class Classifier(TrainedModel):
     Attributes:
         classes_: the labels' names, in the order of the logits.
         training: the record of the training run; None where another process trained.
-        validation: the documents that `fit` chose the best epoch and the cascade by, or None.
-        proof: those that proved the cascade and did nothing else, or None.
+        validation, proof: documents that chose the best epoch and the cascade, and that proved it.
 
     Example:
         >>> classifier = Classifier("bert-base-uncased")  # doctest: +SKIP
@@ -132,12 +130,10 @@ class Classifier(TrainedModel):
     ) -> Self:
         """Fine-tune the encoder under the plan, and put a linear model beside it.
 
-        The linear stage is fitted first, and its worth told. After training, validation documents
-        set temperatures, how much the linear stage's evidence weighs beside the encoder's, and a
-        cascade: stages that answer where they are sure. Of 3,000 different documents or more a
-        tenth is set apart before anything else and proves what the cascade loses; with fewer it is
-        only estimated, and the model reads every document in full, until the cascade is proven on
-        other documents. What came out stands in `training["lines"]`.
+        The linear stage is fitted first. After training, validation documents set temperatures, the
+        weight of the linear stage's evidence beside the encoder's, and a cascade; a tenth of 3,000
+        different documents or more, set apart before anything else, proves what that loses. With
+        fewer it is estimated, and all is read in full. `training["lines"]` says what came out.
 
         If it fails, the classifier stays what it was; it keeps the model that it had until then.
 
@@ -148,16 +144,14 @@ class Classifier(TrainedModel):
                 any of these.
             pairs: second texts of text pairs.
             sample_weight: how much each document counts in the loss, `(documents,)` above 0.
-            classes: all labels, in the order that the logits are to have; None for the order of
-                their names.
+            classes: all labels in the order of the logits; None for the order of their names.
             validation: documents to choose the best epoch by, or the share of the training
                 documents to set apart for it (stratified); 0 for none, which keeps the last epoch.
             settings: how to train.
-            teacher: a trained classifier whose logits to learn from as well, or the logits
-                themselves, `(documents, labels)` for these documents in the order of the labels. An
-                export teaches too, by its logits. None for the dense model that the plan is trained
-                from, where there is one (see `TrainingSettings.dense_share`); nobody teaches with
-                `TrainingSettings(distillation_weight=0)`.
+            teacher: a trained classifier or an export whose logits to learn from as well, or logits
+                of these documents themselves, `(documents, labels)`. None for the dense model that
+                the plan is trained from, where there is one (see `TrainingSettings.dense_share`);
+                nobody teaches with `TrainingSettings(distillation_weight=0)`.
             out: folder for the checkpoints, so that a killed run can be resumed.
             resume: go on from the newest checkpoint in `out`.
             progress: draw progress bars on standard error.
@@ -225,14 +219,14 @@ class Classifier(TrainedModel):
         start.plan = model.config.reduction_plan()
         if first is not None:
             start.adopt(model, start.tokenizer)
-            ask = {"limit": max_loss, "stacking": stacking, "tell": note}
-            made, record["cascade"] = cascade_after(start, first.stage, given, **ask)
+            asked = max_loss, stacking, note
+            made, record["cascade"] = cascade_after(start, first.stage, given, *asked)
             model = model.under_cascade(made, first.stage if made.needs_linear else None)
         self.plan, self._checkpoints = start.plan, checkpoints
         self.adopt(model, start.tokenizer)
-        record |= {"lines": lines, "lengths": vars(train.encoded.report)}
-        record |= {"source": Path(self.source).name}
-        self.training = record | ({} if taught_by is None else {"teacher": taught_by})
+        record |= {"source": Path(self.source).name, "lengths": vars(train.encoded.report)}
+        record |= {"lines": lines} | ({} if taught_by is None else {"teacher": taught_by})
+        self.training = record
         self.validation, self.proof = given.validation, given.proof
         return self
 
@@ -274,8 +268,7 @@ class Classifier(TrainedModel):
             long: another policy for long documents than the model's own.
             method_options: another share than the one it was trained with; see `with_options`.
             knowledge: see the class.
-            max_disagreement: of a cascade another of the limits that were certified for it; 0 for
-                the reference alone.
+            max_disagreement: of a cascade another certified limit; 0 for the reference alone.
             max_loss: the same, where the limits are on the net loss.
             max_error: the same on the error of answers, 1 to answer everything; see `set_apart`.
             **loading: as in transformers.

@@ -84,7 +84,6 @@ def cascade_after(
     original: TrainedModel,
     linear: LinearStage,
     given: Material,
-    *,
     limit: float,
     stacking: bool,
     tell: Callable[[str], None],
