@@ -1,6 +1,6 @@
 """New certificates for a model that is there: same stages and path, texts that it has not seen."""
 
-import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,20 +53,14 @@ def test_all_texts_prove_the_path_that_is_there(fast, new):
     assert proven.documents == len(new[0]) > fast.certificates.documents
     assert proven.at(LIMIT).point == after.point  # the limit that was in use
     # The slow way: each text alone, by the stages and by the reference.
-    pairs = zip(made.predict(new[0]), fast_reference(fast).predict(new[0]), strict=True)
+    reference = fast.with_model(fast.model.under_cascade(before.at(0)))
+    pairs = zip(made.predict(new[0]), reference.predict(new[0]), strict=True)
     differing = sum(one != other for one, other in pairs)
     assert abs(proven.at(LIMIT).worse - differing) <= 1
     names = [part.name for part in proven.parts]
     assert names == [part.name for part in fast.certificates.parts]
     assert proven.parts[:-1] == fast.certificates.parts[:-1]
     assert fast.model.cascade is before
-
-
-def fast_reference(fast):
-
-    twin = copy.copy(fast)
-    twin.adopt(fast.model.under_cascade(fast.model.cascade.at(0)), fast.tokenizer)
-    return twin
 
 
 def test_with_labels_the_limit_may_be_on_the_net_loss(fast, new):
@@ -76,6 +70,13 @@ def test_with_labels_the_limit_may_be_on_the_net_loss(fast, new):
         fast.recalibrate(new[0], max_loss=0.1)
     with pytest.raises(DataError, match="got max_loss and max_error"):
         fast.recalibrate(*new, max_loss=0.1, max_error=0.1)
+
+
+def test_a_cascade_that_has_only_estimates_gets_its_certificates(fast, new):
+    bare = replace(fast.model.cascade, point=None, certificates=None)
+    made = fast.with_model(fast.model.under_cascade(bare)).recalibrate(*new, max_loss=0.2)
+    assert [part.name for part in made.certificates.parts] == ["proving"]
+    assert made.model.cascade.point == made.certificates.at(0.2).point is not None
 
 
 def test_a_certified_error_sets_the_others_apart(dense, new, tmp_path):
