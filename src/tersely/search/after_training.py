@@ -107,7 +107,7 @@ def cascade_after(
     if not ranked:
         why = "no stage saves work within it on the validation documents"
         if proving < (needed := documents_needed(limit)):
-            why = f"it takes {needed:,} documents to prove, and {proving:,} were set apart"
+            why = f"to prove it takes {needed:,} documents set apart, of {10 * needed:,} in all"
         tell(f"net loss of at most {limit:.2%}: {why}, so the model answers alone")
     else:
         cascade = ranked[0].cascade
@@ -119,11 +119,9 @@ def cascade_after(
             record["estimate"] = dict(zip(("early", "worse", "better"), counts, strict=True))
             tell(_estimated(limit, len(judges), *counts))
         else:
-            did = {
-                "fitting": ("fitted the encoder and the linear stage", given.documents),
-                "choosing": ("chose the epoch, stages, temperatures, weights and path", judges),
-            }
-            parts = [Part(n, what, len(d), fingerprint(d.contents)) for n, (what, d) in did.items()]
+            fitted = "fitting", "fitted the encoder and the linear stage", given.documents
+            chose = "choosing", "chose the epoch, stages, temperatures, weights and path", judges
+            parts = [Part(*did, len(d), fingerprint(d.contents)) for *did, d in (fitted, chose)]
             cascade = prove_cascade(bench, cascade, proof, limit, parts=parts)
             lines = cascade.certificates.lines()
             line = next(line for line in lines if line.startswith(f"{limit:.2%}: "))
