@@ -65,15 +65,10 @@ def find_path(
 def marks(
     path: np.ndarray, confidence: np.ndarray, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return who is answered early at each point, and what of the answer's stage is so.
+    """Return who is answered early at each point, and the value of the stage that answers.
 
-    Args:
-        path: thresholds `(points, stages)`.
-        confidence: `(stages, documents)`.
-        values: bool, of each stage's answers, `(stages, documents)`.
-
-    Returns:
-        Two arrays `(points, documents)` bool: answered early, and the value of the answering stage.
+    Both are bool `(points, documents)`, of thresholds `(points, stages)` and each stage's
+    confidence and values (bool), `(stages, documents)`.
     """
     early = np.zeros((len(path), confidence.shape[1]), dtype=bool)
     found = np.zeros_like(early)

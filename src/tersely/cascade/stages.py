@@ -59,19 +59,12 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Review:
-    """How sure an answer must be to count; the others are set apart, for people to decide.
+    """How sure an answer must be to count; the others are set apart, for people to decide."""
 
-    Attributes:
-        path: confidences, from strict to loose: an answer has to exceed that of the point in use.
-        certificates: what was proven of the error of what is answered.
-        stages_point: the point of the cascade's own path, at which that was.
-        point: which point is in use; None where all is answered.
-    """
-
-    path: tuple[float, ...]
-    certificates: Certificates
-    stages_point: int | None
-    point: int | None = None
+    path: tuple[float, ...]  # confidences, strict to loose: one must exceed that of the point
+    certificates: Certificates  # of the error of what is answered
+    stages_point: int | None  # the point of the cascade's own path, at which that was proven
+    point: int | None = None  # which is in use; None where all is answered
 
     @property
     def certificate(self) -> Certificate:

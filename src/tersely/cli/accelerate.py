@@ -60,11 +60,8 @@ def accelerate(
     if chosen is not None:
         chosen.save(out)
     elif (out / "config.json").exists() and out.resolve() != Path(model).resolve():
-        say(
-            f"{out} holds the model of an earlier run, of which this evidence does not speak; "
-            "remove it",
-            "warning",
-        )
+        told = "holds the model of an earlier run, of which this evidence does not speak; remove it"
+        say(f"{out} {told}", "warning")
     (out / "evidence.json").write_text(json_library.dumps(evidence, indent=1) + "\n", "utf-8")
     if json:
         print_json(evidence)
@@ -76,5 +73,4 @@ def accelerate(
     stdout.print(table)
     for line in sentences(evidence):
         typer.echo(line)
-    what = "the model and its evidence" if chosen is not None else "the evidence"
-    say(f"{out} holds {what}")
+    say(f"{out} holds {'the evidence' if chosen is None else 'the model and its evidence'}")

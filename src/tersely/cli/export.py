@@ -52,9 +52,7 @@ def export(
     result = export_model(classifier, out, texts, pairs, int8=int8, min_agreement=min_agreement)
     if result.made_up:
         say("checked on random words only; --check takes documents of your own", "warning")
-    say(
-        f"{out}: {result.agreement:.1%} of {count(result.documents, 'document')} get the same "
-        f"labels, logits differ by at most {result.largest_difference:.2g}"
-    )
+    same = f"{result.agreement:.1%} of {count(result.documents, 'document')} get the same labels"
+    say(f"{out}: {same}, logits differ by at most {result.largest_difference:.2g}")
     if json:
         print_json({"model": model, "out": str(out), "int8": int8, "check": asdict(result)})

@@ -61,10 +61,8 @@ def score(
         how |= {"overwrite": overwrite, "progress": functools.partial(show, bar)}
         summary = run(model, sources, out, **how, **vars(loading))
     before = f", {count(summary.resumed, 'row')} of them by earlier runs" if summary.resumed else ""
-    say(
-        f"{Path(out)} holds {count(summary.rows - summary.bad, 'labelled row')} in "
-        f"{count(summary.shards, 'part')}{before}"
-    )
+    rows, parts = summary.rows - summary.bad, count(summary.shards, "part")
+    say(f"{Path(out)} holds {count(rows, 'labelled row')} in {parts}{before}")
     if summary.review is not None:
         say(summary.review)
     if summary.audit is not None and not summary.audit.warns:  # else it was warned of

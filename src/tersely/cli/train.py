@@ -106,10 +106,8 @@ def train(
     if validation is not None:
         held_out = reading.read(validation, "required")
         judges = f"{len(held_out):,} others"
-    say(
-        f"training {Path(classifier.source).name} with {classifier.plan.name} on "
-        f"{classifier.device}, validating on {judges}"
-    )
+    what = f"{Path(classifier.source).name} with {classifier.plan.name}"
+    say(f"training {what} on {classifier.device}, validating on {judges}")
     guide = teacher and Classifier.from_pretrained(teacher, device=machine.device)
     if resume and not (out / "checkpoints").is_dir():
         say(f"there is nothing to resume in {out}, so training starts from the beginning")
@@ -133,10 +131,8 @@ def train(
     record, metrics = classifier.training, evaluation.metrics
     loss, seconds, steps = (record[name] for name in ("best_validation_loss", "seconds", "steps"))
     found = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
-    say(
-        f"{out} holds the model after {count(steps, 'step')} in {seconds:.0f} s; validation: "
-        f"loss {loss:.3f}; {judged}: {found}"
-    )
+    took = f"{count(steps, 'step')} in {seconds:.0f} s"
+    say(f"{out} holds the model after {took}; validation: loss {loss:.3f}; {judged}: {found}")
     if evaluation.verdict is not None:
         say(evaluation.verdict)
     if json:

@@ -131,11 +131,7 @@ def export_model(
 
 
 def _write_graphs(
-    classifier: Classifier,
-    folder: Path,
-    encoded: EncodedDocuments,
-    int8: bool,
-    exact: bool = False,
+    classifier: Classifier, folder: Path, encoded: EncodedDocuments, int8: bool, exact: bool = False
 ) -> Check:
     """Write the graphs, compare all of them together and each; the lowest agreement counts."""
     model, problem = classifier.torch_model(), classifier.label_space.problem_type

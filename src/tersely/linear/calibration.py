@@ -70,13 +70,8 @@ def fit_stacking(
     """Return the temperature and the weight of `logits / temperature + weight * evidence`.
 
     They are those of the least log-loss on documents that neither model was fitted on; the weight
-    is 0 where the evidence adds nothing. Targets are a little short of certain, as in `calibrate`.
-
-    Args:
-        logits: the encoder's, `(documents, classes)`.
-        evidence: the linear stage's log-probabilities, of several labels its log-odds.
-        wanted: which classes a document has, bool.
-        several: whether it may have several.
+    is 0 where the evidence, the linear stage's log-probabilities (of several labels its log-odds),
+    adds nothing. All are `(documents, classes)`, `wanted` bool; targets are as in `calibrate`.
     """
     minimize = require("scipy.optimize", "train").minimize
     special = require("scipy.special", "train")

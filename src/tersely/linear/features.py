@@ -34,14 +34,11 @@ class PieceFeatures:
     pair of pieces joins them; features that compare the two would be a guess, as long as no data
     set of pairs is there to measure them on.
 
-    Args:
-        special: `(vocabulary,)` bool.
-        owners: `(buckets,)` int16, each bucket's fingerprint, or `NOBODY`.
+    `special` is `(vocabulary,)` bool; `owners` are fingerprints `(buckets,)` int16, or `NOBODY`.
     """
 
     def __init__(self, special: Tensor, owners: Tensor) -> None:
-        self.special = special
-        self.owners = owners
+        self.special, self.owners = special, owners
         self.size = special.numel() + owners.numel()
 
     def occurrences(self, input_ids: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:

@@ -150,9 +150,8 @@ class LinearStage(nn.Module):
     def forward(self, input_ids: Tensor, boundaries: Tensor) -> Tensor:
         """Return log-probabilities of classes `(documents, classes)`; of several labels, each's.
 
-        Args:
-            input_ids: `(tokens,)`, the documents end to end; a document's windows, too.
-            boundaries: `(documents + 1,)`, where documents begin and the last one ends.
+        The ids `(tokens,)` are the documents end to end, and a document's windows, too; boundaries
+        `(documents + 1,)` say where documents begin and the last one ends.
         """
         return self.log_probabilities(self.margins(input_ids, boundaries))
 

@@ -57,14 +57,10 @@ def make_app(service: Service, *, name: str, api_key: str | None = None) -> Fast
         await asyncio.wait({warming})
         await service.stop()
 
-    app = FastAPI(
-        title="tersely",
-        version=__version__,
-        description="A document classifier, with the interface of text-embeddings-inference.",
-        lifespan=lifespan,
-        docs_url=None,  # FastAPI's own page loads its scripts from elsewhere
-        redoc_url=None,
-    )
+    about = "A document classifier, with the interface of text-embeddings-inference."
+    # FastAPI's own pages load their scripts from elsewhere.
+    how = {"lifespan": lifespan, "docs_url": None, "redoc_url": None}
+    app = FastAPI(title="tersely", version=__version__, description=about, **how)
     app.add_middleware(Guard, limits=service.limits, metrics=service.metrics, api_key=api_key)
     _add_errors(app, service)
     _add_probes(app, service, name)

@@ -27,9 +27,7 @@ class Guard:
     """An ASGI middleware; without an `api_key` the server is open."""
 
     def __init__(self, app: Any, limits: Limits, metrics: Metrics, api_key: str | None) -> None:
-        self._app = app
-        self._limits = limits
-        self._metrics = metrics
+        self._app, self._limits, self._metrics = app, limits, metrics
         self._authorization = None if api_key is None else f"Bearer {api_key}".encode()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:

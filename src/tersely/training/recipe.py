@@ -19,12 +19,9 @@ VERSION = 1
 
 
 def recipe(documents: int, width: int, labels: np.ndarray) -> dict[str, Any]:
-    """Return the settings for so many documents and an encoder of this hidden size.
+    """Return the settings for so many documents, an encoder of this hidden size, and these labels.
 
-    Args:
-        documents: how many there are to train on.
-        width: the encoder's hidden size.
-        labels: class numbers `(documents,)`, or what else is learned.
+    They are class numbers `(documents,)`, or what else is learned.
     """
     return {
         # 15 at 300 documents, 6 at 1,000, 3 at 3,000: some 280 to 560 steps.

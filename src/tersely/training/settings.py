@@ -99,31 +99,22 @@ class TrainingSettings:
     )
 
     def __post_init__(self) -> None:
-        above, share = (lambda value: value > 0), (lambda value: 0 <= value < 1)
-        below_one = "at least 0 and below 1"
+        shares = "dropout warmup attention_dropout dense_share"
         checks: dict[str, tuple[Callable[[Any], bool], str]] = {
-            "epochs": (above, "above 0"),
-            "learning_rate": (above, "above 0"),
-            "batch_documents": (lambda value: value >= 1, "at least 1"),
-            "batch_tokens": (lambda value: value >= 16, "at least 16"),
-            "head_factor": (above, "above 0"),
-            "layer_decay": (lambda value: 0 < value <= 1, "above 0 and at most 1"),
-            "dropout": (share, below_one),
-            "class_weights": (CLASS_WEIGHTS.__contains__, "one of " + ", ".join(CLASS_WEIGHTS)),
-            "best_by": (BEST_BY.__contains__, "one of " + ", ".join(BEST_BY)),
-            "warmup": (share, below_one),
-            "attention_dropout": (share, below_one),
-            "dense_share": (share, below_one),
-            "distillation_weight": (lambda value: 0 <= value <= 1, "from 0 to 1"),
-            "temperature": (above, "above 0"),
-            "hidden_distillation": (lambda value: value >= 0, "at least 0"),
-            "random_lengths": (lambda value: value >= 0, "at least 0"),
-            "patience": (lambda value: value >= 1, "at least 1"),
+            "above 0": (lambda value: value > 0, "epochs learning_rate head_factor temperature"),
+            "at least 0": (lambda value: value >= 0, "hidden_distillation random_lengths"),
+            "at least 0 and below 1": (lambda value: 0 <= value < 1, shares),
+            "from 0 to 1": (lambda value: 0 <= value <= 1, "distillation_weight"),
+            "above 0 and at most 1": (lambda value: 0 < value <= 1, "layer_decay"),
+            "at least 1": (lambda value: value >= 1, "batch_documents patience"),
+            "at least 16": (lambda value: value >= 16, "batch_tokens"),
+            f"one of {', '.join(CLASS_WEIGHTS)}": (CLASS_WEIGHTS.__contains__, "class_weights"),
+            f"one of {', '.join(BEST_BY)}": (BEST_BY.__contains__, "best_by"),
         }
-        for name, (good, expected) in checks.items():
-            value = getattr(self, name)
-            if value is not None and not good(value):
-                raise TrainingError(f"{name} is out of range: expected {expected}, got {value}")
+        for expected, (good, names) in checks.items():
+            for name in names.split():
+                if (value := getattr(self, name)) is not None and not good(value):
+                    raise TrainingError(f"{name} is out of range: expected {expected}, got {value}")
 
     def for_plan(self, plan: Plan) -> TrainingSettings:
         """Return the settings with the dense share that suits a plan, where none is given."""

@@ -62,10 +62,9 @@ class StagedTraining:
         held_out: TrainingDocuments | None,
         teacher: Model | None = None,
     ) -> tuple[Model, dict[str, Any]]:
-        """Train a model that starts under the plan; `teacher` has the hidden states to compare.
+        """Train a model that starts under the plan; return it, under its last plan, and a record.
 
-        Returns:
-            The trained model, under the plan that it was trained for in the end, and the record.
+        `teacher` has the hidden states to compare.
         """
         plan = self.plan
         self.settings = with_recipe(self.settings, train.labels, model.backbone.width)

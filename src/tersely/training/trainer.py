@@ -96,24 +96,16 @@ class TerselyTrainer(Trainer):
         self.settings = settings
         self.teacher = teacher if settings.hidden_distillation > 0 else None
         sizes = train_documents.encoded.sizes
-        self.sampler = TokenBudgetSampler(
-            sizes,
-            min(settings.batch_tokens, math.ceil(settings.batch_documents * sizes.mean())),
-            settings.seed,
-            epochs=math.ceil(settings.epochs),
-        )
+        budget = min(settings.batch_tokens, math.ceil(settings.batch_documents * sizes.mean()))
+        epochs = math.ceil(settings.epochs)
+        self.sampler = TokenBudgetSampler(sizes, budget, settings.seed, epochs=epochs)
         self.documents_per_step = len(train_documents) / len(self.sampler)
         self.budgets, plan = None, model.config.reduction_plan()
         if is_for_random_budgets(plan):
             samples, depth = settings.random_lengths, model.plan.depth
             self.budgets = RandomBudgets(plan, depth, samples, settings.seed)
-        super().__init__(
-            model=model,
-            train_dataset=train_documents,
-            eval_dataset=validation,
-            compute_metrics=self._evaluated,
-            **options,
-        )
+        given = {"train_dataset": train_documents, "eval_dataset": validation}
+        super().__init__(model=model, compute_metrics=self._evaluated, **given, **options)
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
         if not self.args.disable_tqdm:
