@@ -43,11 +43,7 @@ def _timed(
     """
     contenders: list[Any] = [
         StockContender(
-            original.model,
-            original.tokenizer,
-            name=way,
-            order=order,
-            max_length=original.limit,
+            original.model, original.tokenizer, name=way, order=order, max_length=original.limit
         )
         for way, order in WAYS.items()
     ]

@@ -50,9 +50,7 @@ _VERSION = {"help": "Print the version.", "callback": _print_version, "is_eager"
     epilog="Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted. "
     "Data goes to standard output, messages and progress to standard error."
 )
-def tersely(
-    version: Annotated[bool, typer.Option("--version", **_VERSION)] = False,
-) -> None:
+def tersely(version: Annotated[bool, typer.Option("--version", **_VERSION)] = False) -> None:
     """Document classifiers that read only the tokens that matter."""
 
 

@@ -20,10 +20,7 @@ from tersely.reduction.presets import (
     register_preset,
     with_share,
 )
-from tersely.reduction.scorers import (
-    ColumnMean,
-    Scorer,
-)
+from tersely.reduction.scorers import ColumnMean, Scorer
 from tersely.reduction.selectors import LEAST, LearnedSelector, Ratio, Selector, Threshold
 from tersely.reduction.step import INPUT, Step, resolve_block, resolve_blocks
 from tersely.reduction.stream import Candidates, Choice, Observed, Stream

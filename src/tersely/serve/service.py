@@ -199,8 +199,7 @@ class Service:
         self._check_lengths(report, truncate)
         futures: dict[int, Future[Done]] = {}
         for encoded, numbers in parts:
-            queued = self._submit(Asked(encoded, classifier))
-            futures |= zip(numbers, queued, strict=True)
+            futures |= zip(numbers, self._submit(Asked(encoded, classifier)), strict=True)
         futures = [futures[number] for number in range(len(documents))]
         try:
             done: list[Done] = await asyncio.gather(*map(asyncio.wrap_future, futures))
@@ -252,11 +251,8 @@ class Service:
         if not report.affected or report.policy == "windows":
             return
         if not (self.limits.auto_truncate if truncate is None else truncate):
-            raise Refusal(
-                422,
-                f"`inputs` must have at most {report.max_length} tokens where truncate is false, "
-                f"and {report.affected} of {report.documents} have more",
-            )
+            most = f"`inputs` must have at most {report.max_length} tokens where truncate is false"
+            raise Refusal(422, f"{most}, and {report.affected} of {report.documents} have more")
         self.metrics.shortened.inc(report.affected)
         self.metrics.unread.inc(report.unread)
 
