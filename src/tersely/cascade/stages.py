@@ -195,14 +195,9 @@ class Cascade:
         proven, review = self.certificates, self.review
         if review is not None:
             review = vars(review) | {"certificates": review.certificates.to_dict()}
-        return {
-            "version": VERSION,
-            "stages": stages,
-            "path": [list(thresholds) for thresholds in self.path],
-            "point": self.point,
-            "certificates": None if proven is None else proven.to_dict(),
-            "review": review,
-        }
+        path, proven = [list(each) for each in self.path], proven and proven.to_dict()
+        found = {"version": VERSION, "stages": stages, "path": path, "point": self.point}
+        return found | {"certificates": proven, "review": review}
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:

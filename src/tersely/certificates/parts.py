@@ -81,11 +81,13 @@ def draw_parts(
         raise DataError(f"expected shares above 0 that add up to 1, got {dict(shares)}")
     drawn: dict[str, list[int]] = {name: [] for name in shares}
     ends = list(itertools.accumulate(shares.values()))[:-1]
+    salt = str(seed).encode()[:16]
     for number in different(texts):
-        name = list(drawn)[bisect.bisect(ends, _position(texts[number], seed))]
-        drawn[name].append(number)
-    empty = [name for name, numbers in drawn.items() if not numbers]
-    if empty:
+        # A number in [0, 1) from what the text says.
+        salted = hashlib.blake2b(_digest(texts[number]), digest_size=7, salt=salt).digest()
+        place = int.from_bytes(salted, "big") / 2**56
+        drawn[list(drawn)[bisect.bisect(ends, place)]].append(number)
+    if empty := [name for name, numbers in drawn.items() if not numbers]:
         raise DataError(
             f"no document is left for {' and '.join(empty)}: of {len(texts):,} texts "
             f"{sum(map(len, drawn.values())):,} are different, spaces and case aside; give more"
@@ -106,12 +108,6 @@ def unused(texts: Sequence[Text], parts: Iterable[Part]) -> list[int]:
             groups += draw_parts(texts, shares).values()
     known = [own for own in groups if fingerprint(texts[number] for number in own) in used]
     return sorted(set(numbers).difference(*known))
-
-
-def _position(text: Text, seed: int) -> float:
-    """Draw a number in [0, 1) from what a text says."""
-    salted = hashlib.blake2b(_digest(text), digest_size=7, salt=str(seed).encode()[:16])
-    return int.from_bytes(salted.digest(), "big") / 2**56
 
 
 def _digest(text: Text) -> bytes:

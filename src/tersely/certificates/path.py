@@ -136,8 +136,7 @@ def _check_given(
         raise DataError(
             "expected documents that turned right for the criterion 'loss', and for no other"
         )
-    repeated = len(texts) - len(different(texts))
-    if repeated:
+    if repeated := len(texts) - len(different(texts)):
         raise DataError(
             f"{repeated} of {len(texts):,} texts for proof occur before, spaces and case aside; "
             "leave them out, since each counts once"

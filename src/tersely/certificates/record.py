@@ -105,10 +105,8 @@ class Certificates:
             counts = f"{each.worse} of {each.documents:,}"
             if self.criterion == "loss":
                 counts = f"{each.worse} wrong and {each.better} right of {each.documents:,}"
-            counts = (
-                f"{counts} {CRITERIA[self.criterion]}: at most {each.bound:.2%} at "
-                f"{self.confidence:.0%} confidence"
-            )
+            sure = f"at most {each.bound:.2%} at {self.confidence:.0%} confidence"
+            counts = f"{counts} {CRITERIA[self.criterion]}: {sure}"
             if each.point is None:
                 found.append(f"{each.limit:.2%}: not proven; {counts}; {self._more(each)}")
                 continue

@@ -28,15 +28,10 @@ def info(model: o.TrainedModel, *, json: o.Json = False) -> None:
     else:
         facts["parameters"] = sum(part.numel() for part in classifier.model.parameters())
     steps = (describe_step(step) for step in classifier.plan.to_dict().get("steps", []))
-    facts |= {
-        "method": classifier.plan.name,
-        "steps": [step.replace("`", "") for step in steps],
-        "head": config.head,
-        "problem_type": classifier.label_space.problem_type,
-        "labels": list(classifier.classes_),
-        "max_length": classifier.limit,
-        "long": config.long,
-    }
+    facts |= {"method": classifier.plan.name, "steps": [step.replace("`", "") for step in steps]}
+    facts |= {"head": config.head, "problem_type": classifier.label_space.problem_type}
+    facts |= {"labels": list(classifier.classes_), "max_length": classifier.limit}
+    facts["long"] = config.long
     cascade = config.cascade_stages()
     if cascade is not None:
         weights = (f" (evidence × {s.weight:.2f})" if s.weight else "" for s in cascade.stages)

@@ -54,13 +54,10 @@ class LinearFit:
     def record(self) -> dict[str, Any]:
         """Return what a run's record says of the fit, as JSON writes it."""
         form = self.stage.form
-        return {
-            "form": form.to_dict(),
-            "bytes": stage_bytes(form.features, form.buckets, form.classes),
-            "documents": len(self.folds),
-            "folds": int(self.folds.max()) + 1,
-            "candidates": [asdict(candidate) for candidate in self.candidates],
-        }
+        size = stage_bytes(form.features, form.buckets, form.classes)
+        found = {"form": form.to_dict(), "bytes": size, "documents": len(self.folds)}
+        tried = [asdict(candidate) for candidate in self.candidates]
+        return found | {"folds": int(self.folds.max()) + 1, "candidates": tried}
 
 
 def fit_linear(

@@ -109,8 +109,7 @@ def _look_at(path: str, name: str) -> Input:
         raise DataError(
             f"{path} is not a whole Parquet file: {error}; make it anew, or leave it out"
         ) from error
-    twice = [name for name, count in Counter(schema.names).items() if count > 1]
-    if twice:
+    if twice := [name for name, count in Counter(schema.names).items() if count > 1]:
         raise DataError(
             f"columns must have names of their own, and {path} has several named "
             f"{name_all(twice)}; rename them"
@@ -123,8 +122,7 @@ def _look_at(path: str, name: str) -> Input:
 
 
 def _check_columns(path: str, there: Sequence[str], needed: Sequence[str]) -> None:
-    missing = [name for name in needed if name not in there]
-    if missing:
+    if missing := [name for name in needed if name not in there]:
         raise DataError(
             f"every input must have the columns {name_all(needed)}, and {path} has no "
             f"{name_all(missing)}"

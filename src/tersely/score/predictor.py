@@ -76,8 +76,7 @@ class Predictor:
         self.audited = self.classifier.new_audit() if audit else None
         self.draw = np.random.default_rng(0)
         added = {*self._columns([[]]), REASON}
-        taken = [name for name in self.id_columns if name in added]
-        if taken:
+        if taken := [name for name in self.id_columns if name in added]:
             raise DataError(
                 f"the columns {name_all(sorted(added))} are added, and {name_all(taken)} is to be "
                 "kept; rename it in the input, or keep others"

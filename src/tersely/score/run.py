@@ -115,8 +115,7 @@ def score(
         )
     patterns = [inputs] if isinstance(inputs, str | Path) else inputs
     files = find_inputs([*map(str, patterns)], out)
-    inside = [file.path for file in files if out.absolute() in Path(file.path).parents]
-    if inside:
+    if inside := [file.path for file in files if out.absolute() in Path(file.path).parents]:
         raise OutputError(
             f"the output {out} must not hold inputs, and {inside[0]} is one; name another folder"
         )

@@ -46,9 +46,14 @@ class Guard:
         except ClientDisconnect:
             self._metrics.requests.labels(CLIENT_GONE).inc()
         else:
+            messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+            async def replay() -> dict[str, Any]:
+                return messages.pop() if messages else await receive()
+
             # What answers a GET answers a HEAD; the server leaves the body out.
             method = {"HEAD": "GET"}.get(scope["method"], scope["method"])
-            await self._app(scope | {"method": method}, _replay(body, receive), send)
+            await self._app(scope | {"method": method}, replay, send)
 
     def _check_key(self, scope: dict[str, Any]) -> None:
         is_open = scope["path"] in _OPEN_PATHS and scope["method"] in ("GET", "HEAD")
@@ -87,13 +92,3 @@ async def _next_part(receive: Any) -> tuple[bytes, bool]:
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     return message.get("body", b""), message.get("more_body", False)
-
-
-def _replay(body: bytes, receive: Any) -> Any:
-    """Give the application the body once more, and then whatever the client does next."""
-    messages = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> dict[str, Any]:
-        return messages.pop() if messages else await receive()
-
-    return replay
