@@ -215,6 +215,12 @@ def accelerate_table() -> str:
         if over and evidence["chosen"] != "cascade":
             answer += f"; a cascade had {_ratio(over)} of packed, too unsure a gain to keep"
             over = None
+        others = [
+            f"{each['limit']:.1%}: ×{each['speed']['packed']['median']:.2f}"
+            for each in evidence.get("by_limit", ())  # since version 5
+            if each["limit"] != evidence["limit"]
+        ]
+        packed = "; ".join([_ratio(over) if over else "–", *others])
         proven = "; ".join(
             f"{each['early']:,}, {each['worse']} of {each['documents']:,}, {each['bound']:.2%}"
             for each in (proof["certificates"] if proof else ())
@@ -222,7 +228,7 @@ def accelerate_table() -> str:
         )
         lines.append(
             f"| {name} | {evidence['limit']:.2%} | {answer} | "
-            f"{speed} | {_ratio(over) if over else '–'} | {proven or '–'} |"
+            f"{speed} | {packed} | {proven or '–'} |"
         )
     return "\n".join(lines)
 

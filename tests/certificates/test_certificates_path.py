@@ -27,7 +27,8 @@ def test_each_limit_has_the_last_point_before_its_first_failure():
     assert strict.bound == upper_bound(0, DOCUMENTS)
     assert found.fingerprint == fingerprint(TEXTS)
     assert "10 of 1,000 texts" not in "".join(found.lines())
-    assert "2,995 texts for proof would do" in found.lines()[0]
+    assert "2,995 texts for proof would do" in found.lines()[-1]
+    assert found.lines(limit=0.001)[0] == found.lines()[-1]
 
 
 def test_a_net_loss_weighs_losses_against_gains():
@@ -37,7 +38,7 @@ def test_a_net_loss_weighs_losses_against_gains():
     assert [each.point for each in found.certificates] == [3, 3]
     assert found.certificates[0].better == 20
     assert found.certificates[0].bound < 0, "a gain is proven"
-    assert "10 wrong and 20 right of 1,000" in found.lines()[0]
+    assert "10 turned wrong and 20 right" in found.lines()[0]
 
 
 def test_an_error_is_counted_among_what_is_answered():

@@ -9,7 +9,15 @@ import torch
 from tersely import Classifier
 from tersely.cascade import LINEAR, REFERENCE, Cascade, Stage
 from tersely.errors import DataError, TerselyWarning
-from tersely.search import Bench, Referee, find, fitted, plan_stages, prove_cascade
+from tersely.search import (
+    Bench,
+    Referee,
+    draw_documents,
+    find,
+    fitted,
+    plan_stages,
+    prove_cascade,
+)
 from tersely.text import Documents, LabelSpace
 from three_kinds import draw_kinds, write_dense
 
@@ -122,3 +130,13 @@ def test_a_classifier_makes_itself_faster_or_says_why_not(original, texts, monke
     monkeypatch.setattr(find, "choices", lambda *args: [])
     with pytest.warns(TerselyWarning, match="stays as it is: no stage keeps the limit"):
         assert original.accelerate(texts, limit=0.05) is original
+
+
+def test_documents_of_their_own_fit_and_none_of_them_proves(texts):
+    documents = Documents.from_lists([*texts[:200], "A  b"])
+    fitting = Documents.from_lists([*texts[150:400], "a B"])
+    parts = draw_documents(documents, 0.05, 0, fitting)
+    assert parts["fitting"] is fitting
+    drawn = parts["choosing"].texts + parts["proving"].texts
+    assert sorted(drawn) == sorted({*texts[:150]} - {*texts[150:400]})
+    assert len(parts["proving"]) > len(parts["choosing"]) > 0

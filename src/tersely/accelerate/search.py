@@ -6,12 +6,12 @@ candidates, and remains where nothing else is proven to be faster.
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from tersely._io import describe_machine
-from tersely.bench import PackedContender, StockContender, paired_ratio, take_turns
+from tersely.accelerate.clock import PACKED, WAYS, Clocked, clock, plan_clock
 from tersely.classifier import Classifier
 from tersely.errors import ModelError, TerselyWarning
 from tersely.search import Found, check_original, find_cascade
@@ -21,43 +21,8 @@ GAIN = 1.05
 """The least speed-up, at the lower end of its interval, that is worth another model, or a cascade
 in the place of packed execution alone."""
 
-TIMED = 128
-"""Texts that the clock runs."""
-
-VERSION = 4
-PACKED, CASCADE = "packed", "cascade"
-
-WAYS = {
-    "the original, padded in arrival order": "arrival",
-    "the original, padded and sorted by length": "sorted",
-}
-"""The ways to run the original with transformers, and the order of the texts in each."""
-
-
-def _timed(
-    original: Classifier, made: Classifier | None, texts: list[str], rounds: int
-) -> tuple[dict[str, list[float]], int]:
-    """Return the seconds of each way to run the original, packed, and the choice, in turns.
-
-    And how many of these texts get another label packed than padded by transformers.
-    """
-    contenders: list[Any] = [
-        StockContender(
-            original.model, original.tokenizer, name=way, order=order, max_length=original.limit
-        )
-        for way, order in WAYS.items()
-    ]
-    contenders.append(PackedContender(original, PACKED))
-    if made is not None:
-        contenders.append(PackedContender(made, CASCADE))
-    for contender in contenders:
-        contender.prepare(texts[:TIMED])
-    padded, packed = (original.decide(each.run()) for each in contenders[1:3])
-    differing = sum(one != other for one, other in zip(padded, packed, strict=True))
-    return {each.name: each.seconds for each in take_turns(contenders, rounds)}, differing
-
-
-# ---- the whole ---------------------------------------------------------------------------------
+VERSION = 5
+CASCADE = "cascade"
 
 
 def accelerate(
@@ -66,6 +31,7 @@ def accelerate(
     labels: Sequence[Any] | None = None,
     *,
     limit: float = 0.005,
+    train: Documents | None = None,
     rounds: int = 5,
     seed: int = 0,
     tell: Callable[[str], None] = lambda line: None,
@@ -79,15 +45,18 @@ def accelerate(
         labels: their labels; the limit is then on the net loss: documents that turn wrong, less
             those that turn right.
         limit: the share that is allowed: of other predictions than the original's, or of net loss.
-        rounds: turns of each in the final comparison.
+        train: documents of their own to fit the linear stage on, with labels where the others have
+            some; so all texts choose and prove. None to fit it on two in five of the texts.
+        rounds: turns of each in the final comparison; fewer where they would take long.
         seed: of the draw of the parts.
         tell: called with a line about each step.
 
     Returns:
         The evidence as JSON has it, and the classifier that was chosen, with its cascade in its
         configuration, ready for `save`; None if the `"answer"` is to keep the original. `"speed"`
-        is the choice's over each way to run the original, `"packed_speed"` that of packed
-        execution, which is the reference of the cascade.
+        is the choice's over each way to run the original with transformers, `"packed_speed"` that
+        of packed execution, which is the reference of the cascade, and `"by_limit"` has the speed
+        of the cascade at each certified limit, with the share of texts that each stage answered.
 
     Raises:
         DataError: if there are too few texts to prove the limit, or labels that the model does not
@@ -110,63 +79,81 @@ def accelerate(
             "how it is used"
         )
     documents = Documents.from_lists(texts, labels)
-    found = find_cascade(original, documents, limit=limit, seed=seed, tell=tell)
-    made, cascade = None, found.cascade
-    if cascade is not None:
-        tell("; ".join(cascade.certificates.lines()[:1]))
-    if found.model is not None:
-        made = original.with_model(found.model)
+    found = find_cascade(original, documents, limit=limit, fitting=train, seed=seed, tell=tell)
+    proven = None if found.cascade is None else found.cascade.certificates
+    if proven is not None:
+        tell(proven.lines(limit)[0])
+    # Limits may share a point, which is timed once.
+    points = {} if proven is None else {e.limit: e.point for e in proven.certificates if e.proven}
+    made = {f"{CASCADE} {point}": _under(original, found, point) for point in points.values()}
     chosen = found.parts["choosing"].texts
+    count, rounds = plan_clock(found.seconds, len(chosen), rounds)
     with warnings.catch_warnings():  # how many texts are too long was said of these
         warnings.simplefilter("ignore", TerselyWarning)
-        seconds, differing = _timed(original, made, chosen, rounds)
-    speed = {
-        name: {way: asdict(paired_ratio(seconds[name], seconds[way])) for way in WAYS}
-        for name in seconds
-        if name not in WAYS
-    }
-    over = {} if made is None else asdict(paired_ratio(seconds[CASCADE], seconds[PACKED]))
-    gains = {
-        name: all(ratio["interval"][0] >= GAIN for ratio in ways.values())
-        for name, ways in speed.items()
-    }
-    if made is not None and over["interval"][0] >= GAIN and gains[CASCADE]:
-        answer, kept = CASCADE, made
-    else:
-        answer, kept = (PACKED, original) if gains[PACKED] else (None, None)
+        clocked = clock(original, made, chosen[:count], rounds)
+    names = {at: f"{CASCADE} {point}" for at, point in points.items()}
+    speeds = {name: _speeds(clocked, name) for name in (PACKED, *made)}
+    answer, kept, best = None, None, names.get(limit)
+    if best and all(_gains(each) for each in speeds[best].values()):
+        answer, kept = CASCADE, made[best]
+    elif all(map(_gains, speeds[PACKED].values())):
+        answer, kept = PACKED, original
+    speed = dict(speeds[best if answer == CASCADE else PACKED])
+    speed.pop(PACKED, None)
     evidence = {
         "version": VERSION,
         "model": Path(original.source).resolve().name,  # no path
         "answer": "keep" if answer is None else "faster",
         "chosen": answer or PACKED,
-        "reason": _reason(answer, found),
+        "reason": _reason(answer, found, best is not None),
         "limit": limit,
         "criterion": found.bench.referee.criterion,
         "texts": {"given": len(texts)} | {name: len(own) for name, own in found.parts.items()},
-        "stages": None if cascade is None else [stage.name for stage in cascade.stages],
-        "certificates": None if cascade is None else cascade.certificates.to_dict(),
+        "stages": None if proven is None else [stage.name for stage in found.cascade.stages],
+        "certificates": None if proven is None else proven.to_dict(),
+        "more_texts": found.more_texts(limit),
         "linear": found.linear,
         "tried": [
             {"name": each.name, "seconds_ratio": found.seconds / each.seconds}
             for each in found.ranked
         ],
-        "speed": speed[answer or PACKED],
-        "packed_speed": speed[PACKED],
-        "packed_differs": differing,
-        "over_packed": over or None,
-        "seconds": seconds,
-        "timed_documents": min(TIMED, len(chosen)),
+        "speed": speed,
+        "packed_speed": speeds[PACKED],
+        "packed_differs": clocked.differs,
+        "over_packed": speeds[best][PACKED] if best else None,
+        "by_limit": [
+            {"limit": at, "shares": clocked.shares[name], "speed": speeds[name]}
+            for at, name in names.items()
+        ],
+        "seconds": clocked.seconds,
+        "timed_documents": clocked.texts,
         "machine": describe_machine(),
     }
     return evidence, kept
 
 
-def _reason(answer: str | None, found: Found) -> str:
+def _under(original: Classifier, found: Found, point: int) -> Classifier:
+    """Return the original with the cascade that was found, at a point of its path."""
+    cascade = replace(found.cascade, point=point)
+    return original.with_model(found.bench.model.under_cascade(cascade))
+
+
+def _speeds(clocked: Clocked, name: str) -> dict[str, Any]:
+    """Return how many times as fast something is as each way to run the original."""
+    others = [*WAYS, PACKED] if name != PACKED else WAYS
+    return {other: asdict(clocked.speed(name, other)) for other in others}
+
+
+def _gains(ratio: dict[str, Any]) -> bool:
+    return ratio["interval"][0] >= GAIN
+
+
+def _reason(answer: str | None, found: Found, proven: bool) -> str:
     """Return the decision in a sentence."""
     if answer == CASCADE:
         return f"Faster: {found.ranked[0].name}"
     why = found.why_not
-    if found.model is not None:
+    if proven:
         why = "the cascade is not enough faster than packed execution"
     if answer == PACKED:
         return f"Faster: packed, which changes no label; {why}"

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -154,7 +155,7 @@ def write_report(report: BenchReport, path: Path) -> Path:
 
 def draw(report: BenchReport) -> str | None:
     """Draw accuracy against throughput as SVG; None where nobody has an accuracy."""
-    matplotlib = require("matplotlib", "bench")
+    require("matplotlib", "bench")
     from matplotlib.figure import Figure as Canvas
 
     figure = Canvas(figsize=(6.4, 4.8), layout="constrained")
@@ -178,6 +179,12 @@ def draw(report: BenchReport) -> str | None:
     axes.grid(True, color="#d8dce2", linewidth=0.6)
     # Below the plot, where names never hide a point.
     figure.legend(loc="outside lower center", frameon=False, ncols=2, fontsize="small")
+    return to_svg(figure)
+
+
+def to_svg(figure: Any) -> str:
+    """Return a figure of matplotlib as SVG that is as wide as where it stands."""
+    matplotlib = require("matplotlib", "bench")
     buffer = io.StringIO()
     # Text stays text; ids get the same salt, so that the same report is the same file.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tersely"}):

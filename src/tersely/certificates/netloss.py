@@ -7,10 +7,7 @@ discordant documents (W + R) truly is. That share is looked for in an interval t
 in 100,000 draws, which are added (Berger and Boos, 1994). Nothing is approximate: between two
 looks, the chance is bounded by that of the fewest losses *and* the most gains.
 
-What it replaced, in the share of 2,000-document samples, 4 % discordant and no true loss, of which
-it proves one point: this 0.71; bets in the order of the documents 0.50; conditioning on the
-discordant ones 0.46; a fixed mixture of bets 0.21. None of those proves it by 299 documents without
-a discordant one either, as this does (360 to 431; the lab notes have more).
+What it replaced proves less; the lab notes have the shares.
 """
 
 import math

@@ -13,30 +13,31 @@ VERSION = 1
 LARGE_SHARE = 0.1  # of its documents: a class that loses so many is named
 
 CRITERIA = {
-    "disagreement": "get another label than the reference gives",
-    "loss": "turn wrong, less those that turn right",
-    "error": "get a wrong label, of those that are answered",
+    "disagreement": "{worse:,} with another label than the reference's",
+    "loss": "{worse:,} turned wrong and {better:,} right",
+    "error": "{worse:,} of {documents:,} answered ones with a wrong label",
 }
-"""What a limit is on, by criterion."""
+"""What a limit is on, by criterion, and how it is said of a certificate's counts."""
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What the documents for proof say of one limit.
-
-    `point` is the loosest point of the path that is proven, from 0; None where not even the first
-    is. What follows is of that point, or of the first; `by_class` has `documents`, `worse` and
-    `better` of each class.
-    """
+    """What the documents for proof say of one limit, at its point or else the path's first one."""
 
     limit: float  # the share that is allowed
-    point: int | None
+    point: int | None  # the loosest point of the path that is proven, from 0; None for none
     bound: float  # the share that is not exceeded at this confidence
     documents: int  # all that count: those for proof, or those of them that are answered (`error`)
     early: int  # how many are answered by a stage before the reference
     worse: int  # how many got another label, turned wrong, or got a wrong one
     better: int = 0  # how many turned right (`loss`)
     by_class: Mapping[str, list[int]] = field(default_factory=dict)
+    """`documents`, `worse` and `better` of each class."""
+
+    @property
+    def proven(self) -> bool:
+        """Whether a point of the path is proven to keep the limit."""
+        return self.point is not None
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Certificates:
         Raises:
             DataError: if the limit was not proven; the message names the nearest ones that were.
         """
-        proven = [each for each in self.certificates if each.point is not None]
+        proven = [each for each in self.certificates if each.proven]
         nearest = sorted(proven, key=lambda each: abs(each.limit - limit))[:2]
         if nearest and abs(nearest[0].limit - limit) < 1e-9:
             return nearest[0]
@@ -98,21 +99,22 @@ class Certificates:
         except (KeyError, TypeError) as error:
             raise ModelError(f"these certificates are not whole: {error}; make them anew") from None
 
-    def lines(self) -> list[str]:
-        """Return what is proven, what it hides, and what more texts would bring."""
+    def lines(self, limit: float | None = None) -> list[str]:
+        """Return what is proven, what it hides, and what more texts would bring.
+
+        A limit that is named comes first, and those that are not proven last.
+        """
         found = []
-        for each in self.certificates:
-            counts = f"{each.worse} of {each.documents:,}"
-            if self.criterion == "loss":
-                counts = f"{each.worse} wrong and {each.better} right of {each.documents:,}"
-            sure = f"at most {each.bound:.2%} at {self.confidence:.0%} confidence"
-            counts = f"{counts} {CRITERIA[self.criterion]}: {sure}"
-            if each.point is None:
-                found.append(f"{each.limit:.2%}: not proven; {counts}; {self._more(each)}")
+        for each in sorted(self.certificates, key=lambda one: (one.limit != limit, not one.proven)):
+            counts = CRITERIA[self.criterion].format(**vars(each))
+            most = f"at most {each.bound:.2%} at {self.confidence:.0%} confidence"
+            if not each.proven:
+                counts = f"{counts}, of {self.documents:,} texts"
+                found.append(f"{each.limit:.2%}: not proven; {counts}: {most}; {self._more(each)}")
                 continue
             early = f"{each.early:,} of {self.documents:,} texts are answered"
             early += "" if self.criterion == "error" else " early"
-            found.append(f"{each.limit:.2%}: {early}; {counts}")
+            found.append(f"{each.limit:.2%}: {early}, {counts}: {most}")
             lost = [
                 f"{name!r} {worse - better} of {documents:,}"
                 for name, (documents, worse, better) in each.by_class.items()

@@ -1,14 +1,12 @@
 """`tersely accelerate`: a fine-tuned classifier made faster, with proof, or left as it is."""
 
-import json as json_library
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from tersely.cli import options as o
-from tersely.cli.messages import command_line, plain_table, print_json, say, stdout
+from tersely.cli.messages import command_line, print_json, say
 from tersely.cli.settings import verb
 
 
@@ -22,6 +20,7 @@ def accelerate(
     reading: o.Judged,
     sample: o.Sample,
     max_disagreement: o.Share = 0.005,
+    train: o.Data = None,
     rounds: o.Count = 5,
     out: o.Out,
     overwrite: o.Overwrite = False,
@@ -38,7 +37,9 @@ def accelerate(
     Options:
         max_disagreement: The share of texts that may get another label; with --label-column, of
             those that turn wrong, less those that turn right. [0.5%]
-        rounds: How many turns each way to run it takes in the comparison.
+        train: Documents to fit the linear model on, as TEXTS: those that the model was trained on
+            will do. [two in five of TEXTS]
+        rounds: How many turns each way to run it takes in the comparison, at most.
 
     Examples:
         tersely accelerate my-classifier/ texts.csv --out faster/
@@ -46,31 +47,31 @@ def accelerate(
     """
     o.check_directory(out, overwrite=overwrite)
     from tersely.accelerate import accelerate as run
-    from tersely.accelerate import sentences
+    from tersely.accelerate import sentences, write_evidence
 
     labelled = reading.label_column is not None
     original = loading.load(model)
-    labels, problem_type = "required" if labelled else "ignore", original.label_space.problem_type
-    documents = sample.single_texts(reading.read(data, labels, problem_type), "accelerate")
+    given = "required" if labelled else "ignore", original.label_space.problem_type
+    fitting = None if train is None else reading.read(train, *given)
+    if fitting is not None:
+        say(f"to fit the linear stage: {o.describe(fitting)}")
+    documents = sample.single_texts(reading.read(data, *given), "accelerate")
     judged = documents.labels if labelled else None
     how = {"limit": max_disagreement, "rounds": rounds, "seed": sample.seed, "tell": say}
-    evidence, chosen = run(original, documents.texts, judged, **how)
+    evidence, chosen = run(original, documents.texts, judged, train=fitting, **how)
     out.mkdir(parents=True, exist_ok=True)
     evidence["command"] = command_line()
     if chosen is not None:
         chosen.save(out)
     elif (out / "config.json").exists() and out.resolve() != Path(model).resolve():
-        told = "holds the model of an earlier run, of which this evidence does not speak; remove it"
-        say(f"{out} {told}", "warning")
-    (out / "evidence.json").write_text(json_library.dumps(evidence, indent=1) + "\n", "utf-8")
+        say(
+            f"{out} holds an earlier run's model, of which this evidence does not speak; remove it",
+            "warning",
+        )
+    write_evidence(evidence, out)
     if json:
         print_json(evidence)
         return
-    kept = "stages that keep the limit where they were chosen"
-    table = plain_table(kept, ">times packed, roughly")
-    for each in evidence["tried"]:
-        table.add_row(Text(each["name"]), f"×{each['seconds_ratio']:.2f}")
-    stdout.print(table)
-    for line in sentences(evidence):
-        typer.echo(line)
-    say(f"{out} holds {'the evidence' if chosen is None else 'the model and its evidence'}")
+    typer.echo("\n".join(sentences(evidence)))
+    what = "the model and its evidence" if chosen is not None else "the evidence"
+    say(f"{out} holds {what}")

@@ -123,9 +123,7 @@ def cascade_after(
             chose = "choosing", "chose the epoch, stages, temperatures, weights and path", judges
             parts = [Part(*did, len(d), fingerprint(d.contents)) for *did, d in (fitted, chose)]
             cascade = prove_cascade(bench, cascade, proof, limit, parts=parts)
-            lines = cascade.certificates.lines()
-            line = next(line for line in lines if line.startswith(f"{limit:.2%}: "))
-            tell(f"net loss of at most {line}")
+            tell(f"net loss of at most {cascade.certificates.lines(limit)[0]}")
     which = "validation documents" if proof is None else "documents that did nothing else"
     figures, line = _together(bench, stages[-1], judges if proof is None else proof, which)
     speed = looked.seconds[REFERENCE] / looked.seconds[LINEAR]

@@ -28,7 +28,9 @@ from tersely.cascade import (
 )
 from tersely.certificates import (
     LIMITS,
+    PARTS,
     Part,
+    different,
     documents_needed,
     draw_parts,
     fingerprint,
@@ -45,6 +47,7 @@ DID = {
     "choosing": "chose stages, temperatures and the path of thresholds",
     "proving": "proved, and nothing else",
 }
+_MORE = 4  # times as many texts, of which it is said what they would bring
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,15 +105,24 @@ def choices(
     return sorted(found, key=lambda choice: choice.seconds)
 
 
-def draw_documents(documents: Documents, limit: float, seed: int) -> dict[str, Documents]:
-    """Return the documents that fit, choose and prove.
+def draw_documents(
+    documents: Documents, limit: float, seed: int, fitting: Documents | None = None
+) -> dict[str, Documents]:
+    """Return the documents that fit, choose and prove; those that fit may be given.
+
+    No text that fits is among the others, spaces and case aside.
 
     Raises:
         DataError: if there are too few to prove the limit even where nothing differs.
     """
-    parts = draw_parts(documents.contents, seed=seed)
+    shares = PARTS
+    if fitting is not None:
+        documents = documents.select(different(documents.contents, without=fitting.contents))
+        shares = {"choosing": 1 / 3, "proving": 2 / 3}
+    parts = draw_parts(documents.contents, shares, seed=seed)
     check_provable(len(parts["proving"]), limit, sum(map(len, parts.values())))
-    return {name: documents.select(numbers) for name, numbers in parts.items()}
+    drawn = {name: documents.select(numbers) for name, numbers in parts.items()}
+    return drawn if fitting is None else {"fitting": fitting, **drawn}
 
 
 def check_provable(proving: int, limit: float, given: int) -> None:
@@ -201,23 +213,20 @@ def check_original(original: TrainedModel) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a search came to.
+    """What a search came to."""
 
-    Attributes:
-        bench: the model, with the linear stage beside it where one could be fitted.
-        parts: the documents that fitted, chose and proved.
-        ranked: the rows of stages that kept the limit where they were chosen, the fastest first.
-        seconds: what the reference takes for a document.
-        cascade: the first of them with what was proven of it; None where there is none.
-        linear: the record of the linear stage's fit, or None.
-    """
+    bench: Bench  # the model, with the linear stage beside it where one could be fitted
+    parts: dict[str, Documents]  # that fitted, chose and proved
+    stages: tuple[Stage, ...]  # that were looked at, the reference last
+    looked: Looked  # at the documents that chose
+    ranked: list[Choice]  # what kept the limit there, the fastest first
+    cascade: Cascade | None  # the first of them, with what was proven of it
+    linear: dict[str, Any] | None  # the record of the linear stage's fit
 
-    bench: Bench
-    parts: dict[str, Documents]
-    ranked: list[Choice]
-    seconds: float
-    cascade: Cascade | None
-    linear: dict[str, Any] | None
+    @property
+    def seconds(self) -> float:
+        """What the reference takes for a document."""
+        return self.looked.seconds[REFERENCE]
 
     @property
     def model(self) -> Any:
@@ -233,12 +242,26 @@ class Found:
             return "no stage keeps the limit on the texts that choose"
         return "the texts set apart do not prove the limit for the cascade"
 
+    def more_texts(self, limit: float) -> str:
+        """Say what more texts would bring, if what choosing saw is true of all."""
+        given, now = _MORE * len(self.parts["proving"]), self.seconds
+        if self.cascade is not None and self.cascade.point is not None:
+            now = float(self.ranked[0].path.seconds[self.cascade.point])
+        hoped = choices(self.looked, self.stages, limit, given, self.bench.several)
+        then = min([now, *(choice.seconds for choice in hoped[:1])])
+        would = "would hardly bring more speed"
+        if then < 0.95 * now:
+            ratios = f"×{self.seconds / then:.1f} packed in the place of ×{self.seconds / now:.1f}"
+            would = f"may prove {ratios}"
+        return f"{_MORE} times as many texts for proof, {given:,}, {would}, by what choosing saw"
+
 
 def find_cascade(
     original: TrainedModel,
     documents: Documents,
     *,
     limit: float,
+    fitting: Documents | None = None,
     seed: int = 0,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Found:
@@ -249,6 +272,8 @@ def find_cascade(
         documents: such as it will read, on which it was not trained. Where they have labels, the
             limit is on the net loss: documents that turn wrong, less those that turn right.
         limit: the share that is allowed: of other labels than the original's, or of net loss.
+        fitting: documents of their own that fit the linear stage, the model's training documents
+            for instance, with labels where the others have some; None to draw these too.
         seed: of the draw of the parts.
         tell: called with a line about each step.
 
@@ -257,7 +282,7 @@ def find_cascade(
         ModelError: if the original is no dense classifier.
     """
     check_original(original)
-    parts = draw_documents(documents, limit, seed)
+    parts = draw_documents(documents, limit, seed, fitting)
     bench = Bench(original, "disagreement" if documents.labels is None else "loss")
     if documents.labels is not None:
         original.label_space.encode(documents.labels, unseen="skip")  # says once what is unknown
@@ -270,16 +295,14 @@ def find_cascade(
             tell(f"no linear stage: {error}")
         else:
             best, record = fit.candidates[0], fit.record()
-            tell(
-                f"linear stage: {best.name}, {best.accuracy:.1%} of {len(fit.folds):,} texts right"
-            )
+            right = f"{best.accuracy:.1%} of {len(fit.folds):,} texts right"
+            tell(f"linear stage: {best.name}, {right}")
         stages = [] if record is None else [Stage(LINEAR)]
         stages += [*plan_stages(bench.model.plan.depth, record is not None), Stage(REFERENCE)]
         stages, looked = bench.look(stages, parts["choosing"], fit_temperatures=True)
         ranked = choices(looked, stages, limit, len(parts["proving"]), bench.several)
-        reference = looked.seconds[REFERENCE]
         for choice in ranked[:3]:
-            ratio = reference / choice.seconds
+            ratio = looked.seconds[REFERENCE] / choice.seconds
             tell(f"{choice.name}: some {ratio:.1f} times packed, by what choosing saw")
         cascade = None
         if ranked:
@@ -289,4 +312,4 @@ def find_cascade(
                 if name != "proving"
             ]
             cascade = prove_cascade(bench, ranked[0].cascade, parts["proving"], limit, parts=others)
-    return Found(bench, parts, ranked, reference, cascade, record)
+    return Found(bench, parts, stages, looked, ranked, cascade, record)
