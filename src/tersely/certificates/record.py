@@ -80,11 +80,7 @@ class Certificates:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild certificates.
-
-        Raises:
-            ModelError: if they are of a newer version, or not whole.
-        """
+        """Rebuild certificates; a ModelError says if they are of a newer version, or not whole."""
         version = data.get("version") if isinstance(data, Mapping) else None
         if version != VERSION:
             raise ModelError(

@@ -57,7 +57,7 @@ def export_model(
     int8: bool = False,
     min_agreement: float | None = None,
 ) -> Check:
-    """Export a classifier, check it, and only then put it in its place.
+    """Export a classifier, check it, only then put it in its place, and return the comparison.
 
     A cascade becomes a graph for each stage, on weights that are stored once, and its linear stage
     a file beside them; each graph is checked by itself, too.
@@ -70,9 +70,6 @@ def export_model(
         int8: whether weights of matrix products become 8-bit integers.
         min_agreement: the share of documents that must get the same labels; None for all of them,
             or for 0.99 with `int8`.
-
-    Returns:
-        The comparison with the original.
 
     Raises:
         ExportError: if the classifier is on another device, its plan cannot be exported, too few

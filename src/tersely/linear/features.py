@@ -44,10 +44,9 @@ class PieceFeatures:
     def occurrences(self, input_ids: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         """Find the features of a row: ids `(tokens,)` and the documents in it.
 
-        Returns:
-            A key `(n,)` int64 for each place of a feature, first those of the `tokens` single
-            pieces: the document's number times `size`, plus the feature's. And where the pairs
-            begin `(n - tokens,)`, ascending.
+        There is a key `(n,)` int64 for each place of a feature, first those of the `tokens` single
+        pieces: the document's number times `size`, plus the feature's. Pairs begin at the second
+        result, `(n - tokens,)`, ascending.
         """
         ids = _checked(input_ids, layout, self.special.numel())
         segments = layout.segment_ids

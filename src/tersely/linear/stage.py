@@ -118,10 +118,8 @@ class LinearStage(nn.Module):
     whatever the model's own type: converting them anew for each batch would cost more than the
     stage, and half precision in the sums would change answers.
 
-    `marks` say how pieces make words and sentences, see `tersely.text.syntax.piece_marks`.
-
-    Args:
-        form: what the tables mean. They are zeros until a state dict is loaded or a fit fills them.
+    The form says what the tables mean; they are zeros until a state dict is loaded or a fit fills
+    them. `marks` say how pieces make words and sentences, see `tersely.text.syntax.piece_marks`.
 
     Example:
         >>> stage = LinearStage(LinearForm("svc", 2, vocabulary=10, buckets=0, special_ids=(0,)))

@@ -36,11 +36,6 @@ class Predictor:
             checks.
         **loading: as of `Classifier.from_pretrained`: `device`, `batch_tokens`, `threads`, ….
 
-    Attributes:
-        report: what the length policy did to the documents so far, None before the first.
-        audited: what the audit has seen so far, None where nothing is audited.
-        apart: how many documents were set apart for review so far.
-
     Raises:
         ModelError: if the model cannot be read, or has nothing that an audit could watch.
         DataError: if an id column has the name of one that is added, or `audit` is no share.
@@ -70,6 +65,7 @@ class Predictor:
         self.text_columns = [text_column] if pair_column is None else [text_column, pair_column]
         self.id_columns = list(id_columns)
         self.probabilities = probabilities
+        # So far: what the length policy did, how many are set apart for review, what the audit saw.
         self.report: LengthReport | None = None
         self.apart = 0
         self.share = audit

@@ -37,6 +37,10 @@ def _by_recipe(text: str, common: bool = False) -> Any:
     return _setting(None, text, common=common, shown="by the documents' number and classes")
 
 
+_MORE = "Any other of transformers' TrainingArguments, such as report_to=tensorboard; repeatable."
+_EXTRA = {"help": _MORE, "common": False}
+
+
 @dataclass(frozen=True)
 class TrainingSettings:
     """How to train; each field's metadata say what it is, and the command line says the same."""
@@ -89,14 +93,7 @@ class TrainingSettings:
     gradient_checkpointing: bool = _rare(False, "Save memory by computing each block twice.")
     mixed_precision: bool = _rare(True, "Compute in bfloat16 where the device has it.")
     save_minutes: float = _rare(10.0, "Save a checkpoint also after about this many minutes.")
-    extra: dict[str, Any] = field(
-        default_factory=dict,
-        metadata={
-            "help": "Any other of transformers' TrainingArguments, such as report_to=tensorboard; "
-            "repeatable.",
-            "common": False,
-        },
-    )
+    extra: dict[str, Any] = field(default_factory=dict, metadata=_EXTRA)
 
     def __post_init__(self) -> None:
         shares = "dropout warmup attention_dropout dense_share"
