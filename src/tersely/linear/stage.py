@@ -4,12 +4,10 @@ It reads the row that the encoder reads. Its tensors lie in the same safetensors
 its form in the same `config.json`; scikit-learn is needed to fit it, and not to use it.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -79,7 +77,7 @@ class LinearForm:
         return {"version": FORM_VERSION, **fields}
 
     @classmethod
-    def from_dict(cls, data: Any) -> LinearForm:
+    def from_dict(cls, data: Any) -> Self:
         """Rebuild a form; a ModelError names what is wrong."""
         if not isinstance(data, dict):
             raise ModelError(f"linear must be an object, got {data!r}")
@@ -226,7 +224,7 @@ class LinearStage(nn.Module):
         special[list(self.form.special_ids)] = True
         return PieceFeatures(special, self.owners)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LinearStage:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Follow the model to another device; `half()` and the like don't change the tables."""
         for name, table in self._buffers.items():
             moved = fn(table)

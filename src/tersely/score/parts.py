@@ -51,9 +51,6 @@ class Count(NamedTuple):
     review: int = 0
 
 
-# ---- the manifest ------------------------------------------------------------------------------
-
-
 def make_manifest(
     model: str, options: Mapping[str, Any], inputs: Sequence[Input]
 ) -> dict[str, Any]:
@@ -91,9 +88,6 @@ def settle(folder: Path, manifest: Mapping[str, Any]) -> None:
     )
 
 
-# ---- writing -----------------------------------------------------------------------------------
-
-
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write JSON whole or not at all."""
     with written_whole(path.parent, "record of the run") as folder:
@@ -115,9 +109,6 @@ def write_part(
     with written_whole(out, "part") as folder:
         good = good.replace_schema_metadata({_KEY: note.encode()})
         parquet.write_table(good, folder / shard.part)
-
-
-# ---- what is there -----------------------------------------------------------------------------
 
 
 def finished(out: Path, shards: Iterable[Shard], run: str) -> dict[int, Count]:

@@ -43,8 +43,6 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     for status, (_, description) in schemas.REFUSALS.items()
 }
 
-# ---- the application ---------------------------------------------------------------------------
-
 
 def make_app(service: Service, *, name: str, api_key: str | None = None) -> FastAPI:
     """Make the application that starts, serves and stops a service; `/info` tells the name."""
@@ -127,21 +125,14 @@ def _add_probes(app: FastAPI, service: Service, name: str) -> None:
         classifier = service.classifier
         space, review = classifier.label_space, classifier.review
         names = {str(number): label for number, label in enumerate(space.names)}
-        return Info(
-            **vars(service.limits),
-            model_id=name,
-            model_dtype=classifier.dtype_name,
-            served_model_name=name,
-            model_type={"classifier": Classes(id2label=names, label2id=space.label2id)},
-            max_input_length=classifier.limit,
-            max_batch_tokens=classifier.batch_tokens,
-            version=__version__,
-            problem_type=space.problem_type,
-            method=classifier.plan.name,
-            long=classifier.model_config.long,
-            audit=service.audit and service.audit.report(),
-            max_error=review and review.certificate.limit,
-        )
+        about = {"model_id": name, "served_model_name": name, "version": __version__}
+        about |= {"model_dtype": classifier.dtype_name, "method": classifier.plan.name}
+        about |= {"max_input_length": classifier.limit, "max_batch_tokens": classifier.batch_tokens}
+        about |= {"problem_type": space.problem_type, "long": classifier.model_config.long}
+        about |= {"model_type": {"classifier": Classes(id2label=names, label2id=space.label2id)}}
+        about |= {"audit": service.audit and service.audit.report()}
+        about |= {"max_error": review and review.certificate.limit}
+        return Info(**vars(service.limits), **about)
 
     @app.get("/metrics", response_class=PlainTextResponse, tags=["probes"])
     async def metrics() -> Response:
@@ -209,9 +200,6 @@ def _predictions(
         [{"score": float(row[place]), "label": names[place]} for place in places]
         for row, places in zip(scores, order, strict=True)
     ]
-
-
-# ---- the socket and the end --------------------------------------------------------------------
 
 
 def listen(host: str, port: int) -> socket.socket:

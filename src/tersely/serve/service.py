@@ -111,8 +111,6 @@ class Service:
         self._batcher = Batcher(self._run, classifier.batch_tokens, self._watch)
         self.metrics.waiting.set_function(lambda: len(self._batcher))
 
-    # ---- beginning and end ---------------------------------------------------------------------
-
     async def start(self) -> None:
         """Start the worker, and warm the classifier up."""
         self._batcher.start()
@@ -154,8 +152,6 @@ class Service:
     def healthy(self) -> bool:
         """Whether a request would be answered: warm, and the worker alive."""
         return self.ready and self._batcher.alive
-
-    # ---- a request -----------------------------------------------------------------------------
 
     async def answer(
         self, documents: Sequence[Document], *, truncate: bool | None = None
@@ -255,8 +251,6 @@ class Service:
             raise Refusal(422, f"{most}, and {report.affected} of {report.documents} have more")
         self.metrics.shortened.inc(report.affected)
         self.metrics.unread.inc(report.unread)
-
-    # ---- the model -----------------------------------------------------------------------------
 
     def _submit(self, asked: Asked) -> list[Future[Done]]:
         """Queue documents, each as what it was asked with and its number therein."""

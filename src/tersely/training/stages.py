@@ -155,8 +155,6 @@ class StagedTraining:
         )
         return model, self._train(stage.name, model, train, None, passes)
 
-    # ---- a target for the MACs -----------------------------------------------------------------
-
     def _goal(self, dense: Model, encoded: EncodedDocuments, target: float) -> dict[str, Any]:
         """Return what `landed` and `plan_for_target` are to be told of a target."""
         sample = encoded.select(spread(len(encoded), _COUNTED))

@@ -114,9 +114,8 @@ class TerselyTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Return shuffled packed batches, filled to the token budget."""
-        loader = DataLoader(
-            self.train_dataset, batch_sampler=self.sampler, collate_fn=self.train_dataset.collate
-        )
+        documents = self.train_dataset
+        loader = DataLoader(documents, batch_sampler=self.sampler, collate_fn=documents.collate)
         return self.accelerator.prepare(loader)
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
