@@ -172,9 +172,7 @@ def prove_cascade(
 
     Raises:
         DataError: if a text occurs twice, or labels are needed and not there.
-        ModelError: if the reference does not agree with itself.
     """
-    bench.check_steady(documents, limit)
     _, looked = bench.look(cascade.stages, documents)
     early, worse, better = path_marks(cascade, looked, bench.several)
     answers = to_logits(looked.answers[REFERENCE], bench.several).numpy()
@@ -299,6 +297,7 @@ def find_cascade(
             tell(f"linear stage: {best.name}, {right}")
         stages = [] if record is None else [Stage(LINEAR)]
         stages += [*plan_stages(bench.model.plan.depth, record is not None), Stage(REFERENCE)]
+        bench.check_steady(parts["choosing"], limit)
         stages, looked = bench.look(stages, parts["choosing"], fit_temperatures=True)
         ranked = choices(looked, stages, limit, len(parts["proving"]), bench.several)
         for choice in ranked[:3]:

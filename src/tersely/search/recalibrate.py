@@ -74,7 +74,9 @@ def recalibrate(
         made = _review(original, cascade, documents, limit, kept[1])
         missed = "nothing is set apart" if made.review.point is None else None
     else:
-        made = prove_cascade(Bench(original, criterion), cascade, documents, limit, parts=kept[0])
+        bench = Bench(original, criterion)
+        bench.check_steady(documents, limit)
+        made = prove_cascade(bench, cascade, documents, limit, parts=kept[0])
         missed = "the reference answers alone" if made.point is None else None
         if review is not None and review.stages_point != made.point:
             warn("the certified error was that of another point and is gone; certify it anew")
