@@ -29,15 +29,12 @@ def recalibrate(
 ) -> Cascade:
     """Return a model's cascade with what documents prove of it, at the point for the limit.
 
-    Args:
-        original: a model with a cascade; for a limit on the error any classifier.
-        documents: such as it will read. Those that chose or fitted something are left out, as far
-            as the record tells.
-        limits: by criterion, one at most; without any, the one that the cascade is used with.
+    Without `limits`, one at most by its criterion, it is the limit that the cascade is used with.
+    Documents that chose or fitted something are left out, as far as the record tells.
 
     Raises:
         DataError: if there are too few documents, no labels where they are needed, or two limits.
-        ModelError: if there is no cascade, or a regression.
+        ModelError: if there is no cascade and the limit is not on the error, or a regression.
     """
     cascade, source = original.torch_model().cascade, original.source
     criterion, limit = _asked(cascade, documents, limits)
