@@ -95,8 +95,7 @@ def export_model(
         )
     model = classifier.torch_model().float()
     least = (0.99 if int8 else 1.0) if min_agreement is None else min_agreement
-    made_up = texts is None
-    if texts is None:
+    if made_up := texts is None:
         texts, pairs = made_up_texts(classifier.tokenizer, classifier.limit), None
     encoded = classifier.encode(texts, pairs)
     with written_whole(directory, "export", replaces=files_of_export(directory)) as folder:
@@ -104,11 +103,9 @@ def export_model(
         removes = classifier.plan.steps or model.cascade is not None
         if int8 and removes and check.agreement < least:
             # A token whose score is on the edge goes in one and stays in the other.
-            warn(
-                f"with int8 everywhere, {check.agreement:.1%} of {check.documents} documents get "
-                "the labels of the original; the layers that decide which tokens leave stay in "
-                "float32"
-            )
+            got = f"{check.agreement:.1%} of {check.documents} documents get the original's labels"
+            who = "the layers that decide which tokens leave stay in float32"
+            warn(f"with int8 everywhere, {got}; {who}")
             check = _write_graphs(classifier, folder, encoded, int8, exact=True)
         if check.agreement < least:
             raise ExportError(
