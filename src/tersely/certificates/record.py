@@ -129,5 +129,5 @@ class Certificates:
             needed = documents_needed(each.limit, worse, self.confidence)
         if needed is None:
             return "no number of texts that can be had would do at this rate"
-        kind = "texts that are answered" if self.criterion == "error" else "texts for proof"
-        return f"some {needed:,} {kind} would do at this rate"
+        kind = "that are answered" if self.criterion == "error" else "for proof"
+        return f"some {needed:,} texts {kind} would do at this rate"

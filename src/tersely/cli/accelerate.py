@@ -64,14 +64,11 @@ def accelerate(
     if chosen is not None:
         chosen.save(out)
     elif (out / "config.json").exists() and out.resolve() != Path(model).resolve():
-        say(
-            f"{out} holds an earlier run's model, of which this evidence does not speak; remove it",
-            "warning",
-        )
+        told = "holds an earlier run's model, of which this evidence does not speak; remove it"
+        say(f"{out} {told}", "warning")
     write_evidence(evidence, out)
     if json:
         print_json(evidence)
         return
     typer.echo("\n".join(sentences(evidence)))
-    what = "the model and its evidence" if chosen is not None else "the evidence"
-    say(f"{out} holds {what}")
+    say(f"{out} holds {'the evidence' if chosen is None else 'the model and its evidence'}")

@@ -107,8 +107,7 @@ class OnnxRunner:
         with ThreadPoolExecutor(self._threads if many else 1) as pool:
             for number, (row, blocks, total) in zip(order, pool.map(document, order), strict=True):
                 logits[number] = row
-                encoder += blocks
-                everything += total
+                encoder, everything = encoder + blocks, everything + total
                 if progress is not None:
                     progress(1)
         return Forward(logits, encoder, everything)

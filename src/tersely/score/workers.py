@@ -267,8 +267,7 @@ class _Actor:
     """
 
     def __init__(self, job: Job, shards: Sequence[Shard], threads: int | None) -> None:
-        self.job = job
-        self.shards = shards
+        self.job, self.shards = job, shards
         self.predictor = functools.cache(lambda: job.predictor(threads))
 
     def __call__(self, batch: pa.Table) -> pa.Table:

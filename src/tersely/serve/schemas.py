@@ -14,10 +14,8 @@ def request_model(largest: int) -> type[BaseModel]:
 
     The service enforces it, in TEI's words.
     """
-    one = Annotated[
-        list[str],
-        Field(min_length=1, max_length=2, description="A text, or the two texts of a pair."),
-    ]
+    about = Field(min_length=1, max_length=2, description="A text, or the two texts of a pair.")
+    one = Annotated[list[str], about]
     many = Annotated[list[one], Field(min_length=1, json_schema_extra={"maxItems": largest})]
 
     class PredictRequest(BaseModel, json_schema_extra={"examples": [{"inputs": "A good film."}]}):

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tersely.errors import TrainingError
-from tersely.modeling import TerselyForSequenceClassification
+from tersely.modeling import TerselyForSequenceClassification as Model
 from tersely.ragged import Ragged
 from tersely.reduction import Plan, Stream
 
@@ -43,11 +43,7 @@ def hidden_distillation_loss(student: Stream, teacher: Stream) -> Tensor:
     return Ragged(squared, student.layout).mean().mean()
 
 
-def check_hidden_teacher(
-    plan: Plan,
-    student: TerselyForSequenceClassification,
-    teacher: TerselyForSequenceClassification | None,
-) -> None:
+def check_hidden_teacher(plan: Plan, student: Model, teacher: Model | None) -> None:
     """Refuse a plan or a teacher whose hidden states cannot be compared with a TrainingError."""
     if not plan.keeps_tokens:
         raise TrainingError(

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from tersely.errors import TrainingError
-from tersely.modeling import TerselyForSequenceClassification, with_plan
+from tersely.modeling import TerselyForSequenceClassification as Model
+from tersely.modeling import with_plan
 from tersely.modeling.budget import landed, plan_for_target, spread
 from tersely.modeling.inference import batches, run_model
 from tersely.modeling.modules import frozen_plan
@@ -35,8 +36,6 @@ from tersely.training.trainer import TrainingDocuments
 
 # Training documents on which the MACs of a target are counted.
 _COUNTED = 128
-
-Model = TerselyForSequenceClassification
 
 
 @dataclass

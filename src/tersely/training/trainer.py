@@ -235,8 +235,7 @@ class _SaveByClock(TrainerCallback):
     """Saves a checkpoint when the last one is some minutes old, so that a kill costs no more."""
 
     def __init__(self, minutes: float) -> None:
-        self.seconds = minutes * 60
-        self.last = time.monotonic()
+        self.seconds, self.last = minutes * 60, time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: TrainerControl, **kwargs: Any) -> None:
         """Ask for a save when it is time."""
