@@ -139,6 +139,20 @@ def torch_threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def show(bar: Any, what: str, done: int, total: int) -> None:
+    """Show on tqdm's bar what is done and how much of how much; time left is that of so much."""
+    if bar.total != total:  # another phase; `reset` would draw at once
+        bar.total, bar.n, bar.last_print_n = total, 0, 0
+        bar.start_t = bar._time()
+    bar.set_description_str(what, refresh=False)
+    bar.update(done - bar.n)
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def describe_machine() -> dict[str, Any]:
     """Describe the hardware and the software that figures depend on; no host name, no paths.
 
@@ -149,7 +163,6 @@ def describe_machine() -> dict[str, Any]:
 
     import tersely
 
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
@@ -158,7 +171,7 @@ def describe_machine() -> dict[str, Any]:
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
-        "usable_cores": usable,
+        "usable_cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "memory_bytes": memory,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,

@@ -84,7 +84,10 @@ seed {{ training.settings.seed }}; all settings stand in `training.json`.
 {% for line in training.lines %}- {{ line }}
 {% endfor %}{% endif %}
 ## Figures
-{% if evaluation is none %}
+{% if evaluation is none and proven %}
+It was not evaluated on labels; how often it decides otherwise than the model it was made from is \
+proven above.
+{% elif evaluation is none %}
 This model was not evaluated before it was saved; nothing is known of its quality.
 {% else %}
 On {{ "{:,}".format(evaluation.documents) }} documents of `{{ evaluation.source }}`\

@@ -30,6 +30,7 @@ from tersely.reduction import Knowledge, Plan, preset
 from tersely.search import find_cascade, recalibrate
 from tersely.text import Documents, LabelSpace
 from tersely.text.labels import MULTI_LABEL, REGRESSION
+from tersely.text.likeness import count_alike
 from tersely.text.metrics import right_documents
 from tersely.trained import TrainedModel
 from tersely.training.settings import TrainingSettings
@@ -122,7 +123,7 @@ class Classifier(TrainedModel):
         teacher: Classifier | np.ndarray | None = None,
         out: str | Path | None = None,
         resume: bool = False,
-        progress: bool = False,
+        progress: bool | Callable[[str, int, int], None] = False,
         cascade: str = "auto",
         stacking: bool = True,
         max_loss: float = 0.01,
@@ -154,7 +155,8 @@ class Classifier(TrainedModel):
                 nobody teaches with `TrainingSettings(distillation_weight=0)`.
             out: folder for the checkpoints, so that a killed run can be resumed.
             resume: go on from the newest checkpoint in `out`.
-            progress: draw progress bars on standard error.
+            progress: draw bars on standard error; or what to call after each step, with what is
+                trained, and how many steps of how many are done.
             cascade: `"auto"`, or `"off"` for the encoder alone. Regressions have none.
             stacking: whether the linear stage's evidence may be added to the encoder's.
             max_loss: the net loss of right answers that a cascade may have, a share.
@@ -202,6 +204,15 @@ class Classifier(TrainedModel):
             start.adopt(start.model.beside(linear.stage), start.tokenizer)
         train, held_out = given.encoded(functools.partial(start.encode, tell=False), linear)
         start._tell(*(part.encoded for part in (train, held_out) if part is not None))
+        if held_out is not None:
+            special = start.tokenizer.all_special_ids
+            alike, compared = count_alike(train.encoded, held_out.encoded, special)
+            if alike:
+                warn(
+                    f"{alike:,} of {compared:,} validation documents say nearly the same as one "
+                    "that is trained on (the cosine of their pieces is 0.95 or more), so that they "
+                    "flatter the model"
+                )
         first = first_verdict(start, linear, given, train, note) if cascade == "auto" else None
 
         def make(plan: Plan, head: str) -> TerselyForSequenceClassification:

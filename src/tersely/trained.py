@@ -30,7 +30,9 @@ from tersely.text import Documents, LabelSpace
 from tersely.text.columns import as_texts
 from tersely.text.encoding import EncodedDocuments, encode, longest_window
 from tersely.text.labels import MULTI_LABEL, REGRESSION
+from tersely.text.likeness import choose_diverse, piece_vectors
 from tersely.text.metrics import (
+    confidences,
     evaluate_logits,
     labels_from_logits,
     predict_from_logits,
@@ -306,8 +308,8 @@ class TrainedModel:
         Raises:
             DataError: if the documents have no labels, or none that the model knows.
         """
-        if documents.labels is None:
-            raise DataError(f"{documents.source} has no labels to evaluate against")
+        if not documents.labels:
+            raise DataError(f"{documents.source} has no labels to evaluate against; give some")
         labels = self.label_space.encode(documents.labels, unseen="skip")
         encoded = self.encode(documents.texts, documents.pairs, tell=False)
         forward = self.forward(encoded, progress)
@@ -336,6 +338,40 @@ class TrainedModel:
         if self.model is None or self.model.cascade is None:
             return self
         return self.with_model(self.model.alone())
+
+    def suggest(
+        self,
+        documents: Sequence[str] | EncodedDocuments,
+        count: int = 50,
+        *,
+        forward: Forward | None = None,
+    ) -> list[int]:
+        """Choose which documents to label next: those in doubt that are unlike each other.
+
+        The doubt is 1 less the probability of the label, of several the least sure one's, and the
+        likeness that of word pieces: see `tersely.text.likeness.choose_diverse`.
+
+        Args:
+            documents: texts without labels.
+            count: how many to choose; fewer come where the others say nothing new.
+            forward: what `forward` gave for them, if that is known.
+
+        Returns:
+            Their numbers, counted from 0, the most useful first.
+
+        Raises:
+            DataError: for a regression, which is never in doubt.
+
+        Example:
+            >>> [texts[n] for n in classifier.suggest(texts, 10)]  # doctest: +SKIP
+        """
+        given = isinstance(documents, EncodedDocuments)
+        encoded = documents if given else self.encode(documents)
+        forward = forward or self.forward(encoded)
+        vectors = piece_vectors(encoded, self.tokenizer.all_special_ids)
+        holds_text = np.diff(vectors.indptr) > 0
+        doubt = 1 - confidences(forward.logits, self.label_space.problem_type)
+        return choose_diverse(doubt * holds_text, vectors, count)
 
     def with_options(self, **shares: float) -> Self:
         """Return this trained classifier at another share of its plan, such as `keep=0.5`.

@@ -13,9 +13,11 @@ import pyarrow.parquet as parquet
 import pytest
 import typer
 from cli_documents import rows
+from typer.main import get_command
 from typer.testing import CliRunner
 
-from tersely.cli import messages
+from tersely._io import show
+from tersely.cli import app, messages
 from tersely.cli.options import Sample
 from tersely.cli.settings import Rare, Verb, verb
 from tersely.cli.train import method_options
@@ -218,6 +220,29 @@ def test_a_result_survives_a_terminal_that_cannot_encode_it(monkeypatch):
     told = raw.getvalue().decode("cp1252")
     assert "×2 ? 3 ?" in told and "? done" in told
     assert json.loads(told.splitlines()[-1]) == {"label": "模型"}
+
+
+def test_a_log_gets_a_line_of_progress_now_and_then(capsys):
+    """Training said nothing for minutes where standard error is no terminal."""
+    now = [0.0]
+    with messages.progress("training") as bar:
+        bar._time = lambda: now[0]
+        bar.start_t = bar.last_print_t = 0.0
+        for done in range(1, 101):
+            now[0] += 1.0
+            show(bar, "warm-up" if done <= 50 else "rounds", (done - 1) % 50 + 1, 50 + done // 51)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "tersely: warm-up: 31 of 50, 00:19 left"
+    assert re.fullmatch(r"tersely: rounds: 31 of 51, 00:2\d left", lines[1]) and len(lines) == 2
+
+
+def test_a_busy_machine_is_said_and_every_verb_that_computes_takes_threads(monkeypatch, capsys):
+    monkeypatch.setattr("os.getloadavg", lambda: (99.5, 0, 0))
+    messages.tell_load()
+    assert "99.5 processes want the" in capsys.readouterr().err
+    for name, command in get_command(app).commands.items():
+        takes = any("--threads" in each.opts for each in command.params)
+        assert takes == (name not in ("info", "methods")), name
 
 
 def test_a_record_tells_no_folders_of_this_machine(monkeypatch):

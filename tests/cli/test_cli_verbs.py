@@ -51,7 +51,8 @@ def test_train_then_evaluate(run, encoder, reviews, tmp_path):
     # Of training and validation together, and once.
     assert "of 40 documents are longer than 9" in messages[2]
     assert "longer than" not in " ".join(messages[3:])
-    assert "the linear stage alone: " in messages[3] and "no cascade: " in messages[4]
+    assert "4 of 4 validation documents say nearly the same" in messages[3]
+    assert "the linear stage alone: " in messages[4] and "no cascade: " in messages[5]
     assert "against always answering" in messages[-1] and record["verdict"] in messages[-1]
     assert not (out / "checkpoints").exists()
     plan = json.loads((out / "config.json").read_text())["plan"]
@@ -209,7 +210,7 @@ def test_predict_and_evaluate_at_a_budget(run, lat_model, model, reviews):
     plain = run("predict", lat_model, reviews)
     at = run("predict", lat_model, reviews, "--budget", 0.9)
     assert at.exit_code == 0 and at.stdout != plain.stdout
-    assert "lat runs with keep=0." in at.stderr and "for a budget of 0.9" in at.stderr
+    assert "lat runs with keep=0." in at.stderr and "for a budget of 0.9; --keep 0." in at.stderr
     kept = run("predict", lat_model, reviews, "--keep", 0.8)
     assert kept.stdout == plain.stdout, "the default of the preset"
     lower = run("evaluate", lat_model, reviews, "--keep", 0.5, "--json")
@@ -278,3 +279,19 @@ def test_score_and_go_on(run, model, tmp_path):
     other = run(*words)
     assert other.exit_code == 1 and other.stdout == ""
     assert "others now: 'option probabilities'" in other.stderr
+
+
+def test_suggest_names_documents_to_label(run, model, tmp_path):
+    texts = [(str(n), text) for n, (text, _) in enumerate(rows(12))]
+    data = write_csv(tmp_path / "new.csv", [*texts, ("12", "")], header=("id", "text"))
+    result = run("suggest", model, data, "--count", 3)
+    assert result.exit_code == 0, result.stderr
+    found = records(result.stdout)
+    assert [list(row) for row in found] == [["id", "text", "row", "predicted", "score"]] * 3
+    assert len({row["text"] for row in found}) == 3
+    assert all(int(row["id"]) == row["row"] - 1 for row in found)
+    out = tmp_path / "next.jsonl"
+    result = run("suggest", model, data, "--count", 50, "--out", out)
+    chosen = records(out.read_text())
+    assert chosen[:3] == found and len({row["text"] for row in chosen}) == len(chosen) < 13
+    assert all(row["text"] for row in chosen) and "say nothing new" in result.stderr

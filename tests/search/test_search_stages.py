@@ -77,7 +77,8 @@ def test_a_temperature_makes_scaled_logits_honest():
 
 def test_stages_share_the_originals_weights_and_differ_by_name(original, texts):
     assert len({stage.name for stage in plan_stages(6)}) == len(list(plan_stages(6))) == 4
-    bench = Bench(original)
+    steps = []
+    bench = Bench(original, progress=lambda *step: steps.append(step))
     stages = [*plan_stages(3), Stage(REFERENCE)]
     _, looked = bench.look(stages, Documents.from_lists(texts[:20]))
     np.testing.assert_allclose(
@@ -85,6 +86,9 @@ def test_stages_share_the_originals_weights_and_differ_by_name(original, texts):
     )
     assert not looked.worse[REFERENCE].any() and looked.better is None
     assert original.model.cascade is None and original.plan.is_dense
+    count = len(stages)
+    assert [step[1:] for step in steps] == [(n, count) for n in range(1, count + 1)]
+    assert REFERENCE in steps[-1][0]
 
 
 def test_looking_adds_the_evidence_of_the_linear_stage_as_the_cascade_does(original, texts):

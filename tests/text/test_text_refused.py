@@ -102,6 +102,9 @@ def test_missing_file_names_a_close_one(tmp_path):
         read_documents(tmp_path / "review.csv")
     with pytest.raises(DataError, match="check the spelling"):
         read_documents(tmp_path / "nowhere" / "review.csv")
+    write(tmp_path / "rest.csv", "text\na\n")
+    with pytest.raises(DataError, match="check the spelling"):  # and not: did you mean rest.csv
+        read_documents(tmp_path / "nonexistent.csv")
 
 
 @pytest.mark.parametrize(("data", "message"), [(b"", "is empty"), (b"a\xff", "position 1")])

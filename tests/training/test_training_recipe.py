@@ -85,11 +85,44 @@ def test_lower_blocks_learn_more_slowly_and_the_head_faster(encoder, tmp_path):
 
 def test_classes_weigh_the_same_where_they_are_balanced():
     labels = np.array([0] * 90 + [1] * 9 + [2])
-    weights = document_weights(labels, 4, "balanced")
+    names = ["a", "b", "c", "no document"]
+    weights = document_weights(labels, names, "balanced")
     assert [weights[labels == c].sum() for c in range(3)] == pytest.approx([100 / 3] * 3)
-    root = document_weights(labels, 4, "sqrt")
+    root = document_weights(labels, names, "sqrt")
     assert root.mean() == pytest.approx(1)
     assert root[-1] / root[0] == pytest.approx(90**0.5)
+    given = document_weights(labels, names, "c=5, a=0.5")
+    assert given.mean() == pytest.approx(1)
+    assert given[[-1, 95]] / given[0] == pytest.approx([10, 2])
+    for wrong in ("d=2", "a=0", "a=x", "a=2,", "a=inf"):
+        with pytest.raises(TrainingError, match="numbers above 0 of the classes 'a', 'b'"):
+            document_weights(labels, names, wrong)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_smoothed_label_is_partly_chance(several):
+    logits = torch.randn(5, 3)
+    labels = torch.rand(5, 3).round() if several else torch.tensor([0, 2, 1, 1, 0])
+    kind = "multi_label_classification" if several else "single_label_classification"
+    share = 0.3
+    wanted = labels if several else F.one_hot(labels, 3).float()
+    wanted = wanted * 0.7 + share * (0.5 if several else 1 / 3)
+    if several:
+        chances = logits.sigmoid()
+        each = -(wanted * chances.log() + (1 - wanted) * (1 - chances).log()).mean(dim=1)
+    else:
+        each = -(wanted * logits.log_softmax(dim=1)).sum(dim=1)
+    torch.testing.assert_close(document_losses(logits, labels, kind, share), each)
+
+
+def test_label_smoothing_is_for_classes_and_has_one_name(encoder):
+    with pytest.raises(TrainingError, match="set label_smoothing"):
+        TrainingSettings(extra={"label_smoothing_factor": 0.1})
+    settings = replace(QUICK, label_smoothing=0.1)
+    with pytest.raises(TrainingError, match="label_smoothing must be 0 for a regression, got 0.1"):
+        Classifier(encoder, method="dense").fit(labelled(12)[0], [0.5, 1.5] * 6, settings=settings)
+    classifier = Classifier(encoder, method="dense").fit(*labelled(24), settings=settings)
+    assert classifier.training["settings"]["label_smoothing"] == 0.1
 
 
 def test_weights_multiply_the_loss_of_labels(encoder, tmp_path):

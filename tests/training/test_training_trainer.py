@@ -236,6 +236,14 @@ def test_another_encoder_or_teacher_is_another_run(encoder, tmp_path):
         trained(tmp_path / "other", teacher=logits, out=out, resume=True)
 
 
+def test_steps_are_told_with_their_losses(encoder):
+    told = []
+    trained(encoder, settings=replace(QUICK, epochs=3), progress=lambda *step: told.append(step))
+    said, done, totals = zip(*told, strict=True)
+    assert [*done] == [*range(1, totals[0] + 1)] and len({*totals}) == 1
+    assert said[0] == "dense" and "validation loss" in said[-1]
+
+
 def test_two_runs_at_once_do_not_share_an_output(encoder, tmp_path):
     """F17: both succeeded, and the folder held the weights of one and the record of the other."""
     with claimed(tmp_path / "checkpoints"), pytest.raises(OutputError, match="another process"):

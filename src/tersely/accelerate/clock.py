@@ -57,7 +57,11 @@ def plan_clock(seconds: float, texts: int, rounds: int) -> tuple[int, int]:
 
 
 def clock(
-    original: Classifier, cascades: Mapping[str, Classifier], texts: Sequence[str], rounds: int
+    original: Classifier,
+    cascades: Mapping[str, Classifier],
+    texts: Sequence[str],
+    rounds: int,
+    progress: Any = None,
 ) -> Clocked:
     """Time every way to run a dense classifier on texts, cascades among them."""
     contenders: list[Any] = [
@@ -76,10 +80,11 @@ def clock(
         answered = made.forward(made.encode(texts, tell=False)).stages
         counts = np.bincount(answered, minlength=len(made.torch_model().cascade.stages))
         shares[name] = (counts / len(texts)).tolist()
+    # All ran once already.
+    timings = take_turns(contenders, rounds, warmup=0, progress=progress)
     return Clocked(
         texts=len(texts),
-        # All ran once already.
-        seconds={each.name: each.seconds for each in take_turns(contenders, rounds, warmup=0)},
+        seconds={each.name: each.seconds for each in timings},
         differs=sum(one != other for one, other in zip(padded, packed, strict=True)),
         shares=shares,
     )

@@ -35,6 +35,7 @@ def accelerate(
     rounds: int = 5,
     seed: int = 0,
     tell: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> tuple[dict[str, Any], Classifier | None]:
     """Find the fastest way to run a fine-tuned classifier that can be proven to keep a limit.
 
@@ -50,6 +51,7 @@ def accelerate(
         rounds: turns of each in the final comparison; fewer where they would take long.
         seed: of the draw of the parts.
         tell: called with a line about each step.
+        progress: called with what runs, and how much of how much of it is done.
 
     Returns:
         The evidence as JSON has it, and the classifier that was chosen, with its cascade in its
@@ -79,7 +81,8 @@ def accelerate(
             "how it is used"
         )
     documents = Documents.from_lists(texts, labels)
-    found = find_cascade(original, documents, limit=limit, fitting=train, seed=seed, tell=tell)
+    watched = {"tell": tell, "progress": progress}
+    found = find_cascade(original, documents, limit=limit, fitting=train, seed=seed, **watched)
     proven = None if found.cascade is None else found.cascade.certificates
     if proven is not None:
         tell(proven.lines(limit)[0])
@@ -90,7 +93,7 @@ def accelerate(
     count, rounds = plan_clock(found.seconds, len(chosen), rounds)
     with warnings.catch_warnings():  # how many texts are too long was said of these
         warnings.simplefilter("ignore", TerselyWarning)
-        clocked = clock(original, made, chosen[:count], rounds)
+        clocked = clock(original, made, chosen[:count], rounds, progress)
     names = {at: f"{CASCADE} {point}" for at, point in points.items()}
     speeds = {name: _speeds(clocked, name) for name in (PACKED, *made)}
     answer, kept, best = None, None, names.get(limit)

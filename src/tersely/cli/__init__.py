@@ -20,6 +20,7 @@ from tersely.cli.recalibrate import recalibrate
 from tersely.cli.score import score
 from tersely.cli.serve import serve
 from tersely.cli.settings import Verb
+from tersely.cli.suggest import suggest
 from tersely.cli.train import train
 
 __all__ = ["app", "main"]
@@ -54,8 +55,8 @@ def tersely(version: Annotated[bool, typer.Option("--version", **_VERSION)] = Fa
     """Document classifiers that read only the tokens that matter."""
 
 
-_VERBS = train, evaluate, predict, explain, score, bench, accelerate, recalibrate, export, serve
-for verb in (*_VERBS, methods, info):
+_VERBS = train, evaluate, predict, explain, suggest, score, bench, accelerate, recalibrate, export
+for verb in (*_VERBS, serve, methods, info):
     app.command(cls=Verb, epilog="\n\n".join(["Examples:", *verb.examples]))(verb)
 
 

@@ -18,6 +18,7 @@ from rich.text import Text
 from tqdm import tqdm
 from typer.core import TyperGroup
 
+from tersely._io import usable_cores
 from tersely.errors import TerselyError, TerselyWarning
 
 DEBUG = "tersely.debug"
@@ -92,11 +93,15 @@ def progress(what: str = "", total: int | None = None) -> tqdm:
     return tqdm(desc=what, total=total, leave=False, **lines)
 
 
-def show(bar: tqdm, done: int, total: int, what: str | None = None) -> None:
-    """Show how much of how much is done, and of what."""
-    bar.total = total
-    bar.set_description_str(what or bar.desc, refresh=False)
-    bar.update(done - bar.n)
+def tell_load() -> None:
+    """Say so where others keep the machine busy already: this is slow then, and figures too."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    cores = usable_cores()
+    if load > cores:
+        say(
+            f"{load:.1f} processes want the {count(cores, 'core')} of this machine, which slows "
+            "all of them down; --threads takes fewer"
+        )
 
 
 @contextlib.contextmanager

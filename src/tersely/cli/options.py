@@ -222,6 +222,18 @@ class Budget:
         return set_to
 
 
+def write_rows(out: Path | None, table: Any, columns: dict[str, Any], *, overwrite: bool) -> None:
+    """Write a table with further columns to a file, or as JSON Lines to standard output."""
+    from tersely.text import write_table
+
+    if out is not None:
+        write_table(out, table, columns, overwrite=overwrite)
+        return
+    with tempfile.TemporaryDirectory(prefix="tersely-") as folder:
+        path = write_table(Path(folder, "table.jsonl"), table, columns)
+        sys.stdout.write(path.read_text(encoding="utf-8"))
+
+
 def check_directory(out: Path, *, overwrite: bool, resume: bool = False) -> None:
     """Make sure, before long work, that a directory can be made or filled.
 

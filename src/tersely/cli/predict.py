@@ -1,7 +1,5 @@
 """`tersely predict`: what a trained model says."""
 
-import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,7 +43,7 @@ def predict(
     if out is not None and json:
         raise typer.BadParameter("--json is for standard output; name a .jsonl file with --out")
     from tersely.score.predictor import prediction_columns
-    from tersely.text import check_output, write_table
+    from tersely.text import check_output
 
     if out is not None:
         check_output(out, overwrite=overwrite)
@@ -70,13 +68,9 @@ def predict(
         else:
             _print_one(one, list(classifier.classes_), every=probabilities)
         return
+    o.write_rows(out, documents.table, columns, overwrite=overwrite)
     if out is not None:
-        write_table(out, documents.table, columns, overwrite=overwrite)
         say(f"{out} holds {count(len(documents), 'labelled document')}")
-        return
-    with tempfile.TemporaryDirectory(prefix="tersely-") as folder:
-        path = write_table(Path(folder, "table.jsonl"), documents.table, columns)
-        sys.stdout.write(path.read_text(encoding="utf-8"))
 
 
 def _print_one(columns: dict[str, Any], classes: list[str], *, every: bool) -> None:

@@ -24,7 +24,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 import typer
 from typer.core import TyperCommand
 
-from tersely.cli.messages import DEBUG, quiet_libraries, tell_warnings
+from tersely.cli.messages import DEBUG, quiet_libraries, tell_load, tell_warnings
 from tersely.errors import close_match
 
 MACHINE = "Output and machine"
@@ -237,7 +237,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         with tell_warnings(ctx.command, everything=debug):
             if not debug:
                 quiet_libraries()
-            _prepare(values["import_"] or (), values.get("threads"))
+            _prepare(values["import_"] or (), values)
             function(**arguments)
 
     del run.__wrapped__  # or typer would read the signature of `function`
@@ -290,9 +290,11 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, kind, annotation=annotation, default=default)
 
 
-def _prepare(modules: Iterable[str], threads: int | None) -> None:
+def _prepare(modules: Iterable[str], values: dict[str, Any]) -> None:
     """Set torch's threads, and import a user's modules, here and in processes started later."""
-    if threads is not None:
+    if "threads" in values:  # it computes
+        tell_load()
+    if (threads := values.get("threads")) is not None:
         import torch
 
         torch.set_num_threads(threads)

@@ -6,13 +6,15 @@ import sys
 import warnings
 from contextlib import redirect_stdout
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from tersely._io import show
 from tersely.cli import options as o
-from tersely.cli.messages import count, print_json, say
+from tersely.cli.messages import count, print_json, progress, say
 from tersely.cli.settings import Rare, is_given, split_pair, verb
 from tersely.errors import TerselyWarning
 from tersely.training.settings import TrainingSettings
@@ -115,8 +117,8 @@ def train(
     how |= {"cascade": cascade, "max_loss": max_loss, "stacking": stacking, "tell": say}
     try:
         # The Trainer and its reporting tools write to standard output, which is for data.
-        with redirect_stdout(sys.stderr):
-            classifier.fit(documents, resume=resume, progress=sys.stderr.isatty(), **how)
+        with progress("training") as bar, redirect_stdout(sys.stderr):
+            classifier.fit(documents, resume=resume, progress=partial(show, bar), **how)
     except KeyboardInterrupt:
         saved = any((out / "checkpoints").glob("*/checkpoint-*/trainer_state.json"))
         after = "the same command with --resume goes on from the last checkpoint"

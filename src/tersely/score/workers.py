@@ -26,7 +26,7 @@ import pyarrow.compute as compute
 from transformers.utils import logging
 
 from tersely import errors
-from tersely._io import keep_freed_memory, resolve_device
+from tersely._io import keep_freed_memory, resolve_device, usable_cores
 from tersely.errors import ScoringError, TerselyError, TerselyWarning, require, warn
 from tersely.score.inputs import Shard, read_chunks
 from tersely.score.parts import Count, finished, write_part
@@ -100,8 +100,7 @@ def run_processes(
     those of all together, `budget` the tokens of a batch that they begin with.
     """
     on_cpu = resolve_device(job.options["device"]).type == "cpu"
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores = threads or usable
+    cores = threads or usable_cores()
     wanted = min(workers or (cores if on_cpu else 1), len(shards))
     threads = max(1, cores // wanted) if on_cpu else None
     done: dict[int, Count] = {}

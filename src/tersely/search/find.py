@@ -262,6 +262,7 @@ def find_cascade(
     fitting: Documents | None = None,
     seed: int = 0,
     tell: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Found:
     """Find the fastest stages that keep a limit, and test them on documents that prove alone.
 
@@ -274,6 +275,7 @@ def find_cascade(
             for instance, with labels where the others have some; None to draw these too.
         seed: of the draw of the parts.
         tell: called with a line about each step.
+        progress: called with what runs, and how much of how much of it is done.
 
     Raises:
         DataError: if there are too few texts to prove the limit, or labels that are not known.
@@ -281,7 +283,7 @@ def find_cascade(
     """
     check_original(original)
     parts = draw_documents(documents, limit, seed, fitting)
-    bench = Bench(original, "disagreement" if documents.labels is None else "loss")
+    bench = Bench(original, "disagreement" if documents.labels is None else "loss", progress)
     if documents.labels is not None:
         original.label_space.encode(documents.labels, unseen="skip")  # says once what is unknown
     with warnings.catch_warnings():  # nothing is said of the parts that was said of all

@@ -5,7 +5,7 @@ on the model's own weights; those of whom a stage is unsure go on anyway.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -98,10 +98,17 @@ class Referee:
 class Bench:
     """A model with the stages that its weights allow, run on documents.
 
-    `model` is its model of torch, beside which `fit_linear` puts the linear stage.
+    `model` is its model of torch, beside which `fit_linear` puts the linear stage. `progress` is
+    called with the stage that ran, and how many of how many have.
     """
 
-    def __init__(self, original: TrainedModel, criterion: str = "disagreement") -> None:
+    def __init__(
+        self,
+        original: TrainedModel,
+        criterion: str = "disagreement",
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> None:
+        self.progress = progress or (lambda *step: None)
         self.original, self.model = original, original.torch_model().alone()
         self.referee = Referee(original.label_space, criterion)
         self.several = self.referee.several
@@ -147,11 +154,12 @@ class Bench:
         evidence = None
         if any(stage.kind == LINEAR or stage.weight for stage in stages):
             evidence, seconds[LINEAR] = self.run(Stage(LINEAR), encoded)
-        for stage in stages:
+        for number, stage in enumerate(stages, start=1):
             if stage.kind == LINEAR:
                 raw[LINEAR] = evidence
             else:
                 raw[stage.name], seconds[stage.name] = self.run(stage, encoded)
+            self.progress(f"stages, {stage.name} the last", number, len(stages))
 
         def answer(stage: Stage) -> torch.Tensor:
             return to_log_probabilities(raw[stage.name], stage, self.several, evidence)

@@ -207,9 +207,10 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a host's name may be none, too
+        why = getattr(error, "strerror", None) or error
         raise ServeError(
-            f"port {port} of {host} cannot be listened on ({error.strerror}); choose another port"
+            f"port {port} of {host} cannot be listened on ({why}); choose another port"
         ) from None
 
 

@@ -97,6 +97,14 @@ class LabelSpace:
                 f"at least two classes are needed to train, and the labels hold {found}; "
                 "check the label column or add documents of another class"
             )
+        alike: dict[str, list[str]] = {}
+        for name in names:
+            alike.setdefault(" ".join(name.casefold().split()), []).append(name)
+        if twins := [each for own in alike.values() if len(own) > 1 for each in own]:
+            warn(
+                f"{len(twins)} labels differ from others by case or spaces alone: "
+                f"{name_all(twins)}; each is a class of its own, so make them alike if they are one"
+            )
         numbers = [as_number(name) for name in names]
         if all(number is not None and math.isfinite(number) for number in numbers):
             names.sort(key=float)

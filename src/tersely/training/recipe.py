@@ -6,12 +6,14 @@ what is usual for encoders of this size, not yet the outcome of the search that
 `benchmarks/recipe.py` makes on four data sets at three sizes.
 """
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
-from tersely.errors import TrainingError
+from tersely.errors import TrainingError, name_all
+from tersely.text.labels import as_number
 from tersely.training.settings import TrainingSettings
 
 VERSION = 1
@@ -43,16 +45,17 @@ def with_recipe(settings: TrainingSettings, labels: np.ndarray, width: int) -> T
     return replace(settings, **{name: rule[name] for name in rule if known[name] is None})
 
 
-def document_weights(labels: np.ndarray, classes: int, kind: str) -> np.ndarray | None:
+def document_weights(labels: np.ndarray, names: Sequence[str], kind: str) -> np.ndarray | None:
     """Return how much each document counts in the loss, `(documents,)` of mean 1; None for 1 each.
 
-    `balanced` is scikit-learn's: every class weighs the same; `sqrt` goes half of the way.
+    `balanced` is scikit-learn's: every class weighs the same; `sqrt` goes half of the way. Numbers
+    such as `spam=3,news=1` are for the classes of these names, in the order of `labels`.
 
     Raises:
-        TrainingError: for labels that are no classes.
+        TrainingError: for labels that are no classes, and numbers that are not theirs.
 
     Example:
-        >>> document_weights(np.array([0, 0, 0, 1]), 2, "balanced")
+        >>> document_weights(np.array([0, 0, 0, 1]), ["a", "b"], "balanced")
         array([0.66666667, 0.66666667, 0.66666667, 2.        ])
     """
     if kind == "none":
@@ -61,6 +64,24 @@ def document_weights(labels: np.ndarray, classes: int, kind: str) -> np.ndarray 
         raise TrainingError(
             f"class_weights must be none for several labels a document or a regression, got {kind}"
         )
-    rarity = 1 / np.maximum(np.bincount(labels, minlength=classes), 1)
-    weights = (rarity if kind == "balanced" else np.sqrt(rarity))[labels]
+    rarity = 1 / np.maximum(np.bincount(labels, minlength=len(names)), 1)
+    weights = {"balanced": rarity, "sqrt": np.sqrt(rarity)}.get(kind)
+    if weights is None:
+        weights = _given_weights(kind, names)
+    weights = weights[labels]
     return weights / weights.mean()
+
+
+def _given_weights(text: str, names: Sequence[str]) -> np.ndarray:
+    """Read one number above 0 for each class that is named, `(classes,)`; 1 for the others."""
+    weights = dict.fromkeys(names, 1.0)
+    for pair in text.split(","):
+        name, _, number = pair.rpartition("=")
+        weight = as_number(number) or 0.0
+        if name.strip() not in weights or not 0 < weight < np.inf:
+            raise TrainingError(
+                f"class_weights must be numbers above 0 of the classes {name_all(names)}, such as "
+                f"{names[0]}=2, got {pair!r}"
+            )
+        weights[name.strip()] = weight
+    return np.array(list(weights.values()))

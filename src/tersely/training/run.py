@@ -9,12 +9,13 @@ end costs nothing.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file
+from tqdm import tqdm
 from transformers import (
     EarlyStoppingCallback,
     TrainerCallback,
@@ -34,7 +36,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from transformers.training_args import ParallelMode
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from tersely._io import locked
+from tersely._io import locked, show
 from tersely.errors import OutputError, TerselyError, TrainingError, name_all, require
 from tersely.modeling import TerselyForSequenceClassification
 from tersely.modeling.budget import spread
@@ -57,7 +59,7 @@ def train_model(
     *,
     checkpoints: Path | None = None,
     resume: bool = False,
-    progress: bool = True,
+    progress: bool | Callable[[str, int, int], None] = True,
     teacher: TerselyForSequenceClassification | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, Any]:
@@ -76,20 +78,11 @@ def train_model(
     model.float()
     settings = with_recipe(settings, train.labels, model.backbone.width)
     if settings.class_weights != "none":
-        weights = document_weights(train.labels, model.num_labels, settings.class_weights)
+        names = [model.config.id2label[number] for number in range(model.num_labels)]
+        weights = document_weights(train.labels, names, settings.class_weights)
         weights = weights if train.weights is None else weights * train.weights
         train = replace(train, weights=weights / weights.mean())
-    if settings.best_by != "loss" and model.config.problem_type == "regression":
-        raise TrainingError(f"best_by must be loss for a regression, got {settings.best_by}")
-    if settings.hidden_distillation > 0:
-        if teacher is None:
-            raise TrainingError(
-                "hidden_distillation needs a teacher model that runs alongside, got none; name a "
-                "teacher, or start from an encoder under a plan, so that a dense stage makes one"
-            )
-        check_hidden_teacher(model.config.reduction_plan(), model, teacher)
-    if settings.patience is not None and validation is None:
-        raise TrainingError("patience needs a validation set, got none")
+    _check_settings(settings, model, validation, teacher)
     with tempfile.TemporaryDirectory(prefix="tersely-") as temporary:
         checkpoints = checkpoints or Path(temporary) / "checkpoints"
         last = _prepare(checkpoints, _identity(model, train, settings, teacher), resume)
@@ -99,8 +92,10 @@ def train_model(
             arguments = trainer_arguments(
                 settings, checkpoints, device=str(model.device), validate=validation is not None
             )
-            arguments.disable_tqdm = not progress
-            trainer = TerselyTrainer(model, settings, train, validation, teacher, args=arguments)
+            arguments.disable_tqdm = True
+            tell = functools.partial(show, tqdm(leave=False)) if progress is True else progress
+            flow = {"progress": tell or None, "args": arguments}
+            trainer = TerselyTrainer(model, settings, train, validation, teacher, **flow)
         for callback in callbacks:
             trainer.add_callback(callback)
         if settings.patience is not None:
@@ -116,6 +111,8 @@ def train_model(
             model.load_state_dict(load_file(Path(chosen, SAFE_WEIGHTS_NAME)))
         seconds = time.perf_counter() - started
         model.eval()
+    history = trainer.state.log_history
+    losses = {log["step"]: log["eval_loss"] for log in history if "eval_loss" in log}
     return {
         "settings": settings.to_dict(),
         "steps": trainer.state.global_step,
@@ -125,9 +122,32 @@ def train_model(
         "tokens_per_epoch": train.encoded.tokens,
         "documents_per_step": trainer.documents_per_step,
         "recipe": VERSION,
-        "best_validation_loss": _loss_of_the_best(trainer.state),
-        "history": trainer.state.log_history,
+        "best_validation_loss": losses.get(trainer.state.best_global_step),
+        "history": history,
     }
+
+
+def _check_settings(
+    settings: TrainingSettings,
+    model: TerselyForSequenceClassification,
+    validation: TrainingDocuments | None,
+    teacher: TerselyForSequenceClassification | None,
+) -> None:
+    """Refuse what this model, or what there is to train it with, does not allow."""
+    if model.config.problem_type == "regression":
+        for name, right in (("best_by", "loss"), ("label_smoothing", 0)):
+            if getattr(settings, name) != right:
+                got = getattr(settings, name)
+                raise TrainingError(f"{name} must be {right} for a regression, got {got}")
+    if settings.hidden_distillation > 0:
+        if teacher is None:
+            raise TrainingError(
+                "hidden_distillation needs a teacher model that runs alongside, got none; name a "
+                "teacher, or start from an encoder under a plan, so that a dense stage makes one"
+            )
+        check_hidden_teacher(model.config.reduction_plan(), model, teacher)
+    if settings.patience is not None and validation is None:
+        raise TrainingError("patience needs a validation set, got none")
 
 
 @contextlib.contextmanager
@@ -142,12 +162,6 @@ def _extra_is_blamed(extra: dict[str, Any]) -> Iterator[None]:
             f"transformers does not take the extra arguments {name_all(extra)}: "
             f"{str(error).strip().splitlines()[0]}; correct them, or leave them out"
         ) from error
-
-
-def _loss_of_the_best(state: TrainerState) -> float | None:
-    """Return the validation loss of the checkpoint that was kept, whatever it was chosen by."""
-    losses = {log["step"]: log["eval_loss"] for log in state.log_history if "eval_loss" in log}
-    return losses.get(state.best_global_step)
 
 
 def _set_dropout(model: TerselyForSequenceClassification, share: float) -> None:
@@ -282,8 +296,6 @@ def _removed_if_empty(checkpoints: Path) -> Iterator[None]:
         _remove_unfinished(checkpoints)
         if not any(checkpoints.glob("checkpoint-*")):
             shutil.rmtree(checkpoints, ignore_errors=True)
-            with contextlib.suppress(OSError):  # other stages have folders there
-                checkpoints.parent.rmdir()
         raise
 
 

@@ -55,9 +55,10 @@ class TrainingSettings:
     layer_decay: float | None = _by_recipe("Each block's learning rate over the next one's.")
     dropout: float | None = _by_recipe("The probability of dropping a hidden unit.")
     class_weights: str | None = _by_recipe(
-        "How much more a rare class's documents count: none, sqrt (by the root of its rarity) or "
-        "balanced."
+        "How much more a rare class's documents count: none, sqrt (by the root of its rarity), "
+        "balanced, or numbers such as spam=3,news=1; a class that is not named has 1."
     )
+    label_smoothing: float = _rare(0.0, "The share of a label that is spread over all classes.")
     best_by: str = _rare(
         "loss", "What the best epoch is chosen by, of the validation: loss, accuracy or macro_f1."
     )
@@ -77,7 +78,7 @@ class TrainingSettings:
         shown="0.75 where a method combines or learns or hidden states are compared, else 0",
     )
     patience: int | None = _setting(
-        None, "Stop after this many epochs without a lower validation loss.", shown="never"
+        None, "Stop after this many epochs without a better one, by best_by.", shown="never"
     )
     distillation_weight: float = _rare(0.5, "The teacher's share of the loss.")
     temperature: float = _rare(2.0, "The temperature of the distillation.")
@@ -96,7 +97,7 @@ class TrainingSettings:
     extra: dict[str, Any] = field(default_factory=dict, metadata=_EXTRA)
 
     def __post_init__(self) -> None:
-        shares = "dropout warmup attention_dropout dense_share"
+        shares = "dropout warmup attention_dropout dense_share label_smoothing"
         checks: dict[str, tuple[Callable[[Any], bool], str]] = {
             "above 0": (lambda value: value > 0, "epochs learning_rate head_factor temperature"),
             "at least 0": (lambda value: value >= 0, "hidden_distillation random_lengths"),
@@ -105,13 +106,18 @@ class TrainingSettings:
             "above 0 and at most 1": (lambda value: 0 < value <= 1, "layer_decay"),
             "at least 1": (lambda value: value >= 1, "batch_documents patience"),
             "at least 16": (lambda value: value >= 16, "batch_tokens"),
-            f"one of {', '.join(CLASS_WEIGHTS)}": (CLASS_WEIGHTS.__contains__, "class_weights"),
+            f"one of {', '.join(CLASS_WEIGHTS)}, or name=number for each class": (
+                lambda value: value in CLASS_WEIGHTS or "=" in value,
+                "class_weights",
+            ),
             f"one of {', '.join(BEST_BY)}": (BEST_BY.__contains__, "best_by"),
         }
         for expected, (good, names) in checks.items():
             for name in names.split():
                 if (value := getattr(self, name)) is not None and not good(value):
                     raise TrainingError(f"{name} is out of range: expected {expected}, got {value}")
+        if "label_smoothing_factor" in self.extra:  # this Trainer makes the loss by itself
+            raise TrainingError("label_smoothing_factor is not used here; set label_smoothing")
 
     def for_plan(self, plan: Plan) -> TrainingSettings:
         """Return the settings with the dense share that suits a plan, where none is given."""

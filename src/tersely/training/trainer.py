@@ -2,13 +2,13 @@
 
 Batches are filled to a token budget and so hold varying numbers of documents, hence the loss is
 scaled by a constant, the mean number of documents a step, and a document counts the same in every
-batch. A loss that is not a number ends the run with an error, and progress is drawn on standard
-error, since transformers' own callbacks print where command lines keep data.
+batch. A loss that is not a number ends the run with an error, and progress is told to whoever asks,
+since transformers' own callbacks print where command lines keep data.
 """
 
 import math
-import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,14 +71,20 @@ class TrainingDocuments(Dataset):
         return inputs | pack(self.encoded, numbers)
 
 
-def document_losses(logits: Tensor, labels: Tensor, problem: str | None) -> Tensor:
-    """Return the loss of each document, `(documents,)`; their mean is the model's."""
+def document_losses(
+    logits: Tensor, labels: Tensor, problem: str | None, smoothing: float = 0.0
+) -> Tensor:
+    """Return the loss of each document, `(documents,)`, whose mean is the model's own.
+
+    `smoothing` is the share of chance in a label; of several labels each one's chance is a half.
+    """
     if problem == MULTI_LABEL:
-        each = F.binary_cross_entropy_with_logits(logits, labels.float(), reduction="none")
-        return each.mean(1)
+        wanted = labels.float() * (1 - smoothing) + smoothing / 2
+        each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+        return each.mean(dim=1)
     if problem == REGRESSION:
         return (logits[:, 0] - labels).square()
-    return F.cross_entropy(logits, labels, reduction="none")
+    return F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
 
 
 class TerselyTrainer(Trainer):
@@ -91,6 +97,7 @@ class TerselyTrainer(Trainer):
         train_documents: TrainingDocuments,
         validation: TrainingDocuments | None = None,
         teacher: TerselyForSequenceClassification | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
         **options: Any,
     ) -> None:
         self.settings = settings
@@ -108,8 +115,8 @@ class TerselyTrainer(Trainer):
         super().__init__(model=model, compute_metrics=self._evaluated, **given, **options)
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
-        if not self.args.disable_tqdm:
-            self.add_callback(_Progress(plan.name))
+        if progress is not None:
+            self.add_callback(_Progress(plan.name, progress))
         self.add_callback(_SaveByClock(settings.save_minutes))
 
     def get_train_dataloader(self) -> DataLoader:
@@ -184,8 +191,10 @@ class TerselyTrainer(Trainer):
         problem = self.model.config.problem_type
         if penalty is not None:
             loss = loss - penalty
-        if weights is not None:
-            loss = (document_losses(outputs.logits, inputs["labels"], problem) * weights).mean()
+        if weights is not None or self.settings.label_smoothing:
+            share = self.settings.label_smoothing
+            each = document_losses(outputs.logits, inputs["labels"], problem, share)
+            loss = (each if weights is None else each * weights).mean()
         loss = self._taught(loss, outputs, teacher, inputs)
         if plans:
             shorter = shorter_loss(outputs.logits, outputs.shorter_logits, problem)
@@ -247,26 +256,19 @@ class _SaveByClock(TrainerCallback):
         self.last = time.monotonic()
 
 
-class _Progress(ProgressCallback):
-    """A bar with what is trained and its loss, and above it a line for each validation."""
+class _Progress(TrainerCallback):
+    """Tells what is trained with its last losses, and how many steps of how many are done."""
 
-    def __init__(self, stage: str) -> None:
-        super().__init__()
-        self.stage = stage
+    def __init__(self, stage: str, tell: Callable[[str, int, int], None]) -> None:
+        self.stage, self.tell = stage, tell
+        self.losses: dict[str, float] = {}
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Draw the bar with the stage in front of it."""
-        super().on_train_begin(args, state, control, **kwargs)
-        if self.training_bar is not None:
-            self.training_bar.set_description(self.stage)
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Tell how far it is."""
+        losses = (f"{name} {value:.4f}" for name, value in self.losses.items())
+        self.tell(", ".join([self.stage, *losses]), state.global_step, state.max_steps)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Show a loss where the bar is, or leave a line behind."""
-        if self.training_bar is None or not logs:
-            return
-        if "eval_loss" in logs:
-            epoch, loss = logs.get("epoch", state.epoch), logs["eval_loss"]
-            line = f"epoch {epoch:.4g}: validation loss {loss:.4f}"
-            self.training_bar.write(line, file=sys.stderr)
-        elif "loss" in logs:
-            self.training_bar.set_postfix(loss=f"{float(logs['loss']):.4f}")
+        """Keep the losses for the next step."""
+        names = {"loss": "loss", "eval_loss": "validation loss"}
+        self.losses |= {names[key]: float(logs[key]) for key in names if key in (logs or {})}
