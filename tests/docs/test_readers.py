@@ -1,7 +1,8 @@
 """The pages are run from top to bottom, on few words and a tiny encoder, in the slow suite.
 
-The pages about adding something are run by `test_docs.py`, which also compares all that is shown of
-the command line with what there is.
+Of getting started and of measuring, commands and Python are checked, not run. The pages about
+adding something are run by `test_docs.py`, which also compares what is shown of the command line
+with what there is.
 """
 
 import csv
@@ -25,15 +26,26 @@ from test_docs import FENCE, ROOT
 
 from commands import run_command
 from serving import save_trained
+from tersely import Classifier
 from tersely.accelerate import search
 from words import labelled, save_encoder
 
 READERS = ("labelled-documents.md", "fine-tuned-model.md", "production.md")
-REFERENCE = ("README.md", "bench.md", "command-line.md", "explain.md", "export.md", "serving.md")
-REFERENCE += ("getting-started.md", "scoring.md")
+REFERENCE = ("README.md", "command-line.md", "explain.md", "export.md", "serving.md")
+REFERENCE += ("scoring.md",)
 # A line or a block of Python that asks for what a test has not: a cluster, a service, a module, a
-# run that was killed, or texts too long for a tiny encoder.
-OUTSIDE = ("spark", "ray", "ask_the_service", "my_method", "--resume", "--budget", "with_budget")
+# run that was killed, texts too long for a tiny encoder, or enough of them to prove a limit.
+OUTSIDE = (
+    "spark",
+    "import ray",
+    "--ray",
+    "ask_the_service",
+    "my_method",
+    "--resume",
+    "--budget",
+    "with_budget",
+)
+OUTSIDE += ("recalibrate", "max-disagreement 2%", "limit=0.01")
 # So that few documents are enough, and a page may write to one place twice.
 QUICK = {
     "train": ["--overwrite"],
@@ -137,7 +149,7 @@ def test_every_snippet_of_a_page_runs_in_its_order(name, folder):
     path = ROOT / name if name == "README.md" else ROOT / "docs" / name
     found = FENCE.findall(path.read_text("utf-8"))
     texts, labels = labelled(40, seed=3)
-    names = {"texts": texts, "labels": labels}
+    names = {"Classifier": Classifier, "texts": texts, "labels": labels}
     names["frame"] = {name: np.array(own) for name, own in (("text", texts), ("label", labels))}
     shell = Shell()
     try:
