@@ -172,8 +172,7 @@ class Cascade:
     def audit(self) -> Audit:
         """Return an audit, of nothing yet, of the strictest limit certified for the point in use.
 
-        Raises:
-            ModelError: if no limit on the disagreement was, or the reference answers alone.
+        A ModelError says if no limit on the disagreement was, or the reference answers alone.
         """
         if self.is_alone:
             raise ModelError("an audit is of early answers, and the reference alone gives none")

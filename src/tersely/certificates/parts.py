@@ -71,11 +71,8 @@ def draw_parts(
 ) -> dict[str, list[int]]:
     """Return the numbers of the different texts that fall to each part, by its name.
 
-    `shares` add up to 1. Another seed draws other parts; seeds tried until one proves a limit prove
-    nothing.
-
-    Raises:
-        DataError: if the shares do not add up, or a part is empty.
+    `shares` add up to 1, or a DataError is raised, as for an empty part. Another seed draws other
+    parts; seeds tried until one proves a limit prove nothing.
     """
     if min(shares.values(), default=0) <= 0 or abs(sum(shares.values()) - 1) > 1e-9:
         raise DataError(f"expected shares above 0 that add up to 1, got {dict(shares)}")

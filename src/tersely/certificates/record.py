@@ -59,11 +59,7 @@ class Certificates:
     parts: tuple[Part, ...] = ()
 
     def at(self, limit: float) -> Certificate:
-        """Return the certificate of a limit.
-
-        Raises:
-            DataError: if the limit was not proven; the message names the nearest ones that were.
-        """
+        """Return the certificate of a limit; a DataError names the nearest that were proven."""
         proven = [each for each in self.certificates if each.proven]
         nearest = sorted(proven, key=lambda each: abs(each.limit - limit))[:2]
         if nearest and abs(nearest[0].limit - limit) < 1e-9:

@@ -67,11 +67,9 @@ class TrainingSettings:
     # 0, since fused kernels cannot do it on a GPU, and it doubles a step on a CPU: `TerselyConfig`.
     attention_dropout: float | None = _rare(0.0, "The probability of dropping an attention weight.")
     seed: int = _setting(0, "The seed of the shuffles, of new weights and of dropout.")
-    # The dense model then teaches what it becomes. `topk` came to 59.1 % with 0 and to 54.2 with
-    # 0.75 on the demo's documents (dense: 60.5; 196 steps, seed 0, 2026-11-22); `focus-pfc`, with
-    # other starting vectors of the combination tokens, from 84.0 to 93.5 on 1,200 documents of R8
-    # (dense: 95.8; docs/results.md). It applies where the classification head is new: a model that
-    # was fine-tuned already starts with the plan.
+    # The dense model then teaches what it becomes: `topk` came from 59.1 % to 54.2 with 0.75 on the
+    # demo's documents (dense: 60.5; 2026-11-22), `focus-pfc` from 84.0 to 93.5 on 1,200 of R8
+    # (dense: 95.8; docs/results.md). A model that was fine-tuned already starts with the plan.
     dense_share: float | None = _rare(
         None,
         "The share of the steps that train dense, before the method is switched on.",
