@@ -7,8 +7,7 @@ from explain_models import TEXT, make
 
 from commands import run_command
 from tersely.errors import ModelError
-from tersely.explain import explain_document, survey_documents
-from tersely.text import Documents
+from tersely.explain import explain_document
 
 
 @pytest.fixture(scope="module")
@@ -58,21 +57,11 @@ def test_labels_in_disorder_are_no_concern_unless_they_are_asked_for(model, tmp_
     assert asked.exit_code == 1 and "every document needs a label" in asked.stderr
 
 
-def test_words_of_a_data_set(model, data):
-    printed = run(model, data, "--words")
-    assert printed.exit_code == 0
-    assert "one: 5 documents" in printed.stdout and "leaves first" in printed.stdout
-    told = json.loads(run(model, data, "--words", "--json", "--top", 3).stdout)
-    assert told["documents"] == 10 and len(told["classes"][0]["most"]) == 3
-
-
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
         ((), 1, "choose it with --row N"),
         (("--row", 11), 1, "--row must be at most 10"),
-        (("--row", 1, "--words"), 2, "--row is for one document"),
-        (("--row", 1, "--top", 10), 2, "--top is about many documents"),
         (("--row", 1, "--html", "nowhere/page.html"), 1, "choose another place"),
     ],
 )
@@ -101,6 +90,5 @@ def test_labels_are_no_markup(pieces, data, tmp_path, labels):
 def test_an_export_is_not_explained(pieces):
     classifier = make(pieces)
     classifier.model = None  # as of an export, which a graph runs
-    for explain, what in (explain_document, TEXT), (survey_documents, Documents.from_lists([TEXT])):
-        with pytest.raises(ModelError, match="is an export"):
-            explain(classifier, what)
+    with pytest.raises(ModelError, match="is an export"):
+        explain_document(classifier, TEXT)

@@ -1,35 +1,26 @@
-"""`tersely explain`: what a trained model did with a document, or with the words of many."""
+"""`tersely explain`: what a trained model did with a document."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from tersely.cli import options as o
-from tersely.cli.messages import count, print_json, progress, say, stdout
-from tersely.cli.settings import is_given, spelled, verb
+from tersely.cli.messages import count, print_json, say, stdout
+from tersely.cli.settings import verb
 from tersely.errors import DataError
 
 if TYPE_CHECKING:
     from tersely.text import Documents
 
-_OF_ONE = ("row", "html", "against")
-_OF_MANY = ("minimum", "top", "batch_tokens")
-
 
 @verb
 def explain(
-    ctx: typer.Context,
     model: o.TrainedModel,
     data: o.UnlabelledData = "-",
     *,
     row: o.MaybeCount = None,
     against: o.Model = None,
     html: o.Page = None,
-    words: bool = False,
-    minimum: o.Count = 5,
-    top: o.Count = 10,
     reading: o.Judged,
     loading: o.Answering,
     budget: o.Budget,
@@ -37,45 +28,22 @@ def explain(
 ) -> None:
     """Show how far each word of a document got, and what was decided.
 
-    DATA is a text file, a data file with --row, or standard input. With
-    --words, all documents of DATA are read, and the words that stay longest
-    and leave first are listed for each class.
+    DATA is a text file, a data file with --row, or standard input.
 
     Options:
         row: Which document of DATA, counted from 1. [the only one]
         against: A second trained model as it is, shown beside the first.
         html: Write the document as one HTML page with a slider over the blocks.
-        words: Show the words of all documents that stay and that leave, by class.
-        minimum: With --words: how often a word has to occur in a class.
-        top: With --words: how many words to name for each class and end.
 
     Examples:
         tersely explain model/ letter.txt
         tersely explain model/ test.csv --row 12 --against dense-model/ --html page.html
-        tersely explain model/ test.csv --words
     """
-    for name in _OF_ONE if words else _OF_MANY:
-        if is_given(ctx, name):
-            one, many = "for one document, --words for all", "about many documents; give --words"
-            raise typer.BadParameter(f"{spelled(name)} is {one if words else many}")
     from tersely import explain as room
     from tersely.explain import show
 
     classifier = loading.load(model)
-    problem_type = classifier.label_space.problem_type
-    documents = _read(reading, data, problem_type, words)
-    if words:
-        say(o.describe(documents))
-        classifier = budget.of(classifier, documents)
-        how = {"minimum": minimum, "top": top}
-        with progress("reading", len(documents)) as bar:
-            survey = room.survey_documents(classifier, documents, progress=bar.update, **how)
-        if json:
-            print_json(survey.to_dict())
-        else:
-            stdout.print(show.render_survey(survey))
-        return
-    documents = _the_one(documents, row)
+    documents = _the_one(_read(reading, data, classifier.label_space.problem_type), row)
     models = [budget.of(classifier, documents)]
     if against is not None:
         if models[0] is not classifier:
@@ -94,12 +62,12 @@ def explain(
         stdout.print(show.render(explanations, stdout))
 
 
-def _read(reading: o.Columns, data: str, problem_type: str, words: bool) -> Documents:
+def _read(reading: o.Columns, data: str, problem_type: str) -> Documents:
     """Read documents; of a label that is only shown, a column in disorder is no concern."""
     try:
         return reading.read(data, "optional", problem_type)
     except DataError:
-        if words or reading.label_column is not None:
+        if reading.label_column is not None:
             raise
         return reading.read(data, "ignore", problem_type)
 
@@ -108,10 +76,7 @@ def _the_one(documents: Documents, row: int | None) -> Documents:
     """Return the document that was asked for."""
     there = f"{documents.source} holds {count(len(documents), 'document')}"
     if row is None and len(documents) > 1:
-        raise DataError(
-            f"{there}, and one is explained; choose it with --row N, or look at all of them with "
-            "--words"
-        )
+        raise DataError(f"{there}, and one is explained; choose it with --row N")
     number = row or 1
     if number > len(documents):
         raise DataError(f"{there}, so --row must be at most {len(documents):,}, got {number:,}")

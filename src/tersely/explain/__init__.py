@@ -2,6 +2,5 @@
 
 from tersely.explain.document import Explanation, explain_document
 from tersely.explain.show import write_html
-from tersely.explain.survey import Survey, survey_documents
 
-__all__ = ["Explanation", "Survey", "explain_document", "survey_documents", "write_html"]
+__all__ = ["Explanation", "explain_document", "write_html"]

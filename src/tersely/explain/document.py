@@ -6,7 +6,7 @@ blocks, and its score is what the plan chose by; neither says that the label wou
 it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -262,7 +262,7 @@ def explain_document(
         texts,
         tuple(words),
         special=tuple(tokens[place] for place in spelling.special),
-        blocks=block_figures(traced),
+        blocks=tuple(_figures(traced)),
         labels=dict(zip(classifier.classes_, map(_short, values[0]), strict=True)),
         decided=classifier.decide(logits)[0],
         problem_type=problem,
@@ -303,15 +303,11 @@ def _weigh(
     return replace(told, favours=favours, over=over, bias=_short(bias[0])), tokens
 
 
-def block_figures(
-    blocks: Sequence[BlockTrace], before: Sequence[BlockFigures] = ()
-) -> tuple[BlockFigures, ...]:
-    """Return what each block worked on, all documents together, added to what was `before`."""
-    sums = [(sum(block.queries), sum(block.keys), sum(block.transformed)) for block in blocks]
-    if before:
-        known = [(each.entered, each.keys, each.left) for each in before]
-        sums = np.add(sums, known).tolist()
-    return tuple(BlockFigures(b.block, b.kind, *own) for b, own in zip(blocks, sums, strict=True))
+def _figures(blocks: Sequence[BlockTrace]) -> Iterator[BlockFigures]:
+    """Yield what each block worked on, all windows together."""
+    for block in blocks:
+        sums = sum(block.queries), sum(block.keys), sum(block.transformed)
+        yield BlockFigures(block.block, block.kind, *sums)
 
 
 def _tokens(spelling: Spelling, found: list[Lineage]) -> list[TokenLineage]:

@@ -1,4 +1,4 @@
-"""How explanations and surveys look: the text shaded by how far each word got.
+"""How explanations look: the text shaded by how far each word got.
 
 In a terminal without colours a small number behind a word says the same, so that pipes, logs and
 screen readers lose nothing but the shades. The page is one file that needs no network, with a
@@ -18,7 +18,6 @@ from rich.text import Text
 
 from tersely._io import write_page
 from tersely.explain.document import Explanation, WordLineage
-from tersely.explain.survey import ClassWords, Survey
 
 SHADES = (
     ("#f3f4f6", "#6b7280"),
@@ -159,36 +158,6 @@ def _legend(explanation: Explanation, coloured: bool) -> Text:
     shades = [(f" {name} ", _style(f"l{number}")) for number, name in enumerate(names)]
     unread = ["; ", ("struck out", "strike dim"), ": never read"] if explanation.unread else []
     return Text.assemble("seen by ", *shades, f" blocks{tail}", *unread)
-
-
-def render_survey(survey: Survey) -> RenderableType:
-    """Return a survey: the blocks, and the words of each class."""
-    table = _table("block", "tokens in", "keys", "tokens on", "keys, of read", "on, of read")
-    for block in survey.blocks:
-        figures = [f"{value:,.1f}" for value in (block.entered, block.keys, block.left)]
-        shares = [f"{value / max(survey.tokens, 1e-9):.1%}" for value in (block.keys, block.left)]
-        table.add_row(block.name, *figures, *shares)
-    if not survey.removes:
-        return Group(table, Text(f"\n{_TAKES_NOTHING}"))
-    which = "of the data" if survey.by == "label" else "as predicted"
-    said = (
-        f"\nWords by class ({which}) that were read at least {survey.minimum} times: the share "
-        "of the blocks that saw them (mean of occurrences and heads), and how often they occur."
-    )
-    words = (part for each in survey.classes for part in (Text(""), _words(each)))
-    return Group(table, Text(said), *words)
-
-
-def _words(words: ClassWords) -> Table:
-    title = f"{words.label}: {words.documents:,} documents, all words {words.stayed:.1%}"
-    names = ("<stays longest", "", "", "<leaves first", "", "")
-    table = _table(*names, title=Text(title, "bold"), title_justify="left")
-    for pair in zip(words.most, words.least, strict=True):
-        cells = ((Text(each.word), f"{each.stayed:.1%}", f"{each.count:,}") for each in pair)
-        table.add_row(*(cell for each in cells for cell in each))
-    if not words.most:
-        table.add_row("no word occurs often enough")
-    return table
 
 
 def write_html(explanations: Sequence[Explanation], path: str | Path) -> Path:
