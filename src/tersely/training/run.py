@@ -113,18 +113,11 @@ def train_model(
         model.eval()
     history = trainer.state.log_history
     losses = {log["step"]: log["eval_loss"] for log in history if "eval_loss" in log}
-    return {
-        "settings": settings.to_dict(),
-        "steps": trainer.state.global_step,
-        "seconds": seconds,
-        "resumed": last is not None,
-        "documents": len(train),
-        "tokens_per_epoch": train.encoded.tokens,
-        "documents_per_step": trainer.documents_per_step,
-        "recipe": VERSION,
-        "best_validation_loss": losses.get(trainer.state.best_global_step),
-        "history": history,
-    }
+    record = {"settings": settings.to_dict(), "steps": trainer.state.global_step}
+    record |= {"seconds": seconds, "resumed": last is not None, "documents": len(train)}
+    record |= {"tokens_per_epoch": train.encoded.tokens, "recipe": VERSION, "history": history}
+    record["documents_per_step"] = trainer.documents_per_step
+    return record | {"best_validation_loss": losses.get(trainer.state.best_global_step)}
 
 
 def _check_settings(
@@ -180,9 +173,6 @@ def _set_dropout(model: TerselyForSequenceClassification, share: float) -> None:
                     part.p = share
 
 
-# ---- the Trainer's arguments -------------------------------------------------------------------
-
-
 @dataclass(repr=False)
 class OneDeviceArguments(TrainingArguments):
     """`TrainingArguments` for a packed row: one process trains on one device, the model's own.
@@ -222,43 +212,27 @@ def trainer_arguments(
     The device is the model's; where there is a validation set, the best checkpoint is kept.
     """
     require("accelerate", "train")
-    half = settings.mixed_precision and device != "cpu" and torch.cuda.is_bf16_supported()
-    options = {
-        "output_dir": str(checkpoints),
-        "num_train_epochs": settings.epochs,
-        "learning_rate": settings.learning_rate,
-        "warmup_steps": settings.warmup,
-        "weight_decay": settings.weight_decay,
-        "lr_scheduler_type": "linear",
-        "seed": settings.seed,
-        "data_seed": settings.seed,
-        "bf16": half,
-        "use_cpu": device == "cpu",
-        "model_device": device,
-        "eval_strategy": "epoch" if validate else "no",
-        "save_strategy": "epoch",
-        "save_total_limit": 2,
-        "load_best_model_at_end": validate,
-        "metric_for_best_model": f"eval_{settings.best_by}" if validate else None,
-        "greater_is_better": settings.best_by != "loss" if validate else None,
-        "logging_steps": 10,
-        "report_to": "none",
-        "remove_unused_columns": False,
-        "dataloader_pin_memory": device != "cpu",
-        "per_device_train_batch_size": 1,
-        "per_device_eval_batch_size": 1,
-        # Or patience would begin to count anew.
-        "restore_callback_states_from_checkpoint": True,
-    }
+    on_gpu = device != "cpu"
+    half = settings.mixed_precision and on_gpu and torch.cuda.is_bf16_supported()
+    options = {"output_dir": str(checkpoints), "use_cpu": not on_gpu, "model_device": device}
+    options |= {"num_train_epochs": settings.epochs, "learning_rate": settings.learning_rate}
+    options |= {"warmup_steps": settings.warmup, "weight_decay": settings.weight_decay}
+    options |= {"lr_scheduler_type": "linear", "seed": settings.seed, "data_seed": settings.seed}
+    options |= {"eval_strategy": "epoch" if validate else "no", "load_best_model_at_end": validate}
+    if validate:
+        options["metric_for_best_model"] = f"eval_{settings.best_by}"
+        options["greater_is_better"] = settings.best_by != "loss"
+    options |= {"save_strategy": "epoch", "save_total_limit": 2, "logging_steps": 10}
+    options |= {"bf16": half, "dataloader_pin_memory": on_gpu, "remove_unused_columns": False}
+    options |= dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size"), 1)
+    # Or patience would begin to count anew.
+    options |= {"restore_callback_states_from_checkpoint": True, "report_to": "none"}
     if settings.gradient_checkpointing:
         # transformers renamed it; only the newer versions know the newer name.
         known = {item.name for item in fields(OneDeviceArguments)}
         newer = "activation_checkpointing"
         options[newer if newer in known else "gradient_checkpointing"] = True
     return OneDeviceArguments(**(options | settings.extra))
-
-
-# ---- checkpoints -------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
