@@ -351,10 +351,10 @@ class Classifier(TrainedModel):
         if not isinstance(texts, Documents):
             texts = Documents.from_lists(texts, labels)
         found = find_cascade(self, texts, limit=limit, seed=seed)
-        if found.model is None:
+        if found.cascade is None or found.cascade.is_alone:
             warn(f"{self.source} stays as it is: {found.why_not}")
             return self
-        return self.with_model(found.model)
+        return self.with_model(found.bench.model.under_cascade(found.cascade))
 
     def recalibrate(
         self,

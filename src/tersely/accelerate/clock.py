@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tersely.bench import PackedContender, Spread, StockContender, paired_ratio, take_turns
+from tersely.bench import PackedContender, StockContender, take_turns
 from tersely.classifier import Classifier
 
 PATIENCE = 240.0
@@ -35,10 +35,6 @@ class Clocked:
     seconds: dict[str, list[float]]  # of each round, by the contender's name
     differs: int  # texts that get another label packed than padded by transformers
     shares: dict[str, list[float]]  # of the texts, that each stage of a cascade answered
-
-    def speed(self, name: str, than: str) -> Spread:
-        """Return how many times as fast one contender is as another."""
-        return paired_ratio(self.seconds[name], self.seconds[than])
 
 
 def plan_clock(seconds: float, texts: int, rounds: int) -> tuple[int, int]:

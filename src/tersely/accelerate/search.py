@@ -12,6 +12,7 @@ from typing import Any
 
 from tersely._io import describe_machine
 from tersely.accelerate.clock import PACKED, WAYS, Clocked, clock, plan_clock
+from tersely.bench import paired_ratio
 from tersely.classifier import Classifier
 from tersely.errors import ModelError, TerselyWarning
 from tersely.search import Found, check_original, find_cascade
@@ -103,6 +104,7 @@ def accelerate(
         answer, kept = PACKED, original
     speed = dict(speeds[best if answer == CASCADE else PACKED])
     speed.pop(PACKED, None)
+    tried = [{"name": c.name, "seconds_ratio": found.seconds / c.seconds} for c in found.ranked]
     evidence = {
         "version": VERSION,
         "model": Path(original.source).resolve().name,  # no path
@@ -116,10 +118,7 @@ def accelerate(
         "certificates": None if proven is None else proven.to_dict(),
         "more_texts": found.more_texts(limit),
         "linear": found.linear,
-        "tried": [
-            {"name": each.name, "seconds_ratio": found.seconds / each.seconds}
-            for each in found.ranked
-        ],
+        "tried": tried,
         "speed": speed,
         "packed_speed": speeds[PACKED],
         "packed_differs": clocked.differs,
@@ -144,7 +143,8 @@ def _under(original: Classifier, found: Found, point: int) -> Classifier:
 def _speeds(clocked: Clocked, name: str) -> dict[str, Any]:
     """Return how many times as fast something is as each way to run the original."""
     others = [*WAYS, PACKED] if name != PACKED else WAYS
-    return {other: asdict(clocked.speed(name, other)) for other in others}
+    taken = clocked.seconds
+    return {other: asdict(paired_ratio(taken[name], taken[other])) for other in others}
 
 
 def _gains(ratio: dict[str, Any]) -> bool:
@@ -155,9 +155,6 @@ def _reason(answer: str | None, found: Found, proven: bool) -> str:
     """Return the decision in a sentence."""
     if answer == CASCADE:
         return f"Faster: {found.ranked[0].name}"
-    why = found.why_not
-    if proven:
-        why = "the cascade is not enough faster than packed execution"
-    if answer == PACKED:
-        return f"Faster: packed, which changes no label; {why}"
-    return f"No gain here: keep the original; {why}"
+    slow = "the cascade is not enough faster than packed execution"
+    gain = "Faster: packed, which changes no label" if answer else "No gain here: keep the original"
+    return f"{gain}; {slow if proven else found.why_not}"

@@ -97,11 +97,8 @@ class BenchReport:
         fast = max(good, key=lambda each: each.speedup.median)
         if wins or fast.speedup.interval[0] <= 1 or fast is best:
             return [head]
-        return [
-            head,
-            f"The fastest that is not shown to be worse is {fast.name}: {fast.comparison}, at "
-            f"{_times(fast)}.",
-        ]
+        told = f"{fast.name}: {fast.comparison}, at {_times(fast)}"
+        return [head, f"The fastest that is not shown to be worse is {told}."]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON has it, every round included; undefined metrics are None."""

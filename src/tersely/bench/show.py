@@ -30,9 +30,9 @@ Column = tuple[str, str | None, str, Callable[[ContenderResult], Figure]]
 
 def columns(report: BenchReport) -> list[Column]:
     """Return the columns in which some contender has a figure."""
-    name, documents = report.baseline, report.documents
+    name, n = report.baseline, report.documents
     mcnemar = "difference of the accuracies in points, 95 % interval, p of McNemar's exact test"
-    speed = "forward pass alone, or from text where a contender tokenises inside; median of rounds"
+    rate = "forward pass alone, or from text where a contender tokenises inside; median of rounds"
     macs = "10⁹ MACs a document in the encoder's blocks, padding included"
     saving = "times as fast ÷ times fewer MACs: 1 where all of the saving reached the clock"
     text = "tokenising and batching included on both sides"
@@ -47,7 +47,7 @@ def columns(report: BenchReport) -> list[Column]:
         (f"against {name}", None, mcnemar, _comparison),
         ("same label", "same\nlabel", f"as {name}", lambda r: _share(r.agreement, 1)),
         ("calibration error", None, "over 15 bins", lambda r: _number(r.calibration_error)),
-        ("documents/s", "docs\n/s", speed, partial(_throughput, documents)),
+        ("documents/s", "docs\n/s", rate, lambda r: _number(n / r.spread.median, r.speedup.median)),
         ("±", "±", "distance between the quartiles", lambda r: _share(r.spread.relative)),
         ("times as fast", None, f"as {name}, 95 % interval", lambda r: _ratio(r.speedup)),
         ("with tokenising", None, text, lambda r: _ratio(r.speedup_with_tokenising)),
@@ -56,7 +56,7 @@ def columns(report: BenchReport) -> list[Column]:
         ("ms p50 from text", None, alone, lambda r: _number(r.latency_from_text_p50)),
         ("peak MiB", "peak\nMiB", own, partial(_memory, report.base, "resident")),
         ("GPU MiB", "GPU\nMiB", own, partial(_memory, report.base, "device")),
-        ("GMACs", "GMAC\n/doc", macs, partial(_work, documents)),
+        ("GMACs", "GMAC\n/doc", macs, lambda r: _number(r.macs and r.macs / n / 1e9, r.macs_ratio)),
         ("saving realised", "real-\nised", saving, lambda r: _number(r.realised_saving)),
         ("training", None, "seconds", lambda r: _number(r.training_seconds)),
     ]
@@ -99,14 +99,6 @@ def _comparison(each: ContenderResult) -> Figure:
     low, high = found.interval
     note = f"{100 * low:+.1f} to {100 * high:+.1f}, p = {found.p_value:.2g}"
     return f"{100 * found.difference:+.1f}", found.difference, note
-
-
-def _throughput(documents: int, each: ContenderResult) -> Figure:
-    return _number(documents / each.spread.median, each.speedup.median)
-
-
-def _work(documents: int, each: ContenderResult) -> Figure:
-    return _number(each.macs and each.macs / documents / 1e9, each.macs_ratio)
 
 
 def _memory(base: ContenderResult, kind: str, each: ContenderResult) -> Figure:

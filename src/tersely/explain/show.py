@@ -32,7 +32,6 @@ AGAINST = ("#f3f4f6", "#f8e3d2", "#f2c08f", "#e08a3c", "#a84f0c")
 _LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _LABELS = 6  # shown beside the text; --json has all, and the page behind a fold
 _WORDS = 8  # named for and against; --json has all
-_TAKES_NOTHING = "this model takes no token away: every word that is read gets through"
 
 
 def level(reached: float, blocks: int) -> int:
@@ -146,7 +145,7 @@ def _legend(explanation: Explanation, coloured: bool) -> Text:
         return Text.assemble("no block read it; words speak ", *ends, f" {explanation.answer}")
     blocks, tail = explanation.reading, ""
     if not explanation.removes and not explanation.unread:
-        return Text(_TAKES_NOTHING)
+        return Text("this model takes no token away: every word that is read gets through")
     if explanation.combined_at is not None:
         into = explanation.blocks[explanation.combined_at].left / explanation.windows
         tail = f", where {round(into)} combination tokens take all in"

@@ -37,7 +37,6 @@ def calibrate(
     `margins` and `wanted` (bool) are `(documents, classes)`, `weight` is `(documents,)`.
     """
     minimize = require("scipy.optimize", "train").minimize
-    special = require("scipy.special", "train")
     documents, classes = wanted.shape
     targets = wanted + (1 / (2 if several else classes) - wanted) / (documents + 1)
     unit = np.abs(margins).mean() or 1.0
@@ -46,12 +45,7 @@ def calibrate(
         shifts = parameters[1:]
         scaled = np.exp(parameters[0]) * margins / unit
         logits = scaled + shifts
-        if several:
-            losses = np.logaddexp(0, logits) - targets * logits
-            chances = special.expit(logits)
-        else:
-            logs = special.log_softmax(logits, axis=1)
-            losses, chances = -targets * logs, np.exp(logs)
+        losses, chances = _losses(logits, targets, several)
         surplus = weight[:, None] * (chances - targets)
         # A shift is worth as much as one document: a label that few have keeps to its margins.
         slopes = surplus.sum(axis=0) + shifts if several and shifted else np.zeros(classes)
@@ -74,7 +68,6 @@ def fit_stacking(
     adds nothing. All are `(documents, classes)`, `wanted` bool; targets are as in `calibrate`.
     """
     minimize = require("scipy.optimize", "train").minimize
-    special = require("scipy.special", "train")
     documents, classes = wanted.shape
     targets = wanted + (1 / (2 if several else classes) - wanted) / (documents + 1)
     unit = np.abs(logits).mean() or 1.0
@@ -82,11 +75,7 @@ def fit_stacking(
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         slope, weight = parameters
         both = slope * logits / unit + weight * evidence
-        if several:
-            losses, chances = np.logaddexp(0, both) - targets * both, special.expit(both)
-        else:
-            logs = special.log_softmax(both, axis=1)
-            losses, chances = -targets * logs, np.exp(logs)
+        losses, chances = _losses(both, targets, several)
         surplus = chances - targets
         slopes = (surplus * logits).sum() / unit, (surplus * evidence).sum()
         return losses.sum() / documents, np.array(slopes) / documents
@@ -94,3 +83,14 @@ def fit_stacking(
     bounds = [(1e-4, 1e4), (0.0, 20.0)]
     slope, weight = minimize(loss, np.ones(2), jac=True, method="L-BFGS-B", bounds=bounds).x
     return float(unit / slope), float(weight)
+
+
+def _losses(
+    logits: np.ndarray, targets: np.ndarray, several: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log-loss of each class and its chance, both `(documents, classes)`."""
+    special = require("scipy.special", "train")
+    if several:
+        return np.logaddexp(0, logits) - targets * logits, special.expit(logits)
+    logs = special.log_softmax(logits, axis=1)
+    return -targets * logs, np.exp(logs)

@@ -290,8 +290,7 @@ def focus_pfc(
 def _pruning(select: Ratio, heads: str, drop: str, least: int, stop: int | float | None) -> Step:
     """Return the step that prunes up to the block `stop`.
 
-    A `least` of 0 is 1 where only keys go, as in the paper, since a token that is no key any more
-    is still read at the end, and else as for other methods.
+    Where only keys go a `least` of 0 is 1, as in the paper: what is no key is read at the end.
     """
     check(drop in ("keys", "tokens"), "drop", "'keys' or 'tokens'", drop)
     keys = drop == "keys"

@@ -75,15 +75,9 @@ def choices(
 ) -> list[Choice]:
     """Return every row of stages that would keep the limit, the fastest first.
 
-    What a path's point changes here is taken for its true rate: it has to be provable on as many
+    `looked` is what the stages, the reference last, say of the documents for choosing. What a
+    path's point changes there is taken for its true rate: it has to be provable on as many
     documents as there are for proof.
-
-    Args:
-        looked: what the stages say of the documents for choosing; see `Bench.look`.
-        stages: all that were looked at, the reference last.
-        limit: the share that may change, or that may be lost.
-        proving: how many documents there are for proof.
-        several: whether a document may have several labels.
     """
     *stages, last = stages
     plans = [stage for stage in stages if stage.kind == PLAN]
@@ -163,15 +157,9 @@ def prove_cascade(
 ) -> Cascade:
     """Test a cascade's path on documents that did nothing else; return it with what they prove.
 
-    Args:
-        bench: the model, whose linear stage and weights the stages use, and the criterion.
-        cascade: stages with their temperatures and a path; what was proven of it before is left.
-        documents: those for proof, all different, with labels where the criterion is the loss.
-        limit: whose loosest proven point will be in use; the usual limits are tested too.
-        parts: what the other documents did, for the record.
-
-    Raises:
-        DataError: if a text occurs twice, or labels are needed and not there.
+    The documents are all different, with labels where the criterion is the loss. The loosest point
+    that proves the limit will be in use; the usual limits are tested too. `parts` is what the other
+    documents did, for the record.
     """
     _, looked = bench.look(cascade.stages, documents)
     early, worse, better = path_marks(cascade, looked, bench.several)
@@ -227,13 +215,6 @@ class Found:
         return self.looked.seconds[REFERENCE]
 
     @property
-    def model(self) -> Any:
-        """The model under the cascade; None where nothing answers before the reference."""
-        if self.cascade is None or self.cascade.is_alone:
-            return None
-        return self.bench.model.under_cascade(self.cascade)
-
-    @property
     def why_not(self) -> str:
         """Why there is no cascade."""
         if self.cascade is None:
@@ -266,16 +247,10 @@ def find_cascade(
 ) -> Found:
     """Find the fastest stages that keep a limit, and test them on documents that prove alone.
 
-    Args:
-        original: a dense classifier.
-        documents: such as it will read, on which it was not trained. Where they have labels, the
-            limit is on the net loss: documents that turn wrong, less those that turn right.
-        limit: the share that is allowed: of other labels than the original's, or of net loss.
-        fitting: documents of their own that fit the linear stage, the model's training documents
-            for instance, with labels where the others have some; None to draw these too.
-        seed: of the draw of the parts.
-        tell: called with a line about each step.
-        progress: called with what runs, and how much of how much of it is done.
+    The documents are such as the dense `original` will read, on which it was not trained. Where
+    they have labels, the limit is on the net loss: documents that turn wrong, less those that turn
+    right. Documents of their own may fit the linear stage; None to draw these too. `tell` is called
+    with a line about each step, `progress` with what runs, and how much of how much of it is done.
 
     Raises:
         DataError: if there are too few texts to prove the limit, or labels that are not known.

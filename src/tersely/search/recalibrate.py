@@ -52,19 +52,15 @@ def recalibrate(
             "column, or set max_disagreement"
         )
     review = cascade.review
-    parts = [
-        each.parts if each else ()
-        for each in (cascade.certificates, review and review.certificates)
-    ]
+    proofs = cascade.certificates, review and review.certificates
+    parts = [each.parts if each else () for each in proofs]
     kept = [[each for each in own if each.name != "proving"] for own in parts]
     # What proved the point in use has chosen it.
     used = [*kept[0], *kept[1], *(parts[0] if criterion == "error" else ())]
     left = unused(documents.contents, used)
     if dropped := len(documents) - len(left):
-        warn(
-            f"{dropped:,} of {len(documents):,} texts occur before, or fitted or chose something "
-            "as the record tells, and prove nothing"
-        )
+        of = f"{dropped:,} of {len(documents):,} texts"
+        warn(f"{of} occur before, or fitted or chose something, as recorded, and prove nothing")
     documents = documents.select(left)
     check_provable(len(left), limit, len(left))
     if criterion == "error":

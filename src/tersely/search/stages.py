@@ -5,8 +5,9 @@ on the model's own weights; those of whom a stage is unsure go on anyway.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,8 @@ def plan_stages(depth: int, linear: bool = False) -> Iterator[Stage]:
     With a linear stage, some choose by it what the encoder reads.
     """
     for keep in (0.1, 0.25) if linear else ():
-        yield Stage(PLAN, replace(preset("choose", keep=keep), name=f"choose keep={keep:g}"))
+        plan = preset("choose", keep=keep, score="linear-margin")
+        yield Stage(PLAN, replace(plan, name=f"choose keep={keep:g}"))
     for at, keep in (0, 0.1), (0, 0.25), (1, 0.25), (depth // 3, 0.5):
         if at < depth - 1:
             plan = preset("topk", keep=keep, at=at)
@@ -57,15 +59,11 @@ class Looked:
 class Referee:
     """Says what an answer counts: another label than the reference's, or one that is wrong.
 
-    Args:
-        space: the model's labels.
-        criterion: `"disagreement"`, or `"loss"` by the documents' labels: what turns wrong counts
-            against a stage, what turns right for it.
+    By the criterion `"loss"`, with the documents' labels, what turns wrong counts against a stage,
+    what turns right for it; the other one is `"disagreement"`.
     """
 
     def __init__(self, space: LabelSpace, criterion: str = "disagreement") -> None:
-        if criterion not in ("disagreement", "loss"):
-            raise DataError(f"expected a criterion of disagreement or loss, got {criterion!r}")
         self.space, self.criterion = space, criterion
         self.several = space.problem_type == MULTI_LABEL
 
@@ -103,10 +101,7 @@ class Bench:
     """
 
     def __init__(
-        self,
-        original: TrainedModel,
-        criterion: str = "disagreement",
-        progress: Callable[[str, int, int], None] | None = None,
+        self, original: TrainedModel, criterion: str = "disagreement", progress: Any = None
     ) -> None:
         self.progress = progress or (lambda *step: None)
         self.original, self.model = original, original.torch_model().alone()

@@ -1,7 +1,5 @@
 """What clients send and get: requests, responses and errors of text-embeddings-inference."""
 
-# Annotations are no strings here, because the request's speak of one server's limit.
-
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, Field, StrictBool, Tag

@@ -317,8 +317,7 @@ def _identity(
 ) -> dict[str, Any]:
     """What must be the same to resume a run: encoder, teacher, data, plan, settings.
 
-    Of a teacher's logits it holds some themselves, not a digest: their last digits depend on the
-    number of threads.
+    Of a teacher's logits it holds some: their last digits depend on the number of threads.
     """
     digest = hashlib.sha256()
     for encoder in (model.encoder, None if teacher is None else teacher.encoder):
