@@ -95,8 +95,8 @@ def test_a_fit_that_fails_leaves_the_classifier_as_it_was(encoder, tmp_path, mon
     assert (run / "checkpoints").is_dir()
 
 
-def test_it_cannot_start_from_a_model_that_removes_tokens(classifier, tmp_path):
-    classifier.save(tmp_path)
+def test_it_cannot_start_from_a_model_that_removes_tokens(encoder, tmp_path):
+    Classifier(encoder, method="topk").fit(*labelled(60), settings=QUICK).save(tmp_path)
     with pytest.raises(ModelError, match="dense tersely model to start from"):
         Classifier(tmp_path).fit(*labelled(40), settings=QUICK)
 
