@@ -187,7 +187,7 @@ def train_stock(texts: Texts, every: int) -> list[dict[str, float]]:
             callbacks=[curve],
         )
         if settings.class_weights != "none":
-            own = document_weights(train.labels, len(texts.space.names), settings.class_weights)
+            own = document_weights(train.labels, texts.space.names, settings.class_weights)
             table = np.zeros(len(texts.space.names), dtype=np.float32)
             table[train.labels] = own
             trainer.weights = torch.from_numpy(table)

@@ -47,7 +47,7 @@ def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ())
             (directory / name).unlink(missing_ok=True)
     except BaseException as error:
         if is_new:
-            with contextlib.suppress(OSError):  # something is in it
+            with contextlib.suppress(OSError):  # somebody else put something in it
                 directory.rmdir()
         if not isinstance(error, OSError | SafetensorError) or isinstance(error, TerselyError):
             raise
@@ -55,9 +55,6 @@ def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ())
             f"the {what} cannot be written to {directory}: {error}; free some space or choose "
             "another place"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            directory.rmdir()  # empty only where nothing was written
 
 
 def fill_page(template: Path, extra: str, **values: Any) -> str:

@@ -60,7 +60,6 @@ CASES = [
         1,
         "knows none of the data's labels",
     ),
-    (f"accelerate {{}}/fast {{}}/texts.csv {TO}", 1, "saves work already (a cascade)"),
     (f"accelerate {{}}/number {{}}/texts.csv {TO}", 1, "predicts numbers"),
     ("train {}/good.csv --out {}/out --model {}/dense/encoder", 1, "at least two"),
     (f"recalibrate {{}}/fast {{}}/few.csv {TO}", 1, "29 texts that do nothing else are needed"),

@@ -35,7 +35,7 @@ CASES = [
     (f"{OUT} --device cpu --model {{}}/full", 1, "cannot be read"),
     (f"{OUT} --device cuda:9", 1, "device"),
     (f"{OUT} --method top-k", 1, "did you mean 'topk'"),
-    (f"{OUT} --method-option kep=1", 1, "not an option of 'topk'"),
+    (f"{OUT} --method topk --method-option kep=1", 1, "not an option of 'topk'"),
     (f"{OUT} --method-option keep", 2, "NAME=VALUE"),
     (f"{OUT} --plan {{}}/new-plan.json", 1, "newer tersely"),
     (f"{OUT} --plan {{}}/a --method dense", 2, "in place of"),
