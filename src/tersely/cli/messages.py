@@ -97,7 +97,7 @@ def tell_load() -> None:
     """Say so where others keep the machine busy already: this is slow then, and figures too."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     cores = usable_cores()
-    if load > cores:
+    if load > cores + 0.5:  # a mean of the last minute, our own start included
         say(
             f"{load:.1f} processes want the {count(cores, 'core')} of this machine, which slows "
             "all of them down; --threads takes fewer"
