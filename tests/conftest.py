@@ -33,6 +33,22 @@ def encoder(tmp_path_factory):
     return save_encoder(tmp_path_factory.mktemp("encoder"), num_hidden_layers=4)
 
 
+@pytest.fixture(scope="session")
+def dense(tmp_path_factory):
+    """A directory with a dense classifier whose head is random."""
+    from cascades import save_dense
+
+    return save_dense(tmp_path_factory.mktemp("dense"))
+
+
+@pytest.fixture(scope="session")
+def cascade(dense, tmp_path_factory):
+    """A directory with the same under a cascade that answers half of its documents early."""
+    from cascades import save_cascade
+
+    return save_cascade(dense, tmp_path_factory.mktemp("cascade"))
+
+
 @pytest.fixture(autouse=True)
 def idle(monkeypatch):
     """Let commands find the machine idle, whatever runs beside the tests."""

@@ -30,7 +30,7 @@ from tersely.reduction import Knowledge, Plan, preset
 from tersely.search import find_cascade, recalibrate
 from tersely.text import Documents, LabelSpace
 from tersely.text.labels import MULTI_LABEL, REGRESSION
-from tersely.text.likeness import count_alike
+from tersely.text.likeness import tell_alike
 from tersely.text.metrics import right_documents
 from tersely.trained import TrainedModel
 from tersely.training.settings import TrainingSettings
@@ -205,14 +205,7 @@ class Classifier(TrainedModel):
         train, held_out = given.encoded(functools.partial(start.encode, tell=False), linear)
         start._tell(*(part.encoded for part in (train, held_out) if part is not None))
         if held_out is not None:
-            special = start.tokenizer.all_special_ids
-            alike, compared = count_alike(train.encoded, held_out.encoded, special)
-            if alike:
-                warn(
-                    f"{alike:,} of {compared:,} validation documents say nearly the same as one "
-                    "that is trained on (the cosine of their pieces is 0.95 or more), so that they "
-                    "flatter the model"
-                )
+            tell_alike(train.encoded, held_out.encoded, start.tokenizer.all_special_ids)
         first = first_verdict(start, linear, given, train, note) if cascade == "auto" else None
 
         def make(plan: Plan, head: str) -> TerselyForSequenceClassification:
@@ -354,7 +347,7 @@ class Classifier(TrainedModel):
         if found.cascade is None or found.cascade.is_alone:
             warn(f"{self.source} stays as it is: {found.why_not}")
             return self
-        return self.with_model(found.bench.model.under_cascade(found.cascade))
+        return self.with_model(found.runner.model.under_cascade(found.cascade))
 
     def recalibrate(
         self,

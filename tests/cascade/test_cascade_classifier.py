@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from cascades import TEXTS, save_cascade, save_dense, save_reviewed
+from cascades import TEXTS, save_reviewed
 from commands import run_command
 from tersely import Classifier
 from tersely.cascade import Cascade, Stage
@@ -19,16 +19,6 @@ from tersely.reduction import preset
 @pytest.fixture(scope="module")
 def texts():
     return TEXTS
-
-
-@pytest.fixture(scope="module")
-def dense(tmp_path_factory):
-    return save_dense(tmp_path_factory.mktemp("dense"))
-
-
-@pytest.fixture(scope="module")
-def cascade(dense, tmp_path_factory):
-    return save_cascade(dense, tmp_path_factory.mktemp("cascade"))
 
 
 def test_a_limit_chooses_among_the_certified_points(cascade, dense, texts):

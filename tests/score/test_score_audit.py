@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from cascades import save_cascade, save_dense
+from cascades import save_cascade
 from commands import run_command
 from tersely import Classifier
 from tersely.errors import DataError, ModelError, ScoringError
@@ -13,16 +13,6 @@ from tersely.score import score
 from words import labelled
 
 MACHINE = {"device": "cpu", "workers": 1, "shard_rows": 20}
-
-
-@pytest.fixture(scope="module")
-def dense(tmp_path_factory):
-    return save_dense(tmp_path_factory.mktemp("dense"))
-
-
-@pytest.fixture(scope="module")
-def cascade(dense, tmp_path_factory):
-    return save_cascade(dense, tmp_path_factory.mktemp("cascade"))
 
 
 def differing(cascade, texts):

@@ -10,8 +10,8 @@ from tersely import Classifier
 from tersely.cascade import LINEAR, REFERENCE, Cascade, Stage
 from tersely.errors import DataError, TerselyWarning
 from tersely.search import (
-    Bench,
     Referee,
+    StageRunner,
     draw_documents,
     find,
     fitted,
@@ -76,9 +76,9 @@ def test_a_temperature_makes_scaled_logits_honest():
 def test_stages_share_the_originals_weights_and_differ_by_name(original, texts):
     assert len({stage.name for stage in plan_stages(6)}) == len(list(plan_stages(6))) == 4
     steps = []
-    bench = Bench(original, progress=lambda *step: steps.append(step))
+    runner = StageRunner(original, progress=lambda *step: steps.append(step))
     stages = [*plan_stages(3), Stage(REFERENCE)]
-    _, looked = bench.look(stages, Documents.from_lists(texts[:20]))
+    _, looked = runner.look(stages, Documents.from_lists(texts[:20]))
     np.testing.assert_allclose(
         looked.answers[REFERENCE], torch.from_numpy(original.logits(texts[:20])).log_softmax(1)
     )
@@ -90,29 +90,29 @@ def test_stages_share_the_originals_weights_and_differ_by_name(original, texts):
 
 
 def test_looking_adds_the_evidence_of_the_linear_stage_as_the_cascade_does(original, texts):
-    bench, documents = Bench(original), Documents.from_lists(texts[:60])
-    bench.fit_linear(Documents.from_lists(texts))
+    runner, documents = StageRunner(original), Documents.from_lists(texts[:60])
+    runner.fit_linear(Documents.from_lists(texts))
     stages = (Stage(LINEAR), Stage(REFERENCE, temperature=2.0, weight=0.7))
-    _, looked = bench.look(stages, documents)
+    _, looked = runner.look(stages, documents)
     cascaded = copy.copy(original)
-    cascaded.adopt(bench.model.under_cascade(Cascade(stages)), original.tokenizer)
+    cascaded.adopt(runner.model.under_cascade(Cascade(stages)), original.tokenizer)
     given = torch.from_numpy(cascaded.logits(texts[:60]))
     np.testing.assert_allclose(looked.answers[REFERENCE], given, atol=1e-5)
     assert original.model.linear is None
 
 
 def test_a_path_that_is_given_is_proven_on_other_documents(original, texts):
-    bench = Bench(original)
-    bench.fit_linear(Documents.from_lists(texts[:150]))
+    runner = StageRunner(original)
+    runner.fit_linear(Documents.from_lists(texts[:150]))
     cascade = Cascade((Stage(LINEAR), Stage(REFERENCE)), ((0.99,), (0.9,), (0.0,)))
     others = Documents.from_lists(texts[150:])
-    proven = prove_cascade(bench, cascade, others, 0.08)
+    proven = prove_cascade(runner, cascade, others, 0.08)
     assert (proven.stages, proven.path) == (cascade.stages, cascade.path)
     found = proven.certificates
     assert found.documents == 250 and found.parts[-1].fingerprint == found.fingerprint
     assert proven.point == found.at(0.08).point and found.at(0.08).early > 0
-    labels = Bench(original, "loss")
-    labels.model = bench.model
+    labels = StageRunner(original, "loss")
+    labels.model = runner.model
     names = original.predict(others.texts)
     lossy = prove_cascade(labels, cascade, Documents.from_lists(others.texts, names), 0.08)
     assert lossy.certificates.criterion == "loss"

@@ -2,21 +2,11 @@
 
 import pytest
 
-from cascades import TEXTS, save_cascade, save_dense
+from cascades import TEXTS
 from serving import figures, serving, wait_until
 from tersely import Classifier
 from tersely.errors import ModelError
 from tersely.serve.service import Service
-
-
-@pytest.fixture(scope="module")
-def dense(tmp_path_factory):
-    return save_dense(tmp_path_factory.mktemp("dense"))
-
-
-@pytest.fixture(scope="module")
-def cascade(dense, tmp_path_factory):
-    return save_cascade(dense, tmp_path_factory.mktemp("cascade"))
 
 
 def ask(client):

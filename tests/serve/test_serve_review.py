@@ -1,16 +1,8 @@
 """With a limit on the error the server says which documents people should look at."""
 
-import pytest
-
-from cascades import TEXTS, save_cascade, save_dense, save_reviewed
+from cascades import TEXTS, save_reviewed
 from serving import figures, serving
 from tersely import Classifier
-
-
-@pytest.fixture(scope="module")
-def cascade(tmp_path_factory):
-    folder = tmp_path_factory.mktemp
-    return save_cascade(save_dense(folder("dense")), folder("cascade"))
 
 
 def test_each_answer_says_whether_it_is_set_apart(cascade, tmp_path):

@@ -112,7 +112,7 @@ def accelerate(
         "chosen": answer or PACKED,
         "reason": _reason(answer, found, best is not None),
         "limit": limit,
-        "criterion": found.bench.referee.criterion,
+        "criterion": found.runner.referee.criterion,
         "texts": {"given": len(texts)} | {name: len(own) for name, own in found.parts.items()},
         "stages": None if proven is None else [stage.name for stage in found.cascade.stages],
         "certificates": None if proven is None else proven.to_dict(),
@@ -137,7 +137,7 @@ def accelerate(
 def _under(original: Classifier, found: Found, point: int) -> Classifier:
     """Return the original with the cascade that was found, at a point of its path."""
     cascade = replace(found.cascade, point=point)
-    return original.with_model(found.bench.model.under_cascade(cascade))
+    return original.with_model(found.runner.model.under_cascade(cascade))
 
 
 def _speeds(clocked: Clocked, name: str) -> dict[str, Any]:

@@ -12,4 +12,4 @@ from tersely.search.find import (
     prove_cascade,
 )
 from tersely.search.recalibrate import recalibrate
-from tersely.search.stages import Bench, Looked, Referee, fitted, plan_stages
+from tersely.search.stages import Looked, Referee, StageRunner, fitted, plan_stages

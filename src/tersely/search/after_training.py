@@ -25,7 +25,7 @@ from tersely.errors import DataError
 from tersely.linear import LinearFit, LinearStage
 from tersely.modeling.cascading import fit_beside, linear_log_probabilities
 from tersely.search.find import choices, path_marks, prove_cascade
-from tersely.search.stages import Bench, plan_stages
+from tersely.search.stages import StageRunner, plan_stages
 from tersely.text import Documents
 from tersely.text.labels import MULTI_LABEL, REGRESSION
 from tersely.text.metrics import calibration_error, right_documents, spell_share
@@ -95,13 +95,13 @@ def cascade_after(
     one only. No point is in use where no limit is proven.
     """
     began = time.perf_counter()
-    bench, judges, proof = Bench(original, "loss"), _judges(given), given.proof
-    bench.model = bench.model.beside(linear)
-    plans = plan_stages(bench.model.plan.depth, True) if original.plan.is_dense else ()
+    runner, judges, proof = StageRunner(original, "loss"), _judges(given), given.proof
+    runner.model = runner.model.beside(linear)
+    plans = plan_stages(runner.model.plan.depth, True) if original.plan.is_dense else ()
     stages = [Stage(LINEAR), *plans, Stage(REFERENCE)]
-    stages, looked = bench.look(stages, judges, fit_temperatures=True, stacking=stacking)
+    stages, looked = runner.look(stages, judges, fit_temperatures=True, stacking=stacking)
     proving = PROVABLE if proof is None else len(proof)
-    ranked = choices(looked, stages, limit, proving, bench.several)
+    ranked = choices(looked, stages, limit, proving, runner.several)
     record: dict[str, Any] = {"limit": limit, "seconds": looked.seconds, "estimate": None}
     cascade = Cascade(stages[-1:])
     if not ranked:
@@ -114,7 +114,7 @@ def cascade_after(
         ratio = looked.seconds[REFERENCE] / ranked[0].seconds
         tell(f"{ranked[0].name}: some {ratio:.1f} times the encoder, by what validation saw")
         if proof is None:
-            marked = path_marks(cascade, looked, bench.several)
+            marked = path_marks(cascade, looked, runner.several)
             counts = [int(each[ranked[0].point].sum()) for each in marked]
             record["estimate"] = dict(zip(("early", "worse", "better"), counts, strict=True))
             tell(_estimated(limit, len(judges), *counts))
@@ -122,10 +122,10 @@ def cascade_after(
             fitted = "fitting", "fitted the encoder and the linear stage", given.documents
             chose = "choosing", "chose the epoch, stages, temperatures, weights and path", judges
             parts = [Part(*did, len(d), fingerprint(d.contents)) for *did, d in (fitted, chose)]
-            cascade = prove_cascade(bench, cascade, proof, limit, parts=parts)
+            cascade = prove_cascade(runner, cascade, proof, limit, parts=parts)
             tell(f"net loss of at most {cascade.certificates.lines(limit)[0]}")
     which = "validation documents" if proof is None else "documents that did nothing else"
-    figures, line = _together(bench, stages[-1], judges if proof is None else proof, which)
+    figures, line = _together(runner, stages[-1], judges if proof is None else proof, which)
     speed = looked.seconds[REFERENCE] / looked.seconds[LINEAR]
     tell(f"{line}; the linear stage alone is some {speed:.0f} times as fast as the encoder")
     return cascade, record | figures | {"took": time.perf_counter() - began}
@@ -149,14 +149,14 @@ def _estimated(limit: float, documents: int, early: int, worse: int, better: int
 
 
 def _together(
-    bench: Bench, reference: Stage, documents: Documents, which: str
+    runner: StageRunner, reference: Stage, documents: Documents, which: str
 ) -> tuple[dict[str, Any], str]:
     """Say how the linear stage, the encoder and both together do on documents, all read in full."""
-    encoded, several = bench.encode(documents), bench.several
-    raw, evidence = (bench.run(Stage(kind), encoded)[0] for kind in (REFERENCE, LINEAR))
+    encoded, several = runner.encode(documents), runner.several
+    raw, evidence = (runner.run(Stage(kind), encoded)[0] for kind in (REFERENCE, LINEAR))
     both = to_logits(to_log_probabilities(raw, reference, several, evidence), several)
     answers = {"linear": to_logits(evidence, several), "encoder": raw, "both": both}
-    judged = bench.referee.wanted(documents, None), bench.referee.space.problem_type
+    judged = runner.referee.wanted(documents, None), runner.referee.space.problem_type
     right = {n: right_documents(e.numpy(), *judged).mean() for n, e in answers.items()}
     error = {n: calibration_error(e.numpy(), *judged) for n, e in answers.items()}
     line = (

@@ -38,7 +38,7 @@ from tersely.certificates import (
     upper_bound,
 )
 from tersely.errors import DataError, ModelError, TerselyWarning
-from tersely.search.stages import Bench, Looked, plan_stages
+from tersely.search.stages import Looked, StageRunner, plan_stages
 from tersely.text import Documents
 from tersely.trained import TrainedModel
 
@@ -148,7 +148,7 @@ def path_marks(
 
 
 def prove_cascade(
-    bench: Bench,
+    runner: StageRunner,
     cascade: Cascade,
     documents: Documents,
     limit: float,
@@ -161,11 +161,11 @@ def prove_cascade(
     that proves the limit will be in use; the usual limits are tested too. `parts` is what the other
     documents did, for the record.
     """
-    _, looked = bench.look(cascade.stages, documents)
-    early, worse, better = path_marks(cascade, looked, bench.several)
-    answers = to_logits(looked.answers[REFERENCE], bench.several).numpy()
-    classes = bench.original.decide(answers)
-    if bench.several:
+    _, looked = runner.look(cascade.stages, documents)
+    early, worse, better = path_marks(cascade, looked, runner.several)
+    answers = to_logits(looked.answers[REFERENCE], runner.several).numpy()
+    classes = runner.original.decide(answers)
+    if runner.several:
         classes = [", ".join(each) for each in classes]
     texts = documents.contents
     proved = Part("proving", DID["proving"], len(texts), fingerprint(texts))
@@ -174,7 +174,7 @@ def prove_cascade(
         early,
         worse,
         better,
-        criterion=bench.referee.criterion,
+        criterion=runner.referee.criterion,
         limits=sorted({*LIMITS, limit}),
         classes=classes,
         parts=[*parts, proved],
@@ -201,7 +201,7 @@ def check_original(original: TrainedModel) -> None:
 class Found:
     """What a search came to."""
 
-    bench: Bench  # the model, with the linear stage beside it where one could be fitted
+    runner: StageRunner  # the model, with the linear stage beside it where one could be fitted
     parts: dict[str, Documents]  # that fitted, chose and proved
     stages: tuple[Stage, ...]  # that were looked at, the reference last
     looked: Looked  # at the documents that chose
@@ -226,7 +226,7 @@ class Found:
         given, now = _MORE * len(self.parts["proving"]), self.seconds
         if self.cascade is not None and self.cascade.point is not None:
             now = float(self.ranked[0].path.seconds[self.cascade.point])
-        hoped = choices(self.looked, self.stages, limit, given, self.bench.several)
+        hoped = choices(self.looked, self.stages, limit, given, self.runner.several)
         then = min([now, *(choice.seconds for choice in hoped[:1])])
         would = "would hardly bring more speed"
         if then < 0.95 * now:
@@ -258,14 +258,14 @@ def find_cascade(
     """
     check_original(original)
     parts = draw_documents(documents, limit, seed, fitting)
-    bench = Bench(original, "disagreement" if documents.labels is None else "loss", progress)
+    runner = StageRunner(original, "disagreement" if documents.labels is None else "loss", progress)
     if documents.labels is not None:
         original.label_space.encode(documents.labels, unseen="skip")  # says once what is unknown
     with warnings.catch_warnings():  # nothing is said of the parts that was said of all
         warnings.simplefilter("ignore", TerselyWarning)
         record = None
         try:
-            fit = bench.fit_linear(parts["fitting"])
+            fit = runner.fit_linear(parts["fitting"])
         except DataError as error:  # all alike, for instance; the plans remain
             tell(f"no linear stage: {error}")
         else:
@@ -273,19 +273,19 @@ def find_cascade(
             right = f"{best.accuracy:.1%} of {len(fit.folds):,} texts right"
             tell(f"linear stage: {best.name}, {right}")
         stages = [] if record is None else [Stage(LINEAR)]
-        stages += [*plan_stages(bench.model.plan.depth, record is not None), Stage(REFERENCE)]
-        bench.check_steady(parts["choosing"], limit)
-        stages, looked = bench.look(stages, parts["choosing"], fit_temperatures=True)
-        ranked = choices(looked, stages, limit, len(parts["proving"]), bench.several)
+        stages += [*plan_stages(runner.model.plan.depth, record is not None), Stage(REFERENCE)]
+        runner.check_steady(parts["choosing"], limit)
+        stages, looked = runner.look(stages, parts["choosing"], fit_temperatures=True)
+        ranked = choices(looked, stages, limit, len(parts["proving"]), runner.several)
         for choice in ranked[:3]:
             ratio = looked.seconds[REFERENCE] / choice.seconds
             tell(f"{choice.name}: some {ratio:.1f} times packed, by what choosing saw")
         cascade = None
         if ranked:
-            others = [
+            did = [
                 Part(name, DID[name], len(own), fingerprint(own.contents))
                 for name, own in parts.items()
                 if name != "proving"
             ]
-            cascade = prove_cascade(bench, ranked[0].cascade, parts["proving"], limit, parts=others)
-    return Found(bench, parts, stages, looked, ranked, cascade, record)
+            cascade = prove_cascade(runner, ranked[0].cascade, parts["proving"], limit, parts=did)
+    return Found(runner, parts, stages, looked, ranked, cascade, record)

@@ -15,7 +15,7 @@ from tersely.certificates import LIMITS, Part, draw_parts, fingerprint, prove, s
 from tersely.certificates.parts import REVIEWED, unused
 from tersely.errors import DataError, ModelError, warn
 from tersely.search.find import DID, check_provable, prove_cascade
-from tersely.search.stages import Bench
+from tersely.search.stages import StageRunner
 from tersely.text import Documents
 from tersely.text.labels import REGRESSION
 from tersely.text.metrics import right_documents
@@ -67,9 +67,9 @@ def recalibrate(
         made = _review(original, cascade, documents, limit, kept[1])
         missed = "nothing is set apart" if made.review.point is None else None
     else:
-        bench = Bench(original, criterion)
-        bench.check_steady(documents, limit)
-        made = prove_cascade(bench, cascade, documents, limit, parts=kept[0])
+        runner = StageRunner(original, criterion)
+        runner.check_steady(documents, limit)
+        made = prove_cascade(runner, cascade, documents, limit, parts=kept[0])
         missed = "the reference answers alone" if made.point is None else None
         if review is not None and review.stages_point != made.point:
             warn("the certified error was that of another point and is gone; certify it anew")

@@ -93,7 +93,7 @@ class Referee:
         return was & ~right, right & ~was
 
 
-class Bench:
+class StageRunner:
     """A model with the stages that its weights allow, run on documents.
 
     `model` is its model of torch, beside which `fit_linear` puts the linear stage. `progress` is

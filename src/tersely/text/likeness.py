@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tersely.errors import require
+from tersely.errors import require, warn
 from tersely.text.encoding import EncodedDocuments, join_encoded
 
 ALIKE = 0.95
@@ -47,6 +47,18 @@ def count_alike(
     known, asked = vectors[: len(train)].T.tocsr(), vectors[len(train) :]
     parts = (asked[first : first + 256] @ known for first in range(0, wanted, 256))
     return sum(int((part.max(axis=1).toarray() >= ALIKE).sum()) for part in parts), wanted
+
+
+def tell_alike(train: EncodedDocuments, other: EncodedDocuments, special: list[int]) -> None:
+    """Warn where validation documents say nearly the same as one of `train`."""
+    alike, compared = count_alike(train, other, special)
+    if alike:
+        warn(
+            f"{alike:,} of {compared:,} validation documents say nearly the same as one that is "
+            f"trained on (the cosine of their pieces is {ALIKE} or more), so that they flatter the "
+            "model",
+            stacklevel=3,
+        )
 
 
 def choose_diverse(doubt: np.ndarray, vectors: Any, count: int) -> list[int]:
