@@ -46,7 +46,7 @@ def test_an_interrupted_run_goes_on(encoder, reviews, environment, tmp_path, kil
     again = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert again.returncode == 1 and "--resume" in again.stderr
     # As an interruption while a checkpoint is being written leaves it.
-    (out / "checkpoints" / "dense" / "checkpoint-99999").mkdir()
+    (out / "checkpoints" / "plan" / "checkpoint-99999").mkdir()
     resumed = subprocess.run(
         [*command, "--resume", "--json"], env=environment, capture_output=True, text=True
     )
