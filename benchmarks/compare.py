@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from common import HERE, RESULTS, parser, quiet, write
-from static_vectors import StaticVectors
+from rivals import StaticVectors
 from tersely.cli import app
 
 CONTENDERS = (
@@ -36,7 +36,7 @@ CONTENDERS = (
     "tome",
     "fewer-layers",
     "tfidf",
-    "static_vectors:StaticVectors",
+    "rivals:StaticVectors",
 )
 METHODS = ("dense", "focus-pfc", "focus-pf")
 

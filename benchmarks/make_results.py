@@ -20,6 +20,7 @@ from typing import Any
 import full_tables
 import method_tables
 import tables
+import user_tables
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -358,6 +359,8 @@ def outdated() -> list[str]:
     """Name the records that the code would write in another format today."""
     import diagnose_focus
     import full_size
+    import instead
+    import small_data
     import step_memory
     import time_to_accuracy
     from tersely.accelerate.search import VERSION as of_evidence
@@ -374,6 +377,8 @@ def outdated() -> list[str]:
         "time_to_accuracy/*.json": {"format": time_to_accuracy.FORMAT, "recipe": of_recipe},
         "focus_diagnosis/*.json": {"format": diagnose_focus.FORMAT},
         "step_memory.json": {"format": step_memory.FORMAT},
+        "instead/*.json": {"format": instead.FORMAT},
+        "small/*.json": {"format": small_data.FORMAT, "recipe": of_recipe},
     }
     return [
         f"{path.relative_to(HERE)}: {name} {record.get(name)}, today {value}"
@@ -406,6 +411,8 @@ def main() -> int:
         "sparsity": tables.sparsity_table(HERE / "results" / "sparsify"),
         "accelerate": accelerate_table(),
         "gains": gains_table(),
+        "instead": user_tables.instead_table(HERE / "results" / "instead"),
+        "small": user_tables.small_table(HERE / "results" / "small"),
         "bench-bbc": bench_table("bbc"),
         "bench-20ng": bench_table("20ng"),
         "growth": growth_table(),
