@@ -29,6 +29,7 @@ from tersely.modeling.loading import load_classifier, load_tokenizer
 from tersely.reduction import Knowledge, Plan, preset
 from tersely.search import find_cascade, recalibrate
 from tersely.text import Documents, LabelSpace
+from tersely.text.encoding import SELECTING
 from tersely.text.labels import MULTI_LABEL, REGRESSION
 from tersely.text.likeness import tell_alike
 from tersely.text.metrics import right_documents
@@ -51,9 +52,9 @@ class Classifier(TrainedModel):
             moves its cost is set for it in `fit`. None to leave it.
         max_length: most tokens of a document or window; None for what a tersely model to start from
             was saved with, or what the encoder takes, at most 512.
-        long: what happens to longer documents: `"truncate"`, `"head-tail"`, `"windows"` or
-            `"select"`; None for what a tersely model to start from was saved with, and
-            `"truncate"` otherwise.
+        long: what happens to longer documents: `"truncate"`, `"head-tail"`, `"windows"`,
+            `"select"` or `"select-sentence"`; None for what a tersely model to start from was saved
+            with, and `"truncate"` otherwise.
         head: `"auto"`, `"mean"` or `"family"`; see `tersely.modeling.from_encoder`.
         problem_type: as in transformers; None to tell by the labels.
         device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:0"`, ….
@@ -196,7 +197,7 @@ class Classifier(TrainedModel):
         start.adopt(model, load_tokenizer(self.source, self.loading, model.config))
         start._tell_limit()
         linear, known = None, given.documents
-        if self.plan.needs_linear or model.config.long == "select":
+        if self.plan.needs_linear or model.config.long in SELECTING:
             wanted = given.space.encode(known.labels)
             whole = start.encode(known.texts, known.pairs, whole=True, tell=False)
             how = {"scores": True, "sample_weight": given.weights}

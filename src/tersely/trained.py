@@ -194,23 +194,30 @@ class TrainedModel:
     ) -> EncodedDocuments:
         """Tokenise documents as this model reads them, or `whole`; `tell` warns of long ones.
 
-        `scores` are what pieces are worth in each document, for `long="select"`; None for
-        `piece_scores`.
+        `scores` are what pieces are worth in each document, for `long="select"` and sentences; None
+        for `piece_scores`.
         """
         config = self.model_config
-        if scores is None and config.long == "select" and not whole:
-            scores = [self.piece_scores()] * len(texts)
         encoded = encode(
             self.tokenizer,
             *as_texts(texts, pairs),
             max_length=sys.maxsize if whole else self.limit,
             policy="truncate" if whole else config.long,
             overlap=config.window_overlap,
-            scores=scores,
+            values=lambda number, ids: self.token_values(ids, scores and scores[number]),
         )
         if tell:
             self._tell(encoded)
         return encoded
+
+    def token_values(self, ids: Sequence[int], scores: np.ndarray | None = None) -> np.ndarray:
+        """Return what the tokens of a document are worth, `(tokens,)`, where the best are read.
+
+        `scores` are those of pieces, `(vocabulary,)`; None for `piece_scores`.
+        """
+        values = (self.piece_scores() if scores is None else scores)[ids]
+        sentences = self.model_config.long == "select-sentence"
+        return self.model.linear.sentence_means(ids, values) if sentences else values
 
     def piece_scores(self) -> np.ndarray:
         """Return what each piece is worth to the linear stage, `(vocabulary,)`; made once."""
@@ -218,8 +225,8 @@ class TrainedModel:
         if stage is None:
             what = "is an export, which" if self.model is None else "is a model that"
             raise ModelError(
-                f"long='select' chooses tokens by a linear stage, and {self.source} {what} has "
-                "none; train a model with it, or read long documents with another policy"
+                f"long={self.model_config.long!r} chooses by a linear stage, and {self.source} "
+                f"{what} has none; train a model with it, or take another policy"
             )
         if self._piece_scores is None or self._piece_scores[0] is not stage:
             self._piece_scores = stage, stage.piece_scores()

@@ -17,6 +17,7 @@ from tersely.errors import ModelError
 from tersely.linear import LinearForm, LinearStage, buckets_within
 from tersely.linear.stage import stage_bytes
 from tersely.text.labels import MULTI_LABEL, REGRESSION
+from tersely.text.syntax import ALONE, ENDS_SENTENCE, GOES_ON
 
 DOCUMENTS = [[1, 5, 6, 5, 6, 7, 0], [], [0, 1], [8, 9, 2, 3, 8, 9], [4]]
 FORM = LinearForm("svc", 3, slow.VOCABULARY, 7, slow.SPECIAL, temperature=0.5)
@@ -74,6 +75,16 @@ def test_token_scores_are_the_largest_deviation_times_idf():
         for i in ids.tolist()
     ]
     torch.testing.assert_close(stage.token_scores(ids), torch.tensor(wanted))
+
+
+def test_a_token_is_worth_the_mean_of_its_sentence():
+    stage = slow.random_stage(7)
+    stage.marks[:] = torch.tensor([ALONE, ALONE, 0, GOES_ON, ENDS_SENTENCE, *[0] * 7])
+    ids = [0, 5, 3, 4, 4, 6, 1, 7, 2, 0]
+    values = np.arange(10.0) ** 2
+    sentences = [[0], [1, 2, 3], [4], [5], [6], [7, 8], [9]]
+    wanted = [values[own].mean() for own in sentences for _ in own]
+    np.testing.assert_allclose(stage.sentence_means(ids, values), wanted)
 
 
 def test_of_two_classes_a_label_of_several_is_one():

@@ -64,7 +64,7 @@ UNPINNED["steps"][0]["select"]["pin"] = "none"
         ({"head": "first"}, "head must be one of mean, family, got 'first'"),
         (
             {"long": "split"},
-            "long must be one of truncate, head-tail, windows, select, got 'split'",
+            "long must be one of truncate, head-tail, windows, select, select-sentence, got",
         ),
         (
             {"head": "family", "plan": METHODS["focus-c"].to_dict()},

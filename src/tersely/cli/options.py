@@ -36,7 +36,7 @@ MaybeCount = Annotated[int | None, {"min": 1}]
 Length = Annotated[int | None, {"min": 3}]
 Share = Annotated[float, {"metavar": "SHARE", "min": 0, "max": 1}]
 Limit = Annotated[float | None, {"metavar": "SHARE", "min": 0, "max": 1}]
-Policy = Literal["truncate", "head-tail", "windows", "select"]
+Policy = Literal["truncate", "head-tail", "windows", "select", "select-sentence"]
 Long = Annotated[Policy | None, {"metavar": "POLICY"}]
 
 # The arguments of verbs, and the options that are no settings.

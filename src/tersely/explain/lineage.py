@@ -20,7 +20,7 @@ from torch import Tensor
 from tersely.classifier import Classifier
 from tersely.modeling import Trace
 from tersely.ragged import Ragged
-from tersely.text.encoding import count_specials, cut_windows
+from tersely.text.encoding import SELECTING, count_specials, cut_windows
 
 NONE = -1
 """Of a token that no combination token took in, or that was not merged into another."""
@@ -140,8 +140,8 @@ def spell(classifier: Classifier, text: str, pair: str | None = None) -> Spellin
         windows = [_same_tokens(encoding, tokenizer(*texts, **options).encodings[0])]
     else:
         policy = limit, config.long, config.window_overlap
-        scores = classifier.piece_scores()[encoding.ids] if config.long == "select" else None
-        windows = cut_windows(np.arange(length), count_specials(tokenizer), *policy, scores)
+        values = classifier.token_values(encoding.ids) if config.long in SELECTING else None
+        windows = cut_windows(np.arange(length), count_specials(tokenizer), *policy, values)
     words, special = _words(encoding, texts)
     return Spelling(words, tuple(encoding.tokens), special, tuple(windows))
 

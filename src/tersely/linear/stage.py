@@ -6,7 +6,7 @@ its form in the same `config.json`; scikit-learn is needed to fit it, and not to
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -210,6 +210,13 @@ class LinearStage(nn.Module):
         begins = marks != GOES_ON if unit == "word" else before == ENDS_SENTENCE
         begins |= (positions == 0) | (before == ALONE) | (marks == ALONE)
         return begins.long().cumsum(0) - 1
+
+    def sentence_means(self, ids: Sequence[int], values: np.ndarray) -> np.ndarray:
+        """Give each token of a document the mean value of its sentence, `(tokens,)`."""
+        row = torch.as_tensor(ids, device=self.marks.device)
+        numbers = self.units(row.long(), torch.arange(len(row), device=row.device), "sentence")
+        numbers = numbers.cpu().numpy()
+        return (np.bincount(numbers, values) / np.bincount(numbers))[numbers]
 
     def piece_scores(self) -> np.ndarray:
         """Return the `token_scores` of all pieces, `(vocabulary,)` float32."""

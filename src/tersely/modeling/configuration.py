@@ -31,7 +31,8 @@ class TerselyConfig(PreTrainedConfig):
         max_length: tokens of a document or of a window, [CLS] and [SEP] included; None for as many
             as the encoder takes.
         long: what happens to longer documents: `"truncate"`, `"head-tail"`, `"windows"`, or
-            `"select"`, which reads the tokens that the linear stage finds most telling.
+            `"select"`, which reads the tokens that the linear stage finds most telling, or
+            `"select-sentence"`, which reads sentences so.
         window_overlap: tokens that neighbouring windows share, at most half of a window.
         separator_id: the token that ends a text ([SEP]); combination tokens start from it.
         pairs: whether it was trained on pairs of texts; None where that is not known.

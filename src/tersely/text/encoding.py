@@ -11,7 +11,7 @@ import functools
 import itertools
 import operator
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,8 @@ import numpy as np
 
 from tersely.errors import DataError
 
-LONG_POLICIES = ("truncate", "head-tail", "windows", "select")
+SELECTING = ("select", "select-sentence")
+LONG_POLICIES = ("truncate", "head-tail", "windows", *SELECTING)
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,17 @@ class LengthReport:
         said = []
         if self.affected:
             share = f"{self.unread:,} of {self.tokens:,} tokens, {self.unread / self.tokens:.1%}"
+            unit = "sentences" if self.policy == "select-sentence" else "tokens"
+            read = f"{self.tokens - self.unread:,} of {self.tokens:,} tokens"
+            telling = f"the {unit} that the linear stage finds most telling are read, {read}"
             what = {
                 "windows": "they are read in overlapping windows, nothing is cut",
                 "truncate": f"their ends are not read ({share}); long='windows' reads all",
                 "head-tail": f"their middles are not read ({share}); long='windows' reads all",
-                "select": "the tokens that the linear stage finds most telling are read, "
-                f"{self.tokens - self.unread:,} of {self.tokens:,}",
             }
             said.append(
                 f"{self.affected:,} of {self.documents:,} documents are longer than "
-                f"{self.max_length} tokens; {what[self.policy]}"
+                f"{self.max_length} tokens; {what.get(self.policy, telling)}"
             )
         if self.unknown:
             said.append(
@@ -141,7 +143,7 @@ def encode(
     max_length: int,
     policy: str = "truncate",
     overlap: int = 64,
-    scores: Sequence[np.ndarray] | None = None,
+    values: Callable[[int, Sequence[int]], np.ndarray] | None = None,
 ) -> EncodedDocuments:
     """Tokenise documents and apply the policy for long ones.
 
@@ -149,9 +151,10 @@ def encode(
     beginning; "head-tail" the first quarter and the end, as Sun et al. (arXiv 1905.05583) keep 128
     and 382 of 510; "windows" reads all of it. `overlap` is what neighbouring windows share: at
     most half of a window's room, so that a short limit does not make a window of every few tokens.
-    "select" reads the best tokens by the `scores` for each document, `(vocabulary,)`, of equals the
-    earlier ones, in their order: in linear time, however long a document is. Each stands at its
-    rank among those that are read, since an encoder has no position for where it stood.
+    "select" reads the best tokens by `values`, which a document's number and ids give, of equals
+    the earlier ones, in their order: in linear time, however long a document is. Each stands at its
+    rank among those that are read, since an encoder has no position for where it stood. For
+    "select-sentence" the values are those of sentences.
     """
     if pairs is not None and policy != "truncate":
         raise DataError(
@@ -176,13 +179,10 @@ def encode(
             ids[number] = shorter["input_ids"][place]
             if types is not None:
                 types[number] = shorter["token_type_ids"][place]
-    specials = count_specials(tokenizer)
-    pieces = [
-        cut_windows(
-            np.asarray(document, dtype=np.int32), specials, max_length, policy, overlap, table
-        )
-        for document, table in zip(ids, scores or [None] * len(ids), strict=True)
-    ]
+    how, pieces = (count_specials(tokenizer), max_length, policy, overlap), []
+    for number, document in enumerate(ids):
+        worth = values(number, document) if policy in SELECTING else None
+        pieces.append(cut_windows(np.asarray(document, dtype=np.int32), *how, worth))
     tokens = int(lengths.sum())
     read = tokens if policy == "windows" else int(np.minimum(lengths, max_length).sum())
     report = LengthReport(len(ids), len(long), tokens, tokens - read, policy, max_length, unknown)
@@ -221,9 +221,12 @@ def cut_windows(
     max_length: int,
     policy: str,
     overlap: int,
-    scores: np.ndarray | None = None,
+    values: np.ndarray | None = None,
 ) -> list[np.ndarray]:
-    """Return a document's windows; of one that is too long, each wrapped in the special tokens."""
+    """Return a document's windows; of one that is too long, each wrapped in the special tokens.
+
+    What its tokens are worth, `values` `(tokens,)`, is for policies that select.
+    """
     if len(ids) <= max_length:
         return [ids]
     before, behind = specials
@@ -239,8 +242,8 @@ def cut_windows(
     elif policy == "head-tail":
         head = room // 4
         parts = [np.concatenate([text[:head], text[len(text) - (room - head) :]])]
-    elif policy == "select":
-        parts = [text[best_places(scores[text], room)]]
+    elif policy in SELECTING:
+        parts = [text[best_places(values[before : len(ids) - behind], room)]]
     else:
         step = room - min(overlap, room // 2)
         starts = range(0, max(1, len(text) - room), step)
