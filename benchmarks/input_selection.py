@@ -4,10 +4,11 @@
 
 `--models` is the folder in which `full_size.py` leaves its dense models. A cell is a data set with
 a choice, or with a policy for long documents, and one JSON file; one that is there is left as it
-is. The linear stage is fitted on all training documents; nothing is trained further. Test sets of
-more documents than `--most` are cut to a fixed draw. "added" puts the linear stage's
-log-probabilities beside the encoder's, both with weight 1; in "shared" the stage answers the 60 %
-of the documents of which it is surest, the encoder and the stage together the others.
+is. The linear stage is fitted on all training documents, and so is the network that tells
+saliency; nothing else is trained. Test sets of more documents than `--most` are cut to a fixed
+draw. "added" puts the linear stage's log-probabilities beside the encoder's, both with weight 1; in
+"shared" the stage answers the 60 % of the documents of which it is surest, the encoder and the
+stage together the others.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from tersely import Classifier, preset
 from tersely.linear import LinearStage
 from tersely.methods.input_selection import best_of
 from tersely.modeling.cascading import fit_beside, linear_log_probabilities
-from tersely.ragged import Layout
 from tersely.text import Documents, read_documents
-from tersely.text.encoding import EncodedDocuments, best_places
+from tersely.text.encoding import LONG_POLICIES, EncodedDocuments, best_places
 from tersely.text.metrics import evaluate_logits
+from tersely.training.settings import TrainingSettings
 
 SETS = ("r8", "bbc", "20ng", "arxiv", "imdb", "sst2")
-SCORES = ("linear", "linear-margin", "idf", "first", "random")
+SCORES = ("linear", "linear-margin", "saliency", "idf", "first", "random")
 KEEPS = (0.5, 0.25, 0.15, 0.1, 0.05)
 UNITS = ("word", "neighbours", "sentence")
 ANSWERED = 0.6
@@ -71,9 +72,23 @@ class Subject:
         return read_documents(self.args.data / self.name / f"{split}.parquet", labels="required")
 
     @cached_property
+    def train(self) -> Documents:
+        """The documents that the linear stage and saliency are learned from."""
+        return drawn(self._documents("train"), 7500 if self.name == "imdb" else None)
+
+    @cached_property
+    def salient(self) -> Classifier:
+        """The dense model with the network that tells saliency."""
+        how = {"method": "choose", "method_options": {"score": "saliency"}, "device": "cpu"}
+        fit = {"settings": TrainingSettings(epochs=0), "validation": 0, "cascade": "off"}
+        return Classifier(self.dense.source, **how).fit(
+            self.train, classes=self.dense.label_space.names, **fit
+        )
+
+    @cached_property
     def stage(self) -> LinearStage:
         """The linear stage, fitted on the training documents in full."""
-        train = drawn(self._documents("train"), 7500 if self.name == "imdb" else None)
+        train = self.train
         whole = self.dense.encode(train.texts, tell=False, whole=True)
         labels = self.dense.label_space.encode(train.labels)
         return fit_beside(self.dense.model, whole, labels, self.dense.tokenizer).stage
@@ -92,8 +107,9 @@ class Subject:
     def choose(self, options: dict[str, Any] | None) -> dict[str, Any]:
         """Answer the test documents with what a choice leaves, alone, with evidence, shared."""
         plan = preset("dense") if options is None else preset("choose", **options)
-        self.dense.adopt(self.dense.model.beside(self.stage), self.dense.tokenizer)
-        chosen, macs = self.dense._at(plan, tell=False), {}
+        owner = self.salient if plan.learns else self.dense
+        owner = owner.with_model(owner.model.beside(self.stage))
+        chosen, macs = owner._at(plan, tell=False), {}
         logits = np.zeros_like(self.evidence)
         for part in (True, False):
             numbers = np.flatnonzero(self.sure == part)
@@ -122,11 +138,12 @@ class Subject:
     def read(self, policy: str) -> dict[str, Any]:
         """Answer the documents of more than 128 tokens by 128 of them, or by windows of 128."""
         numbers, whole = self.long
-        if policy in ("truncate", "head-tail", "windows"):
-            self.dense.model_config.max_length, self.dense.model_config.long = SHORT, policy
-            encoded = self.dense.encode([self.test.texts[i] for i in numbers], tell=False)
+        if policy in LONG_POLICIES:
+            reader = self.dense.with_model(self.dense.model.beside(self.stage))
+            reader.model_config.max_length, reader.model_config.long = SHORT, policy
+            encoded = reader.encode([self.test.texts[i] for i in numbers], tell=False)
         else:
-            value = {"tfidf-sentence": self._sentences_by_tfidf}.get(policy, self._by_stage(policy))
+            value = self._words if policy == "select-word" else self._sentences_by_tfidf
             windows = [_shortened(ids, value(ids)) for ids in whole.windows]
             encoded = dataclasses.replace(whole, windows=windows)
         found = self.dense.forward(encoded)
@@ -137,29 +154,14 @@ class Subject:
             record[f"over_{least}"] = {"documents": int(part.sum())} | scores
         return record
 
-    def _by_stage(self, policy: str) -> Callable[[np.ndarray], np.ndarray]:
-        unit = policy.partition("-")[2]
-
-        def value(ids: np.ndarray) -> np.ndarray:
-            row = torch.from_numpy(ids).long()
-            scores = self.stage.token_scores(row)
-            if unit == "word":
-                return best_of(scores, self._units(row, "word")).numpy()
-            return self._means(row, scores) if unit == "sentence" else scores.numpy()
-
-        return value
+    def _words(self, ids: np.ndarray) -> np.ndarray:
+        row = torch.from_numpy(ids).long()
+        units = self.stage.units(row, torch.arange(len(row)), "word")
+        return best_of(self.stage.token_scores(row), units).numpy()
 
     def _sentences_by_tfidf(self, ids: np.ndarray) -> np.ndarray:
-        row = torch.from_numpy(ids).long()
-        _, places, counts = row.unique(return_inverse=True, return_counts=True)
-        return self._means(row, (1 + counts[places].float().log()) * self.stage.idf[row])
-
-    def _means(self, row: torch.Tensor, scores: torch.Tensor) -> np.ndarray:
-        numbers = self._units(row, "sentence").numpy()
-        return (np.bincount(numbers, scores.numpy()) / np.bincount(numbers))[numbers]
-
-    def _units(self, row: torch.Tensor, unit: str) -> torch.Tensor:
-        return self.stage.units(row, Layout.from_lengths([len(row)]).positions, unit)
+        counts = np.bincount(ids)[ids]
+        return self.stage.sentence_means(ids, (1 + np.log(counts)) * self.stage.idf.numpy()[ids])
 
 
 def _shortened(ids: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ CASES = [
     (f"{OUT} --method-option keep", 2, "NAME=VALUE"),
     (f"{OUT} --plan {{}}/new-plan.json", 1, "newer tersely"),
     (f"{OUT} --plan {{}}/a --method dense", 2, "in place of"),
-    (f"{OUT} --epochs 0", 1, "epochs is out of range"),
+    (f"{OUT} --epochs -1", 1, "epochs is out of range"),
     (f"{OUT} --epoch 3", 2, "--epochs"),
     ("predict {model} {reviews} --out {reviews}", 1, "--overwrite"),
     ("predict {model} {reviews} --out {}/out.csv --json", 2, "name a .jsonl file"),

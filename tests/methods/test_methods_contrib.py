@@ -6,11 +6,12 @@ from slow_bert import attend, classify, transform
 
 from method_table import METHODS, QUIET, build, pack, pad
 from tersely import Plan, preset
-from tersely.methods.contrib.adapler import SaliencyPredictor, saliency
+from tersely.methods.contrib.adapler import SaliencyPredictor
 from tersely.methods.focus import Combine
 from tersely.modeling import with_plan
 from tersely.modeling.modules import frozen_plan
 from tersely.reduction import DropTokens, Step, Threshold
+from tersely.reduction.scorers import saliency
 from tiny import tiny_ids
 
 # ---- AdapLeR and Transkimmer ---------------------------------------------------------------------

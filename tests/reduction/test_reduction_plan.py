@@ -172,7 +172,7 @@ ONE, LEARNED = Ratio(least=1), LearnedThreshold(least=1)
         ),
         (
             lambda: Step(DropTokens(), "input", Position(), LEARNED),
-            "parts must be ones that learn nothing at blocks 'input', got ['learned-threshold']",
+            "select must be one that learns nothing at blocks 'input', got 'learned-threshold'",
         ),
         (lambda: Step(NEAR, 1, ColumnMean()), "score must be left out for 'neighbours'"),
         (
@@ -182,6 +182,10 @@ ONE, LEARNED = Ratio(least=1), LearnedThreshold(least=1)
         (
             lambda: Plan("two", [Step(LearnedNeighbours(), block) for block in (0, 1)]),
             "steps may hold one learned pattern at most, got 2",
+        ),
+        (
+            lambda: Plan("two", 2 * preset("choose", score="saliency").steps),
+            "steps may hold one that learns at the input at most, got 2",
         ),
     ],
 )

@@ -6,11 +6,11 @@ Attribution-Driven Adaptive Token Pruning (NeurIPS 2025) prunes there too, by ne
 distilled from attributions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from tersely.errors import PlanError
 from tersely.methods.controls import Position, RandomScore
@@ -19,27 +19,30 @@ from tersely.reduction import (
     INPUT,
     Candidates,
     DropTokens,
+    Learned,
     Observed,
     Plan,
     Scorer,
+    Stage,
     Step,
-    Stream,
     register,
     register_preset,
 )
 from tersely.reduction.parts import number, one_of, whole
-from tersely.reduction.scorers import to_mean_one
+from tersely.reduction.scorers import divergence, saliency, to_mean_one
 from tersely.reduction.selectors import BY_SHARE, LEAST, Ratio, keep_count, mark_lowest
 
 _POSSIBLE = 0.05
 """A class is possible for a document if it has this share of the likeliest one's probability."""
 _UNIT = 1 << 24
 """Importance is summed in whole numbers of this part of the mean, the same in any company."""
+_INNER = 64
+"""Units of the network that tells saliency."""
 
 
 @dataclass(frozen=True)
 class _Pieces(Scorer):
-    """Scores of pieces by the linear stage beside the encoder.
+    """Scores of pieces, by the linear stage beside the encoder unless a class says otherwise.
 
     Attributes:
         unit: what is chosen: a `"piece"`; a `"word"`, whose best piece counts and whose pieces stay
@@ -53,7 +56,7 @@ class _Pieces(Scorer):
 
     def score(self, seen: Observed) -> Tensor:
         stream = seen.stream
-        scores = self.pieces(seen.linear, stream)
+        scores = self.pieces(seen)
         if self.unit == "neighbours":
             scores = spread_to_neighbours(scores, stream.layout)
         elif self.unit == "word":
@@ -71,7 +74,7 @@ class _Pieces(Scorer):
         ids, layout = seen.stream.columns["input_ids"], seen.stream.layout
         return seen.linear.units(ids, layout.positions, self.unit)
 
-    def pieces(self, linear: torch.nn.Module, stream: Stream) -> Tensor:
+    def pieces(self, seen: Observed) -> Tensor:
         """Return how much each piece matters, `(tokens,)`, 0 or more."""
         raise TypeError(f"{type(self).__name__} does not score pieces")
 
@@ -84,9 +87,9 @@ class Linear(_Pieces):
     a log-odds.
     """
 
-    def pieces(self, linear: torch.nn.Module, stream: Stream) -> Tensor:
-        known = stream.columns.get("piece_scores")
-        return linear.token_scores(stream.columns["input_ids"]) if known is None else known
+    def pieces(self, seen: Observed) -> Tensor:
+        known, ids = (seen.stream.columns.get(name) for name in ("piece_scores", "input_ids"))
+        return seen.linear.token_scores(ids) if known is None else known
 
 
 @register("linear-margin")
@@ -98,9 +101,9 @@ class LinearMargin(_Pieces):
     the two likeliest are in any case. Of several labels, those that may be there or not.
     """
 
-    def pieces(self, linear: torch.nn.Module, stream: Stream) -> Tensor:
-        layout = stream.layout
-        row = stream.columns["input_ids"], layout.offsets
+    def pieces(self, seen: Observed) -> Tensor:
+        layout, linear = seen.stream.layout, seen.linear
+        row = seen.stream.columns["input_ids"], layout.offsets
         logs, added = linear(*row), linear.contributions(*row)
         if linear.form.problem_type == "multi_label_classification":
             doubt = (logs.exp() - 0.5).abs()
@@ -118,8 +121,73 @@ class LinearMargin(_Pieces):
 class Idf(_Pieces):
     """How rare a piece is, whatever it says of the classes; a control."""
 
-    def pieces(self, linear: torch.nn.Module, stream: Stream) -> Tensor:
-        return linear.idf[stream.columns["input_ids"]]
+    def pieces(self, seen: Observed) -> Tensor:
+        return seen.linear.idf[seen.stream.columns["input_ids"]]
+
+
+class SaliencyNetwork(Learned):
+    """Linear layer over a token's state and its two neighbours', GELU, linear layer, softplus."""
+
+    learning_rate = 1e-3  # new weights, in few steps
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner, self.output = nn.Linear(3 * width, _INNER), nn.Linear(_INNER, 1)
+        self.start()
+        self.requires_grad_(False)  # but in the stage of its own: a choice has no gradients
+
+    def start(self) -> None:
+        """Set small random weights, which find all tokens alike."""
+        for layer in (self.inner, self.output):
+            nn.init.normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, hidden: Tensor, layout: Layout) -> Tensor:
+        """Return what saliency is in proportion to, from `(tokens, width)` to `(tokens,)`."""
+        before, after = beside(hidden, layout)
+        inner = self.inner(torch.cat([before, hidden, after], dim=1))
+        return F.softplus(self.output(F.gelu(inner))[:, 0].float())
+
+
+@register("saliency")
+class Saliency(_Pieces):
+    """What the dense model's gradients find telling, as a small network learned to tell it.
+
+    The linear stage is asked where words and sentences end, and no more.
+    """
+
+    learns = True
+
+    @property
+    def needs_linear(self) -> bool:
+        return self.unit in ("word", "sentence")
+
+    def module(self, width: int, heads: int) -> SaliencyNetwork:
+        return SaliencyNetwork(width)
+
+    def cost_of_token(self, width: int) -> int:
+        return (3 * width + 1) * _INNER
+
+    def pieces(self, seen: Observed) -> Tensor:
+        stream = seen.stream
+        return seen.module(stream.hidden, stream.layout).masked_fill(stream.ends(), 0.0)
+
+    def stages(self, plan: Plan) -> tuple[Stage, ...]:
+        return (saliency_stage(plan, Saliency),)
+
+    def auxiliary_loss(self, seen: Observed, importance: Tensor) -> Tensor | None:
+        targets = seen.stream.columns.get("targets")
+        if targets is None:
+            return None
+        wanted = targets.masked_fill(seen.stream.ends(), 0.0)
+        return divergence(wanted, self.pieces(seen), seen.stream.layout)
+
+
+def saliency_stage(plan: Plan, kind: type[Scorer]) -> Stage:
+    """Return the stage in which scorers of a kind learn from the dense model, dropping nothing."""
+    whole = Ratio(keep=1.0)
+    steps = [replace(s, select=whole) if isinstance(s.score, kind) else s for s in plan.steps]
+    return Stage("saliency", Plan("saliency", steps), learned_only=True, token_targets=saliency)
 
 
 def best_of(values: Tensor, units: Tensor) -> Tensor:
@@ -129,9 +197,14 @@ def best_of(values: Tensor, units: Tensor) -> Tensor:
 
 def spread_to_neighbours(scores: Tensor, layout: Layout) -> Tensor:
     """Give each token the best score of itself and its two neighbours, `(tokens,)` as they came."""
-    joined = layout.segment_ids[1:] == layout.segment_ids[:-1]
-    after, before = F.pad(scores[1:] * joined, (0, 1)), F.pad(scores[:-1] * joined, (1, 0))
-    return torch.maximum(scores, torch.maximum(before, after))
+    before, after = beside(scores[:, None], layout)
+    return torch.maximum(scores, torch.maximum(before, after)[:, 0])
+
+
+def beside(values: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+    """Return what the tokens before and after each have, `(tokens, columns)`, 0 at the ends."""
+    joined = (layout.segment_ids[1:] == layout.segment_ids[:-1])[:, None]
+    return F.pad(values[:-1] * joined, (0, 0, 1, 0)), F.pad(values[1:] * joined, (0, 0, 0, 1))
 
 
 @register("chosen-share")
@@ -182,6 +255,7 @@ class ChosenShare(Ratio):
 _SCORERS = {
     "linear": Linear,
     "linear-margin": LinearMargin,
+    "saliency": Saliency,
     "idf": Idf,
     "first": Position,
     "random": RandomScore,
@@ -196,6 +270,7 @@ _SCORERS = {
         "importance": {"keep": 0.5, "least": 1, "of": "importance"},
         "at most": {"keep": 0.7, "least": 1, "most": 5},
         "linear-margin": {"keep": 0.5, "least": 1, "score": "linear-margin"},
+        "saliency": {"keep": 0.5, "least": 1, "score": "saliency"},
         "idf": {"keep": 0.5, "least": 1, "score": "idf"},
         "first": {"keep": 0.5, "least": 1, "score": "first"},
         "random": {"keep": 0.5, "least": 1, "score": "random"},
@@ -216,15 +291,16 @@ def choose(
     """Keep the tokens that a linear model finds telling, before the first block.
 
     Positions stay those of the whole document, [CLS] and [SEP] stay. `score` is `linear`,
-    `linear-margin`, `idf`, or one of the controls `first` (as `truncate`) and `random`, which need
-    no linear stage. Training fits the stage first, on the training documents and their labels;
-    `linear` then chooses from each by a table that was fitted without its fold.
+    `linear-margin`, `idf`, `saliency`, or one of the controls `first` (as `truncate`) and `random`,
+    which need no linear stage. Training fits the stage first, on the training documents and their
+    labels; `linear` then chooses from each by a table that was fitted without its fold. `saliency`
+    learns from the dense model, on the same documents; with no epochs it does nothing else.
     """
     if score not in _SCORERS:
         raise PlanError(f"score must be one of {', '.join(_SCORERS)}, got {score!r}")
     kind = _SCORERS[score]
-    if unit != "piece" and not kind.needs_linear:
+    if unit != "piece" and not issubclass(kind, _Pieces):
         raise PlanError(f"unit must be 'piece' for the score {score!r}, got {unit!r}")
-    scorer = kind(unit=unit) if kind.needs_linear else kind()
+    scorer = kind(unit=unit) if issubclass(kind, _Pieces) else kind()
     select = ChosenShare(keep=keep, of=of, most=most, least=least)
     return Plan("choose", (Step(DropTokens(), INPUT, scorer, select),))

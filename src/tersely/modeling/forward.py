@@ -30,7 +30,7 @@ from tersely.modeling.trace import (
     trace_of_block,
 )
 from tersely.ragged import Layout, Ragged
-from tersely.reduction import Candidates, Learned, Observed, Step, Stream
+from tersely.reduction import INPUT, Candidates, Learned, Observed, Step, Stream
 from tersely.reduction.patterns import token_columns
 
 
@@ -181,8 +181,11 @@ class ForwardPass:
         for step in self.plan.inputs:
             cost = step.score.cost_of_token(self.backbone.width)
             self.trace.other_macs += stream.layout.tokens * cost
-            seen = Observed(stream, linear=model.linear)
-            stream, *_ = carry_out(step, stream, seen)
+            seen = Observed(stream, learning=self._account is not None, linear=model.linear)
+            learned = modules_at(model.learned, INPUT)
+            stream, _, _, loss = carry_out(step, stream, seen, learned)
+            if loss is not None:
+                self._account.losses.append(loss)
         return replace(stream, columns={name: stream.columns[name] for name in columns})
 
     def _columns(self) -> dict[str, Tensor]:

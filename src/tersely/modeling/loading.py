@@ -25,7 +25,7 @@ from tersely.errors import ModelError, TerselyError, warn
 from tersely.modeling.configuration import HEADS, TerselyConfig
 from tersely.modeling.modeling import TerselyForSequenceClassification, family_head, load_whole
 from tersely.modeling.modules import take_over_learned
-from tersely.reduction import Plan, preset
+from tersely.reduction import INPUT, Plan, preset
 
 _LOADING = ("revision", "token", "cache_dir", "local_files_only", "dtype")
 
@@ -218,7 +218,8 @@ def _on_encoder(
     model, source = TerselyForSequenceClassification(config), backbone_for(base)
     for block, roles in model.learned.items():
         for module in roles.values():
-            module.start_from(source, int(block), config.separator_id)
+            place = 0 if block == INPUT else int(block)
+            module.start_from(source, place, config.separator_id)
     state, own = base.state_dict(), model.encoder.state_dict()
     lacking = sorted(key for key in own if key not in state and "pooler." not in key)
     if lacking:

@@ -11,23 +11,23 @@ import torch
 from torch import nn
 
 from tersely.errors import PlanError
-from tersely.reduction import Learned, Plan, ResolvedPlan, resolve_blocks
+from tersely.reduction import INPUT, Learned, Plan, ResolvedPlan, resolve_blocks
 
 
 def block_modules(plan: ResolvedPlan, width: int, heads: int) -> nn.ModuleDict:
     """Make the modules of a plan's parts, by block and by role."""
     blocks = nn.ModuleDict()
-    for block in range(plan.depth):
-        parts = {"pattern": plan.patterns.get(block), "act": plan.replaced.get(block)}
-        for step in plan.at(block):
-            parts |= step.parts
-        made = {role: part and part.module(width, heads) for role, part in parts.items()}
-        if modules := {role: module for role, module in made.items() if module is not None}:
+    for block in (INPUT, *range(plan.depth)):
+        parts = [("pattern", plan.patterns.get(block)), ("act", plan.replaced.get(block))]
+        steps = plan.inputs if block == INPUT else plan.at(block)
+        parts += [pair for step in steps for pair in step.parts.items()]
+        made = [(role, part and part.module(width, heads)) for role, part in parts]
+        if modules := {role: module for role, module in made if module is not None}:
             blocks[str(block)] = nn.ModuleDict(modules)
     return blocks
 
 
-def modules_at(learned: nn.ModuleDict, block: int) -> dict[str, Learned]:
+def modules_at(learned: nn.ModuleDict, block: int | str) -> dict[str, Learned]:
     """Return the modules at a block by role; none as a rule."""
     return dict(learned[str(block)].items()) if str(block) in learned else {}
 
@@ -37,7 +37,7 @@ def take_over_learned(new: nn.ModuleDict, old: nn.ModuleDict) -> None:
     """Copy what parts have learned where the same is learned at the same block; else start anew."""
     for block, roles in new.items():
         for role, module in roles.items():
-            known = modules_at(old, int(block)).get(role)
+            known = modules_at(old, block).get(role)
             if _alike(known, module):
                 module.load_state_dict(known.state_dict())
 
@@ -64,7 +64,7 @@ def _lacking(model: nn.Module, plan: ResolvedPlan) -> Iterator[str]:
             yield f"block {block}"
     wanted = block_modules(plan, model.backbone.width, model.backbone.heads) if plan.learns else {}
     for block, roles in wanted.items():
-        known = modules_at(model.learned, int(block))
+        known = modules_at(model.learned, block)
         for role in roles:
             if not _alike(known.get(role), roles[role]):
                 yield f"what its {role!r} part learns at block {block}"

@@ -73,9 +73,13 @@ class Plan:
         replacing = [step.act.kind for step in self.steps if step.act.acts == "block"]
         if len(replacing) > 1:
             raise PlanError(f"steps may hold one {replacing[0]!r} at most, got {len(replacing)}")
-        learning = [step for step in self.steps if step.act.acts == "attention" and step.learns]
-        if len(learning) > 1:
-            raise PlanError(f"steps may hold one learned pattern at most, got {len(learning)}")
+        learning = [step for step in self.steps if step.learns]
+        for what, found in (
+            ("learned pattern", [step for step in learning if step.act.acts == "attention"]),
+            ("that learns at the input", [step for step in learning if step.blocks == INPUT]),
+        ):
+            if len(found) > 1:
+                raise PlanError(f"steps may hold one {what} at most, got {len(found)}")
 
     @property
     def is_dense(self) -> bool:

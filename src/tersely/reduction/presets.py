@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from tersely.errors import PlanError, close_match
 from tersely.reduction.parts import Budget, Part, Range, load_methods
 from tersely.reduction.plan import Plan
-from tersely.reduction.step import INPUT, Step, resolve_blocks
+from tersely.reduction.step import Step, resolve_blocks
 
 Maker = Callable[..., Plan]
 
@@ -161,8 +161,7 @@ def plan_share(plan: Plan, depth: int) -> tuple[str, float, Range | tuple[float,
         ('ratio', 0.2, Range(low=0.0, high=0.5))
     """
     for step, part in _shares(plan):
-        blocks = 0 if step.blocks == INPUT else len(resolve_blocks(step.blocks, depth))
-        name = part.budget.option
+        name, blocks = part.budget.option, len(resolve_blocks(step.blocks, depth))
         return name, getattr(part, name), part.budget.at(blocks)
     raise PlanError(
         f"the plan must have a share of tokens or blocks for a budget, got {plan.name!r}, which "

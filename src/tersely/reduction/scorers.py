@@ -5,7 +5,7 @@ The scaling makes a threshold mean the same at 50 and at 5,000 tokens.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -115,6 +115,44 @@ def to_mean_one(scores: Tensor, layout: Layout, keys: Tensor | None = None) -> T
     told_apart = sums > counts * torch.finfo(scores.dtype).tiny
     factors = counts / torch.where(told_apart, sums, 1)
     return scores * torch.where(told_apart, factors, 0)[layout.segment_ids]
+
+
+def saliency(model: Any, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
+    """Return the length of gradient times input of each token at the embedding.
+
+    Args:
+        model: a dense model in evaluation mode.
+        inputs: a packed batch.
+        labels: `(documents,)` class numbers or floats, or `(documents, labels)` multi-hot. The
+            gradient is that of the label's logit: of the sum of those that hold, where several may,
+            and of the only one in a regression.
+
+    Returns:
+        `(tokens,)`, float32, 0 or more.
+    """
+    with torch.enable_grad():
+        layout = Layout(inputs["cu_seq_lens_q"], inputs.get("lengths"))
+        types = inputs.get("token_type_ids") if model.backbone.has_segments else None
+        row = (inputs["input_ids"][0], layout.positions, None if types is None else types[0])
+        embedded = model.backbone.embed(*row).detach().requires_grad_()
+        logits = model(**inputs, embedded=embedded).logits
+        if logits.shape[1] > 1:
+            many = labels.dim() == 2
+            logits = logits * labels if many else logits.gather(1, labels.long()[:, None])
+        gradient = torch.autograd.grad(logits.sum(), embedded)[0]
+    return (gradient * embedded.detach()).float().norm(dim=1)
+
+
+def divergence(wanted: Tensor, found: Tensor, layout: Layout) -> Tensor:
+    """Return how far shares of a document are from those wanted, in the mean, a scalar.
+
+    The Kullback-Leibler divergence; both are `(tokens,)` of any sums, 0 or more.
+    """
+    tiny, rows = torch.finfo(torch.float32).tiny, layout.segment_ids
+    both = Ragged(torch.stack([wanted.float(), found], dim=1), layout)
+    aims, shares = (both.values / both.sum().clamp(min=tiny)[rows]).unbind(1)
+    logs = aims.clamp(min=tiny).log() - shares.clamp(min=tiny).log()
+    return Ragged((aims * logs)[:, None], layout).sum().mean()
 
 
 def scorer_of(kind: str) -> Scorer:

@@ -35,12 +35,14 @@ def resolve_block(block: int | float, depth: int, where: str = "blocks") -> int:
     return block % depth
 
 
-def resolve_blocks(blocks: Any, depth: int, where: str = "blocks") -> list[int]:
+def resolve_blocks(blocks: Any, depth: int, where: str = "blocks") -> list[int | str]:
     """Return the blocks of a step, ascending: of a number, a list, or `{"start": …, "stop": …}`.
 
     `stop` itself is not included; without a `start` or a `stop` it is all from the first, to the
-    last.
+    last. `"input"` is one by itself.
     """
+    if blocks == INPUT:
+        return [INPUT]
     if isinstance(blocks, dict):
         start, stop = blocks.get("start"), blocks.get("stop")
         first = 0 if start is None else resolve_block(start, depth, f"{where}.start")
@@ -95,8 +97,8 @@ class Step:
             check(isinstance(act, DropTokens), "act", "'drop-tokens' at blocks 'input'", act.kind)
             expected = "one that needs no attention ('position', 'random') at blocks 'input'"
             check(not self.score.needs_block, "score", expected, self.score.kind)
-            learning = [part.kind for part in self.parts.values() if part.learns]
-            check(not learning, "parts", "ones that learn nothing at blocks 'input'", learning)
+            expected = "one that learns nothing at blocks 'input'"
+            check(not self.select.learns, "select", expected, self.select.kind)
         elif act.selects and self.score.needs_linear:
             expected = f"'input' for {self.score.kind!r}, which scores pieces of the text"
             check(False, "blocks", expected, self.blocks)

@@ -45,7 +45,10 @@ _EXTRA = {"help": _MORE, "common": False}
 class TrainingSettings:
     """How to train; each field's metadata say what it is, and the command line says the same."""
 
-    epochs: float | None = _by_recipe("How often to pass over the training documents.", True)
+    epochs: float | None = _by_recipe(
+        "How often to pass over the training documents; 0 for a dense model that stays as it is.",
+        True,
+    )
     learning_rate: float | None = _by_recipe("The peak of the learning rate's schedule.", True)
     batch_documents: int | None = _by_recipe(
         "How many documents a step learns from, in the mean.", True
@@ -97,8 +100,8 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         shares = "dropout warmup attention_dropout dense_share label_smoothing"
         checks: dict[str, tuple[Callable[[Any], bool], str]] = {
-            "above 0": (lambda value: value > 0, "epochs learning_rate head_factor temperature"),
-            "at least 0": (lambda value: value >= 0, "hidden_distillation random_lengths"),
+            "above 0": (lambda value: value > 0, "learning_rate head_factor temperature"),
+            "at least 0": (lambda value: value >= 0, "epochs hidden_distillation random_lengths"),
             "at least 0 and below 1": (lambda value: 0 <= value < 1, shares),
             "from 0 to 1": (lambda value: 0 <= value <= 1, "distillation_weight"),
             "above 0 and at most 1": (lambda value: 0 < value <= 1, "layer_decay"),

@@ -70,7 +70,8 @@ class StagedTraining:
         settings = self.settings
         if settings.hidden_distillation > 0:
             check_hidden_teacher(plan, model, teacher)
-        dense_first = not plan.is_dense and model.head_is_new and settings.dense_share > 0
+        share = settings.dense_share * settings.epochs
+        dense_first = not plan.is_dense and model.head_is_new and share > 0
         taught_by = self._teacher_of(model, train, teacher, dense_first)
         target = plan.target if self.target is None else self.target
         preparing = self._preparing(model, dense_first)
@@ -109,17 +110,19 @@ class StagedTraining:
         settings = self.settings
         lacking = settings.distillation_weight > 0 and train.teacher_logits is None
         lacking = lacking or (settings.hidden_distillation > 0 and teacher is None)
-        if self.plan.is_dense or not lacking or (model.head_is_new and not dense_first):
+        lacking = lacking and not self.plan.is_dense and settings.epochs > 0
+        if not lacking or (model.head_is_new and not dense_first):
             return None
         return "the dense stage" if dense_first else "the model to start from"
 
     def _preparing(self, model: Model, dense_first: bool) -> list[Stage]:
         """Return the stages in which modules learn from a dense model, which there must be."""
         stages = [stage for stage in self.plan.stages() if stage.learned_only]
-        if stages and model.head_is_new and not dense_first:
+        epochs, share = self.settings.epochs, self.settings.dense_share
+        if (stages or epochs == 0) and model.head_is_new and not dense_first:
             raise TrainingError(
-                f"{self.plan.name!r} learns from a dense model of these labels, got a new head and "
-                f"a dense_share of {self.settings.dense_share:g}; raise it, or start from a dense "
+                f"with {epochs:g} epochs and a dense_share of {share:g}, {self.plan.name!r} needs "
+                "a dense model of these labels, got a new head; raise them, or start from a dense "
                 "model that was trained on them"
             )
         return stages

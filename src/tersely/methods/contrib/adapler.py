@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from tersely.methods.contrib.transkimmer import Predictor, PredictorNetwork
+from tersely.methods.input_selection import saliency_stage
 from tersely.methods.ltp import LearnedThreshold
-from tersely.ragged import Layout, Ragged
+from tersely.ragged import Ragged
 from tersely.reduction import DropTokens, Observed, Plan, Stage, Step, register_preset
 from tersely.reduction.parts import Budget, Range, number, register
-from tersely.reduction.scorers import to_mean_one
-from tersely.reduction.selectors import LEAST, Threshold
+from tersely.reduction.scorers import divergence, to_mean_one
+from tersely.reduction.selectors import LEAST
 
 
 @register("saliency-predictor")
@@ -49,16 +50,7 @@ class SaliencyPredictor(Predictor):
 
     def stages(self, plan: Plan) -> tuple[Stage, ...]:
         """Return the stage that learns from the dense model: it predicts, and drops nothing."""
-        if not self.saliency:
-            return ()
-        steps = tuple(
-            replace(step, select=Threshold(pin=step.select.pin, threshold=0.0))
-            if isinstance(step.score, SaliencyPredictor)
-            else step
-            for step in plan.steps
-        )
-        quiet = replace(plan, steps=steps)
-        return (Stage("saliency", quiet, learned_only=True, token_targets=saliency),)
+        return (saliency_stage(plan, SaliencyPredictor),) if self.saliency else ()
 
     def frozen(self, modules: Any) -> SaliencyPredictor:
         """Return the same, marked as trained; the networks stay."""
@@ -80,38 +72,7 @@ class SaliencyPredictor(Predictor):
         targets = seen.stream.columns.get("targets")
         if not self.saliency or targets is None:
             return None
-        wanted = Ragged(targets[:, None].float(), seen.stream.layout)
-        segments, tiny = wanted.layout.segment_ids, torch.finfo(torch.float32).tiny
-        shares = importance / Ragged(importance, wanted.layout).sum().clamp(min=tiny)[segments]
-        aims = wanted.values / wanted.sum().clamp(min=tiny)[segments]
-        logs = aims.clamp(min=tiny).log() - shares.clamp(min=tiny).log()
-        return self.saliency * Ragged(aims * logs, wanted.layout).sum().mean()
-
-
-def saliency(model: Any, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
-    """Return the length of gradient times input of each token at the embedding.
-
-    Args:
-        model: a dense model in evaluation mode.
-        inputs: a packed batch.
-        labels: `(documents,)` class numbers or floats, or `(documents, labels)` multi-hot. The
-            gradient is that of the label's logit: of the sum of those that hold, where several may,
-            and of the only one in a regression.
-
-    Returns:
-        `(tokens,)`, float32, 0 or more.
-    """
-    with torch.enable_grad():
-        layout = Layout(inputs["cu_seq_lens_q"], inputs.get("lengths"))
-        types = inputs.get("token_type_ids") if model.backbone.has_segments else None
-        row = (inputs["input_ids"][0], layout.positions, None if types is None else types[0])
-        embedded = model.backbone.embed(*row).detach().requires_grad_()
-        logits = model(**inputs, embedded=embedded).logits
-        if logits.shape[1] > 1:
-            many = labels.dim() == 2
-            logits = logits * labels if many else logits.gather(1, labels.long()[:, None])
-        gradient = torch.autograd.grad(logits.sum(), embedded)[0]
-    return (gradient * embedded.detach()).float().norm(dim=1)
+        return self.saliency * divergence(targets, importance[:, 0], seen.stream.layout)
 
 
 @register_preset(
