@@ -5,6 +5,8 @@ import json
 import instead
 import small_data
 import user_tables
+from tersely import Classifier, TrainingSettings
+from tersely.text import read_documents
 
 
 def test_a_small_cell_is_trained_once_and_compared_with_the_better_of_its_parts(script, tmp_path):
@@ -24,21 +26,24 @@ def test_a_small_cell_is_trained_once_and_compared_with_the_better_of_its_parts(
     assert f"| r8, 20, 0 | {100 * parts['tersely']:.1f} |" in user_tables.small_table(tmp_path)
 
 
-def test_ours_is_trained_once_and_stands_beside_the_same_dense_model(script, tmp_path, monkeypatch):
+def test_ours_stands_beside_the_same_dense_model(script, tmp_path, monkeypatch, encoder, data):
     monkeypatch.setattr(instead, "STOCK", ("pipeline", "tfidf"))
     monkeypatch.setattr(instead, "FITTED", ())
     monkeypatch.setattr(instead, "THEIRS", ())
-    monkeypatch.setattr(instead, "FOLDER", tmp_path / "results")
-    options = ("--work", tmp_path, "--only", "r8", "--timed", 8, "--rounds", 1)
-    script(instead, *options, "--train-only")
-    trained = (tmp_path / "r8-0" / "model.safetensors").stat().st_mtime_ns
-    script(instead, *options)
-    assert (tmp_path / "r8-0" / "model.safetensors").stat().st_mtime_ns == trained
-    (path,) = (tmp_path / "results").iterdir()
+    train = read_documents(data / "r8" / "train.parquet", labels="required")
+    settings = TrainingSettings(epochs=1)
+    dense = Classifier(encoder).fit(train, settings=settings, validation=0, cascade="off")
+    dense.save(tmp_path / "r8-start-0")
+    results = tmp_path / "results"
+    options = ("--models", tmp_path, "--results", results, "--only", "r8", "--timed", 8)
+    script(instead, *options, "--rounds", 1)
+    (path,) = results.iterdir()
     record = json.loads(path.read_text())
     by_name = {each["name"]: each for each in record["results"]}
-    assert {"pipeline", "tfidf", "dense, packed"} <= set(by_name)
-    assert by_name["pipeline"]["agreement"] == 1.0
-    table = user_tables.instead_table(tmp_path / "results")
+    assert set(by_name) == {"pipeline", "tfidf", "dense, packed", "tersely, all read", "tersely"}
+    assert by_name["pipeline"]["agreement"] == 1.0 and record["test_documents"] == 15
+    assert record["lines"][0].startswith("the linear stage alone")
     accuracy = 100 * by_name["tfidf"]["quality"]["accuracy"]
-    assert f"| {user_tables.NAMES['tfidf']} | {accuracy:.1f} (" in table
+    assert f"| {user_tables.NAMES['tfidf']} | {accuracy:.1f} (" in user_tables.instead_table(
+        results
+    )
