@@ -1,4 +1,4 @@
-"""A tiny classifier with a cascade, saved; half of its documents are answered early."""
+"""Tiny classifiers with a cascade; half of a saved one's documents are answered early."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,9 @@ import torch
 from tersely import Classifier
 from tersely.cascade import Cascade, Review, Stage, confidence
 from tersely.certificates import prove
+from tersely.linear import LinearStage
 from tersely.modeling import from_encoder
+from tersely.modeling.cascading import fit_beside, linear_log_probabilities
 from tersely.modeling.inference import run_model
 from tersely.reduction import preset
 from words import LABELS, labelled, save_encoder, tokenizer
@@ -44,6 +46,26 @@ def save_cascade(dense: Path, folder: Path, criterion: str = "disagreement") -> 
     made = Cascade((PLAN, Stage("reference")), ((1.0,), (half,)), 1, certificates)
     original.adopt(original.model.under_cascade(made), original.tokenizer)
     return original.save(folder)
+
+
+def count_differing(cascade: Path, texts: list[str]) -> int:
+    """How many answers have another label than the reference's, the plain way."""
+    limits: tuple[dict, dict] = ({}, {"max_disagreement": 0})
+    ways = [Classifier.from_pretrained(cascade, device="cpu", **limit) for limit in limits]
+    return sum(a != b for a, b in zip(*(way.predict(texts) for way in ways), strict=True))
+
+
+def make_stages(
+    classifier: Classifier, plan: Stage, texts: list[str]
+) -> tuple[LinearStage, list[torch.Tensor]]:
+    """A linear stage, and how sure it and a plan are of each text."""
+    encoded, model = classifier.encode(texts), classifier.model
+    labels = np.arange(len(texts)) % 3
+    stage = fit_beside(model, encoded, labels, classifier.tokenizer).stage
+    linear = linear_log_probabilities(stage, encoded)
+    logits = torch.from_numpy(run_model(model.under_plan(plan.plan), encoded, 4096).logits)
+    stacked = logits / plan.temperature + plan.weight * linear
+    return stage, [confidence(each, several=False) for each in (linear, stacked.log_softmax(1))]
 
 
 def save_reviewed(cascade: Path, folder: Path) -> Path:

@@ -49,6 +49,22 @@ def cascade(dense, tmp_path_factory):
     return save_cascade(dense, tmp_path_factory.mktemp("cascade"))
 
 
+@pytest.fixture(scope="session")
+def reviewed(cascade, tmp_path_factory):
+    """A directory with a cascade that sets its less sure half apart for people."""
+    from cascades import save_reviewed
+
+    return save_reviewed(cascade, tmp_path_factory.mktemp("reviewed"))
+
+
+@pytest.fixture(scope="session")
+def kinds(tmp_path_factory):
+    """A directory with a dense classifier of documents of three kinds."""
+    from three_kinds import write_dense
+
+    return write_dense(tmp_path_factory.mktemp("kinds"))
+
+
 @pytest.fixture(autouse=True)
 def idle(monkeypatch):
     """Let commands find the machine idle, whatever runs beside the tests."""

@@ -28,7 +28,10 @@ def draw_kinds(documents: int = 400, *, seed: int = 0) -> tuple[list[str], np.nd
     return texts, kinds
 
 
-def write_dense(folder: Path, texts: list[str], kinds: np.ndarray) -> Path:
+TEXTS, KINDS = draw_kinds()
+
+
+def write_dense(folder: Path) -> Path:
     """Write a dense tersely classifier of the kinds."""
     tiny_tokenizer(WORDS).save_pretrained(folder)
     tiny_encoder("bert", num_hidden_layers=4).save_pretrained(folder / "encoder")
@@ -36,8 +39,8 @@ def write_dense(folder: Path, texts: list[str], kinds: np.ndarray) -> Path:
     with torch.no_grad():
         pooled.head.classifier.weight.copy_(torch.eye(32))
     pooled.save_pretrained(folder)
-    features = Classifier.from_pretrained(folder, device="cpu").logits(texts)
-    fitted = LogisticRegression(max_iter=1000).fit(features, kinds)
+    features = Classifier.from_pretrained(folder, device="cpu").logits(TEXTS)
+    fitted = LogisticRegression(max_iter=1000).fit(features, KINDS)
     model = from_encoder(str(folder / "encoder"), num_labels=3)
     with torch.no_grad():
         model.head.classifier.weight.copy_(torch.from_numpy(fitted.coef_))

@@ -22,20 +22,11 @@ from tersely.modeling import TerselyForSequenceClassification
 from tersely.reduction import preset
 from tersely.search import draw_documents, find
 from tersely.text import Documents
-from three_kinds import WORDS, draw_kinds, write_dense
+from three_kinds import TEXTS, WORDS
 from tiny import tiny_tokenizer
 
 LIMIT = 0.05
-
-
-@pytest.fixture(scope="module")
-def texts():
-    return draw_kinds()[0]
-
-
-@pytest.fixture(scope="module")
-def dense(tmp_path_factory):
-    return write_dense(tmp_path_factory.mktemp("dense"), *draw_kinds())
+PARTS = draw_documents(Documents.from_lists(TEXTS), LIMIT, 0)
 
 
 @pytest.fixture
@@ -44,20 +35,33 @@ def any_gain(monkeypatch):
     monkeypatch.setattr(search, "GAIN", 0.0)
 
 
-def test_a_cascade_is_proven_saved_and_answers_as_it_was_certified(
-    dense, texts, any_gain, tmp_path
-):
-    original = Classifier.from_pretrained(dense, device="cpu")
-    evidence, chosen = accelerate(original, texts, limit=LIMIT, rounds=2)
+@pytest.fixture(scope="module")
+def found(kinds):
+    """Evidence and model of one search, and how many texts for proof an encoding held, if any."""
+    proving, looked, encode = set(PARTS["proving"].texts), [], Classifier.encode
+
+    def watched(self, documents, *rest, **options):
+        looked.append(len(proving & set(documents)))
+        return encode(self, documents, *rest, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "GAIN", 0.0)
+        patch.setattr(Classifier, "encode", watched)
+        evidence, chosen = accelerate(kinds, TEXTS, limit=LIMIT, rounds=2)
+    return evidence, chosen, [count for count in looked if count]
+
+
+def test_a_cascade_is_proven_saved_and_answers_as_it_was_certified(kinds, found, tmp_path):
+    evidence, chosen, _ = found
     assert evidence["answer"] == "faster" and evidence["chosen"] == "cascade"
     assert evidence["reason"].startswith("Faster: ") and evidence["stages"][-1] == "reference"
     assert set(evidence["speed"]) == set(evidence["packed_speed"]) == set(WAYS)
-    parts = draw_documents(Documents.from_lists(texts), LIMIT, 0)
-    assert evidence["texts"] == {"given": 400} | {name: len(own) for name, own in parts.items()}
+    assert evidence["texts"] == {"given": 400} | {name: len(own) for name, own in PARTS.items()}
     certificate = Certificates.from_dict(evidence["certificates"]).at(LIMIT)
-    assert certificate.bound <= LIMIT and certificate.documents == len(parts["proving"])
+    assert certificate.bound <= LIMIT and certificate.documents == len(PARTS["proving"])
     again = Classifier.from_pretrained(chosen.save(tmp_path / "fast"), device="cpu")
-    proving = parts["proving"].texts
+    proving = PARTS["proving"].texts
+    original = Classifier.from_pretrained(kinds, device="cpu")
     forward = again.forward(again.encode(proving))
     pairs = zip(again.predict(proving), original.predict(proving), strict=True)
     differing = sum(one != other for one, other in pairs)
@@ -66,7 +70,7 @@ def test_a_cascade_is_proven_saved_and_answers_as_it_was_certified(
     assert abs(early - certificate.early) <= 1 and abs(differing - certificate.worse) <= 1
     assert certificate.early > 0
     content = json.dumps(evidence)
-    assert not any(text in content for text in texts) and str(dense) not in content
+    assert not any(text in content for text in TEXTS) and str(kinds) not in content
     lines = sentences(evidence)
     assert lines[1].startswith("5.00%: ") and "answered early" in lines[1]
     assert "times as many texts for proof" in lines[-1]
@@ -94,75 +98,62 @@ def test_the_clock_takes_more_texts_before_more_rounds_and_asks_for_no_more_than
     assert plan_clock(0.001, 60, 1) == (60, 1)
 
 
-def test_no_gain_keeps_the_original_and_says_how_fast_packed_is(dense, texts, monkeypatch):
+def test_no_gain_keeps_the_original_and_says_how_fast_packed_is(kinds, monkeypatch):
     monkeypatch.setattr(search, "GAIN", 1e9)
-    evidence, chosen = accelerate(dense, texts, limit=LIMIT, rounds=1)
+    evidence, chosen = accelerate(kinds, TEXTS, limit=LIMIT, rounds=1)
     assert chosen is None and evidence["answer"] == "keep"
     assert evidence["reason"].startswith("No gain here: keep the original")
     assert any(line.startswith("packed: ") for line in sentences(evidence))
 
 
-def test_packed_execution_remains_where_no_stage_keeps_the_limit(
-    dense, texts, any_gain, monkeypatch
-):
+def test_packed_execution_remains_where_no_stage_keeps_the_limit(kinds, any_gain, monkeypatch):
     monkeypatch.setattr(find, "choices", lambda *args: [])
-    evidence, chosen = accelerate(dense, texts, limit=LIMIT, rounds=1)
+    evidence, chosen = accelerate(kinds, TEXTS, limit=LIMIT, rounds=1)
     assert evidence["chosen"] == "packed" and chosen.model.cascade is None
     assert "changes no label" in evidence["reason"] and evidence["certificates"] is None
 
 
-def test_the_texts_that_prove_are_looked_at_once_and_last(dense, texts, any_gain, monkeypatch):
-    parts = draw_documents(Documents.from_lists(texts), LIMIT, 0)
-    proving = set(parts["proving"].texts)
-    looked = []
-    encode = Classifier.encode
-
-    def watched(self, documents, *rest, **options):
-        looked.append(len(proving & set(documents)))
-        return encode(self, documents, *rest, **options)
-
-    monkeypatch.setattr(Classifier, "encode", watched)
-    accelerate(dense, texts, limit=LIMIT, rounds=1)
-    assert [count for count in looked if count] == [len(proving)]
+def test_the_texts_that_prove_are_looked_at_once_and_last(found):
+    assert found[-1] == [len(PARTS["proving"])]
 
 
-def test_labels_make_the_limit_one_on_the_net_loss(dense, texts, any_gain):
-    original = Classifier.from_pretrained(dense, device="cpu")
-    labels = original.predict(texts)
-    evidence, _ = accelerate(original, texts, labels, limit=0.1, rounds=1)
+def test_labels_make_the_limit_one_on_the_net_loss(kinds, any_gain):
+    original = Classifier.from_pretrained(kinds, device="cpu")
+    labels = original.predict(TEXTS)
+    evidence, _ = accelerate(original, TEXTS, labels, limit=0.1, rounds=1)
     assert evidence["criterion"] == evidence["certificates"]["criterion"] == "loss"
     with pytest.raises(DataError, match="knows none of the data's labels"):
-        accelerate(original, texts, ["other"] * 400, limit=0.1)
+        accelerate(original, TEXTS, ["other"] * 400, limit=0.1)
 
 
-def test_what_cannot_be_accelerated_is_refused(dense, texts, tmp_path):
-    original = Classifier.from_pretrained(dense, device="cpu")
+def test_what_cannot_be_accelerated_is_refused(kinds, tmp_path):
+    original = Classifier.from_pretrained(kinds, device="cpu")
     under_plan(original, preset("topk", at=1)).save(tmp_path / "half")
     with pytest.raises(ModelError, match="saves work already"):
-        accelerate(tmp_path / "half", texts, limit=LIMIT)
+        accelerate(tmp_path / "half", TEXTS, limit=LIMIT)
     with pytest.raises(DataError, match=r"598 texts that do nothing else .* at least"):
-        accelerate(dense, texts)
+        accelerate(kinds, TEXTS)
     original.model = None  # as of an export, which a graph runs
     with pytest.raises(ModelError, match="is an export"):
-        accelerate(original, texts, limit=LIMIT)
+        accelerate(original, TEXTS, limit=LIMIT)
     for policy in ("windows", "head-tail"):
         with pytest.raises(ModelError, match=f"long documents by '{policy}'"):
-            accelerate(Classifier.from_pretrained(dense, long=policy), texts, limit=LIMIT)
+            accelerate(Classifier.from_pretrained(kinds, long=policy), TEXTS, limit=LIMIT)
 
 
-def test_texts_that_are_all_answered_alike_leave_out_the_linear_stage(dense, texts):
-    original = Classifier.from_pretrained(dense, device="cpu")
+def test_texts_that_are_all_answered_alike_leave_out_the_linear_stage(kinds):
+    original = Classifier.from_pretrained(kinds, device="cpu")
     with torch.no_grad():
         original.model.head.classifier.bias[1] += 1000
     said = []
-    evidence, _ = accelerate(original, texts, limit=LIMIT, rounds=1, tell=said.append)
+    evidence, _ = accelerate(original, TEXTS, limit=LIMIT, rounds=1, tell=said.append)
     assert any("no linear stage" in line for line in said)
     assert evidence["linear"] is None
 
 
-def test_the_verb_reads_labels_as_the_model_has_them(dense, texts, tmp_path):
+def test_the_verb_reads_labels_as_the_model_has_them(kinds, tmp_path):
     """Several labels a text; an older model beside the answer to keep is named."""
-    model = TerselyForSequenceClassification.from_pretrained(dense)
+    model = TerselyForSequenceClassification.from_pretrained(kinds)
     names = {0: "a", 1: "b", 2: "c"}
     model.config.problem_type, model.config.id2label = "multi_label_classification", names
     model.config.label2id = {name: number for number, name in names.items()}
@@ -170,8 +161,8 @@ def test_the_verb_reads_labels_as_the_model_has_them(dense, texts, tmp_path):
     for folder in (several, out):
         model.save_pretrained(folder)
         tiny_tokenizer(WORDS).save_pretrained(folder)
-    predicted = Classifier.from_pretrained(several).predict(texts)
-    rows = [{"text": t, "label": "|".join(p) or "a"} for t, p in zip(texts, predicted, strict=True)]
+    predicted = Classifier.from_pretrained(several).predict(TEXTS)
+    rows = [{"text": t, "label": "|".join(p) or "a"} for t, p in zip(TEXTS, predicted, strict=True)]
     data = tmp_path / "labelled.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     options = ["--label-column", "label", "--max-disagreement", "0.1"]
@@ -183,8 +174,8 @@ def test_the_verb_reads_labels_as_the_model_has_them(dense, texts, tmp_path):
     assert (evidence["answer"] == "keep") == ("an earlier run" in result.stderr)
 
 
-def test_a_cascade_that_was_made_carries_stages_that_it_names(dense, texts, any_gain):
-    evidence, chosen = accelerate(dense, texts, limit=LIMIT, rounds=1)
+def test_a_cascade_that_was_made_carries_stages_that_it_names(found):
+    evidence, chosen, _ = found
     cascade = chosen.model.cascade
     assert [stage.name for stage in cascade.stages] == evidence["stages"]
     assert cascade.stages[-1] == Stage("reference")

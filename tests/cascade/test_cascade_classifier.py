@@ -1,13 +1,11 @@
 """A classifier with a cascade, as users have it: another limit, stages in the output, the card."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np
 import pytest
 
-from cascades import TEXTS, save_reviewed
+from cascades import TEXTS
 from commands import run_command
 from tersely import Classifier
 from tersely.cascade import Cascade, Stage
@@ -16,21 +14,16 @@ from tersely.modeling import from_encoder
 from tersely.reduction import preset
 
 
-@pytest.fixture(scope="module")
-def texts():
-    return TEXTS
-
-
-def test_a_limit_chooses_among_the_certified_points(cascade, dense, texts):
+def test_a_limit_chooses_among_the_certified_points(cascade, dense):
     loaded = Classifier.from_pretrained(cascade, device="cpu")
     assert loaded.certificates.at(0.1).point == 1
-    forward = loaded.forward(loaded.encode(texts))
+    forward = loaded.forward(loaded.encode(TEXTS))
     assert (forward.stages == 0).sum() == 30 and forward.confidence.min() >= 0
     reference = Classifier.from_pretrained(cascade, device="cpu", max_disagreement=0)
     plain = Classifier.from_pretrained(dense, device="cpu")
     assert plain.certificates is None
     np.testing.assert_allclose(
-        reference.predict_proba(texts), plain.predict_proba(texts), rtol=1e-4, atol=1e-6
+        reference.predict_proba(TEXTS), plain.predict_proba(TEXTS), rtol=1e-4, atol=1e-6
     )
     with pytest.raises(DataError, match="0.2 .* is not certified .* 0.1 and 0.5"):
         Classifier.from_pretrained(cascade, max_disagreement=0.2)
@@ -38,9 +31,9 @@ def test_a_limit_chooses_among_the_certified_points(cascade, dense, texts):
         Classifier.from_pretrained(dense, max_disagreement=0.1)
 
 
-def test_predict_says_which_stage_answered_and_how_sure_it_was(cascade, texts, tmp_path):
+def test_predict_says_which_stage_answered_and_how_sure_it_was(cascade, tmp_path):
     data = tmp_path / "new.jsonl"
-    data.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    data.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
     done = run_command("predict", cascade, data, "--device", "cpu")
     assert done.exit_code == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
@@ -48,8 +41,6 @@ def test_predict_says_which_stage_answered_and_how_sure_it_was(cascade, texts, t
     assert all(0 <= row["confidence"] <= 1 for row in rows)
     done = run_command("predict", cascade, data, "--device", "cpu", "--max-disagreement", 0)
     assert {json.loads(line)["stage"] for line in done.stdout.splitlines()} == {"reference"}
-    done = run_command("predict", cascade, data, "--max-disagreement", 0.3)
-    assert done.exit_code == 1 and "not certified" in done.stderr
 
 
 def test_the_card_says_what_was_proven(cascade):
@@ -74,13 +65,11 @@ def test_another_share_runs_the_reference_alone_and_says_so(dense, tmp_path):
     assert other.model.cascade is None and other.certificates is None
     assert other.model_config.cascade is None and loaded.model.cascade == alone
     saved = Classifier.from_pretrained(other.save(tmp_path / "other"), device="cpu")
-    assert (
-        saved.model.cascade is None
-        and saved.predict(TEXTS).tolist() == other.predict(TEXTS).tolist()
-    )
+    assert saved.model.cascade is None
+    assert saved.predict(TEXTS).tolist() == other.predict(TEXTS).tolist()
 
 
-def test_a_certified_error_is_not_that_of_another_share(cascade, tmp_path):
-    sure = Classifier.from_pretrained(save_reviewed(cascade, tmp_path / "sure"), device="cpu")
+def test_a_certified_error_is_not_that_of_another_share(reviewed):
+    sure = Classifier.from_pretrained(reviewed, device="cpu")
     with pytest.raises(PlanError, match="max_error=1"):
         sure._at(preset("topk", keep=0.5))

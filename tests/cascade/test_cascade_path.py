@@ -1,7 +1,5 @@
 """The path of thresholds: from strict to loose, and at each point the cheapest that it allows."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

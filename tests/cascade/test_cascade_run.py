@@ -1,7 +1,5 @@
 """Who answers which document: by the first stage that is sure enough, in any company."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

@@ -4,15 +4,13 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from exports import export_of, save_model
 
+from cascades import make_stages
 from tersely import Classifier, preset
-from tersely.cascade import Cascade, Stage, confidence
+from tersely.cascade import Cascade, Stage
 from tersely.certificates import prove
 from tersely.errors import DataError, ModelError
-from tersely.linear import fit_linear
-from tersely.modeling.inference import run_model
 from words import labelled
 
 TEXTS = labelled(48, words=40, seed=1)[0]
@@ -24,22 +22,13 @@ def cascade(tmp_path_factory):
     """The linear stage and a plan each answer some of the documents; made-up certificates."""
     folder = tmp_path_factory.mktemp("cascade")
     classifier = Classifier.from_pretrained(save_model(folder, "dense"), device="cpu")
-    encoded = classifier.encode(TEXTS)
-    row = torch.from_numpy(np.concatenate(encoded.windows))
-    bounds = torch.from_numpy(np.concatenate([[0], np.cumsum(encoded.sizes)]))
-    special = tuple(classifier.tokenizer.all_special_ids)
-    options = {"vocabulary": classifier.model.config.encoder_config.vocab_size}
-    labels = np.arange(len(TEXTS)) % 3
-    fit = fit_linear(row, bounds, labels, classes=3, special_ids=special, **options)
-    logits = run_model(classifier.model.under_plan(PLAN.plan), encoded, 4096).logits
-    scaled = (torch.from_numpy(logits) / PLAN.temperature).log_softmax(1)
-    sure = [confidence(each, several=False) for each in (fit.stage(row, bounds), scaled)]
+    stage, sure = make_stages(classifier, PLAN, TEXTS)
     thresholds = tuple(float(each.quantile(0.6)) for each in sure)
     early = np.stack([np.zeros(len(TEXTS), bool), (sure[0] > thresholds[0]).numpy()])
     proven = prove(TEXTS, early, early & False, limits=(0.5,), classes=["a"] * len(TEXTS))
     stages = (Stage("linear"), PLAN, Stage("reference", temperature=0.5, weight=0.3))
     made = Cascade(stages, ((1.0, 1.0), thresholds), 1, proven)
-    classifier.adopt(classifier.model.under_cascade(made, fit.stage), classifier.tokenizer)
+    classifier.adopt(classifier.model.under_cascade(made, stage), classifier.tokenizer)
     return classifier.save(folder / "cascaded")
 
 

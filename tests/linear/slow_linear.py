@@ -1,7 +1,5 @@
 """The linear stage written with dicts and loops, a document at a time, and small documents."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 

@@ -1,7 +1,5 @@
 """Features of packed rows against loops over documents."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import pytest

@@ -1,7 +1,5 @@
 """Fitting a linear stage: what is chosen, against scikit-learn, and what cannot be fitted."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 

@@ -1,7 +1,5 @@
 """The linear stage: its answers, its form, its file."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

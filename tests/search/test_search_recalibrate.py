@@ -11,25 +11,14 @@ from tersely.certificates import Part, fingerprint
 from tersely.certificates.parts import unused
 from tersely.errors import DataError, ModelError, TerselyWarning
 from tersely.search import recalibrate
-from three_kinds import draw_kinds, write_dense
+from three_kinds import TEXTS, draw_kinds
 
 LIMIT = 0.05
 
 
-@pytest.fixture(scope="module")
-def dense(tmp_path_factory):
-    return write_dense(tmp_path_factory.mktemp("dense"), *draw_kinds())
-
-
-@pytest.fixture(scope="module")
-def fast(dense):
-    texts, _ = draw_kinds()
-    return Classifier.from_pretrained(dense, device="cpu").accelerate(texts, limit=LIMIT)
-
-
-def label(dense, texts):
+def label(kinds, texts):
     """Labels by which the model errs in every second of the third of which it is least sure."""
-    classifier = Classifier.from_pretrained(dense, device="cpu")
+    classifier = Classifier.from_pretrained(kinds, device="cpu")
     shares = np.sort(classifier.predict_proba(texts), axis=1)
     unsure = np.argsort(shares[:, -1] - shares[:, -2])[: len(texts) // 3 : 2]
     labels = classifier.predict(texts)
@@ -39,10 +28,10 @@ def label(dense, texts):
 
 
 @pytest.fixture(scope="module")
-def new(dense):
+def new(kinds):
     """Texts of the same kinds that the model has not seen, with their labels."""
     texts, _ = draw_kinds(seed=5)
-    return texts, label(dense, texts)
+    return texts, label(kinds, texts)
 
 
 def test_all_texts_prove_the_path_that_is_there(fast, new):
@@ -79,9 +68,9 @@ def test_a_cascade_that_has_only_estimates_gets_its_certificates(fast, new):
     assert made.model.cascade.point == made.certificates.at(0.2).point is not None
 
 
-def test_a_certified_error_sets_the_others_apart(dense, new, tmp_path):
+def test_a_certified_error_sets_the_others_apart(kinds, new, tmp_path):
     texts, labels = new
-    plain = Classifier.from_pretrained(dense, device="cpu")
+    plain = Classifier.from_pretrained(kinds, device="cpu")
     assert plain.set_apart(plain.forward(plain.encode(texts[:3]))) is None
     sure = plain.recalibrate(texts, labels, max_error=0.1)
     review = sure.review
@@ -98,20 +87,20 @@ def test_a_certified_error_sets_the_others_apart(dense, new, tmp_path):
     assert right[~apart].mean() > right[apart].mean()
     # On the next texts the path is there, and all of them prove.
     fresh, _ = draw_kinds(seed=6)
-    once_more = again.recalibrate(fresh, label(dense, fresh), max_error=0.1)
+    once_more = again.recalibrate(fresh, label(kinds, fresh), max_error=0.1)
     assert once_more.review.path == review.path
     assert once_more.review.certificates.documents == len(set(fresh))
 
 
-def test_what_was_not_certified_is_refused_with_the_nearest(dense, fast, new, tmp_path):
-    sure = Classifier.from_pretrained(dense, device="cpu").recalibrate(*new, max_error=0.1)
+def test_what_was_not_certified_is_refused_with_the_nearest(kinds, fast, new, tmp_path):
+    sure = Classifier.from_pretrained(kinds, device="cpu").recalibrate(*new, max_error=0.1)
     folder = sure.save(tmp_path / "sure")
     load = lambda **limits: Classifier.from_pretrained(folder, device="cpu", **limits)  # noqa: E731
     with pytest.raises(DataError, match=r"0.3 on the error is not certified .* nearest that are: "):
         load(max_error=0.3)
     assert load(max_error=1).review is None
     with pytest.raises(ModelError, match="recalibrate it on labelled documents"):
-        Classifier.from_pretrained(dense, max_error=0.1)
+        Classifier.from_pretrained(kinds, max_error=0.1)
     with pytest.raises(ModelError, match="no limit on the error is certified"):
         Classifier.from_pretrained(fast.save(tmp_path / "fast"), max_error=0.1)
     with pytest.raises(ModelError, match="ask for max_disagreement"):
@@ -129,18 +118,17 @@ def test_an_error_is_certified_for_one_point_of_the_cascade(fast, new, tmp_path)
 
 
 def test_texts_that_did_something_else_prove_nothing(fast):
-    texts, _ = draw_kinds()
     with pytest.warns(TerselyWarning, match="fitted or chose something"):
-        made = fast.recalibrate(texts)
+        made = fast.recalibrate(TEXTS)
     assert made.certificates.documents == fast.certificates.documents
-    assert unused(texts, [Part("training", "trained", 400, fingerprint(texts))]) == []
-    assert len(unused(texts, [Part("training", "trained", 400, fingerprint(texts[1:]))])) > 390
+    assert unused(TEXTS, [Part("training", "trained", 400, fingerprint(TEXTS))]) == []
+    assert len(unused(TEXTS, [Part("training", "trained", 400, fingerprint(TEXTS[1:]))])) > 390
 
 
-def test_too_few_texts_and_models_without_stages_are_refused(dense, fast, new):
+def test_too_few_texts_and_models_without_stages_are_refused(kinds, fast, new):
     with pytest.raises(DataError, match="299 texts .* got 20 and 20 of them .* at least 13"):
         fast.recalibrate(new[0][:20], max_disagreement=0.01)
-    plain = Classifier.from_pretrained(dense, device="cpu")
+    plain = Classifier.from_pretrained(kinds, device="cpu")
     with pytest.raises(ModelError, match="no stages that could be recalibrated"):
         plain.recalibrate(new[0], max_disagreement=0.1)
     plain.torch_model().config.problem_type = "regression"

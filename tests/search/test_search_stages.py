@@ -19,18 +19,12 @@ from tersely.search import (
     prove_cascade,
 )
 from tersely.text import Documents, LabelSpace
-from three_kinds import draw_kinds, write_dense
+from three_kinds import TEXTS
 
 
 @pytest.fixture(scope="module")
-def texts():
-    return draw_kinds()[0]
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory):
-    folder = write_dense(tmp_path_factory.mktemp("dense"), *draw_kinds())
-    return Classifier.from_pretrained(folder, device="cpu")
+def original(kinds):
+    return Classifier.from_pretrained(kinds, device="cpu")
 
 
 def space(problem_type="single_label_classification"):
@@ -73,14 +67,14 @@ def test_a_temperature_makes_scaled_logits_honest():
     )
 
 
-def test_stages_share_the_originals_weights_and_differ_by_name(original, texts):
+def test_stages_share_the_originals_weights_and_differ_by_name(original):
     assert len({stage.name for stage in plan_stages(6)}) == len(list(plan_stages(6))) == 4
     steps = []
     runner = StageRunner(original, progress=lambda *step: steps.append(step))
     stages = [*plan_stages(3), Stage(REFERENCE)]
-    _, looked = runner.look(stages, Documents.from_lists(texts[:20]))
+    _, looked = runner.look(stages, Documents.from_lists(TEXTS[:20]))
     np.testing.assert_allclose(
-        looked.answers[REFERENCE], torch.from_numpy(original.logits(texts[:20])).log_softmax(1)
+        looked.answers[REFERENCE], torch.from_numpy(original.logits(TEXTS[:20])).log_softmax(1)
     )
     assert not looked.worse[REFERENCE].any() and looked.better is None
     assert original.model.cascade is None and original.plan.is_dense
@@ -89,23 +83,23 @@ def test_stages_share_the_originals_weights_and_differ_by_name(original, texts):
     assert REFERENCE in steps[-1][0]
 
 
-def test_looking_adds_the_evidence_of_the_linear_stage_as_the_cascade_does(original, texts):
-    runner, documents = StageRunner(original), Documents.from_lists(texts[:60])
-    runner.fit_linear(Documents.from_lists(texts))
+def test_looking_adds_the_evidence_of_the_linear_stage_as_the_cascade_does(original):
+    runner, documents = StageRunner(original), Documents.from_lists(TEXTS[:60])
+    runner.fit_linear(Documents.from_lists(TEXTS))
     stages = (Stage(LINEAR), Stage(REFERENCE, temperature=2.0, weight=0.7))
     _, looked = runner.look(stages, documents)
     cascaded = copy.copy(original)
     cascaded.adopt(runner.model.under_cascade(Cascade(stages)), original.tokenizer)
-    given = torch.from_numpy(cascaded.logits(texts[:60]))
+    given = torch.from_numpy(cascaded.logits(TEXTS[:60]))
     np.testing.assert_allclose(looked.answers[REFERENCE], given, atol=1e-5)
     assert original.model.linear is None
 
 
-def test_a_path_that_is_given_is_proven_on_other_documents(original, texts):
+def test_a_path_that_is_given_is_proven_on_other_documents(original):
     runner = StageRunner(original)
-    runner.fit_linear(Documents.from_lists(texts[:150]))
+    runner.fit_linear(Documents.from_lists(TEXTS[:150]))
     cascade = Cascade((Stage(LINEAR), Stage(REFERENCE)), ((0.99,), (0.9,), (0.0,)))
-    others = Documents.from_lists(texts[150:])
+    others = Documents.from_lists(TEXTS[150:])
     proven = prove_cascade(runner, cascade, others, 0.08)
     assert (proven.stages, proven.path) == (cascade.stages, cascade.path)
     found = proven.certificates
@@ -119,26 +113,25 @@ def test_a_path_that_is_given_is_proven_on_other_documents(original, texts):
     assert lossy.certificates.at(0.08).better == 0  # the reference is right by definition
 
 
-def test_a_classifier_makes_itself_faster_or_says_why_not(original, texts, monkeypatch):
-    fast = original.accelerate(texts, limit=0.05)
+def test_a_classifier_makes_itself_faster_or_says_why_not(original, fast, monkeypatch):
     certificate = fast.certificates.at(0.05)
     assert certificate.bound <= 0.05 and certificate.early > 0
-    assert fast.forward(fast.encode(texts)).stages.min() == 0
-    assert original.certificates is None
+    assert fast.forward(fast.encode(TEXTS)).stages.min() == 0
     # A cascade starts from its encoder alone.
-    again = fast.accelerate(texts, limit=0.05)
+    again = fast.accelerate(TEXTS, limit=0.05)
     assert again.certificates.fingerprint == fast.certificates.fingerprint
-    assert again.model.alone().encoder is original.model.encoder
+    assert again.model.alone().encoder is fast.model.encoder
     monkeypatch.setattr(find, "choices", lambda *args: [])
     with pytest.warns(TerselyWarning, match="stays as it is: no stage keeps the limit"):
-        assert original.accelerate(texts, limit=0.05) is original
+        assert original.accelerate(TEXTS, limit=0.05) is original
+    assert original.certificates is None
 
 
-def test_documents_of_their_own_fit_and_none_of_them_proves(texts):
-    documents = Documents.from_lists([*texts[:200], "A  b"])
-    fitting = Documents.from_lists([*texts[150:400], "a B"])
+def test_documents_of_their_own_fit_and_none_of_them_proves():
+    documents = Documents.from_lists([*TEXTS[:200], "A  b"])
+    fitting = Documents.from_lists([*TEXTS[150:400], "a B"])
     parts = draw_documents(documents, 0.05, 0, fitting)
     assert parts["fitting"] is fitting
     drawn = parts["choosing"].texts + parts["proving"].texts
-    assert sorted(drawn) == sorted({*texts[:150]} - {*texts[150:400]})
+    assert sorted(drawn) == sorted({*TEXTS[:150]} - {*TEXTS[150:400]})
     assert len(parts["proving"]) > len(parts["choosing"]) > 0
