@@ -4,8 +4,11 @@ pytest puts this folder on the path of imports, so a test anywhere says
 `from tiny import FAMILIES, tiny_config`.
 """
 
+import copy
+import gc
 import os
 import random
+import sys
 
 # Before anything imports transformers, which reads these once.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -21,7 +24,7 @@ from hypothesis import settings  # noqa: E402
 # On tensors this small, waiting for a second thread takes longer than the work.
 torch.set_num_threads(1)
 # A busy machine is slow now and then, which says nothing about the property.
-settings.register_profile("tersely", deadline=None, max_examples=50)
+settings.register_profile("tersely", deadline=None, max_examples=30)
 settings.load_profile("tersely")
 
 
@@ -65,10 +68,23 @@ def kinds(tmp_path_factory):
     return write_dense(tmp_path_factory.mktemp("kinds"))
 
 
+@pytest.fixture
+def own_registry(monkeypatch):
+    """What a test registers is forgotten afterwards."""
+    from tersely.reduction import parts, presets
+
+    for room, name in ((parts, "_REGISTRY"), (sys.modules[presets.__module__], "_PRESETS")):
+        monkeypatch.setattr(room, name, copy.deepcopy(getattr(room, name)))
+
+
 @pytest.fixture(autouse=True)
 def idle(monkeypatch):
-    """Let commands find the machine idle, whatever runs beside the tests."""
+    """Let commands find the machine idle, whatever runs beside the tests, and the heap tidy.
+
+    To tidy it before each turn of a comparison takes long in a process with this many modules.
+    """
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    monkeypatch.setattr(gc, "collect", lambda: None)
 
 
 @pytest.fixture(autouse=True)

@@ -156,6 +156,7 @@ def test_several_labels_at_once(encoder, tmp_path):
     assert set(metrics) == {"accuracy", "macro_f1", "micro_f1"}
     loaded = Classifier.from_pretrained(classifier.save(tmp_path))
     assert np.allclose(loaded.predict_proba(texts[:4]), shares)
+    assert "any number of labels" in (tmp_path / "README.md").read_text("utf-8")
 
 
 def test_labels_that_training_never_saw_are_counted_as_errors(classifier):

@@ -31,6 +31,11 @@ def lat(encoder):
     return trained(encoder, "lat", keep=0.6)
 
 
+@pytest.fixture(scope="module")
+def whole(encoder):
+    return trained(encoder, "dense")
+
+
 def cost(classifier, texts):
     return classifier.forward(classifier.encode(texts)).macs
 
@@ -74,10 +79,9 @@ def test_what_was_not_trained_for_is_warned_about(lat, encoder):
     assert plan_share(tome.plan, 4)[1] == 0.1
 
 
-def test_thresholds_that_were_learned_are_moved_together(encoder):
+def test_thresholds_that_were_learned_are_moved_together(encoder, whole):
     classifier = trained(encoder, "ltp", target=0.7)
     texts, _ = long_documents(30, seed=9)
-    whole = trained(encoder, "dense")
     with pytest.warns(TerselyWarning, match=r"trained with numbers of its own .*\(ltp\)"):
         set_to = classifier.with_budget(0.5, texts)
     assert cost(set_to, texts) / cost(whole, texts) == pytest.approx(0.5, rel=0.05)
@@ -87,12 +91,12 @@ def test_thresholds_that_were_learned_are_moved_together(encoder):
         classifier.with_options(threshold=0.5)
 
 
-def test_budgets_that_cannot_be_are_refused(lat, encoder):
+def test_budgets_that_cannot_be_are_refused(lat, whole, encoder):
     texts, _ = long_documents(12)
     for classifier, budget, said in (
         (lat, 0.01, r"budget must be between 0\.\d\d and 1\.0\d for 'lat'"),
         (lat, 1, "budget must be a number between 0 and 1, got 1"),
-        (trained(encoder, "dense"), 0.5, "must have a share of tokens.*got 'dense'"),
+        (whole, 0.5, "must have a share of tokens.*got 'dense'"),
         (trained(encoder, "focus-pfc"), 0.5, "needs block 1, .*built for 'focus-pfc'"),
     ):
         with pytest.raises(PlanError, match=said):
@@ -116,15 +120,22 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(CALLS, key=lambda name: name == "fit"))
-def test_a_warning_points_at_the_users_line(encoder, tmp_path, name):
-    (tmp_path / "README.md").write_text("# Somebody else's card\n")
+def short(encoder):
     options = {"method_options": {"keep": 0.6, "least": 1}, "max_length": 14}
-    classifier = Classifier(encoder, method="lat", **options)
-    classifier.fit(*labelled(30, words=10), settings=QUICK)
+    return Classifier(encoder, method="lat", **options)
+
+
+@pytest.fixture(scope="module")
+def fitted(encoder):
+    return short(encoder).fit(*labelled(30, words=10), settings=QUICK)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_warning_points_at_the_users_line(encoder, fitted, tmp_path, name):
+    (tmp_path / "README.md").write_text("# Somebody else's card\n")
     call = CALLS[name]
     with pytest.warns(TerselyWarning) as said:
-        call(classifier, tmp_path)
+        call(short(encoder) if name == "fit" else fitted, tmp_path)
     # The lambdas are the users here: one line each.
     lines = {(each.filename, each.lineno) for each in said}
     assert lines == {(__file__, call.__code__.co_firstlineno)}

@@ -50,7 +50,7 @@ def test_parameters_are_set_for_the_next_fit(encoder):
 
 def test_it_stands_in_a_pipeline_and_is_cross_validated(encoder):
     pytest.importorskip("sklearn")
-    from sklearn.model_selection import cross_val_score
+    from sklearn.model_selection import cross_validate
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer
 
@@ -58,9 +58,10 @@ def test_it_stands_in_a_pipeline_and_is_cross_validated(encoder):
     lower = FunctionTransformer(lambda texts: np.char.lower(texts))
     pipeline = make_pipeline(lower, Quick(encoder, method="topk"))
     pipeline.set_params(quick__max_length=16)
-    for scoring in (None, "neg_log_loss"):
-        options = {"cv": 3, "scoring": scoring, "error_score": "raise"}
-        assert np.isfinite(cross_val_score(pipeline, texts, labels, **options)).all()
+    scoring = {"own": lambda pipeline, *data: pipeline.score(*data), "loss": "neg_log_loss"}
+    options = {"cv": 2, "scoring": scoring, "error_score": "raise"}
+    found = cross_validate(pipeline, texts, labels, **options)
+    assert np.isfinite([found["test_own"], found["test_loss"]]).all()
     pipeline.fit(texts, labels)
     assert list(pipeline.classes_) == list(LABELS)
     assert pipeline.predict_proba(texts[:4]).shape == (4, 3)
@@ -148,7 +149,7 @@ def test_numbers_as_classes_are_scored_by_their_names(encoder):
     assert classifier.score(texts, numbers) == pytest.approx(np.mean(predicted == numbers))
 
 
-def test_a_regression_is_scored_by_what_it_explains(encoder):
+def test_a_regression_is_scored_by_what_it_explains(encoder, tmp_path):
     metrics = pytest.importorskip("sklearn.metrics")
     texts, _ = labelled(30)
     lengths = np.array([len(text.split()) / 13 for text in texts])
@@ -160,3 +161,4 @@ def test_a_regression_is_scored_by_what_it_explains(encoder):
     assert pytest.importorskip("sklearn.base").is_regressor(classifier)
     with pytest.raises(ModelError, match="no probabilities"):
         classifier.predict_proba(texts)
+    assert "predicts a number" in (classifier.save(tmp_path) / "README.md").read_text("utf-8")

@@ -1,6 +1,5 @@
 """A clock that only fakes move, and a tiny model with its tokenizer."""
 
-import gc
 import time
 
 import pytest
@@ -16,14 +15,6 @@ class FakeClock:
 
     def __call__(self):
         return self.now
-
-
-@pytest.fixture(autouse=True)
-def collections(monkeypatch):
-    """Counts the heap's tidyings, which take long in a process with this many modules."""
-    seen = []
-    monkeypatch.setattr(gc, "collect", lambda: seen.append("tidy"))
-    return seen
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ def test_the_growth_is_what_running_takes():
     assert sizes == pytest.approx([0, 48, 96], abs=8)
 
 
+@pytest.mark.slow
 @needs_reset
 def test_the_parents_memory_and_that_of_loading_do_not_show(importable):
     ballast = np.ones(1024 * MEBIBYTE, dtype=np.uint8)

@@ -35,10 +35,7 @@ def runner(logits, seen=None):
     return run
 
 
-@given(
-    seed=st.integers(0, 1000),
-    thresholds=st.tuples(st.floats(0, 1), st.floats(0, 1)),
-)
+@given(seed=st.integers(0, 1000), thresholds=st.tuples(st.floats(0, 1), st.floats(0, 1)))
 def test_each_document_is_answered_by_the_first_stage_that_is_sure(seed, thresholds):
     logits = stage_logits(seed)
     cascade = Cascade(STAGES, (thresholds,), 0)

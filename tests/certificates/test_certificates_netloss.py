@@ -8,11 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, multinomial
 
-from tersely.certificates.netloss import (
-    documents_for_net_loss,
-    net_loss_bound,
-    net_loss_p_value,
-)
+from tersely.certificates.netloss import documents_for_net_loss, net_loss_bound, net_loss_p_value
 from tersely.errors import DataError
 
 

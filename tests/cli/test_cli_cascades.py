@@ -2,10 +2,12 @@
 
 import csv
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
-from cascades import TEXTS, save_cascade, save_dense
+from cascades import TEXTS, save_cascade
 from commands import run_command
 from tersely import Classifier
 from tersely.modeling import from_encoder
@@ -13,24 +15,19 @@ from words import LABELS, tokenizer
 
 
 @pytest.fixture(scope="module")
-def bad(tmp_path_factory):
+def bad(dense, cascade, tmp_path_factory):
     """Models and files that are wrong in one way each, by name."""
     folder = tmp_path_factory.mktemp("bad")
-    dense = save_dense(folder / "dense")
-    fast = save_cascade(dense, folder / "fast")
+    dense = Path(shutil.copytree(dense, folder / "dense"))
+    fast = Path(shutil.copytree(cascade, folder / "fast"))
     save_cascade(dense, folder / "lossy", "loss")
     for name, change in {
         "newer": {"version": 99},
-        "wild": {"path": [[1.0], [1.5]]},
-        "rising": {"path": [[0.2], [0.5]]},
-        "nowhere": {"point": 7},
         "broken": {"stages": [{"kind": "reference"}], "certificates": {"version": 1}},
     }.items():
         config = json.loads((fast / "config.json").read_text())
         config["cascade"] |= change
-        (folder / name).mkdir()
-        for file in fast.iterdir():
-            (folder / name / file.name).write_bytes(file.read_bytes())
+        shutil.copytree(fast, folder / name)
         (folder / name / "config.json").write_text(json.dumps(config))
     number = from_encoder(str(dense / "encoder"), id2label={0: "size"}, problem_type="regression")
     number.save_pretrained(folder / "number")
@@ -39,7 +36,6 @@ def bad(tmp_path_factory):
     files = {
         "few": (TEXTS[:8], labels),
         "alike": (["the same text"] * 60, labels),
-        "strange": (TEXTS, ["unheard"] * 60),
         "texts": (TEXTS, None),
         "good": (TEXTS, labels),
     }
@@ -54,26 +50,11 @@ def bad(tmp_path_factory):
 TO = "--out {}/out --device cpu"
 CASES = [
     (f"accelerate {{}}/dense {{}}/few.csv {TO}", 1, "texts that do nothing else are needed"),
-    (f"accelerate {{}}/dense {{}}/alike.csv {TO}", 1, "1 are different, spaces and case aside"),
-    (
-        f"accelerate {{}}/dense {{}}/strange.csv --label-column label --max-disagreement 30% {TO}",
-        1,
-        "knows none of the data's labels",
-    ),
     (f"accelerate {{}}/number {{}}/texts.csv {TO}", 1, "predicts numbers"),
-    ("train {}/good.csv --out {}/out --model {}/dense/encoder", 1, "at least two"),
-    (f"recalibrate {{}}/fast {{}}/few.csv {TO}", 1, "29 texts that do nothing else are needed"),
     (f"recalibrate {{}}/fast {{}}/alike.csv {TO}", 1, "got 1 and 1 of them for proof"),
     ("recalibrate {}/fast {}/few.csv", 1, "allow at least 31.24%"),
-    (f"recalibrate {{}}/dense {{}}/texts.csv {TO}", 1, "no stages that could be recalibrated"),
-    (f"recalibrate {{}}/number {{}}/texts.csv {TO}", 1, "predicts numbers"),
     (f"recalibrate {{}}/lossy {{}}/texts.csv {TO}", 1, "needs labels"),
     (f"recalibrate {{}}/fast {{}}/texts.csv --max-error 20% {TO}", 1, "label"),
-    (
-        f"recalibrate {{}}/fast {{}}/strange.csv --max-error 20% {TO}",
-        1,
-        "none of the data's labels",
-    ),
     (f"recalibrate {{}}/fast {{}}/good.csv --max-error 0 {TO}", 1, "between 0 and 1, got 0"),
     (f"recalibrate {{}}/fast {{}}/good.csv --max-error 101% {TO}", 2, "from 0 to 1"),
     (
@@ -84,15 +65,10 @@ CASES = [
     ("recalibrate {}/fast {}/good.csv --out {}/dense", 1, "--overwrite"),
     ("recalibrate no/model {}/good.csv", 2, "--out"),
     ("predict {}/newer {}/texts.csv", 1, "newer tersely"),
-    ("predict {}/wild {}/texts.csv", 1, "thresholds from 0 to 1"),
-    ("predict {}/rising {}/texts.csv", 1, "from strict to loose"),
-    ("predict {}/nowhere {}/texts.csv", 1, "one of 2 points, got 7"),
     ("predict {}/broken {}/texts.csv", 1, "not whole"),
     ("predict {}/fast {}/texts.csv --max-disagreement 30%", 1, "nearest that are: 0.1 and 0.5"),
     ("predict {}/fast {}/texts.csv --max-loss 10%", 1, "ask for --max-disagreement"),
     ("predict {}/lossy {}/texts.csv --max-disagreement 10%", 1, "ask for --max-loss"),
-    ("predict {}/fast {}/texts.csv --max-error 2%", 1, "recalibrate it on labelled documents"),
-    ("predict {}/dense {}/texts.csv --max-error 2%", 1, "recalibrate it on labelled documents"),
     ("predict {}/number {}/texts.csv --max-error 2%", 1, "a regression has none"),
     ("predict {}/fast {}/texts.csv --max-error 2", 2, "from 0 to 1"),
 ]

@@ -5,17 +5,14 @@ import sys
 import pytest
 from cli_documents import rows, write_csv
 
+from tersely import Classifier
+from tersely.errors import DataError
+
 
 @pytest.fixture
 def bad(tmp_path, model, reviews):
     """Files that are wrong in one way each, by name."""
-    files = {
-        "latin.csv": "text,label\ncaf\xe9,pos\n".encode("latin1"),
-        "new-plan.json": b'{"version": 99, "name": "x", "steps": []}',
-        "file": b"",
-    }
-    for name, content in files.items():
-        (tmp_path / name).write_bytes(content)
+    (tmp_path / "file").touch()
     write_csv(tmp_path / "columns.csv", rows(8), header=("words", "answer"))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("years of work")
@@ -25,25 +22,19 @@ def bad(tmp_path, model, reviews):
 OUT = "train {reviews} --out {}/out"
 CASES = [
     ("train {}/nothing.csv --out {}/out", 1, "there is no file or folder"),
-    ("train {}/latin.csv --out {}/out", 1, "text in UTF-8, and is not"),
     # The library's arguments are spelled as options.
     ("train {}/columns.csv --out {}/out", 1, "--text-column"),
     ("train {reviews} --out {}/full", 1, "--overwrite"),
     ("train {reviews} --out {}/full --resume", 1, "no interrupted run"),
     ("train {reviews} --out {}/file", 1, "is a file"),
     (f"{OUT} --overwrite --resume", 2, "exclude each other"),
-    (f"{OUT} --device cpu --model {{}}/full", 1, "cannot be read"),
-    (f"{OUT} --device cuda:9", 1, "device"),
     (f"{OUT} --method top-k", 1, "did you mean 'topk'"),
-    (f"{OUT} --method topk --method-option kep=1", 1, "not an option of 'topk'"),
     (f"{OUT} --method-option keep", 2, "NAME=VALUE"),
-    (f"{OUT} --plan {{}}/new-plan.json", 1, "newer tersely"),
     (f"{OUT} --plan {{}}/a --method dense", 2, "in place of"),
     (f"{OUT} --epochs -1", 1, "epochs is out of range"),
     (f"{OUT} --epoch 3", 2, "--epochs"),
     ("predict {model} {reviews} --out {reviews}", 1, "--overwrite"),
     ("predict {model} {reviews} --out {}/out.csv --json", 2, "name a .jsonl file"),
-    ("bench {reviews} --models {model} {model}", 1, "different names"),
     ("bench {reviews} --models {model} --stock", 1, "a dense model, and there is none"),
     ("bench {reviews}", 2, "--models or --contenders"),
     ("bench {reviews} --contenders dense", 1, "nothing tells the labels"),
@@ -76,15 +67,11 @@ def test_bad_input_gets_one_clear_line(run, bad, command, code, fragment):
 
 
 def test_debug_shows_where_an_error_came_from(run, bad):
-    from tersely.errors import DataError
-
     with pytest.raises(DataError):
-        run("train", bad[""] / "latin.csv", "--out", bad[""] / "out", "--debug")
+        run("train", bad[""] / "nothing.csv", "--out", bad[""] / "out", "--debug")
 
 
 def test_bugs_are_not_hidden(run, model, reviews, monkeypatch):
-    from tersely import Classifier
-
     def fail(*_, **__):
         raise KeyError("a bug")
 

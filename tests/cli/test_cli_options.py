@@ -186,24 +186,18 @@ def mine(keep: float = 0.5) -> Plan:
 """
 
 
-def test_a_method_of_ones_own_is_known_with_import(encoder, reviews, environment, tmp_path):
+def test_a_method_of_ones_own_is_known_with_import(run, encoder, reviews, tmp_path, own_registry):
     """Journeys: a scorer of one's own was unknown to the command line."""
     (tmp_path / "own_methods.py").write_text(OWN)
     table = pa.table({"text": [text for text, _ in rows(4)]})
     parquet.write_table(table, tmp_path / "a.parquet")
-    taken = ["--import", str(tmp_path / "own_methods.py"), "--device", "cpu"]
-    out = str(tmp_path / "model")
-    train = ["train", str(reviews), "--out", out, "--model", str(encoder), "--method", "mine-alone"]
-    score = ["score", out, str(tmp_path / "a.parquet"), str(tmp_path / "out"), "--workers", "1"]
-    for words in ([*train, "--epochs", "1", "--batch-tokens", "256"], score):
-        done = subprocess.run(
-            [sys.executable, "-m", "tersely", *words, *taken, "--threads", "1"],
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-    assert "with mine-alone" in done.stderr or "holds 4 labelled rows" in done.stderr
+    taken, out = ("--import", tmp_path / "own_methods.py", "--device", "cpu"), tmp_path / "model"
+    train = ("train", reviews, "--out", out, "--model", encoder, "--method", "mine-alone")
+    done = run(*train, "--epochs", 1, "--batch-tokens", 256, *taken)
+    assert done.exit_code == 0, done.stderr
+    # Workers are processes of their own, which know what they are told.
+    done = run("score", out, tmp_path / "a.parquet", tmp_path / "out", "--workers", 1, *taken)
+    assert done.exit_code == 0 and "holds 4 labelled rows" in done.stderr
 
 
 def test_a_result_survives_a_terminal_that_cannot_encode_it(monkeypatch):

@@ -25,7 +25,6 @@ from tersely.reduction import (
     Threshold,
     budget_option,
     find_preset,
-    parts,
     plan_share,
     preset,
     presets,
@@ -109,11 +108,7 @@ BAD_FIELDS = [
     ((*SELECT, "pin"), "both", "select.pin must be 'ends', 'first' or 'none'"),
     ((*SELECT, "share"), 2, "select.share is not a field of 'fuzzy-ratio'; its field"),
     (("steps", 1, "act", "tokens"), 8.0, "plan.steps[1].act.tokens must be a whole number above"),
-    (
-        ("steps", 1, "score"),
-        {"kind": "column-mean"},
-        "score must be left out for 'combine'",
-    ),
+    (("steps", 1, "score"), {"kind": "column-mean"}, "score must be left out for 'combine'"),
     (("steps", 0), {"blocks": 0, "act": {"kind": "combine"}}, "one 'combine' at most, got 2"),
 ]
 
@@ -250,10 +245,7 @@ def test_a_pattern_may_stand_beside_a_step_that_chooses():
     assert [step.act.kind for step in resolved.at(1)] == ["drop-tokens"]
 
 
-def test_a_registered_part_is_known_to_plans_and_two_cannot_share_a_kind(monkeypatch):
-    # What is registered here is forgotten afterwards.
-    monkeypatch.setattr(parts, "_REGISTRY", copy.deepcopy(parts._REGISTRY))
-
+def test_a_registered_part_is_known_to_plans_and_two_cannot_share_a_kind(own_registry):
     def make() -> type[Selector]:
         @register("every-other")
         class EveryOther(Selector):

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tersely import Classifier, TrainingSettings
+from tersely import Classifier, TrainingSettings, preset
 from tersely.errors import DataError, TrainingError
-from tersely.modeling import from_encoder
+from tersely.modeling import from_encoder, with_plan
 from tersely.training.fit import gather
 from tersely.training.recipe import document_weights, recipe, with_recipe
 from tersely.training.run import trainer_arguments
@@ -21,14 +21,13 @@ from words import LABELS, documents, labelled, quiet
 QUICK = TrainingSettings(epochs=2, learning_rate=1e-3, batch_tokens=128)
 
 
-def a_trainer(encoder, folder, **told):
-    data = documents()
-    classifier = Classifier(encoder, method="dense").fit(data, settings=QUICK, validation=0)
-    labels = classifier.label_space.encode(data.labels)
+def a_trainer(dense, folder, **told):
+    data, model = documents(), with_plan(dense.model, preset("dense"))
+    labels = dense.label_space.encode(data.labels)
     settings = with_recipe(replace(QUICK, **told), labels, 32)
-    train = TrainingDocuments(classifier.encode(data.texts), labels)
+    train = TrainingDocuments(dense.encode(data.texts), labels)
     arguments = trainer_arguments(settings, folder, device="cpu", validate=False)
-    return TerselyTrainer(classifier.model, settings, train, args=arguments), train
+    return TerselyTrainer(model, settings, train, args=arguments), train
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"layer_decay": 1.5}, {"best_by": "f1"}])
@@ -58,15 +57,15 @@ def test_more_documents_never_take_more_epochs():
     assert epochs == sorted(epochs, reverse=True)
 
 
-def test_a_step_learns_from_as_many_documents_as_asked(encoder, tmp_path):
-    few, _ = a_trainer(encoder, tmp_path, batch_documents=4)
+def test_a_step_learns_from_as_many_documents_as_asked(dense, tmp_path):
+    few, _ = a_trainer(dense, tmp_path, batch_documents=4)
     assert 3 <= few.documents_per_step <= 4
-    tokens, _ = a_trainer(encoder, tmp_path, batch_documents=1000)
+    tokens, _ = a_trainer(dense, tmp_path, batch_documents=1000)
     assert len(tokens.sampler) == pytest.approx(tokens.train_dataset.encoded.tokens / 128, rel=0.3)
 
 
-def test_lower_blocks_learn_more_slowly_and_the_head_faster(encoder, tmp_path):
-    trainer, _ = a_trainer(encoder, tmp_path, layer_decay=0.5, head_factor=10.0)
+def test_lower_blocks_learn_more_slowly_and_the_head_faster(dense, tmp_path):
+    trainer, _ = a_trainer(dense, tmp_path, layer_decay=0.5, head_factor=10.0)
     groups = trainer.create_optimizer().param_groups
     rate = {p: group["lr"] for group in groups for p in group["params"]}
     model = trainer.model
@@ -125,8 +124,8 @@ def test_label_smoothing_is_for_classes_and_has_one_name(encoder):
     assert classifier.training["settings"]["label_smoothing"] == 0.1
 
 
-def test_weights_multiply_the_loss_of_labels(encoder, tmp_path):
-    trainer, train = a_trainer(encoder, tmp_path, batch_documents=1000)
+def test_weights_multiply_the_loss_of_labels(dense, tmp_path):
+    trainer, train = a_trainer(dense, tmp_path, batch_documents=1000)
     train.weights = np.linspace(0.1, 2, len(train)).astype(np.float32)
     numbers = [3, 1, 40]
     quiet(trainer.model)

@@ -23,11 +23,6 @@ HALF = {"method": "topk", "method_options": {"keep": 0.5}}
 
 
 @pytest.fixture(scope="module")
-def dense(encoder):
-    return Classifier(encoder, method="dense").fit(documents(), settings=QUICK)
-
-
-@pytest.fixture(scope="module")
 def dense_folder(dense, tmp_path_factory):
     return dense.save(tmp_path_factory.mktemp("dense"))
 

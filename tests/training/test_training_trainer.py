@@ -40,7 +40,11 @@ def same_weights(one, other):
 # Chance is 0.33; combining a handful of random features into groups is slow to learn from nothing.
 @pytest.mark.parametrize(
     ("method", "dense_share", "epochs", "least"),
-    [("dense", 0, 16, 0.8), ("focus-pf", 0, 16, 0.8), ("focus-pfc", 0.5, 20, 0.5)],
+    [
+        ("dense", 0, 16, 0.8),
+        pytest.param("focus-pf", 0, 16, 0.8, marks=pytest.mark.slow),
+        ("focus-pfc", 0.5, 20, 0.5),
+    ],
 )
 def test_training_learns(encoder, method, dense_share, epochs, least):
     settings = replace(QUICK, epochs=epochs, dense_share=dense_share, seed=0)
@@ -54,18 +58,16 @@ def test_the_seed_decides(encoder):
     assert not same_weights(one, trained(encoder, settings=replace(QUICK, seed=2)))
 
 
-def a_trainer(encoder, tmp_path, settings=QUICK, teacher_logits=None):
-    classifier = trained(encoder)
-    data = documents()
-    train = TrainingDocuments(
-        classifier.encode(data.texts), classifier.label_space.encode(data.labels), teacher_logits
-    )
-    arguments = trainer_arguments(settings, tmp_path, device="cpu", validate=False)
-    return TerselyTrainer(classifier.model, settings, train, args=arguments), train
+def a_trainer(dense, tmp_path, teacher_logits=None):
+    data, model = documents(), with_plan(dense.model, preset("dense"))
+    labels = dense.label_space.encode(data.labels)
+    train = TrainingDocuments(dense.encode(data.texts), labels, teacher_logits)
+    arguments = trainer_arguments(QUICK, tmp_path, device="cpu", validate=False)
+    return TerselyTrainer(model, QUICK, train, args=arguments), train
 
 
-def test_a_document_counts_the_same_in_every_batch(encoder, tmp_path):
-    trainer, train = a_trainer(encoder, tmp_path)
+def test_a_document_counts_the_same_in_every_batch(dense, tmp_path):
+    trainer, train = a_trainer(dense, tmp_path)
     model = quiet(trainer.model)
     batches = list(trainer.sampler)
     assert len({len(batch) for batch in batches}) > 1
@@ -74,9 +76,9 @@ def test_a_document_counts_the_same_in_every_batch(encoder, tmp_path):
     assert np.mean(losses) == pytest.approx(whole, rel=1e-5)
 
 
-def test_a_teacher_takes_part_in_the_loss(encoder, tmp_path):
+def test_a_teacher_takes_part_in_the_loss(dense, tmp_path):
     logits = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
-    trainer, train = a_trainer(encoder, tmp_path, teacher_logits=logits)
+    trainer, train = a_trainer(dense, tmp_path, teacher_logits=logits)
     model = quiet(trainer.model)
     batch = train.collate([0, 5, 9])
     inputs = {name: value for name, value in batch.items() if name != "teacher_logits"}
@@ -88,9 +90,9 @@ def test_a_teacher_takes_part_in_the_loss(encoder, tmp_path):
     assert trainer.compute_loss(model, batch).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_what_learns_has_a_rate_of_its_own_and_a_penalty_that_no_teacher_shrinks(encoder, tmp_path):
+def test_what_learns_has_a_rate_of_its_own_and_a_penalty_that_no_teacher_shrinks(dense, tmp_path):
     logits = np.zeros((60, 3), dtype=np.float32)
-    trainer, train = a_trainer(encoder, tmp_path, teacher_logits=logits)
+    trainer, train = a_trainer(dense, tmp_path, teacher_logits=logits)
     select = LearnedThreshold(least=1, threshold=0.9, target=0.1)
     plan = Plan("learned", (Step(DropTokens(), {"start": 0}, ColumnMean(), select),))
     model = trainer.model = quiet(with_plan(trainer.model, plan))
@@ -114,8 +116,8 @@ def test_what_learns_has_a_rate_of_its_own_and_a_penalty_that_no_teacher_shrinks
     assert len(every) == len(set(every)) == len(list(model.parameters()))
 
 
-def test_a_loss_that_is_no_number_ends_the_run(encoder, tmp_path):
-    trainer, _ = a_trainer(encoder, tmp_path)
+def test_a_loss_that_is_no_number_ends_the_run(dense, tmp_path):
+    trainer, _ = a_trainer(dense, tmp_path)
     with torch.no_grad():
         trainer.model.head.classifier.weight.fill_(float("nan"))
     with pytest.raises(TrainingError, match="the loss became nan at step 1"):
