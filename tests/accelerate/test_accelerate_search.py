@@ -166,11 +166,13 @@ def test_the_verb_reads_labels_as_the_model_has_them(kinds, tmp_path):
     data = tmp_path / "labelled.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     options = ["--label-column", "label", "--max-disagreement", "0.1"]
-    options += ["--rounds", "1", "--device", "cpu", "--overwrite"]
+    options += ["--rounds", "1", "--device", "cpu", "--overwrite", "--json"]
     result = run_command("accelerate", several, data, "--out", out, *options)
     assert result.exit_code == 0, result.stderr
-    evidence = json.loads((out / "evidence.json").read_text())
-    assert evidence["criterion"] == "loss"
+    record, evidence = json.loads(result.stdout), json.loads((out / "evidence.json").read_text())
+    assert evidence["criterion"] == "loss" and record["answer"] == evidence["answer"]
+    written = json.loads((out / "config.json").read_text()).get("cascade")
+    assert (written is not None) == (evidence["chosen"] == "cascade")
     assert (evidence["answer"] == "keep") == ("an earlier run" in result.stderr)
 
 

@@ -48,7 +48,7 @@ def connections_of(sizes, positions, reaches, first) -> Connections:
     return Connections(sees, Band(reaches, first, exact=True))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(case=bands(), window=WINDOWS, with_pattern=st.booleans())
 def test_a_band_gives_what_masks_over_all_pairs_give(case, window, with_pattern):
     states, packing = case
@@ -76,7 +76,7 @@ def test_a_band_gives_what_masks_over_all_pairs_give(case, window, with_pattern)
 
 
 @pytest.mark.parametrize("attend", [padded.attend, padded.attend_dense])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(case=bands(), window=WINDOWS)
 def test_other_back_ends_mask_the_same_pairs(attend, case, window):
     states, packing = case

@@ -189,23 +189,6 @@ def test_bench_takes_a_contender_of_ones_own_into_its_report(
     assert "it was a very" not in page
 
 
-def test_accelerate_says_how_many_texts_are_needed_and_decides(run, dense_model, tmp_path):
-    texts = [(f"it was a very {w} film" + " film" * n,) for n in range(30) for w in ("good", "bad")]
-    data = write_csv(tmp_path / "texts.csv", texts, header=("text",))
-    few = run("accelerate", dense_model, data, "--out", tmp_path / "faster")
-    assert few.exit_code == 1 and "598 texts" in few.stderr and "got 60" in few.stderr
-    assert not (tmp_path / "faster").exists()
-    out = tmp_path / "out"
-    command = ("accelerate", dense_model, data, "--out", out, "--max-disagreement", 0.25)
-    done = run(*command, "--rounds", 2, "--json", "--device", "cpu")
-    assert done.exit_code == 0, done.stderr
-    (record,) = records(done.stdout)
-    evidence = json.loads((out / "evidence.json").read_text())
-    assert record["answer"] == evidence["answer"] in ("faster", "keep")
-    assert (out / "model.safetensors").exists() == (evidence["answer"] == "faster")
-    assert sum(evidence["texts"].values()) == 120 == 2 * evidence["texts"]["given"]
-
-
 def test_predict_and_evaluate_at_a_budget(run, lat_model, model, reviews):
     plain = run("predict", lat_model, reviews)
     at = run("predict", lat_model, reviews, "--budget", 0.9)
@@ -256,16 +239,7 @@ def test_score_and_go_on(run, model, tmp_path):
     table = pa.table({"text": [*(text for text, _ in rows(9)), None]})
     parquet.write_table(table, tmp_path / "in" / "a.parquet")
     out = tmp_path / "out"
-    words = [
-        "score",
-        model,
-        tmp_path / "in" / "*.parquet",
-        out,
-        "--device",
-        "cpu",
-        "--workers",
-        "1",
-    ]
+    words = ("score", model, tmp_path / "in" / "*.parquet", out, "--device", "cpu", "--workers", 1)
     done = run(*words, "--probabilities", "--json")
     assert done.exit_code == 0, done.stderr
     record = json.loads(done.stdout)

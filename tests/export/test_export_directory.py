@@ -20,7 +20,7 @@ from tersely import Classifier, preset
 from tersely.errors import DeviceError, ExportError, ModelError
 from tersely.export import export_model, is_export
 from tersely.export.directory import compare_logits
-from tersely.export.graph import quantize_graph, scoring_layers, write_graph
+from tersely.export.graph import quantize_graph, scoring_layers
 from tersely.reduction import Ratio
 from words import labelled
 
@@ -185,18 +185,17 @@ def test_lengths_have_names_and_the_limit_is_saved(model, exported, tmp_path):
         assert config["model_max_length"] == classifier.limit
 
 
-def test_layers_that_choose_stay_in_float32(model, tmp_path):
+def test_layers_that_choose_stay_in_float32(exported, tmp_path):
     import onnx
 
-    write_graph(Classifier.from_pretrained(model).torch_model(), tmp_path / "model.onnx", 64)
-    whole = onnx.load(tmp_path / "model.onnx").graph
-    exact = scoring_layers(tmp_path / "model.onnx")
+    graph = shutil.copytree(exported, tmp_path / "onnx") / "model.onnx"
+    whole, exact = onnx.load(graph).graph, scoring_layers(graph)
     # Tokens leave in the first block: its query and key, their product, and what sums it up.
     told = " ".join(str(node.metadata_props) for node in whole.node if node.name in exact)
     assert "layer.0.attention.self.query" in told and "layer.0.attention.self.key" in told
     assert not re.search(r"layer\.0\.(attention\.(self\.value|output)|output)|layer\.[1-9]", told)
-    quantize_graph(tmp_path / "model.onnx", exact)
-    small = onnx.load(tmp_path / "model.onnx").graph
+    quantize_graph(graph, exact)
+    small = onnx.load(graph).graph
     assert set(exact) <= {node.name for node in small.node if node.op_type == "MatMul"}
     assert sum(node.op_type == "MatMulInteger" for node in small.node) >= 22
 

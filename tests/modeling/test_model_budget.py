@@ -39,9 +39,16 @@ def share(classifier, dense, texts):
 
 
 @pytest.mark.parametrize("method", BY_SHARES)
-def test_methods_that_remove_tokens_land_within_five_percent_on_other_documents(
-    encoder, dense, method
-):
+def test_methods_that_remove_tokens_land_within_five_percent_on_other_documents(dense, method):
+    plan = plan_for_target(dense.model, method, FLOORLESS, 0.6, dense.encode(long_documents()[0]))
+    held_out = dense.encode(long_documents(30, seed=9)[0])
+    macs = run_model(with_plan(dense.model, plan), held_out, 4096).macs
+    assert macs / dense.forward(held_out).macs == pytest.approx(0.6, rel=0.05)
+
+
+# Training moves the scores that thresholds are compared with, and lat's shares change by the step.
+@pytest.mark.parametrize("method", ["topk", "threshold", "lat"])
+def test_what_was_trained_for_a_target_lands_there_too(encoder, dense, method):
     target = 0.6
     classifier = Classifier(encoder, method=method, method_options=FLOORLESS, target_flops=target)
     classifier.fit(*long_documents(), settings=QUICK)

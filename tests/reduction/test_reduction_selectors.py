@@ -57,7 +57,7 @@ SELECTORS = {
 
 
 @pytest.mark.parametrize("rule", RULES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(cases=documents(), keep=KEEPS)
 def test_selectors_agree_with_slow_ones(rule, cases, keep):
     candidates, selector = as_candidates(cases), replace(SELECTORS[rule], keep=keep)

@@ -9,7 +9,7 @@ schemathesis = pytest.importorskip("schemathesis")
 
 # Without shrinking: a failure names the request, and a short run is worth more than a short case.
 SHORT = settings(
-    max_examples=25,
+    max_examples=10,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
     deadline=None,

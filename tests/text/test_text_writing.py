@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("ignore::tersely.errors.TerselyWarning")
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(texts=TEXTS)
 def test_texts_come_back_in_order(folder, name, texts):
     table = pa.table({"id": [str(index) for index in range(len(texts))], "text": texts})
