@@ -13,3 +13,15 @@ def run_command(*arguments: object, stdin: str | bytes | None = None):
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
+
+
+def check_refusal(result, code: int, fragment: str) -> None:
+    """It ended with the code and one line that holds the fragment, and not with a traceback."""
+    assert result.exit_code == code, result.stderr
+    assert result.stdout == "" and "Traceback" not in result.stderr
+    # Boxes wrap their text, so the words are compared without the frame.
+    assert fragment in " ".join(result.stderr.replace("│", " ").split())
+    if code == 1:
+        lines = result.stderr.splitlines()
+        assert [line for line in lines if ": error: " in line] == lines[-1:]
+        assert lines[-1].startswith("tersely: error: ")

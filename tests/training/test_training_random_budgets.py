@@ -11,8 +11,6 @@ from tersely.methods.lat import LengthDrop
 from tersely.modeling import with_plan
 from tersely.reduction import ColumnMean, DropKeys, DropTokens, Ratio, Step
 from tersely.training.random_budgets import RandomBudgets, is_for_random_budgets, shorter_loss
-from tersely.training.run import trainer_arguments
-from tersely.training.trainer import TerselyTrainer, TrainingDocuments
 from words import PLAIN, documents, quiet
 
 QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1, **PLAIN)
@@ -47,15 +45,10 @@ def test_other_steps_of_the_plan_stay_in_every_length():
 
 
 @pytest.mark.parametrize("taught", [False, True])
-def test_the_loss_of_a_step_is_the_papers(lat, tmp_path, taught):
-    data = documents()
+def test_the_loss_of_a_step_is_the_papers(lat, make_trainer, taught):
     teacher = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
-    train = TrainingDocuments(
-        lat.encode(data.texts), lat.label_space.encode(data.labels), teacher if taught else None
-    )
-    arguments = trainer_arguments(QUICK, tmp_path, device="cpu", validate=False)
     model = quiet(lat.model)
-    trainer = TerselyTrainer(model, QUICK, train, args=arguments)
+    trainer, train = make_trainer(model, QUICK, teacher if taught else None)
     trainer.state.global_step = 3
     numbers = [0, 5, 9, 12]
     got = trainer.compute_loss(model, train.collate(numbers))
@@ -90,7 +83,7 @@ def test_the_shorter_ones_teach_the_full_one_nothing(lat):
     assert torch.autograd.grad(loss, model.head.classifier.weight)[0].abs().max() > 0
 
 
-def test_all_lengths_go_through_the_wrapper_of_the_model(lat, tmp_path):
+def test_all_lengths_go_through_the_wrapper_of_the_model(lat, make_trainer):
     """Likely fault of the review: under torchrun, `lat` ran the bare model beside DDP's wrapper."""
 
     class Wrapper(torch.nn.Module):
@@ -104,10 +97,8 @@ def test_all_lengths_go_through_the_wrapper_of_the_model(lat, tmp_path):
             self.calls += 1
             return self.module(**inputs)
 
-    model, data = lat.model.train(), documents()
-    train = TrainingDocuments(lat.encode(data.texts), lat.label_space.encode(data.labels))
-    arguments = trainer_arguments(QUICK, tmp_path, device="cpu", validate=False)
-    trainer = TerselyTrainer(model, QUICK, train, args=arguments)
+    model = lat.model.train()
+    trainer, train = make_trainer(model, QUICK)
     inner, seen = model.forward, []
     wrapper = Wrapper(model)
     try:

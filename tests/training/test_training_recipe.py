@@ -14,23 +14,21 @@ from tersely.errors import DataError, TrainingError
 from tersely.modeling import from_encoder, with_plan
 from tersely.training.fit import gather
 from tersely.training.recipe import document_weights, recipe, with_recipe
-from tersely.training.run import trainer_arguments
-from tersely.training.trainer import TerselyTrainer, TrainingDocuments, document_losses
+from tersely.training.trainer import document_losses
 from words import LABELS, documents, labelled, quiet
 
 QUICK = TrainingSettings(epochs=2, learning_rate=1e-3, batch_tokens=128)
 
 
-def a_trainer(dense, folder, **told):
-    data, model = documents(), with_plan(dense.model, preset("dense"))
-    labels = dense.label_space.encode(data.labels)
-    settings = with_recipe(replace(QUICK, **told), labels, 32)
-    train = TrainingDocuments(dense.encode(data.texts), labels)
-    arguments = trainer_arguments(settings, folder, device="cpu", validate=False)
-    return TerselyTrainer(model, settings, train, args=arguments), train
+@pytest.fixture
+def a_trainer(dense, make_trainer):
+    labels = dense.label_space.encode(documents().labels)
+    return lambda **told: make_trainer(
+        with_plan(dense.model, preset("dense")), with_recipe(replace(QUICK, **told), labels, 32)
+    )
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"layer_decay": 1.5}, {"best_by": "f1"}])
+@pytest.mark.parametrize("wrong", [{"epochs": -1}, {"layer_decay": 1.5}, {"best_by": "f1"}])
 def test_settings_out_of_range_are_refused(wrong):
     ((name, value),) = wrong.items()
     with pytest.raises(TrainingError, match=f"{name} is out of range: expected .*, got {value}"):
@@ -57,15 +55,15 @@ def test_more_documents_never_take_more_epochs():
     assert epochs == sorted(epochs, reverse=True)
 
 
-def test_a_step_learns_from_as_many_documents_as_asked(dense, tmp_path):
-    few, _ = a_trainer(dense, tmp_path, batch_documents=4)
+def test_a_step_learns_from_as_many_documents_as_asked(a_trainer):
+    few, _ = a_trainer(batch_documents=4)
     assert 3 <= few.documents_per_step <= 4
-    tokens, _ = a_trainer(dense, tmp_path, batch_documents=1000)
+    tokens, _ = a_trainer(batch_documents=1000)
     assert len(tokens.sampler) == pytest.approx(tokens.train_dataset.encoded.tokens / 128, rel=0.3)
 
 
-def test_lower_blocks_learn_more_slowly_and_the_head_faster(dense, tmp_path):
-    trainer, _ = a_trainer(dense, tmp_path, layer_decay=0.5, head_factor=10.0)
+def test_lower_blocks_learn_more_slowly_and_the_head_faster(a_trainer):
+    trainer, _ = a_trainer(layer_decay=0.5, head_factor=10.0)
     groups = trainer.create_optimizer().param_groups
     rate = {p: group["lr"] for group in groups for p in group["params"]}
     model = trainer.model
@@ -124,8 +122,8 @@ def test_label_smoothing_is_for_classes_and_has_one_name(encoder):
     assert classifier.training["settings"]["label_smoothing"] == 0.1
 
 
-def test_weights_multiply_the_loss_of_labels(dense, tmp_path):
-    trainer, train = a_trainer(dense, tmp_path, batch_documents=1000)
+def test_weights_multiply_the_loss_of_labels(a_trainer):
+    trainer, train = a_trainer(batch_documents=1000)
     train.weights = np.linspace(0.1, 2, len(train)).astype(np.float32)
     numbers = [3, 1, 40]
     quiet(trainer.model)

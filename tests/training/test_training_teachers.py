@@ -14,8 +14,6 @@ from tersely.modeling import TerselyForSequenceClassification, with_plan
 from tersely.modeling.inference import run_model
 from tersely.training import stages
 from tersely.training.fit import gather
-from tersely.training.run import trainer_arguments
-from tersely.training.trainer import TerselyTrainer, TrainingDocuments
 from words import PLAIN, documents, quiet, save_encoder
 
 QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1, **PLAIN)
@@ -114,17 +112,14 @@ def test_logits_of_other_documents_are_refused(encoder, logits, message):
         Classifier(encoder, **HALF).fit(documents(), settings=QUICK, teacher=logits)
 
 
-def test_the_distance_of_hidden_states_takes_part_in_the_loss(dense, tmp_path):
-    data = documents()
-    train = TrainingDocuments(dense.encode(data.texts), dense.label_space.encode(data.labels))
+def test_the_distance_of_hidden_states_takes_part_in_the_loss(dense, make_trainer):
     model = quiet(with_plan(dense.model, preset("topk", least=1, keep=0.5, at=1)))
     teacher = with_plan(dense.model, preset("dense"))
     with torch.no_grad():
         teacher.encoder.embeddings.word_embeddings.weight.add_(0.05)  # a teacher of its own
     numbers = [0, 5, 9]
     settings = replace(QUICK, hidden_distillation=0.5)
-    arguments = trainer_arguments(settings, tmp_path, device="cpu", validate=False)
-    trainer = TerselyTrainer(model, settings, train, None, teacher, args=arguments)
+    trainer, train = make_trainer(model, settings, teacher=teacher)
     got = trainer.compute_loss(model, train.collate(numbers))
 
     loss = model(**train.collate(numbers)).loss

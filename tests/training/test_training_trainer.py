@@ -19,7 +19,7 @@ from tersely.reduction import ColumnMean, DropTokens, Step, find_preset
 from tersely.text.batching import pack
 from tersely.training.distillation import distillation_loss
 from tersely.training.run import claimed, trainer_arguments
-from tersely.training.trainer import TerselyTrainer, TrainingDocuments
+from tersely.training.trainer import TerselyTrainer
 from words import LABELS, PLAIN, documents, labelled, quiet, save_encoder
 
 QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1, **PLAIN)
@@ -58,16 +58,13 @@ def test_the_seed_decides(encoder):
     assert not same_weights(one, trained(encoder, settings=replace(QUICK, seed=2)))
 
 
-def a_trainer(dense, tmp_path, teacher_logits=None):
-    data, model = documents(), with_plan(dense.model, preset("dense"))
-    labels = dense.label_space.encode(data.labels)
-    train = TrainingDocuments(dense.encode(data.texts), labels, teacher_logits)
-    arguments = trainer_arguments(QUICK, tmp_path, device="cpu", validate=False)
-    return TerselyTrainer(model, QUICK, train, args=arguments), train
+@pytest.fixture
+def a_trainer(dense, make_trainer):
+    return lambda **options: make_trainer(with_plan(dense.model, preset("dense")), QUICK, **options)
 
 
-def test_a_document_counts_the_same_in_every_batch(dense, tmp_path):
-    trainer, train = a_trainer(dense, tmp_path)
+def test_a_document_counts_the_same_in_every_batch(a_trainer):
+    trainer, train = a_trainer()
     model = quiet(trainer.model)
     batches = list(trainer.sampler)
     assert len({len(batch) for batch in batches}) > 1
@@ -76,9 +73,9 @@ def test_a_document_counts_the_same_in_every_batch(dense, tmp_path):
     assert np.mean(losses) == pytest.approx(whole, rel=1e-5)
 
 
-def test_a_teacher_takes_part_in_the_loss(dense, tmp_path):
+def test_a_teacher_takes_part_in_the_loss(a_trainer):
     logits = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
-    trainer, train = a_trainer(dense, tmp_path, teacher_logits=logits)
+    trainer, train = a_trainer(teacher_logits=logits)
     model = quiet(trainer.model)
     batch = train.collate([0, 5, 9])
     inputs = {name: value for name, value in batch.items() if name != "teacher_logits"}
@@ -90,9 +87,9 @@ def test_a_teacher_takes_part_in_the_loss(dense, tmp_path):
     assert trainer.compute_loss(model, batch).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_what_learns_has_a_rate_of_its_own_and_a_penalty_that_no_teacher_shrinks(dense, tmp_path):
+def test_what_learns_has_a_rate_of_its_own_and_a_penalty_that_no_teacher_shrinks(a_trainer):
     logits = np.zeros((60, 3), dtype=np.float32)
-    trainer, train = a_trainer(dense, tmp_path, teacher_logits=logits)
+    trainer, train = a_trainer(teacher_logits=logits)
     select = LearnedThreshold(least=1, threshold=0.9, target=0.1)
     plan = Plan("learned", (Step(DropTokens(), {"start": 0}, ColumnMean(), select),))
     model = trainer.model = quiet(with_plan(trainer.model, plan))
@@ -116,8 +113,8 @@ def test_what_learns_has_a_rate_of_its_own_and_a_penalty_that_no_teacher_shrinks
     assert len(every) == len(set(every)) == len(list(model.parameters()))
 
 
-def test_a_loss_that_is_no_number_ends_the_run(dense, tmp_path):
-    trainer, _ = a_trainer(dense, tmp_path)
+def test_a_loss_that_is_no_number_ends_the_run(a_trainer):
+    trainer, _ = a_trainer()
     with torch.no_grad():
         trainer.model.head.classifier.weight.fill_(float("nan"))
     with pytest.raises(TrainingError, match="the loss became nan at step 1"):
