@@ -17,12 +17,12 @@ from tersely.text.encoding import encode
 from words import LABELS, labelled, save_encoder, tokenizer
 
 
-def save_model(folder: Path, plan: Plan | str, **fields: Any) -> Path:
-    """A tiny tersely model of four blocks with random weights, sure of its labels.
+def save_model(folder: Path, plan: Plan | str, *, blocks: int = 2, **fields: Any) -> Path:
+    """A tiny tersely model with random weights, sure of its labels.
 
     Where its plan chooses by a linear stage, that is fitted on some labelled texts.
     """
-    encoder = save_encoder(folder / "encoder", num_hidden_layers=4)
+    encoder = save_encoder(folder / "encoder", num_hidden_layers=blocks)
     options = {"id2label": dict(enumerate(LABELS))} | fields
     torch.manual_seed(0)
     model = from_encoder(str(encoder), plan=plan, **options)

@@ -197,7 +197,7 @@ def test_layers_that_choose_stay_in_float32(exported, tmp_path):
     quantize_graph(graph, exact)
     small = onnx.load(graph).graph
     assert set(exact) <= {node.name for node in small.node if node.op_type == "MatMul"}
-    assert sum(node.op_type == "MatMulInteger" for node in small.node) >= 22
+    assert sum(node.op_type == "MatMulInteger" for node in small.node) >= 10
 
 
 def test_int8_that_differs_is_tried_again(model, tmp_path, monkeypatch):
@@ -224,8 +224,8 @@ def test_int8(model, tmp_path):
     import onnx
 
     kinds = [node.op_type for node in onnx.load(tmp_path / "int8" / "model.onnx").graph.node]
-    # Four blocks with six matrices each, and the head.
-    assert sum(kind in ("MatMulInteger", "DynamicQuantizeMatMul") for kind in kinds) >= 24
+    # Two blocks with six matrices each, and the head.
+    assert sum(kind in ("MatMulInteger", "DynamicQuantizeMatMul") for kind in kinds) >= 12
 
 
 def test_a_directory_is_a_model_or_an_export(model, exported, tmp_path):

@@ -26,9 +26,6 @@ OPTIONS = {
     "tome": {"ratio": 0.3},
     "fca": {"keep": 0.3, "tokens": 3},
 }
-QUICK = ("topk",)
-# The default suite makes the graph of one; the others are the slow suite's.
-NAMES = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in presets()]
 LARGEST_DRIFT = 1e-4  # of a logit; the tiny models' logits are of the order of 10
 
 
@@ -44,9 +41,11 @@ def gathered_keys(monkeypatch):
     monkeypatch.setattr(resolved, "_HIDE_FROM", 2.0)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow  # by default, test_export_directory.py looks at the graph of one
+@pytest.mark.parametrize("name", presets())
 def test_a_preset_as_a_graph(tmp_path, name):
-    model, texts = save_model(tmp_path, preset(name, **OPTIONS.get(name, {}))), documents()
+    model = save_model(tmp_path, preset(name, **OPTIONS.get(name, {})), blocks=4)
+    texts = documents()
     check = export_of(model, tmp_path / "onnx", texts)
     assert check.agreement == 1 and check.largest_difference < LARGEST_DRIFT
     torch_model = Classifier.from_pretrained(model, device="cpu")

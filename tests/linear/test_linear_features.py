@@ -41,20 +41,6 @@ def test_counts_are_those_of_loops(fitted, documents, buckets):
     ]
 
 
-def test_no_pair_crosses_a_special_piece_or_a_document():
-    ids = torch.tensor([5, 6, 1, 7, 8, 9])
-    pairs, _ = count_pairs(ids, Layout(torch.tensor([0, 4, 6])), SPECIAL)
-    assert pairs.tolist() == [5 * slow.VOCABULARY + 6, 8 * slow.VOCABULARY + 9]
-
-
-def test_strangers_in_a_bucket_are_no_feature():
-    fitted, others = [[2, 3]], [[left, right] for left in range(2, 12) for right in range(2, 12)]
-    owners = torch.tensor(slow.owners_of(fitted, 1, 1), dtype=torch.int16)
-    ids, offsets = slow.row(others)
-    _, lefts = PieceFeatures(SPECIAL, owners).occurrences(ids, Layout(offsets))
-    assert lefts.tolist() == [2 * others.index([2, 3])]
-
-
 @given(
     st.lists(st.integers(-3, 20), max_size=6), st.lists(st.integers(-2, 8), min_size=1, max_size=4)
 )

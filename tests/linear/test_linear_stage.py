@@ -50,14 +50,6 @@ def test_a_document_gets_bitwise_the_same_in_any_company(order, count):
     assert torch.equal(together, alone)
 
 
-def test_what_tokens_add_sums_to_the_margins():
-    stage = slow.random_stage(60, DOCUMENTS)
-    ids, offsets = slow.row(DOCUMENTS)
-    parts = stage.contributions(ids, offsets).split(offsets.diff().tolist())
-    sums = torch.stack([part.sum(0) for part in parts]) + stage.bias
-    torch.testing.assert_close(sums, stage.margins(ids, offsets))
-
-
 def test_an_empty_batch_and_empty_documents():
     stage = slow.random_stage(7)
     assert stage(*slow.row([])).shape == (0, 3)

@@ -30,6 +30,16 @@ LENGTHS = [11, 30, 4, 4, 23, 1]
 EXACT = {"rtol": 1e-5, "atol": 1e-5}
 
 every_method = pytest.mark.parametrize("method", METHODS)
+# ModernBERT's windows and fused projections are the same for all settings of a method: by default
+# it gets the first example of each preset and of each pattern, whose names have no comma.
+every_method_and_family = pytest.mark.parametrize(
+    ("method", "family"),
+    [(name, "bert") for name in METHODS]
+    + [
+        pytest.param(name, "modernbert", marks=[pytest.mark.slow] if "," in name else [])
+        for name in METHODS
+    ],
+)
 
 
 @pytest.fixture(autouse=True)
@@ -64,8 +74,7 @@ def test_with_nothing_to_remove_the_logits_are_the_dense_models(method, family):
     ), "the method removes nothing here in any case, so this test could not fail"
 
 
-@pytest.mark.parametrize("family", ["bert", "modernbert"])
-@every_method
+@every_method_and_family
 def test_a_documents_logits_do_not_depend_on_its_companions(method, family):
     model = build(METHODS[method], family).eval()
     alone = torch.cat([logits(model, input_ids=document[None]) for document in documents()])
@@ -77,8 +86,7 @@ def test_a_documents_logits_do_not_depend_on_its_companions(method, family):
     torch.testing.assert_close(logits(model, **pack(shuffled[:3])), alone[order[:3]], **EXACT)
 
 
-@pytest.mark.parametrize("family", ["bert", "modernbert"])
-@every_method
+@every_method_and_family
 def test_gradients_reach_every_parameter(method, family):
     model = build(METHODS[method], family).train()
     labels = torch.arange(len(LENGTHS)) % LABELS
@@ -155,8 +163,7 @@ class Seen:
         self.entered[number] = len(embedded) + combination.shape[:2].numel()
 
 
-@pytest.mark.parametrize("family", ["bert", "modernbert"])
-@every_method
+@every_method_and_family
 @torch.no_grad()
 def test_the_trace_is_what_was_computed(method, family, monkeypatch):
     model = build(METHODS[method], family).eval()
@@ -217,8 +224,7 @@ def test_the_trace_tells_which_tokens_live(method):
     assert model(**pad(documents())).trace is None
 
 
-@pytest.mark.parametrize("family", ["bert", "modernbert"])
-@every_method
+@every_method_and_family
 @torch.no_grad()
 def test_the_count_of_macs_is_torchs(method, family):
     model = build(METHODS[method], family).eval()
