@@ -21,6 +21,7 @@ from tersely.text.metrics import ClassReport
 
 _SEAL = "<!-- tersely wrote this card and writes it again while its text is unchanged: {} -->"
 _SEALED = re.compile(_SEAL.format(r"([0-9a-f]{64})"))
+_TEMPLATE = str(Path(__file__).with_name("card.md.j2"))
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 _WHAT = {
@@ -28,79 +29,6 @@ _WHAT = {
     "multi_label_classification": "gives a document any number of labels",
     "single_label_classification": "gives a document one label",
 }
-
-_TEMPLATE = """---
-{{ card_data }}
----
-
-# {{ name }}
-
-A {{ family }} encoder of {{ blocks }} blocks{% if base %}, from `{{ base }}`,{% endif %} that \
-{{ what }}.
-
-It reads at most {{ limit }} tokens of a document at once; longer ones: `{{ long }}`.
-{% if labels %}
-Labels: `{{ labels[:50] | join("`, `") }}`{% if labels | length > 50 %}, and more{% endif %}.
-{% endif %}
-## Method
-
-`{{ plan }}`{% if steps %}, a plan of tersely:
-
-{% for step in steps %}- {{ step }}
-{% endfor %}{% else %}: nothing is removed.
-{% endif %}{% if stages %}
-A cascade answers: {{ stages | join(", then ") }}; a document is answered by the first stage that \
-is sure enough. {% if proven %}What was proven, on texts that did nothing else:
-
-{% for line in proven %}- {{ line }}
-{% endfor %}{% else %}Nothing was proven of it.
-{% endif %}{% endif %}
-## Use
-
-With tersely installed (in its checkout: `pip install .`):
-
-```python
-from tersely import Classifier
-
-classifier = Classifier.from_pretrained("{{ name }}/")
-classifier.predict(["a document"])
-```
-
-or with transformers, once `import tersely` has made the model known to it:
-
-```python
-import tersely
-from transformers import pipeline
-
-classify = pipeline("text-classification", model="{{ name }}/", truncation=True)
-```
-{% if training %}
-## Training
-
-{{ "{:,}".format(training.documents) }} documents, {{ "{:,}".format(training.steps) }} steps, \
-{% if training.teacher %}taught by `{{ training.teacher }}`, {% endif %}\
-seed {{ training.settings.seed }}; all settings stand in `training.json`.
-
-{% for line in training.lines %}- {{ line }}
-{% endfor %}{% endif %}
-## Figures
-{% if evaluation is none and proven %}
-It was not evaluated on labels; how often it decides otherwise than the model it was made from is \
-proven above.
-{% elif evaluation is none %}
-This model was not evaluated before it was saved; nothing is known of its quality.
-{% else %}
-On {{ "{:,}".format(evaluation.documents) }} documents of `{{ evaluation.source }}`\
-{% if evaluation.verdict %}, with 95 % intervals: {{ evaluation.verdict }}{% else %}:{% endif %}
-
-| metric | value |
-|---|---|
-{% for metric, value in evaluation.items() %}| {{ metric }} | {{ "%.4f" % value }} |
-{% endfor %}
-A document had {{ "{:,.0f}".format(evaluation.tokens / evaluation.documents) }} tokens and cost \
-{{ "%.3g" % (evaluation.macs / evaluation.documents) }} MACs; `tersely bench` compares the speed \
-of models with each other.
-{% endif %}"""
 
 
 @dataclass(frozen=True)
@@ -187,7 +115,7 @@ def model_card(
     facts |= {"steps": [describe_step(step) for step in plan.to_dict()["steps"]]}
     facts |= {"stages": [stage.name for stage in stages], "evaluation": evaluation}
     facts |= {"proven": [] if cascade is None else cascade.lines()}
-    text = str(ModelCard.from_template(metadata, template_str=_TEMPLATE, **facts))
+    text = str(ModelCard.from_template(metadata, template_path=_TEMPLATE, **facts))
     return f"{text}\n{_SEAL.format(_checksum(text))}\n"
 
 
