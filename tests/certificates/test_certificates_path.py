@@ -93,7 +93,6 @@ def test_a_limit_that_was_not_certified_names_the_nearest():
         ({"criterion": "loss"}, "documents that turned right"),
         ({"first": 5}, "from 0 to 4"),
         ({"limits": [0.5, 1.0]}, "got 1"),
-        ({"confidence": 95}, "got 95"),
     ],
 )
 def test_what_proves_nothing_is_refused(changes, match):

@@ -13,7 +13,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tersely.certificates.bounds import CONFIDENCE, check_share
+from tersely.certificates.bounds import CONFIDENCE, check_limit
 from tersely.errors import DataError
 
 BETS = tuple(2 ** (power / 2) for power in range(1, 13))
@@ -39,8 +39,7 @@ class Audit:
     differing: int = 0  # of those, answered early with another label than the reference's
 
     def __post_init__(self) -> None:
-        check_share(self.limit)
-        check_share(self.confidence, "confidence")
+        check_limit(self.limit)
         if not 0 <= self.differing <= self.audited:
             raise DataError(f"expected 0 to {self.audited} differing, got {self.differing}")
 

@@ -14,21 +14,19 @@ from numpy.typing import ArrayLike
 
 from tersely.errors import DataError, require
 
-CONFIDENCE = 0.95
+CONFIDENCE = 0.95  # of everything that is certified
 LIMITS = (0.001, 0.005, 0.01, 0.02, 0.05)
 
 
-def check_share(value: float, what: str = "limit") -> float:
-    """Return a limit or a confidence, which lies between 0 and 1, or raise DataError."""
-    if not 0 < value < 1:
-        raise DataError(f"expected a {what} between 0 and 1, got {value:g}; 0.5 % is 0.005")
-    return float(value)
+def check_limit(limit: float) -> float:
+    """Return a limit, which lies between 0 and 1, or raise DataError."""
+    if not 0 < limit < 1:
+        raise DataError(f"expected a limit between 0 and 1, got {limit:g}; 0.5 % is 0.005")
+    return float(limit)
 
 
-def upper_bound(
-    failures: ArrayLike, documents: ArrayLike, confidence: float = CONFIDENCE
-) -> np.ndarray:
-    """Return the share of failures that is not exceeded, at this confidence, for each count.
+def upper_bound(failures: ArrayLike, documents: ArrayLike) -> np.ndarray:
+    """Return the share of failures that is not exceeded, at 95 % confidence, for each count.
 
     `documents` are all that were looked at, drawn without regard to the outcome. Of none of them,
     or where all fail, the bound is 1.
@@ -41,11 +39,11 @@ def upper_bound(
     if (failures < 0).any() or (rest < 0).any():
         raise DataError("expected failures from 0 to the number of documents; count again")
     inverse = require("scipy.special", "bench").betaincinv
-    bound = inverse(failures + 1, np.maximum(rest, 1e-9), check_share(confidence, "confidence"))
+    bound = inverse(failures + 1, np.maximum(rest, 1e-9), CONFIDENCE)
     return np.where(rest == 0, 1.0, bound)[()]  # a number for numbers
 
 
-def documents_needed(limit: float, rate: float = 0.0, confidence: float = CONFIDENCE) -> int | None:
+def documents_needed(limit: float, rate: float = 0.0) -> int | None:
     """Return the fewest documents that prove a limit if this share of them fails.
 
     None where the rate is not below the limit: no number of documents proves it then. More failures
@@ -55,9 +53,9 @@ def documents_needed(limit: float, rate: float = 0.0, confidence: float = CONFID
         >>> documents_needed(0.005), documents_needed(0.005, 0.006)
         (598, None)
     """
-    if rate >= check_share(limit):
+    if rate >= check_limit(limit):
         return None
-    return fewest(lambda number: upper_bound(rate * number, number, confidence) <= limit, limit)
+    return fewest(lambda number: upper_bound(rate * number, number) <= limit, limit)
 
 
 def fewest(proves: Callable[[int], bool], limit: float) -> int:

@@ -14,29 +14,26 @@ import math
 
 import numpy as np
 
-from tersely.certificates.bounds import CONFIDENCE, check_share, fewest
+from tersely.certificates.bounds import CONFIDENCE, check_limit, fewest
 from tersely.errors import DataError, require
 
-_MISSED = 2e-4  # the share of the error that is spent on the interval: 1e-5 of 5 %
+_MISSED = 1e-5  # how often the interval misses the true share of discordant documents
 _STEP = 0.01  # half the distance of two looks, in standard deviations of the net loss
 _TAIL = 1e-9  # numbers of discordant documents less likely than this count as certain
 _ADDED = 4  # to W + R in the order; of 1 to 15, with which 300 to 2,000 documents prove most
 
 
-def net_loss_p_value(
-    worse: float, better: float, documents: int, limit: float, confidence: float = CONFIDENCE
-) -> float:
+def net_loss_p_value(worse: float, better: float, documents: int, limit: float) -> float:
     """Return how likely an outcome no worse is, at most, if the net loss is the limit or more.
 
-    `limit` is a share of all documents, below 0 where a gain is to be proven. The confidence is
-    what the order and the interval are made for. Counts need not be whole, so as to plan with.
+    `limit` is a share of all documents, below 0 where a gain is to be proven. Counts need not be
+    whole, so as to plan with.
     """
     special, binom = require("scipy.special", "bench"), require("scipy.stats", "bench").binom
-    missed = (1 - confidence) * _MISSED
-    low, high = _discordant(worse, better, documents, confidence)
+    low, high = _discordant(worse, better, documents)
     low = max(low, abs(limit))
     if low > high:
-        return missed
+        return _MISSED
     looks = 1 + math.ceil((math.sqrt(high) - math.sqrt(low)) * math.sqrt(documents) / _STEP)
     edges = np.linspace(math.sqrt(low), math.sqrt(high), looks + 1)[:, None] ** 2
     wrong = np.maximum(edges[:-1] + limit, 0) / 2
@@ -44,7 +41,7 @@ def net_loss_p_value(
     first, last = (binom.ppf(_TAIL, documents, shares[0]), binom.isf(_TAIL, documents, shares[-1]))
     counts = np.arange(int(first[0]), int(last[0]) + 1)
 
-    z = special.ndtri(confidence)
+    z = special.ndtri(CONFIDENCE)
     seen = worse - better + z * math.sqrt(worse + better + _ADDED)
     # Of so many discordant documents at most these are losses where the outcome is no worse.
     most = np.floor((seen + counts - z * np.sqrt(counts + _ADDED)) / 2 + 1e-9)
@@ -56,12 +53,10 @@ def net_loss_p_value(
     odds = (wrong / np.maximum(shares, 1e-300))[look, 0]
     chance[:, most < 0] = 0
     chance[look, column] *= special.bdtr(most.clip(0, counts)[column], counts[column], odds)
-    return min(1.0, float(chance.sum(axis=1).max()) + missed + 2 * _TAIL)
+    return min(1.0, float(chance.sum(axis=1).max()) + _MISSED + 2 * _TAIL)
 
 
-def net_loss_bound(
-    worse: int, better: int, documents: int, confidence: float = CONFIDENCE
-) -> float:
+def net_loss_bound(worse: int, better: int, documents: int) -> float:
     """Return the net loss, a share of all documents, that is not exceeded; below 0 it is a gain.
 
     It is rounded up by at most 1e-6.
@@ -70,20 +65,18 @@ def net_loss_bound(
         >>> round(net_loss_bound(0, 0, 299), 4), net_loss_bound(20, 60, 1000) < 0
         (0.01, True)
     """
-    _, proven = _discordant(worse, better, documents, confidence)
+    _, proven = _discordant(worse, better, documents)
     refuted = min((worse - better) / documents, proven)
     while proven - refuted > 1e-6:
         middle = (proven + refuted) / 2
-        if net_loss_p_value(worse, better, documents, middle, confidence) <= 1 - confidence:
+        if net_loss_p_value(worse, better, documents, middle) <= 1 - CONFIDENCE:
             proven = middle
         else:
             refuted = middle
     return proven
 
 
-def documents_for_net_loss(
-    limit: float, worse: float, better: float, confidence: float = CONFIDENCE
-) -> int | None:
+def documents_for_net_loss(limit: float, worse: float, better: float) -> int | None:
     """Return the fewest documents that prove a net loss if these shares turn wrong and right.
 
     None where their difference is not below the limit, or so near that it would take more than
@@ -93,22 +86,20 @@ def documents_for_net_loss(
         >>> documents_for_net_loss(0.01, 0, 0)
         299
     """
-    z = require("scipy.special", "bench").ndtri(check_share(confidence, "confidence"))
-    gap = check_share(limit) - (worse - better)
+    z = require("scipy.special", "bench").ndtri(CONFIDENCE)
+    gap = check_limit(limit) - (worse - better)
     # By the normal approximation, which asks for hardly fewer.
     if gap <= 0 or z**2 * (worse + better) > 100_000 * gap**2:
         return None
 
     def proves(documents: int) -> bool:
         counts = worse * documents, better * documents
-        return net_loss_p_value(*counts, documents, limit, confidence) <= 1 - confidence
+        return net_loss_p_value(*counts, documents, limit) <= 1 - CONFIDENCE
 
     return fewest(proves, limit)
 
 
-def _discordant(
-    worse: float, better: float, documents: int, confidence: float
-) -> tuple[float, float]:
+def _discordant(worse: float, better: float, documents: int) -> tuple[float, float]:
     """Clopper and Pearson's interval of the share of documents that turned wrong or right."""
     discordant, rest = worse + better, documents - worse - better
     if documents < 1 or min(worse, better, rest) < 0:
@@ -116,8 +107,7 @@ def _discordant(
             f"expected documents that turned wrong or right out of at least one, got {worse} and "
             f"{better} of {documents}; count again"
         )
-    error = (1 - check_share(confidence, "confidence")) * _MISSED / 2
     inverse = require("scipy.special", "bench").betaincinv
-    low = inverse(discordant, rest + 1, error) if discordant else 0.0
-    high = inverse(discordant + 1, rest, 1 - error) if rest else 1.0
+    low = inverse(discordant, rest + 1, _MISSED / 2) if discordant else 0.0
+    high = inverse(discordant + 1, rest, 1 - _MISSED / 2) if rest else 1.0
     return float(low), float(high)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tersely.certificates.bounds import CONFIDENCE, LIMITS, check_share, upper_bound
+from tersely.certificates.bounds import CONFIDENCE, LIMITS, check_limit, upper_bound
 from tersely.certificates.netloss import net_loss_bound, net_loss_p_value
 from tersely.certificates.parts import Part, Text, different, fingerprint
 from tersely.certificates.record import CRITERIA, Certificate, Certificates
@@ -20,31 +20,25 @@ from tersely.errors import DataError, close_match
 
 
 def loosest_proven(
-    documents: ArrayLike,
-    worse: ArrayLike,
-    better: ArrayLike | None,
-    limit: float,
-    confidence: float = CONFIDENCE,
-    *,
-    after: int = -1,
+    documents: ArrayLike, worse: ArrayLike, better: ArrayLike | None, limit: float, after: int = -1
 ) -> int:
     """Return the last point before the first that fails, `after` if that is the next one.
 
     The counts are those of each point, `(points,)`; `better` makes them those of a net loss. Points
     up to `after` are not tested: a stricter limit proved them, or they were left out beforehand.
     """
-    check_share(limit)
+    check_limit(limit)
     if better is None:
-        passes = upper_bound(worse, documents, confidence) <= limit
+        passes = upper_bound(worse, documents) <= limit
         return after + int(np.logical_and.accumulate(passes[after + 1 :]).sum())
     for point in range(after + 1, len(worse)):
         counts = int(worse[point]), int(better[point]), int(documents[point])
-        if net_loss_p_value(*counts, limit, confidence) > 1 - confidence:
+        if net_loss_p_value(*counts, limit) > 1 - CONFIDENCE:
             return point - 1
     return len(worse) - 1
 
 
-def surest_point(early: ArrayLike, wrong: ArrayLike, confidence: float = CONFIDENCE) -> int:
+def surest_point(early: ArrayLike, wrong: ArrayLike) -> int:
     """Return the point where the bound on the error of what is answered is least.
 
     Before it so few are answered that little can be proven of them: with the criterion `"error"`
@@ -53,7 +47,7 @@ def surest_point(early: ArrayLike, wrong: ArrayLike, confidence: float = CONFIDE
     """
     answered = np.asarray(early, dtype=bool)
     errors = (answered & np.asarray(wrong, dtype=bool)).sum(axis=1)
-    return int(np.argmin(upper_bound(errors, answered.sum(axis=1), confidence)))
+    return int(np.argmin(upper_bound(errors, answered.sum(axis=1))))
 
 
 def prove(
@@ -64,7 +58,6 @@ def prove(
     *,
     criterion: str = "disagreement",
     limits: Sequence[float] = LIMITS,
-    confidence: float = CONFIDENCE,
     first: int = 0,
     classes: Sequence[str] | None = None,
     parts: Sequence[Part] = (),
@@ -81,7 +74,6 @@ def prove(
         criterion: `"error"` is the share of wrong labels *among* the answered: of a document to
             come it holds given that it is answered.
         limits: shares between 0 and 1.
-        confidence: of each limit on its own.
         first: the point at which the tests begin, settled with the path: see `surest_point`.
         classes: the class of each document: the reference's label, or the true one.
         parts: what each part of the documents did, for the record.
@@ -98,12 +90,12 @@ def prove(
     found, reached = [], first - 1
     for limit in sorted(set(limits)):
         gained = None if better is None else gains
-        reached = loosest_proven(documents, losses, gained, limit, confidence, after=reached)
+        reached = loosest_proven(documents, losses, gained, limit, after=reached)
         at = max(first, reached)
         if better is None:
-            bound = float(upper_bound(losses[at], documents[at], confidence))
+            bound = float(upper_bound(losses[at], documents[at]))
         else:
-            bound = net_loss_bound(losses[at], gains[at], documents[at], confidence)
+            bound = net_loss_bound(losses[at], gains[at], documents[at])
         # A net loss's bound is rounded up; what passed is within its limit exactly.
         proven = (at, min(bound, limit)) if at == reached else (None, bound)
         counts = documents[at], int(answered[at].sum()), losses[at], gains[at]
@@ -111,7 +103,7 @@ def prove(
         found.append(Certificate(limit, *proven, *counts, by_class))
     about = {"documents": len(texts), "fingerprint": fingerprint(texts), "parts": tuple(parts)}
     about |= {"points": len(answered), "first": first, "certificates": tuple(found)}
-    return Certificates(criterion=criterion, confidence=confidence, **about)
+    return Certificates(criterion=criterion, confidence=CONFIDENCE, **about)
 
 
 def _by_class(classes: Sequence[str] | None, *marks: np.ndarray) -> dict[str, list[int]]:

@@ -120,9 +120,9 @@ class Certificates:
         """Say how many documents would prove the first point, if any number does."""
         worse, better = (count / max(1, each.documents) for count in (each.worse, each.better))
         if self.criterion == "loss":
-            needed = documents_for_net_loss(each.limit, worse, better, self.confidence)
+            needed = documents_for_net_loss(each.limit, worse, better)
         else:
-            needed = documents_needed(each.limit, worse, self.confidence)
+            needed = documents_needed(each.limit, worse)
         if needed is None:
             return "no number of texts that can be had would do at this rate"
         kind = "that are answered" if self.criterion == "error" else "for proof"
