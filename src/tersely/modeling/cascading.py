@@ -1,10 +1,10 @@
-"""How the stages of a cascade run on a model's weights, in one batch and over many documents.
+"""How the stages of a cascade run on a model's weights, in one batch.
 
 A stage is the model itself under another plan, or the linear stage that lies beside it; the
 reference is the model without its cascade, which is also what trains.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,28 +46,7 @@ def answer_row(model: Any, inputs: PackedInputs, windows: Sequence[int]) -> Answ
         logits = ForwardPass(stage_model(model, stage), part).run().logits
         return Ragged(logits, spans).mean()
 
-    return run_cascade(model.cascade, len(counts), run, **_about(model))
-
-
-def answer_documents(
-    model: Any,
-    encoded: EncodedDocuments,
-    run_stage: Callable[[Stage, EncodedDocuments], Tensor],
-    progress: Callable[[int], None] | None = None,
-) -> Answers:
-    """Answer documents stage by stage, those that go on packed anew.
-
-    `model` is a model or an export of one; `run_stage` gives the logits `(documents, classes)` of a
-    stage that is not linear.
-    """
-
-    def run(stage: Stage, numbers: Tensor) -> Tensor:
-        part = encoded.select(numbers.cpu().numpy())
-        if stage.kind == LINEAR:
-            return linear_log_probabilities(model.linear, part)
-        return run_stage(stage, part)
-
-    return run_cascade(model.cascade, len(encoded), run, progress=progress, **_about(model))
+    return run_cascade(model.cascade, len(counts), run, **about_answers(model))
 
 
 def linear_log_probabilities(stage: LinearStage, encoded: EncodedDocuments) -> Tensor:
@@ -104,7 +83,8 @@ def fit_beside(
     return fit
 
 
-def _about(model: Any) -> dict[str, Any]:
+def about_answers(model: Any) -> dict[str, Any]:
+    """Return what `run_cascade` has to know of the answers of a model, or an export of one."""
     several = model.config.problem_type == MULTI_LABEL
     return {"classes": model.config.num_labels, "several": several, "device": model.device}
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tersely.cascade import Stage
+from tersely.cascade import LINEAR, Stage, run_cascade
 from tersely.modeling import TerselyForSequenceClassification
-from tersely.modeling.cascading import answer_documents, stage_model
+from tersely.modeling.cascading import about_answers, linear_log_probabilities, stage_model
 from tersely.text.batching import fill_batches, pack
 from tersely.text.encoding import EncodedDocuments
 
@@ -90,17 +90,22 @@ def run_stages(
     run_stage: Callable[[Stage, EncodedDocuments], Forward],
     progress: Callable[[int], None] | None = None,
 ) -> Forward:
-    """Run a cascade over documents; its MACs are those of all stages, but for the linear one's.
+    """Run a cascade over documents, those that go on packed anew.
 
-    `model` is a model or an export of one, and `run_stage` runs a stage of it that is not linear.
+    Its MACs are those of all stages, but for the linear one's. `model` is a model or an export of
+    one, and `run_stage` runs a stage of it that is not linear.
     """
     passed: list[Forward] = []
 
-    def run(stage: Stage, part: EncodedDocuments) -> Tensor:
+    def run(stage: Stage, numbers: Tensor) -> Tensor:
+        part = encoded.select(numbers.cpu().numpy())
+        if stage.kind == LINEAR:
+            return linear_log_probabilities(model.linear, part)
         passed.append(run_stage(stage, part))
         return torch.from_numpy(passed[-1].logits).to(model.device)
 
-    found = answer_documents(model, encoded, run, progress)
+    options = about_answers(model) | {"progress": progress}
+    found = run_cascade(model.cascade, len(encoded), run, **options)
     arrays = (found.logits, found.stages, found.confidence)
     logits, *who = (each.cpu().numpy() for each in arrays)
     macs = (sum(each.encoder_macs for each in passed), sum(each.macs for each in passed))

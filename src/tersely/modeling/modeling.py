@@ -35,9 +35,7 @@ class TerselyOutput(SequenceClassifierOutput):
     """Loss, logits `(documents, labels)`, and what was asked for besides."""
 
     penalty: Tensor | None = None  # what learned parts have added to the loss in training, a scalar
-    shorter_logits: tuple[Tensor, ...] | None = (
-        None  # of the further plans that the batch ran under
-    )
+    shorter_logits: tuple[Tensor, ...] | None = None  # of further plans that the batch ran under
     trace: Trace | None = None
     final: Stream | None = None  # the tokens that reach the head
     stages: Tensor | None = None  # which stage of a cascade answered, `(documents,)` from 0

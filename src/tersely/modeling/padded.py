@@ -54,15 +54,14 @@ def dense_checkpoint(model: TerselyForSequenceClassification) -> PreTrainedModel
     It is a `BertForSequenceClassification`, say, with copies of the weights and the labels. A plan
     that removes something is refused, and so is a head that is not the family's.
     """
-    config = model.config
-    _check_dense(config)
+    config, labels = model.config, ("id2label", "label2id", "problem_type")
+    encoder_config = _dense_config(config, **{name: getattr(config, name) for name in labels})
     if config.head != "family":
         raise ModelError(
             "only a model with its family's head can become a stock checkpoint, got the head "
             f"{config.head!r}; train with head='family'"
         )
-    labels = {name: getattr(config, name) for name in ("id2label", "label2id", "problem_type")}
-    stock = AutoModelForSequenceClassification.from_config(_copied(config.encoder_config, **labels))
+    stock = AutoModelForSequenceClassification.from_config(encoder_config)
     stock.base_model.load_state_dict(model.encoder.state_dict())
     family_head(stock).load_state_dict(model.head.state_dict())
     return stock.to(model.dtype).eval()
@@ -89,8 +88,7 @@ def padded_model(
 def _from_tersely(model: TerselyForSequenceClassification) -> PreTrainedModel:
     if model.config.head == "family":
         return dense_checkpoint(model).to(model.device)
-    _check_dense(model.config)
-    config = _copied(model.config.encoder_config)
+    config = _dense_config(model.config)
     config.num_labels = model.num_labels
     encoder = AutoModel.from_config(config, **without_pooler(config))
     encoder.load_state_dict(model.encoder.state_dict())
@@ -99,16 +97,13 @@ def _from_tersely(model: TerselyForSequenceClassification) -> PreTrainedModel:
     return padded.to(device=model.device, dtype=model.dtype).eval()
 
 
-def _copied(config: PreTrainedConfig, **changes: Any) -> PreTrainedConfig:
-    """A copy of an encoder's configuration, without the attention that our class wrote into it."""
-    data = config.to_dict()
-    data.pop("num_labels", None)
-    return type(config).from_dict(data | changes)
-
-
-def _check_dense(config: TerselyConfig) -> None:
+def _dense_config(config: TerselyConfig, **changes: Any) -> PreTrainedConfig:
+    """Copy a dense model's encoder configuration, without the attention that our class wrote."""
     if not config.reduction_plan().is_dense:
         raise ModelError(
             "only a dense model has a form that transformers run, got one with the plan "
             f"{config.plan['name']!r}; name a dense model"
         )
+    data = config.encoder_config.to_dict()
+    data.pop("num_labels", None)
+    return type(config.encoder_config).from_dict(data | changes)
