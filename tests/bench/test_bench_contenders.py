@@ -76,7 +76,7 @@ def test_stock_is_built_again_from_its_spec(saved, wanted):
 def test_weights_that_transformers_do_not_load_are_refused_in_a_sentence(
     model, tokenizer, tmp_path
 ):
-    """F15: `bench --stock` on a directory of pytorch_model.bin alone ended in a traceback."""
+    """F15: `bench` on a directory of pytorch_model.bin alone ended in a traceback."""
     model.config.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")

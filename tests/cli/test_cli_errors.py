@@ -36,7 +36,7 @@ CASES = [
     (f"{OUT} --epoch 3", 2, "--epochs"),
     ("predict {model} {reviews} --out {reviews}", 1, "--overwrite"),
     ("predict {model} {reviews} --out {}/out.csv --json", 2, "name a .jsonl file"),
-    ("bench {reviews} --models {model} --stock", 1, "a dense model, and there is none"),
+    ("bench {reviews} --models {model} --contenders sorted", 1, "a dense model, and there is none"),
     ("bench {reviews}", 2, "--models or --contenders"),
     ("bench {reviews} --contenders dense", 1, "nothing tells the labels"),
     ("bench {reviews} --contenders dense --report no/page.html", 2, "not a directory"),

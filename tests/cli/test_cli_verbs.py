@@ -160,7 +160,7 @@ def test_bench(run, model, dense_model, reviews):
     (report,) = records(run(*command, "--json").stdout)
     assert [each["name"] for each in report["results"]] == ["model", "dense-model"]
     assert report["baseline"] == "dense-model" and report["documents"] == 8
-    table = run(*command, "--stock")
+    table = run(*command, "--contenders", "pipeline", "sorted")
     assert table.exit_code == 0, table.stderr
     assert all(name in table.stdout for name in ("dense-model", "pipeline", "sorted"))
 
@@ -201,19 +201,6 @@ def test_predict_and_evaluate_at_a_budget(run, lat_model, model, reviews):
     assert run("predict", lat_model, reviews, "--keep", 0.8, "--budget", 0.5).exit_code == 2
     refused = run("predict", model, reviews, "--budget", 0.5)
     assert refused.exit_code == 1 and "train a model under that plan" in refused.stderr
-
-
-def test_bench_adds_models_at_budgets(run, lat_model, dense_model, reviews):
-    options = "--rounds 1 --latency-documents 0 --limit 6 --budget 0.8 --keep 0.9 --no-memory"
-    found = run("bench", reviews, "--models", dense_model, lat_model, "--json", *options.split())
-    assert found.exit_code == 0, found.stderr
-    (report,) = records(found.stdout)
-    names = [each["name"] for each in report["results"]]
-    assert names == ["dense-model", "lat", "lat, keep 0.9", "lat, budget 0.8"]
-    dense, whole, kept, budget = (each["macs"] for each in report["results"])
-    assert whole < kept < dense and budget < dense
-    refused = run("bench", reviews, "--models", dense_model, "--budget", 0.5)
-    assert refused.exit_code == 1 and "with the method lat" in refused.stderr
 
 
 def test_version_methods_and_info(run, model):

@@ -21,9 +21,6 @@ def bench(
     *,
     models: Annotated[tuple[str, ...], {"metavar": "MODEL ..."}] = (),
     contenders: Annotated[tuple[str, ...], {"metavar": "NAME ..."}] = (),
-    stock: bool = False,
-    keep: Annotated[tuple[float, ...], {"metavar": "X"}] = (),
-    budget: Annotated[tuple[float, ...], {"metavar": "R"}] = (),
     train: o.Data = None,
     rounds: o.Count = 5,
     baseline: o.Name = None,
@@ -42,9 +39,6 @@ def bench(
         models: Trained models, one or more; DATA goes before them.
         contenders: What else to compare: pipeline, sorted, onnx, onnx-int8, tfidf, a method on the
             dense model, or module:Class; options behind a colon.
-        stock: Add pipeline and sorted: the dense model as transformers run it.
-        keep: Also run models at this share of tokens to keep; repeatable.
-        budget: Also run models at this target, MACs ÷ those without any removal; repeatable.
         train: Documents to fit tfidf and classes of your own on, as DATA. [nothing is fitted]
         rounds: How many turns each contender takes.
         baseline: The contender that ratios refer to. [the first]
@@ -57,8 +51,7 @@ def bench(
         tersely bench test.csv --models model/ dense-model/
         tersely bench test.csv --models dense/ --contenders pipeline topk --report report.html
     """
-    names = [*contenders, *(["pipeline", "sorted"] if stock else [])]
-    if not names and not models:
+    if not contenders and not models:
         raise typer.BadParameter("name contenders with --models or --contenders, or both")
     if report is not None and not report.absolute().parent.is_dir():
         raise typer.BadParameter(f"{report.parent} is not a directory; make it first")
@@ -85,18 +78,16 @@ def bench(
     with TemporaryDirectory(prefix="tersely-bench-") as folder:
         original = dense[0] if dense else None
         sources = room.Sources(space, Path(folder), original, learnt, vars(loading))
-        made, skipped = room.make_contenders(names, sources)
+        made, skipped = room.make_contenders(contenders, sources)
         for name, reason in skipped.items():
             say(f"{name} is left out: {reason}")
-        entered = [*given, *made]
-        entered += room.at_budgets(entered, documents.texts, keep, budget)
         encoded = None if labels is None else space.encode(labels, unseen="skip")
         how = {"problem_type": space.problem_type, "baseline": paths.get(baseline, baseline)}
         how |= {"latency_documents": latency_documents, "memory": memory, "seed": sample.seed}
         how |= {"rounds": rounds, "timed": timed}
         with progress() as bar:
             how["progress"] = partial(show, bar)
-            result = room.bench(entered, documents.texts, encoded, **how)
+            result = room.bench([*given, *made], documents.texts, encoded, **how)
     result = replace(result, command=command_line(), skipped=skipped)
     if report is not None:
         say(f"{room.write_report(result, report)} holds the report")
