@@ -1,4 +1,4 @@
-"""What touches the machine: whole-or-nothing writes, devices and threads, hardware, memory.
+"""What touches the machine: whole-or-nothing writes, devices, threads, hardware, the terminal.
 
 torch is imported where it is used, so that the command line can import this module and stay light.
 """
@@ -21,6 +21,7 @@ from tersely.errors import DeviceError, OutputError, TerselyError, require
 
 if TYPE_CHECKING:
     import torch
+    from rich.table import Table
 
 
 @contextlib.contextmanager
@@ -143,6 +144,16 @@ def show(bar: Any, what: str, done: int, total: int) -> None:
         bar.start_t = bar._time()
     bar.set_description_str(what, refresh=False)
     bar.update(done - bar.n)
+
+
+def plain_table(*columns: str, **options: Any) -> Table:
+    """Return a table without lines; columns whose names begin with `>` are aligned to the right."""
+    from rich.table import Table
+
+    table = Table(**{"box": None, "header_style": "bold", "padding": (0, 2, 0, 0)} | options)
+    for name in columns:
+        table.add_column(name.lstrip(">"), justify="right" if name[:1] == ">" else "left")
+    return table
 
 
 def usable_cores() -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from tersely._io import write_page
+from tersely._io import plain_table, write_page
 from tersely.bench.report import BenchReport, ContenderResult
 from tersely.bench.statistics import Spread
 from tersely.errors import require
@@ -121,8 +121,8 @@ def render(report: BenchReport) -> Table:
     doubts = [doubt + ", ".join(report.inconclusive)] if report.inconclusive else []
     caption = Text("\n".join([*report.verdict(), said, *doubts]))
     title = f"{report.documents} documents, {report.rounds} rounds in turns"
-    looks = {"box": None, "padding": (0, 1, 0, 0), "header_style": "bold"}
-    table = Table(title=title, caption=caption, caption_justify="left", **looks)
+    looks = {"title": title, "caption": caption, "caption_justify": "left"}
+    table = plain_table(padding=(0, 1, 0, 0), **looks)
     table.add_column("", min_width=10, max_width=18, overflow="fold")
     shown = [column for column in columns(report) if column[1] is not None]
     for _, short, _, _ in shown:

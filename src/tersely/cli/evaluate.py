@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich.table import Table
 from rich.text import Text
 
+from tersely._io import plain_table
 from tersely.cli import options as o
-from tersely.cli.messages import count, plain_table, print_json, progress, say, stdout
+from tersely.cli.messages import count, print_json, progress, say, stdout
 from tersely.cli.settings import verb
 from tersely.errors import DataError
 

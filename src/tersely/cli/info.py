@@ -4,8 +4,9 @@ from typing import Any
 
 from rich.text import Text
 
+from tersely._io import plain_table
 from tersely.cli import options as o
-from tersely.cli.messages import plain_table, print_json, stdout
+from tersely.cli.messages import print_json, stdout
 from tersely.cli.settings import verb
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 from typer.core import TyperGroup
@@ -54,14 +53,6 @@ def print_json(record: Any) -> None:
     escape = not str(sys.stdout.encoding).lower().startswith("utf")
     sys.stdout.write(json.dumps(without_nan(record), ensure_ascii=escape, default=str) + "\n")
     sys.stdout.flush()
-
-
-def plain_table(*columns: str, **options: Any) -> Table:
-    """Return a table without lines; columns whose names begin with `>` are aligned to the right."""
-    table = Table(**{"box": None, "header_style": "bold", "padding": (0, 2, 0, 0)} | options)
-    for name in columns:
-        table.add_column(name.lstrip(">"), justify="right" if name[0] == ">" else "left")
-    return table
 
 
 def command_line() -> str:

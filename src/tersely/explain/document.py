@@ -6,7 +6,6 @@ blocks, and its score is what the plan chose by; neither says that the label wou
 it.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +20,6 @@ from tersely.classifier import Classifier
 from tersely.explain.lineage import NONE, Lineage, Spelling, lineage, spell, unread
 from tersely.modeling.cascading import stage_model
 from tersely.modeling.inference import on_device
-from tersely.modeling.trace import BlockTrace
 from tersely.text.batching import pack
 from tersely.text.encoding import EncodedDocuments
 from tersely.text.labels import MULTI_LABEL
@@ -89,7 +87,7 @@ class WordLineage:
 
 @dataclass(frozen=True)
 class BlockFigures:
-    """What one block worked on; `number` is the encoder's, from 0.
+    """What one block worked on, all windows together; `number` is the encoder's, from 0.
 
     `kind` is `"combine"` where combination tokens take all others in, `"block"` otherwise.
     """
@@ -252,6 +250,10 @@ def explain_document(
         told = StageAnswer(stage.name, _short(answer.confidence[0]), names)
         if stage.kind == LINEAR:
             told, tokens = _weigh(classifier, told, values[0], encoded, spelling, tokens)
+    blocks = (
+        BlockFigures(b.block, b.kind, sum(b.queries), sum(b.keys), sum(b.transformed))
+        for b in traced
+    )
     words = (
         WordLineage(texts[part][start:stop], part, start, stop, tuple(tokens[i] for i in own), own)
         for part, start, stop, own in spelling.words
@@ -262,7 +264,7 @@ def explain_document(
         texts,
         tuple(words),
         special=tuple(tokens[place] for place in spelling.special),
-        blocks=tuple(_figures(traced)),
+        blocks=tuple(blocks),
         labels=dict(zip(classifier.classes_, map(_short, values[0]), strict=True)),
         decided=classifier.decide(logits)[0],
         problem_type=problem,
@@ -301,13 +303,6 @@ def _weigh(
     ]
     favours, over = classifier.classes_[best], None if several else classifier.classes_[second]
     return replace(told, favours=favours, over=over, bias=_short(bias[0])), tokens
-
-
-def _figures(blocks: Sequence[BlockTrace]) -> Iterator[BlockFigures]:
-    """Yield what each block worked on, all windows together."""
-    for block in blocks:
-        sums = sum(block.queries), sum(block.keys), sum(block.transformed)
-        yield BlockFigures(block.block, block.kind, *sums)
 
 
 def _tokens(spelling: Spelling, found: list[Lineage]) -> list[TokenLineage]:

@@ -45,11 +45,6 @@ class Lineage:
     merged_into: np.ndarray
 
     @property
-    def reading(self) -> int:
-        """How many blocks can see a token: those up to a combining one."""
-        return len(self.keys) if self.combined_at is None else self.combined_at + 1
-
-    @property
     def removes(self) -> bool:
         """Whether any token was taken away from any block."""
         return self.combined_at is not None or bool((self.keys < 1).any())

@@ -16,7 +16,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tersely._io import write_page
+from tersely._io import plain_table, write_page
 from tersely.explain.document import Explanation, WordLineage
 
 SHADES = (
@@ -62,23 +62,15 @@ def render(explanations: Sequence[Explanation], console: Console) -> RenderableT
 
 
 def _blocks(told: Explanation) -> Table:
-    table = _table("block", "tokens in", "keys", "tokens on")
+    table = plain_table(">block", ">tokens in", ">keys", ">tokens on")
     for block in told.blocks:
         figures = (block.entered, block.keys, block.left)
         table.add_row(block.name, *(f"{number:,.0f}" for number in figures))
     return table
 
 
-def _table(*names: str, **options: object) -> Table:
-    """Return a table without lines; columns whose names begin with `<` are aligned to the left."""
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), **options)
-    for name in names:
-        table.add_column(name.lstrip("<"), justify="left" if name[:1] == "<" else "right")
-    return table
-
-
 def _labels(explanation: Explanation) -> Table:
-    table = _table("<", "<", "<", show_header=False)
+    table = plain_table("", "", "", show_header=False)
     for name, share in explanation.ranked[:_LABELS]:
         table.add_row(Text(_plain(name)), f"{share:.4f}", "█" * round(20 * share))
     if (more := len(explanation.labels) - _LABELS) > 0:
@@ -88,7 +80,7 @@ def _labels(explanation: Explanation) -> Table:
 
 def _weighed(told: Explanation) -> Table:
     title = Text(f"log-odds of {told.stage.contrast}")
-    table = _table("<speaks for it", "", "<against it", "", title=title, title_justify="left")
+    table = plain_table("speaks for it", ">", "against it", ">", title=title, title_justify="left")
     sums: Counter[str] = Counter()  # of all places where a word stands
     for word in told.weighed:
         sums[_plain(word.text.lower())] += word.contribution
