@@ -92,8 +92,8 @@ def accelerate(
     made = {f"{CASCADE} {point}": _under(original, found, point) for point in points.values()}
     chosen = found.parts["choosing"].texts
     count, rounds = plan_clock(found.seconds, len(chosen), rounds)
-    with warnings.catch_warnings():  # how many texts are too long was said of these
-        warnings.simplefilter("ignore", TerselyWarning)
+    # How many texts are too long was said of these.
+    with warnings.catch_warnings(action="ignore", category=TerselyWarning):
         clocked = clock(original, made, chosen[:count], rounds, progress)
     names = {at: f"{CASCADE} {point}" for at, point in points.items()}
     speeds = {name: _speeds(clocked, name) for name in (PACKED, *made)}

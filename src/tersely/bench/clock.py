@@ -92,9 +92,8 @@ def time_tokenising(
         contender.run()
 
     pairs = [pair for pair in zip(contenders, timings, strict=True) if not pair[0].tokenises_in_run]
-    with warnings.catch_warnings():
-        # How many documents are too long was said when they were first prepared.
-        warnings.simplefilter("ignore", TerselyWarning)
+    # How many documents are too long was said when they were first prepared.
+    with warnings.catch_warnings(action="ignore", category=TerselyWarning):
         for number in range(rounds):
             for contender, timing in _rotated(pairs, number):
                 timing.tokenising.append(_timed(partial(contender.prepare, texts))[0])

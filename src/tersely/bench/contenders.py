@@ -131,8 +131,8 @@ class PackedContender(Contender):
     def from_spec(cls, spec: Mapping[str, Any]) -> Self:
         """Load the classifier that `spec` describes."""
         source, plan = spec["source"], Plan.from_dict(spec["plan"])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TerselyWarning)  # said where it was first loaded
+        # Said where it was first loaded.
+        with warnings.catch_warnings(action="ignore", category=TerselyWarning):
             classifier = Classifier.from_pretrained(**source)
         if plan != classifier.plan:
             classifier = under_plan(classifier, plan)

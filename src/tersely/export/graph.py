@@ -149,8 +149,8 @@ def quiet() -> Iterator[None]:
     """Keep the exporter's and the quantizer's chatter away; what matters ends in an exception."""
     logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
+        silent = contextlib.redirect_stdout(io.StringIO())
+        with warnings.catch_warnings(action="ignore"), silent:
             yield
     finally:
         logging.disable(logging.NOTSET)

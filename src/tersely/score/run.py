@@ -196,8 +196,7 @@ def _check_model(model: str | Path, options: dict[str, Any], ray: str | None) ->
     else:
         # The devices are those of the cluster's nodes.
         require("ray.data", "ray")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TerselyWarning)  # the workers' to say
+    with warnings.catch_warnings(action="ignore", category=TerselyWarning):  # the workers' to say
         return Predictor(str(model), **(options | {"device": "cpu"})).classifier
 
 

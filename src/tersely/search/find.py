@@ -261,8 +261,8 @@ def find_cascade(
     runner = StageRunner(original, "disagreement" if documents.labels is None else "loss", progress)
     if documents.labels is not None:
         original.label_space.encode(documents.labels, unseen="skip")  # says once what is unknown
-    with warnings.catch_warnings():  # nothing is said of the parts that was said of all
-        warnings.simplefilter("ignore", TerselyWarning)
+    # Nothing is said of the parts that was said of all.
+    with warnings.catch_warnings(action="ignore", category=TerselyWarning):
         record = None
         try:
             fit = runner.fit_linear(parts["fitting"])
