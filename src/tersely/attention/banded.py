@@ -226,15 +226,8 @@ def _backward(
     rows = piece.queries
     query, grad, taken_off = (states[i][:, rows] for i in (0, 3, 4))
     key, value = (_take(states[i], piece) for i in (1, 2))
-    weights = softmax.matrix(
-        query[None],
-        key[None],
-        mask,
-        None,
-        softmax.blind_queries(mask),
-        call.scaling,
-        call.workspace,
-    )[0]
+    terms = mask, None, softmax.blind_queries(mask)
+    weights = softmax.matrix(query[None], key[None], *terms, call.scaling, call.workspace)[0]
     to_value = torch.bmm(weights.transpose(1, 2), grad)
     to_logits = torch.bmm(grad, value.transpose(1, 2))
     to_logits.sub_(taken_off).mul_(weights).mul_(call.scaling)

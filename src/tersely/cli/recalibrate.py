@@ -21,7 +21,7 @@ def recalibrate(
     max_disagreement: o.Limit = None,
     max_loss: o.Limit = None,
     max_error: o.Limit = None,
-    out: Annotated[Path | None, {"metavar": "DIR"}] = None,
+    out: o.Directory = None,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
     machine: o.Machine,

@@ -48,11 +48,6 @@ _TRACEBACK = "Show the traceback of an error."
 Debug = Annotated[bool, option("--debug", _TRACEBACK, MACHINE, metavar="", envvar="TERSELY_DEBUG")]
 
 
-def spelled(name: str) -> str:
-    """Return a setting's name as an option, such as `--batch-tokens`."""
-    return "--" + name.replace("_", "-")
-
-
 def is_given(ctx: typer.Context, name: str) -> bool:
     """Return whether an option stands on the command line, in `--set` or in a file."""
     source = ctx.get_parameter_source(name)
@@ -146,7 +141,8 @@ class Setting:
 
     def parameter(self) -> inspect.Parameter:
         """Return the option as a parameter that typer reads."""
-        name, hint, default, about = spelled(self.name), self.hint, self.default, self.about
+        hint, default, about = self.hint, self.default, self.about
+        name = "--" + self.name.replace("_", "-")
         more = {key: about[key] for key in _FOR_TYPER if key in about}
         kinds = get_args(hint) or (hint,)
         if hint is bool:

@@ -89,14 +89,6 @@ class Ragged:
         lengths = self.layout.lengths.clamp(min=1).to(self.values.dtype)
         return self.sum() / lengths.view(-1, *([1] * (self.values.dim() - 1)))
 
-    def max(self) -> Tensor:
-        """Return the largest value of each document, `(documents, ...)`; −inf for an empty one."""
-        lowest_value = self.values.new_full((len(self), *self.values.shape[1:]), -torch.inf)
-        segment_ids = self.layout.segment_ids.view(-1, *([1] * (self.values.dim() - 1)))
-        return lowest_value.scatter_reduce(
-            0, segment_ids.expand_as(self.values), self.values, "amax"
-        )
-
     def first(self) -> Tensor:
         """Return the first token of each document, `(documents, ...)`; none may be empty."""
         if 0 in self.layout.sizes:

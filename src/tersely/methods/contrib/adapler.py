@@ -64,8 +64,10 @@ class SaliencyPredictor(Predictor):
         if stream.key_mask is not None:
             own = own & stream.key_mask.view(len(own), -1).any(1, keepdim=True)
         logits = logits.masked_fill(~own, -torch.inf)
-        peaks = Ragged(logits.detach(), stream.layout).max()
-        return to_mean_one((logits - peaks[stream.layout.segment_ids]).exp(), stream.layout, own)
+        segments = stream.layout.segment_ids
+        lowest = logits.new_full((len(stream.layout), 1), -torch.inf)
+        peaks = lowest.scatter_reduce(0, segments[:, None], logits.detach(), "amax")
+        return to_mean_one((logits - peaks[segments]).exp(), stream.layout, own)
 
     def auxiliary_loss(self, seen: Observed, importance: Tensor) -> Tensor | None:
         """Return how far the shares are from the saliency of the tokens that are left, a scalar."""
