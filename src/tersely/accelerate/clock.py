@@ -5,7 +5,6 @@ says little: as many are timed as a bounded number of seconds allows.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,16 +24,6 @@ WAYS = {
     "the original, padded and sorted by length": "sorted",
 }
 """The ways to run the original with transformers, and the order of the texts in each."""
-
-
-@dataclass(frozen=True, eq=False)
-class Clocked:
-    """What the clock saw."""
-
-    texts: int  # how many were timed
-    seconds: dict[str, list[float]]  # of each round, by the contender's name
-    differs: int  # texts that get another label packed than padded by transformers
-    shares: dict[str, list[float]]  # of the texts, that each stage of a cascade answered
 
 
 def plan_clock(seconds: float, texts: int, rounds: int) -> tuple[int, int]:
@@ -58,8 +47,12 @@ def clock(
     texts: Sequence[str],
     rounds: int,
     progress: Any = None,
-) -> Clocked:
-    """Time every way to run a dense classifier on texts, cascades among them."""
+) -> tuple[dict[str, list[float]], int, dict[str, list[float]]]:
+    """Time every way to run a dense classifier on texts, cascades among them.
+
+    Returns the seconds of each round, by the contender's name; how many texts get another label
+    packed than padded by transformers; the shares of the texts that each cascade's stages answered.
+    """
     contenders: list[Any] = [
         StockContender(
             original.model, original.tokenizer, name=way, order=order, max_length=original.limit
@@ -78,9 +71,5 @@ def clock(
         shares[name] = (counts / len(texts)).tolist()
     # All ran once already.
     timings = take_turns(contenders, rounds, warmup=0, progress=progress)
-    return Clocked(
-        texts=len(texts),
-        seconds={each.name: each.seconds for each in timings},
-        differs=sum(one != other for one, other in zip(padded, packed, strict=True)),
-        shares=shares,
-    )
+    differs = sum(one != other for one, other in zip(padded, packed, strict=True))
+    return {each.name: each.seconds for each in timings}, differs, shares

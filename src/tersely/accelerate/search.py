@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tersely._io import describe_machine
-from tersely.accelerate.clock import PACKED, WAYS, Clocked, clock, plan_clock
+from tersely.accelerate.clock import PACKED, WAYS, clock, plan_clock
 from tersely.bench import paired_ratio
 from tersely.classifier import Classifier
 from tersely.errors import ModelError, TerselyWarning
@@ -94,9 +94,9 @@ def accelerate(
     count, rounds = plan_clock(found.seconds, len(chosen), rounds)
     # How many texts are too long was said of these.
     with warnings.catch_warnings(action="ignore", category=TerselyWarning):
-        clocked = clock(original, made, chosen[:count], rounds, progress)
+        seconds, differs, shares = clock(original, made, chosen[:count], rounds, progress)
     names = {at: f"{CASCADE} {point}" for at, point in points.items()}
-    speeds = {name: _speeds(clocked, name) for name in (PACKED, *made)}
+    speeds = {name: _speeds(seconds, name) for name in (PACKED, *made)}
     answer, kept, best = None, None, names.get(limit)
     if best and all(_gains(each) for each in speeds[best].values()):
         answer, kept = CASCADE, made[best]
@@ -121,14 +121,14 @@ def accelerate(
         "tried": tried,
         "speed": speed,
         "packed_speed": speeds[PACKED],
-        "packed_differs": clocked.differs,
+        "packed_differs": differs,
         "over_packed": speeds[best][PACKED] if best else None,
         "by_limit": [
-            {"limit": at, "shares": clocked.shares[name], "speed": speeds[name]}
+            {"limit": at, "shares": shares[name], "speed": speeds[name]}
             for at, name in names.items()
         ],
-        "seconds": clocked.seconds,
-        "timed_documents": clocked.texts,
+        "seconds": seconds,
+        "timed_documents": count,
         "machine": describe_machine(),
     }
     return evidence, kept
@@ -140,11 +140,10 @@ def _under(original: Classifier, found: Found, point: int) -> Classifier:
     return original.with_model(found.runner.model.under_cascade(cascade))
 
 
-def _speeds(clocked: Clocked, name: str) -> dict[str, Any]:
+def _speeds(seconds: dict[str, list[float]], name: str) -> dict[str, Any]:
     """Return how many times as fast something is as each way to run the original."""
     others = [*WAYS, PACKED] if name != PACKED else WAYS
-    taken = clocked.seconds
-    return {other: asdict(paired_ratio(taken[name], taken[other])) for other in others}
+    return {other: asdict(paired_ratio(seconds[name], seconds[other])) for other in others}
 
 
 def _gains(ratio: dict[str, Any]) -> bool:

@@ -5,7 +5,6 @@ service or a rule is a `TextContender` with one method; a `tersely.Classifier` i
 `PackedContender`, through its public interface and nothing below it.
 """
 
-import copy
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -144,7 +143,6 @@ def under_plan(classifier: Classifier, plan: Plan) -> Classifier:
 
     A PlanError says which blocks, modules or head the model was built without.
     """
-    made, model = copy.copy(classifier), classifier.torch_model().under_plan(plan)
+    made = classifier.with_model(classifier.torch_model().under_plan(plan))
     made.plan = plan
-    made.adopt(model, classifier.tokenizer)
     return made

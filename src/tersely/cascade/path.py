@@ -27,10 +27,10 @@ class Path(NamedTuple):
     changes: np.ndarray
 
 
-def find_path(
-    confidence: np.ndarray, changes: np.ndarray, seconds: np.ndarray, points: int = POINTS
-) -> Path:
-    """Find the cheapest thresholds for more and more changed answers.
+def find_path(confidence: np.ndarray, changes: np.ndarray, seconds: np.ndarray) -> Path:
+    """Find the cheapest thresholds for more and more changed answers, at `POINTS` points at most.
+
+    Of few documents, each one more that is answered is a point.
 
     Args:
         confidence: of each stage but the last in its answers, `(stages, documents)`.
@@ -38,12 +38,11 @@ def find_path(
             that differs from the reference's; -1, where a gain may pay for a loss, for one that is
             right where the reference is wrong.
         seconds: that a stage takes for a document, `(stages + 1,)`, the reference last.
-        points: how many, at most; of few documents, each one more that is answered is a point.
     """
     grid = _grid(confidence)
     cost, lost = _priced(confidence, changes, seconds, grid)
     # The first steps lie close together, where the strict limits are.
-    allowed = LOOSEST * confidence.shape[1] * (np.arange(points) / (points - 1)) ** 2
+    allowed = LOOSEST * confidence.shape[1] * (np.arange(POINTS) / (POINTS - 1)) ** 2
     steps = [np.ones((1, len(confidence)))]
     for most in allowed:
         before = steps[-1][-1]
@@ -57,7 +56,7 @@ def find_path(
     least = np.minimum.accumulate([seconds[-1], *cost])
     faster = np.flatnonzero(cost < least[:-1]) if cost.min() < seconds[-1] else np.arange(1)
     speeds = -np.log(cost[faster])
-    at = np.searchsorted(speeds, np.linspace(speeds[0], speeds[-1], points) - 1e-9)
+    at = np.searchsorted(speeds, np.linspace(speeds[0], speeds[-1], POINTS) - 1e-9)
     kept = faster[np.unique(at)]
     return Path(found[kept], cost[kept], lost[kept] / confidence.shape[1])
 

@@ -44,7 +44,6 @@ class Check:
     documents: int
     agreement: float  # same labels, a share; of a regression, within 0.01 and 1 %
     largest_difference: float
-    mean_difference: float
     made_up: bool = False  # whether the documents are random words of the vocabulary
 
 
@@ -157,7 +156,7 @@ def compare_logits(original: np.ndarray, exported: np.ndarray, problem_type: str
         wanted, found = (predict_from_logits(each, problem_type) for each in (original, exported))
         same = wanted == found
     agreement = float(same.reshape(len(same), -1).all(axis=1).mean())
-    return Check(len(original), agreement, float(gaps.max()), float(gaps.mean()))
+    return Check(len(original), agreement, float(gaps.max()))
 
 
 def made_up_texts(tokenizer: Any, longest: int, count: int = 32) -> list[str]:

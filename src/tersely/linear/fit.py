@@ -72,7 +72,6 @@ def fit_linear(
     sample_weight: np.ndarray | None = None,
     most_bytes: int | None = None,
     folds: int = 5,
-    seed: int = 0,
     scores: bool = False,
 ) -> LinearFit:
     """Fit a linear stage on packed documents.
@@ -94,7 +93,6 @@ def fit_linear(
         most_bytes: of the tables in a file, a tenth of the encoder's; None for as many buckets as
             there are pairs in two documents, twice over.
         folds: parts of the cross-validation, fewer where there are fewer documents.
-        seed: of the folds.
         scores: whether to return the scores of pieces out of fold, for one more fit of each.
 
     Raises:
@@ -109,7 +107,7 @@ def fit_linear(
     if folds < 2:
         raise DataError(f"folds must be at least 2, got {folds}; each is answered by the others")
     stage, vectors = _read(form, input_ids, layout, most_bytes)
-    parts = fold_numbers(wanted, min(folds, len(layout)), seed)
+    parts = fold_numbers(wanted, min(folds, len(layout)))
 
     logits, scales, seconds = _cross_validate(vectors, wanted, weight, several, parts)
     tried = []
@@ -158,14 +156,14 @@ def _cross_validate(
     return logits, scales, seconds
 
 
-def fold_numbers(wanted: np.ndarray, folds: int, seed: int) -> np.ndarray:
+def fold_numbers(wanted: np.ndarray, folds: int) -> np.ndarray:
     """Deal documents out to folds, `(documents,)`, those of a class as evenly as can be.
 
     Documents of several labels are dealt by their rarest one. scikit-learn's own refuse a class
     with fewer documents than folds.
     """
     rarity = np.where(wanted, wanted.sum(axis=0), len(wanted) + 1)
-    shuffled = np.random.default_rng(seed).permutation(len(wanted))
+    shuffled = np.random.default_rng(0).permutation(len(wanted))
     order = shuffled[rarity.argmin(axis=1)[shuffled].argsort(kind="stable")]
     numbers = np.empty(len(wanted), dtype=np.int64)
     numbers[order] = np.arange(len(wanted)) % folds
