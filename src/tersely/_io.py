@@ -91,6 +91,19 @@ def locked(folder: Path, name: str, busy: TerselyError) -> Iterator[None]:
         yield
 
 
+def check_writable(folder: Path, output: Path) -> None:
+    """Raise an OutputError if no file can be made in the folder that an output will lie in."""
+    try:
+        # Asking for permissions would miss read-only file systems; trying does not.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"the output {output} cannot be written: {folder}: {error.strerror}; make that folder, "
+            "or choose another place"
+        ) from None
+
+
 def write_page(path: str | Path, template: Path, extra: str, **values: Any) -> Path:
     """Fill a Jinja2 template, and write it as a page."""
     path, text = Path(path), fill_page(template, extra, **values)

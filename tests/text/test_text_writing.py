@@ -150,7 +150,7 @@ def test_a_link_keeps_pointing(tmp_path):
     [
         ("a.xlsx", r"must be one of \.csv, \.tsv, \.jsonl, \.ndjson, \.parquet, also"),
         ("a.gz", "suffix of an output"),
-        ("missing/a.csv", "cannot be written to: .*No such file"),
+        ("missing/a.csv", "cannot be written: .*No such file"),
         ("folder.csv", "is a directory"),
         ("here.csv", "the output .* exists"),
     ],

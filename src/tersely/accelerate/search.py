@@ -15,7 +15,7 @@ from tersely.accelerate.clock import PACKED, WAYS, clock, plan_clock
 from tersely.bench import paired_ratio
 from tersely.classifier import Classifier
 from tersely.errors import ModelError, TerselyWarning
-from tersely.search import Found, check_original, find_cascade
+from tersely.search import Found, find_cascade
 from tersely.text import Documents
 
 GAIN = 1.05
@@ -70,7 +70,6 @@ def accelerate(
     original = source
     if not isinstance(original, Classifier):
         original = Classifier.from_pretrained(original)
-    check_original(original)
     if (alone := original.alone()) is not original:
         tell("of the cascade the encoder alone is made faster, without the linear stage's evidence")
         original = alone

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 import typer
 
+from tersely._io import check_writable
 from tersely.cli.messages import count, say
 from tersely.cli.settings import MACHINE, option
 from tersely.errors import DataError, OutputError
@@ -253,12 +254,4 @@ def check_directory(out: Path, *, overwrite: bool, resume: bool = False) -> None
             f"the output {out} exists and is not empty; name another directory, or allow it with "
             f"--overwrite{go_on}"
         )
-    nearest = next(place for place in (out, *out.absolute().parents) if place.exists())
-    try:
-        # Asking for permissions would miss read-only file systems; trying does not.
-        with tempfile.TemporaryFile(dir=nearest):
-            pass
-    except OSError as error:
-        raise OutputError(
-            f"the output {out} cannot be written: {nearest}: {error.strerror}; choose another place"
-        ) from None
+    check_writable(next(place for place in (out, *out.absolute().parents) if place.exists()), out)

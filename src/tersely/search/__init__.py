@@ -1,15 +1,6 @@
 """Which stages with which thresholds are a fast cascade, and what other documents prove of it."""
 
 # ruff: noqa: F401 - these are the room's public names.
-from tersely.search.find import (
-    Choice,
-    Found,
-    check_original,
-    choices,
-    draw_documents,
-    find_cascade,
-    path_marks,
-    prove_cascade,
-)
+from tersely.search.find import Found, draw_documents, find_cascade, prove_cascade
 from tersely.search.recalibrate import recalibrate
-from tersely.search.stages import Looked, Referee, StageRunner, fitted, plan_stages
+from tersely.search.stages import Referee, StageRunner, fitted, plan_stages

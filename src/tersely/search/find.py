@@ -183,7 +183,7 @@ def prove_cascade(
     return replace(cascade, point=point, certificates=proven)
 
 
-def check_original(original: TrainedModel) -> None:
+def _check_original(original: TrainedModel) -> None:
     """Raise a `ModelError` for a model to which the search has nothing to add."""
     if not original.torch_model().config.reduction_plan().is_dense:
         raise ModelError(
@@ -256,7 +256,7 @@ def find_cascade(
         DataError: if there are too few texts to prove the limit, or labels that are not known.
         ModelError: if the original is no dense classifier.
     """
-    check_original(original)
+    _check_original(original)
     parts = draw_documents(documents, limit, seed, fitting)
     runner = StageRunner(original, "disagreement" if documents.labels is None else "loss", progress)
     if documents.labels is not None:

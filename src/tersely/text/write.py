@@ -6,7 +6,6 @@ import io
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from tersely._io import written_whole
+from tersely._io import check_writable, written_whole
 from tersely.errors import OutputError, warn
 from tersely.text.labels import LABEL_SEPARATOR
 from tersely.text.tables import DELIMITERS, find_kind
@@ -34,15 +33,7 @@ def check_output(path: str | Path, *, overwrite: bool) -> Path:
         raise OutputError(f"the output must be a file, and {path} is a directory; name a file")
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"the output {path} exists; name another, or overwrite it")
-    try:
-        # Asking for permissions would miss read-only file systems; trying does not.
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise OutputError(
-            f"the output's directory {path.parent} cannot be written to: {error}; make it, or "
-            "choose another"
-        ) from error
+    check_writable(path.parent, path)
     return path
 
 
