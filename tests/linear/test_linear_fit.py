@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tersely.errors import DataError, ModelError, TerselyWarning
 from tersely.linear import fit_linear
 from tersely.linear.calibration import calibrate, fit_stacking
-from tersely.linear.candidates import BOTH, CANDIDATES
+from tersely.linear.candidates import BOTH, CANDIDATES, COST, SMOOTHING
 from tersely.linear.fit import fold_numbers
 from tersely.text.labels import MULTI_LABEL, REGRESSION
 
@@ -65,12 +65,11 @@ def test_it_is_scikit_learns_model_on_the_same_features(monkeypatch, name):
         for feature, times in Counter(f for f, _ in slow.occurrences(document, owners)).items():
             counts[number, feature] = times
     vectors = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
-    settings = CANDIDATES[name].keywords
     if name == "naive-bayes":
-        model = ComplementNB(alpha=settings["smoothing"]).fit(vectors, labels)
+        model = ComplementNB(alpha=SMOOTHING).fit(vectors, labels)
         wanted = model.predict_joint_log_proba(vectors)
     else:
-        model = LinearSVC(C=settings["cost"], class_weight="balanced", random_state=0, tol=1e-6)
+        model = LinearSVC(C=COST, class_weight="balanced", random_state=0, tol=1e-6)
         wanted = model.fit(vectors, labels).decision_function(vectors)
     margins = fit.stage.margins(*slow.row(documents)).numpy()
     centred = (figures - figures.mean(axis=1, keepdims=True) for figures in (margins, wanted))
