@@ -17,7 +17,7 @@ import torch
 from tersely._io import torch_threads
 from tersely.cascade import LINEAR
 from tersely.classifier import Classifier
-from tersely.explain.lineage import NONE, Lineage, Spelling, lineage, spell, unread
+from tersely.explain.lineage import Lineage, Spelling, lineage, spell, unread
 from tersely.modeling.cascading import stage_model
 from tersely.modeling.inference import on_device
 from tersely.text.batching import pack
@@ -313,7 +313,7 @@ def _tokens(spelling: Spelling, found: list[Lineage]) -> list[TokenLineage]:
             known = tokens[token]
             if known.read and reached[place] <= known.reached:
                 continue
-            merged, group = told.merged_into[place], told.group[place]
+            merged_at, into = told.merged.get(place, (None, None))
             tokens[token] = TokenLineage(
                 piece=known.piece,
                 read=True,
@@ -321,9 +321,9 @@ def _tokens(spelling: Spelling, found: list[Lineage]) -> list[TokenLineage]:
                 keys=tuple(_short(value) for value in told.keys[:, place]),
                 present=tuple(told.present[:, place].tolist()),
                 scores=tuple(None if np.isnan(s) else _short(s) for s in told.scores[:, place]),
-                group=None if group == NONE else int(group),
-                merged_at=None if merged == NONE else int(told.merged_at[place]) + 1,
-                merged_into=None if merged == NONE else int(window[merged]),
+                group=told.groups.get(place),
+                merged_at=None if merged_at is None else merged_at + 1,
+                merged_into=None if into is None else int(window[into]),
             )
     return tokens
 

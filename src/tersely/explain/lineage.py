@@ -22,32 +22,27 @@ from tersely.modeling import Trace
 from tersely.ragged import Ragged
 from tersely.text.encoding import SELECTING, count_specials, cut_windows
 
-NONE = -1
-"""Of a token that no combination token took in, or that was not merged into another."""
-
 
 @dataclass(frozen=True)
 class Lineage:
-    """What became of the tokens of one window, each `(blocks, tokens)` or `(tokens,)`.
+    """What became of the tokens of one window; the arrays are `(blocks, tokens)`.
 
     `keys` are the share of the heads in which a token was a key of a block; of a combining block
     the share that it came with. A key that was dropped never returns, so the sum over the blocks is
-    how far a token got. `group` is the combination token that took a token in, of the block at
-    place `combined_at`; the block at `merged_at` merged it into the token `merged_into`.
+    how far a token got. `groups` say of a token which combination token took it in, `merged` at
+    which place of the blocks it was merged into which other token.
     """
 
     keys: np.ndarray
     present: np.ndarray
     scores: np.ndarray  # the mean of the heads, NaN for none
-    group: np.ndarray
-    combined_at: int | None
-    merged_at: np.ndarray
-    merged_into: np.ndarray
+    groups: dict[int, int]
+    merged: dict[int, tuple[int, int]]
 
     @property
     def removes(self) -> bool:
         """Whether any token was taken away from any block."""
-        return self.combined_at is not None or bool((self.keys < 1).any())
+        return bool(self.groups) or bool((self.keys < 1).any())
 
 
 def lineage(trace: Trace, number: int, length: int) -> Lineage:
@@ -55,8 +50,8 @@ def lineage(trace: Trace, number: int, length: int) -> Lineage:
     shape = (len(trace.blocks), length)
     keys, present = np.zeros(shape, np.float32), np.zeros(shape, bool)
     scores = np.full(shape, np.nan, np.float32)
-    group, merged_at, merged_into = (np.full(length, NONE) for _ in range(3))
-    combined_at = None
+    groups: dict[int, int] = {}
+    merged: dict[int, tuple[int, int]] = {}
     entering = _part(trace.entered, number)
     shares = np.ones(len(entering), np.float32)
     for place, block in enumerate(trace.blocks):
@@ -69,26 +64,24 @@ def lineage(trace: Trace, number: int, length: int) -> Lineage:
             scores[place, tokens] = np.where(shares[own] > 0, found, np.nan)
         leaving = _part(block.alive, number)
         if block.groups is not None and block.kind == "combine":
-            group[tokens] = _part(block.groups, number)
-            combined_at = place
+            groups |= zip(tokens.tolist(), _part(block.groups, number).tolist(), strict=True)
         elif block.groups is not None:
             start = int(block.alive.layout.offsets[number])
             leader = leaving[_part(block.groups, number) - start][own]
-            gone = leader != tokens
-            merged_at[tokens[gone]] = place
-            merged_into[tokens[gone]] = leader[gone]
+            pairs = zip(tokens.tolist(), leader.tolist(), strict=True)
+            merged |= {token: (place, other) for token, other in pairs if other != token}
         shares = np.ones(len(leaving), np.float32)
         if block.alive_keys is not None:  # each head may have keys of its own
             mask = _part(block.alive, number, block.alive_keys)
             shares = mask.reshape(len(leaving), -1).mean(axis=1, dtype=np.float32)
         entering = leaving
-    return Lineage(keys, present, scores, group, combined_at, merged_at, merged_into)
+    return Lineage(keys, present, scores, groups, merged)
 
 
 def unread(length: int) -> Lineage:
     """Return the lineage of a window that no block read."""
-    none, gone = np.zeros((0, length), np.float32), np.full(length, NONE)
-    return Lineage(none, none.astype(bool), none, gone, None, gone, gone)
+    none = np.zeros((0, length), np.float32)
+    return Lineage(none, none.astype(bool), none, {}, {})
 
 
 def _part(ragged: Ragged, number: int, values: Tensor | None = None) -> np.ndarray:

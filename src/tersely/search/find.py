@@ -104,10 +104,8 @@ def draw_documents(
 ) -> dict[str, Documents]:
     """Return the documents that fit, choose and prove; those that fit may be given.
 
-    No text that fits is among the others, spaces and case aside.
-
-    Raises:
-        DataError: if there are too few to prove the limit even where nothing differs.
+    No text that fits is among the others, spaces and case aside. There have to be enough to prove
+    the limit where nothing differs.
     """
     shares = PARTS
     if fitting is not None:

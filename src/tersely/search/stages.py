@@ -191,8 +191,7 @@ class StageRunner:
     def fit_linear(self, documents: Documents) -> LinearFit:
         """Fit the linear stage on labels where accuracy counts, or else the reference's answers.
 
-        Raises:
-            DataError: if it cannot be fitted, on answers that are all alike for instance.
+        A DataError says why it cannot be, where the answers are all alike for instance.
         """
         encoded = self.encode(documents)
         reference = None
