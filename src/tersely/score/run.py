@@ -129,6 +129,7 @@ def score(
     decisive |= {name: loading.get(name) for name in _DECISIVE}
     options = {"device": "auto"} | loading | decisive
     checked = _check_model(model, options, ray)
+    options["batch_tokens"] = checked.batch_tokens
     manifest = parts.make_manifest(str(model), decisive | {"shard_rows": shard_rows}, files)
     # Absolute, since the processes of a cluster stand elsewhere.
     place = str(Path(model).absolute()) if Path(model).is_dir() else str(model)
@@ -154,7 +155,7 @@ def score(
         if cluster is not None:
             counts |= run_ray(job, left, cluster, workers, tell)
         elif left:
-            counts |= run_processes(job, left, workers, threads, checked.batch_tokens, tell)
+            counts |= run_processes(job, left, workers, threads, tell)
         total = parts.Count(*map(sum, zip(*counts.values(), strict=True)))
         watched = _tell_sums(checked, total, out, audit=audit > 0)
         seconds = time.monotonic() - began

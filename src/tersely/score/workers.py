@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from multiprocessing import connection, parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as compute
@@ -39,6 +39,7 @@ _MOST_DEATHS = 3
 _SMALLEST_BUDGET = 16
 _SECONDS = 0.5  # between two looks at how far the workers are
 
+Tell = Callable[[int], None]  # is called with the number of rows that are done
 _Scored = tuple[Count, list[str]]  # what was counted in a shard, and what was warned of
 
 
@@ -50,12 +51,16 @@ class Job:
     out: str
     run: str
     types: Mapping[str, pa.DataType]
-    options: Mapping[str, Any]
+    options: Mapping[str, Any]  # of the predictor
 
-    def predictor(self, threads: int | None) -> Predictor:
+    def under(self, **options: Any) -> Self:
+        """Return the same job with other options."""
+        return replace(self, options={**self.options, **options})
+
+    def predictor(self) -> Predictor:
         """Load the model in a worker."""
         logging.disable_progress_bar()  # "Loading weights" of every worker has no place in a log
-        return Predictor(self.model, threads=threads, **self.options)
+        return Predictor(self.model, **self.options)
 
 
 def _score_shard(predictor: Predictor, shard: Shard, job: Job) -> _Scored:
@@ -87,28 +92,23 @@ def _score_shard(predictor: Predictor, shard: Shard, job: Job) -> _Scored:
 
 
 def run_processes(
-    job: Job,
-    shards: Sequence[Shard],
-    workers: int | None,
-    threads: int | None,
-    budget: int,
-    tell: Callable[[int], None],
+    job: Job, shards: Sequence[Shard], workers: int | None, threads: int | None, tell: Tell
 ) -> dict[int, Count]:
     """Score shards in worker processes, started anew when one dies; return counts by shard.
 
     By default there is a worker for each core on the CPU, and one on another device; `threads` are
-    those of all together, `budget` the tokens of a batch that they begin with.
+    those of all together. The job's `batch_tokens` are what a worker begins with.
     """
     on_cpu = resolve_device(job.options["device"]).type == "cpu"
     cores = threads or usable_cores()
     wanted = min(workers or (cores if on_cpu else 1), len(shards))
-    threads = max(1, cores // wanted) if on_cpu else None
+    job = job.under(threads=max(1, cores // wanted) if on_cpu else None)
     done: dict[int, Count] = {}
     deaths = 0
     while left := [shard for shard in shards if shard.number not in done]:
         before = len(done)
         try:
-            _run_pool(job, left, wanted, threads, done, tell)
+            _run_pool(job, left, wanted, done, tell)
         except BrokenProcessPool:
             where = next(shard for shard in left if shard.number not in done)
             died = f"a worker died, as happens where memory runs out, on {where}"
@@ -118,25 +118,20 @@ def run_processes(
                     f"{died}, {_MOST_DEATHS} times; use fewer workers or a lower max_length, and "
                     "run this again, which goes on where it was"
                 ) from None
-            budget = max(_SMALLEST_BUDGET, budget // 2)
-            job = replace(job, options={**job.options, "batch_tokens": budget})
+            budget = max(_SMALLEST_BUDGET, job.options["batch_tokens"] // 2)
+            job = job.under(batch_tokens=budget)
             warn(f"{died}; what was not finished is done again with {budget:,} tokens in a batch")
     return done
 
 
 def _run_pool(
-    job: Job,
-    shards: Sequence[Shard],
-    workers: int,
-    threads: int | None,
-    done: dict[int, Count],
-    tell: Callable[[int], None],
+    job: Job, shards: Sequence[Shard], workers: int, done: dict[int, Count], tell: Tell
 ) -> None:
     """Score shards into `done`; where a worker dies, all end, and BrokenProcessPool is raised."""
     waiting = iter(shards)
     running: dict[Future[_Scored], int] = {}
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, _context(), _begin, (job, threads))
+    pool = ProcessPoolExecutor(workers, _context(), _begin, (job,))
     try:
         while True:
             # A few more than workers, so that none waits for us; but not a million.
@@ -185,10 +180,10 @@ def _context() -> Any:
 _here: tuple[Job, Callable[[], Predictor]] | None = None
 
 
-def _begin(job: Job, threads: int | None) -> None:
+def _begin(job: Job) -> None:
     """Prepare a worker process; what could fail is left to the first shard, whose error is told."""
     global _here
-    _here = job, functools.cache(lambda: job.predictor(threads))
+    _here = job, functools.cache(job.predictor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_the_parent, daemon=True).start()
     keep_freed_memory()
@@ -226,7 +221,7 @@ def connect(address: str) -> Any:
 
 
 def run_ray(
-    job: Job, shards: Sequence[Shard], ray: Any, workers: int | None, tell: Callable[[int], None]
+    job: Job, shards: Sequence[Shard], ray: Any, workers: int | None, tell: Tell
 ) -> dict[int, Count]:
     """Score shards on a Ray cluster, with at most `workers` actors of one core each.
 
@@ -240,7 +235,7 @@ def run_ray(
     places = data.from_items(rows, override_num_blocks=min(len(shards), 4096))
     how = {"batch_size": 1, "batch_format": "pyarrow", "num_gpus" if on_gpu else "num_cpus": 1}
     how["compute"] = data.ActorPoolStrategy(min_size=1, max_size=min(most, len(shards)))
-    given = (job, list(shards), None if on_gpu else 1)
+    given = (job.under(threads=None if on_gpu else 1), list(shards))
     places = places.map_batches(_Actor, fn_constructor_args=given, **how)
     counts = {}
     try:
@@ -265,9 +260,9 @@ class _Actor:
     Ray would hand on errors as text alone, so the class and the sentence of ours are a row as well.
     """
 
-    def __init__(self, job: Job, shards: Sequence[Shard], threads: int | None) -> None:
+    def __init__(self, job: Job, shards: Sequence[Shard]) -> None:
         self.job, self.shards = job, shards
-        self.predictor = functools.cache(lambda: job.predictor(threads))
+        self.predictor = functools.cache(job.predictor)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         shard = self.shards[batch["place"][0].as_py()]
