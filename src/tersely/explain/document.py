@@ -75,15 +75,6 @@ class WordLineage:
         found = [token.contribution for token in self.tokens if token.contribution is not None]
         return sum(found) if found else None
 
-    def keys(self, block: int) -> float:
-        """Return the share of heads in which it was a key of a block, counted from 0."""
-        return max((token.keys[block] for token in self.tokens if token.read), default=0.0)
-
-    def score(self, block: int) -> float | None:
-        """Return its score in a block, counted from 0; None where no token had one."""
-        found = [token.scores[block] for token in self.tokens if token.read]
-        return max((score for score in found if score is not None), default=None)
-
 
 @dataclass(frozen=True)
 class BlockFigures:

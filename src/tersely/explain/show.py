@@ -200,12 +200,12 @@ def _facts(told: Explanation, word: WordLineage, holders: dict[int, int]) -> dic
         return pieces | {"c": f"{word.contribution:+.3f}"}
     blocks = range(len(told.blocks))
     read = [token for token in word.tokens if token.read]
-    scores = [word.score(block) for block in blocks]
+    scores = [[t.scores[block] for t in read if t.scores[block] is not None] for block in blocks]
     return pieces | {
         "r": round(word.reached, 2),
-        "k": [round(word.keys(block), 3) for block in blocks],
+        "k": [round(max(token.keys[block] for token in read), 3) for block in blocks],
         "e": [any(token.present[block] for token in read) for block in blocks],
-        "s": [None if score is None else round(score, 3) for score in scores],
+        "s": [round(max(own), 3) if own else None for own in scores],
         "g": sorted({token.group for token in read if token.group is not None}),
         "m": holders.get(word.furthest.merged_into),
         "a": word.furthest.merged_at,
