@@ -203,6 +203,19 @@ def test_predict_and_evaluate_at_a_budget(run, lat_model, model, reviews):
     assert refused.exit_code == 1 and "train a model under that plan" in refused.stderr
 
 
+def test_bench_adds_models_at_budgets(run, lat_model, dense_model, reviews):
+    options = "--rounds 1 --latency-documents 0 --limit 6 --budget 0.8 --keep 0.9 --no-memory"
+    found = run("bench", reviews, "--models", dense_model, lat_model, "--json", *options.split())
+    assert found.exit_code == 0, found.stderr
+    (report,) = records(found.stdout)
+    names = [each["name"] for each in report["results"]]
+    assert names == ["dense-model", "lat", "lat, keep 0.9", "lat, budget 0.8"]
+    dense, whole, kept, budget = (each["macs"] for each in report["results"])
+    assert whole < kept < dense and budget < dense
+    refused = run("bench", reviews, "--models", dense_model, "--budget", 0.5)
+    assert refused.exit_code == 1 and "with the method lat" in refused.stderr
+
+
 def test_version_methods_and_info(run, model):
     assert run("--version").stdout.strip() == f"tersely {__version__}"
     listed = run("methods")

@@ -23,8 +23,8 @@ from tersely.bench.linear import LinearContender
 from tersely.bench.stock import StockContender, export_onnx
 from tersely.classifier import Classifier
 from tersely.defaults import default_model
-from tersely.errors import DataError, MissingExtraError, ModelError, name_all
-from tersely.reduction import preset, presets
+from tersely.errors import DataError, MissingExtraError, ModelError, PlanError, name_all
+from tersely.reduction import has_share, preset, presets
 from tersely.text import Documents, LabelSpace
 from tersely.text.labels import REGRESSION
 
@@ -214,4 +214,30 @@ def load_models(models: Sequence[str], loading: Mapping[str, Any]) -> list[Packe
                 f"{names[0]}; train both on the same data"
             )
         found.append(made)
+    return found
+
+
+def at_budgets(
+    contenders: Sequence[Contender],
+    texts: Sequence[str],
+    keeps: Sequence[float] = (),
+    budgets: Sequence[float] = (),
+) -> list[PackedContender]:
+    """Return each model that removes tokens by a share once more for every budget; same weights.
+
+    `keeps` are shares of tokens, `budgets` target MACs ÷ dense MACs, counted on the texts.
+    """
+    packed = [each for each in contenders if isinstance(each, PackedContender)]
+    models = [each for each in packed if has_share(each.classifier.plan)]
+    if (keeps or budgets) and not models:
+        raise PlanError(
+            "budgets need a model that removes tokens by a share, and there is none; train one "
+            "with the method lat"
+        )
+    found = []
+    for model in models:
+        at = {f"keep {x:g}": model.classifier.with_options(keep=x) for x in keeps}
+        at |= {f"budget {x:g}": model.classifier.with_budget(x, texts) for x in budgets}
+        for setting, made in at.items():
+            found.append(PackedContender(made, f"{model.name}, {setting}", source=model.source))
     return found

@@ -21,6 +21,8 @@ def bench(
     *,
     models: Annotated[tuple[str, ...], {"metavar": "MODEL ..."}] = (),
     contenders: Annotated[tuple[str, ...], {"metavar": "NAME ..."}] = (),
+    keep: Annotated[tuple[float, ...], {"metavar": "X"}] = (),
+    budget: Annotated[tuple[float, ...], {"metavar": "R"}] = (),
     train: o.Data = None,
     rounds: o.Count = 5,
     baseline: o.Name = None,
@@ -39,6 +41,8 @@ def bench(
         models: Trained models, one or more; DATA goes before them.
         contenders: What else to compare: pipeline, sorted, onnx, onnx-int8, tfidf, a method on the
             dense model, or module:Class; options behind a colon.
+        keep: Also run models at this share of tokens to keep; repeatable.
+        budget: Also run models at this target, MACs ÷ those without any removal; repeatable.
         train: Documents to fit tfidf and classes of your own on, as DATA. [nothing is fitted]
         rounds: How many turns each contender takes.
         baseline: The contender that ratios refer to. [the first]
@@ -81,13 +85,15 @@ def bench(
         made, skipped = room.make_contenders(contenders, sources)
         for name, reason in skipped.items():
             say(f"{name} is left out: {reason}")
+        entered = [*given, *made]
+        entered += room.at_budgets(entered, documents.texts, keep, budget)
         encoded = None if labels is None else space.encode(labels, unseen="skip")
         how = {"problem_type": space.problem_type, "baseline": paths.get(baseline, baseline)}
         how |= {"latency_documents": latency_documents, "memory": memory, "seed": sample.seed}
         how |= {"rounds": rounds, "timed": timed}
         with progress() as bar:
             how["progress"] = partial(show, bar)
-            result = room.bench([*given, *made], documents.texts, encoded, **how)
+            result = room.bench(entered, documents.texts, encoded, **how)
     result = replace(result, command=command_line(), skipped=skipped)
     if report is not None:
         say(f"{room.write_report(result, report)} holds the report")
