@@ -58,7 +58,7 @@ class RobertaBackbone(BertBackbone):
         return super().embed(input_ids, positions + self._first_position, segments)
 
     def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
-        """Run the classification head of `RobertaForSequenceClassification` on the first token."""
+        """Run a classification head, such as RoBERTa's and ELECTRA's, on the first token."""
         return head.classifier(hidden.first()[:, None])
 
 
@@ -81,6 +81,4 @@ class ElectraBackbone(BertBackbone):
     def _widens(self) -> bool:
         return self.encoder.config.embedding_size != self.encoder.config.hidden_size
 
-    def classify(self, head: nn.Module, hidden: Ragged, weights: Tensor | None = None) -> Tensor:
-        """Run the classification head of `ElectraForSequenceClassification` on the first token."""
-        return head.classifier(hidden.first()[:, None])
+    classify = RobertaBackbone.classify

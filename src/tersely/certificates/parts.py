@@ -14,6 +14,7 @@ import hashlib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from tersely.errors import DataError
 
@@ -33,6 +34,11 @@ class Part:
     did: str
     documents: int
     fingerprint: str
+
+    @classmethod
+    def of(cls, name: str, did: str, texts: Sequence[Text]) -> Self:
+        """Say what these texts were used for."""
+        return cls(name, did, len(texts), fingerprint(texts))
 
 
 def fingerprint(texts: Iterable[Text]) -> str:

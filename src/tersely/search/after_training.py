@@ -14,13 +14,7 @@ from typing import Any
 import torch
 
 from tersely.cascade import LINEAR, REFERENCE, Cascade, Stage, to_log_probabilities, to_logits
-from tersely.certificates import (
-    Part,
-    different,
-    documents_for_net_loss,
-    documents_needed,
-    fingerprint,
-)
+from tersely.certificates import Part, different, documents_for_net_loss, documents_needed
 from tersely.errors import DataError
 from tersely.linear import LinearFit, LinearStage
 from tersely.modeling.cascading import fit_beside, linear_log_probabilities
@@ -119,9 +113,9 @@ def cascade_after(
             record["estimate"] = dict(zip(("early", "worse", "better"), counts, strict=True))
             tell(_estimated(limit, len(judges), *counts))
         else:
-            fitted = "fitting", "fitted the encoder and the linear stage", given.documents
-            chose = "choosing", "chose the epoch, stages, temperatures, weights and path", judges
-            parts = [Part(*did, len(d), fingerprint(d.contents)) for *did, d in (fitted, chose)]
+            fitted = "fitted the encoder and the linear stage", given.documents.contents
+            chose = "chose the epoch, stages, temperatures, weights and path", judges.contents
+            parts = [Part.of("fitting", *fitted), Part.of("choosing", *chose)]
             cascade = prove_cascade(runner, cascade, proof, limit, parts=parts)
             tell(f"net loss of at most {cascade.certificates.lines(limit)[0]}")
     which = "validation documents" if proof is None else "documents that did nothing else"

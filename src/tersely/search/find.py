@@ -33,7 +33,6 @@ from tersely.certificates import (
     different,
     documents_needed,
     draw_parts,
-    fingerprint,
     prove,
     upper_bound,
 )
@@ -166,7 +165,6 @@ def prove_cascade(
     if runner.several:
         classes = [", ".join(each) for each in classes]
     texts = documents.contents
-    proved = Part("proving", DID["proving"], len(texts), fingerprint(texts))
     proven = prove(
         texts,
         early,
@@ -175,7 +173,7 @@ def prove_cascade(
         criterion=runner.referee.criterion,
         limits=sorted({*LIMITS, limit}),
         classes=classes,
-        parts=[*parts, proved],
+        parts=[*parts, Part.of("proving", DID["proving"], texts)],
     )
     point = next(each.point for each in proven.certificates if each.limit == limit)
     return replace(cascade, point=point, certificates=proven)
@@ -280,10 +278,6 @@ def find_cascade(
             tell(f"{choice.name}: some {ratio:.1f} times packed, by what choosing saw")
         cascade = None
         if ranked:
-            did = [
-                Part(name, DID[name], len(own), fingerprint(own.contents))
-                for name, own in parts.items()
-                if name != "proving"
-            ]
+            did = [Part.of(n, DID[n], parts[n].contents) for n in ("fitting", "choosing")]
             cascade = prove_cascade(runner, ranked[0].cascade, parts["proving"], limit, parts=did)
     return Found(runner, parts, stages, looked, ranked, cascade, record)

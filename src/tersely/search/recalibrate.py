@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from tersely.cascade import POINTS, REFERENCE, Cascade, Review, Stage
-from tersely.certificates import LIMITS, Part, draw_parts, fingerprint, prove, surest_point
+from tersely.certificates import LIMITS, Part, draw_parts, prove, surest_point
 from tersely.certificates.parts import REVIEWED, unused
 from tersely.errors import DataError, ModelError, warn
 from tersely.search.find import DID, check_provable, prove_cascade
@@ -117,8 +117,8 @@ def _review(
         cuts = np.quantile(sure[chosen], shares, method="inverted_cdf").clip(0, 1).tolist()
         path = tuple(sorted({*cuts, 0.0}, reverse=True))
         first = surest_point(sure[chosen] > np.array(path)[:, None], [wrong[chosen]] * len(path))
-        of = fingerprint(texts[number] for number in chosen)
-        did = [Part("choosing", "settled from which confidence on", len(chosen), of)]
+        settled = [texts[number] for number in chosen]
+        did = [Part.of("choosing", "settled from which confidence on", settled)]
     early, proof = sure[proving] > np.array(path)[:, None], documents.select(proving)
     limits, texts = sorted({*LIMITS, limit}), proof.contents
     proven = prove(
@@ -129,7 +129,7 @@ def _review(
         limits=limits,
         first=first,
         classes=[each if isinstance(each, str) else ", ".join(each) for each in proof.labels],
-        parts=[*did, Part("proving", DID["proving"], len(texts), fingerprint(texts))],
+        parts=[*did, Part.of("proving", DID["proving"], texts)],
     )
     point = proven.certificates[limits.index(limit)].point
     return replace(cascade, review=Review(path, proven, cascade.point, point))

@@ -15,7 +15,6 @@ from torch import Tensor
 from tersely.methods.contrib.transkimmer import Predictor, PredictorNetwork
 from tersely.methods.input_selection import saliency_stage
 from tersely.methods.ltp import LearnedThreshold
-from tersely.ragged import Ragged
 from tersely.reduction import DropTokens, Observed, Plan, Stage, Step, register_preset
 from tersely.reduction.parts import Budget, Range, number, register
 from tersely.reduction.scorers import divergence, to_mean_one
