@@ -1,6 +1,7 @@
 """What stages say, how it is judged, and what is proven of a cascade that is given."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,15 +10,7 @@ import torch
 from tersely import Classifier
 from tersely.cascade import LINEAR, REFERENCE, Cascade, Stage
 from tersely.errors import DataError, TerselyWarning
-from tersely.search import (
-    Referee,
-    StageRunner,
-    draw_documents,
-    find,
-    fitted,
-    plan_stages,
-    prove_cascade,
-)
+from tersely.search import StageRunner, draw_documents, find, fitted, plan_stages, prove_cascade
 from tersely.text import Documents, LabelSpace
 from three_kinds import TEXTS
 
@@ -27,8 +20,11 @@ def original(kinds):
     return Classifier.from_pretrained(kinds, device="cpu")
 
 
-def space(problem_type="single_label_classification"):
-    return LabelSpace(("a", "b", "c"), problem_type)
+def referee(criterion="disagreement", problem_type="single_label_classification"):
+    """A runner without a model, which can judge all the same."""
+    model, space = SimpleNamespace(alone=lambda: None), LabelSpace(("a", "b", "c"), problem_type)
+    original = SimpleNamespace(label_space=space, torch_model=lambda: model)
+    return StageRunner(original, criterion)
 
 
 def judged(referee, answers, reference, labels=None):
@@ -38,23 +34,23 @@ def judged(referee, answers, reference, labels=None):
 
 def test_judging_counts_what_differs_or_turns_wrong_and_right():
     before, after = torch.eye(3)[[0, 1, 2, 0]], torch.eye(3)[[0, 2, 1, 1]]
-    differs, none = judged(Referee(space()), after, before)
+    differs, none = judged(referee(), after, before)
     assert differs.tolist() == [False, True, True, True] and not none.any()
-    worse, better = judged(Referee(space(), "loss"), after, before, ["a", "b", "b", "c"])
+    worse, better = judged(referee("loss"), after, before, ["a", "b", "b", "c"])
     assert worse.tolist() == [False, True, False, False]
     assert better.tolist() == [False, False, True, False]
     with pytest.raises(DataError, match="a limit on the loss needs labels"):
-        judged(Referee(space(), "loss"), after, before)
+        judged(referee("loss"), after, before)
 
 
 def test_of_several_labels_the_referee_counts_those_that_hold():
-    several = space("multi_label_classification")
+    several = "multi_label_classification"
     reference = torch.tensor([[0.9, 0.2, 0.6], [0.1, 0.2, 0.3]]).log()
     answers = torch.tensor([[0.8, 0.4, 0.7], [0.1, 0.7, 0.3]]).log()
-    worse, better = judged(Referee(several), answers, reference)
+    worse, better = judged(referee(problem_type=several), answers, reference)
     assert worse.tolist() == [False, True] and not better.any()
     labels = [["a", "c"], ["b"]]
-    worse, better = judged(Referee(several, "loss"), answers, reference, labels)
+    worse, better = judged(referee("loss", several), answers, reference, labels)
     assert worse.tolist() == [False, False] and better.tolist() == [False, True]
 
 

@@ -111,7 +111,7 @@ def accelerate(
         "chosen": answer or PACKED,
         "reason": _reason(answer, found, best is not None),
         "limit": limit,
-        "criterion": found.runner.referee.criterion,
+        "criterion": found.runner.criterion,
         "texts": {"given": len(texts)} | {name: len(own) for name, own in found.parts.items()},
         "stages": None if proven is None else [stage.name for stage in found.cascade.stages],
         "certificates": None if proven is None else proven.to_dict(),

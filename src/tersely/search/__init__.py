@@ -3,4 +3,4 @@
 # ruff: noqa: F401 - these are the room's public names.
 from tersely.search.find import Found, draw_documents, find_cascade, prove_cascade
 from tersely.search.recalibrate import recalibrate
-from tersely.search.stages import Referee, StageRunner, fitted, plan_stages
+from tersely.search.stages import StageRunner, fitted, plan_stages

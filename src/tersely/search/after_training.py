@@ -150,7 +150,7 @@ def _together(
     raw, evidence = (runner.run(Stage(kind), encoded)[0] for kind in (REFERENCE, LINEAR))
     both = to_logits(to_log_probabilities(raw, reference, several, evidence), several)
     answers = {"linear": to_logits(evidence, several), "encoder": raw, "both": both}
-    judged = runner.referee.wanted(documents, None), runner.referee.space.problem_type
+    judged = runner.wanted(documents, None), runner.space.problem_type
     right = {n: right_documents(e.numpy(), *judged).mean() for n, e in answers.items()}
     error = {n: calibration_error(e.numpy(), *judged) for n, e in answers.items()}
     line = (

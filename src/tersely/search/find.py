@@ -170,7 +170,7 @@ def prove_cascade(
         early,
         worse,
         better,
-        criterion=runner.referee.criterion,
+        criterion=runner.criterion,
         limits=sorted({*LIMITS, limit}),
         classes=classes,
         parts=[*parts, Part.of("proving", DID["proving"], texts)],

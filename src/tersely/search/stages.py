@@ -21,7 +21,7 @@ from tersely.modeling.inference import run_model
 from tersely.reduction import preset
 from tersely.text import Documents
 from tersely.text.encoding import EncodedDocuments
-from tersely.text.labels import MULTI_LABEL, LabelSpace
+from tersely.text.labels import MULTI_LABEL
 from tersely.text.metrics import predict_from_logits, right_documents
 from tersely.trained import TrainedModel
 
@@ -56,16 +56,22 @@ class Looked:
     better: dict[str, np.ndarray] | None
 
 
-class Referee:
-    """Says what an answer counts: another label than the reference's, or one that is wrong.
+class StageRunner:
+    """A model with the stages that its weights allow, run on documents and judged.
 
-    By the criterion `"loss"`, with the documents' labels, what turns wrong counts against a stage,
-    what turns right for it; the other one is `"disagreement"`.
+    By the criterion `"disagreement"` another label than the reference's counts against a stage; by
+    `"loss"`, with the documents' labels, what turns wrong does, and what turns right counts for it.
+    `model` is the model of torch, beside which `fit_linear` puts the linear stage. `progress` is
+    called with the stage that ran, and how many of how many have.
     """
 
-    def __init__(self, space: LabelSpace, criterion: str = "disagreement") -> None:
-        self.space, self.criterion = space, criterion
-        self.several = space.problem_type == MULTI_LABEL
+    def __init__(
+        self, original: TrainedModel, criterion: str = "disagreement", progress: Any = None
+    ) -> None:
+        self.progress = progress or (lambda *step: None)
+        self.original, self.model = original, original.torch_model().alone()
+        self.space, self.criterion = original.label_space, criterion
+        self.several = self.space.problem_type == MULTI_LABEL
 
     def wanted(self, documents: Documents, reference: torch.Tensor | None) -> np.ndarray:
         """Return the true labels where these count, or else the reference's, as metrics take them.
@@ -91,22 +97,6 @@ class Referee:
             for each in (answers, reference)
         )
         return was & ~right, right & ~was
-
-
-class StageRunner:
-    """A model with the stages that its weights allow, run on documents.
-
-    `model` is its model of torch, beside which `fit_linear` puts the linear stage. `progress` is
-    called with the stage that ran, and how many of how many have.
-    """
-
-    def __init__(
-        self, original: TrainedModel, criterion: str = "disagreement", progress: Any = None
-    ) -> None:
-        self.progress = progress or (lambda *step: None)
-        self.original, self.model = original, original.torch_model().alone()
-        self.referee = Referee(original.label_space, criterion)
-        self.several = self.referee.several
 
     def encode(self, documents: Documents) -> EncodedDocuments:
         """Tokenise documents."""
@@ -159,8 +149,8 @@ class StageRunner:
         def answer(stage: Stage) -> torch.Tensor:
             return to_log_probabilities(raw[stage.name], stage, self.several, evidence)
 
-        wanted = self.referee.wanted(documents, answer(stages[-1]))
-        lossy = self.referee.criterion == "loss"
+        wanted = self.wanted(documents, answer(stages[-1]))
+        lossy = self.criterion == "loss"
         if fit_temperatures:
             added = evidence if stacking else None
             stages = [
@@ -171,7 +161,7 @@ class StageRunner:
             ]
         answers = {stage.name: answer(stage) for stage in stages}
         reference = answers[stages[-1].name]
-        judged = {n: self.referee.judge(each, reference, wanted) for n, each in answers.items()}
+        judged = {n: self.judge(each, reference, wanted) for n, each in answers.items()}
         worse, better = ({name: each[i] for name, each in judged.items()} for i in (0, 1))
         return tuple(stages), Looked(answers, seconds, worse, better if lossy else None)
 
@@ -180,7 +170,7 @@ class StageRunner:
         encoded = self.encode(documents.select(range(min(_STEADY, len(documents)))))
         together, _ = self.run(Stage(REFERENCE), encoded)
         alone = run_model(self.model, encoded, 1).logits  # a token at most is a document a batch
-        problem = self.referee.space.problem_type
+        problem = self.space.problem_type
         right = right_documents(together.numpy(), predict_from_logits(alone, problem), problem)
         if (~right).mean() > limit:
             raise ModelError(
@@ -195,10 +185,10 @@ class StageRunner:
         """
         encoded = self.encode(documents)
         reference = None
-        if self.referee.criterion == "disagreement":
+        if self.criterion == "disagreement":
             last = Stage(REFERENCE)
             reference = to_log_probabilities(self.run(last, encoded)[0], last, self.several)
-        wanted = self.referee.wanted(documents, reference)
+        wanted = self.wanted(documents, reference)
         if self.several:  # labels that the model does not know are in a further column
             wanted = wanted[:, : self.model.num_labels]
         else:
