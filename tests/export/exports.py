@@ -9,7 +9,8 @@ import torch
 
 from tersely import Classifier
 from tersely.errors import TerselyWarning
-from tersely.export import Check, export_model
+from tersely.export import export_model
+from tersely.export.directory import Check
 from tersely.modeling import from_encoder
 from tersely.modeling.cascading import fit_beside
 from tersely.reduction import Plan

@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from tersely.certificates import Audit
 from tersely.classifier import Classifier
 from tersely.errors import TerselyError, warn
-from tersely.export import made_up_texts
+from tersely.export.directory import made_up_texts
 from tersely.modeling.inference import Forward
 from tersely.serve import Limits
 from tersely.serve.batcher import Batcher, Done
