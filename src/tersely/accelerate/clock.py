@@ -12,9 +12,7 @@ import numpy as np
 from tersely.bench import PackedContender, StockContender, take_turns
 from tersely.classifier import Classifier
 
-PATIENCE = 240.0
-"""Seconds that the comparison takes, roughly."""
-
+PATIENCE = 240.0  # seconds that the comparison takes, roughly
 LEAST_TEXTS, MOST_TEXTS, LEAST_ROUNDS = 128, 512, 3
 _TURN = 8  # times packed that a round of all takes: padded some 3 and 1.5, cascades below 1 each
 

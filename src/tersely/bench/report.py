@@ -9,8 +9,7 @@ from tersely.bench.statistics import Spread, summarise
 from tersely.text.metrics import Comparison, Interval
 from tersely.text.write import without_nan
 
-VERSION = 3
-"""Of the JSON."""
+VERSION = 3  # of the JSON
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 POINTS = 50
-LOOSEST = 0.08
-"""The share of changed answers, on the documents for choosing, at which a path ends."""
+LOOSEST = 0.08  # of changed answers, on the documents for choosing: there a path ends
 _GRID = 40  # thresholds of a stage that are tried
 _BETWEEN = 20  # points that are tried on the way from one number of changes to the next
 

@@ -20,8 +20,7 @@ from typer.core import TyperGroup
 from tersely._io import usable_cores
 from tersely.errors import TerselyError, TerselyWarning
 
-DEBUG = "tersely.debug"
-"""Where a click context keeps whether tracebacks are wanted."""
+DEBUG = "tersely.debug"  # where a click context keeps whether tracebacks are wanted
 
 stdout = Console(highlight=False)
 _stderr = Console(stderr=True, highlight=False)

@@ -5,4 +5,3 @@ Importing this loads neither onnx nor onnxruntime; making a graph and running on
 
 # ruff: noqa: F401 - these are the room's public names.
 from tersely.export.directory import export_model, files_of_export, is_export, load_export
-from tersely.export.runner import OnnxRunner

@@ -20,8 +20,7 @@ from tersely.text.encoding import EncodedDocuments
 from tersely.text.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from tersely.text.syntax import piece_marks
 
-LINEAR_TOKENS = 1 << 16
-"""Tokens that the linear stage reads at once, for the sake of memory."""
+LINEAR_TOKENS = 1 << 16  # that the linear stage reads at once, for the sake of memory
 
 
 def stage_model(model: Any, stage: Stage) -> Any:

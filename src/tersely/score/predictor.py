@@ -17,9 +17,7 @@ from tersely.text.encoding import LengthReport
 from tersely.text.labels import is_blank
 
 DIGITS = 6  # what float32 can hold of a probability; more would be noise
-
-REASON = "reason"
-"""The column that says why a row has no label; null where it has one."""
+REASON = "reason"  # the column that says why a row has no label; null where it has one
 
 
 class Predictor:

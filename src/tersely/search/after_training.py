@@ -26,8 +26,7 @@ from tersely.text.metrics import calibration_error, right_documents, spell_share
 from tersely.trained import TrainedModel
 from tersely.training.fit import PROVABLE, Material
 
-FEWEST = 25
-"""Validation documents by which a cascade can be set."""
+FEWEST = 25  # validation documents by which a cascade can be set
 
 
 def first_verdict(

@@ -11,9 +11,7 @@ import numpy as np
 from tersely.errors import require, warn
 from tersely.text.encoding import EncodedDocuments, join_encoded
 
-ALIKE = 0.95
-"""Documents of a cosine from here on say nearly the same."""
-
+ALIKE = 0.95  # documents of a cosine from here on say nearly the same
 _PAIRS = 20_000_000  # of documents that are compared at most, some seconds
 
 
