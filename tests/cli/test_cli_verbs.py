@@ -73,6 +73,13 @@ def test_train_then_evaluate(run, encoder, reviews, tmp_path):
     assert record["documents"] == 40 and 0 <= record["metrics"]["accuracy"] <= 1
 
 
+def test_no_epochs_put_a_method_on_a_dense_model(run, dense_model, reviews, tmp_path):
+    how = ("--epochs", 0, "--method", "choose", "--method-option", "score=saliency")
+    trained = run("train", reviews, "--out", tmp_path / "told", "--model", dense_model, *how)
+    assert trained.exit_code == 0, trained.stderr
+    assert "validation: accuracy" in trained.stderr
+
+
 def test_train_replaces_a_model_only_when_told_to(run, encoder, reviews, model, tmp_path):
     out = tmp_path / "model"
     out.mkdir()

@@ -134,7 +134,8 @@ def train(
     loss, seconds, steps = (record[name] for name in ("best_validation_loss", "seconds", "steps"))
     found = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
     took = f"{count(steps, 'step')} in {seconds:.0f} s"
-    say(f"{out} holds the model after {took}; validation: loss {loss:.3f}; {judged}: {found}")
+    least = "" if loss is None else f"validation: loss {loss:.3f}; "  # no epochs have none
+    say(f"{out} holds the model after {took}; {least}{judged}: {found}")
     if evaluation.verdict is not None:
         say(evaluation.verdict)
     if json:

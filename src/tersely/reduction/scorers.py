@@ -118,17 +118,11 @@ def to_mean_one(scores: Tensor, layout: Layout, keys: Tensor | None = None) -> T
 
 
 def saliency(model: Any, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
-    """Return the length of gradient times input of each token at the embedding.
+    """Return the length of gradient times input of each token at the embedding, `(tokens,)` ≥ 0.
 
-    Args:
-        model: a dense model in evaluation mode.
-        inputs: a packed batch.
-        labels: `(documents,)` class numbers or floats, or `(documents, labels)` multi-hot. The
-            gradient is that of the label's logit: of the sum of those that hold, where several may,
-            and of the only one in a regression.
-
-    Returns:
-        `(tokens,)`, float32, 0 or more.
+    The gradient is that of the label's logit in a dense model in evaluation mode: of the sum of
+    those that hold, where `labels` are `(documents, labels)` multi-hot, and of the only one in a
+    regression. `inputs` are a packed batch.
     """
     with torch.enable_grad():
         layout = Layout(inputs["cu_seq_lens_q"], inputs.get("lengths"))

@@ -46,8 +46,7 @@ class TrainingSettings:
     """How to train; each field's metadata say what it is, and the command line says the same."""
 
     epochs: float | None = _by_recipe(
-        "How often to pass over the training documents; 0 for a dense model that stays as it is.",
-        True,
+        "How often to pass over the training documents; 0 leaves a dense model as it is.", True
     )
     learning_rate: float | None = _by_recipe("The peak of the learning rate's schedule.", True)
     batch_documents: int | None = _by_recipe(
