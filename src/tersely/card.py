@@ -83,7 +83,7 @@ def model_card(
     *,
     limit: int,
     training: Mapping[str, Any] | None = None,
-    evaluation: Evaluation | None = None,
+    evaluation: Evaluation | str | None = None,
 ) -> str:
     """Make the card of a trained model: metadata of the Hub as YAML, then the text, then the seal.
 
@@ -96,7 +96,7 @@ def model_card(
     labels = () if space.problem_type == "regression" else space.names
     source, results = getattr(evaluation, "source", None), []
     of = {"task_type": "text-classification", "dataset_type": source, "dataset_name": source}
-    for metric, value in (evaluation or {}).items():
+    for metric, value in getattr(evaluation, "metrics", {}).items():
         if value == value:
             results.append(EvalResult(metric_type=metric, metric_value=round(value, 6), **of))
     regression = ["regression"] if space.problem_type == "regression" else []

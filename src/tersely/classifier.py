@@ -381,7 +381,7 @@ class Classifier(TrainedModel):
         limits = {"disagreement": max_disagreement, "loss": max_loss, "error": max_error}
         return self.with_model(self.torch_model().under_cascade(recalibrate(self, texts, limits)))
 
-    def save(self, directory: str | Path, *, evaluation: Evaluation | None = None) -> Path:
+    def save(self, directory: str | Path, *, evaluation: Evaluation | str | None = None) -> Path:
         """Write model, configuration, tokenizer and card: a directory of transformers, no pickles.
 
         The card, `README.md`, says what the model is and what it was measured at; one that was not
@@ -391,7 +391,7 @@ class Classifier(TrainedModel):
 
         Args:
             directory: where to.
-            evaluation: what `evaluate` gave for this model, to stand in the card.
+            evaluation: what `evaluate` gave for this model, or a verdict, to stand in the card.
 
         Raises:
             OutputError: if the directory cannot be written, or the disk is full.

@@ -5,6 +5,7 @@ theirs to decide; answers, path and proof are the real ones.
 """
 
 import json
+import re
 from xml.etree import ElementTree
 
 import pytest
@@ -74,7 +75,10 @@ def test_a_cascade_is_proven_saved_and_answers_as_it_was_certified(kinds, found,
     lines = sentences(evidence)
     assert lines[1].startswith("5.00%: ") and "answered early" in lines[1]
     assert "times as many texts for proof" in lines[-1]
-    assert any(line.startswith("cascade: ") and "as fast as packed" in line for line in lines)
+    assert lines[0] == evidence["verdict"] and lines[0].endswith(
+        f", at a disagreement of at most {certificate.bound:.2%}."
+    )
+    assert re.search(r"; cascade is \S+ times \(.*\) as fast as packed, ", lines[0])
     first_unproven = next(i for i, line in enumerate(lines) if "not proven" in line)
     assert not any("are answered early" in line for line in lines[first_unproven:])
     proven = [each["limit"] for each in evidence["certificates"]["certificates"] if each["bound"]]
@@ -104,6 +108,7 @@ def test_no_gain_keeps_the_original_and_says_how_fast_packed_is(kinds, monkeypat
     assert chosen is None and evidence["answer"] == "keep"
     assert evidence["reason"].startswith("No gain here: keep the original")
     assert any(line.startswith("packed: ") for line in sentences(evidence))
+    assert "; packed is " in evidence["verdict"] and " at most " not in evidence["verdict"]
 
 
 def test_packed_execution_remains_where_no_stage_keeps_the_limit(kinds, any_gain, monkeypatch):
@@ -174,6 +179,9 @@ def test_the_verb_reads_labels_as_the_model_has_them(kinds, tmp_path):
     written = json.loads((out / "config.json").read_text()).get("cascade")
     assert (written is not None) == (evidence["chosen"] == "cascade")
     assert (evidence["answer"] == "keep") == ("an earlier run" in result.stderr)
+    card = out / "README.md"
+    assert evidence["answer"] == "keep" or evidence["verdict"] in card.read_text("utf-8")
+    assert result.stdout.startswith(evidence["verdict"])
 
 
 def test_a_cascade_that_was_made_carries_stages_that_it_names(found):

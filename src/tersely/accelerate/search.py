@@ -12,6 +12,7 @@ from typing import Any
 
 from tersely._io import describe_machine
 from tersely.accelerate.clock import PACKED, WAYS, clock, plan_clock
+from tersely.accelerate.evidence import verdict
 from tersely.bench import paired_ratio
 from tersely.classifier import Classifier
 from tersely.errors import ModelError, TerselyWarning
@@ -88,7 +89,10 @@ def accelerate(
         tell(proven.lines(limit)[0])
     # Limits may share a point, which is timed once.
     points = {} if proven is None else {e.limit: e.point for e in proven.certificates if e.proven}
-    made = {f"{CASCADE} {point}": _under(original, found, point) for point in points.values()}
+    made = {}
+    for point in points.values():
+        model = found.runner.model.under_cascade(replace(found.cascade, point=point))
+        made[f"{CASCADE} {point}"] = original.with_model(model)
     chosen = found.parts["choosing"].texts
     count, rounds = plan_clock(found.seconds, len(chosen), rounds)
     # How many texts are too long was said of these.
@@ -130,13 +134,7 @@ def accelerate(
         "timed_documents": count,
         "machine": describe_machine(),
     }
-    return evidence, kept
-
-
-def _under(original: Classifier, found: Found, point: int) -> Classifier:
-    """Return the original with the cascade that was found, at a point of its path."""
-    cascade = replace(found.cascade, point=point)
-    return original.with_model(found.runner.model.under_cascade(cascade))
+    return evidence | {"verdict": verdict(evidence)}, kept
 
 
 def _speeds(seconds: dict[str, list[float]], name: str) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def accelerate(
     out.mkdir(parents=True, exist_ok=True)
     evidence["command"] = command_line()
     if chosen is not None:
-        chosen.save(out)
+        chosen.save(out, evaluation=evidence["verdict"])
     elif (out / "config.json").exists() and out.resolve() != Path(model).resolve():
         told = "holds an earlier run's model, of which this evidence does not speak; remove it"
         say(f"{out} {told}", "warning")
