@@ -81,6 +81,19 @@ def test_answers_are_arrays_and_it_says_what_it_is(trained, encoder):
     assert repr(Classifier("x", method="lat")) == "<Classifier x (lat): not trained yet>"
 
 
+def test_whole_numbers_come_back_as_such_and_other_labels_as_names(encoder, tmp_path):
+    texts, names = labelled(30)
+    numbers = np.array([10 * LABELS.index(name) - 10 for name in names])
+    whole = Classifier(encoder, method="dense").fit(texts, numbers, settings=QUICK, validation=0)
+    assert whole.classes_.tolist() == [-10, 0, 10] and whole.predict(texts).dtype.kind == "i"
+    assert whole.score(texts, numbers) == np.mean(whole.predict(texts) == numbers)
+    again = Classifier.from_pretrained(whole.save(tmp_path / "whole"))
+    assert (again.predict(texts) == whole.predict(texts)).all()
+    assert again.label_space.names == ("-10", "0", "10")
+    flags = Classifier(encoder, method="dense").fit(texts, numbers > 0, settings=QUICK)
+    assert flags.classes_.tolist() == ["False", "True"]
+
+
 def test_columns_of_all_kinds_give_the_same_answers(trained):
     pandas = pytest.importorskip("pandas")
     texts, labels = labelled(8, seed=3)
@@ -138,15 +151,6 @@ def test_it_passes_the_checks_of_scikit_learn_that_texts_allow(encoder, name):
         return
     with pytest.raises((AssertionError, TypeError, TerselyError)):
         check("Classifier", classifier)
-
-
-def test_numbers_as_classes_are_scored_by_their_names(encoder):
-    texts, labels = labelled(30)
-    numbers = np.array([LABELS.index(label) for label in labels])
-    classifier = Classifier(encoder, method="topk").fit(texts, numbers, settings=QUICK)
-    assert list(classifier.classes_) == ["0", "1", "2"]
-    predicted = classifier.predict(texts).astype(int)
-    assert classifier.score(texts, numbers) == pytest.approx(np.mean(predicted == numbers))
 
 
 def test_a_regression_is_scored_by_what_it_explains(encoder, tmp_path):

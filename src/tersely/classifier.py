@@ -30,7 +30,7 @@ from tersely.reduction import Knowledge, Plan, preset
 from tersely.search import find_cascade, recalibrate
 from tersely.text import Documents, LabelSpace
 from tersely.text.encoding import SELECTING
-from tersely.text.labels import MULTI_LABEL, REGRESSION
+from tersely.text.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from tersely.text.likeness import tell_alike
 from tersely.text.metrics import right_documents
 from tersely.trained import TrainedModel
@@ -67,7 +67,7 @@ class Classifier(TrainedModel):
             transformers.
 
     Attributes:
-        classes_: the labels' names, in the order of the logits.
+        classes_: the labels in the order of the logits: names, or int where `fit` got a list of it.
         training: the record of the training run; None where another process trained.
         validation, proof: documents that chose the best epoch and the cascade, and that proved it.
 
@@ -221,6 +221,9 @@ class Classifier(TrainedModel):
             training = StagedTraining(make=make, plan=self.plan, settings=settings, **how)
             model, record = training.run(start.model, train, held_out, guide)
         model.config.pairs = known.pairs is not None
+        if given.space.problem_type == SINGLE_LABEL:  # several may be ragged
+            names = np.asarray(labels if classes is None else classes)
+            model.config.whole_labels = names.dtype.kind in "iu"
         start.plan = model.config.reduction_plan()
         if first is not None:
             start.adopt(model, start.tokenizer)

@@ -172,7 +172,9 @@ class TrainedModel:
 
     @property
     def classes_(self) -> np.ndarray:
-        """The labels' names, `(labels,)` strings, in the order of the logits."""
+        """The labels in the order of the logits, `(labels,)`: strings, or int as `fit` got them."""
+        if self.model_config.whole_labels:
+            return np.array([int(name) for name in self.label_space.names])
         return np.array(self.label_space.names, dtype=object)
 
     @property
@@ -296,10 +298,12 @@ class TrainedModel:
 
         Where several labels may hold, it is a list of lists of labels, as `fit` takes them.
         """
-        decided, problem = self.decide(self.logits(texts, pairs)), self.label_space.problem_type
+        logits, problem = self.logits(texts, pairs), self.label_space.problem_type
         if problem == MULTI_LABEL:
-            return decided
-        return np.array(decided, dtype=np.float64 if problem == REGRESSION else object)
+            return self.decide(logits)
+        if problem == REGRESSION:
+            return np.array(self.decide(logits), dtype=np.float64)
+        return self.classes_[predict_from_logits(logits)]
 
     def evaluate(
         self, documents: Documents, progress: Callable[[int], None] | None = None

@@ -31,7 +31,7 @@ def info(model: o.TrainedModel, *, json: o.Json = False) -> None:
     steps = (describe_step(step) for step in classifier.plan.to_dict().get("steps", []))
     facts |= {"method": classifier.plan.name, "steps": [step.replace("`", "") for step in steps]}
     facts |= {"head": config.head, "problem_type": classifier.label_space.problem_type}
-    facts |= {"labels": list(classifier.classes_), "max_length": classifier.limit}
+    facts |= {"labels": list(classifier.label_space.names), "max_length": classifier.limit}
     facts["long"] = config.long
     cascade = config.cascade_stages()
     if cascade is not None:

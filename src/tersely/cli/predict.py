@@ -66,14 +66,14 @@ def predict(
         if json:
             print_json(one)
         else:
-            _print_one(one, list(classifier.classes_), every=probabilities)
+            _print_one(one, classifier.label_space.names, every=probabilities)
         return
     o.write_rows(out, documents.table, columns, overwrite=overwrite)
     if out is not None:
         say(f"{out} holds {count(len(documents), 'labelled document')}")
 
 
-def _print_one(columns: dict[str, Any], classes: list[str], *, every: bool) -> None:
+def _print_one(columns: dict[str, Any], classes: tuple[str, ...], *, every: bool) -> None:
     """Print what was decided of one document, a line a label: those decided for, or every one."""
     if "prediction" in columns:
         typer.echo(f"{columns['prediction']:.4f}")

@@ -256,7 +256,7 @@ def explain_document(
         tuple(words),
         special=tuple(tokens[place] for place in spelling.special),
         blocks=tuple(blocks),
-        labels=dict(zip(classifier.classes_, map(_short, values[0]), strict=True)),
+        labels=dict(zip(classifier.label_space.names, map(_short, values[0]), strict=True)),
         decided=classifier.decide(logits)[0],
         problem_type=problem,
         tokens=len(tokens),
@@ -292,7 +292,8 @@ def _weigh(
         replace(token, contribution=_short(own)) if token.read else token
         for token, own in zip(tokens, sums, strict=True)
     ]
-    favours, over = classifier.classes_[best], None if several else classifier.classes_[second]
+    names = classifier.label_space.names
+    favours, over = names[best], None if several else names[second]
     return replace(told, favours=favours, over=over, bias=_short(bias[0])), tokens
 
 

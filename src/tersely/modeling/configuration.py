@@ -36,6 +36,7 @@ class TerselyConfig(PreTrainedConfig):
         window_overlap: tokens that neighbouring windows share, at most half of a window.
         separator_id: the token that ends a text ([SEP]); combination tokens start from it.
         pairs: whether it was trained on pairs of texts; None where that is not known.
+        whole_labels: whether the labels' names spell whole numbers, which Python answers with.
         linear: the form of the linear stage that lies beside the encoder; None if there is none.
         cascade: the stages that answer before the model does, as `Cascade.to_dict` gives them.
 
@@ -64,6 +65,7 @@ class TerselyConfig(PreTrainedConfig):
     window_overlap: int = 64
     separator_id: int | None = None
     pairs: bool | None = None
+    whole_labels: bool = False
     linear: dict | None = None
     cascade: dict | None = None
     pad_token_id: int | None = None

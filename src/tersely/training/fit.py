@@ -120,7 +120,7 @@ def gather(
     logits = None
     if isinstance(teacher, np.ndarray):
         logits, teacher = _checked(teacher, len(documents), space), None
-    elif teacher is not None and list(teacher.classes_) != list(space.names):
+    elif teacher is not None and teacher.label_space.names != space.names:
         raise DataError(
             f"the teacher tells {len(teacher.classes_)} labels apart that are not the "
             f"{len(space.names)} of the training documents, or not in their order; train it on the "
