@@ -36,8 +36,7 @@ _POSSIBLE = 0.05
 """A class is possible for a document if it has this share of the likeliest one's probability."""
 _UNIT = 1 << 24
 """Importance is summed in whole numbers of this part of the mean, the same in any company."""
-_INNER = 64
-"""Units of the network that tells saliency."""
+_INNER = 64  # units of the network that tells saliency
 
 
 @dataclass(frozen=True)
