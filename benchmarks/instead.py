@@ -25,6 +25,7 @@ from rivals import FrozenEncoder, OpenVino, StaticVectors
 from tersely import Classifier
 from tersely.bench import Contender, PackedContender, bench
 from tersely.bench.recipes import Sources, make_contenders
+from tersely.certificates import different
 from tersely.modeling.cascading import at_limit
 from tersely.search.after_training import cascade_after, first_verdict
 from tersely.text import Documents, read_documents
@@ -54,7 +55,9 @@ def parts(data: Path, name: str) -> tuple[Documents, Documents, Documents, Docum
     train, test = drawn(train, MOST.get(name), in_order=True), drawn(test, 2 * JUDGES)
     order = np.random.default_rng(1).permutation(len(test)).tolist()
     half = len(test) // 2
-    return train, choose, test.select(order[:half]), test.select(order[half:])
+    prove, judge = test.select(order[:half]), test.select(order[half:])
+    known = [*train.contents, *choose.contents, *judge.contents]
+    return train, choose, prove.select(different(prove.contents, without=known)), judge
 
 
 def finished(dense: Classifier, limit: float, *given: Documents) -> tuple[Classifier, list[str]]:

@@ -138,31 +138,6 @@ def _target(what: str, asked: float, got: float) -> str:
     return f"| {what} | {asked:g} | {got:.2f} ({verdict}) |"
 
 
-def gains_table() -> str:
-    """What one gains, for the README's first screen: accuracy and speed over the pipeline's."""
-    rows = {
-        "pipeline": "transformers' pipeline, padded",
-        "sorted": "the same, sorted by length",
-        "{}-dense-0": "**tersely, dense and packed**: the same labels",
-        "topk:trained=no": "**tersely, `topk`** on the same weights",
-        "tfidf": "TF-IDF with a linear model, no encoder",
-    }
-    reports = {name: load(HERE / "results" / "bench" / f"{name}.json") for name in ("bbc", "20ng")}
-    lines = ["| | BBC News | speed | 20 Newsgroups | speed |", "|---|---|---|---|---|"]
-    for row, about in rows.items():
-        cells = [about]
-        for name, report in reports.items():
-            results = {each["name"]: each for each in report["results"]}
-            result = results[row.format(name)]
-            base = results["pipeline"]["speedup"]["median"]
-            cells += [
-                f"{100 * result['quality']['accuracy']:.1f} %",
-                f"×{result['speedup']['median'] / base:.{0 if row == 'tfidf' else 1}f}",
-            ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 def fill(text: str, parts: dict[str, str]) -> str:
     """Replace what stands between `<!-- NAME -->` and `<!-- /NAME -->`."""
     for name, content in parts.items():
@@ -314,6 +289,7 @@ def summary(cells: method_tables.Cells, full: full_tables.Cells) -> str:
     lines = [
         "| documents | what | speed | accuracy, points |",
         "|---|---|---|---|",
+        *user_tables.gains(HERE / "results" / "instead"),
         f"| of many lengths (20 Newsgroups) | packed instead of the padded pipeline | "
         f"{speed('20ng', '20ng-dense-0', 'pipeline')} | 0: the same labels |",
         f"| all cut to one length (BBC News) | the same | "
@@ -410,7 +386,6 @@ def main() -> int:
         "windows": tables.window_table(load(HERE / "results" / "window.json")),
         "sparsity": tables.sparsity_table(HERE / "results" / "sparsify"),
         "accelerate": accelerate_table(),
-        "gains": gains_table(),
         "instead": user_tables.instead_table(HERE / "results" / "instead"),
         "small": user_tables.small_table(HERE / "results" / "small"),
         "bench-bbc": bench_table("bbc"),
