@@ -387,6 +387,7 @@ def main() -> int:
         "sparsity": tables.sparsity_table(HERE / "results" / "sparsify"),
         "accelerate": accelerate_table(),
         "instead": user_tables.instead_table(HERE / "results" / "instead"),
+        "instead-fronts": user_tables.fronts(HERE / "results" / "instead"),
         "small": user_tables.small_table(HERE / "results" / "small"),
         "bench-bbc": bench_table("bbc"),
         "bench-20ng": bench_table("20ng"),

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 MISSING = "Not measured yet."
+SETS = {"bbc": "BBC News", "r8": "R8", "20ng": "20 Newsgroups"}
+SETS |= {"sst2": "SST-2", "arxiv": "arXiv", "imdb": "IMDB"}
 NAMES = {
     "pipeline": "the encoder in transformers' pipeline",
     "sorted": "the same, sorted by length",
@@ -44,7 +46,7 @@ def instead_table(folder: Path) -> str:
     if not records:
         return MISSING
     head = [
-        f"{each['data']}: accuracy (95 % interval) | documents a second, from text"
+        f"{SETS[each['data']]}: accuracy (95 % interval) | documents a second, from text"
         for each in records
     ]
     lines = ["| | " + " | ".join(head) + " |", "|---" * (1 + 2 * len(records)) + "|"]
@@ -61,7 +63,12 @@ def instead_table(folder: Path) -> str:
             )
             cells.append(f"{_rate(record, own):,.0f}")
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *(_front(record) for record in records)])
+    return "\n".join(lines)
+
+
+def fronts(folder: Path) -> str:
+    """Return a line for each set: what it was measured on, and who is above ours."""
+    return "\n".join(map(_front, _records(folder))) or MISSING
 
 
 def gains(folder: Path) -> list[str]:
@@ -74,9 +81,9 @@ def gains(folder: Path) -> list[str]:
         )
         points = 100 * (own["quality"]["accuracy"] - base["quality"]["accuracy"])
         limit = f"certified to lose at most {record['max_loss']:.0%} net"
+        where = f"{SETS[record['data']]}, trained on all documents ({record['machine']['cpu']})"
         lines.append(
-            f"| {record['data']}, trained on all documents ({record['machine']['cpu']}) | the "
-            f"cascade of `train`, {limit}, over packed | "
+            f"| {where} | the cascade of `train`, {limit}, over packed | "
             f"×{own['speedup']['median']:.1f} | {points:+.1f} |"
         )
     return lines
@@ -90,7 +97,7 @@ def _front(record: dict[str, Any]) -> str:
     }
     machine = record["machine"]
     about = (
-        f"{record['data']}: {record['train_documents']:,} training and "
+        f"{SETS[record['data']]}: {record['train_documents']:,} training and "
         f"{record['test_documents']:,} test documents; {record['documents']} timed, "
         f"{record['rounds']} rounds in turns, {machine['cpu']}, {machine['threads']} threads."
     )

@@ -47,3 +47,4 @@ def test_ours_stands_beside_the_same_dense_model(script, tmp_path, monkeypatch, 
     assert f"| {user_tables.NAMES['tfidf']} | {accuracy:.1f} (" in user_tables.instead_table(
         results
     )
+    assert "documents; 8 timed, 1 rounds" in user_tables.fronts(results)
