@@ -31,7 +31,10 @@ def draw(evidence: Mapping[str, Any]) -> str | None:
     above, below = figure.subplots(2, sharex=True)
     above.errorbar(names, middles, yerr=bars, marker="o", capsize=3)
     above.axhline(1, color="#9aa3af", linewidth=1, linestyle="--")
-    above.set(ylabel="times packed, 95 %", ylim=(0, None))
+    for number, middle in enumerate(middles):  # a bold limit dwarfs the others' heights
+        place = {"xytext": (-6, 8), "textcoords": "offset points", "ha": "right"}
+        above.annotate(f"×{middle:.1f}", (number, middle), **place)
+    above.set(ylabel="times as fast as packed (95 %)", ylim=(0, 1.2 * max(middles)))
     above.grid(True, axis="y", color="#d8dce2", linewidth=0.6)
     bottom = [0.0] * len(limits)
     for number, stage in enumerate(stages):
