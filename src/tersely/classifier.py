@@ -24,12 +24,11 @@ from tersely.defaults import DEFAULT_MODEL
 from tersely.errors import DataError, DeviceError, PlanError, warn
 from tersely.export import files_of_export, is_export, load_export
 from tersely.modeling import TerselyForSequenceClassification, from_encoder
-from tersely.modeling.cascading import at_limit, fit_beside
+from tersely.modeling.cascading import at_limit
 from tersely.modeling.loading import load_classifier, load_tokenizer
 from tersely.reduction import Knowledge, Plan, preset
 from tersely.search import find_cascade, recalibrate
 from tersely.text import Documents, LabelSpace
-from tersely.text.encoding import SELECTING
 from tersely.text.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from tersely.text.likeness import tell_alike
 from tersely.text.metrics import right_documents
@@ -173,70 +172,63 @@ class Classifier(TrainedModel):
         from tersely.training.run import claimed
         from tersely.training.stages import StagedTraining
 
-        settings = settings or TrainingSettings()
-        how = {"validation": validation, "teacher": teacher, "classes": classes}
-        how |= {"sample_weight": sample_weight, "problem_type": self.problem_type}
-        how |= {"seed": settings.seed, "prove": cascade == "auto"}
         if cascade not in ("auto", "off") or not 0 < max_loss < 1:
             raise DataError(
                 "expected a cascade of auto or off and a max_loss between 0 and 1, got "
                 f"{cascade!r} and {max_loss}"
             )
-        lines: list[str] = []
+        settings, lines = settings or TrainingSettings(), []
 
         def note(line: str) -> None:
             lines.append(line)
             tell(line)
 
+        how = {"validation": validation, "teacher": teacher, "classes": classes}
+        how |= {"sample_weight": sample_weight, "problem_type": self.problem_type}
+        how |= {"seed": settings.seed, "prove": cascade == "auto"}
         given = gather(texts, labels, pairs, **how)
-        checkpoints = None if out is None else Path(out) / "checkpoints"
-        torch.manual_seed(settings.seed)
-        # What it starts from is another one's until it is trained.
-        start = copy.copy(self)
-        model = self._new_model(given.space, self.plan, self.head)
-        start.adopt(model, load_tokenizer(self.source, self.loading, model.config))
+        start = self._start(given.space, settings.seed)
         start._tell_limit()
-        linear, known = None, given.documents
-        if self.plan.needs_linear or model.config.long in SELECTING:
-            wanted = given.space.encode(known.labels)
-            whole = start.encode(known.texts, known.pairs, whole=True, tell=False)
-            how = {"scores": True, "sample_weight": given.weights}
-            linear = fit_beside(start.model, whole, wanted, start.tokenizer, **how)
-            start.adopt(start.model.beside(linear.stage), start.tokenizer)
-        train, held_out = given.encoded(functools.partial(start.encode, tell=False), linear)
+        linear = given.linear_beside(start)
+        train, held_out = given.encoded(start, linear)
         start._tell(*(part.encoded for part in (train, held_out) if part is not None))
         if held_out is not None:
             tell_alike(train.encoded, held_out.encoded, start.tokenizer.all_special_ids)
         first = first_verdict(start, linear, given, train, note) if cascade == "auto" else None
-
-        def make(plan: Plan, head: str) -> TerselyForSequenceClassification:
-            model = self._new_model(given.space, plan, head).to(self.device)
-            return model if linear is None else model.beside(linear.stage)
-
-        with torch_threads(self.threads), claimed(checkpoints):
+        training = StagedTraining(
+            make=functools.partial(self._new_model, given.space),
+            plan=self.plan,
+            settings=settings,
+            options=self.method_options,
+            target=self.target_flops,
+            batch_tokens=self.batch_tokens,
+            checkpoints=None if out is None else Path(out) / "checkpoints",
+            flow={"resume": resume, "progress": progress},
+        )
+        with torch_threads(self.threads), claimed(training.checkpoints):
             guide, taught_by = given.taught(train, settings, start.model.device)
-            flow = {"resume": resume, "progress": progress}
-            how = {"options": self.method_options, "target": self.target_flops, "flow": flow}
-            how |= {"batch_tokens": self.batch_tokens, "checkpoints": checkpoints}
-            training = StagedTraining(make=make, plan=self.plan, settings=settings, **how)
             model, record = training.run(start.model, train, held_out, guide)
-        model.config.pairs = known.pairs is not None
+        model.config.pairs = given.documents.pairs is not None
         if given.space.problem_type == SINGLE_LABEL:  # several may be ragged
             names = np.asarray(labels if classes is None else classes)
             model.config.whole_labels = names.dtype.kind in "iu"
-        start.plan = model.config.reduction_plan()
         if first is not None:
             start.adopt(model, start.tokenizer)
             asked = max_loss, stacking, note
-            made, record["cascade"] = cascade_after(start, first.stage, given, *asked)
-            model = model.under_cascade(made, first.stage if made.needs_linear else None)
-        self.plan, self._checkpoints = start.plan, checkpoints
+            model, record["cascade"] = cascade_after(start, first.stage, given, *asked)
         self.adopt(model, start.tokenizer)
         record |= {"source": Path(self.source).name, "lengths": vars(train.encoded.report)}
-        record |= {"lines": lines} | ({} if taught_by is None else {"teacher": taught_by})
-        self.training = record
+        record |= {"lines": lines, "teacher": taught_by or record.get("teacher")}
+        self.training, self._checkpoints = record, training.checkpoints
         self.validation, self.proof = given.validation, given.proof
         return self
+
+    def _start(self, space: LabelSpace, seed: int) -> Self:
+        """Return a copy with the model to start from: this one's is another until it is trained."""
+        torch.manual_seed(seed)
+        start, model = copy.copy(self), self._new_model(space, self.plan, self.head)
+        start.adopt(model, load_tokenizer(self.source, self.loading, model.config))
+        return start
 
     def _new_model(
         self, space: LabelSpace, plan: Plan, head: str
@@ -246,7 +238,7 @@ class Classifier(TrainedModel):
         options = labels | reads | self.loading
         model = from_encoder(self.source, plan=plan, head=head, **options)
         model.knowledge = self.knowledge
-        return model
+        return model.to(self.device)
 
     @classmethod
     def from_pretrained(

@@ -76,7 +76,7 @@ class TrainedModel:
         self.model = model.to(self.device).eval()
         self._runner = TorchRunner(self.model)
         self.tokenizer = tokenizer
-        self._trained = model.config.reduction_plan()
+        self.plan = self._trained = model.config.reduction_plan()
 
     def with_model(self, model: TerselyForSequenceClassification) -> Self:
         """Return the same with another model on these weights; this one stays as it is."""

@@ -198,7 +198,7 @@ def test_an_export_teaches_by_its_logits_alone(encoder, dense, seen):
 
 def test_a_teacher_stays_where_it_was(dense):
     given = gather(documents(), None, None, teacher=dense)
-    train, _ = given.encoded(dense.encode)
+    train, _ = given.encoded(dense)
     hidden = replace(QUICK, hidden_distillation=0.5)
     guide, _ = given.taught(train, hidden, torch.device("meta"))
     assert guide.device.type == "meta" and dense.model.device.type == "cpu"

@@ -17,6 +17,7 @@ from tersely.cascade import LINEAR, REFERENCE, Cascade, Stage, to_log_probabilit
 from tersely.certificates import Part, different, documents_for_net_loss, documents_needed
 from tersely.errors import DataError
 from tersely.linear import LinearFit, LinearStage
+from tersely.modeling import TerselyForSequenceClassification
 from tersely.modeling.cascading import fit_beside, linear_log_probabilities
 from tersely.search.find import choices, path_marks, prove_cascade
 from tersely.search.stages import StageRunner, plan_stages
@@ -80,8 +81,8 @@ def cascade_after(
     limit: float,
     stacking: bool,
     tell: Callable[[str], None],
-) -> tuple[Cascade, dict[str, Any]]:
-    """Return the cascade of a model that has just been trained, and its record.
+) -> tuple[TerselyForSequenceClassification, dict[str, Any]]:
+    """Return a model that has just been trained under its cascade, and the cascade's record.
 
     The linear stage is fitted on the training documents alone; `limit` is on the net loss against
     the reference, which is the trained model, whatever its plan. Bold plans stand before a dense
@@ -121,7 +122,8 @@ def cascade_after(
     figures, line = _together(runner, stages[-1], judges if proof is None else proof, which)
     speed = looked.seconds[REFERENCE] / looked.seconds[LINEAR]
     tell(f"{line}; the linear stage alone is some {speed:.0f} times as fast as the encoder")
-    return cascade, record | figures | {"took": time.perf_counter() - began}
+    model = original.model.under_cascade(cascade, linear if cascade.needs_linear else None)
+    return model, record | figures | {"took": time.perf_counter() - began}
 
 
 def _judges(given: Material) -> Documents:

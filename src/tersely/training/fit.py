@@ -5,7 +5,7 @@ their documents when some of these are set apart.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from tersely.certificates import different, others
 from tersely.errors import DataError
 from tersely.linear.fit import LinearFit, checked_weights
 from tersely.modeling import TerselyForSequenceClassification
+from tersely.modeling.cascading import fit_beside
 from tersely.text import Documents, LabelSpace, split_numbers
-from tersely.text.encoding import EncodedDocuments
+from tersely.text.encoding import SELECTING
 from tersely.text.labels import REGRESSION
 from tersely.training.settings import TrainingSettings
 from tersely.training.trainer import TrainingDocuments
@@ -43,23 +44,37 @@ class Material:
     proof: Documents | None = None
     weights: np.ndarray | None = None
 
+    def linear_beside(self, start: Any) -> LinearFit | None:
+        """Put a linear stage beside the model to start from, where it chooses tokens by one.
+
+        `start` is that model with its tokenizer, a `tersely.trained.TrainedModel`.
+        """
+        if not (start.plan.needs_linear or start.model_config.long in SELECTING):
+            return None
+        known = self.documents
+        whole = start.encode(known.texts, known.pairs, whole=True, tell=False)
+        about = whole, self.space.encode(known.labels), start.tokenizer
+        fit = fit_beside(start.model, *about, scores=True, sample_weight=self.weights)
+        start.adopt(start.model.beside(fit.stage), start.tokenizer)
+        return fit
+
     def encoded(
-        self, encode: Callable[..., EncodedDocuments], linear: LinearFit | None = None
+        self, start: Any, linear: LinearFit | None = None
     ) -> tuple[TrainingDocuments, TrainingDocuments | None]:
         """Tokenise the documents to train on, and those of the validation.
 
         What `linear` finds telling in a document to train on, it finds without that one's fold: its
         own label would choose what speaks for it, as it never will in use.
         """
-        own = linear and [linear.piece_scores[fold] for fold in linear.folds]
-        train, held_out = (
-            None
-            if part is None
-            else TrainingDocuments(
-                encode(part.texts, part.pairs, **how), self.space.encode(part.labels)
-            )
-            for part, how in ((self.documents, {"scores": own}), (self.validation, {}))
+
+        def made(part: Documents, scores: Any = None) -> TrainingDocuments:
+            encoded = start.encode(part.texts, part.pairs, tell=False, scores=scores)
+            return TrainingDocuments(encoded, self.space.encode(part.labels))
+
+        train = made(
+            self.documents, linear and [linear.piece_scores[fold] for fold in linear.folds]
         )
+        held_out = None if self.validation is None else made(self.validation)
         train.teacher_logits, train.weights = self.logits, self.weights
         if linear is not None:
             tables = np.repeat(linear.folds, train.encoded.counts)

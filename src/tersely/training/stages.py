@@ -76,7 +76,8 @@ class StagedTraining:
         target = plan.target if self.target is None else self.target
         preparing = self._preparing(model, dense_first)
         if dense_first or taught_by or preparing or target is not None:
-            model = self.make(preset("dense"), model.config.head)
+            dense = self.make(preset("dense"), model.config.head)
+            model = dense if model.linear is None else dense.beside(model.linear)
         records: dict[str, dict[str, Any]] = {}
         if dense_first:
             own, settings = settings.dense_stage(), settings.plan_stage()
