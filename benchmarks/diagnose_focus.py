@@ -104,12 +104,12 @@ class Watch:
         found: dict[str, dict[int, np.ndarray]] = {"logits": {}, "tokens": {}, "filled": {}}
         self.combiner._assign = self.assign
         likeness = self.combiner.register_forward_hook(self._alike)
+        head = self.model.head.register_forward_pre_hook(self._keep)
         try:
             for numbers, inputs in batches(encoded, BUDGET, self.model.device):
                 self.last = []
-                output = self.model(**inputs, output_final=True)
-                final = output.final
-                tokens = final.hidden.unflatten(0, (len(numbers), -1))
+                output = self.model(**inputs)
+                tokens = self.final.values.unflatten(0, (len(numbers), -1))
                 self._note("alike_last", tokens)
                 rows = zip(output.logits, tokens, torch.cat(self.last), strict=True)
                 for number, parts in zip(numbers, rows, strict=True):
@@ -117,11 +117,15 @@ class Watch:
                         found[name][number] = value.float().cpu().numpy()
         finally:
             likeness.remove()
+            head.remove()
             del self.combiner._assign
         return {
             name: np.stack([rows[number] for number in range(len(encoded))])
             for name, rows in found.items()
         }
+
+    def _keep(self, module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        self.final = inputs[0]  # the tokens that reach the head
 
     def _alike(self, module: Combiner, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
         self._note("alike_before", inputs[2])

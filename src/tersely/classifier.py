@@ -206,8 +206,8 @@ class Classifier(TrainedModel):
             flow={"resume": resume, "progress": progress},
         )
         with torch_threads(self.threads), claimed(training.checkpoints):
-            guide, taught_by = given.taught(train, settings, start.model.device)
-            model, record = training.run(start.model, train, held_out, guide)
+            taught_by = given.taught(train)
+            model, record = training.run(start.model, train, held_out)
         model.config.pairs = given.documents.pairs is not None
         if given.space.problem_type == SINGLE_LABEL:  # several may be ragged
             names = np.asarray(labels if classes is None else classes)
@@ -233,9 +233,8 @@ class Classifier(TrainedModel):
     def _new_model(
         self, space: LabelSpace, plan: Plan, head: str
     ) -> TerselyForSequenceClassification:
-        labels = {"id2label": dict(enumerate(space.names)), "problem_type": space.problem_type}
-        reads = {"max_length": self.max_length, "long": self.long}
-        options = labels | reads | self.loading
+        options = {"id2label": dict(enumerate(space.names)), "problem_type": space.problem_type}
+        options |= {"max_length": self.max_length, "long": self.long} | self.loading
         model = from_encoder(self.source, plan=plan, head=head, **options)
         model.knowledge = self.knowledge
         return model.to(self.device)

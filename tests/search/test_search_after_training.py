@@ -73,7 +73,7 @@ def test_documents_set_apart_prove_the_cascade(proven, tmp_path):
     assert alone.certificates is None and alone.alone() is alone and alone.model.cascade is None
     given = fitting.gather(documents(40), None, None, teacher=proven)
     train, _ = given.encoded(proven)
-    given.taught(train, QUICK, proven.model.device)
+    given.taught(train)
     assert np.array_equal(train.teacher_logits, alone.logits(given.documents.texts))
     assert not np.allclose(train.teacher_logits, proven.logits(given.documents.texts))
 

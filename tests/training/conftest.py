@@ -18,11 +18,11 @@ def dense(encoder):
 def make_trainer(dense, tmp_path):
     """Make a trainer of a model, and the documents that it trains on."""
 
-    def make(model, settings, teacher_logits=None, teacher=None):
+    def make(model, settings, teacher_logits=None):
         data = documents()
         labels = dense.label_space.encode(data.labels)
         train = TrainingDocuments(dense.encode(data.texts), labels, teacher_logits)
         arguments = trainer_arguments(settings, tmp_path, device="cpu", validate=False)
-        return TerselyTrainer(model, settings, train, None, teacher, args=arguments), train
+        return TerselyTrainer(model, settings, train, args=arguments), train
 
     return make

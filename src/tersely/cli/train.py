@@ -120,7 +120,7 @@ def train(
         with progress("training") as bar, redirect_stdout(sys.stderr):
             classifier.fit(documents, resume=resume, progress=partial(show, bar), **how)
     except KeyboardInterrupt:
-        saved = any((out / "checkpoints").glob("*/checkpoint-*/trainer_state.json"))
+        saved = any((out / "checkpoints").rglob("trainer_state.json"))
         after = "the same command with --resume goes on from the last checkpoint"
         say(f"interrupted; {after if saved else 'before the first checkpoint was saved'}")
         raise typer.Exit(130) from None

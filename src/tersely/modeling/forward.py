@@ -106,13 +106,12 @@ def _layout(boundaries: Tensor, lengths: Sequence[int] | None) -> Layout:
 class ForwardPass:
     """One row's way through a model, with the account of what it took.
 
-    Once it has run, `logits` `(windows, labels)`, `final` (the tokens that reach the head), `trace`
-    and `penalty` (what learned parts add to the loss in training, a scalar) are there. The model
-    is never changed; `detailed`, `token_targets` and `embedded` are those of its `forward`.
+    Once it has run, `logits` `(windows, labels)`, `trace` and `penalty` (what learned parts add to
+    the loss in training, a scalar) are there. The model is never changed; `detailed`,
+    `token_targets` and `embedded` are those of its `forward`.
     """
 
     logits: Tensor
-    final: Stream
     penalty: Tensor | None = None
 
     def __init__(
@@ -140,8 +139,8 @@ class ForwardPass:
             if block in plan.skipped:
                 continue
             stream = (self._replaced if block in plan.replaced else self._block)(block, stream)
-        self.final = replace(stream, hidden=self.backbone.finish(stream.hidden))
-        hidden, weights = Ragged(self.final.hidden, stream.layout), stream.weights
+        hidden = Ragged(self.backbone.finish(stream.hidden), stream.layout)
+        weights = stream.weights
         self.trace.other_macs += len(hidden) * cost_of_head(self.model)
         if self.model.config.head == "mean":
             self.logits = self.model.head(hidden, weights)

@@ -27,7 +27,7 @@ from tersely.modeling.forward import ForwardPass, pack_inputs
 from tersely.modeling.modules import block_modules, check_modules
 from tersely.modeling.trace import Trace, dense_cost
 from tersely.ragged import Layout, Ragged
-from tersely.reduction import Knowledge, Learned, Plan, Stream
+from tersely.reduction import Knowledge, Learned, Plan
 
 
 @dataclass
@@ -37,7 +37,6 @@ class TerselyOutput(SequenceClassifierOutput):
     penalty: Tensor | None = None  # what learned parts have added to the loss in training, a scalar
     shorter_logits: tuple[Tensor, ...] | None = None  # of further plans that the batch ran under
     trace: Trace | None = None
-    final: Stream | None = None  # the tokens that reach the head
     stages: Tensor | None = None  # which stage of a cascade answered, `(documents,)` from 0
 
 
@@ -201,13 +200,12 @@ class TerselyForSequenceClassification(PreTrainedModel):
         embedded: Tensor | None = None,
         plans: Sequence[Plan] = (),
         output_trace: bool | Literal["sizes"] = False,
-        output_final: bool = False,
         **kwargs: Any,
     ) -> TerselyOutput:
         """Classify documents.
 
         In evaluation the stages of a cascade answer first, and logits are log-probabilities. In
-        training, and where a trace or the final tokens are asked for, the reference runs alone.
+        training, and where a trace is asked for, the reference runs alone.
 
         Args:
             input_ids: `(documents, length)` padded, or `(1, tokens)` packed.
@@ -229,7 +227,6 @@ class TerselyForSequenceClassification(PreTrainedModel):
                 same weights: loss, logits and trace are of the first, `shorter_logits` of others.
             output_trace: whether the output carries a `Trace`: True for one with alive tokens and
                 importances, `"sizes"` for counts and MACs only.
-            output_final: whether the output carries the tokens that reach the head.
             **kwargs: passed on to the loss function.
 
         Raises:
@@ -241,7 +238,7 @@ class TerselyForSequenceClassification(PreTrainedModel):
         )
         if piece_scores is not None:
             inputs = inputs._replace(piece_scores=piece_scores[0])
-        evaluated = not (self.training or plans or output_trace or output_final)
+        evaluated = not (self.training or plans or output_trace)
         if self.cascade is not None and evaluated:
             windows = [1] * len(inputs.layout) if document_windows is None else document_windows
             answers = answer_row(self, inputs, windows)
@@ -268,7 +265,6 @@ class TerselyForSequenceClassification(PreTrainedModel):
             penalty=penalty,
             shorter_logits=tuple(others) or None,
             trace=passed.trace if output_trace else None,
-            final=passed.final if output_final else None,
         )
 
     def checkpointed(self, function: Callable[[Tensor], Any], hidden: Tensor) -> Any:

@@ -1,13 +1,8 @@
-"""Learning from a teacher: from its logits, and from its last hidden states."""
+"""Learning from a teacher's logits."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-from tersely.errors import TrainingError
-from tersely.modeling import TerselyForSequenceClassification as Model
-from tersely.ragged import Ragged
-from tersely.reduction import Plan, Stream
 
 
 def distillation_loss(
@@ -28,42 +23,3 @@ def distillation_loss(
     log_teacher = (teacher / temperature).log_softmax(-1)
     divergence = F.kl_div(log_student, log_teacher, reduction="none", log_target=True)
     return divergence.flatten(1).sum(1).mean() * temperature**2
-
-
-def hidden_distillation_loss(student: Stream, teacher: Stream) -> Tensor:
-    """How far the surviving tokens' last states are from the teacher's of the same tokens.
-
-    After DynamicViT (Rao et al., NeurIPS 2021, arXiv 2106.02034), whose weight is 0.5. The mean of
-    the squared differences over channels and a document's survivors, then over documents, so that
-    each counts the same however many of its tokens survive. No token of the student's is a
-    combination token, and the teacher has all of the same documents' tokens.
-    """
-    places = teacher.layout.offsets[student.layout.segment_ids] + student.origins
-    squared = (student.hidden.float() - teacher.hidden[places].float()).square().mean(1)
-    return Ragged(squared, student.layout).mean().mean()
-
-
-def check_hidden_teacher(plan: Plan, student: Model, teacher: Model | None) -> None:
-    """Refuse a plan or a teacher whose hidden states cannot be compared with a TrainingError."""
-    if not plan.keeps_tokens:
-        raise TrainingError(
-            "hidden_distillation must be 0 for a plan that combines tokens, since none of a "
-            f"document's own tokens survives {plan.name!r}"
-        )
-    if teacher is None:
-        return
-    if not teacher.config.reduction_plan().is_dense:
-        raise TrainingError(
-            "hidden_distillation needs a dense teacher, which has all tokens, got one under "
-            f"{teacher.config.plan['name']!r}"
-        )
-    sizes = {
-        "width": (teacher.backbone.width, student.backbone.width),
-        "vocabulary": tuple(m.config.encoder_config.vocab_size for m in (teacher, student)),
-    }
-    for what, (theirs, ours) in sizes.items():
-        if theirs != ours:
-            raise TrainingError(
-                f"hidden_distillation needs a teacher of the same {what}, {ours}, got one of "
-                f"{theirs}; take another teacher, or set it to 0"
-            )

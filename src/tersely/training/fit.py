@@ -4,24 +4,20 @@ What can be wrong with it is said here, before a model is read; and a teacher's 
 their documents when some of these are set apart.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from tersely.certificates import different, others
 from tersely.errors import DataError
 from tersely.linear.fit import LinearFit, checked_weights
-from tersely.modeling import TerselyForSequenceClassification
 from tersely.modeling.cascading import fit_beside
 from tersely.text import Documents, LabelSpace, split_numbers
 from tersely.text.encoding import SELECTING
 from tersely.text.labels import REGRESSION
-from tersely.training.settings import TrainingSettings
 from tersely.training.trainer import TrainingDocuments
 
 PROVABLE = 3000
@@ -82,26 +78,14 @@ class Material:
             train.piece_scores = [linear.piece_scores[fold][window] for fold, window in windows]
         return train, held_out
 
-    def taught(
-        self, train: TrainingDocuments, settings: TrainingSettings, device: torch.device
-    ) -> tuple[TerselyForSequenceClassification | None, str | None]:
-        """Give the documents to train on the teacher's logits.
-
-        Returns:
-            The teacher's model where its hidden states are compared, on that device; and its name.
-
-        Raises:
-            ModelError: if hidden states are asked for and the teacher is an export.
-        """
+    def taught(self, train: TrainingDocuments) -> str | None:
+        """Give the documents to train on their teacher's logits; return its name."""
         if self.teacher is None:
-            return None, None if self.logits is None else "given logits"
-        guide = self.teacher.torch_model() if settings.hidden_distillation > 0 else None
-        if guide is not None and guide.device != device:
-            guide = copy.deepcopy(guide).to(device)
+            return None if self.logits is None else "given logits"
         # Of a cascade, whose first stage may have been fitted on these documents, the encoder.
         alone = self.teacher.alone()
         train.teacher_logits = alone.logits(self.documents.texts, self.documents.pairs)
-        return guide, Path(self.teacher.source).name
+        return Path(self.teacher.source).name
 
 
 def gather(

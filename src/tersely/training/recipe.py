@@ -7,7 +7,7 @@ what is usual for encoders of this size, not yet the outcome of the search that
 """
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,8 +41,8 @@ def recipe(documents: int, width: int, labels: np.ndarray) -> dict[str, Any]:
 def with_recipe(settings: TrainingSettings, labels: np.ndarray, width: int) -> TrainingSettings:
     """Fill what a user left open, by the documents' labels `(documents, …)` and the width."""
     rule = recipe(len(labels), width, labels)
-    known = {f.name: getattr(settings, f.name) for f in fields(settings)}
-    return replace(settings, **{name: rule[name] for name in rule if known[name] is None})
+    left_open = {n: value for n, value in rule.items() if getattr(settings, n) is None}
+    return replace(settings, **left_open)
 
 
 def document_weights(labels: np.ndarray, names: Sequence[str], kind: str) -> np.ndarray | None:

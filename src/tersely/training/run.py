@@ -40,7 +40,6 @@ from tersely._io import locked, show
 from tersely.errors import OutputError, TerselyError, TrainingError, name_all, require
 from tersely.modeling import TerselyForSequenceClassification
 from tersely.modeling.budget import spread
-from tersely.training.distillation import check_hidden_teacher
 from tersely.training.recipe import VERSION, document_weights, with_recipe
 from tersely.training.settings import TrainingSettings
 from tersely.training.trainer import TerselyTrainer, TrainingDocuments
@@ -60,14 +59,13 @@ def train_model(
     checkpoints: Path | None = None,
     resume: bool = False,
     progress: bool | Callable[[str, int, int], None] = True,
-    teacher: TerselyForSequenceClassification | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, Any]:
     """Train a model in place; the best checkpoint by the validation is what it ends with.
 
     Weights are trained in float32, whatever a checkpoint stored them in: in half precision, small
     steps are lost, and a CPU is several times slower. Without validation documents the last
-    checkpoint is kept; a run that ends before its first one leaves nothing in `checkpoints`.
+    checkpoint is kept.
 
     Returns:
         The record: settings, steps, seconds, documents and tokens, the history of the losses.
@@ -82,10 +80,10 @@ def train_model(
         weights = document_weights(train.labels, names, settings.class_weights)
         weights = weights if train.weights is None else weights * train.weights
         train = replace(train, weights=weights / weights.mean())
-    _check_settings(settings, model, validation, teacher)
+    _check_settings(settings, model, validation)
     with tempfile.TemporaryDirectory(prefix="tersely-") as temporary:
         checkpoints = checkpoints or Path(temporary) / "checkpoints"
-        last = _prepare(checkpoints, _identity(model, train, settings, teacher), resume)
+        last = _prepare(checkpoints, _identity(model, train, settings), resume)
         model.config.attention_dropout = settings.attention_dropout
         _set_dropout(model, settings.dropout)
         with _extra_is_blamed(settings.extra):
@@ -95,7 +93,7 @@ def train_model(
             arguments.disable_tqdm = True
             tell = functools.partial(show, tqdm(leave=False)) if progress is True else progress
             flow = {"progress": tell or None, "args": arguments}
-            trainer = TerselyTrainer(model, settings, train, validation, teacher, **flow)
+            trainer = TerselyTrainer(model, settings, train, validation, **flow)
         for callback in callbacks:
             trainer.add_callback(callback)
         if settings.patience is not None:
@@ -103,8 +101,7 @@ def train_model(
         started = time.perf_counter()
         done = None if last is None else _finished(Path(last))
         if done is None:
-            with _removed_if_empty(checkpoints):
-                trainer.train(resume_from_checkpoint=last)
+            trainer.train(resume_from_checkpoint=last)
         else:
             trainer.state, best = done, done.best_model_checkpoint
             chosen = last if best is None else checkpoints / Path(best).name
@@ -124,7 +121,6 @@ def _check_settings(
     settings: TrainingSettings,
     model: TerselyForSequenceClassification,
     validation: TrainingDocuments | None,
-    teacher: TerselyForSequenceClassification | None,
 ) -> None:
     """Refuse what this model, or what there is to train it with, does not allow."""
     if model.config.problem_type == "regression":
@@ -132,13 +128,6 @@ def _check_settings(
             if getattr(settings, name) != right:
                 got = getattr(settings, name)
                 raise TrainingError(f"{name} must be {right} for a regression, got {got}")
-    if settings.hidden_distillation > 0:
-        if teacher is None:
-            raise TrainingError(
-                "hidden_distillation needs a teacher model that runs alongside, got none; name a "
-                "teacher, or start from an encoder under a plan, so that a dense stage makes one"
-            )
-        check_hidden_teacher(model.config.reduction_plan(), model, teacher)
     if settings.patience is not None and validation is None:
         raise TrainingError("patience needs a validation set, got none")
 
@@ -237,7 +226,10 @@ def trainer_arguments(
 
 @contextlib.contextmanager
 def claimed(checkpoints: Path | None) -> Iterator[None]:
-    """Make a folder of checkpoints this process's own while the block runs; None is nobody's."""
+    """Make a folder of checkpoints this process's own while the block runs; None is nobody's.
+
+    A run that ends before its first checkpoint leaves nothing in it.
+    """
     if checkpoints is None:
         yield
         return
@@ -248,6 +240,9 @@ def claimed(checkpoints: Path | None) -> Iterator[None]:
             yield
         finally:
             (checkpoints / _LOCK).unlink(missing_ok=True)
+            for marker in [*checkpoints.rglob(_MARKER)]:
+                if not any(marker.parent.rglob(TRAINER_STATE_NAME)):
+                    shutil.rmtree(marker.parent, ignore_errors=True)
             if is_new:
                 with contextlib.suppress(OSError):  # there are checkpoints
                     checkpoints.rmdir()
@@ -261,36 +256,16 @@ def remove_checkpoints(folder: Path) -> None:
         folder.rmdir()
 
 
-@contextlib.contextmanager
-def _removed_if_empty(checkpoints: Path) -> Iterator[None]:
-    """Remove the folder of a run that ends before its first checkpoint: nothing can be resumed."""
-    try:
-        yield
-    except BaseException:  # an interruption of the user's among them; it is raised again
-        _remove_unfinished(checkpoints)
-        if not any(checkpoints.glob("checkpoint-*")):
-            shutil.rmtree(checkpoints, ignore_errors=True)
-        raise
-
-
-def _remove_unfinished(checkpoints: Path) -> None:
-    """Remove checkpoints that an interruption or a full disk cut short.
-
-    The Trainer writes its state last, so that one without it is not whole.
-    """
-    for folder in checkpoints.glob("checkpoint-*"):
-        if not (folder / TRAINER_STATE_NAME).is_file():
-            shutil.rmtree(folder)
-
-
 def _prepare(checkpoints: Path, identity: dict[str, Any], resume: bool) -> str | None:
     """Make the folder for checkpoints, and find the one to go on from."""
     marker = checkpoints / _MARKER
     ours = marker.is_file()
     if not ours and checkpoints.is_dir() and any(checkpoints.iterdir()):
         raise OutputError(f"{checkpoints} holds files of another program; name another output")
-    if ours:
-        _remove_unfinished(checkpoints)
+    for folder in checkpoints.glob("checkpoint-*") if ours else ():
+        # The Trainer writes its state last: what lacks it was cut short by a kill or a full disk.
+        if not (folder / TRAINER_STATE_NAME).is_file():
+            shutil.rmtree(folder)
     last = get_last_checkpoint(str(checkpoints)) if ours else None
     if resume and last is not None:
         if not _is_same(json.loads(marker.read_text()), identity):
@@ -313,17 +288,15 @@ def _identity(
     model: TerselyForSequenceClassification,
     train: TrainingDocuments,
     settings: TrainingSettings,
-    teacher: TerselyForSequenceClassification | None,
 ) -> dict[str, Any]:
     """What must be the same to resume a run: encoder, teacher, data, plan, settings.
 
     Of a teacher's logits it holds some: their last digits depend on the number of threads.
     """
     digest = hashlib.sha256()
-    for encoder in (model.encoder, None if teacher is None else teacher.encoder):
-        for name, tensor in {} if encoder is None else encoder.state_dict().items():
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    for name, tensor in model.encoder.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     for window in train.encoded.windows:
         digest.update(window.tobytes())
     for array in (train.labels, train.weights):

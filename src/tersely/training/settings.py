@@ -75,18 +75,13 @@ class TrainingSettings:
     dense_share: float | None = _rare(
         None,
         "The share of the steps that train dense, before the method is switched on.",
-        shown="0.75 where a method combines or learns or hidden states are compared, else 0",
+        shown="0.75 where a method combines or learns, else 0",
     )
     patience: int | None = _setting(
         None, "Stop after this many epochs without a better one, by best_by.", shown="never"
     )
     distillation_weight: float = _rare(0.5, "The teacher's share of the loss.")
     temperature: float = _rare(2.0, "The temperature of the distillation.")
-    # Of the tokens that survive, in squares; DynamicViT takes 0.5. The teacher is the dense stage's
-    # model, or the one that is given, and runs alongside.
-    hidden_distillation: float = _rare(
-        0.0, "How much the distance to the teacher's last hidden states weighs."
-    )
     # Besides the full and the smallest one (`lat`); the paper's 2.
     random_lengths: int = _rare(
         2, "How many random configurations a step trains of a method for all budgets."
@@ -100,7 +95,7 @@ class TrainingSettings:
         shares = "dropout warmup attention_dropout dense_share label_smoothing"
         checks: dict[str, tuple[Callable[[Any], bool], str]] = {
             "above 0": (lambda value: value > 0, "learning_rate head_factor temperature"),
-            "at least 0": (lambda value: value >= 0, "epochs hidden_distillation random_lengths"),
+            "at least 0": (lambda value: value >= 0, "epochs random_lengths"),
             "at least 0 and below 1": (lambda value: 0 <= value < 1, shares),
             "from 0 to 1": (lambda value: 0 <= value <= 1, "distillation_weight"),
             "above 0 and at most 1": (lambda value: 0 < value <= 1, "layer_decay"),
@@ -123,12 +118,11 @@ class TrainingSettings:
         """Return the settings with the dense share that suits a plan, where none is given."""
         if self.dense_share is not None:
             return self
-        new = plan.is_new_to_learn or self.hidden_distillation > 0
-        return replace(self, dense_share=0.75 if new else 0.0)
+        return replace(self, dense_share=0.75 if plan.is_new_to_learn else 0.0)
 
     def dense_stage(self) -> TrainingSettings:
         """Return the settings of the dense steps: the learning rate falls part of its way."""
-        own = replace(self, epochs=self.epochs * self.dense_share, hidden_distillation=0.0)
+        own = replace(self, epochs=self.epochs * self.dense_share)
         if "lr_scheduler_type" in self.extra:
             return own
         kwargs = {"lr_end": self._rate_left(), "power": 1.0}

@@ -28,7 +28,6 @@ from tersely.modeling.inference import batches, run_model
 from tersely.modeling.modules import frozen_plan
 from tersely.reduction import Plan, Stage, preset
 from tersely.text.encoding import EncodedDocuments
-from tersely.training.distillation import check_hidden_teacher
 from tersely.training.recipe import with_recipe
 from tersely.training.run import train_model
 from tersely.training.settings import TrainingSettings
@@ -55,24 +54,15 @@ class StagedTraining:
         self.settings = self.settings.for_plan(self.plan)
 
     def run(
-        self,
-        model: Model,
-        train: TrainingDocuments,
-        held_out: TrainingDocuments | None,
-        teacher: Model | None = None,
+        self, model: Model, train: TrainingDocuments, held_out: TrainingDocuments | None
     ) -> tuple[Model, dict[str, Any]]:
-        """Train a model that starts under the plan; return it, under its last plan, and a record.
-
-        `teacher` has the hidden states to compare.
-        """
+        """Train a model that starts under the plan; return it, under its last one, and a record."""
         plan = self.plan
         self.settings = with_recipe(self.settings, train.labels, model.backbone.width)
         settings = self.settings
-        if settings.hidden_distillation > 0:
-            check_hidden_teacher(plan, model, teacher)
         share = settings.dense_share * settings.epochs
         dense_first = not plan.is_dense and model.head_is_new and share > 0
-        taught_by = self._teacher_of(model, train, teacher, dense_first)
+        taught_by = self._teacher_of(model, train, dense_first)
         target = plan.target if self.target is None else self.target
         preparing = self._preparing(model, dense_first)
         if dense_first or taught_by or preparing or target is not None:
@@ -84,10 +74,8 @@ class StagedTraining:
             untaught = replace(train, teacher_logits=None)
             records["dense"] = self._train("dense", model, untaught, held_out, own)
         if taught_by:
-            teacher = teacher or model
-            if settings.distillation_weight > 0 and train.teacher_logits is None:
-                logits = run_model(model, train.encoded, self.batch_tokens).logits
-                train = replace(train, teacher_logits=logits)
+            logits = run_model(model, train.encoded, self.batch_tokens).logits
+            train = replace(train, teacher_logits=logits)
         goal = None if target is None else self._goal(model, train.encoded, target)
         for stage in preparing:
             model, records[stage.name] = self._prepare(stage, model, train, settings)
@@ -96,21 +84,18 @@ class StagedTraining:
             if stage.learned_only:
                 continue
             model = _under(model, plan)
-            own, helper = settings, teacher
+            own = settings
             if stage.share is not None:
-                parts, helper = replace(settings, dense_share=stage.share), None
+                parts = replace(settings, dense_share=stage.share)
                 own, settings = parts.dense_stage(), parts.plan_stage()
-            records[stage.name] = self._train(stage.name, model, train, held_out, own, helper)
+            records[stage.name] = self._train(stage.name, model, train, held_out, own)
             plan = _settled(model, plan, goal)
         return _under(model, plan), self._joined(records) | {"teacher": taught_by}
 
-    def _teacher_of(
-        self, model: Model, train: TrainingDocuments, teacher: Model | None, dense_first: bool
-    ) -> str | None:
+    def _teacher_of(self, model: Model, train: TrainingDocuments, dense_first: bool) -> str | None:
         """Return which dense model teaches, where the settings want one and nobody was named."""
         settings = self.settings
         lacking = settings.distillation_weight > 0 and train.teacher_logits is None
-        lacking = lacking or (settings.hidden_distillation > 0 and teacher is None)
         lacking = lacking and not self.plan.is_dense and settings.epochs > 0
         if not lacking or (model.head_is_new and not dense_first):
             return None
@@ -135,11 +120,9 @@ class StagedTraining:
         train: TrainingDocuments,
         held_out: TrainingDocuments | None,
         settings: TrainingSettings,
-        teacher: Model | None = None,
     ) -> dict[str, Any]:
         folder = None if self.checkpoints is None else self.checkpoints / stage
-        flow = {"teacher": teacher, "checkpoints": folder, **self.flow}
-        return train_model(model, train, held_out, settings, **flow)
+        return train_model(model, train, held_out, settings, checkpoints=folder, **self.flow)
 
     def _prepare(
         self, stage: Stage, dense: Model, train: TrainingDocuments, settings: TrainingSettings
@@ -151,11 +134,8 @@ class StagedTraining:
         model = with_plan(dense, stage.plan)
         model.requires_grad_(False)
         model.learned.requires_grad_(True)
-        # The loss on labels stays as it is, and so no checkpoint is better than the last; nothing
-        # is dropped yet, and so a teacher's hidden states are the model's own.
-        passes = replace(
-            settings, epochs=max(1.0, settings.epochs), patience=None, hidden_distillation=0.0
-        )
+        # The loss on labels stays as it is, and so no checkpoint is better than the last.
+        passes = replace(settings, epochs=max(1.0, settings.epochs), patience=None)
         return model, self._train(stage.name, model, train, None, passes)
 
     def _goal(self, dense: Model, encoded: EncodedDocuments, target: float) -> dict[str, Any]:

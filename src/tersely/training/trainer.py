@@ -27,7 +27,7 @@ from tersely.text.batching import TokenBudgetSampler, fill_batches, pack
 from tersely.text.encoding import EncodedDocuments
 from tersely.text.labels import MULTI_LABEL, REGRESSION
 from tersely.text.metrics import evaluate_logits
-from tersely.training.distillation import distillation_loss, hidden_distillation_loss
+from tersely.training.distillation import distillation_loss
 from tersely.training.random_budgets import RandomBudgets, is_for_random_budgets, shorter_loss
 from tersely.training.settings import TrainingSettings
 
@@ -88,7 +88,7 @@ def document_losses(
 
 
 class TerselyTrainer(Trainer):
-    """The Trainer on packed batches; a dense teacher is for `hidden_distillation`."""
+    """The Trainer on packed batches."""
 
     def __init__(
         self,
@@ -96,12 +96,10 @@ class TerselyTrainer(Trainer):
         settings: TrainingSettings,
         train_documents: TrainingDocuments,
         validation: TrainingDocuments | None = None,
-        teacher: TerselyForSequenceClassification | None = None,
         progress: Callable[[str, int, int], None] | None = None,
         **options: Any,
     ) -> None:
         self.settings = settings
-        self.teacher = teacher if settings.hidden_distillation > 0 else None
         sizes = train_documents.encoded.sizes
         budget = min(settings.batch_tokens, math.ceil(settings.batch_documents * sizes.mean()))
         epochs = math.ceil(settings.epochs)
@@ -184,7 +182,7 @@ class TerselyTrainer(Trainer):
         plans = self.budgets.draw(step) if training and self.budgets is not None else ()
         # All configurations in one call of the model that was given: a wrapper around it, such as
         # that of torchrun, sees one forward pass and one backward pass a step.
-        outputs = model(**inputs, plans=plans, output_final=training and self.teacher is not None)
+        outputs = model(**inputs, plans=plans)
         loss, penalty = outputs.loss, outputs.penalty
         if not training:
             return (loss, outputs) if return_outputs else loss
@@ -195,7 +193,10 @@ class TerselyTrainer(Trainer):
             share = self.settings.label_smoothing
             each = document_losses(outputs.logits, inputs["labels"], problem, share)
             loss = (each if weights is None else each * weights).mean()
-        loss = self._taught(loss, outputs, teacher, inputs)
+        if teacher is not None:
+            weight, temperature = self.settings.distillation_weight, self.settings.temperature
+            distance = distillation_loss(outputs.logits, teacher, problem, temperature)
+            loss = (1 - weight) * loss + weight * distance
         if plans:
             shorter = shorter_loss(outputs.logits, outputs.shorter_logits, problem)
             loss = (loss + shorter) / len(plans)
@@ -222,22 +223,6 @@ class TerselyTrainer(Trainer):
     def _evaluated(self, prediction: EvalPrediction) -> dict[str, float]:
         problem = self.model.config.problem_type
         return evaluate_logits(prediction.predictions, prediction.label_ids, problem)
-
-    def _taught(
-        self, loss: Tensor, outputs: Any, logits: Tensor | None, inputs: dict[str, Any]
-    ) -> Tensor:
-        """The loss with what a teacher says of its logits and of the surviving tokens' states."""
-        if logits is not None:
-            weight, temperature = self.settings.distillation_weight, self.settings.temperature
-            problem = self.model.config.problem_type
-            distance = distillation_loss(outputs.logits, logits, problem, temperature)
-            loss = (1 - weight) * loss + weight * distance
-        if self.teacher is not None:
-            with torch.no_grad():
-                target = self.teacher(**inputs, output_final=True).final
-            distance = hidden_distillation_loss(outputs.final, target)
-            loss = loss + self.settings.hidden_distillation * distance
-        return loss
 
 
 class _SaveByClock(TrainerCallback):
