@@ -48,6 +48,6 @@ $(COMPLETE): pyproject.toml constraints.txt
 	  && $(INSTALL) --constraint constraints.txt "$$torch"
 	@echo "venv: installing tersely, the extras that its tests need, and the development tools"
 	@$(INSTALL) --constraint constraints.txt --build-constraint constraints.txt \
-	  --editable '.[bench,hub,serve,onnx]' --group demo --group dev
+	  --editable '.[bench,tune,hub,serve,onnx]' --group demo --group dev
 	@touch $@
 	@echo "venv: complete"

@@ -21,7 +21,7 @@ import torch
 from tersely._io import torch_threads, written_whole
 from tersely.card import Evaluation, model_card, write_card
 from tersely.defaults import DEFAULT_MODEL
-from tersely.errors import DataError, DeviceError, PlanError, warn
+from tersely.errors import DataError, DeviceError, PlanError, require, warn
 from tersely.export import files_of_export, is_export, load_export
 from tersely.modeling import TerselyForSequenceClassification, from_encoder
 from tersely.modeling.cascading import at_limit
@@ -148,7 +148,7 @@ class Classifier(TrainedModel):
             classes: all labels in the order of the logits; None for the order of their names.
             validation: documents to choose the best epoch by, or the share of the training
                 documents to set apart for it (stratified); 0 for none, which keeps the last epoch.
-            settings: how to train.
+            settings: how to train, and whether to search for more (`TrainingSettings.tune`).
             teacher: a trained classifier or an export whose logits to learn from as well, or logits
                 of these documents themselves, `(documents, labels)`. None for the dense model that
                 the plan is trained from, where there is one (see `TrainingSettings.dense_share`);
@@ -160,7 +160,7 @@ class Classifier(TrainedModel):
             cascade: `"auto"`, or `"off"` for the encoder alone. Regressions have none.
             stacking: whether the linear stage's evidence may be added to the encoder's.
             max_loss: the net loss of right answers that a cascade may have, a share.
-            tell: called with a line about the linear stage and about the cascade.
+            tell: called with a line about the linear stage, a trial, and the cascade.
 
         Raises:
             DataError: for labels that cannot be trained on, or a limit that is no share.
@@ -171,6 +171,7 @@ class Classifier(TrainedModel):
         from tersely.training.fit import gather
         from tersely.training.run import claimed
         from tersely.training.stages import StagedTraining
+        from tersely.training.tuning import Tuning
 
         if cascade not in ("auto", "off") or not 0 < max_loss < 1:
             raise DataError(
@@ -186,6 +187,8 @@ class Classifier(TrainedModel):
         how = {"validation": validation, "teacher": teacher, "classes": classes}
         how |= {"sample_weight": sample_weight, "problem_type": self.problem_type}
         how |= {"seed": settings.seed, "prove": cascade == "auto"}
+        if settings.tune is not None:
+            require("optuna", "tune")  # before minutes are spent
         given = gather(texts, labels, pairs, **how)
         start = self._start(given.space, settings.seed)
         start._tell_limit()
@@ -207,7 +210,10 @@ class Classifier(TrainedModel):
         )
         with torch_threads(self.threads), claimed(training.checkpoints):
             taught_by = given.taught(train)
-            model, record = training.run(start.model, train, held_out)
+            run = training.run if settings.tune is None else Tuning(training, tell).run
+            model, record = run(start.model, train, held_out)
+        if settings.tune is not None:
+            note(record["tuning"]["verdict"])
         model.config.pairs = given.documents.pairs is not None
         if given.space.problem_type == SINGLE_LABEL:  # several may be ragged
             names = np.asarray(labels if classes is None else classes)

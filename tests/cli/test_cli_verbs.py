@@ -80,6 +80,17 @@ def test_no_epochs_put_a_method_on_a_dense_model(run, dense_model, reviews, tmp_
     assert "validation: accuracy" in trained.stderr
 
 
+def test_train_searches_for_settings(run, encoder, reviews, tmp_path):
+    pytest.importorskip("optuna")
+    command = ("train", reviews, "--out", tmp_path / "model", "--model", encoder, *SMALL)
+    said = run(*command, "--epochs", 1, "--tune", 2, "--cascade", "off").stderr
+    lines = [line for line in said.splitlines() if line.startswith("tersely: trial ")]
+    assert [line.split(":")[1] for line in lines[:2]] == [" trial 1 of 2", " trial 2 of 2"]
+    record = json.loads((tmp_path / "model" / "training.json").read_text())
+    assert len(record["tuning"]["trials"]) == 2 and record["lines"][0] in lines[2]
+    assert record["lines"][0] in (tmp_path / "model" / "README.md").read_text()
+
+
 def test_train_replaces_a_model_only_when_told_to(run, encoder, reviews, model, tmp_path):
     out = tmp_path / "model"
     out.mkdir()

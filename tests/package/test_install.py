@@ -46,7 +46,9 @@ def test_what_make_installs_is_pinned():
     )
     extras, groups = PROJECT["project"]["optional-dependencies"], PROJECT["dependency-groups"]
     wanted = [*PROJECT["project"]["dependencies"], *groups["dev"], *groups["demo"]]
-    wanted += [each for name in ("train", "bench", "hub", "serve", "onnx") for each in extras[name]]
+    wanted += [
+        each for name in ("train", "tune", "bench", "hub", "serve", "onnx") for each in extras[name]
+    ]
     names = {re.match(r"[\w-]+", each)[0].lower().replace("_", "-") for each in wanted}
     assert names - {"tersely"} <= set(pins)
 

@@ -47,9 +47,8 @@ class Material:
         """
         if not (start.plan.needs_linear or start.model_config.long in SELECTING):
             return None
-        known = self.documents
-        whole = start.encode(known.texts, known.pairs, whole=True, tell=False)
-        about = whole, self.space.encode(known.labels), start.tokenizer
+        whole = start.encode(self.documents.texts, self.documents.pairs, whole=True, tell=False)
+        about = whole, self.space.encode(self.documents.labels), start.tokenizer
         fit = fit_beside(start.model, *about, scores=True, sample_weight=self.weights)
         start.adopt(start.model.beside(fit.stage), start.tokenizer)
         return fit
@@ -67,9 +66,8 @@ class Material:
             encoded = start.encode(part.texts, part.pairs, tell=False, scores=scores)
             return TrainingDocuments(encoded, self.space.encode(part.labels))
 
-        train = made(
-            self.documents, linear and [linear.piece_scores[fold] for fold in linear.folds]
-        )
+        own = linear and [linear.piece_scores[fold] for fold in linear.folds]
+        train = made(self.documents, own)
         held_out = None if self.validation is None else made(self.validation)
         train.teacher_logits, train.weights = self.logits, self.weights
         if linear is not None:

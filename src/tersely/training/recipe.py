@@ -41,8 +41,7 @@ def recipe(documents: int, width: int, labels: np.ndarray) -> dict[str, Any]:
 def with_recipe(settings: TrainingSettings, labels: np.ndarray, width: int) -> TrainingSettings:
     """Fill what a user left open, by the documents' labels `(documents, …)` and the width."""
     rule = recipe(len(labels), width, labels)
-    left_open = {n: value for n, value in rule.items() if getattr(settings, n) is None}
-    return replace(settings, **left_open)
+    return replace(settings, **{n: v for n, v in rule.items() if getattr(settings, n) is None})
 
 
 def document_weights(labels: np.ndarray, names: Sequence[str], kind: str) -> np.ndarray | None:

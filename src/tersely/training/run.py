@@ -106,6 +106,8 @@ def train_model(
             trainer.state, best = done, done.best_model_checkpoint
             chosen = last if best is None else checkpoints / Path(best).name
             model.load_state_dict(load_file(Path(chosen, SAFE_WEIGHTS_NAME)))
+            for callback in callbacks:  # what it heard before the kill
+                callback.on_evaluate(arguments, done, trainer.control)
         seconds = time.perf_counter() - started
         model.eval()
     history = trainer.state.log_history

@@ -77,6 +77,9 @@ class TrainingSettings:
         "The share of the steps that train dense, before the method is switched on.",
         shown="0.75 where a method combines or learns, else 0",
     )
+    tune: int | None = _setting(
+        None, "Try so many settings of those not given, and keep the best, by best_by.", shown="1"
+    )
     patience: int | None = _setting(
         None, "Stop after this many epochs without a better one, by best_by.", shown="never"
     )
@@ -99,7 +102,7 @@ class TrainingSettings:
             "at least 0 and below 1": (lambda value: 0 <= value < 1, shares),
             "from 0 to 1": (lambda value: 0 <= value <= 1, "distillation_weight"),
             "above 0 and at most 1": (lambda value: 0 < value <= 1, "layer_decay"),
-            "at least 1": (lambda value: value >= 1, "batch_documents patience"),
+            "at least 1": (lambda value: value >= 1, "batch_documents patience tune"),
             "at least 16": (lambda value: value >= 16, "batch_tokens"),
             f"one of {', '.join(CLASS_WEIGHTS)}, or name=number for each class": (
                 lambda value: value in CLASS_WEIGHTS or "=" in value,
