@@ -14,7 +14,7 @@ class LengthDrop(Ratio):
     """Length-Adaptive Transformer (arXiv 2010.07003): `⌈keep · t⌉` of the block's t tokens stay.
 
     At each of the step's blocks anew, so that lengths fall geometrically; training draws the shares
-    of its blocks at random between `keep` and 1 (`tersely.training.random_budgets`). The paper's
+    of its blocks at random between `keep` and 1 (`tersely.training.distillation`). The paper's
     lengths start from the longest document's; ours are shares of each document's own.
     """
 

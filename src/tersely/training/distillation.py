@@ -1,8 +1,27 @@
-"""Learning from a teacher's logits."""
+"""Learning from logits: a teacher's, or, for all budgets at once, the model's own at full length.
 
+For all budgets each step runs the full, the smallest and random lengths. That is the sandwich rule
+of slimmable networks (J. Yu and T. Huang, ICCV 2019, arXiv 1903.05134), as Length-Adaptive
+Transformer (G. Kim and K. Cho, ACL 2021, arXiv 2010.07003) has it for lengths: the full model
+learns from the labels, and the shorter ones from its detached logits, by the KL divergence. All of
+them are the same weights under other plans, so that the checkpoint that comes out runs at any.
+
+Ours differs from the paper: the shares of the blocks are drawn uniformly between the plan's and 1,
+and a document's tokens are rounded up from them, so that lengths are relative to each document; the
+KL divergence is the usual one, of the teacher's distribution from the student's (the released code
+has them the other way round); no blocks are dropped at random; and there is no evolutionary search
+for the best lengths of each block, since `Classifier.with_budget` takes one share for all of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from tersely.reduction import Plan, Step, resolve_blocks
 
 
 def distillation_loss(
@@ -23,3 +42,49 @@ def distillation_loss(
     log_teacher = (teacher / temperature).log_softmax(-1)
     divergence = F.kl_div(log_student, log_teacher, reduction="none", log_target=True)
     return divergence.flatten(1).sum(1).mean() * temperature**2
+
+
+def is_for_random_budgets(plan: Plan) -> bool:
+    """Return whether a plan is to be trained so: if it has a share that training randomises."""
+    return any(_is_random(step) for step in plan.steps)
+
+
+class RandomBudgets:
+    """The configurations of a training step: the plan is the smallest, `samples` are random ones.
+
+    The draws depend on the seed and the step's number alone, so that a run that is resumed draws
+    the same.
+    """
+
+    def __init__(self, plan: Plan, depth: int, samples: int, seed: int) -> None:
+        self.plan, self.depth, self.samples, self.seed = plan, depth, samples, seed
+
+    def draw(self, step: int) -> list[Plan]:
+        """Return the configurations of a training step: full, the smallest, then random ones."""
+        chance = np.random.default_rng([self.seed, step])
+        full = tuple(step for step in self.plan.steps if not _is_random(step))
+        drawn = [self._random(chance) for _ in range(self.samples)]
+        return [replace(self.plan, steps=full), self.plan, *drawn]
+
+    def _random(self, chance: np.random.Generator) -> Plan:
+        """Give every block of the randomised steps a share of its own."""
+        steps: list[Step] = []
+        for step in self.plan.steps:
+            if not _is_random(step):
+                steps.append(step)
+                continue
+            for block in resolve_blocks(step.blocks, self.depth):
+                share = float(chance.uniform(step.select.keep, 1))
+                steps.append(replace(step, blocks=block, select=replace(step.select, keep=share)))
+        return replace(self.plan, steps=tuple(steps))
+
+
+def shorter_loss(full: Tensor, shorter: Sequence[Tensor], problem_type: str) -> Tensor:
+    """Sum what the shorter configurations lose; the full one's logits teach them."""
+    target = full.detach()
+    losses = [distillation_loss(logits, target, problem_type, 1.0) for logits in shorter]
+    return torch.stack(losses).sum()
+
+
+def _is_random(step: Step) -> bool:
+    return step.select is not None and step.select.randomised

@@ -27,8 +27,12 @@ from tersely.text.batching import TokenBudgetSampler, fill_batches, pack
 from tersely.text.encoding import EncodedDocuments
 from tersely.text.labels import MULTI_LABEL, REGRESSION
 from tersely.text.metrics import evaluate_logits
-from tersely.training.distillation import distillation_loss
-from tersely.training.random_budgets import RandomBudgets, is_for_random_budgets, shorter_loss
+from tersely.training.distillation import (
+    RandomBudgets,
+    distillation_loss,
+    is_for_random_budgets,
+    shorter_loss,
+)
 from tersely.training.settings import TrainingSettings
 
 

@@ -10,7 +10,7 @@ from tersely import Classifier, Plan, TrainingSettings, preset
 from tersely.methods.lat import LengthDrop
 from tersely.modeling import with_plan
 from tersely.reduction import ColumnMean, DropKeys, DropTokens, Ratio, Step
-from tersely.training.random_budgets import RandomBudgets, is_for_random_budgets, shorter_loss
+from tersely.training.distillation import RandomBudgets, is_for_random_budgets, shorter_loss
 from words import PLAIN, documents, quiet
 
 QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1, **PLAIN)
