@@ -37,7 +37,7 @@ def test_in_training_a_documents_own_label_chooses_nothing(encoder, monkeypatch,
     )
     texts, labels = labelled(30, words=40)
     Classifier(encoder, device="cpu", **options).fit(texts, labels, settings=QUICK)
-    model, train, held_out, _ = seen[0]
+    model, train, held_out = seen[0]
     table = model.linear.piece_scores()
     pieces = list(zip(train.encoded.windows, train.piece_scores, strict=True))
     assert [len(window) for window, _ in pieces] == [len(scores) for _, scores in pieces]
