@@ -1,9 +1,15 @@
-"""BERT's blocks with full matrices and masks, which the slow versions of methods are made of."""
+"""BERT's blocks with full matrices and masks, and the combining module from its equations.
+
+Slow versions of methods are made of them.
+"""
 
 import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from tersely.methods.focus import Combiner
 
 
 def attend(block: nn.Module, hidden: Tensor, seen: Tensor, gate: Tensor | None = None):
@@ -35,3 +41,30 @@ def classify(model: nn.Module, hidden: Tensor, weights: Tensor) -> Tensor:
     """Logits of the mean state of each document, with weights `(documents, tokens)` of tokens."""
     mean = (hidden * weights[..., None]).sum(1) / weights.sum(1, keepdim=True)
     return model.head.classifier(mean)
+
+
+def combine_document(
+    module: Combiner, embedded: Tensor, combination: Tensor, noise: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The new combination tokens `(m, width)` and the groups `(n,)`, one group after the other.
+
+    Args:
+        module: whose parameters are used, none of its methods.
+        embedded: `(n, width)`.
+        combination: `(m, width)`.
+        noise: `(n, m)`, zero for inference.
+    """
+    query = module.query(module.combination_norm(combination))
+    key = module.key(module.embedded_norm(embedded))
+    value = module.value(embedded)
+    logits = key @ query.T / embedded.shape[1] ** 0.5 + noise
+    similarity = torch.softmax(logits / module.temperature, dim=1)
+    groups = similarity.argmax(1)
+    hard = one_hot(groups, len(combination)) + similarity - similarity.detach()
+    combined = []
+    for i, token in enumerate(combination):
+        if bool((groups == i).any()):
+            mean = (hard[:, i, None] * value).sum(0) / hard[:, i].sum()
+            token = token + module.output(mean)
+        combined.append(token)
+    return torch.stack(combined), groups

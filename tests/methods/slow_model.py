@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from slow_bert import attend, transform
-from slow_combiner import combine_document
+from slow_bert import attend, combine_document, transform
 from torch import Tensor, nn
 
 from method_table import combiner_of

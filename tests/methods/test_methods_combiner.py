@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slow_combiner import combine_document
+from slow_bert import combine_document
 from torch import Tensor
 
 from tersely.methods.focus import Combiner

@@ -5,7 +5,7 @@ import pytest
 from serving import save_trained, serving
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def model(tmp_path_factory):
     return save_trained(tmp_path_factory.mktemp("served"))
 

@@ -1,5 +1,6 @@
 """Training on packed batches: the loss, the teacher, resuming, reproducing, and a loss of NaN."""
 
+import functools
 import shutil
 import sys
 from dataclasses import replace
@@ -155,13 +156,22 @@ KILLS = [("focus-pf", 0.4), ("focus-pf", 0.9), ("lat", 0.9), ("ltp", 0.9), ("ltp
 KILLS += [("dense", 0.6), ("ltp-paper", 0.95)]
 
 
+@pytest.fixture(scope="module")
+def unkilled(encoder):
+    """Runs to their end, by method and epochs; each is trained once."""
+    settings = {each.epochs: each for each in (FOUR, STOPPING)}
+    return functools.cache(lambda method, epochs: trained(encoder, method, settings[epochs]))
+
+
 # A run under a plan has a dense stage first, and some a soft one then: the kill comes in each. The
 # one that stops is killed in its last epoch, when one evaluation was in vain already.
 @pytest.mark.parametrize(
     ("method", "share", "settings"), [*((*kill, FOUR) for kill in KILLS), ("dense", 1, STOPPING)]
 )
-def test_a_killed_run_goes_on_where_it_was(encoder, tmp_path, monkeypatch, method, share, settings):
-    whole = trained(encoder, method, settings)
+def test_a_killed_run_goes_on_where_it_was(
+    encoder, unkilled, tmp_path, monkeypatch, method, share, settings
+):
+    whole = unkilled(method, settings.epochs)
     steps = whole.training["steps"]
     kill = _KillAfter(min(int(steps * share) + 1, steps - 1))
     _watch(monkeypatch, kill)
