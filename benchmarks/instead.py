@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -65,10 +64,9 @@ def finished(dense: Classifier, limit: float, *given: Documents) -> tuple[Classi
     train, choose, prove = given
     lines: list[str] = []
     material = Material(train, choose, dense.label_space, proof=prove)
-    encoded, _ = material.encoded(partial(dense.encode, tell=False))
+    encoded, _ = material.encoded(dense)
     linear = first_verdict(dense, None, material, encoded, lines.append)
-    cascade, _ = cascade_after(dense, linear.stage, material, limit, True, lines.append)
-    model = dense.torch_model().under_cascade(cascade, linear.stage)
+    model, _ = cascade_after(dense, linear.stage, material, limit, True, lines.append)
     return dense.with_model(model), lines
 
 
