@@ -8,6 +8,8 @@ import pytest
 import torch
 from bench_fakes import WORDS
 
+from cascades import save_cascade, save_dense
+from tersely import Classifier
 from tersely.bench import Sources, make_contenders
 from tersely.bench.linear import LinearContender
 from tersely.errors import DataError, PlanError
@@ -136,3 +138,14 @@ def test_nothing_is_made_of_what_is_not_there(sources):
     for name, message in (("pipeline", "there is none"), ("tfidf", "no training documents")):
         with pytest.raises(DataError, match=message):
             make_contenders([name], replace(sources, dense=None, train=None))
+
+
+def test_of_a_cascade_the_encoder_alone_is_compared(tmp_path):
+    cascade = save_cascade(save_dense(tmp_path / "dense"), tmp_path / "cascade")
+    whole = Classifier.from_pretrained(cascade)
+    loading = {"device": "cpu", "max_length": None}
+    sources = Sources(whole.label_space, tmp_path, dense=str(cascade), loading=loading)
+    for made in make_contenders(["dense", "topk"], sources)[0]:
+        again = type(made).from_spec(made.spec())
+        assert made.classifier.model_config.cascade is None is again.classifier.model_config.cascade
+    assert whole.model_config.cascade is not None

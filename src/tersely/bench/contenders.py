@@ -120,11 +120,12 @@ class PackedContender(Contender):
         return self.classifier.forward(self._alone[index]).logits
 
     def spec(self) -> dict[str, Any] | None:
-        """Return the name, the source and the plan; None without a source."""
+        """Return name, source, plan and whether a cascade is left out; None without a source."""
         if self.source is None:
             return None
         plan = self.classifier.plan.to_dict()
-        return {"name": self.name, "source": dict(self.source), "plan": plan}
+        alone = self.classifier.model_config.cascade is None
+        return {"name": self.name, "source": dict(self.source), "plan": plan, "alone": alone}
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Self:
@@ -133,16 +134,16 @@ class PackedContender(Contender):
         # Said where it was first loaded.
         with warnings.catch_warnings(action="ignore", category=TerselyWarning):
             classifier = Classifier.from_pretrained(**source)
-        if plan != classifier.plan:
+        if plan != classifier.plan or (spec["alone"] and classifier.model_config.cascade):
             classifier = under_plan(classifier, plan)
         return cls(classifier, spec["name"], source=source)
 
 
 def under_plan(classifier: Classifier, plan: Plan) -> Classifier:
-    """Return a classifier under another plan, its weights shared; the first stays as it is.
+    """Return the encoder alone under another plan, weights shared; the first stays as it is.
 
     A PlanError says which blocks, modules or head the model was built without.
     """
-    made = classifier.with_model(classifier.torch_model().under_plan(plan))
+    made = classifier.with_model(classifier.torch_model().alone().under_plan(plan))
     made.plan = plan
     return made
