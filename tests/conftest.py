@@ -75,9 +75,10 @@ def kinds(tmp_path_factory):
 
 @pytest.fixture
 def own_registry(monkeypatch):
-    """What a test registers is forgotten afterwards."""
+    """What a test registers is forgotten afterwards, by this process and by those it starts."""
     from tersely.reduction import parts, presets
 
+    monkeypatch.setenv(parts.EXTENSIONS, "")  # where --import leaves word for workers
     for room, name in ((parts, "_REGISTRY"), (sys.modules[presets.__module__], "_PRESETS")):
         monkeypatch.setattr(room, name, copy.deepcopy(getattr(room, name)))
 
