@@ -11,6 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import full_cells
 import full_size
 from common import RESULTS
 
@@ -44,7 +45,7 @@ def load(folder: Path = full_size.FOLDER) -> Cells:
 def progress(cells: Cells) -> str:
     """Say for each part how many of its cells are there, and what they took."""
     lines = ["| part | what | cells there | of | hours of training |", "|---|---|---|---|---|"]
-    for part, table in full_size.TABLES.items():
+    for part, table in full_cells.TABLES.items():
         names = {cell.name for cell in table([0, 1, 2])}
         own = _of_part(cells, part)
         there = [record for name, record in own.items() if name in names]
@@ -63,7 +64,7 @@ def _of_part(cells: Cells, part: str) -> Cells:
 def table(cells: Cells, part: str) -> str:
     """One line a data set and row, the seeds side by side, against the part's dense row."""
     runs: dict[tuple[str, str, int], dict[int, dict[str, Any]]] = defaultdict(dict)
-    planned = list(full_size.TABLES[part]([0, 1, 2]))
+    planned = list(full_cells.TABLES[part]([0, 1, 2]))
     own = _of_part(cells, part)
     for cell in planned:
         if cell.name in own:
@@ -74,7 +75,7 @@ def table(cells: Cells, part: str) -> str:
     head += ["the paper's points"] if part in ("focus", "twelve") else []
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for (data, row, length), seeds in runs.items():
-        bases = (runs.get((data, name, length)) for name in ("dense", full_size.ONCE.name))
+        bases = (runs.get((data, name, length)) for name in ("dense", full_cells.ONCE.name))
         base = next(filter(None, bases), {})
         cells_of_row = _figures(seeds, base)
         if part in ("focus", "twelve"):

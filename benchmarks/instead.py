@@ -83,7 +83,7 @@ def contenders(
         raise SystemExit("; ".join(skipped.values()))
     some = drawn(train, CALIBRATION).texts
     made += [OpenVino(dense, kind, some, max_length=LENGTH) for kind in THEIRS]
-    made.append(PackedContender(ours.with_model(ours.torch_model().alone()), "dense, packed"))
+    made.append(PackedContender(ours.alone(), "dense, packed"))
     whole = ours.with_model(at_limit(ours.torch_model(), 0))
     return [*made, PackedContender(whole, "tersely, all read"), PackedContender(ours, "tersely")]
 

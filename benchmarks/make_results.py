@@ -19,6 +19,7 @@ from typing import Any
 
 import full_tables
 import method_tables
+import speed_tables
 import tables
 import user_tables
 
@@ -82,62 +83,6 @@ def _each(values: list[float], form: str) -> str:
     return ", ".join(format(value, form) for value in values)
 
 
-def forward_table(record: dict[str, Any]) -> str:
-    """Speed, share of the peak, MACs and memory of every contender."""
-    lines = [
-        "| contender | documents/s, ratio to dense packed (quartiles) | MACs | "
-        "share of matrix peak | peak memory, ratio | ms a document alone, p50 / p95, ratio |",
-        "|---|---|---|---|---|---|",
-    ]
-    results = {result["name"]: result for result in record["results"]}
-    base = results[record["baseline"]]
-    for name, result in results.items():
-        speed = result["speedup"]
-        memory = (
-            result["memory"]
-            and base["memory"]
-            and (f"×{result['memory']['peak_bytes'] / base['memory']['peak_bytes']:.2f}")
-        )
-        lines.append(
-            f"| {name} | ×{speed['median']:.2f} ({speed['lower_quartile']:.2f}–"
-            f"{speed['upper_quartile']:.2f}) | ×{result['macs_ratio']:.2f} | "
-            f"{result['peak_share']:.0%} | {memory or '–'} | "
-            f"×{result['latency_p50'] / base['latency_p50']:.2f} / "
-            f"×{result['latency_p95'] / base['latency_p95']:.2f} |"
-        )
-    return "\n".join(lines)
-
-
-def reached(record: dict[str, Any] | None, training: dict[str, Any] | None) -> str:
-    """The targets, and what was reached."""
-    lines = ["| target | asked | reached |", "|---|---|---|"]
-    if record is not None:
-        results = {result["name"]: result for result in record["results"]}
-        for name, asked in (("pipeline", 1.4), ("sorted", 1.05)):
-            ratio = 1 / results[name]["speedup"]["median"]
-            lines.append(_target(f"dense packed against `{name}`, speed", asked, ratio))
-        lines.append(
-            _target("dense packed, share of the matrix peak", 0.7, results["dense"]["peak_share"])
-        )
-        for name in ("focus-pfc", "focus-pfc shared", "focus-c"):
-            result = results[name]
-            share = result["speedup"]["median"] * result["macs_ratio"]
-            what = f"`{name}`: speed-up over the reduction in MACs"
-            lines.append(_target(what, 0.9, share))
-    if training is not None:
-        speed = training["speed_ratio"]["median"]
-        lines.append(_target("training, tokens/s against the stock Trainer", 1.3, speed))
-        memory = training["memory_ratio"]["median"]
-        verdict = "yes" if memory < 1 else "**no**"
-        lines.append(f"| training, peak memory against it | below 1 | {memory:.2f} ({verdict}) |")
-    return "\n".join(lines)
-
-
-def _target(what: str, asked: float, got: float) -> str:
-    verdict = "yes" if got >= asked else "**no**"
-    return f"| {what} | {asked:g} | {got:.2f} ({verdict}) |"
-
-
 def fill(text: str, parts: dict[str, str]) -> str:
     """Replace what stands between `<!-- NAME -->` and `<!-- /NAME -->`."""
     for name, content in parts.items():
@@ -171,103 +116,6 @@ def verdict() -> str:
                     f"to dense ({len(both)} seeds: {_each(gains, '+.1f')})."
                 )
     return "\n".join(lines) or "Nothing fell behind dense in these runs."
-
-
-def accelerate_table() -> str:
-    """What `tersely accelerate` answered for each data set, and what the answer rests on."""
-    found = {name: load(HERE / "results" / "accelerate" / f"{name}.json") for name in SETS}
-    found = {name: each for name, each in found.items() if each}
-    if not found:
-        return "Not measured yet."
-    lines = [
-        "| model | limit | answer | times padded, in arrival order / sorted | times packed | "
-        "texts that prove: answered early, changed, bound at 95 % |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, evidence in found.items():
-        speed = " / ".join(_ratio(ratio) for ratio in evidence["speed"].values())
-        over, proof = evidence["over_packed"], evidence["certificates"]
-        answer = f"{evidence['answer']}: {evidence['chosen']}"
-        if over and evidence["chosen"] != "cascade":
-            answer += f"; a cascade had {_ratio(over)} of packed, too unsure a gain to keep"
-            over = None
-        others = [
-            f"{each['limit']:.1%}: ×{each['speed']['packed']['median']:.2f}"
-            for each in evidence.get("by_limit", ())  # since version 5
-            if each["limit"] != evidence["limit"]
-        ]
-        packed = "; ".join([_ratio(over) if over else "–", *others])
-        proven = "; ".join(
-            f"{each['early']:,}, {each['worse']} of {each['documents']:,}, {each['bound']:.2%}"
-            for each in (proof["certificates"] if proof else ())
-            if each["limit"] == evidence["limit"]
-        )
-        lines.append(
-            f"| {name} | {evidence['limit']:.2%} | {answer} | "
-            f"{speed} | {packed} | {proven or '–'} |"
-        )
-    return "\n".join(lines)
-
-
-def _ratio(ratio: dict[str, Any]) -> str:
-    low, high = ratio["interval"]
-    return f"×{ratio['median']:.2f} ({low:.2f}–{high:.2f})"
-
-
-def bench_table(name: str) -> str:
-    """Accuracy and speed of every contender of a report."""
-    record = load(HERE / "results" / "bench" / f"{name}.json")
-    if record is None:
-        return "Not measured yet."
-    lines = [
-        "| contender | accuracy (95 %) | against the baseline, points (95 %), p | "
-        "times as fast (95 %) | with tokenising | MACs | peak MiB |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for result in record["results"]:
-        low, high = result["quality_intervals"]["accuracy"]
-        found = result["comparison"]
-        speed, whole = result["speedup"], result["speedup_with_tokenising"]
-        ratio, memory = result["macs_ratio"], result["memory"]
-        lines.append(
-            f"| `{result['name']}` | {100 * result['quality']['accuracy']:.1f} "
-            f"({100 * low:.1f}–{100 * high:.1f}) | {100 * found['difference']:+.1f} "
-            f"({100 * found['interval'][0]:+.1f} to {100 * found['interval'][1]:+.1f}), "
-            f"{found['p_value']:.2g} | ×{speed['median']:.2f} ({speed['interval'][0]:.2f}–"
-            f"{speed['interval'][1]:.2f}) | ×{whole['median']:.2f} | "
-            f"{'–' if ratio is None else f'×{ratio:.2f}'} | "
-            f"{'–' if memory is None else format(memory['peak_bytes'] / 2**20, '.0f')} |"
-        )
-    lines += ["", f"{record['judged']} documents judged, {record['documents']} timed, "
-              f"{record['rounds']} rounds; {_cpu(record)}."]  # fmt: skip
-    if record["inconclusive"]:
-        named = ", ".join(f"`{each}`" for each in record["inconclusive"])
-        lines.append(f"Faster or slower than the baseline, the rounds do not tell: {named}.")
-    return "\n".join(lines)
-
-
-def growth_table() -> str:
-    """The exponents of the growth run."""
-    record = load(HERE / "results" / "growth.json")
-    if record is None:
-        return "Not measured yet."
-    lengths = [point["length"] for point in record["length"]["points"]]
-    lines = [
-        f"| contender | a document's time over its length, {lengths[0]:,}–{lengths[-1]:,} tokens | "
-        "the upper half of the lengths | time over the number of documents |",
-        "|---|---|---|---|",
-    ]
-    for name, fit in record["length"]["fits"].items():
-        count = record["count"]["fits"][name]
-        lines.append(
-            f"| {name} | n^{fit['exponent']:.2f} | n^{fit['exponent_upper_half']:.2f} | "
-            f"n^{count['exponent']:.2f} |"
-        )
-    return "\n".join([*lines, "", f"{record['encoder']}; {_cpu(record)}."])
-
-
-def _cpu(record: dict[str, Any]) -> str:
-    return f"{record['machine']['cpu']}, {record['machine']['threads']} threads"
 
 
 def summary(cells: method_tables.Cells, full: full_tables.Cells) -> str:
@@ -370,6 +218,7 @@ def main() -> int:
     """Write the files, or check them."""
     forward = load(HERE / "results" / "forward.json")
     training = load(HERE / "results" / "training.json")
+    evidence = {name: load(HERE / "results" / "accelerate" / f"{name}.json") for name in SETS}
     cells, speeds = method_tables.load_cells(), method_tables.load_speeds()
     full = full_tables.load()
     parts = {
@@ -379,19 +228,19 @@ def main() -> int:
         "time-to-accuracy": full_tables.curves(),
         "step-memory": full_tables.memory(),
         "training-table": training_table(),
-        "forward-table": forward_table(forward) if forward else "Not measured yet.",
-        "targets": reached(forward, training),
-        "machine": _machine(forward),
+        "forward-table": speed_tables.forward_table(forward),
+        "targets": speed_tables.reached(forward, training),
+        "machine": speed_tables.machine(forward),
         "verdict": verdict(),
         "windows": tables.window_table(load(HERE / "results" / "window.json")),
         "sparsity": tables.sparsity_table(HERE / "results" / "sparsify"),
-        "accelerate": accelerate_table(),
+        "accelerate": speed_tables.accelerate_table(evidence),
         "instead": user_tables.instead_table(HERE / "results" / "instead"),
         "instead-fronts": user_tables.fronts(HERE / "results" / "instead"),
         "small": user_tables.small_table(HERE / "results" / "small"),
-        "bench-bbc": bench_table("bbc"),
-        "bench-20ng": bench_table("20ng"),
-        "growth": growth_table(),
+        "bench-bbc": speed_tables.bench_table(load(HERE / "results" / "bench" / "bbc.json")),
+        "bench-20ng": speed_tables.bench_table(load(HERE / "results" / "bench" / "20ng.json")),
+        "growth": speed_tables.growth_table(load(HERE / "results" / "growth.json")),
         "serve": tables.serve_table(load(HERE / "results" / "serve.json")),
         "onnx": tables.onnx_table(load(HERE / "results" / "onnx.json")),
         "ray": tables.ray_table(load(HERE / "results" / "ray.json")),
@@ -416,19 +265,6 @@ def main() -> int:
     for record in old:
         print(f"older than the format that is written: {record}; measure it again")
     return int(bool(old or ("--check" in sys.argv and stale)))
-
-
-def _machine(record: dict[str, Any] | None) -> str:
-    if record is None:
-        return "Not measured yet."
-    machine = record["machine"]
-    versions = machine.get("versions", machine)
-    return (
-        f"{machine['cpu']}, {machine['threads']} threads, torch {versions['torch']}, "
-        f"transformers {versions['transformers']}; {record['data']['documents']} documents of "
-        f"{record['data']['set']}, {record['rounds']} rounds; matrix peak "
-        f"{2 * record['matrix_peak'] / 1e9:.0f} GFLOP/s in the same run."
-    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ than the encoder, so that all contenders know the same pretraining.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,13 @@ class _OnVectors(TextContender):
         """Return logarithms of the probabilities `(documents, labels)`."""
         return self._model.predict_log_proba(self._vectors(texts)).astype(np.float32)
 
+    @abstractmethod
     def _load(self, source: str) -> None:
-        raise NotImplementedError
+        """Prepare what makes the vectors, of the encoder in a directory or on the Hub."""
 
+    @abstractmethod
     def _vectors(self, texts: Sequence[str]) -> np.ndarray:
-        raise NotImplementedError
+        """Return the texts' vectors, `(documents, dimensions)`."""
 
 
 class StaticVectors(_OnVectors):

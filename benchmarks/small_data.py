@@ -57,7 +57,7 @@ def run(args: Any, name: str, count: int, seed: int) -> dict[str, Any]:
     ours = Classifier(args.encoder, max_length=LENGTH)
     ours.fit(train, settings=TrainingSettings(seed=seed), tell=log.info)
     seconds = time.perf_counter() - started
-    encoder = ours.with_model(ours.torch_model().alone())
+    encoder = ours.alone()
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     svc = make_pipeline(words, LinearSVC(class_weight="balanced")).fit(train.texts, train.labels)
     wanted = np.array(test.labels)

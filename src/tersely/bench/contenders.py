@@ -144,6 +144,6 @@ def under_plan(classifier: Classifier, plan: Plan) -> Classifier:
 
     A PlanError says which blocks, modules or head the model was built without.
     """
-    made = classifier.with_model(classifier.torch_model().alone().under_plan(plan))
+    made = classifier.with_model(classifier.alone().torch_model().under_plan(plan))
     made.plan = plan
     return made
