@@ -92,10 +92,13 @@ def folder(models, tmp_path, monkeypatch) -> Path:
     """What a reader has: files of documents, a fine-tuned classifier, one with a cascade."""
     monkeypatch.chdir(tmp_path)
     known = Classifier.from_pretrained(models / "dense", device="cpu")
-    sizes = {"texts": 1600, "labelled": 800, "new-texts": 400}
+    sizes = {"texts": 1600, "labelled": 800, "new-texts": 400, "documents": 240}
     files = "texts labelled new-texts reviews train test documents tags unlabelled".split()
     for seed, name in enumerate(files, start=1):
         texts = draw(sizes.get(name, 60), seed)
+        if name == "documents":  # for int8: of a tiny model it turns what the model is unsure of
+            surest = known.predict_proba(texts).max(axis=1).argsort()[-60:]
+            texts = [texts[number] for number in surest]
         labels = known.predict(texts).tolist()
         write_csv(f"{name}.csv", text=texts, label=labels, body=texts, mood=labels)
     write_csv("pairs.csv", claim=texts, evidence=texts[::-1], label=labels)
