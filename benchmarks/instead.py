@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from common import RESULTS, SETS, drawn, parser, quiet, write
+from full_size import documents
 from rivals import FrozenEncoder, OpenVino, StaticVectors
 from tersely import Classifier
 from tersely.bench import Contender, PackedContender, bench
@@ -27,12 +28,11 @@ from tersely.bench.recipes import Sources, make_contenders
 from tersely.certificates import different
 from tersely.modeling.cascading import at_limit
 from tersely.search.after_training import cascade_after, first_verdict
-from tersely.text import Documents, read_documents
+from tersely.text import Documents
 from tersely.training.fit import Material
 
 FORMAT = 1
 FOLDER = RESULTS / "instead"
-MOST = {"imdb": 7500}
 JUDGES = 5000
 LIMITS = {"bbc": 0.02, "sst2": 0.02}  # of the net loss; they have too few documents to prove 1 %
 STOCK = ("pipeline", "sorted", "onnx", "onnx-int8", "tfidf")
@@ -47,11 +47,8 @@ log = logging.getLogger("instead")
 
 def parts(data: Path, name: str) -> tuple[Documents, Documents, Documents, Documents]:
     """Return the documents that train, that choose, that prove, and that judge."""
-    train, choose, test = (
-        read_documents(data / name / f"{split}.parquet", labels="required")
-        for split in ("train", "validation", "test")
-    )
-    train, test = drawn(train, MOST.get(name), in_order=True), drawn(test, 2 * JUDGES)
+    train, choose, test = (documents(data, name, s) for s in ("train", "validation", "test"))
+    test = drawn(test, 2 * JUDGES)
     order = np.random.default_rng(1).permutation(len(test)).tolist()
     half = len(test) // 2
     prove, judge = test.select(order[:half]), test.select(order[half:])
