@@ -7,6 +7,7 @@ import pytest
 import full_size
 import full_tables
 import make_results
+from tersely.accelerate.evidence import sentences
 
 
 def cell(accuracy: float, macs: float, seconds: float = 3600.0) -> dict:
@@ -81,3 +82,10 @@ def test_records_of_an_older_format_are_named(tmp_path, monkeypatch):
         "results/full/old.json",
         "results/full/other.json",
     ]
+
+
+def test_the_evidence_that_is_committed_is_told_as_one_of_today():
+    evidence = json.loads((make_results.HERE / "results" / "accelerate" / "r8.json").read_text())
+    first, *_ = sentences(evidence)
+    ratio, way = evidence["over_packed"]["median"], evidence["chosen"]
+    assert f"; {way} is {ratio:.2f} times (" in first and "as fast as packed" in first

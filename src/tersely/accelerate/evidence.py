@@ -38,7 +38,7 @@ def verdict(evidence: Mapping[str, Any]) -> str:
 def sentences(evidence: Mapping[str, Any]) -> list[str]:
     """Return the verdict of `accelerate` and what it rests on, for a user."""
     proven = evidence["certificates"] and Certificates.from_dict(evidence["certificates"])
-    lines = [evidence["verdict"], *(proven.lines(evidence["limit"]) if proven else ())]
+    lines = [verdict(evidence), *(proven.lines(evidence["limit"]) if proven else ())]
     lines += [f"packed: {_times(ratio, way)}" for way, ratio in evidence["packed_speed"].items()]
     lines.append(
         f"packed: another label than padded for {evidence['packed_differs']} of the "
