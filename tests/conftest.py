@@ -8,6 +8,7 @@ import copy
 import gc
 import os
 import random
+import signal
 import sys
 
 # Before anything imports transformers, which reads these once.
@@ -15,6 +16,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # What tests start keeps to one thread as well: `make test` runs as many processes as cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell that starts this in the background has interrupts ignored, and every process that a test
+# starts and interrupts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402

@@ -74,7 +74,7 @@ def test_what_was_not_trained_for_is_warned_about(lat, encoder):
         lower = lat.with_options(keep=0.3)
     with pytest.warns(TerselyWarning, match=r"down to keep=0\.6 and runs with keep=0\.4"):
         lower.with_options(keep=0.4)  # still against what was trained
-    with pytest.warns(TerselyWarning, match=r"with ratio=0\.2 and .* ratio=0\.1.*method lat"):
+    with pytest.warns(TerselyWarning, match=r"with ratio=0\.2 and .* ratio=0\.1.*random_budgets"):
         tome = trained(encoder, "tome").with_options(ratio=0.1)
     assert plan_share(tome.plan, 4)[1] == 0.1
 

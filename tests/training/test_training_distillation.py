@@ -34,6 +34,15 @@ def test_a_step_runs_the_smallest_and_random_lengths(lat):
         assert all(isinstance(step.select, LengthDrop) for step in plan.steps)
 
 
+def test_choosing_at_the_input_has_random_budgets_where_they_are_asked_for():
+    plan = preset("choose", keep=0.1, random_budgets=True)
+    full, smallest, *drawn = RandomBudgets(plan, 4, samples=2, seed=0).draw(0)
+    assert full.is_dense and smallest == plan and not is_for_random_budgets(preset("choose"))
+    shares = [each.steps[0].select.keep for each in drawn]
+    assert all(each.steps[0].blocks == "input" for each in drawn)
+    assert all(0.1 <= share <= 1 for share in shares) and len(set(shares)) == 2
+
+
 def test_other_steps_of_the_plan_stay_in_every_length():
     keys = Step(DropKeys(), 0, ColumnMean(), Ratio(least=1, keep=0.9))
     random = Step(DropTokens(), [1, 2], ColumnMean(), LengthDrop(least=1, keep=0.5, pin="first"))
@@ -109,10 +118,12 @@ def test_all_lengths_go_through_the_wrapper_of_the_model(lat, make_trainer):
     assert wrapper.calls == 1 and seen == [1], "one pass of the wrapper, none beside it"
 
 
-def test_it_learns_and_all_its_budgets_tell_the_labels_apart(encoder):
+@pytest.mark.parametrize("method", ["lat", "choose"])
+def test_it_learns_and_all_its_budgets_tell_the_labels_apart(encoder, method):
     settings = replace(QUICK, epochs=16, dense_share=0.5, seed=0)
     options = {"keep": 0.6, "least": 1}
-    classifier = Classifier(encoder, method="lat", method_options=options)
+    options |= {"random_budgets": True} if method == "choose" else {}
+    classifier = Classifier(encoder, method=method, method_options=options)
     classifier.fit(documents(120), settings=settings)
     for keep in (0.6, 0.8, 1.0):
         accuracy = classifier.with_options(keep=keep).evaluate(documents(60, seed=9))["accuracy"]

@@ -232,7 +232,7 @@ def at_budgets(
     if (keeps or budgets) and not models:
         raise PlanError(
             "budgets need a model that removes tokens by a share, and there is none; train one "
-            "with the method lat"
+            "with the method lat, or with choose and random_budgets"
         )
     found = []
     for model in models:

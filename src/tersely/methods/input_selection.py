@@ -28,7 +28,7 @@ from tersely.reduction import (
     register,
     register_preset,
 )
-from tersely.reduction.parts import number, one_of, whole
+from tersely.reduction.parts import flag, number, one_of, whole
 from tersely.reduction.scorers import divergence, saliency, to_mean_one
 from tersely.reduction.selectors import BY_SHARE, LEAST, Ratio, keep_count, mark_lowest
 
@@ -217,11 +217,13 @@ class ChosenShare(Ratio):
         keep: the share.
         of: of what, `"tokens"` or `"importance"`.
         most: tokens that a document keeps at most; None for no limit.
+        randomised: whether training draws other shares, between `keep` and 1, as for `lat`.
     """
 
     keep: float = number(0.25, 0, 1, open_low=True)
     of: str = one_of("tokens", "importance", default="tokens")
     most: int | None = whole(None)
+    randomised: bool = flag(False)
 
     def losers(self, candidates: Candidates) -> Tensor:
         counts = candidates.counts
@@ -276,6 +278,7 @@ _SCORERS = {
         "words": {"keep": 0.5, "least": 1, "unit": "word"},
         "neighbours": {"keep": 0.5, "least": 1, "unit": "neighbours"},
         "sentences": {"keep": 0.5, "least": 1, "unit": "sentence"},
+        "random budgets": {"keep": 0.5, "least": 1, "random_budgets": True},
     },
     nothing={"keep": 1.0, "most": 1000},
 )
@@ -286,6 +289,7 @@ def choose(
     of: str = "tokens",
     most: int | None = None,
     least: int = LEAST,
+    random_budgets: bool = False,
 ) -> Plan:
     """Keep the tokens that a linear model finds telling, before the first block.
 
@@ -293,7 +297,8 @@ def choose(
     `linear-margin`, `idf`, `saliency`, or one of the controls `first` (as `truncate`) and `random`,
     which need no linear stage. Training fits the stage first, on the training documents and their
     labels; `linear` then chooses from each by a table that was fitted without its fold. `saliency`
-    learns from the dense model, on the same documents; with no epochs it does nothing else.
+    learns from the dense model, on the same documents; with no epochs it does nothing else. With
+    `random_budgets` training draws shares from `keep` to 1, so that one checkpoint serves them all.
     """
     if score not in _SCORERS:
         raise PlanError(f"score must be one of {', '.join(_SCORERS)}, got {score!r}")
@@ -301,5 +306,5 @@ def choose(
     if unit != "piece" and not issubclass(kind, _Pieces):
         raise PlanError(f"unit must be 'piece' for the score {score!r}, got {unit!r}")
     scorer = kind(unit=unit) if issubclass(kind, _Pieces) else kind()
-    select = ChosenShare(keep=keep, of=of, most=most, least=least)
+    select = ChosenShare(keep=keep, of=of, most=most, least=least, randomised=random_budgets)
     return Plan("choose", (Step(DropTokens(), INPUT, scorer, select),))
