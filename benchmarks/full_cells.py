@@ -178,6 +178,27 @@ def others(seeds: list[int]) -> Iterator[Cell]:
         yield from (Cell("others", data, row, 0) for row in rows)
 
 
+def chosen(seeds: list[int]) -> Iterator[Cell]:
+    """Yield training under tokens that are chosen before the first block, beside dense as long."""
+    long = {"passes": 2, "steps": 600}
+    rows = [
+        Row("dense", "dense", **long),  # the same cell as Focus on the Core's
+        *(
+            Row(f"chosen-{score}@{target:g}", "choose", {"score": score}, target, **long)
+            for score, target in (
+                ("linear-margin", 0.25),
+                ("linear", 0.25),
+                ("saliency", 0.25),
+                ("linear-margin", 0.15),
+            )
+        ),
+        Row("chosen-any", "choose", {"keep": 0.05, "random_budgets": True}, **long),
+    ]
+    for seed in seeds:
+        for data in (*FIRST, "imdb"):
+            yield from (Cell("chosen", data, row, seed) for row in rows)
+
+
 def dense(seeds: list[int]) -> Iterator[Cell]:
     """Yield the dense models of all data sets, those of seed 0 first."""
     for seed in seeds:
@@ -190,5 +211,6 @@ TABLES = {
     "ltp": ltp,
     "sparse": sparse,
     "others": others,
+    "chosen": chosen,
     "twelve": twelve,
 }

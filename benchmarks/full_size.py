@@ -34,13 +34,17 @@ from transformers.utils import SAFE_WEIGHTS_NAME, cached_file
 
 from common import RESULTS, drawn, parser, quiet, versions, write
 from full_cells import TABLES, Cell, Row, dense_row
+from input_selection import with_evidence
 from tersely import Classifier, Plan, TrainingSettings
 from tersely.errors import DataError, PlanError, TerselyError
+from tersely.modeling.cascading import linear_log_probabilities
 from tersely.text import Documents, read_documents
+from tersely.text.encoding import EncodedDocuments
 from tersely.text.metrics import evaluate_logits
 from tersely.training.recipe import VERSION, with_recipe
 
 FORMAT = 1
+KEEPS = (1.0, 0.5, 0.25, 0.1, 0.05)  # where a model for random budgets is looked at
 FOLDER = RESULTS / "full"
 LOGITS = "train-logits.npy"
 MOST = {"imdb": 7500}
@@ -174,8 +178,14 @@ class Runner:
         classifier.save(folder)
         (folder / LOGITS).unlink(missing_ok=True)  # of a model that was there before
         shutil.rmtree(work, ignore_errors=True)
-        trained = classifier.training
-        return {
+        trained, more = classifier.training, {}
+        if (linear := classifier.model.linear) is not None:
+            evidence = linear_log_probabilities(linear, encoded).numpy()
+            more = with_evidence(forward.logits, evidence, labels)
+        if row.options.get("random_budgets"):
+            keeps = (keep for keep in KEEPS if keep >= row.options["keep"])
+            more["at"] = {f"{keep:g}": _at(classifier, keep, encoded, labels) for keep in keeps}
+        return more | {
             "metrics": evaluate_logits(forward.logits, labels),
             "macs_per_document": forward.macs / len(encoded),
             "train_documents": len(train),
@@ -202,6 +212,15 @@ class Runner:
         if not path.is_file():
             np.save(path, Classifier.from_pretrained(source).logits(train.texts))
         return np.load(path)
+
+
+def _at(
+    classifier: Classifier, keep: float, encoded: EncodedDocuments, labels: np.ndarray
+) -> dict[str, Any]:
+    """Return what a model that was trained for random budgets has at one of them."""
+    forward = classifier.with_options(keep=keep).forward(encoded)
+    macs = forward.macs / len(encoded)
+    return {"metrics": evaluate_logits(forward.logits, labels), "macs_per_document": macs}
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ ABOUT = {
     "ltp": "Learned Token Pruning",
     "sparse": "Breaking BERT",
     "others": "every other method at half of the MACs",
+    "chosen": "training under tokens that are chosen before the first block",
     "twelve": "Focus on the Core in twelve blocks (MPNet-base)",
 }
 # Accuracy in points over BERT's, as the paper of Focus on the Core has them.
@@ -73,6 +74,7 @@ def table(cells: Cells, part: str) -> str:
         return ""
     head = ["data", "row", "seeds", "accuracy", "macro F1", "points over dense", "MACs"]
     head += ["the paper's points"] if part in ("focus", "twelve") else []
+    head += ["added", "60 % answered"] if part == "chosen" else []
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for (data, row, length), seeds in runs.items():
         bases = (runs.get((data, name, length)) for name in ("dense", full_cells.ONCE.name))
@@ -81,6 +83,8 @@ def table(cells: Cells, part: str) -> str:
         if part in ("focus", "twelve"):
             paper = PAPER.get(data, {}).get(row)
             cells_of_row.append("–" if paper is None else f"{paper:+.1f}")
+        if part == "chosen":
+            cells_of_row += [_with_evidence(seeds, how) for how in ("added", "shared")]
         lines.append(f"| {data} | `{row}` | {' | '.join(cells_of_row)} |")
     return "\n".join(lines)
 
@@ -116,6 +120,12 @@ def _figures(seeds: dict[int, Any], base: dict[int, Any]) -> list[str]:
         points,
         macs,
     ]
+
+
+def _with_evidence(seeds: dict[int, Any], how: str) -> str:
+    """Return the accuracy beside the linear stage's evidence, where a row has it."""
+    there = [record[how] for _, record in sorted(seeds.items()) if how in record]
+    return _each([100 * each["accuracy"] for each in there], ".1f") if there else "–"
 
 
 def points_of(cells: Cells, data: str, row: str) -> tuple[float, float] | None:

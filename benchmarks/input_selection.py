@@ -58,6 +58,23 @@ def choices() -> Iterator[tuple[str, dict[str, Any] | None]]:
     yield "linear-most@32", {"keep": 1.0, "most": 32}
 
 
+def surest(evidence: np.ndarray) -> np.ndarray:
+    """Return which documents the linear stage answers, 60 % of them, `(documents,)` bool."""
+    doubt = -evidence.max(axis=1)
+    return doubt <= np.sort(doubt)[int(ANSWERED * len(doubt)) - 1]
+
+
+def with_evidence(logits: np.ndarray, evidence: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Return the metrics of the linear stage, of both added, and of the two that share the work.
+
+    Logits and log-probabilities are `(documents, classes)`.
+    """
+    added = log_softmax(logits, axis=1) + evidence
+    shared = np.where(surest(evidence)[:, None], evidence, added)
+    told = {"linear": evidence, "added": added, "shared": shared}
+    return {name: evaluate_logits(each, labels) for name, each in told.items()}
+
+
 class Subject:
     """A dense model with a linear stage beside it, and the documents of its data set."""
 
@@ -101,8 +118,7 @@ class Subject:
     @cached_property
     def sure(self) -> np.ndarray:
         """Whether a document is among those that the linear stage answers, `(documents,)` bool."""
-        doubt = -self.evidence.max(axis=1)
-        return doubt <= np.sort(doubt)[int(ANSWERED * len(doubt)) - 1]
+        return surest(self.evidence)
 
     def choose(self, options: dict[str, Any] | None) -> dict[str, Any]:
         """Answer the test documents with what a choice leaves, alone, with evidence, shared."""
@@ -115,16 +131,11 @@ class Subject:
             numbers = np.flatnonzero(self.sure == part)
             found = chosen.forward(self.encoded.select(numbers))
             logits[numbers], macs[part] = found.logits, found.macs
-        added = log_softmax(logits, axis=1) + self.evidence
-        shared = np.where(self.sure[:, None], self.evidence, added)
         return {
             "macs_per_document": sum(macs.values()) / len(self.test),
             "macs_per_document_shared": macs[False] / len(self.test),
-            "linear": evaluate_logits(self.evidence, self.labels),
             "alone": evaluate_logits(logits, self.labels),
-            "added": evaluate_logits(added, self.labels),
-            "shared": evaluate_logits(shared, self.labels),
-        }
+        } | with_evidence(logits, self.evidence, self.labels)
 
     # ---- long documents ------------------------------------------------------------------------
 

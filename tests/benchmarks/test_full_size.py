@@ -12,7 +12,9 @@ from full_size import Cell, Row
 @pytest.fixture
 def run(script, tmp_path, monkeypatch):
     """Go through one dense model and one row that starts from it."""
-    cell = Cell("few", "r8", Row("topk", "topk", {"keep": 0.5, "least": 1}), 0)
+    cell = Cell(
+        "few", "r8", Row("any", "choose", {"keep": 0.2, "least": 1, "random_budgets": True}), 0
+    )
     dense = Cell("dense", "r8", full_size.dense_row(), 0)
     monkeypatch.setattr(full_size, "quiet", lambda: None)
     monkeypatch.setattr(full_size, "TABLES", {"few": lambda seeds: iter((dense, cell))})
@@ -29,21 +31,24 @@ def run(script, tmp_path, monkeypatch):
 def test_a_row_starts_from_the_dense_model_and_is_made_once(run, tmp_path):
     folder = run()
     written = {path.name: path.read_text() for path in folder.iterdir()}
-    dense, row = (json.loads(written[f"r8-{name}-0.json"]) for name in ("start", "topk"))
-    assert set(written) == {"r8-start-0.json", "r8-topk-0.json"}
+    dense, row = (json.loads(written[f"r8-{name}-0.json"]) for name in ("start", "any"))
+    assert set(written) == {"r8-start-0.json", "r8-any-0.json"}
     assert row["macs_per_document"] < dense["macs_per_document"]
+    costs = [each["macs_per_document"] for each in row["at"].values()]
+    assert costs == sorted(costs, reverse=True) and costs[0] > row["macs_per_document"]
+    assert {"metrics", "linear", "added", "shared"} <= set(row)
     assert {cell["recipe"] for cell in (dense, row)} == {full_size.VERSION}
     run()
     assert {path.name: path.read_text() for path in folder.iterdir()} == written
     # What a killed run leaves: the row is made again, its dense model is not.
-    (folder / "r8-topk-0.json").unlink()
+    (folder / "r8-any-0.json").unlink()
     run()
     assert (folder / "r8-start-0.json").read_text() == written["r8-start-0.json"]
-    again = json.loads((folder / "r8-topk-0.json").read_text())
+    again = json.loads((folder / "r8-any-0.json").read_text())
     assert again["metrics"] == row["metrics"] and again["plan"] == row["plan"]
     # A model of which nothing tells by which recipe it was made.
     (folder / "r8-start-0.json").rename(tmp_path / "elsewhere.json")
-    (folder / "r8-topk-0.json").unlink()
+    (folder / "r8-any-0.json").unlink()
     other = Cell("few", "r8", Row("random", "random"), 0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(full_size.TABLES, "few", lambda seeds: iter((other,)))
@@ -72,6 +77,7 @@ def test_the_tables_hold_what_the_issue_lists():
         "ltp": 88,
         "sparse": 79,
         "others": 30,
+        "chosen": 72,
         "twelve": 4,
     }
     # Cells of one name are one training, in whichever part they stand.

@@ -213,7 +213,11 @@ def name_untrained(trained: Plan, now: Plan, depth: int) -> str | None:
     if not (after[1] < before[1] if ranged else now != trained):
         return None
     what = "down to" if ranged else "with"
-    advice = "" if ranged else ", or train for a range of budgets (method lat, or choose with random_budgets)"
+    advice = (
+        ""
+        if ranged
+        else ", or train for a range of budgets (method lat, or choose with random_budgets)"
+    )
     return (
         f"the model was trained {what} {before[0]} and runs with {after[0]}, so it may be "
         f"less accurate; compare with tersely evaluate{advice}"
