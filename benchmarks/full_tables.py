@@ -45,7 +45,7 @@ def load(folder: Path = full_size.FOLDER) -> Cells:
 
 def progress(cells: Cells) -> str:
     """Say for each part how many of its cells are there, and what they took."""
-    lines = ["| part | what | cells there | of | hours of training |", "|---|---|---|---|---|"]
+    lines = ["| part | content | cells done | of | training hours |", "|---|---|---|---|---|"]
     for part, table in full_cells.TABLES.items():
         names = {cell.name for cell in table([0, 1, 2])}
         own = _of_part(cells, part)
@@ -96,7 +96,7 @@ def tables(cells: Cells) -> str:
         f"{ABOUT[part][:1].upper()}{ABOUT[part][1:]}:\n\n{own}" for part, own in made.items() if own
     ]
     missing = ", ".join(f"`{part}`" for part, own in made.items() if not own)
-    return "\n\n".join(there + ([f"Not one cell yet: {missing}."] if missing else []))
+    return "\n\n".join(there + ([f"No cells yet: {missing}."] if missing else []))
 
 
 def _figures(seeds: dict[int, Any], base: dict[int, Any]) -> list[str]:
@@ -189,7 +189,7 @@ def memory(path: Path = RESULTS / "step_memory.json") -> str:
         return "Not measured yet."
     paper = {"focus-pfc at 7/12": (1.64, 0.61), "focus-pfc at 11/12": (1.29, 0.80)}
     lines = [
-        "| contender | times as fast | memory above rest | the paper: times as fast, memory |",
+        "| contender | speed-up | memory above rest | the paper: speed-up, memory |",
         "|---|---|---|---|",
     ]
     for name, ratio in json.loads(path.read_text())["over_dense_padded"].items():

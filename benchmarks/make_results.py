@@ -119,7 +119,7 @@ def verdict() -> str:
 
 
 def summary(cells: method_tables.Cells, full: full_tables.Cells) -> str:
-    """What one gains and loses, by the kind of documents, in a line each."""
+    """What one gains and loses, a line for each kind of documents."""
     reports = {name: load(HERE / "results" / "bench" / f"{name}.json") for name in ("bbc", "20ng")}
     of = {
         name: {each["name"]: each for each in report["results"]} for name, report in reports.items()
@@ -138,30 +138,30 @@ def summary(cells: method_tables.Cells, full: full_tables.Cells) -> str:
         "| documents | what | speed | accuracy, points |",
         "|---|---|---|---|",
         *user_tables.gains(HERE / "results" / "instead"),
-        f"| of many lengths (20 Newsgroups) | packed instead of the padded pipeline | "
+        f"| of varying length (20 Newsgroups) | packed instead of the padded pipeline | "
         f"{speed('20ng', '20ng-dense-0', 'pipeline')} | 0: the same labels |",
         f"| all cut to one length (BBC News) | the same | "
         f"{speed('bbc', 'bbc-dense-0', 'pipeline')} | 0: the same labels |",
-        f"| of many lengths | `topk` on the same weights, over packed | "
+        f"| of varying length | `topk` on the same weights, against packed | "
         f"{speed('20ng', topk, '20ng-dense-0')} | {points('20ng', topk)} |",
-        f"| long, of one subject each (BBC News) | the same | "
+        f"| long, on one subject each (BBC News) | the same | "
         f"{speed('bbc', topk, 'bbc-dense-0')} | {points('bbc', topk)} |",
-        f"| whose words tell the class (BBC News) | TF-IDF and a linear model, over packed | "
+        f"| whose words give the class away (BBC News) | TF-IDF, linear model, against packed | "
         f"{speed('bbc', 'tfidf', 'bbc-dense-0')} | {points('bbc', 'tfidf')} |",
-        f"| where they do not (20 Newsgroups) | the same | "
+        f"| whose words don't (20 Newsgroups) | the same | "
         f"{speed('20ng', 'tfidf', '20ng-dense-0')} | {points('20ng', 'tfidf')} |",
     ]
     # Another processor than that of the rows above.
     lines.append(
-        f"| of many lengths (R8, two virtual cores of an {r8['machine']['cpu']}) | packed instead "
-        f"of the padded pipeline | ×{padded:.1f} | 0: the same labels |"
+        f"| of varying length (R8, two virtual cores of an {r8['machine']['cpu']}) | packed "
+        f"instead of the padded pipeline | ×{padded:.1f} | 0: the same labels |"
     )
     if r8["chosen"] == "cascade":
         proven = r8["certificates"]["certificates"]
         own = next(each for each in proven if each["limit"] == r8["limit"])
         lines.append(
-            f"| the same | a cascade that is certified to change at most {r8['limit']:.0%} of "
-            f"the labels, over packed | ×{r8['over_packed']['median']:.1f} | "
+            f"| the same | a cascade certified to change at most {r8['limit']:.0%} of "
+            f"the labels, against packed | ×{r8['over_packed']['median']:.1f} | "
             f"{own['worse']} of {own['documents']} labels changed |"
         )
     for name in SETS:

@@ -133,8 +133,8 @@ def counts(cells: Cells) -> str:
     seeds = sorted({run["seed"] for run in runs})
     resumed = sum(bool(run.get("resumed")) for run in runs)
     return (
-        f"{len(runs)} runs, seeds {', '.join(map(str, seeds)) or 'none'}; {resumed} of them went "
-        "on after an interruption."
+        f"{len(runs)} runs, seeds {', '.join(map(str, seeds)) or 'none'}; {resumed} resumed after "
+        "an interruption."
     )
 
 

@@ -16,7 +16,7 @@ def forward_table(record: dict[str, Any] | None) -> str:
         return MISSING
     lines = [
         "| contender | documents/s, ratio to dense packed (quartiles) | MACs | "
-        "share of matrix peak | peak memory, ratio | ms a document alone, p50 / p95, ratio |",
+        "share of matrix peak | peak memory, ratio | latency of one document, p50 / p95, ratio |",
         "|---|---|---|---|---|---|",
     ]
     results = {result["name"]: result for result in record["results"]}
@@ -40,7 +40,7 @@ def forward_table(record: dict[str, Any] | None) -> str:
 
 def reached(record: dict[str, Any] | None, training: dict[str, Any] | None) -> str:
     """The targets, and what was reached."""
-    lines = ["| target | asked | reached |", "|---|---|---|"]
+    lines = ["| target | goal | reached |", "|---|---|---|"]
     if record is not None:
         results = {result["name"]: result for result in record["results"]}
         for name, asked in (("pipeline", 1.4), ("sorted", 1.05)):
@@ -52,7 +52,7 @@ def reached(record: dict[str, Any] | None, training: dict[str, Any] | None) -> s
         for name in ("focus-pfc", "focus-pfc shared", "focus-c"):
             result = results[name]
             share = result["speedup"]["median"] * result["macs_ratio"]
-            what = f"`{name}`: speed-up over the reduction in MACs"
+            what = f"`{name}`: speed-up ÷ reduction in MACs"
             lines.append(_target(what, 0.9, share))
     if training is not None:
         speed = training["speed_ratio"]["median"]
@@ -74,8 +74,8 @@ def accelerate_table(found: dict[str, dict[str, Any] | None]) -> str:
     if not found:
         return MISSING
     lines = [
-        "| model | limit | answer | times padded, in arrival order / sorted | times packed | "
-        "texts that prove: answered early, changed, bound at 95 % |",
+        "| model | limit | verdict | speed-up over padded, in arrival order / sorted | "
+        "speed-up over packed | proof texts: answered early, changed, bound at 95 % |",
         "|---|---|---|---|---|---|",
     ]
     for name, evidence in found.items():
@@ -83,7 +83,7 @@ def accelerate_table(found: dict[str, dict[str, Any] | None]) -> str:
         over, proof = evidence["over_packed"], evidence["certificates"]
         answer = f"{evidence['answer']}: {evidence['chosen']}"
         if over and evidence["chosen"] != "cascade":
-            answer += f"; a cascade had {_ratio(over)} of packed, too unsure a gain to keep"
+            answer += f"; a cascade was {_ratio(over)} as fast as packed, too uncertain a gain"
             over = None
         others = [
             f"{each['limit']:.1%}: ×{each['speed']['packed']['median']:.2f}"
@@ -114,7 +114,7 @@ def bench_table(record: dict[str, Any] | None) -> str:
         return MISSING
     lines = [
         "| contender | accuracy (95 %) | against the baseline, points (95 %), p | "
-        "times as fast (95 %) | with tokenising | MACs | peak MiB |",
+        "speed-up (95 %) | with tokenising | MACs | peak MiB |",
         "|---|---|---|---|---|---|---|",
     ]
     for result in record["results"]:
@@ -131,11 +131,11 @@ def bench_table(record: dict[str, Any] | None) -> str:
             f"{'–' if ratio is None else f'×{ratio:.2f}'} | "
             f"{'–' if memory is None else format(memory['peak_bytes'] / 2**20, '.0f')} |"
         )
-    lines += ["", f"{record['judged']} documents judged, {record['documents']} timed, "
+    lines += ["", f"{record['judged']} documents evaluated, {record['documents']} timed, "
               f"{record['rounds']} rounds; {_cpu(record)}."]  # fmt: skip
     if record["inconclusive"]:
         named = ", ".join(f"`{each}`" for each in record["inconclusive"])
-        lines.append(f"Faster or slower than the baseline, the rounds do not tell: {named}.")
+        lines.append(f"Not conclusive whether faster or slower than the baseline: {named}.")
     return "\n".join(lines)
 
 
@@ -145,8 +145,8 @@ def growth_table(record: dict[str, Any] | None) -> str:
         return MISSING
     lengths = [point["length"] for point in record["length"]["points"]]
     lines = [
-        f"| contender | a document's time over its length, {lengths[0]:,}–{lengths[-1]:,} tokens | "
-        "the upper half of the lengths | time over the number of documents |",
+        f"| contender | time by document length, {lengths[0]:,}–{lengths[-1]:,} tokens | "
+        "upper half of the lengths | time by number of documents |",
         "|---|---|---|---|",
     ]
     for name, fit in record["length"]["fits"].items():

@@ -54,7 +54,7 @@ def sparsity_table(folder: Path) -> str:
     for path in sorted(folder.glob("*/*.json")):
         own = json.loads(path.read_text())
         settings = own["settings"]
-        trained = "trained" if settings["epochs"] else "as it is"
+        trained = "trained" if settings["epochs"] else "untrained"
         where = "" if own["pattern"] == "dense" else f", {own['layers'].replace('-', ' ')}"
         row = own["pattern"], own["share"]
         for layers in ("all", "last half") if not where else (where[2:],):
@@ -65,7 +65,7 @@ def sparsity_table(folder: Path) -> str:
         return MISSING
     columns = sorted(cells)
     lines = [
-        f"| pattern | sparsity there | {' | '.join(columns)} |",
+        f"| pattern | sparsity | {' | '.join(columns)} |",
         "|---" * (2 + len(columns)) + "|",
     ]
     for row, found in sorted(sparsities.items(), key=lambda item: (item[0][0], min(item[1]))):
@@ -82,7 +82,7 @@ def serve_table(record: dict[str, Any] | None) -> str:
         return MISSING
     capacity = record["capacity_documents_per_second"]
     lines = [
-        f"| rate, to {capacity:,.1f} documents/s | requests | answered | 429 | others | "
+        f"| rate, relative to {capacity:,.1f} documents/s | requests | answered | 429 | others | "
         "p50, ms | p99, ms |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -96,7 +96,7 @@ def serve_table(record: dict[str, Any] | None) -> str:
         )
     return captioned(
         lines,
-        f"A queue of {record['queue']} documents; {machine(record)}; load average after it "
+        f"A queue of {record['queue']} documents; {machine(record)}; load average afterwards "
         f"{record['load_average_after']:.1f}, client and server included.",
     )
 
@@ -106,8 +106,8 @@ def onnx_table(record: dict[str, Any] | None) -> str:
     if record is None:
         return MISSING
     lines = [
-        "| int8 | speed, to dense | MACs | speed-up over the reduction | "
-        "ms a document alone, p50 / p95 |",
+        "| int8 | speed, relative to dense | MACs | speed-up ÷ reduction in MACs | "
+        "latency of one document, ms, p50 / p95 |",
         "|---|---|---|---|---|",
     ]
     for result in record["results"]:
@@ -131,8 +131,8 @@ def ray_table(record: dict[str, Any] | None) -> str:
     if record is None:
         return MISSING
     lines = [
-        "| workers | rows/s of processes | to one | rows/s of a Ray cluster | to one | "
-        "to as many processes |",
+        "| workers | rows/s, processes | over one | rows/s, Ray cluster | over one | "
+        "over as many processes |",
         "|---|---|---|---|---|---|",
     ]
     runs = {(run["where"], run["workers"]): run["rows_per_second"] for run in record["runs"]}

@@ -20,11 +20,11 @@ NAMES = {
     "onnx-int8": "the encoder in ONNX Runtime, int8",
     "openvino-float32": "the encoder in OpenVINO, float32",
     "openvino-int8": "the encoder in OpenVINO, int8",
-    "static": "static vectors (model2vec), logistic regression",
-    "frozen": "the encoder frozen, logistic regression",
+    "static": "static vectors (model2vec) + logistic regression",
+    "frozen": "frozen encoder + logistic regression",
     "tfidf": "the linear model alone",
     "dense, packed": "the encoder, packed",
-    "tersely, all read": "**tersely**, all documents read in full",
+    "tersely, all read": "**tersely**, the encoder reads everything",
     "tersely": "**tersely**, the cascade",
 }
 
@@ -34,7 +34,7 @@ def _records(folder: Path) -> list[dict[str, Any]]:
 
 
 def _rate(record: dict[str, Any], result: dict[str, Any]) -> float:
-    """Return documents a second from text."""
+    """Return documents per second from text."""
     return record["documents"] / (
         statistics.median(result["seconds"]) + (result["tokenising"] or 0.0)
     )
@@ -46,7 +46,7 @@ def instead_table(folder: Path) -> str:
     if not records:
         return MISSING
     head = [
-        f"{SETS[each['data']]}: accuracy (95 % interval) | documents a second, from text"
+        f"{SETS[each['data']]}: accuracy (95 % interval) | documents/s, from text"
         for each in records
     ]
     lines = ["| | " + " | ".join(head) + " |", "|---" * (1 + 2 * len(records)) + "|"]
@@ -83,7 +83,7 @@ def gains(folder: Path) -> list[str]:
         limit = f"certified to lose at most {record['max_loss']:.0%} net"
         where = f"{SETS[record['data']]}, trained on all documents ({record['machine']['cpu']})"
         lines.append(
-            f"| {where} | the cascade of `train`, {limit}, over packed | "
+            f"| {where} | the cascade of `train`, {limit}, against packed | "
             f"×{own['speedup']['median']:.1f} | {points:+.1f} |"
         )
     return lines
@@ -112,9 +112,9 @@ def _front(record: dict[str, Any]) -> str:
         ]
         what = NAMES[name].replace("**", "")
         said.append(
-            f"As fast and as accurate as {what}, or more: {', '.join(above)}."
+            f"At least as fast and as accurate as {what}: {', '.join(above)}."
             if above
-            else f"Nothing is both as fast and as accurate as {what}."
+            else f"Nothing else is as fast and as accurate as {what}."
         )
     return " ".join([f"- {about}", *said])
 
@@ -126,7 +126,7 @@ def small_table(folder: Path) -> str:
         return MISSING
     lines = [
         "| training documents | sets × seeds | `tersely train` | its encoder alone | balanced "
-        "LinearSVC | over the better of the two |",
+        "LinearSVC | against the better of the two |",
         "|---|---|---|---|---|---|",
     ]
     for count in sorted({each["count"] for each in records}):
@@ -143,9 +143,9 @@ def small_table(folder: Path) -> str:
         lines.append(
             f"| {count:,} | {len(own)}: {', '.join(sets)} | {' | '.join(cells)} | {over:+.1f} |"
         )
-    lines += ["", "Accuracy / macro F1, each in the mean; in each cell:", ""]
+    lines += ["", "Mean accuracy / mean macro F1. The single runs, accuracy:", ""]
     lines += [
-        "| set, documents, seed | tersely | encoder | LinearSVC | over the better, 95 % |",
+        "| set, documents, seed | tersely | encoder | LinearSVC | against the better (95 %) |",
         "|---|---|---|---|---|",
     ]
     for each in sorted(records, key=lambda each: (each["count"], each["data"], each["seed"])):
