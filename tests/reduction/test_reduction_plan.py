@@ -2,6 +2,7 @@
 
 import copy
 import json
+from functools import partial
 
 import pytest
 
@@ -128,101 +129,70 @@ def test_a_wrong_field_is_named_with_what_would_do(path, value, fragment):
     assert fragment in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "fragment"),
-    [
-        ("focus-x", {}, "focus-c, focus-p, focus-pf, focus-pfc, "),
-        ("topk", {"score": "best"}, "score.kind must be one of column-mean, "),
-        ("topk", {"score": "predictor"}, "select must be one that learns for 'predictor', "),
-        ("dense", {"keep": 1}, "'keep' is not an option of 'dense'; its options are none"),
-        ("focus-p", {"drop": "tokens", "heads": "each"}, "score.heads must be 'mean' for 'drop-t"),
-    ],
-)
-def test_wrong_options_of_a_preset_are_refused(name, options, fragment):
-    with pytest.raises(PlanError) as caught:
-        preset(name, **options)
-    assert fragment in str(caught.value)
-
-
 NEAR = Neighbours(width=2)
 ONE, LEARNED = Ratio(least=1), LearnedThreshold(least=1)
-
-
-@pytest.mark.parametrize(
-    ("make", "fragment"),
-    [
-        (lambda: Neighbours(), "width must be given, or share in its place, not both, got None"),
-        (lambda: Neighbours(width=[1, 2.5]), "width must be whole numbers of 0 or more"),
-        (lambda: Neighbours(widths=[1], width=2), "widths must be given without width and share"),
-        (lambda: GlobalTokens(tokens=True), "tokens must be a whole number of 0 or more"),
-        (lambda: Union(of=[{"kind": "drop-keys"}]), "of must be a list of patterns"),
-        (lambda: Union(of=[{"kind": "neighbours", "wide": 1}]), "of[0].wide is not a field of"),
-        (lambda: Union(of=[LearnedNeighbours()]), "a list of patterns that do not learn"),
-        (lambda: Threshold(thresholds=0.5), "thresholds must be a list of numbers in"),
-        (lambda: RandomScore(seed=0.5), "seed must be a whole number, got 0.5"),
-        (lambda: Step(DropKeys(), "input", Position(), ONE), "act must be 'drop-tokens' at blocks"),
-        (
-            lambda: Step(DropTokens(), "input", ColumnMean(), ONE),
-            "score must be one that needs no attention ('position', 'random') at blocks 'input'",
-        ),
-        (
-            lambda: Step(DropTokens(), "input", Position(), LEARNED),
-            "select must be one that learns nothing at blocks 'input', got 'learned-threshold'",
-        ),
-        (lambda: Step(NEAR, 1, ColumnMean()), "score must be left out for 'neighbours'"),
-        (
-            lambda: Step(DropKeys(), 1, ColumnMean(), LEARNED),
-            "act must be one that a learned selector can teach",
-        ),
-        (
-            lambda: Plan("two", [Step(LearnedNeighbours(), block) for block in (0, 1)]),
-            "steps may hold one learned pattern at most, got 2",
-        ),
-        (
-            lambda: Plan("two", 2 * preset("choose", score="saliency").steps),
-            "steps may hold one that learns at the input at most, got 2",
-        ),
-    ],
-)
-def test_wrong_settings_are_refused(make, fragment):
-    with pytest.raises(PlanError) as caught:
-        make()
-    assert fragment in str(caught.value)
 
 
 def choosing(act: type, blocks: object, **score: object) -> Step:
     return Step(act(), blocks, ColumnMean(**score), Ratio(least=1))
 
 
-@pytest.mark.parametrize(
-    ("steps", "fragment"),
-    [
-        ([choosing(DropKeys, 6)], "plan.steps[0].blocks must be a block of this encoder, 0 to 5"),
-        ([choosing(DropKeys, {"start": 5, "stop": 3})], "come after start"),
-        ([Step(Combine(), [1, 3])], "a 'combine' step must name one block, got [1, 3]"),
-        ([Step(Combine(), 0.5), choosing(DropKeys, [0, 4])], "got a step at block 4"),
-        ([Step(NEAR, 3), Step(Combine(), 3)], "must come before block 3, where 'combine'"),
-        ([Step(NEAR, 3), Step(Skip(keep=0.5), {"start": 0})], "other at block 3: it is skipped"),
-        ([choosing(DropKeys, 0), choosing(DropTokens, 0)], "got 2 steps at block 0"),
-        ([Step(NEAR, 1), Step(Lexical(), [0, 1])], "got 'neighbours' and 'lexical' at block 1"),
-        ([Step(Neighbours(widths=[1, 2]), [0, 1, 2])], "widths must be one for each of the step's"),
-        (
-            [choosing(DropKeys, 0, heads="each"), choosing(DropTokens, 2)],
-            "score.heads must be 'each' at block 2",
-        ),
-        (
-            [choosing(DropKeys, 0, heads="each"), Step(Merge(least=1, ratio=0.2), 2)],
-            "act must be 'drop-keys' at block 2, since each head has had its own keys from block 0",
-        ),
-        (
-            [choosing(DropKeys, 1), choosing(DropTokens, 3, diagonal=False)],
-            "score.diagonal must be true at block 3, since tokens have been no keys from block 1",
-        ),
-    ],
-)
-def test_plans_that_do_not_fit_an_encoder_or_themselves_are_refused(steps, fragment):
+HEADS = choosing(DropKeys, 0, heads="each")
+OPTIONS = [
+    ("focus-x", {}, "focus-c, focus-p, focus-pf, focus-pfc, "),
+    ("topk", {"score": "best"}, "score.kind must be one of column-mean, "),
+    ("topk", {"score": "predictor"}, "select must be one that learns for 'predictor', "),
+    ("dense", {"keep": 1}, "'keep' is not an option of 'dense'; its options are none"),
+    ("focus-p", {"drop": "tokens", "heads": "each"}, "score.heads must be 'mean' for 'drop-t"),
+]
+SETTINGS = [
+    (lambda: Neighbours(), "width must be given, or share in its place, not both, got None"),
+    (lambda: Neighbours(width=[1, 2.5]), "width must be whole numbers of 0 or more"),
+    (lambda: Neighbours(widths=[1], width=2), "widths must be given without width and share"),
+    (lambda: GlobalTokens(tokens=True), "tokens must be a whole number of 0 or more"),
+    (lambda: Union(of=[{"kind": "drop-keys"}]), "of must be a list of patterns"),
+    (lambda: Union(of=[{"kind": "neighbours", "wide": 1}]), "of[0].wide is not a field of"),
+    (lambda: Union(of=[LearnedNeighbours()]), "a list of patterns that do not learn"),
+    (lambda: Threshold(thresholds=0.5), "thresholds must be a list of numbers in"),
+    (lambda: RandomScore(seed=0.5), "seed must be a whole number, got 0.5"),
+    (lambda: Step(DropKeys(), "input", Position(), ONE), "act must be 'drop-tokens' at blocks"),
+    (lambda: Step(DropTokens(), "input", ColumnMean(), ONE), "needs no attention ('position', 'r"),
+    (lambda: Step(DropTokens(), "input", Position(), LEARNED), "one that learns nothing at blocks"),
+    (lambda: Step(NEAR, 1, ColumnMean()), "score must be left out for 'neighbours'"),
+    (lambda: Step(DropKeys(), 1, ColumnMean(), LEARNED), "one that a learned selector can teach"),
+    (lambda: Plan("two", [Step(LearnedNeighbours(), n) for n in (0, 1)]), "one learned pattern at"),
+    (lambda: Plan("two", 2 * preset("choose", score="saliency").steps), "that learns at the input"),
+]
+# Of an encoder of six blocks.
+STEPS = [
+    ([choosing(DropKeys, 6)], "plan.steps[0].blocks must be a block of this encoder, 0 to 5"),
+    ([choosing(DropKeys, {"stop": -8})], "blocks.stop must be a block of this encoder"),
+    ([choosing(DropKeys, {"start": 5, "stop": 3})], "come after start"),
+    ([Step(Combine(), [1, 3])], "a 'combine' step must name one block, got [1, 3]"),
+    ([Step(Combine(), 0.5), choosing(DropKeys, [0, 4])], "got a step at block 4"),
+    ([Step(NEAR, 3), Step(Combine(), 3)], "must come before block 3, where 'combine'"),
+    ([Step(NEAR, 3), Step(Skip(keep=0.5), {"start": 0})], "other at block 3: it is skipped"),
+    ([choosing(DropKeys, 0), choosing(DropTokens, 0)], "got 2 steps at block 0"),
+    ([Step(NEAR, 1), Step(Lexical(), [0, 1])], "got 'neighbours' and 'lexical' at block 1"),
+    ([Step(Neighbours(widths=[1, 2]), [0, 1, 2])], "widths must be one for each of the step's"),
+    ([HEADS, choosing(DropTokens, 2)], "score.heads must be 'each' at block 2"),
+    (
+        [HEADS, Step(Merge(least=1, ratio=0.2), 2)],
+        "each head has had its own keys from block",
+    ),
+    (
+        [choosing(DropKeys, 1), choosing(DropTokens, 3, diagonal=False)],
+        "score.diagonal must be true at block 3, since tokens have been no keys from block 1",
+    ),
+]
+REFUSED = [(partial(preset, name, **options), said) for name, options, said in OPTIONS] + SETTINGS
+REFUSED += [(lambda own=steps: Plan("wrong", own).resolve(6), said) for steps, said in STEPS]
+
+
+@pytest.mark.parametrize(("make", "fragment"), REFUSED, ids=[said for _, said in REFUSED])
+def test_what_does_not_fit_itself_or_the_encoder_is_refused(make, fragment):
     with pytest.raises(PlanError) as caught:
-        Plan("wrong", steps).resolve(6)
+        make()
     assert fragment in str(caught.value)
 
 
@@ -298,38 +268,14 @@ def test_presets_without_a_share_are_refused():
 # A fraction is never the last block, and never one before the first.
 NUMBERS = [(7 / 12, 12, 6), (7 / 12, 6, 3), (11 / 12, 24, 21), (0.5, 3, 1)]
 NUMBERS += [(0.99, 12, 10), (0.01, 12, 0), (-1, 12, 11)]
+LISTS = [([3, 1, -5], [1, 3]), ((0.5, 5), [2, 5]), ({"start": 1, "stop": 4}, [1, 2, 3])]
+LISTS += [({"start": -2}, [4, 5]), ({"stop": -2}, [0, 1, 2, 3]), ({"start": 0, "stop": 0}, [])]
+LISTS += [({"start": 0, "stop": 7 / 12}, [0, 1, 2]), ({"start": 0.5, "stop": None}, [2, 3, 4, 5])]
 
 
-@pytest.mark.parametrize(("layer", "depth", "block"), NUMBERS)
-def test_a_number_or_a_fraction_stands_for_a_block(layer, depth, block):
-    assert resolve_block(layer, depth) == block
-
-
-@pytest.mark.parametrize(
-    ("given", "blocks"),
-    [
-        (-1, [5]),
-        ([3, 1, -5], [1, 3]),
-        ((0.5, 5), [2, 5]),
-        ({"start": 1, "stop": 4}, [1, 2, 3]),
-        ({"start": -2}, [4, 5]),
-        ({"stop": -2}, [0, 1, 2, 3]),
-        ({"start": 0, "stop": 7 / 12}, [0, 1, 2]),
-        ({"start": 0.5, "stop": None}, [2, 3, 4, 5]),
-        ({"start": 0, "stop": 0}, []),
-    ],
-)
-def test_lists_and_ranges(given, blocks):
-    assert resolve_blocks(given, 6) == blocks
-
-
-@pytest.mark.parametrize(
-    ("blocks", "message"),
-    [
-        (6, "blocks must be a block of this encoder, 0 to 5 .*, got 6"),
-        ({"stop": -8}, "blocks.stop must be a block of this encoder.*, got -8"),
-    ],
-)
-def test_blocks_that_are_not_there_are_refused(blocks, message):
-    with pytest.raises(PlanError, match=message):
-        resolve_blocks(blocks, 6)
+def test_a_number_or_a_fraction_stands_for_a_block_also_in_lists_and_ranges():
+    for given, depth, block in NUMBERS:
+        assert resolve_block(given, depth) == block
+        assert resolve_blocks(given, depth) == [block]
+    for given, blocks in LISTS:
+        assert resolve_blocks(given, 6) == blocks

@@ -1,4 +1,4 @@
-"""Selectors agree with slow ones on lists, for any lengths, heads, ties and pins."""
+"""Selectors agree with slow ones, scores have one scale, and what leaves the stream is gone."""
 
 from dataclasses import replace
 from random import Random
@@ -9,11 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slow_selection import RULES, Document, kept, slow_losers
+from tersely.methods.controls import Position, RandomScore
 from tersely.methods.focus import FuzzyRatio
 from tersely.methods.lat import LengthDrop
 from tersely.methods.topk import LinearRatio
 from tersely.ragged import Layout
-from tersely.reduction import Candidates, Ratio, Threshold
+from tersely.reduction import (
+    Candidates,
+    ColumnMean,
+    DropKeys,
+    DropTokens,
+    Observed,
+    Ratio,
+    Stream,
+    Threshold,
+    preset,
+)
+from tersely.reduction.scorers import to_mean_one
 
 KEEPS = st.sampled_from([0.05, 0.1, 0.25, 0.3, 0.5, 0.7, 0.9, 1.0]) | st.floats(0.01, 1)
 # Tokens that every document has lost before.
@@ -110,3 +122,99 @@ def test_who_goes(selector, scores, pinned, gone):
         [place in pinned for place in range(len(scores))],
     )
     assert selector.losers(as_candidates([case])).nonzero()[:, 0].tolist() == gone
+
+
+# ---- scorers: mean 1 in each document, and finite whatever they are; and the controls ----------
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=4), st.integers(0, 99), st.integers(0, 40))
+def test_each_document_has_mean_one_or_no_score_at_all(lengths, seed, small):
+    layout = Layout.from_lengths(lengths)
+    scores = torch.rand(layout.tokens, 2, generator=torch.Generator().manual_seed(seed))
+    scores = (scores + 0.1) * 10.0**-small
+    # The first document of the first column knows nothing of its tokens.
+    scores[: lengths[0], 0] = 0
+    scaled = to_mean_one(scores, layout)
+    assert scaled.isfinite().all()
+    for number, document in enumerate(scaled.split(lengths)):
+        if len(document):
+            expected = [float(number > 0), 1.0]
+            if small < 36:  # smaller ones are no longer told from 0
+                assert document.mean(0).tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_gradients_of_scores_that_are_all_zero_are_finite():
+    scores = torch.zeros(5, 1, requires_grad=True)
+    to_mean_one(scores, Layout.from_lengths([4, 1])).sum().backward()
+    assert scores.grad.isfinite().all()
+
+
+def observed(lengths: list[int]) -> Observed:
+    layout = Layout.from_lengths(lengths)
+    generator = torch.Generator().manual_seed(0)
+    after = torch.randn(layout.tokens, 4, generator=generator)
+    stream = Stream(after, layout, layout.positions, lengths=layout.lengths)
+    return Observed(stream, torch.rand(layout.tokens, 1, generator=generator))
+
+
+@pytest.mark.parametrize("scorer", [Position(), RandomScore(), ColumnMean(diagonal=False)])
+def test_scores_have_mean_one(scorer):
+    for part in scorer.score(observed([5, 1, 7])).split([5, 1, 7]):
+        assert (part >= 0).all() and part.mean().item() == pytest.approx(1)
+
+
+def test_random_scores_are_the_same_in_any_company_and_differ_by_seed():
+    alone, together = (RandomScore().score(observed(sizes)) for sizes in ([90], [3, 90]))
+    assert torch.equal(alone, together[3:])
+    assert alone.unique().numel() == 90
+    # No place is favoured: over many documents, each is among the lowest half about half the time.
+    ranks = [RandomScore(seed=s).score(observed([20]))[:, 0].argsort().argsort() for s in range(99)]
+    assert ((torch.stack(ranks) < 10).float().mean(0) - 0.5).abs().max() < 0.25
+
+
+@pytest.mark.parametrize(
+    ("depth", "keep", "skipped"),
+    [(6, 0.5, {3, 4, 5}), (12, 0.25, set(range(3, 12))), (4, 0.01, {1, 2, 3}), (4, 1.0, set())],
+)
+def test_fewer_layers(depth, keep, skipped):
+    assert preset("fewer-layers", keep=keep).resolve(depth).skipped == skipped
+
+
+# ---- the stream: its ends, and what leaves it --------------------------------------------------
+
+# Two documents with one combination token each; the second has lost its tokens 1 and 3 before.
+ORIGINS = torch.tensor([0, 1, 2, -1, 0, 2, 4, -1])
+
+
+def make_stream() -> Stream:
+    return Stream(torch.arange(8.0)[:, None], Layout.from_lengths([4, 4]), ORIGINS)
+
+
+def losers(rows: list[int], heads: int = 1, head: int = 0) -> torch.Tensor:
+    mask = torch.zeros(8, heads, dtype=torch.bool)
+    mask[rows, head] = True
+    return mask
+
+
+def test_what_is_known_of_the_tokens():
+    """Ends are the first and last own tokens; combination tokens stand at place zero."""
+    stream = make_stream()
+    assert stream.ends().nonzero()[:, 0].tolist() == [0, 2, 4, 6]
+    assert stream.positions.tolist() == [0, 1, 2, 0, 0, 2, 4, 0]
+    assert stream.embedded.tolist() == [True, True, True, False] * 2
+
+
+def test_dropped_keys_stay_as_queries_and_do_not_return():
+    stream = DropKeys().apply(make_stream(), losers([1]), None)
+    stream = DropKeys().apply(stream, losers([5]), None)
+    assert stream.layout.sizes == [4, 4]
+    assert (~stream.key_mask).nonzero()[:, 0].tolist() == [1, 5]
+
+
+def test_dropped_tokens_are_gone_and_the_keys_follow():
+    stream = make_stream().drop_keys(losers([2, 5]))
+    stream = DropTokens().apply(stream, losers([1, 2, 6]), None)
+    assert stream.layout.sizes == [2, 3]
+    assert stream.origins.tolist() == [0, -1, 0, 2, -1]
+    assert stream.hidden[:, 0].tolist() == [0, 3, 4, 5, 7]
+    assert stream.key_mask.tolist() == [True, True, True, False, True]

@@ -49,11 +49,22 @@ BAD_FILES = [
     ("f.csv", "text,label\na,1\nb,0.5\n", {}, "row 2 holds '0.5'; .* problem type regression"),
     ("f.csv", "text,label\na,1\nb,inf\n", REGRESSION, "finite numbers .* row 2"),
     ("o.csv", "text\na\n", {"problem_type": "regresion"}, "must be one of 'single_label"),
+    (
+        "b.parquet",
+        {"text": [b"a"], "label": ["x"]},
+        {},
+        "holds b'a' in 1 row .*'text', 'label'",
+    ),
+    ("n.parquet", {"text": ["a", "b"], "label": [0.0, float("nan")]}, {}, r"none in 1 row \(2\)"),
+    ("n.parquet", {"text": ["a"] * 9, "label": ["x"] + [None] * 8}, {}, r"8 rows \(first 2, 3, 4,"),
 ]
 
 
 def write(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, dict):
+        parquet.write_table(pa.table(content), path)
+        return path
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
 
@@ -63,20 +74,6 @@ def test_bad_file(tmp_path, name, content, options, message):
     with pytest.raises(DataError, match=message) as caught:
         read_documents(write(tmp_path / name, content), **options)
     assert "\n" not in str(caught.value)
-
-
-BAD_TABLES = [
-    ({"text": [b"a"], "label": ["x"]}, "'text' .* holds b'a' in 1 row .*; .*'text', 'label'"),
-    ({"text": ["a", "b"], "label": [0.0, float("nan")]}, r"has none in 1 row \(2\)"),
-    ({"text": ["a"] * 9, "label": ["x"] + [None] * 8}, r"8 rows \(first 2, 3, 4, 5, 6\)"),
-]
-
-
-@pytest.mark.parametrize(("columns", "message"), BAD_TABLES)
-def test_bad_parquet(tmp_path, columns, message):
-    parquet.write_table(pa.table(columns), tmp_path / "bad.parquet")
-    with pytest.raises(DataError, match=message):
-        read_documents(tmp_path / "bad.parquet")
 
 
 BAD_FOLDERS = [
@@ -107,23 +104,23 @@ def test_missing_file_names_a_close_one(tmp_path):
         read_documents(tmp_path / "nonexistent.csv")
 
 
-@pytest.mark.parametrize(("data", "message"), [(b"", "is empty"), (b"a\xff", "position 1")])
-def test_bad_standard_input(monkeypatch, data, message):
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-    with pytest.raises(DataError, match=f"standard input .*{message}"):
-        read_documents("-")
+def test_bad_standard_input(monkeypatch):
+    for data, message in (b"", "is empty"), (b"a\xff", "position 1"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        with pytest.raises(DataError, match=f"standard input .*{message}"):
+            read_documents("-")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ((["a", None],), r"list of texts .* None in 1 row \(2\)"),
-        ((["a", "\ud800"],), r"whole characters, .* in 1 row \(2\)"),
-        ((["a"], ["x"], ["b", "c"]), "1 texts and 2 second texts"),
-        ((["a", "b"], [["x"], "y"]), "lists in all rows, and row 2 holds 'y'"),
-        ((["a", "b"], [1, 2.5]), "row 2 holds 2.5"),
-    ],
-)
+BAD_LISTS = [
+    ((["a", None],), r"list of texts .* None in 1 row \(2\)"),
+    ((["a", "\ud800"],), r"whole characters, .* in 1 row \(2\)"),
+    ((["a"], ["x"], ["b", "c"]), "1 texts and 2 second texts"),
+    ((["a", "b"], [["x"], "y"]), "lists in all rows, and row 2 holds 'y'"),
+    ((["a", "b"], [1, 2.5]), "row 2 holds 2.5"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_LISTS)
 def test_bad_lists(arguments, message):
     with pytest.raises(DataError, match=message):
         Documents.from_lists(*arguments)

@@ -1,4 +1,4 @@
-"""Layouts, and order statistics inside their documents, against plain Python loops."""
+"""Layouts, order statistics in their documents, and ragged batches, against plain Python loops."""
 
 import math
 
@@ -7,10 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tersely.ragged import ExportLayout, Layout, quantile_of_sorted
+from tersely.ragged import ExportLayout, Layout, Ragged, quantile_of_sorted
 from tersely.ragged.layout import Run
 
 # Few different lengths, so that neighbours are often equal, and empty ones stand between them.
+SIZES = st.lists(st.integers(0, 5), min_size=1, max_size=6)
 LENGTHS = st.lists(st.integers(0, 3), min_size=0, max_size=8)
 # Everything but NaN: both zeros, both infinities, subnormals.
 TIED = st.sampled_from([-math.inf, -1.0, -0.0, 0.0, 1.0, math.inf])
@@ -68,7 +69,7 @@ def test_count_and_keep(lengths, columns, random):
 
 
 @pytest.mark.parametrize("shape", [(), (3,)])
-@given(lengths=st.lists(st.integers(0, 5), min_size=1, max_size=6), extra=st.integers(0, 3))
+@given(lengths=SIZES, extra=st.integers(0, 3))
 def test_append(shape, lengths, extra):
     values, tail = torch.randn(sum(lengths), *shape), torch.randn(extra, *shape)
     row, layout = Layout.from_lengths(lengths).append(values, tail)
@@ -82,6 +83,9 @@ def test_append(shape, lengths, extra):
         (lambda: Layout(torch.tensor([[0, 2]])), r"one-dimensional .* got shape \(1, 2\)"),
         (lambda: Layout(torch.tensor([0.0, 2.0])), "integers .* torch.float32"),
         (lambda: Layout.from_lengths([2, -1]), r"not be negative, got \[2, -1\]"),
+        (lambda: Ragged(torch.zeros(3), torch.tensor([0, 2])), "covers 2 tokens .* 3 rows"),
+        (lambda: Ragged.from_list([]), "at least one document"),
+        (lambda: ragged([[1.0], []]).first(), "document 1 is empty"),
     ],
 )
 def test_errors(make, match):
@@ -153,3 +157,73 @@ def test_one_document_as_exporters_see_it_is_ordered_alike(rows, counts):
     assert torch.equal(one.lowest(values, wanted), packed.lowest(values, wanted))
     assert torch.equal(one.sorted(values), packed.sorted(values))
     assert torch.equal(one.ranks(values[:, 0]), packed.ranks(values[:, 0]))
+
+
+# ---- batches -----------------------------------------------------------------------------------
+
+# Few different values, so that ties are common; all are exact in float32.
+EXACT = st.sampled_from([-2.5, -1.0, -0.0, 0.0, 0.25, 1.0, 3.0])
+VALUES = st.one_of(EXACT, st.floats(-1e3, 1e3, width=32))
+DOCUMENTS = st.lists(st.lists(VALUES, max_size=5), min_size=1, max_size=6)
+DTYPES = st.sampled_from([torch.float32, torch.float64])
+
+
+def ragged(lists, dtype=torch.float32):
+    return Ragged.from_list([torch.tensor(values, dtype=dtype) for values in lists])
+
+
+def random_batch(lengths, *shape):
+    return Ragged(torch.randn(sum(lengths), *shape), Layout.from_lengths(lengths))
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
+@given(lengths=SIZES)
+def test_padded_round_trip(shape, lengths):
+    batch = random_batch(lengths, *shape)
+    padded, mask = batch.to_padded(-7.0)
+    assert padded.shape == (len(lengths), max(lengths), *shape)
+    assert torch.equal(mask, torch.arange(max(lengths)) < torch.tensor(lengths)[:, None])
+    assert (padded[~mask] == -7).all()
+    assert torch.equal(padded[mask], batch.values)
+
+
+@given(DOCUMENTS, st.randoms(use_true_random=False))
+def test_select_removes(lists, randomness):
+    marks = [[randomness.random() < 0.5 for _ in values] for values in lists]
+    kept = ragged(lists).select(torch.tensor(sum(marks, []), dtype=torch.bool))
+    expected = [
+        [value for value, mark in zip(values, marked, strict=True) if mark]
+        for values, marked in zip(lists, marks, strict=True)
+    ]
+    assert [values.tolist() for values in kept.to_list()] == expected
+
+
+# ---- one figure per document -------------------------------------------------------------------
+
+FIGURES = {"sum": math.fsum, "mean": lambda values: math.fsum(values) / len(values)}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@given(lists=DOCUMENTS, dtype=DTYPES)
+def test_figures(name, lists, dtype):
+    by_hand = FIGURES[name]
+    expected = torch.tensor([by_hand(v) if v else 0.0 for v in lists], dtype=dtype)
+    actual = getattr(ragged(lists, dtype), name)()
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-3)
+
+
+GRADIENTS = {
+    "sum": lambda batch: batch.sum(),
+    "mean": lambda batch: batch.mean(),
+    "select": lambda batch: batch.select(torch.tensor([True, False, True, True, False])).values,
+    "append": lambda batch: batch.layout.append(batch.values, batch.values[:2])[0],
+    "to_padded": lambda batch: batch.to_padded()[0],
+}
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients(name):
+    layout = Layout.from_lengths([4, 0, 1])
+    # Well apart, so that no finite difference changes the order.
+    values = torch.tensor([0.5, -2.0, 3.0, 1.25, 0.75], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda v: GRADIENTS[name](Ragged(v, layout)), (values,))
