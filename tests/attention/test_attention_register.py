@@ -1,4 +1,4 @@
-"""The function that transformers calls: without a packing, with one, and inside stock models."""
+"""The function that transformers calls, with a packing, without, in stock models; and key sets."""
 
 from types import SimpleNamespace
 
@@ -6,8 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from attention_reference import close
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tersely.attention import NAME, Packing, packed_attention
+from tersely.attention import NAME, KeySet, Packing, packed_attention
 from tersely.ragged import Layout, Ragged
 from tiny import FAMILIES, tiny_encoder, tiny_ids
 
@@ -37,15 +39,11 @@ def test_the_boundaries_that_flash_attention_takes_are_understood():
     close(context, packed_attention(None, *rows, packing=Packing(layout))[0])
 
 
-@pytest.mark.parametrize(
-    ("passed", "packed", "training", "drops"),
-    [
-        (0.5, None, True, True),
-        (0.5, 0.0, True, False),
-        (0.0, 0.5, True, True),
-        (0, 0.5, False, False),
-    ],
-)
+DROPOUTS = [(0.5, None, True, True), (0.5, 0.0, True, False)]
+DROPOUTS += [(0.0, 0.5, True, True), (0, 0.5, False, False)]
+
+
+@pytest.mark.parametrize(("passed", "packed", "training", "drops"), DROPOUTS)
 def test_the_dropout_of_a_packing_stands_in_for_the_encoders_in_training(
     passed, packed, training, drops
 ):
@@ -77,3 +75,57 @@ def test_a_stock_model_gives_the_same_on_a_padded_batch_and_on_one_without_paddi
         outcomes.append((states[0][mask], states[1]))
     for ours, stock in zip(*outcomes, strict=True):
         close(ours, stock)
+
+
+# ---- key sets, against loops over documents and heads ------------------------------------------
+
+
+@st.composite
+def masks(draw):
+    """Documents' lengths, and the marks of their living keys, `(tokens, heads)`."""
+    lengths = draw(st.lists(st.integers(0, 4), min_size=1, max_size=4))
+    width = draw(st.integers(1, 3))
+    row = st.lists(st.booleans(), min_size=width, max_size=width)
+    marks = draw(st.lists(row, min_size=sum(lengths), max_size=sum(lengths)))
+    return lengths, torch.tensor(marks, dtype=torch.bool).view(-1, width)
+
+
+@given(masks())
+def test_a_set_for_each_head_takes_its_keys_and_puts_their_scores_back(case):
+    lengths, mask = case
+    keys = KeySet.from_mask(mask, Layout.from_lengths(lengths))
+    counts = [part.sum(0).tolist() for part in mask.split(lengths)]
+    assert keys.per_head
+    assert keys.layout.sizes == [max(own) for own in counts]
+    assert (keys.filled is None) == all(len(set(own)) == 1 for own in counts)
+    filled = torch.ones_like(keys.index, dtype=torch.bool) if keys.filled is None else keys.filled
+    parts = zip(keys.index.split(keys.layout.sizes), filled.split(keys.layout.sizes), strict=True)
+    for document, (index, full) in enumerate(parts):
+        own = range(sum(lengths[:document]), sum(lengths[: document + 1]))
+        for head in range(mask.shape[1]):
+            living = [token for token in own if mask[token, head]]
+            assert index[full[:, head], head].tolist() == living
+            # A place that is not filled repeats a token of the same document.
+            assert set(index[:, head].tolist()) <= set(own)
+    row = torch.randn(sum(lengths), mask.shape[1], 2)
+    taken = keys.take(row)
+    assert taken.shape == (keys.layout.tokens, mask.shape[1], 2)
+    for head in range(mask.shape[1]):
+        assert torch.equal(taken[:, head], row[keys.index[:, head], head])
+    scores = torch.rand(mask.shape) + 1
+    assert torch.equal(keys.scatter(scores.gather(0, keys.index), len(mask)), scores * mask)
+    shared = KeySet.from_mask(mask[:, 0], Layout.from_lengths(lengths))
+    expected = scores * mask[:, :1]
+    assert torch.equal(shared.scatter(scores[shared.index], len(mask)), expected)
+
+
+@given(masks())
+def test_keys_hidden_in_their_places(case):
+    lengths, mask = case
+    layout = Layout.from_lengths(lengths)
+    hidden, gathered = KeySet.hidden(mask, layout), KeySet.from_mask(mask, layout)
+    row, scores = torch.randn(sum(lengths), mask.shape[1], 2), torch.rand(mask.shape)
+    assert hidden.per_head and hidden.take(row) is row
+    assert hidden.layout.sizes == lengths and torch.equal(hidden.filled, mask)
+    assert torch.equal(hidden.scatter(scores, sum(lengths)), scores * mask)
+    assert hidden.most.tolist() == gathered.most.tolist() == gathered.layout.sizes

@@ -97,26 +97,6 @@ def test_scores_are_the_column_means_of_the_stock_attention(family, backbone):
         close(scores, torch.cat(expected))
 
 
-@pytest.mark.parametrize(
-    ("family", "settings"),
-    [
-        *((name, {}) for name in FAMILIES if name != "modernbert"),
-        ("modernbert", {"classifier_pooling": "cls"}),
-        ("modernbert", {"classifier_pooling": "mean"}),
-    ],
-)
-@torch.no_grad()
-def test_classify_is_the_head_of_the_stock_classifier(family, settings):
-    config = tiny_config(family, num_labels=3, **settings)
-    stock = AutoModelForSequenceClassification.from_config(config).eval()
-    ids = tiny_ids(LENGTHS)
-    expected = torch.cat([stock(input_ids=document[None]).logits for document in ids])
-    hidden = Ragged.from_list([stock.base_model(d[None]).last_hidden_state[0] for d in ids])
-    logits = backbone_for(stock.base_model).classify(stock, hidden)
-    assert logits.shape == (4, 3)
-    close(logits, expected)
-
-
 @torch.no_grad()
 def test_a_token_that_stands_for_two_counts_as_two_in_a_mean():
     config = tiny_config("modernbert", num_labels=3, classifier_pooling="mean")

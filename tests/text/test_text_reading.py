@@ -168,17 +168,11 @@ def test_columns_of_pandas():
     assert numbers == [1, 2] and type(numbers[0]) is int
 
 
-@pytest.mark.parametrize(
-    ("column", "said"),
-    [
-        ("a text", "got a single str"),
-        (pa.table({"a": WORDS, "b": WORDS}), r"got shape \(3, 2\)"),
-        (None, "got a single NoneType"),
-    ],
-)
-def test_what_is_no_column_is_refused(column, said):
-    with pytest.raises(DataError, match=said):
-        as_list(column)
+def test_what_is_no_column_is_refused():
+    table = pa.table({"a": WORDS, "b": WORDS})
+    for column, said in ("a text", "single str"), (table, r"\(3, 2\)"), (None, "single NoneType"):
+        with pytest.raises(DataError, match=f"got .*{said}"):
+            as_list(column)
 
 
 @pytest.mark.parametrize(
