@@ -23,14 +23,16 @@ def main() -> None:
     """Run the command for every set."""
     options = parser(__doc__, None, "data", "models")
     options.add_argument("--only", nargs="*", default=list(LIMITS), choices=LIMITS)
+    options.add_argument("--keep", type=Path, help="folder for the fast models, for latency.py")
     args = options.parse_args()
     quiet()
     for name in args.only:
         command = ["accelerate", f"$MODELS/{name}-start-0", f"$DATA/{name}/test.parquet"]
         command += ["--limit", MOST, "--max-disagreement", LIMITS[name], "--out", "faster"]
         with tempfile.TemporaryDirectory() as folder:
-            run_shown(command, {"$MODELS": args.models, "$DATA": args.data, "faster": folder})
-            evidence = json.loads((Path(folder) / "evidence.json").read_text())
+            own = Path(folder) if args.keep is None else args.keep / name
+            run_shown(command, {"$MODELS": args.models, "$DATA": args.data, "faster": own})
+            evidence = json.loads((own / "evidence.json").read_text())
         write(RESULTS / "accelerate" / f"{name}.json", evidence)
 
 

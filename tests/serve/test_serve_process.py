@@ -106,8 +106,9 @@ def serving(folder: Path) -> Iterator[tuple[subprocess.Popen, httpx2.Client]]:
         command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
-        line = process.stderr.readline()
-        address = re.search(r"serving focus-pfc at (http://127\.0\.0\.1:\d+);", line).group(1)
+        # On a busy machine a line about that comes first.
+        serves = re.compile(r"serving focus-pfc at (http://127\.0\.0\.1:\d+);")
+        address = next(filter(None, map(serves.search, process.stderr))).group(1)
         headers = {"authorization": "Bearer k"}
         limits = httpx2.Limits(max_connections=100)
         with httpx2.Client(base_url=address, headers=headers, limits=limits) as client:
