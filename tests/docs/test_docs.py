@@ -13,7 +13,7 @@ from typer.main import get_command
 
 import tersely
 from tersely.cli import app
-from tersely.reduction import find_preset, parts, presets
+from tersely.reduction import parts
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -83,12 +83,6 @@ def test_no_page_names_a_path_of_a_machine():
 def test_every_public_name_is_mentioned():
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
     assert [each for each in tersely.__all__ if not re.search(rf"\b{each}\b", text)] == []
-
-
-def test_every_preset_and_its_options_are_in_getting_started():
-    text = (ROOT / "docs" / "getting-started.md").read_text("utf-8")
-    named = {each for name in presets() for each in (name, *find_preset(name).options)}
-    assert [each for each in sorted(named) if f"`{each}`" not in text] == []
 
 
 def test_figures_are_those_of_the_committed_json():

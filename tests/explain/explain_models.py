@@ -1,10 +1,15 @@
-"""Untrained classifiers with a tokenizer of word pieces, under any plan."""
+"""Untrained classifiers with a tokenizer of word pieces, and what is shown of their answers."""
 
+import io
+import json
+import re
 from pathlib import Path
 
+from rich.console import Console
 from transformers import AutoTokenizer
 
 from tersely import Classifier
+from tersely.explain.show import render
 from tersely.modeling import from_encoder
 from tersely.reduction import find_preset
 
@@ -27,3 +32,15 @@ def make(folder: Path, method: str = "dense", *, problem_type=None, labels=3, **
     )
     classifier.adopt(model, AutoTokenizer.from_pretrained(folder))
     return classifier
+
+
+def shown(explanations, width=200, **options) -> str:
+    """What a terminal shows."""
+    console = Console(file=io.StringIO(), width=width, **({"no_color": True} | options))
+    console.print(render(explanations, console))
+    return console.file.getvalue()
+
+
+def facts_of(page: str):
+    """The data that a page holds."""
+    return json.loads(re.search(r'<script type="application/json">(.*?)</script>', page)[1])

@@ -1,19 +1,16 @@
 """A cascade explained: who answered, how surely, and what each word added to the linear stage."""
 
-import io
 import json
 import re
 
 import numpy as np
 import pytest
 import torch
-from explain_models import TEXT, make
-from rich.console import Console
+from explain_models import TEXT, facts_of, make, shown
 
 from commands import run_command
 from tersely.cascade import Cascade, Stage
 from tersely.explain import explain_document, write_html
-from tersely.explain.show import render
 from tersely.linear import LinearForm, LinearStage
 from tersely.reduction import preset
 
@@ -69,18 +66,15 @@ def test_words_and_bias_add_up_to_the_log_odds(pieces, several, options):
 def test_terminal_page_and_json_show_it(pieces, tmp_path):
     classifier = cascaded(pieces, "linear")
     told = explain_document(classifier, TEXT)
-    console = Console(file=io.StringIO(), width=120, no_color=True)
-    console.print(render([told], console))
-    said = console.file.getvalue()
+    said = shown([told], width=120)
     assert "The stage linear answered (linear → topk → reference)" in said
     best = max(told.weighed, key=lambda word: word.contribution)
     assert re.search(rf"{best.text.lower()} +{re.escape(f'{best.contribution:+.2f}')}", said)
     assert said.count("film") == 2 and "without any" in said  # in the text and in the table
     assert all(line in said for line in TEXT.splitlines()) and "tokens in" not in said
     page = write_html([told], tmp_path / "page.html").read_text("utf-8")
-    facts = json.loads(re.search(r'<script type="application/json">(.*?)</script>', page)[1])
     wanted = [f"{word.contribution:+.3f}" for word in told.words]
-    assert [word["c"] for word in facts["words"]] == wanted
+    assert [word["c"] for word in facts_of(page)["words"]] == wanted
     assert 'class="w n4"' in page or 'class="w l4"' in page
     assert "Tokens in each block" not in page
     model = classifier.save(tmp_path / "model")

@@ -2,35 +2,23 @@
 
 import dataclasses
 import html
-import io
 import json
 import re
 
 import numpy as np
 import pytest
-from explain_models import TEXT, make
-from rich.console import Console
+from explain_models import TEXT, facts_of, make, shown
 
-from tersely.errors import TerselyWarning
+from commands import check_refusal, run_command
+from tersely.errors import ModelError, TerselyWarning
 from tersely.explain import explain_document, write_html
-from tersely.explain.show import render
 
 MARKS = re.compile(r"[₀₁₂₃₄₅₆₇₈₉⟦⟧]")
-
-
-def shown(explanations, **options) -> str:
-    console = Console(file=io.StringIO(), width=200, **options)
-    console.print(render(explanations, console))
-    return console.file.getvalue()
 
 
 @pytest.fixture
 def page_of(tmp_path):
     return lambda told: write_html([told], tmp_path / "page.html").read_text("utf-8")
-
-
-def facts_of(page):
-    return json.loads(re.search(r'<script type="application/json">(.*?)</script>', page)[1])
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +27,7 @@ def told(pieces):
 
 
 def test_without_colours_marks_say_how_far_words_got(told):
-    text = shown([told], no_color=True)
+    text = shown([told])
     assert "\x1b[4" not in text.replace("\x1b[1", "")
     assert all(line in MARKS.sub("", text) for line in TEXT.splitlines())
     for word in told.words:
@@ -59,9 +47,9 @@ def test_what_the_data_say_is_shown(told, page_of):
     same = dataclasses.replace(told, known=told.decided)
     other = dataclasses.replace(told, known="[another] <one>")
     several = dataclasses.replace(told, decided=["a", "b"], known=["b", "a"])
-    assert told.about_label() is None and "the data say" not in shown([told], no_color=True)
+    assert told.about_label() is None and "the data say" not in shown([told])
     assert same.about_label() == several.about_label() == "the data say the same"
-    assert "the data say [another] <one>" in shown([other], no_color=True)
+    assert "the data say [another] <one>" in shown([other])
     assert '<p class="warn">The data say [another] &lt;one&gt;.</p>' in page_of(other)
     assert "<p>The data say the same.</p>" in page_of(same)
     assert "light-dark(" in page_of(same)
@@ -70,14 +58,14 @@ def test_what_the_data_say_is_shown(told, page_of):
 def test_what_was_never_read_stands_in_brackets(pieces):
     with pytest.warns(TerselyWarning):
         told = explain_document(make(pieces, "topk", keep=0.4, at=1, max_length=8), TEXT)
-    text = shown([told], no_color=True)
+    text = shown([told])
     assert "⟦(un\nplayed) goodly film.⟧" in re.sub(r" +\n", "\n", text)
     assert "were never read" in text
 
 
 def test_texts_cannot_steer_the_terminal(pieces):
     told = explain_document(make(pieces), "the \x1b[31mcat\x07 [bold]sat[/bold]")
-    text = shown([told], no_color=True)
+    text = shown([told])
     assert "\x1b[31m" not in text and "\x07" not in text and "[bold]sat[/bold]" in text
 
 
@@ -103,3 +91,88 @@ def test_texts_and_labels_cannot_become_markup(pieces, page_of):
     page = page_of(explain_document(classifier, text))
     assert "<script>alert" not in page and "<i>one" not in page and "<b>" not in page
     assert "&lt;i&gt;one&lt;/i&gt;" in page
+
+
+# ---- the verb: what it reads, what it writes, and what it refuses ------------------------------
+
+
+@pytest.fixture(scope="module")
+def model(pieces, tmp_path_factory):
+    return make(pieces, "topk", keep=0.4, at=1).save(tmp_path_factory.mktemp("models") / "model")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "data.jsonl"
+    rows = [{"text": TEXT, "label": "one"}, {"text": "the cat", "label": "two"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows * 5), "utf-8")
+    return path
+
+
+def run(*arguments, stdin=None):
+    return run_command("explain", *arguments, stdin=stdin)
+
+
+def test_a_text_file_a_row_and_standard_input_are_the_same_document(model, data, tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, "utf-8")
+    results = run(model, path, "--json"), run(model, data, "--row", 3, "--json")
+    results += (run(model, "--json", stdin=TEXT),)
+    told = [json.loads(result.stdout) for result in results]
+    assert [each.pop("known") for each in told] == [None, "one", None]
+    assert told[0] == told[1] == told[2] and told[0]["texts"] == [TEXT]
+    printed = run(model, path)
+    assert printed.exit_code == 0 and "model (topk)" in printed.stdout
+
+
+def test_a_page_is_written_and_two_models_stand_in_it(model, data, tmp_path):
+    page = tmp_path / "page.html"
+    result = run(model, data, "--row", 2, "--against", model, "--html", page)
+    assert result.exit_code == 0 and result.stdout == "" and "holds the page" in result.stderr
+    assert page.read_text("utf-8").count('class="panel"') == 2
+    both = json.loads(run(model, data, "--row", 2, "--against", model, "--json").stdout)
+    assert both[0] == both[1]
+
+
+def test_labels_in_disorder_are_no_concern_unless_they_are_asked_for(model, tmp_path):
+    path = tmp_path / "data.jsonl"
+    rows = [{"text": TEXT, "label": "one"}, {"text": TEXT, "label": None}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    assert json.loads(run(model, path, "--row", 1, "--json").stdout)["known"] is None
+    asked = run(model, path, "--row", 1, "--label-column", "label")
+    assert asked.exit_code == 1 and "every document needs a label" in asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "choose it with --row N"),
+        (("--row", 11), "--row must be at most 10"),
+        (("--row", 1, "--html", "nowhere/page.html"), "choose another place"),
+    ],
+)
+def test_what_it_refuses(model, data, options, said):
+    check_refusal(run(model, data, *options), 1, said)
+
+
+def test_a_budget_is_for_the_first_of_two_models_and_that_is_said(model, data):
+    result = run(model, data, "--row", 1, "--against", model, "--keep", 0.9, "--json")
+    assert "--keep is for" in result.stderr and "runs as it was trained" in result.stderr
+    first, second = (record["blocks"][-1]["left"] for record in json.loads(result.stdout))
+    assert first > second
+
+
+@pytest.mark.parametrize("labels", [("[/INST]", "[spam]", "plain"), ("[bold]", "a", "b")])
+def test_labels_are_no_markup(pieces, data, tmp_path, labels):
+    classifier = make(pieces, "topk", keep=0.4, at=1)
+    classifier.model.config.id2label = dict(enumerate(labels))
+    folder = classifier.save(tmp_path / "model")
+    for result in (run(folder, data, "--row", 1), run_command("info", folder)):
+        assert result.exit_code == 0 and all(label in result.stdout for label in labels)
+
+
+def test_an_export_is_not_explained(pieces):
+    classifier = make(pieces)
+    classifier.model = None  # as of an export, which a graph runs
+    with pytest.raises(ModelError, match="is an export"):
+        explain_document(classifier, TEXT)
