@@ -99,6 +99,9 @@ def test_it_cannot_start_from_a_model_that_removes_tokens(encoder, tmp_path):
     Classifier(encoder, method="topk").fit(*labelled(60), settings=QUICK).save(tmp_path)
     with pytest.raises(ModelError, match="dense tersely model to start from"):
         Classifier(tmp_path).fit(*labelled(40), settings=QUICK)
+    # Unless it was trained to read everything as well.
+    Classifier(encoder, method="lat").fit(*labelled(60), settings=QUICK).save(tmp_path / "any")
+    assert Classifier(tmp_path / "any").fit(*labelled(40), settings=QUICK).plan.is_dense
 
 
 @pytest.mark.parametrize("policy", ["truncate", "head-tail", "windows"])

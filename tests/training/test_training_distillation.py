@@ -10,7 +10,7 @@ from tersely import Classifier, Plan, TrainingSettings, preset
 from tersely.methods.lat import LengthDrop
 from tersely.modeling import with_plan
 from tersely.reduction import ColumnMean, DropKeys, DropTokens, Ratio, Step
-from tersely.training.distillation import RandomBudgets, is_for_random_budgets, shorter_loss
+from tersely.training.distillation import RandomBudgets, shorter_loss
 from words import PLAIN, documents, quiet
 
 QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1, **PLAIN)
@@ -37,7 +37,7 @@ def test_a_step_runs_the_smallest_and_random_lengths(lat):
 def test_choosing_at_the_input_has_random_budgets_where_they_are_asked_for():
     plan = preset("choose", keep=0.1, random_budgets=True)
     full, smallest, *drawn = RandomBudgets(plan, 4, samples=2, seed=0).draw(0)
-    assert full.is_dense and smallest == plan and not is_for_random_budgets(preset("choose"))
+    assert full.is_dense and smallest == plan and not preset("choose").is_randomised
     shares = [each.steps[0].select.keep for each in drawn]
     assert all(each.steps[0].blocks == "input" for each in drawn)
     assert all(0.1 <= share <= 1 for share in shares) and len(set(shares)) == 2
@@ -48,9 +48,9 @@ def test_other_steps_of_the_plan_stay_in_every_length():
     random = Step(DropTokens(), [1, 2], ColumnMean(), LengthDrop(least=1, keep=0.5, pin="first"))
     plan = Plan("mixed", (keys, random))
     full, _, drawn = RandomBudgets(plan, 4, samples=1, seed=0).draw(0)
-    assert full.steps == (keys,) and is_for_random_budgets(plan)
+    assert full.steps == (keys,) and plan.is_randomised
     assert [step.blocks for step in drawn.steps] == [0, 1, 2] and drawn.steps[0] == keys
-    assert not is_for_random_budgets(Plan("keys", (keys,)))
+    assert not Plan("keys", (keys,)).is_randomised
 
 
 @pytest.mark.parametrize("taught", [False, True])

@@ -166,10 +166,11 @@ def load_classifier(source: str, **loading: Any) -> TerselyForSequenceClassifica
 
 def _load_dense(source: str, loading: dict[str, Any]) -> TerselyForSequenceClassification:
     dense = load_classifier(source, **loading)
-    if not dense.config.reduction_plan().is_dense:
+    plan = dense.config.reduction_plan()
+    if not (plan.is_dense or plan.is_randomised):
         raise ModelError(
             f"expected an encoder or a dense tersely model to start from, got {source} with the "
-            f"plan {dense.config.plan['name']!r}; start from what it was trained from"
+            f"plan {plan.name!r}; start from what it was trained from"
         )
     # What answers before it was fitted to weights that are about to change.
     dense.config.linear = dense.config.cascade = dense.cascade = dense.linear = None

@@ -92,6 +92,11 @@ class Plan:
         return any(step.learns for step in self.steps)
 
     @property
+    def is_randomised(self) -> bool:
+        """Whether training draws shares of it at random, so that the weights do without it too."""
+        return any(step.is_randomised for step in self.steps)
+
+    @property
     def needs_linear(self) -> bool:
         """Whether some scorer asks the linear stage beside the encoder."""
         return any(step.score is not None and step.score.needs_linear for step in self.steps)

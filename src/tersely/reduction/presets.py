@@ -209,7 +209,7 @@ def name_untrained(trained: Plan, now: Plan, depth: int) -> str | None:
     that training drew from.
     """
     before, after = _spell(trained, depth), _spell(now, depth)
-    ranged = any(step.select is not None and step.select.randomised for step in now.steps)
+    ranged = now.is_randomised
     if not (after[1] < before[1] if ranged else now != trained):
         return None
     what = "down to" if ranged else "with"

@@ -116,6 +116,11 @@ class Step:
         """Whether any of its parts does."""
         return any(part.learns for part in self.parts.values())
 
+    @property
+    def is_randomised(self) -> bool:
+        """Whether training draws its share at random."""
+        return self.select is not None and self.select.randomised
+
     def at_block(self, number: int, count: int) -> Self:
         """Return the step at the `number`-th (from 1) of its `count` blocks."""
         parts = {role: part.at_block(number, count) for role, part in self.parts.items()}

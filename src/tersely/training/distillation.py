@@ -44,11 +44,6 @@ def distillation_loss(
     return divergence.flatten(1).sum(1).mean() * temperature**2
 
 
-def is_for_random_budgets(plan: Plan) -> bool:
-    """Return whether a plan is to be trained so: if it has a share that training randomises."""
-    return any(_is_random(step) for step in plan.steps)
-
-
 class RandomBudgets:
     """The configurations of a training step: the plan is the smallest, `samples` are random ones.
 
@@ -62,7 +57,7 @@ class RandomBudgets:
     def draw(self, step: int) -> list[Plan]:
         """Return the configurations of a training step: full, the smallest, then random ones."""
         chance = np.random.default_rng([self.seed, step])
-        full = tuple(step for step in self.plan.steps if not _is_random(step))
+        full = tuple(step for step in self.plan.steps if not step.is_randomised)
         drawn = [self._random(chance) for _ in range(self.samples)]
         return [replace(self.plan, steps=full), self.plan, *drawn]
 
@@ -70,7 +65,7 @@ class RandomBudgets:
         """Give every block of the randomised steps a share of its own."""
         steps: list[Step] = []
         for step in self.plan.steps:
-            if not _is_random(step):
+            if not step.is_randomised:
                 steps.append(step)
                 continue
             for block in resolve_blocks(step.blocks, self.depth):
@@ -84,7 +79,3 @@ def shorter_loss(full: Tensor, shorter: Sequence[Tensor], problem_type: str) -> 
     target = full.detach()
     losses = [distillation_loss(logits, target, problem_type, 1.0) for logits in shorter]
     return torch.stack(losses).sum()
-
-
-def _is_random(step: Step) -> bool:
-    return step.select is not None and step.select.randomised

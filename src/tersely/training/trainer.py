@@ -30,7 +30,6 @@ from tersely.text.metrics import evaluate_logits
 from tersely.training.distillation import (
     RandomBudgets,
     distillation_loss,
-    is_for_random_budgets,
     shorter_loss,
 )
 from tersely.training.settings import TrainingSettings
@@ -110,7 +109,7 @@ class TerselyTrainer(Trainer):
         self.sampler = TokenBudgetSampler(sizes, budget, settings.seed, epochs=epochs)
         self.documents_per_step = len(train_documents) / len(self.sampler)
         self.budgets, plan = None, model.config.reduction_plan()
-        if is_for_random_budgets(plan):
+        if plan.is_randomised:
             samples, depth = settings.random_lengths, model.plan.depth
             self.budgets = RandomBudgets(plan, depth, samples, settings.seed)
         given = {"train_dataset": train_documents, "eval_dataset": validation}
