@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tersely._io import written_whole
 from tersely.errors import ExportError, OutputError
@@ -48,6 +50,20 @@ def test_a_place_that_cannot_be_a_directory_is_said(older):
     with pytest.raises(OutputError, match="the model cannot be written to .*; free some space"):
         with written_whole(older / "config.json" / "model", "model"):
             pytest.fail("there is nowhere to write to")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files")
+def test_who_may_read_the_folder_may_read_the_weights(tmp_path):
+    """A model that root trained could not be served by another user: safetensors writes 0600."""
+    before = os.umask(0o022)
+    try:
+        with written_whole(tmp_path / "model", "model") as part:
+            (part / "config.json").write_text("{}")
+            save_file({"weight": np.zeros(1)}, part / "model.safetensors")
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "model").iterdir()}
+    assert modes == {0o644}
 
 
 def test_files_come_together_and_what_they_replace_goes(older):

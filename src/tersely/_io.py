@@ -41,10 +41,13 @@ def written_whole(directory: Path, what: str, *, replaces: Collection[str] = ())
         # In the directory itself, since files are moved at once within one file system alone.
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory) as part:
             yield Path(part)
-            written = [file.name for file in Path(part).iterdir()]
-            for name in written:
-                os.replace(Path(part, name), directory / name)
-        for name in set(replaces).difference(written):
+            files = list(Path(part).iterdir())
+            # safetensors lets the owner alone read its files; who serves them may be another.
+            mode = max((file.stat().st_mode for file in files), default=0)
+            for file in files:
+                file.chmod(mode)
+                os.replace(file, directory / file.name)
+        for name in set(replaces).difference(file.name for file in files):
             (directory / name).unlink(missing_ok=True)
     except BaseException as error:
         if is_new:
