@@ -34,7 +34,8 @@ def draw(evidence: Mapping[str, Any]) -> str | None:
     for number, middle in enumerate(middles):  # a bold limit dwarfs the others' heights
         place = {"xytext": (-6, 8), "textcoords": "offset points", "ha": "right"}
         above.annotate(f"×{middle:.1f}", (number, middle), **place)
-    above.set(ylabel="times as fast as packed (95 %)", ylim=(0, 1.2 * max(middles)))
+    top = 1.2 * max(ratio["interval"][1] for ratio in ratios)
+    above.set(ylabel="times as fast as packed (95 %)", ylim=(0, top))
     above.grid(True, axis="y", color="#d8dce2", linewidth=0.6)
     bottom = [0.0] * len(limits)
     for number, stage in enumerate(stages):
