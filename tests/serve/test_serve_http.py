@@ -126,7 +126,9 @@ def test_the_reason_is_said(server, model):
         assert answer.status_code == 422
         return answer.json()["error"]
 
-    assert "JSON decode error" in said(b'{"inputs": ')
+    assert said(b"{inputs: 1}").startswith("the body is not JSON: Expecting property name")
+    assert said(b'{"inputs": ').endswith("Expecting value, at character 11")
+    assert said(b'["a"]').startswith("`body`: ")
     assert "of whole characters" in said(b'{"inputs": "\\ud800"}')
     assert "or a batch [[text]" in said(b'{"inputs": ["a", "b", "c"]}')
     assert said(b'{"inputs": "a"}', None) == (

@@ -61,8 +61,8 @@ def make_app(service: Service, *, name: str, api_key: str | None = None) -> Fast
     app = FastAPI(title="tersely", version=__version__, description=about, **how)
     app.add_middleware(Guard, limits=service.limits, metrics=service.metrics, api_key=api_key)
     _add_errors(app, service)
+    _add_predict(app, service)  # first on /docs, too
     _add_probes(app, service, name)
-    _add_predict(app, service)
     return app
 
 
@@ -96,8 +96,9 @@ def _spell(error: RequestValidationError, request: Request) -> str:
     kind = request.headers.get("content-type")
     if not re.match(r"application/([^;]+\+)?json\b", kind or "", re.IGNORECASE):
         return f"the header content-type must be application/json, got {kind or 'none'}"
-    said = {"string_unicode": "it holds half of a surrogate pair, which is no character"}
-    faults = {(*each["loc"], "")[1]: said.get(each["type"], each["msg"]) for each in error.errors()}
+    if (first := error.errors()[0])["type"] == "json_invalid":
+        return f"the body is not JSON: {first['ctx']['error']}, at character {first['loc'][1]}"
+    faults = {(*each["loc"], "body")[1]: each["msg"] for each in error.errors()}
     if "inputs" in faults:
         faults["inputs"] += f"; it must be {schemas.FORMS}"
     return "; ".join(f"`{field}`: {reason}" for field, reason in sorted(faults.items()))
