@@ -95,6 +95,10 @@ def no_weights(path):
     (path / "model.safetensors").unlink()
 
 
+def holds(name):
+    return lambda path: ((path / name).parent.mkdir(exist_ok=True), (path / name).touch())
+
+
 def cut_off(path):
     file = path / "model.safetensors"
     file.write_bytes(file.read_bytes()[:2000])
@@ -113,6 +117,11 @@ KEY = "encoder.layer.1.attention.self.key.weight"
         (encoder(cut_off), "cannot be loaded"),
         (classifier(wrong("vocab_size", value=101)), "do not belong together"),
         (lambda path: (path / "config.json").write_text("{"), "expected a model directory"),
+        (holds("adapter_config.json"), "an adapter without its model"),
+        (holds("checkpoints/plan"), "go on with it by resume"),
+        (holds("evidence.json"), "keep the original"),
+        (holds("checkpoint-500/config.json"), "folders of models"),
+        (holds("notes.txt"), "no config.json; give"),
         (lambda path: build(METHODS["focus-p"]).save_pretrained(path), "start from what it was"),
         (lambda path: GPT2Config().save_pretrained(path), r"family \(bert, .*\), got 'gpt2'"),
     ],
@@ -126,7 +135,7 @@ def test_a_checkpoint_that_cannot_be_used_is_refused(spoil, fragment, tmp_path):
 @pytest.mark.parametrize(
     ("options", "fragment"),
     [
-        ({}, "'nobody/no-such-model', which cannot be read .* check"),
+        ({}, "'nobody/no-such-model': it cannot be read .* check"),
         ({"trust_remote_code": True}, "'trust_remote_code' is not an option of from_encoder"),
         ({"head": "median"}, "head must be one of auto, mean, family, got 'median'"),
     ],

@@ -7,6 +7,8 @@ the block they replace.
 
 import copy
 from collections.abc import Iterable, Mapping
+from glob import glob
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +29,14 @@ from tersely.modeling.modeling import TerselyForSequenceClassification, family_h
 from tersely.modeling.modules import take_over_learned
 from tersely.reduction import INPUT, Plan, preset
 
+# What folders without a config.json hold that are given for a model's, and what to do.
+_NO_MODELS = {
+    "adapter_config.json": "an adapter without its model; save both as one (merge_and_unload)",
+    "checkpoints/*": "a training run that did not end; go on with it by resume",
+    "evidence.json": "evidence alone, as accelerate writes it to keep the original; give that",
+    "*/config.json": "folders of models; give one of them",
+    ".": "no config.json; give the folder of a saved model",
+}
 _LOADING = ("revision", "token", "cache_dir", "local_files_only", "dtype")
 
 
@@ -123,10 +133,12 @@ def _read_config(source: str, loading: dict[str, Any]) -> PreTrainedConfig:
         raise  # says what is wrong already
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ModelError(
-            f"expected a model directory or a Hub name, got {str(source)!r}, which cannot be read "
-            f"({reason}); check the name, or give a local directory"
-        ) from None
+        told = f"it cannot be read ({reason}); check the name, or give a local directory"
+        if Path(source).is_dir() and not Path(source, "config.json").exists():
+            found = next(said for name, said in _NO_MODELS.items() if glob(name, root_dir=source))
+            told = f"it holds {found}"
+        told = f"expected a model directory or a Hub name, got {str(source)!r}: {told}"
+        raise ModelError(told) from None
     if config.model_type != TerselyConfig.model_type:
         backbone_class(config.model_type)
     kind = getattr(config, "position_embedding_type", None) or "absolute"
