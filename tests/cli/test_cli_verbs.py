@@ -46,10 +46,11 @@ def test_train_then_evaluate(run, encoder, reviews, tmp_path):
     assert {"loss", "accuracy", "macro_f1"} <= set(record["metrics"])
     messages = trained.stderr.splitlines()
     assert all(line.startswith("tersely: ") for line in messages)
-    assert "texts in 'text', labels in 'label'" in messages[0] and "2 labels: neg" in messages[0]
+    assert "texts in 'text', labels in 'label'" in messages[0] and "2 labels: 'neg'" in messages[0]
     assert "validating on a tenth of the documents" in messages[1]
     # Of training and validation together, and once.
     assert "of 40 documents are longer than 9" in messages[2]
+    assert messages[2].endswith("; --long windows reads all")
     assert "longer than" not in " ".join(messages[3:])
     assert "4 of 4 validation documents say nearly the same" in messages[3]
     assert "the linear stage alone: " in messages[4] and "no cascade: " in messages[5]
@@ -77,7 +78,7 @@ def test_no_epochs_put_a_method_on_a_dense_model(run, dense_model, reviews, tmp_
     how = ("--epochs", 0, "--method", "choose", "--method-option", "score=saliency")
     trained = run("train", reviews, "--out", tmp_path / "told", "--model", dense_model, *how)
     assert trained.exit_code == 0, trained.stderr
-    assert "validation: accuracy" in trained.stderr
+    assert "on validation documents: accuracy" in trained.stderr
 
 
 def test_train_searches_for_settings(run, encoder, reviews, tmp_path):
@@ -237,7 +238,8 @@ def test_version_methods_and_info(run, model):
     (facts,) = records(run("info", model, "--json").stdout)
     assert facts["labels"] == ["neg", "pos"] and facts["method"] == "focus-pfc"
     assert any("combine (tokens=8" in step for step in facts["steps"])
-    assert "focus-pfc" in run("info", model).stdout
+    shown = run("info", model).stdout
+    assert "focus-pfc" in shown and all(len(line.split()) > 1 for line in shown.splitlines())
 
 
 @pytest.mark.parametrize("verb", ["", *get_command(app).commands])

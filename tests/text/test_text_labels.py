@@ -217,6 +217,10 @@ def test_the_verdict_compares_with_the_majority_and_the_linear_stage():
     said = verdict(good, labels, NAMES[:2], linear=good)
     assert said.startswith("100.0 % of 60 documents are right (94.0 to 100.0 %), +50.0 points (+")
     assert "against always answering 'a'" in said and "linear stage alone is as good" in said
+    # Few documents that one of them has right alone do not make the two as good.
+    half = np.eye(2)[np.r_[np.ones(3, int), labels[3:]]]
+    said = verdict(good[:20], labels[:20], NAMES[:2], linear=half[:20])
+    assert "alone has 85.0 %, to which the whole adds +15.0 points (+0.0 to" in said
     said = verdict(bad, labels, NAMES[:2], linear=good)
     assert "+0.0 points (+0.0 to +0.0, not conclusive) against always" in said
     assert "the linear stage alone has 100.0 %, to which the whole adds -50.0 points (-" in said

@@ -72,7 +72,7 @@ def accelerate(
     if not isinstance(original, Classifier):
         original = Classifier.from_pretrained(original)
     if (alone := original.alone()) is not original:
-        tell("of the cascade the encoder alone is made faster, without the linear stage's evidence")
+        tell("the encoder of the cascade is made faster, without the linear stage's evidence")
         original = alone
     long = original.model_config.long
     if long != "truncate":

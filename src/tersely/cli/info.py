@@ -35,9 +35,8 @@ def info(model: o.TrainedModel, *, json: o.Json = False) -> None:
     facts["long"] = config.long
     cascade = config.cascade_stages()
     if cascade is not None:
-        weights = (f" (evidence × {s.weight:.2f})" if s.weight else "" for s in cascade.stages)
-        names = (stage.name for stage in cascade.stages)
-        facts["cascade"] = list(map("".join, zip(names, weights, strict=True)))
+        told = {s.name: f" (evidence × {s.weight:.2f})" * bool(s.weight) for s in cascade.stages}
+        facts["cascade"] = list(map("".join, told.items()))
         facts["certified"] = cascade.lines()
     if json:
         print_json(facts)
@@ -47,7 +46,7 @@ def info(model: o.TrainedModel, *, json: o.Json = False) -> None:
     table.add_column()
     for name, value in facts.items():
         if isinstance(value, list):
-            value = ("\n" if name in ("steps", "certified") else ", ").join(value)
+            value = ("\n" if name in ("steps", "certified") else ", ").join(value) or "none"
         told = f"{value:,}" if name == "parameters" else str(value)
         table.add_row(name.replace("_", " "), Text(told))  # a label such as [spam] is no markup
     stdout.print(table)

@@ -80,7 +80,7 @@ def progress(what: str = "", total: int | None = None) -> tqdm:
     if not sys.stderr.isatty():
         lines = dict.fromkeys(("delay", "mininterval", "maxinterval"), 30) | {"file": _Lines()}
         lines["bar_format"] = "{desc}: {n_fmt} of {total_fmt}, {remaining} left"
-    return tqdm(desc=what, total=total, leave=False, **lines)
+    return tqdm(desc=what, total=total or 1, leave=False, **lines)  # None shows as 0it
 
 
 def tell_load() -> None:
@@ -182,4 +182,5 @@ def _in_options(text: str, command: Any) -> str:
         if parameter.name and "_" in parameter.name and parameter.opts[0].startswith("--"):
             # Not in quotes or paths: there it is a name of the user's.
             text = re.sub(rf"(?<![\w.'\"/-]){parameter.name}\b(?!['\"])", parameter.opts[0], text)
+        text = re.sub(rf"\b{parameter.name}='([\w-]+)'", rf"{parameter.opts[0]} \1", text)
     return text

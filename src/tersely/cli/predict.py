@@ -28,8 +28,8 @@ def predict(
     Every input column is kept. 'label' and 'score', its probability, are
     added; for several labels both are lists. A regression model adds
     'prediction' instead. Of a cascade 'stage' says which stage answered, and
-    'confidence' how sure it was. With --max-error 'review' is true for those
-    that people should look at.
+    'confidence' by how much its label led. With --max-error 'review' is true
+    for those that people should look at.
 
     Options:
         out: The file to write: .csv, .tsv, .jsonl or .parquet. [JSON Lines on standard output]

@@ -28,9 +28,9 @@ def recalibrate(
 ) -> None:
     """Prove a cascade's limits anew, on texts such as it reads now.
 
-    Stages, path and temperatures stay, and nothing is searched: all texts
-    prove. With --max-error any classifier learns from which confidence on its
-    answers are right often enough; 'predict' marks the others for review.
+    Stages, path and temperatures stay, nothing is searched: all texts prove.
+    With --max-error a fifth settles, of any classifier, from which confidence
+    on answers are right often enough; 'predict' marks the others for review.
 
     Options:
         max_disagreement: The share of texts that may get another label than the reference gives.

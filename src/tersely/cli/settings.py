@@ -181,7 +181,7 @@ def _number(least: float, most: float) -> Callable[[Any], float]:
         except ValueError:
             raise typer.BadParameter(f"{text!r} is not a number") from None
         if not least <= value <= most:
-            raise typer.BadParameter(f"{text} must be from {least:g} to {most:g}")
+            raise typer.BadParameter(f"{text} must be from {least:g} to {most:g}; 1 is 100%")
         return value
 
     return number

@@ -16,7 +16,7 @@ from tersely._io import show
 from tersely.cli import options as o
 from tersely.cli.messages import count, print_json, progress, say
 from tersely.cli.settings import Rare, is_given, split_pair, verb
-from tersely.errors import TerselyWarning
+from tersely.errors import TerselyWarning, name_all
 from tersely.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def train(
     told |= {} if revision is None else {"revision": revision}
     source, note = (model or DEFAULT_MODEL, None) if model or revision else default_model()
     if model is None:
-        say(note or f"training starts from {source}; --model names another")
+        say(f"{note or f'training starts from {source}'}; --model names another")
     told |= {"max_length": max_length, "long": long, "head": head}
     told |= {"problem_type": reading.problem_type, "device": machine.device}
     classifier = Classifier(source, **told)
@@ -108,8 +108,7 @@ def train(
     if validation is not None:
         held_out = reading.read(validation, "required")
         judges = f"{len(held_out):,} others"
-    what = f"{Path(classifier.source).name} with {classifier.plan.name}"
-    say(f"training {what} on {classifier.device}, validating on {judges}")
+    say(f"training on {classifier.device}, method {classifier.plan.name}; validating on {judges}")
     guide = teacher and Classifier.from_pretrained(teacher, device=machine.device)
     if resume and not (out / "checkpoints").is_dir():
         say(f"there is nothing to resume in {out}, so training starts from the beginning")
@@ -134,8 +133,7 @@ def train(
     loss, seconds, steps = (record[name] for name in ("best_validation_loss", "seconds", "steps"))
     found = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
     took = f"{count(steps, 'step')} in {seconds:.0f} s"
-    least = "" if loss is None else f"validation: loss {loss:.3f}; "  # no epochs have none
-    say(f"{out} holds the model after {took}; {least}{judged}: {found}")
+    say(f"{out} holds the model after {took}; on {judged} documents: {found}")
     if evaluation.verdict is not None:
         say(evaluation.verdict)
     if json:
@@ -174,5 +172,5 @@ def _like(default: object, text: str) -> object:
 def _describe(space: LabelSpace) -> str:
     if space.problem_type == "regression":
         return "regression"
-    names = ", ".join(space.names[:6]) + (", …" if len(space.names) > 6 else "")
-    return f"{space.problem_type}, {len(space.names)} labels: {names}"
+    several = ", any number a document" * (space.problem_type == "multi_label_classification")
+    return f"{len(space.names)} labels{several}: {name_all(space.names, limit=6)}"

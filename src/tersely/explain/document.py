@@ -119,7 +119,7 @@ class StageAnswer:
     def sentence(self) -> str:
         """Return who answered, in words."""
         row = " → ".join(self.stages)
-        return f"The stage {self.name} answered ({row}), confidence {self.confidence:.4f}"
+        return f"The stage {self.name} answered ({row}); its label led by {self.confidence:.4f}"
 
 
 @dataclass(frozen=True)

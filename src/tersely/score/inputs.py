@@ -107,7 +107,7 @@ def _look_at(path: str, name: str) -> Input:
         schema = plain_types(metadata.schema.to_arrow_schema().empty_table()).schema
     except (OSError, pa.ArrowException) as error:
         raise DataError(
-            f"{path} is not a whole Parquet file: {error}; make it anew, or leave it out"
+            f"{path} is not a whole Parquet file: {error}; write it as one, or leave it out"
         ) from error
     if twice := [name for name, count in Counter(schema.names).items() if count > 1]:
         raise DataError(

@@ -83,8 +83,7 @@ def settle(folder: Path, manifest: Mapping[str, Any]) -> None:
     changed = [name for name in names if begun.get(name) != manifest.get(name)]
     raise ScoringError(
         f"the run begun in {folder} cannot go on, because these are others now: "
-        f"{name_all(changed, limit=8)}; undo that, name another output folder, or begin anew with "
-        "overwrite"
+        f"{name_all(changed, limit=8)}; undo that, name another output folder, or overwrite it"
     )
 
 

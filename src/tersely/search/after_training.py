@@ -106,7 +106,7 @@ def cascade_after(
     else:
         cascade = ranked[0].cascade
         ratio = looked.seconds[REFERENCE] / ranked[0].seconds
-        tell(f"{ranked[0].name}: some {ratio:.1f} times the encoder, by what validation saw")
+        tell(f"{ranked[0].name}: some {ratio:.1f} times as fast as the encoder, in validation")
         if proof is None:
             marked = path_marks(cascade, looked, runner.several)
             counts = [int(each[ranked[0].point].sum()) for each in marked]
@@ -136,10 +136,10 @@ def _estimated(limit: float, documents: int, early: int, worse: int, better: int
     needed = documents_for_net_loss(limit, worse / documents, better / documents)
     more = "no number that can be had" if needed is None else f"some {needed:,}"
     return (
-        f"an estimate, no certificate: at a net loss of {limit:.2%}, {early} of the {documents:,} "
-        "validation documents, which chose the path, would be answered before the encoder, of them "
-        f"{worse} turned wrong and {better} right; to prove this rate takes {more} of other "
-        "labelled documents, and until then the encoder reads all"
+        "that is an estimate, no certificate, so the encoder reads every document: before it "
+        f"{early} of the {documents:,} validation documents would be answered, of them {worse} "
+        f"turned wrong and {better} right; to prove a net loss of at most {limit:.2%} at this rate "
+        f"takes {more} of other labelled documents"
     )
 
 
@@ -155,8 +155,8 @@ def _together(
     right = {n: right_documents(e.numpy(), *judged).mean() for n, e in answers.items()}
     error = {n: calibration_error(e.numpy(), *judged) for n, e in answers.items()}
     line = (
-        f"the encoder alone: {right['encoder']:.1%} of {len(documents):,} {which} are right, with "
-        f"the linear stage's evidence at a weight of {reference.weight:.2f} {right['both']:.1%}; "
-        f"calibration error {error['both']:.1%}, of the encoder alone {error['encoder']:.1%}"
+        f"of {len(documents):,} {which} the encoder alone has {right['encoder']:.1%} right, and "
+        f"{right['both']:.1%} with the linear stage's evidence (weight {reference.weight:.2f}); "
+        f"calibration errors {error['encoder']:.1%} and {error['both']:.1%}"
     )
     return {"documents": len(documents), "accuracy": right, "calibration_error": error}, line

@@ -123,7 +123,7 @@ def check_provable(proving: int, limit: float, given: int) -> None:
         wanted = math.ceil(given * needed / max(1, proving))
         least = math.ceil(1e4 * float(upper_bound(0, proving))) / 1e4
         raise DataError(
-            f"{needed} texts that do nothing else are needed to prove a limit of {limit:.3g} even "
+            f"{needed} texts that do nothing else are needed to prove a limit of {limit:.2%} even "
             f"if nothing differs, some {wanted:,} different texts in all, got {given:,} and "
             f"{proving} of them for proof; give more texts, or allow at least {least:.2%}"
         )
@@ -228,7 +228,7 @@ class Found:
         if then < 0.95 * now:
             ratios = f"×{self.seconds / then:.1f} packed in the place of ×{self.seconds / now:.1f}"
             would = f"may prove {ratios}"
-        return f"{_MORE} times as many texts for proof, {given:,}, {would}, by what choosing saw"
+        return f"{_MORE} times as many texts for proof, {given:,}, {would}, by the texts that chose"
 
 
 def find_cascade(
@@ -266,7 +266,8 @@ def find_cascade(
             tell(f"no linear stage: {error}")
         else:
             best, record = fit.candidates[0], fit.record()
-            right = f"{best.accuracy:.1%} of {len(fit.folds):,} texts right"
+            right = "right" if runner.criterion == "loss" else "as the original decides"
+            right = f"{best.accuracy:.1%} of {len(fit.folds):,} texts {right}"
             tell(f"linear stage: {best.name}, {right}")
         stages = [] if record is None else [Stage(LINEAR)]
         stages += [*plan_stages(runner.model.plan.depth, record is not None), Stage(REFERENCE)]
@@ -275,7 +276,7 @@ def find_cascade(
         ranked = choices(looked, stages, limit, len(parts["proving"]), runner.several)
         for choice in ranked[:3]:
             ratio = looked.seconds[REFERENCE] / choice.seconds
-            tell(f"{choice.name}: some {ratio:.1f} times packed, by what choosing saw")
+            tell(f"{choice.name}: some {ratio:.1f} times as fast as packed, where it was chosen")
         cascade = None
         if ranked:
             did = [Part.of(n, DID[n], parts[n].contents) for n in ("fitting", "choosing")]

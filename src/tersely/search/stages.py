@@ -144,7 +144,7 @@ class StageRunner:
                 raw[LINEAR] = evidence
             else:
                 raw[stage.name], seconds[stage.name] = self.run(stage, encoded)
-            self.progress(f"stages, {stage.name} the last", number, len(stages))
+            self.progress(f"trying {stage.name}", number, len(stages))
 
         def answer(stage: Stage) -> torch.Tensor:
             return to_log_probabilities(raw[stage.name], stage, self.several, evidence)

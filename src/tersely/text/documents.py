@@ -177,7 +177,7 @@ def split_numbers(
     if len(rare) == len(groups):
         raise DataError(
             f"{documents.source} has {len(documents)} documents, too few of a class to split off "
-            "validation documents; give a validation file or more documents"
+            "validation documents; check the label column, or give a validation file"
         )
     if rare:
         warn(

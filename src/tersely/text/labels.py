@@ -136,9 +136,9 @@ class LabelSpace:
         if new and len(new) == len(found):
             # A measure over no label that could be right would be 0, or prove whatever is asked.
             raise DataError(
-                f"the model knows none of the data's labels: the data has {name_all(new)}, and "
-                f"the model knows {name_all(self.names)}; check the label column, its spelling, "
-                "and whether this is the model"
+                "the model knows none of the data's labels: the data has "
+                f"{name_all(new, limit=5)}, and the model knows {name_all(self.names, limit=5)}; "
+                "check the label column, its spelling, and whether this is the model"
             )
         if new:
             named = (f"{name} ({count})" for name, count in new.most_common())

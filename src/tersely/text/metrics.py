@@ -248,7 +248,7 @@ def verdict(
         found = compare(logits, linear, labels, problem_type)
         alone = 100 * right_documents(linear, labels, problem_type).mean()
         better = "the linear stage alone has"
-        if not found.conclusive:
+        if not found.conclusive and found.difference < 0.01:
             better = "the linear stage alone is as good, as far as these documents tell:"
         text += f"; {better} {alone:.1f} %, to which the whole adds {found}"
     return text + "."

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from tersely._io import check_writable, written_whole
-from tersely.errors import OutputError, warn
+from tersely.errors import OutputError, name_all, warn
 from tersely.text.labels import LABEL_SEPARATOR
 from tersely.text.tables import DELIMITERS, find_kind
 
@@ -73,18 +73,18 @@ def write_table(
 
 
 def _append_columns(table: pa.Table, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
-    renamed = []
+    renamed = {}
     for name, values in columns.items():
         free = name
         while free in table.column_names:
             free += "_predicted"
         if free != name:
-            renamed.append(f"{name!r} as {free!r}")
+            renamed[name] = free
         table = table.append_column(free, pa.array(list(values)))
     if renamed:
         warn(
-            f"{len(renamed)} new columns have names of input columns, and are written "
-            f"{', '.join(renamed)}",
+            f"the input has columns named {name_all(renamed)} already; what is predicted stands in "
+            f"{name_all(renamed.values())}",
             stacklevel=3,
         )
     return table

@@ -117,7 +117,7 @@ class TerselyTrainer(Trainer):
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
         if progress is not None:
-            self.add_callback(_Progress(plan.name, progress))
+            self.add_callback(_Progress(f"training {plan.name}", progress))
         self.add_callback(_SaveByClock(settings.save_minutes))
 
     def get_train_dataloader(self) -> DataLoader:
