@@ -8,7 +8,7 @@ from method_table import QUIET, build, pack
 from tersely import preset
 from tersely.errors import ModelError, PlanError
 from tersely.methods.input_selection import LinearMargin
-from tersely.reduction import ColumnMean, DropTokens, Plan, Ratio, Step
+from tersely.reduction import DropTokens, Ratio, Step
 from tersely.text.syntax import ALONE, ENDS_SENTENCE, GOES_ON
 from tiny import HIDDEN, tiny_ids
 
@@ -136,15 +136,6 @@ def test_the_network_learns_the_shares_of_saliency_that_a_document_without_its_e
     assert model.eval()(**pack(documents), token_targets=targets).penalty is None
 
 
-@torch.no_grad()
-def test_a_kept_quarter_costs_a_quarter_from_the_first_block_on():
-    model, documents = build(preset("choose", keep=0.25, least=1)).eval(), tiny_ids([60, 60])
-    trace = model(**pack(documents), output_trace=True).trace
-    assert trace.blocks[0].queries == [15, 15]
-    dense = model.under_plan(preset("dense"))(**pack(documents), output_trace=True).trace
-    assert trace.encoder_macs < 0.25 * dense.encoder_macs
-
-
 def test_without_a_linear_stage_it_is_refused():
     dense = build(preset("dense")).eval()
     with pytest.raises(PlanError, match="'choose' needs a linear stage beside the encoder"):
@@ -162,4 +153,3 @@ def test_what_cannot_be_is_refused():
         preset("choose", score="best")
     with pytest.raises(PlanError, match="unit must be 'piece' for the score 'first'"):
         preset("choose", score="first", unit="neighbours")
-    assert Plan("later", [Step(DropTokens(), 1, ColumnMean(), Ratio())]).needs_linear is False

@@ -56,19 +56,26 @@ def assert_groups(stream: Stream, merged: Stream, groups: list[list[int]], share
     assert merged.layout.sizes == counts
 
 
-def matched(stream: Stream, span: range, keys: torch.Tensor, ratio: float) -> dict[int, int]:
-    """Bipartite soft matching of one document, as the paper tells it: who goes into whom."""
-    own = [i for i in span if stream.origins[i] >= 0]
-    even = [i for i in own if (i - span.start) % 2 == 0 and i != span.start]
-    odd = [i for i in own if (i - span.start) % 2 == 1]
-    if not odd:
-        return {}
+def matched(even: list[int], odd: list[int], keys: torch.Tensor, share: float) -> dict[int, int]:
+    """Bipartite soft matching, as the paper tells it: who of the one half goes into whom."""
     best = {}
-    for i in even:
+    for i in even if odd else []:
         likeness = [torch.cosine_similarity(keys[i], keys[j], dim=0).item() for j in odd]
         best[i] = (max(likeness), odd[likeness.index(max(likeness))])
-    ranked = sorted(even, key=lambda i: -best[i][0])
-    return {i: best[i][1] for i in ranked[: math.floor(ratio * len(own) + 1e-9)]}
+    ranked = sorted(best, key=lambda i: -best[i][0])
+    return {i: best[i][1] for i in ranked[: math.floor(share + 1e-9)]}
+
+
+def grouped(goes: dict[int, int], tokens: int) -> list[list[int]]:
+    """Who became one, by who goes into whom."""
+    rows = range(tokens)
+    return [[i] + [j for j in rows if goes.get(j) == i] for i in rows if i not in goes]
+
+
+def draw_losers(stream: Stream, data) -> tuple[list[bool], list[float]]:
+    """Some of the own tokens, and scores of all."""
+    lost = [flag and data.draw(st.booleans()) for flag in stream.embedded.tolist()]
+    return lost, [data.draw(st.floats(0.1, 3)) for _ in lost]
 
 
 @given(streams(), st.sampled_from([0.0, 0.2, 0.5]), st.integers(0, 99))
@@ -77,10 +84,9 @@ def test_merging_the_most_similar(stream, ratio, seed):
     merged = Merge(least=1, ratio=ratio).apply(stream, None, keys)
     goes: dict[int, int] = {}
     for span in documents(stream):
-        goes |= matched(stream, span, keys, ratio)
-    rows = range(stream.layout.tokens)
-    groups = [[i] + [j for j in rows if goes.get(j) == i] for i in rows if i not in goes]
-    assert_groups(stream, merged, groups)
+        own = [i for i in span if stream.origins[i] >= 0]
+        goes |= matched(own[2::2], own[1::2], keys, ratio * len(own))
+    assert_groups(stream, merged, grouped(goes, stream.layout.tokens))
 
 
 @given(streams(), st.sampled_from([0.01, 0.25, 0.5, 0.7, 1.0]))
@@ -100,9 +106,7 @@ def test_pooling_neighbours(stream, keep):
 
 @given(streams(), st.integers(1, 3), st.booleans(), st.data())
 def test_fusing_the_tail(stream, tokens, weighted, data):
-    own = stream.embedded.tolist()
-    lost = [flag and data.draw(st.booleans()) for flag in own]
-    scores = [data.draw(st.floats(0.1, 3)) for _ in own]
+    lost, scores = draw_losers(stream, data)
     groups = []
     for span in documents(stream):
         tail = [i for i in span if lost[i]]
@@ -120,8 +124,7 @@ def test_fusing_the_tail(stream, tokens, weighted, data):
 
 @given(streams(), st.data())
 def test_absorbing_into_the_likest_that_stays(stream, data):
-    lost = [flag and data.draw(st.booleans()) for flag in stream.embedded.tolist()]
-    scores = [data.draw(st.floats(0.1, 3)) for _ in lost]
+    lost, scores = draw_losers(stream, data)
     goes: dict[int, int] = {}
     for span in documents(stream):
         lost[span.start] = False  # as [CLS] is pinned
@@ -131,10 +134,8 @@ def test_absorbing_into_the_likest_that_stays(stream, data):
             if lost[i]:
                 pairs = [torch.cosine_similarity(*stream.hidden[[i, j]], dim=0) for j in into]
                 goes[i] = into[int(torch.stack(pairs).argmax())]
-    rows = range(len(lost))
-    groups = [[i] + [j for j in rows if goes.get(j) == i] for i in rows if i not in goes]
     absorbed = Absorb().apply(stream, torch.tensor(lost)[:, None], torch.tensor(scores)[:, None])
-    assert_groups(stream, absorbed, groups, scores)
+    assert_groups(stream, absorbed, grouped(goes, len(lost)), scores)
 
 
 def peaks(states: torch.Tensor, lost: list[int], share: float) -> dict[int, int]:
@@ -155,11 +156,10 @@ def peaks(states: torch.Tensor, lost: list[int], share: float) -> dict[int, int]
 
 
 @given(streams(), st.sampled_from([0.0, 0.4, 0.8]), st.sampled_from([0.0, 0.3, 0.5]), st.data())
-def test_clustering_the_losers_and_matching_the_others(stream, clusters, matched, data):
+def test_clustering_the_losers_and_matching_the_others(stream, clusters, share, data):
     # In double precision, and sets of two aside: two tokens are equally dense.
     stream = replace(stream, hidden=stream.hidden.double())
-    lost = [flag and data.draw(st.booleans()) for flag in stream.embedded.tolist()]
-    scores = [data.draw(st.floats(0.1, 3)) for _ in lost]
+    lost, scores = draw_losers(stream, data)
     goes: dict[int, int] = {}
     for span in documents(stream):
         lost[span.start] = False
@@ -168,15 +168,7 @@ def test_clustering_the_losers_and_matching_the_others(stream, clusters, matched
             lost[next(i for i in own if lost[i])] = False
         goes |= peaks(stream.hidden, [i for i in own if lost[i]], clusters)
         stays = [i for i in own if not lost[i]]
-        best = {}
-        for i in stays[::2]:
-            likeness = [torch.cosine_similarity(*stream.hidden[[i, j]], dim=0) for j in stays[1::2]]
-            if likeness:
-                best[i] = (max(likeness), stays[1::2][likeness.index(max(likeness))])
-        ranked = sorted(best, key=lambda i: -best[i][0])
-        goes |= {i: best[i][1] for i in ranked[: math.floor(matched * len(stays) + 1e-9)]}
-    rows = range(len(lost))
-    groups = [[i] + [j for j in rows if goes.get(j) == i] for i in rows if i not in goes]
-    action = Diversify(clusters=clusters, matched=matched, least=1)
+        goes |= matched(stays[::2], stays[1::2], stream.hidden, share * len(stays))
+    action = Diversify(clusters=clusters, matched=share, least=1)
     merged = action.apply(stream, torch.tensor(lost)[:, None], torch.tensor(scores)[:, None])
-    assert_groups(stream, merged, groups, scores)
+    assert_groups(stream, merged, grouped(goes, len(lost)), scores)

@@ -7,12 +7,11 @@ from hypothesis import strategies as st
 from slow_bert import attend, classify, transform
 from torch import Tensor, nn
 
-from method_table import KNOWLEDGE, METHODS, QUIET, build, pad
+from method_table import KNOWLEDGE, QUIET, build, pad
 from slow_patterns import Slow
 from tersely.attention import banded
 from tersely.errors import ModelError
 from tersely.methods.patterns import GlobalTokens, Lexical, Neighbours, RandomPairs, Syntax, Union
-from tersely.modeling import with_plan
 from tersely.ragged import Layout
 from tersely.reduction import Knowledge, Plan, Step, Stream, preset
 from tersely.reduction.patterns import token_columns
@@ -129,20 +128,17 @@ def test_random_pairs_are_as_many_as_asked_for_and_others_in_another_document(sh
         assert share in (0.0, 1.0) or not torch.equal(seen, each)
 
 
-@pytest.mark.parametrize(("column", "name"), [("parse", "parser"), ("stem", "stems")])
-def test_what_was_not_given_is_named(column, name):
-    ids, layout = torch.tensor([1, 2]), Layout.from_lengths([2])
-    with pytest.raises(ModelError, match=rf"needs model\.knowledge\.{name}, .*got None; make one"):
-        token_columns(ids, layout, TABLE, Knowledge(), (column,))
+def test_knowledge_that_is_missing_or_does_not_fit_is_refused():
+    def need(column, **knowledge):
+        ids, layout = torch.tensor([1, 2]), Layout.from_lengths([2])
+        return token_columns(ids, layout, TABLE, Knowledge(**knowledge), (column,))
 
-
-@pytest.mark.parametrize(
-    ("words", "heads"), [([0], [0]), ([0, 2], [0, 0]), ([0, 1], [0, 2]), ([0, 1], [0, -1])]
-)
-def test_a_parse_that_does_not_fit_is_refused(words, heads):
-    ids, layout = torch.tensor([1, 2]), Layout.from_lengths([2])
-    with pytest.raises(ModelError, match="a word number for each of the 2 tokens"):
-        token_columns(ids, layout, TABLE, Knowledge(parser=lambda ids: (words, heads)), ("parse",))
+    for column, name in ("parse", "parser"), ("stem", "stems"):
+        with pytest.raises(ModelError, match=rf"needs model\.knowledge\.{name}, .*None; make one"):
+            need(column)
+    for parse in ([0], [0]), ([0, 2], [0, 0]), ([0, 1], [0, 2]), ([0, 1], [0, -1]):
+        with pytest.raises(ModelError, match="a word number for each of the 2 tokens"):
+            need("parse", parser=lambda ids, parse=parse: parse)
 
 
 # ---- models under a pattern ---------------------------------------------------------------------
@@ -185,11 +181,6 @@ def test_logits_and_gradients_are_those_under_explicit_masks(pattern, blocks, mo
         for block in (1, 2):
             assert trace.blocks[block].connected[number] == mask.sum().item() / HEADS
     assert trace.blocks[0].connected is trace.blocks[3].connected is None
-
-
-def test_what_a_pattern_needs_goes_along_with_a_new_plan():
-    model = with_plan(build(METHODS["dense"]), METHODS["syntax"])
-    assert model(torch.tensor([[5, 6, 7]])).logits.shape == (1, 3)
 
 
 @torch.no_grad()

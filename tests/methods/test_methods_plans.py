@@ -11,7 +11,7 @@ from tersely import preset
 from tersely.errors import ModelError, PlanError
 from tersely.methods.patterns import Neighbours
 from tersely.modeling import with_plan
-from tersely.reduction import Plan, Step
+from tersely.reduction import LEAST, Plan, Step, find_preset, presets
 from tiny import tiny_ids
 
 DOCUMENTS = tiny_ids([11, 30, 4, 23])
@@ -31,8 +31,6 @@ def logits(model) -> torch.Tensor:
 @pytest.mark.parametrize("method", SHARED)
 def test_a_model_under_another_plan_is_one_that_was_built_for_it(method):
     dense = build(METHODS["dense"]).eval()
-    if METHODS[method].needs_linear:
-        dense = dense.beside(build(METHODS[method]).linear)
     copied = with_plan(dense, METHODS[method])
     shared = dense.under_plan(METHODS[method])
     assert torch.equal(logits(shared), logits(copied))
@@ -104,11 +102,34 @@ def test_threads_run_plans_of_their_own_on_the_same_weights():
         assert all(torch.equal(result, wanted) for result in results)
 
 
-def test_a_saved_twin_is_loaded_under_its_plan(tmp_path):
-    model = build(METHODS["lat"]).eval()
-    plan = Plan.from_dict(preset("lat", least=1, keep=0.4).to_dict())
-    twin = model.under_plan(plan)
-    twin.save_pretrained(tmp_path)
-    loaded = type(model).from_pretrained(tmp_path).eval()
-    assert loaded.config.reduction_plan() == plan
-    assert torch.equal(logits(loaded), logits(twin))
+# ---- short texts keep all of their tokens (fault F1: a share of three tokens was [CLS] alone) --
+
+SHORT = [1, 3, 4, LEAST]
+LONG = [60, 47, 64]
+# Keys alone leave, as in the paper; what only fades removes nothing yet.
+OTHERS = ("focus-p", "focus-pf", "focus-pfc", "ltp-paper", "power-bert")
+WITH_FLOOR = [n for n in presets() if "least" in find_preset(n).options and n not in OTHERS]
+
+
+@torch.no_grad()
+def run(plan, lengths):
+    model, batch = build(plan).eval(), pad(tiny_ids(lengths))
+    return model(**batch, output_trace="sizes"), model.under_plan(preset("dense"))(**batch)
+
+
+@pytest.mark.parametrize("method", WITH_FLOOR)
+def test_a_short_text_is_read_whole_and_the_end_of_a_long_one_never_is_less(method):
+    output, dense = run(preset(method), SHORT)
+    assert output.trace.tokens_alive() == [SHORT] * 4
+    torch.testing.assert_close(output.logits, dense.logits, rtol=1e-5, atol=1e-5)
+    output, _ = run(preset(method), LONG)
+    assert min(map(min, output.trace.tokens_alive())) >= LEAST
+
+
+@pytest.mark.parametrize("drop", ["tokens", "keys"])
+def test_the_papers_key_pruning_stays_as_it_is_and_tokens_that_leave_have_a_floor(drop):
+    output, dense = run(preset("focus-pf", keep=0.5, drop=drop), SHORT)
+    assert output.trace.tokens_alive() == [SHORT] * 4, "no token leaves either way"
+    fewer = [block.keys for block in output.trace.blocks][-1]
+    assert (fewer == SHORT) == (drop == "tokens")
+    assert torch.allclose(output.logits, dense.logits, atol=1e-5) == (drop == "tokens")
