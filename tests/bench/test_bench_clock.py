@@ -1,12 +1,25 @@
-"""Who runs when, and what the clock attributes to whom."""
+"""Who runs when, what the clock and the memory are attributed to, and how sure the figures are."""
 
 import gc
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from bench_fakes import FakeContender
+import torch
+from bench_fakes import AllocatingContender, FakeContender
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import beta, binom
 
-from tersely.bench import take_turns
+from tersely.bench import Spread, StockContender, paired_ratio, summarise, take_turns
+from tersely.bench.memory import PeakMemory, measure, measure_memory
+from tersely.errors import TerselyWarning
+from tersely.text.metrics import compare, share_interval
 
 
 def prepared(names, log=None, clock=None, seconds=(1.0,), documents=4):
@@ -45,3 +58,108 @@ def test_the_heap_is_tidied_before_each_turn_but_not_between_documents(monkeypat
     monkeypatch.setattr(gc, "collect", lambda: collections.append("tidy"))
     take_turns(prepared("ab"), 3, 0, [0, 1, 2])
     assert len(collections) == 2 * 3
+
+
+# ---- statistics, by hand -----------------------------------------------------------------------
+
+SINGLE = "single_label_classification"
+
+
+def test_a_spread_by_hand_and_ratios_paired_so_that_a_slow_round_cancels():
+    spread = summarise([5, 1, 4, 2, 3])
+    assert replace(spread, interval=None) == Spread(3, 1, 5, 2, 4)
+    assert spread.relative == pytest.approx(2 / 3) and summarise([0.0, 0.0]).relative == 0
+    assert paired_ratio([1, 10, 1], [2, 20, 2]) == Spread(2, 2, 2, 2, 2, (2, 2))
+
+
+@given(st.integers(1, 400), st.floats(0, 1))
+def test_the_interval_of_a_share_is_that_of_the_beta_distribution(documents, share):
+    count = round(share * documents)
+    low, high = share_interval(count, documents)
+    rest = documents - count
+    assert low == pytest.approx(beta.ppf(0.025, count, rest + 1) if count else 0)
+    assert high == pytest.approx(beta.ppf(0.975, count + 1, rest) if rest else 1)
+
+
+def test_the_comparison_counts_what_only_one_has_right():
+    base = np.eye(2)[[0] * 8 + [1] * 4]
+    found = compare(np.eye(2)[[0] * 7 + [1] * 5], base, [0] * 7 + [1] * 5, SINGLE)
+    assert (found.better, found.worse) == (1, 0)
+    labels = [1] * 12
+    found = compare(np.eye(2)[[1] * 9 + [0] * 3], base, labels, SINGLE)
+    assert (found.better, found.worse) == (8, 3)
+    assert found.difference == pytest.approx(5 / 12)
+    assert found.p_value == pytest.approx(2 * binom.cdf(3, 11, 0.5))
+    assert found.interval[0] < 5 / 12 < found.interval[1]
+    assert compare(base, base, labels, SINGLE).p_value == 1
+
+
+# ---- memory: a contender's peak is its own, not the parent's, not that of loading --------------
+
+MEBIBYTE = 2**20
+
+# What the system can do, not what the code says of it: a broken reset has to fail here.
+needs_reset = pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK),
+    reason="only Linux lets a process forget its peak memory",
+)
+
+
+@pytest.fixture
+def importable(monkeypatch):
+    """Let the child import the fakes."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+
+
+# In a process of its own: a command that ran in this one may keep what is freed.
+GROWTH = """
+import json
+import numpy as np
+from tersely.bench.memory import measure
+np.ones(256 * 2**20, dtype=np.uint8)  # a peak before, to be forgotten
+found = [measure(lambda: np.ones(taken * 2**20, dtype=np.uint8)) for taken in (0, 48, 96)]
+print(json.dumps(found))
+"""
+
+
+def growth(found):
+    return (found.peak_bytes - found.loaded_bytes) / MEBIBYTE
+
+
+@needs_reset
+def test_the_growth_is_what_running_takes():
+    done = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, check=True)
+    grown = [PeakMemory(**each) for each in json.loads(done.stdout.splitlines()[-1])]
+    sizes = [growth(each) for each in grown]
+    assert sizes == pytest.approx([0, 48, 96], abs=8)
+
+
+@pytest.mark.slow
+@needs_reset
+def test_the_parents_memory_and_that_of_loading_do_not_show(importable):
+    ballast = np.ones(1024 * MEBIBYTE, dtype=np.uint8)
+    contender = AllocatingContender("taker", held=64 * MEBIBYTE, taken=128 * MEBIBYTE)
+    found = measure_memory(contender, ["some text, \ud800 ü"])
+    assert found.peak_bytes < ballast.nbytes
+    assert growth(found) == pytest.approx(128, abs=16)
+
+
+def test_what_cannot_be_built_again_is_not_measured(model, tokenizer):
+    assert measure_memory(FakeContender("fake"), ["text"]) is None
+    assert measure_memory(StockContender(model, tokenizer), ["text"]) is None
+
+
+def test_a_failing_process_is_reported_with_its_last_words(monkeypatch):
+    died = subprocess.CompletedProcess([], 1, stdout="", stderr="Traceback\nValueError: no model")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: died)
+    with pytest.warns(TerselyWarning, match="'lost' was not measured.*ValueError: no model"):
+        assert measure_memory(AllocatingContender("lost", 1, 1), ["text"]) is None
+
+
+def test_memory_says_of_which_kind_it_is(monkeypatch):
+    assert measure(lambda: None).get("kind", "resident") == "resident"
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 5)
+    assert PeakMemory(**measure(lambda: None)) == PeakMemory(5, 3, kind="device")

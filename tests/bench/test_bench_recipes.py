@@ -17,6 +17,7 @@ from tersely.modeling import from_encoder
 from tersely.text import Documents, LabelSpace
 
 TEXTS = [f"{WORDS[number % 2]} {WORDS[number % 7]} {WORDS[number % 5]}" for number in range(60)]
+SINGLE = "single_label_classification"
 LABELS = [("even", "odd")[number % 2] for number in range(60)]
 
 
@@ -36,7 +37,7 @@ def dense(model, tokenizer, tmp_path_factory):
 @pytest.fixture
 def sources(dense, tmp_path):
     return Sources(
-        LabelSpace(("even", "odd"), "single_label_classification"),
+        LabelSpace(("even", "odd"), SINGLE),
         folder=tmp_path,
         dense=str(dense),
         train=Documents.from_lists(TEXTS, LABELS),
@@ -79,7 +80,7 @@ def test_a_plan_is_put_on_the_dense_model_as_it_is(sources):
 
 @pytest.mark.parametrize("names", [("even", "odd"), ("odd", "even")])
 def test_a_linear_model_is_fitted_in_the_models_order_of_labels(sources, names):
-    sources = replace(sources, space=LabelSpace(names, "single_label_classification"))
+    sources = replace(sources, space=LabelSpace(names, SINGLE))
     contender = make("tfidf", sources)
     logits = run(contender)
     assert (logits.argmax(1) == sources.space.encode(LABELS)).mean() > 0.9
@@ -87,13 +88,6 @@ def test_a_linear_model_is_fitted_in_the_models_order_of_labels(sources, names):
     np.testing.assert_array_equal(contender.run_one(3), logits[3:4])
     again = LinearContender.from_spec(contender.spec())
     np.testing.assert_array_equal(run(again), logits)
-
-
-def test_a_linear_model_needs_every_class_and_no_other(sources):
-    for names, message in (("a", "even", "odd"), "lack 'a'"), (("even", "other"), "hold 'odd'"):
-        space = LabelSpace(names, "single_label_classification")
-        with pytest.raises(DataError, match=message):
-            make("tfidf", replace(sources, space=space))
 
 
 @pytest.mark.slow
@@ -116,28 +110,27 @@ def test_what_an_optional_library_brings_is_left_out_without_it(sources, monkeyp
     assert "pip install '.[train]'" in skipped["tfidf"]
 
 
-@pytest.mark.parametrize(
-    ("name", "error", "message"),
-    [
-        ("unheard-of", DataError, "contender out of pipeline"),
-        ("pipeline:speed=9", DataError, "'speed' is not an option"),
-        ("topk:kept=0.5", PlanError, "'kept' is not an option"),
-        ("topk:keep=0.5,often", DataError, "KEY=VALUE"),
-        ("focus-pfc", PlanError, "built for 'dense'"),
-        ("no_such_module:Thing", DataError, "a module and a class in it"),
-        ("tersely.bench:TextContender", DataError, "scores.*complete the class"),
-        ("pipeline:batch_size=0", DataError, "batch_size must be a whole number of at least 1"),
-    ],
-)
-def test_names_that_mean_nothing_are_refused(sources, name, error, message):
+NOTHING = {"dense": None, "train": None}
+REFUSED = [
+    ("unheard-of", {}, DataError, "contender out of pipeline"),
+    ("pipeline:speed=9", {}, DataError, "'speed' is not an option"),
+    ("topk:kept=0.5", {}, PlanError, "'kept' is not an option"),
+    ("topk:keep=0.5,often", {}, DataError, "KEY=VALUE"),
+    ("focus-pfc", {}, PlanError, "built for 'dense'"),
+    ("no_such_module:Thing", {}, DataError, "a module and a class in it"),
+    ("tersely.bench:TextContender", {}, DataError, "scores.*complete the class"),
+    ("pipeline:batch_size=0", {}, DataError, "batch_size must be a whole number of at least 1"),
+    ("pipeline", NOTHING, DataError, "there is none"),
+    ("tfidf", NOTHING, DataError, "no training documents"),
+    ("tfidf", {"space": LabelSpace(("a", "even", "odd"), SINGLE)}, DataError, "lack 'a'"),
+    ("tfidf", {"space": LabelSpace(("even", "other"), SINGLE)}, DataError, "hold 'odd'"),
+]
+
+
+@pytest.mark.parametrize(("name", "changes", "error", "message"), REFUSED)
+def test_what_cannot_be_made_is_refused(sources, name, changes, error, message):
     with pytest.raises(error, match=message):
-        make_contenders([name], sources)
-
-
-def test_nothing_is_made_of_what_is_not_there(sources):
-    for name, message in (("pipeline", "there is none"), ("tfidf", "no training documents")):
-        with pytest.raises(DataError, match=message):
-            make_contenders([name], replace(sources, dense=None, train=None))
+        make_contenders([name], replace(sources, **changes))
 
 
 def test_of_a_cascade_the_encoder_alone_is_compared(tmp_path):
