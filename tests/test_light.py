@@ -65,7 +65,7 @@ for case in CASES:
 """
 
 
-@pytest.mark.slow  # that it does at all, modeling/test_model_saving.py shows
+@pytest.mark.slow  # that it does at all, modeling/test_model_families.py shows
 def test_transformers_loads_our_models_in_any_order_of_imports(tmp_path):
     from_encoder(str(save_encoder(tmp_path / "encoder")), num_labels=2).save_pretrained(tmp_path)
     tokenizer().save_pretrained(tmp_path)

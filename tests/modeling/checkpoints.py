@@ -7,20 +7,21 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
-    AutoModel,
     AutoModelForSequenceClassification,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
-from tiny import SPECIAL, VOCABULARY, tiny_config, tiny_tokenizer
+from tiny import SPECIAL, VOCABULARY, tiny_config, tiny_encoder, tiny_tokenizer
 
 NAMES = {0: "sport", 1: "business", 2: "politics"}
 
 
 def save_encoder(path: Path, family: str = "bert", **overrides: object) -> PreTrainedModel:
     """A base encoder, as pretraining leaves it."""
-    return _save(AutoModel.from_config(tiny_config(family, **overrides)), path)
+    encoder = tiny_encoder(family, **overrides)
+    encoder.save_pretrained(path)
+    return encoder
 
 
 def save_classifier(path: Path, family: str = "bert", **overrides: object) -> PreTrainedModel:
@@ -28,10 +29,7 @@ def save_classifier(path: Path, family: str = "bert", **overrides: object) -> Pr
     numbers = {name: number for number, name in NAMES.items()}
     labels = {} if "num_labels" in overrides else {"id2label": NAMES, "label2id": numbers}
     config = tiny_config(family, **labels, **overrides)
-    return _save(AutoModelForSequenceClassification.from_config(config), path)
-
-
-def _save(model: PreTrainedModel, path: Path) -> PreTrainedModel:
+    model = AutoModelForSequenceClassification.from_config(config)
     # Biases and norms start as 0 and 1, which would hide a mistake in them.
     for parameter in model.parameters():
         if parameter.dim() == 1:

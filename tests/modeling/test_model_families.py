@@ -1,13 +1,17 @@
-"""A dense model is the stock classifier of transformers, for every family, and becomes it again."""
+"""A dense model is transformers' classifier, and becomes it; a saved one works in a new process."""
+
+import json
+import subprocess
+import sys
 
 import pytest
 import torch
-from checkpoints import NAMES, save_classifier
+from checkpoints import NAMES, save_classifier, word_tokenizer
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from method_table import build, pad
-from tersely import preset
+from method_table import METHODS, build, pad
+from tersely import TerselyConfig, preset
 from tersely.errors import ModelError
 from tersely.modeling import dense_checkpoint, from_encoder
 from tiny import FAMILIES, tiny_ids
@@ -45,7 +49,7 @@ def test_a_fine_tuned_classifier_gives_the_stock_logits_and_becomes_it_again(
 @pytest.mark.parametrize(("family", "overrides"), VARIANTS)
 @torch.no_grad()
 def test_the_count_of_macs_is_torchs(family, overrides):
-    """With the family's own head; the other head and all methods are in test_model_methods.py."""
+    """With the family's own head; the other head and all methods are in the table of methods."""
     model = build(preset("dense"), family, head="family", **overrides).eval()
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         trace = model(**pad(tiny_ids(LENGTHS)), output_trace=True).trace
@@ -108,3 +112,66 @@ def test_losses_are_the_stock_models_and_so_is_a_guess_from_the_labels(
     torch.testing.assert_close(loss, stock(**pad(DOCUMENTS), labels=labels).loss)
     assert model.config.problem_type == stock.config.problem_type
     assert model.config.problem_type == problem or not stated
+
+
+# ---- a new process -----------------------------------------------------------------------------
+
+TEXTS = ["w5 w9 w17 w80 w33 w4 w61", "w7 w7 nothing", "w50 w51 w52 w53 w54 w55 w56 w57 w58 w59"]
+
+SCRIPT = """
+import json, sys
+import tersely
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+path, texts = sys.argv[1], json.loads(sys.argv[2])
+model = AutoModelForSequenceClassification.from_pretrained(path)
+batch = AutoTokenizer.from_pretrained(path)(texts, padding=True, return_tensors="pt")
+classify = pipeline("text-classification", model=path, top_k=None)
+print("RESULT" + json.dumps({
+    "kind": type(model).__name__,
+    "logits": model(**batch).logits.tolist(),
+    "one by one": classify(texts),
+    "together": classify(texts, batch_size=3),
+}))
+"""
+
+
+@torch.no_grad()
+def test_a_new_process_gives_the_same_predictions(tmp_path):
+    model = build(METHODS["focus-pfc"]).eval()
+    model.config.id2label = NAMES
+    tokenizer = word_tokenizer()
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path), json.dumps(TEXTS)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    result = json.loads(run.stdout.partition("RESULT")[2])
+
+    logits = model(**tokenizer(TEXTS, padding=True, return_tensors="pt")).logits
+    assert result["kind"] == type(model).__name__
+    torch.testing.assert_close(torch.tensor(result["logits"]), logits)
+    for row, probabilities in enumerate(logits.softmax(-1).tolist()):
+        expected = {NAMES[i]: pytest.approx(p, abs=1e-5) for i, p in enumerate(probabilities)}
+        for way in ("one by one", "together"):
+            scores = {label["label"]: label["score"] for label in result[way][row]}
+            assert scores == expected
+
+
+UNPINNED = METHODS["focus-pf, tokens"].to_dict()
+UNPINNED["steps"][0]["select"]["pin"] = "none"
+WRONG = [
+    ({"head": "first"}, "head must be one of mean, family, got 'first'"),
+    (
+        {"long": "split"},
+        "must be one of truncate, head-tail, windows, select, select-sentence",
+    ),
+    ({"head": "family", "plan": METHODS["focus-c"].to_dict()}, "must be 'mean' for a plan"),
+    ({"head": "family", "plan": UNPINNED}, "pin must be 'ends' or 'first'"),
+]
+
+
+@pytest.mark.parametrize(("settings", "fragment"), WRONG)
+def test_a_wrong_configuration_is_refused(settings, fragment):
+    with pytest.raises(ModelError, match=fragment):
+        TerselyConfig(encoder_config={"model_type": "bert"}, **settings)

@@ -132,17 +132,14 @@ def test_a_checkpoint_that_cannot_be_used_is_refused(spoil, fragment, tmp_path):
         from_encoder(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("options", "fragment"),
-    [
+def test_what_cannot_be_is_refused_with_what_to_do():
+    for options, fragment in (
         ({}, "'nobody/no-such-model': it cannot be read .* check"),
         ({"trust_remote_code": True}, "'trust_remote_code' is not an option of from_encoder"),
         ({"head": "median"}, "head must be one of auto, mean, family, got 'median'"),
-    ],
-)
-def test_what_cannot_be_is_refused_with_what_to_do(options, fragment):
-    with pytest.raises(ModelError, match=fragment):
-        from_encoder("nobody/no-such-model", **options)
+    ):
+        with pytest.raises(ModelError, match=fragment):
+            from_encoder("nobody/no-such-model", **options)
 
 
 @pytest.mark.parametrize(
@@ -164,15 +161,6 @@ def test_a_saved_model_that_cannot_be_used_is_refused(load, spoil, error, fragme
     spoil(tmp_path)
     with pytest.raises(error, match=fragment):
         load(tmp_path)
-
-
-def test_a_trained_classifier_is_loaded_as_it_is_and_an_encoder_is_none(tmp_path):
-    build(METHODS["focus-pfc"]).save_pretrained(tmp_path / "saved")
-    saved = load_classifier(tmp_path / "saved")
-    assert saved.config.reduction_plan() == METHODS["focus-pfc"]
-    save_encoder(tmp_path)
-    with pytest.raises(ModelError, match="without a classification head; train one"):
-        load_classifier(tmp_path)
 
 
 @pytest.mark.parametrize("head", ["mean", "family"])
