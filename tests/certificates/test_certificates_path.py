@@ -72,7 +72,7 @@ def test_a_record_comes_back_from_json_as_it_was():
 def test_a_limit_that_was_not_certified_names_the_nearest():
     found = prove(TEXTS, EARLY, changed(0, 0, 0, 0, 0))
     assert found.at(0.02).limit == 0.02
-    with pytest.raises(DataError, match=r"the nearest that are: 0\.01 and 0\.02"):
+    with pytest.raises(DataError, match=r"the nearest that are: 1% and 2%"):
         found.at(0.015)
     with pytest.raises(DataError, match="none is"):
         prove(TEXTS, EARLY, changed(*[500] * 5) & EARLY).at(0.01)

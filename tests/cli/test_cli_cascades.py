@@ -66,7 +66,7 @@ CASES = [
     ("recalibrate no/model {}/good.csv", 2, "--out"),
     ("predict {}/newer {}/texts.csv", 1, "newer tersely"),
     ("predict {}/broken {}/texts.csv", 1, "not whole"),
-    ("predict {}/fast {}/texts.csv --max-disagreement 30%", 1, "nearest that are: 0.1 and 0.5"),
+    ("predict {}/fast {}/texts.csv --max-disagreement 30%", 1, "nearest that are: 10% and 50%"),
     ("predict {}/fast {}/texts.csv --max-loss 10%", 1, "ask for --max-disagreement"),
     ("predict {}/lossy {}/texts.csv --max-disagreement 10%", 1, "ask for --max-loss"),
     ("predict {}/number {}/texts.csv --max-error 2%", 1, "a regression has none"),

@@ -96,7 +96,7 @@ def test_what_was_not_certified_is_refused_with_the_nearest(kinds, fast, new, tm
     sure = Classifier.from_pretrained(kinds, device="cpu").recalibrate(*new, max_error=0.1)
     folder = sure.save(tmp_path / "sure")
     load = lambda **limits: Classifier.from_pretrained(folder, device="cpu", **limits)  # noqa: E731
-    with pytest.raises(DataError, match=r"0.3 on the error is not certified .* nearest that are: "):
+    with pytest.raises(DataError, match=r"30% on the error is not certified .* nearest that are: "):
         load(max_error=0.3)
     assert load(max_error=1).review is None
     with pytest.raises(ModelError, match="recalibrate it on labelled documents"):

@@ -19,15 +19,13 @@ def draw(evidence: Mapping[str, Any]) -> str | None:
     limits, stages = evidence["by_limit"], evidence["stages"]
     if not limits:
         return None
-    require("matplotlib", "bench")
-    from matplotlib.figure import Figure
-
+    canvas = require("matplotlib.figure", "bench")
     names = [f"{100 * each['limit']:g} %" for each in limits]
     ratios = [each["speed"]["packed"] for each in limits]
     middles = [ratio["median"] for ratio in ratios]
     bars = [[m - r["interval"][0] for m, r in zip(middles, ratios, strict=True)]]
     bars.append([r["interval"][1] - m for m, r in zip(middles, ratios, strict=True)])
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    figure = canvas.Figure(figsize=(6.4, 5.6), layout="constrained")
     above, below = figure.subplots(2, sharex=True)
     above.errorbar(names, middles, yerr=bars, marker="o", capsize=3)
     above.axhline(1, color="#9aa3af", linewidth=1, linestyle="--")

@@ -147,10 +147,8 @@ def write_report(report: BenchReport, path: Path) -> Path:
 
 def draw(report: BenchReport) -> str | None:
     """Draw accuracy against throughput as SVG; None where nobody has an accuracy."""
-    require("matplotlib", "bench")
-    from matplotlib.figure import Figure as Canvas
-
-    figure = Canvas(figsize=(6.4, 4.8), layout="constrained")
+    canvas, ticker = (require(f"matplotlib.{name}", "bench") for name in ("figure", "ticker"))
+    figure = canvas.Figure(figsize=(6.4, 4.8), layout="constrained")
     axes = figure.subplots()
     points = []
     for place, each in enumerate(report.results):
@@ -168,6 +166,8 @@ def draw(report: BenchReport) -> str | None:
     front = sorted(p for p in points if not any(q > p and q[1] >= p[1] for q in points))
     axes.plot(*zip(*front, strict=True), color="#9aa3af", linewidth=1, linestyle="--", zorder=0)
     axes.set(xscale="log", xlabel="documents a second, log scale", ylabel="accuracy, %")
+    axes.xaxis.set_major_formatter(ticker.LogFormatter())  # 10, not 10¹
+    axes.xaxis.set_minor_formatter(ticker.LogFormatter())
     axes.grid(True, color="#d8dce2", linewidth=0.6)
     # Below the plot, where names never hide a point.
     figure.legend(loc="outside lower center", frameon=False, ncols=2, fontsize="small")
@@ -176,10 +176,10 @@ def draw(report: BenchReport) -> str | None:
 
 def to_svg(figure: Any) -> str:
     """Return a figure of matplotlib as SVG that is as wide as where it stands."""
-    matplotlib = require("matplotlib", "bench")
     buffer = io.StringIO()
     # Text stays text; ids get the same salt, so that the same report is the same file.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tersely"}):
+    how = {"svg.fonttype": "none", "svg.hashsalt": "tersely"}
+    with require("matplotlib", "bench").rc_context(how):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
     return re.sub(r' (width|height)="[\d.]+pt"', "", svg[svg.index("<svg") :], count=2)

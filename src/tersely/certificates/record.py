@@ -64,9 +64,10 @@ class Certificates:
         nearest = sorted(proven, key=lambda each: abs(each.limit - limit))[:2]
         if nearest and abs(nearest[0].limit - limit) < 1e-9:
             return nearest[0]
-        names = " and ".join(f"{value:g}" for value in sorted(each.limit for each in nearest))
+        found = sorted(100 * each.limit for each in nearest)
+        names = " and ".join(f"{value:g}%" for value in found)
         raise DataError(
-            f"a limit of {limit:g} on the {self.criterion} is not certified for this model; "
+            f"a limit of {100 * limit:g}% on the {self.criterion} is not certified for this model; "
             + (f"the nearest that are: {names}" if names else "none is: prove it on more texts")
         )
 

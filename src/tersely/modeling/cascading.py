@@ -94,10 +94,10 @@ def at_limit(model: Any, limit: float, criterion: str | None = None) -> Any:
         return model.under_cascade(model.cascade.at(limit, criterion))
     if model.config.problem_type == REGRESSION:
         raise ModelError(
-            f"a limit of {limit:g} is on labels, and a regression has none; load it without a limit"
+            f"a limit of {100 * limit:g}% is on labels, and a regression has none; load it without"
         )
     raise ModelError(
-        f"a limit of {limit:g} is for a cascade, and this model has none; load it without a limit, "
+        f"a limit of {100 * limit:g}% is for a cascade, and this has none; load it without, or "
         + ("recalibrate it on labelled documents" if criterion == "error" else "accelerate it")
         + " first"
     )
