@@ -35,7 +35,7 @@ PLANS = {
 
 
 def contenders(encoder: str, folder: Path) -> list:
-    """The models of the comparison, saved so that memory can be measured in fresh processes."""
+    """The models of the comparison, which lie in a folder for the next time."""
     found = []
     torch.manual_seed(0)
     for name, plan in PLANS.items():
@@ -45,7 +45,7 @@ def contenders(encoder: str, folder: Path) -> list:
             model.save_pretrained(directory)
             transformers.AutoTokenizer.from_pretrained(encoder).save_pretrained(directory)
         classifier = Classifier.from_pretrained(directory)
-        found.append(PackedContender(classifier, name, source={"source": str(directory)}))
+        found.append(PackedContender(classifier, name))
     stock = save_stock(encoder, folder / "stock", LABELS)
     found.append(StockContender(stock, name="pipeline", order="arrival"))
     found.append(StockContender(stock, name="sorted", order="sorted"))

@@ -121,9 +121,6 @@ class OpenVino(StockContender):
         self._compiled = openvino.compile_model(made, "CPU", hints)
         self.about = f"dense, OpenVINO, padded batches sorted by length, {dtype}"
 
-    def spec(self) -> None:
-        """Return nothing: its memory is not measured."""
-
     def _logits(self, inputs: dict[str, torch.Tensor]) -> np.ndarray:
         wanted = {key: inputs[key].numpy() for key in ("input_ids", "attention_mask")}
         return self._compiled(wanted)[0]

@@ -46,9 +46,6 @@ class AllocatingContender(FakeContender):
         super().__init__(name)
         self.held, self.taken = held, taken
 
-    def spec(self):
-        return {"name": self.name, "held": self.held, "taken": self.taken}
-
     def prepare(self, texts):
         super().prepare(texts)
         np.ones(2 * self.taken, dtype=np.uint8)  # a peak while loading, to be forgotten

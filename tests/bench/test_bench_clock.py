@@ -5,8 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
-from tersely.bench import Spread, StockContender, paired_ratio, summarise, take_turns
+from tersely.bench import Spread, paired_ratio, summarise, take_turns
 from tersely.bench.memory import PeakMemory, measure, measure_memory
 from tersely.errors import TerselyWarning
 from tersely.text.metrics import compare, share_interval
@@ -105,12 +105,6 @@ needs_reset = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def importable(monkeypatch):
-    """Let the child import the fakes."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
-
-
 # In a process of its own: a command that ran in this one may keep what is freed.
 GROWTH = """
 import json
@@ -136,7 +130,7 @@ def test_the_growth_is_what_running_takes():
 
 @pytest.mark.slow
 @needs_reset
-def test_the_parents_memory_and_that_of_loading_do_not_show(importable):
+def test_the_parents_memory_and_that_of_loading_do_not_show():
     ballast = np.ones(1024 * MEBIBYTE, dtype=np.uint8)
     contender = AllocatingContender("taker", held=64 * MEBIBYTE, taken=128 * MEBIBYTE)
     found = measure_memory(contender, ["some text, \ud800 ü"])
@@ -144,15 +138,18 @@ def test_the_parents_memory_and_that_of_loading_do_not_show(importable):
     assert growth(found) == pytest.approx(128, abs=16)
 
 
-def test_what_cannot_be_built_again_is_not_measured(model, tokenizer):
-    assert measure_memory(FakeContender("fake"), ["text"]) is None
-    assert measure_memory(StockContender(model, tokenizer), ["text"]) is None
+def test_what_cannot_be_sent_is_not_measured_and_said():
+    fake = FakeContender("fake", log=threading.Lock())
+    with pytest.warns(TerselyWarning, match="'fake' was not measured.*cannot be sent.*lock"):
+        assert measure_memory(fake, ["text"]) is None
 
 
 def test_a_failing_process_is_reported_with_its_last_words(monkeypatch):
-    died = subprocess.CompletedProcess([], 1, stdout="", stderr="Traceback\nValueError: no model")
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: died)
-    with pytest.warns(TerselyWarning, match="'lost' was not measured.*ValueError: no model"):
+    def die(*_, **__):
+        raise subprocess.CalledProcessError(1, [], stderr=b"Traceback\nValueError: no model")
+
+    monkeypatch.setattr(subprocess, "run", die)
+    with pytest.warns(TerselyWarning, match="'lost' was not measured: ValueError: no model"):
         assert measure_memory(AllocatingContender("lost", 1, 1), ["text"]) is None
 
 

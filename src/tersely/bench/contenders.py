@@ -1,21 +1,25 @@
-"""What can take part in a comparison, and the two kinds that most people compare.
+"""What can take part in a comparison, and the kinds that most people compare.
 
 Clock, memory measurement and report know contenders by the class `Contender` alone. A remote
 service or a rule is a `TextContender` with one method; a `tersely.Classifier` is a
-`PackedContender`, through its public interface and nothing below it.
+`PackedContender`, through its public interface and nothing below it; what an encoder has to be
+worth its price against is a `LinearContender`.
 """
 
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
+import torch
 
 from tersely.classifier import Classifier
-from tersely.errors import TerselyWarning
+from tersely.linear import LinearStage, fit_linear
+from tersely.modeling.cascading import linear_log_probabilities
 from tersely.reduction import Plan
-from tersely.text.encoding import EncodedDocuments
+from tersely.text import LabelSpace
+from tersely.text.encoding import EncodedDocuments, encode
 
 
 class Contender(ABC):
@@ -39,15 +43,6 @@ class Contender(ABC):
     @abstractmethod
     def run_one(self, index: int) -> np.ndarray:
         """Run one prepared document alone, untimed at first; logits `(1, labels)`."""
-
-    def spec(self) -> dict[str, Any] | None:
-        """Return what `from_spec` builds this contender from elsewhere, as JSON, if that can be."""
-        return None
-
-    @classmethod
-    def from_spec(cls, spec: Mapping[str, Any]) -> Self:
-        """Build the contender that `spec` describes."""
-        return cls(**spec)
 
 
 class TextContender(Contender):
@@ -88,16 +83,10 @@ class TextContender(Contender):
 
 
 class PackedContender(Contender):
-    """A `tersely.Classifier` on packed batches.
+    """A `tersely.Classifier` on packed batches."""
 
-    `source` are keyword arguments with which `Classifier.from_pretrained` loads its weights again,
-    as JSON; without them its memory cannot be measured.
-    """
-
-    def __init__(
-        self, classifier: Classifier, name: str = "packed", source: Mapping[str, Any] | None = None
-    ) -> None:
-        self.name, self.classifier, self.source = name, classifier, source
+    def __init__(self, classifier: Classifier, name: str = "packed") -> None:
+        self.name, self.classifier = name, classifier
         self._alone: dict[int, EncodedDocuments] = {}
 
     def prepare(self, texts: Sequence[str]) -> None:
@@ -119,25 +108,6 @@ class PackedContender(Contender):
             self._alone[index] = self.classifier.encode([self._texts[index]], tell=False)
         return self.classifier.forward(self._alone[index]).logits
 
-    def spec(self) -> dict[str, Any] | None:
-        """Return name, source, plan and whether a cascade is left out; None without a source."""
-        if self.source is None:
-            return None
-        plan = self.classifier.plan.to_dict()
-        alone = self.classifier.model_config.cascade is None
-        return {"name": self.name, "source": dict(self.source), "plan": plan, "alone": alone}
-
-    @classmethod
-    def from_spec(cls, spec: Mapping[str, Any]) -> Self:
-        """Load the classifier that `spec` describes."""
-        source, plan = spec["source"], Plan.from_dict(spec["plan"])
-        # Said where it was first loaded.
-        with warnings.catch_warnings(action="ignore", category=TerselyWarning):
-            classifier = Classifier.from_pretrained(**source)
-        if plan != classifier.plan or (spec["alone"] and classifier.model_config.cascade):
-            classifier = under_plan(classifier, plan)
-        return cls(classifier, spec["name"], source=source)
-
 
 def under_plan(classifier: Classifier, plan: Plan) -> Classifier:
     """Return the encoder alone under another plan, weights shared; the first stays as it is.
@@ -147,3 +117,31 @@ def under_plan(classifier: Classifier, plan: Plan) -> Classifier:
     made = classifier.with_model(classifier.alone().torch_model().under_plan(plan))
     made.plan = plan
     return made
+
+
+class LinearContender(TextContender):
+    """The linear stage of a cascade alone, from text, once it is fitted."""
+
+    about = "linear model on word pieces and pairs of them, chosen by cross-validation"
+    _stage: LinearStage
+
+    def __init__(self, name: str, tokenizer: Any, max_length: int, space: LabelSpace) -> None:
+        self.name, self._tokenizer, self._space = name, tokenizer, space
+        self._encode = partial(encode, tokenizer, max_length=max_length)
+
+    def fit(self, texts: Sequence[str], labels: np.ndarray) -> None:
+        """Fit on texts with the labels that the label space encodes."""
+        encoded = self._encode(texts)
+        self._stage = fit_linear(
+            torch.from_numpy(np.concatenate(encoded.windows)),
+            torch.from_numpy(np.concatenate([[0], np.cumsum(encoded.sizes)])),
+            labels,
+            classes=len(self._space.names),
+            vocabulary=len(self._tokenizer),
+            special_ids=tuple(self._tokenizer.all_special_ids),
+            problem_type=self._space.problem_type,
+        ).stage
+
+    def scores(self, texts: Sequence[str]) -> np.ndarray:
+        """Return log-probabilities `(documents, labels)`."""
+        return linear_log_probabilities(self._stage, self._encode(texts)).numpy()

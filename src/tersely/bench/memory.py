@@ -2,7 +2,7 @@
 
 import gc
 import json
-import pkgutil
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +15,15 @@ import torch
 from tersely.bench.contenders import Contender
 from tersely.errors import warn
 
+# A pipe to a process of our own, as multiprocessing has it; but no script of the user's is imported
+# there, and no tensor is left in shared memory. What is imported may lie where the parent looks.
+_CHILD = """
+import pickle, sys
+sys.path[:] = pickle.load(sys.stdin.buffer)
+from tersely.bench.memory import main
+main(*pickle.load(sys.stdin.buffer))
+"""
+
 
 @dataclass(frozen=True)
 class PeakMemory:
@@ -26,41 +35,31 @@ class PeakMemory:
 
 
 def measure_memory(contender: Contender, texts: Sequence[str]) -> PeakMemory | None:
-    """Build a contender again in a fresh process, run it once there, and return its peak.
+    """Run a contender once in a fresh process, and return its peak there.
 
-    None if its `spec` is None or, with a warning that holds its last words, its process failed:
-    resident memory is measured on Linux alone.
+    None, with a warning that says why, if it holds what cannot be sent to another process, or that
+    process failed: resident memory is measured on Linux alone.
     """
-    spec = contender.spec()
-    if spec is None:
-        return None
-    kind = f"{type(contender).__module__}:{type(contender).__qualname__}"
-    request = {"kind": kind, "spec": spec, "texts": list(texts), "threads": torch.get_num_threads()}
-    # -P: a file of the current directory must not stand in for a module of the same name.
-    child = subprocess.run(
-        [sys.executable, "-P", "-c", "from tersely.bench.memory import main; main()"],
-        input=json.dumps(request),
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    if child.returncode != 0 or not child.stdout.strip():
-        last_words = (child.stderr.strip() or f"exit status {child.returncode}").splitlines()[-1]
-        text = f"the memory of {contender.name!r} was not measured, its process failed: "
-        warn(text + last_words)
-        return None
-    return PeakMemory(**json.loads(child.stdout.strip().splitlines()[-1]))
+    try:
+        given = contender, list(texts), torch.get_num_threads()
+        sent = pickle.dumps(sys.path) + pickle.dumps(given)
+        command = [sys.executable, "-P", "-c", _CHILD]
+        child = subprocess.run(command, input=sent, capture_output=True, check=True)
+        return PeakMemory(**json.loads(child.stdout.splitlines()[-1]))
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode("utf-8", "replace").strip().splitlines()
+        reason = said[-1] if said else f"exit status {error.returncode}"
+    except Exception as error:  # whatever somebody else's contender says when it is pickled
+        reason = f"it cannot be sent to a process of its own, {error}"
+    warn(f"the memory of {contender.name!r} was not measured: {reason}")
+    return None
 
 
-def main() -> None:
-    """Measure the contender that standard input describes; the fresh process runs this."""
-    request = json.load(sys.stdin)
-    torch.set_num_threads(request["threads"])
-    contender = pkgutil.resolve_name(request["kind"]).from_spec(request["spec"])
-    contender.prepare(request["texts"])
-    # Weights are mapped from their file and come into memory when first used: use them once.
-    contender.run_one(0)
+def main(contender: Contender, texts: Sequence[str], threads: int) -> None:
+    """Measure a contender, and print the figures; the fresh process runs this."""
+    torch.set_num_threads(threads)
+    contender.prepare(texts)
+    contender.run_one(0)  # what is made or read when it is first used
     gc.collect()
     sys.stdout.write("\n" + json.dumps(measure(contender.run)) + "\n")
 

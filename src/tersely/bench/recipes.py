@@ -18,12 +18,12 @@ from typing import Any
 import yaml
 
 from tersely._io import resolve_device
-from tersely.bench.contenders import Contender, PackedContender, under_plan
-from tersely.bench.linear import LinearContender
+from tersely.bench.contenders import Contender, LinearContender, PackedContender, under_plan
 from tersely.bench.stock import StockContender, export_onnx
 from tersely.classifier import Classifier
 from tersely.defaults import default_model
 from tersely.errors import DataError, MissingExtraError, ModelError, PlanError, name_all
+from tersely.modeling.loading import load_tokenizer
 from tersely.reduction import has_share, preset, presets
 from tersely.text import Documents, LabelSpace
 from tersely.text.labels import REGRESSION
@@ -42,7 +42,7 @@ class Sources:
     """What contenders are made from."""
 
     space: LabelSpace
-    folder: Path  # where exports and fitted models are written to
+    folder: Path  # where exports are written to
     dense: str | None = None  # a dense classifier's directory or Hub name
     train: Documents | None = None  # what is fitted on
     loading: Mapping[str, Any] = field(default_factory=dict)  # for `Classifier.from_pretrained`
@@ -155,13 +155,12 @@ def _reduced(text: str, options: dict[str, Any], sources: Sources) -> PackedCont
 
 
 def _packed(name: str, source: str, loading: Mapping[str, Any]) -> PackedContender:
-    loading = {"source": source, **loading}
-    return PackedContender(Classifier.from_pretrained(**loading), name, source=loading)
+    return PackedContender(Classifier.from_pretrained(source, **loading), name)
 
 
 def _tfidf(text: str, options: Mapping[str, Any], sources: Sources) -> LinearContender:
     source, limit = sources.dense or default_model()[0], sources.loading.get("max_length") or 512
-    made = LinearContender(text, str(sources.folder), source, limit, sources.space)
+    made = LinearContender(text, load_tokenizer(source, {}), limit, sources.space)
     sources.fit(text, made)
     return made
 
@@ -239,5 +238,5 @@ def at_budgets(
         at = {f"keep {x:g}": model.classifier.with_options(keep=x) for x in keeps}
         at |= {f"budget {x:g}": model.classifier.with_budget(x, texts) for x in budgets}
         for setting, made in at.items():
-            found.append(PackedContender(made, f"{model.name}, {setting}", source=model.source))
+            found.append(PackedContender(made, f"{model.name}, {setting}"))
     return found

@@ -6,6 +6,7 @@ Runtime's fusions for encoders; its int8 is dynamic quantisation of the weights,
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,7 @@ class StockContender(Contender):
     threads as torch has.
 
     Args:
-        model: a model, the directory or Hub name of one, or a folder of `export_onnx`; a model
-            itself cannot be measured for memory.
+        model: a model, the directory or Hub name of one, or a folder of `export_onnx`.
         tokenizer: a tokenizer, or the directory of one; the model's directory by default.
         name: how the report calls it; `"stock, arrival"` or `"stock, sorted"` by default.
         order: `"arrival"` or `"sorted"` (by length, longest first).
@@ -62,16 +62,14 @@ class StockContender(Contender):
         if tokenizer is None and isinstance(model, PreTrainedModel):
             raise DataError("expected a tokenizer beside the model, got none; pass the tokenizer")
         self.name = name or f"stock, {order}"
-        self._sources = (model, model if tokenizer is None else tokenizer)
-        self.options = {"order": order, "batch_size": batch_size, "max_length": max_length}
-        self.options |= {"device": device, "dtype": dtype}
-        self._tokenizer = self._sources[1]
+        self.order, self.batch_size, self.max_length = order, batch_size, max_length
+        self._tokenizer = model if tokenizer is None else tokenizer
         if isinstance(self._tokenizer, str | Path):
             self._tokenizer = load_tokenizer(str(self._tokenizer), {})
         self._collate = DataCollatorWithPadding(self._tokenizer)
-        self._session = None
+        self._graph: Path | None = None
         if isinstance(model, str | Path) and (Path(model) / _GRAPHS["float32"]).is_file():
-            self._session = _onnx_session(Path(model), dtype)
+            self._graph = Path(model) / _GRAPHS[dtype]
             self._config = AutoConfig.from_pretrained(Path(model) / "encoder")
             return
         try:
@@ -85,14 +83,14 @@ class StockContender(Contender):
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Tokenise, order and pad the documents, and put them on the model's device."""
-        limit, size = self.options["max_length"], self.options["batch_size"]
-        encoded = self._tokenizer(list(texts), truncation=True, max_length=limit)
+        encoded = self._tokenizer(list(texts), truncation=True, max_length=self.max_length)
         self._documents = [{key: encoded[key][i] for key in encoded} for i in range(len(texts))]
         lengths = np.array([len(document["input_ids"]) for document in self._documents])
         order = np.arange(len(lengths))
-        if self.options["order"] == "sorted":
+        if self.order == "sorted":
             order = np.argsort(-lengths, kind="stable")
-        self._parts = [order[start : start + size] for start in range(0, len(order), size)]
+        starts = range(0, len(order), self.batch_size)
+        self._parts = [order[start : start + self.batch_size] for start in starts]
         self._batches = [self._pad(part) for part in self._parts]
         self._alone: dict[int, Any] = {}
         self.tokens = int(lengths.sum())
@@ -112,16 +110,17 @@ class StockContender(Contender):
             self._alone[index] = self._pad([index])
         return self._logits(self._alone[index])
 
-    def spec(self) -> dict[str, Any] | None:
-        """Return the directories and options; None when it was given objects."""
-        if not all(isinstance(source, str | Path) for source in self._sources):
-            return None
-        model, tokenizer = map(str, self._sources)
-        return {"name": self.name, "model": model, "tokenizer": tokenizer} | self.options
-
     def _pad(self, numbers: Iterable[int]) -> dict[str, torch.Tensor]:
         batch = self._collate([self._documents[number] for number in numbers])
-        return dict(batch if self._session is not None else batch.to(self._model.device))
+        return dict(batch if self._graph is not None else batch.to(self._model.device))
+
+    @cached_property
+    def _session(self) -> Any:
+        return None if self._graph is None else _onnx_session(self._graph)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A session stays in its process; another one makes its own.
+        return {name: value for name, value in vars(self).items() if name != "_session"}
 
     @torch.inference_mode()
     def _logits(self, inputs: dict[str, torch.Tensor]) -> np.ndarray:
@@ -131,11 +130,11 @@ class StockContender(Contender):
         return self._session.run(None, {name: inputs[name].numpy() for name in names})[0]
 
 
-def _onnx_session(folder: Path, precision: str) -> Any:
+def _onnx_session(graph: Path) -> Any:
     runtime = require("onnxruntime", "onnx")
-    options, graph = runtime.SessionOptions(), str(folder / _GRAPHS[precision])
+    options = runtime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
-    return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return runtime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
 
 def export_onnx(source: str | Path, folder: str | Path) -> Path:
