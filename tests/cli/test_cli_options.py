@@ -20,7 +20,6 @@ from tersely._io import show
 from tersely.cli import app, messages
 from tersely.cli.options import Sample
 from tersely.cli.settings import Rare, Verb, verb
-from tersely.cli.train import method_options
 from tersely.text import Documents
 
 LIGHT = [
@@ -153,15 +152,6 @@ def test_what_is_wrong_in_a_file_is_refused_as_on_the_command_line(spin, tmp_pat
 def test_a_share_may_be_a_percentage(spin):
     assert spin("--epochs", "0.5%")[1].epochs == spin("--set=epochs=0.005")[1].epochs == 0.005
     assert spin("--epochs", "1e%")[0] == spin("--epochs", "%")[0] == 2
-
-
-def test_options_of_a_method_have_the_types_of_their_defaults():
-    found = method_options("focus-c", ("combine_at=7/12", "tokens=4"))
-    assert found == {"combine_at": 7 / 12, "tokens": 4} and isinstance(found["tokens"], int)
-    assert method_options("topk", ("linear=true",)) == {"linear": True}
-    for wrong in ("linear=perhaps", "keep=1/0"):
-        with pytest.raises(typer.BadParameter):
-            method_options("topk", (wrong,))
 
 
 def test_a_limit_draws_by_the_seed_and_keeps_the_order():

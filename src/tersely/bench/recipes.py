@@ -15,8 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tersely._io import resolve_device
 from tersely.bench.contenders import Contender, LinearContender, PackedContender, under_plan
 from tersely.bench.stock import StockContender, export_onnx
@@ -24,7 +22,7 @@ from tersely.classifier import Classifier
 from tersely.defaults import default_model
 from tersely.errors import DataError, MissingExtraError, ModelError, PlanError, name_all
 from tersely.modeling.loading import load_tokenizer
-from tersely.reduction import has_share, preset, presets
+from tersely.reduction import has_share, preset, presets, read_options, read_value
 from tersely.text import Documents, LabelSpace
 from tersely.text.labels import REGRESSION
 
@@ -99,29 +97,26 @@ def _read(text: str) -> tuple[str, dict[str, Any]]:
             f"expected a contender out of {', '.join([*RECIPES, *presets()])} or "
             f"'module:Class', got {name!r}; correct the name"
         )
-    options = {}
+    given = {}
     for part in filter(None, tail.split(",")):
         key, equals, value = (each.strip() for each in part.partition("="))
         if not equals:
             raise DataError(f"expected KEY=VALUE behind {name!r}, got {key!r}; write {key}=…")
-        options[key] = _value(value)
-        if key in _VALUES and not _VALUES[key][1](options[key]):
-            raise DataError(f"{text}: {key} must be {_VALUES[key][0]}, got {options[key]!r}")
-    _, known = RECIPES.get(name, (None, options))
+        given[key] = value
+    options = {key: read_value(given.pop(key)) for key in _VALUES if key in given}
+    for key, value in options.items():
+        if not _VALUES[key][1](value):
+            raise DataError(f"{text}: {key} must be {_VALUES[key][0]}, got {value!r}")
+    if name in presets():
+        return name, options | read_options(name, given)
+    options |= given
+    _, known = RECIPES.get(name, (None, ()))
     if unknown := set(options) - set(known):
         raise DataError(
             f"{min(unknown)!r} is not an option of the contender {name!r}; "
             f"its options are {', '.join(known) or 'none'}"
         )
     return name, options
-
-
-def _value(text: str) -> Any:
-    above, slash, below = text.partition("/")
-    try:
-        return float(above) / float(below) if slash else yaml.safe_load(text)
-    except (ValueError, ZeroDivisionError, yaml.YAMLError):
-        return text
 
 
 def _padded(

@@ -48,12 +48,6 @@ _TRACEBACK = "Show the traceback of an error."
 Debug = Annotated[bool, option("--debug", _TRACEBACK, MACHINE, metavar="", envvar="TERSELY_DEBUG")]
 
 
-def is_given(ctx: typer.Context, name: str) -> bool:
-    """Return whether an option stands on the command line, in `--set` or in a file."""
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
-
-
 def split_pair(text: str) -> tuple[str, str]:
     """Return the name and the value of `NAME=VALUE`."""
     name, equals, value = text.partition("=")
@@ -69,61 +63,26 @@ def _as_json(text: str) -> Any:
         return text
 
 
-def _fill(ctx: typer.Context, given: Iterable[tuple[str, Any]], *, below: bool) -> None:
-    """Make values defaults of a verb's options, above or below those that are there already.
-
-    Of an option that takes NAME=VALUE each entry is one of its own: `extra.lr_scheduler_type`.
-    """
-    own = [each for each in ctx.command.params if each.name not in ("set", "config", "debug")]
-    known = {name[2:]: each for each in own for name in each.opts if name.startswith("--")}
-    taken: dict[str, Any] = {}
-    for whole, value in given:
-        name, dot, entry = whole.partition(".")
-        found = known.get(name.replace("_", "-"))
-        if found is None or (dot and found.metavar != _ENTRY):
-            near = close_match(name.replace("_", "-"), known)
-            raise typer.BadParameter(f"there is no option {whole!r}{near}")
-        texts = value if isinstance(value, list) and found.multiple else [value]
-        if not all(isinstance(text, str) for text in texts):
-            raise typer.BadParameter(f"{whole} must be one value, got {value}")
-        if dot:
-            texts = [f"{entry}={text}" for text in texts]
-        taken[found.name] = taken.get(found.name, []) + texts if found.multiple else value
-    layers = [taken, ctx.default_map or {}] if below else [ctx.default_map or {}, taken]
-    ctx.default_map = layers[0] | layers[1]
-    for name in (each.name for each in own if each.metavar == _ENTRY):
-        ctx.default_map[name] = [text for layer in layers for text in layer.get(name, ())]
-
-
-def _fill_from_pairs(ctx: typer.Context, value: list[str] | None) -> list[str] | None:
-    _fill(ctx, map(split_pair, value or ()), below=False)
-    return value
-
-
-def _fill_from_file(ctx: typer.Context, value: Path | None) -> Path | None:
-    if value is None:
-        return None
+def _read_file(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the names and values of a YAML file, of a mapping its entries."""
     import yaml  # as transformers has it
 
     try:
         # All values as texts: `no` may be the name of a column, and 010 is what stands there.
-        lines = (yaml.load(value.read_text("utf-8"), yaml.BaseLoader) or {}).items()
+        lines = (yaml.load(path.read_text("utf-8"), yaml.BaseLoader) or {}).items()
     except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
-        text = f"{value} must be a YAML file of lines such as 'epochs: 3' ({error})"
+        text = f"{path} must be a YAML file of lines such as 'epochs: 3' ({error})"
         raise typer.BadParameter(text) from None
-    given = []
     for name, said in lines:
-        entries = said.items() if isinstance(said, dict) else ()
-        given += [(f"{name}.{entry}", text) for entry, text in entries] or [(name, said)]
-    # A line that is left empty keeps the default.
-    _fill(ctx, [(name, said) for name, said in given if said], below=True)
-    return value
+        if isinstance(said, dict):
+            yield from ((f"{name}.{entry}", text) for entry, text in said.items())
+        elif said:  # a line that is left empty keeps the default
+            yield name, said
 
 
 _SET = "An option's value, as what stands in a file; repeatable."
 _FILE = "A YAML file of options, such as the line 'epochs: 3'; what is given here stands above it."
-_FILLS = {"metavar": "FILE", "callback": _fill_from_file, "is_eager": True}
-Config = Annotated[Path | None, option("--config", _FILE, MACHINE, **_FILLS)]
+Config = Annotated[Path | None, option("--config", _FILE, MACHINE, metavar="FILE")]
 
 
 @dataclass(frozen=True)
@@ -162,12 +121,10 @@ class Setting:
         made = option(name, about["help"], about.get("panel"), **more)
         return _keyword(self.name, Annotated[hint, made], default)
 
-    def value(self, given: Any, below: Any) -> Any:
-        """Return what was given in the field's own type; entries come on top of those `below`."""
-        if get_origin(self.hint) is dict or self.about.get("metavar") == _ENTRY:
-            given = [*(below or ()), *(given or ())]
+    def value(self, given: Any) -> Any:
+        """Return what was given in the field's own type."""
         if get_origin(self.hint) is dict:
-            return {name: _as_json(text) for name, text in map(split_pair, given)}
+            return {name: _as_json(text) for name, text in map(split_pair, given or ())}
         return tuple(given or ()) if get_origin(self.hint) is tuple else given
 
 
@@ -211,12 +168,10 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     if settings:
         rare = ", ".join(each.name for each in settings if not each.about.get("common", True))
         text = _SET + (f" Those that few need are {rare}." if rare else "")
-        more = {"metavar": _ENTRY, "callback": _fill_from_pairs, "is_eager": True}
-        pairs = Annotated[list[str] | None, option("--set", text, MACHINE, **more)]
+        pairs = Annotated[list[str] | None, option("--set", text, MACHINE, metavar=_ENTRY)]
         parameters += [_keyword("set", pairs, None), _keyword("config", Config, None)]
     parameters += [_keyword("import_", Modules, None), _keyword("debug", Debug, False)]
-    if "ctx" not in plain:
-        parameters.append(_keyword("ctx", typer.Context, inspect.Parameter.empty))
+    parameters.append(_keyword("ctx", typer.Context, inspect.Parameter.empty))
 
     @functools.wraps(function)
     def run(**values: Any) -> None:
@@ -226,7 +181,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         owned: dict[str, dict[str, Any]] = {}
         for each in settings:
             into = arguments if each.owner is None else owned.setdefault(each.owner, {})
-            into[each.name] = each.value(values[each.name], (ctx.default_map or {}).get(each.name))
+            into[each.name] = each.value(values[each.name])
         for owner, given in owned.items():
             kind = hints[owner] if is_dataclass(hints[owner]) else get_args(hints[owner])[0]
             arguments[owner] = kind(**given)
@@ -307,10 +262,29 @@ def _prepare(modules: Iterable[str], values: dict[str, Any]) -> None:
 
 
 class Verb(TyperCommand):
-    """A verb in which options whose metavar ends in `...` take all values up to the next one."""
+    """A verb that takes options also from `--set` and a file: as if they stood in front.
+
+    An option whose metavar ends in `...` takes all values up to the next one.
+    """
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
-        """Parse `--models a --models b` where `--models a b` is typed."""
+        """Parse what is typed, after what stands in `--set` and in the file."""
+        args = self._spread(args)
+        typed = self.make_parser(ctx).parse_args(list(args))[0]
+        pairs, file = map(split_pair, typed.get("set") or ()), typed.get("config")
+        given = set(typed)
+        for layer in (pairs, _read_file(Path(file)) if file else ()):
+            found = [self._found(ctx, name, value) for name, value in layer]
+            # Of an option that takes NAME=VALUE each entry is one of its own.
+            kept = [
+                each for each in found if each[0].metavar == _ENTRY or each[0].name not in given
+            ]
+            args = [word for _, words in kept for word in words] + args
+            given |= {each.name for each, _ in found}
+        return super().parse_args(ctx, args)
+
+    def _spread(self, args: list[str]) -> list[str]:
+        """Return `--models a --models b` where `--models a b` is typed."""
         several = {each.opts[0] for each in self.params if str(each.metavar).endswith("...")}
         words, current, fresh = [], "", False
         for word in args:
@@ -321,4 +295,20 @@ class Verb(TyperCommand):
             else:
                 fresh = False
             words.append(word)
-        return super().parse_args(ctx, words)
+        return words
+
+    def _found(self, ctx: typer.Context, whole: str, value: Any) -> tuple[Any, list[str]]:
+        """Return an option by its name, `extra.NAME` for an entry, and what would be typed."""
+        own = [each for each in self.params if each.name not in ("set", "config", "debug")]
+        known = {name[2:]: each for each in own for name in each.opts if name.startswith("--")}
+        name, dot, entry = whole.partition(".")
+        found = known.get(name := name.replace("_", "-"))
+        if found is None or (dot and found.metavar != _ENTRY):
+            raise typer.BadParameter(f"there is no option {whole!r}{close_match(name, known)}")
+        texts = value if isinstance(value, list) and found.multiple else [value]
+        if not all(isinstance(text, str) for text in texts):
+            raise typer.BadParameter(f"{whole} must be one value, got {value}")
+        if found.is_flag:
+            truth = found.type.convert(value, found, ctx)
+            return found, (found.opts if truth else found.secondary_opts)[:1]
+        return found, [f"--{name}={f'{entry}=' * bool(dot)}{text}" for text in texts]

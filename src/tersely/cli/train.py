@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import warnings
 from contextlib import redirect_stdout
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,7 +14,7 @@ import typer
 from tersely._io import show
 from tersely.cli import options as o
 from tersely.cli.messages import count, print_json, progress, say
-from tersely.cli.settings import Rare, is_given, split_pair, verb
+from tersely.cli.settings import Rare, split_pair, verb
 from tersely.errors import TerselyWarning, name_all
 from tersely.training.settings import TrainingSettings
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 @verb
 def train(
-    ctx: typer.Context,
     data: o.TrainingData,
     *,
     reading: o.Columns,
@@ -80,14 +78,15 @@ def train(
     """
     from tersely.classifier import Classifier
     from tersely.defaults import DEFAULT_MODEL, default_model
-    from tersely.reduction import Plan, preset
+    from tersely.reduction import Plan, preset, read_options
     from tersely.text import LabelSpace
 
     if plan is None:
-        options = method_options(method, method_option)
+        given = ((name.replace("-", "_"), text) for name, text in map(split_pair, method_option))
+        options = read_options(method, dict(given))
         preset(method, **options)  # a wrong one is refused before anything is read
         told = {"method": method, "method_options": options, "target_flops": target_flops}
-    elif is_given(ctx, "method") or method_option or target_flops is not None:
+    elif method != "dense" or method_option or target_flops is not None:
         raise typer.BadParameter(
             "--plan stands in place of --method, --method-option and --target-flops"
         )
@@ -140,33 +139,6 @@ def train(
         told = {name: record[name] for name in ("steps", "seconds", "documents", "resumed")}
         told["verdict"] = evaluation.verdict
         print_json({"out": out, "metrics": {"loss": loss} | metrics} | told)
-
-
-def method_options(method: str, given: tuple[str, ...]) -> dict[str, object]:
-    """Return the options of a preset, in the types of their defaults."""
-    from tersely.reduction import find_preset
-
-    defaults = find_preset(method).options
-    values: dict[str, object] = {}
-    for name, text in map(split_pair, given):
-        name = name.replace("-", "_")
-        default = defaults.get(name)  # one that there is not is refused by the preset itself
-        try:
-            values[name] = _like(default, text)
-        except (KeyError, ValueError, ZeroDivisionError):
-            what = "true or false" if isinstance(default, bool) else f"a number, as {default:.3g}"
-            raise typer.BadParameter(f"{name} must be {what}, got {text!r}") from None
-    return values
-
-
-def _like(default: object, text: str) -> object:
-    """Read a value of a default's type; places in the depth may be fractions, such as 7/12."""
-    if isinstance(default, bool):
-        return {"true": True, "false": False}[text.lower()]
-    if not isinstance(default, (int, float)):
-        return text
-    value = Fraction(text)
-    return int(value) if value.denominator == 1 else float(value)
 
 
 def _describe(space: LabelSpace) -> str:

@@ -17,6 +17,8 @@ from tersely.reduction.presets import (
     plan_share,
     preset,
     presets,
+    read_options,
+    read_value,
     register_preset,
     with_share,
 )

@@ -10,9 +10,10 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 from tersely.errors import PlanError, close_match
-from tersely.reduction.parts import Budget, Part, Range, load_methods
+from tersely.reduction.parts import Budget, Part, Range, check, load_methods
 from tersely.reduction.plan import Plan
 from tersely.reduction.step import Step, resolve_blocks
 
@@ -136,6 +137,31 @@ def preset(name: str, **options: object) -> Plan:
             f"its options are {', '.join(found.options) or 'none'}"
         )
     return found.make(**options)
+
+
+def read_options(name: str, given: Mapping[str, str]) -> dict[str, object]:
+    """Return options of a preset that stand as text; what is no value of theirs, it refuses."""
+    defaults = find_preset(name).options
+    words = {key for key, default in defaults.items() if isinstance(default, str)}
+    found = {key: text if key in words else read_value(text) for key, text in given.items()}
+    for key, value in found.items():
+        if isinstance(defaults.get(key), bool):
+            check(isinstance(value, bool), key, "true or false", value)
+    return found
+
+
+def read_value(text: str) -> object:
+    """Return what a text spells: a number, also as a fraction, true or false, or itself.
+
+    Example:
+        >>> read_value("8"), read_value("1/4"), read_value("true"), read_value("mean")
+        (8, 0.25, True, 'mean')
+    """
+    try:
+        value = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        return {"true": True, "false": False}.get(text.lower(), text)
+    return int(value) if value.denominator == 1 else float(value)
 
 
 def budget_option(name: str, depth: int) -> tuple[str, Range | tuple[float, ...]]:
