@@ -34,10 +34,10 @@ def make(folder: Path, method: str = "dense", *, problem_type=None, labels=3, **
     return classifier
 
 
-def shown(explanations, width=200, **options) -> str:
+def shown(told, width=200, **options) -> str:
     """What a terminal shows."""
     console = Console(file=io.StringIO(), width=width, **({"no_color": True} | options))
-    console.print(render(explanations, console))
+    console.print(render(told, console))
     return console.file.getvalue()
 
 

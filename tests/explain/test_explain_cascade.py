@@ -66,13 +66,13 @@ def test_words_and_bias_add_up_to_the_log_odds(pieces, several, options):
 def test_terminal_page_and_json_show_it(pieces, tmp_path):
     classifier = cascaded(pieces, "linear")
     told = explain_document(classifier, TEXT)
-    said = shown([told], width=120)
+    said = shown(told, width=120)
     assert "The stage linear answered (linear → topk → reference)" in said
     best = max(told.weighed, key=lambda word: word.contribution)
     assert re.search(rf"{best.text.lower()} +{re.escape(f'{best.contribution:+.2f}')}", said)
     assert said.count("film") == 2 and "without any" in said  # in the text and in the table
     assert all(line in said for line in TEXT.splitlines()) and "tokens in" not in said
-    page = write_html([told], tmp_path / "page.html").read_text("utf-8")
+    page = write_html(told, tmp_path / "page.html").read_text("utf-8")
     wanted = [f"{word.contribution:+.3f}" for word in told.words]
     assert [word["c"] for word in facts_of(page)["words"]] == wanted
     assert 'class="w n4"' in page or 'class="w l4"' in page

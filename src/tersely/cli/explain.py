@@ -19,7 +19,6 @@ def explain(
     data: o.UnlabelledData = "-",
     *,
     row: o.MaybeCount = None,
-    against: o.Model = None,
     html: o.Page = None,
     reading: o.Judged,
     loading: o.Answering,
@@ -32,34 +31,26 @@ def explain(
 
     Options:
         row: Which document of DATA, counted from 1. [the only one]
-        against: A second trained model as it is, shown beside the first.
         html: Write the document as one HTML page with a slider over the blocks.
 
     Examples:
         tersely explain model/ letter.txt
-        tersely explain model/ test.csv --row 12 --against dense-model/ --html page.html
+        tersely explain model/ test.csv --row 12 --html page.html
     """
     from tersely import explain as room
     from tersely.explain import show
 
     classifier = loading.load(model)
     documents = _the_one(_read(reading, data, classifier.label_space.problem_type), row)
-    models = [budget.of(classifier, documents)]
-    if against is not None:
-        if models[0] is not classifier:
-            option = "--budget" if budget.keep is None else "--keep"
-            say(f"{option} is for {classifier.source}; {against} runs as it was trained")
-        models.append(loading.load(against))
     pair = None if documents.pairs is None else documents.pairs[0]
-    told = documents.texts[0], pair, (documents.labels or [None])[0]
-    explanations = [room.explain_document(each, *told) for each in models]
+    known = (documents.labels or [None])[0]
+    told = room.explain_document(budget.of(classifier, documents), documents.texts[0], pair, known)
     if html is not None:
-        say(f"{room.write_html(explanations, html)} holds the page")
+        say(f"{room.write_html(told, html)} holds the page")
     if json:
-        records = [each.to_dict() for each in explanations]
-        print_json(records[0] if against is None else records)
+        print_json(told.to_dict())
     elif html is None:
-        stdout.print(show.render(explanations, stdout))
+        stdout.print(show.render(told, stdout))
 
 
 def _read(reading: o.Columns, data: str, problem_type: str) -> Documents:

@@ -17,30 +17,12 @@ import torch
 from tersely._io import torch_threads
 from tersely.cascade import LINEAR
 from tersely.classifier import Classifier
-from tersely.explain.lineage import Lineage, Spelling, lineage, spell, unread
+from tersely.explain.lineage import Spelling, TokenLineage, lineage, short, spell
 from tersely.modeling.cascading import stage_model
 from tersely.modeling.inference import on_device
 from tersely.text.batching import pack
 from tersely.text.encoding import EncodedDocuments
 from tersely.text.labels import MULTI_LABEL
-
-_DIGITS = 6  # what float32 can hold of a score; more would be noise
-
-
-@dataclass(frozen=True)
-class TokenLineage:
-    """What became of a token; tuples are block by block, and of heads it is the mean."""
-
-    piece: str
-    read: bool
-    reached: float = 0.0  # how many blocks saw it, in the window where it got furthest
-    keys: tuple[float, ...] = ()  # share of the heads in which it was a key
-    present: tuple[bool, ...] = ()  # whether it entered
-    scores: tuple[float | None, ...] = ()  # of mean 1 in the document
-    group: int | None = None  # the combination token that took it in
-    merged_at: int | None = None  # the block that did, counted from 1 among those that ran
-    merged_into: int | None = None  # the token of the document in full
-    contribution: float | None = None  # to the linear stage's log-odds, where that answered
 
 
 @dataclass(frozen=True)
@@ -220,26 +202,30 @@ def explain_document(
         answer = classifier.forward(encoded)
         stage = cascade.stages[int(answer.stages[0])]
         model = stage_model(model, stage)
+    pairs = zip(spelling.pieces, spelling.read.tolist(), strict=True)
+    tokens, traced, is_linear = [TokenLineage(*each) for each in pairs], (), False
     if stage is not None and stage.kind == LINEAR:
-        traced, found = (), [unread(len(window)) for window in encoded.windows]
+        is_linear = True
     else:
         inputs = on_device(pack(encoded, [0]), model.device)
         with torch.inference_mode(), torch_threads(classifier.threads):
             output = model(**inputs, output_trace=True)
         traced = output.trace.blocks
-        windows = enumerate(encoded.windows)
-        found = [lineage(output.trace, number, len(window)) for number, window in windows]
+        for number, window in enumerate(spelling.windows):
+            own = lineage(output.trace, number, window, spelling.pieces)
+            for token, found in zip(window.tolist(), own, strict=True):
+                if not tokens[token].keys or found.reached > tokens[token].reached:
+                    tokens[token] = found
     # A cascade's are calibrated.
     logits = output.logits.float().cpu().numpy() if answer is None else answer.logits
     problem = classifier.label_space.problem_type
     values = logits if problem == "regression" else classifier.probabilities(logits)
     texts = (text,) if pair is None else (text, pair)
-    tokens = _tokens(spelling, found)
     told = None
     if stage is not None:
         names = tuple(each.name for each in cascade.stages)
-        told = StageAnswer(stage.name, _short(answer.confidence[0]), names)
-        if stage.kind == LINEAR:
+        told = StageAnswer(stage.name, short(answer.confidence[0]), names)
+        if is_linear:
             told, tokens = _weigh(classifier, told, values[0], encoded, spelling, tokens)
     blocks = (
         BlockFigures(b.block, b.kind, sum(b.queries), sum(b.keys), sum(b.transformed))
@@ -256,14 +242,14 @@ def explain_document(
         tuple(words),
         special=tuple(tokens[place] for place in spelling.special),
         blocks=tuple(blocks),
-        labels=dict(zip(classifier.label_space.names, map(_short, values[0]), strict=True)),
+        labels=dict(zip(classifier.label_space.names, map(short, values[0]), strict=True)),
         decided=classifier.decide(logits)[0],
         problem_type=problem,
         tokens=len(tokens),
         unread=int((~spelling.read).sum()),
         windows=len(encoded.windows),
         limit=classifier.limit,
-        removes=any(each.removes for each in found),
+        removes=any(each.group is not None or min(each.keys, default=1) < 1 for each in tokens),
         stage=told,
         known=known,
     )
@@ -289,36 +275,9 @@ def _weigh(
     # A token that two windows read counts in both, as it did for the stage.
     sums = np.bincount(np.concatenate(spelling.windows), worth, minlength=len(tokens))
     tokens = [
-        replace(token, contribution=_short(own)) if token.read else token
+        replace(token, contribution=short(own)) if token.read else token
         for token, own in zip(tokens, sums, strict=True)
     ]
     names = classifier.label_space.names
     favours, over = names[best], None if several else names[second]
-    return replace(told, favours=favours, over=over, bias=_short(bias[0])), tokens
-
-
-def _tokens(spelling: Spelling, found: list[Lineage]) -> list[TokenLineage]:
-    tokens = [TokenLineage(piece, read=False) for piece in spelling.pieces]
-    for window, told in zip(spelling.windows, found, strict=True):
-        reached = told.keys.sum(axis=0)
-        for place, token in enumerate(window.tolist()):
-            known = tokens[token]
-            if known.read and reached[place] <= known.reached:
-                continue
-            merged_at, into = told.merged.get(place, (None, None))
-            tokens[token] = TokenLineage(
-                piece=known.piece,
-                read=True,
-                reached=_short(reached[place]),
-                keys=tuple(_short(value) for value in told.keys[:, place]),
-                present=tuple(told.present[:, place].tolist()),
-                scores=tuple(None if np.isnan(s) else _short(s) for s in told.scores[:, place]),
-                group=told.groups.get(place),
-                merged_at=None if merged_at is None else merged_at + 1,
-                merged_into=None if into is None else int(window[into]),
-            )
-    return tokens
-
-
-def _short(value: float) -> float:
-    return round(float(value), _DIGITS)
+    return replace(told, favours=favours, over=over, bias=short(bias[0])), tokens

@@ -11,6 +11,7 @@ token counts by the share of the heads that still see it: nearly every token sta
     the          1    1    0    0     reached 2
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,36 +23,41 @@ from tersely.modeling import Trace
 from tersely.ragged import Ragged
 from tersely.text.encoding import SELECTING, count_specials, cut_windows
 
+DIGITS = 6  # what float32 can hold of a score; more would be noise
+
 
 @dataclass(frozen=True)
-class Lineage:
-    """What became of the tokens of one window; the arrays are `(blocks, tokens)`.
+class TokenLineage:
+    """What became of a token; tuples are block by block, and of heads it is the mean.
 
-    `keys` are the share of the heads in which a token was a key of a block; of a combining block
-    the share that it came with. A key that was dropped never returns, so the sum over the blocks is
-    how far a token got. `groups` say of a token which combination token took it in, `merged` at
-    which place of the blocks it was merged into which other token.
+    A key that was dropped never returns, so the sum of the shares is how far a token got. Of a
+    combining block it is the share that it came with.
     """
 
-    keys: np.ndarray
-    present: np.ndarray
-    scores: np.ndarray  # the mean of the heads, NaN for none
-    groups: dict[int, int]
-    merged: dict[int, tuple[int, int]]
+    piece: str
+    read: bool
+    reached: float = 0.0  # how many blocks saw it, in the window where it got furthest
+    keys: tuple[float, ...] = ()  # share of the heads in which it was a key
+    present: tuple[bool, ...] = ()  # whether it entered
+    scores: tuple[float | None, ...] = ()  # of mean 1 in the document
+    group: int | None = None  # the combination token that took it in
+    merged_at: int | None = None  # the block that did, counted from 1 among those that ran
+    merged_into: int | None = None  # the token of the document in full
+    contribution: float | None = None  # to the linear stage's log-odds, where that answered
 
-    @property
-    def removes(self) -> bool:
-        """Whether any token was taken away from any block."""
-        return bool(self.groups) or bool((self.keys < 1).any())
 
+def lineage(
+    trace: Trace, number: int, window: np.ndarray, pieces: Sequence[str]
+) -> list[TokenLineage]:
+    """Return what became of every token of a window, the given one of a batch's full trace.
 
-def lineage(trace: Trace, number: int, length: int) -> Lineage:
-    """Return what became of every token of a window, the given one of a batch's full trace."""
-    shape = (len(trace.blocks), length)
+    `window` are its tokens' numbers in the document `(length,)`, and `pieces` the document's.
+    """
+    shape = (len(trace.blocks), len(window))
     keys, present = np.zeros(shape, np.float32), np.zeros(shape, bool)
     scores = np.full(shape, np.nan, np.float32)
     groups: dict[int, int] = {}
-    merged: dict[int, tuple[int, int]] = {}
+    merged: dict[int, dict[str, int]] = {}
     entering = _part(trace.entered, number)
     shares = np.ones(len(entering), np.float32)
     for place, block in enumerate(trace.blocks):
@@ -68,20 +74,32 @@ def lineage(trace: Trace, number: int, length: int) -> Lineage:
         elif block.groups is not None:
             start = int(block.alive.layout.offsets[number])
             leader = leaving[_part(block.groups, number) - start][own]
-            pairs = zip(tokens.tolist(), leader.tolist(), strict=True)
-            merged |= {token: (place, other) for token, other in pairs if other != token}
+            for token, other in zip(tokens.tolist(), leader.tolist(), strict=True):
+                if token != other:
+                    merged[token] = {"merged_at": place + 1, "merged_into": int(window[other])}
         shares = np.ones(len(leaving), np.float32)
         if block.alive_keys is not None:  # each head may have keys of its own
             mask = _part(block.alive, number, block.alive_keys)
             shares = mask.reshape(len(leaving), -1).mean(axis=1, dtype=np.float32)
         entering = leaving
-    return Lineage(keys, present, scores, groups, merged)
+    return [
+        TokenLineage(
+            piece=pieces[token],
+            read=True,
+            reached=short(keys[:, place].sum()),
+            keys=tuple(map(short, keys[:, place])),
+            present=tuple(present[:, place].tolist()),
+            scores=tuple(None if np.isnan(score) else short(score) for score in scores[:, place]),
+            group=groups.get(place),
+            **merged.get(place, {}),
+        )
+        for place, token in enumerate(window.tolist())
+    ]
 
 
-def unread(length: int) -> Lineage:
-    """Return the lineage of a window that no block read."""
-    none = np.zeros((0, length), np.float32)
-    return Lineage(none, none.astype(bool), none, {}, {})
+def short(value: float) -> float:
+    """Return a figure in the digits that it has."""
+    return round(float(value), DIGITS)
 
 
 def _part(ragged: Ragged, number: int, values: Tensor | None = None) -> np.ndarray:

@@ -7,7 +7,7 @@ slider over the blocks; without script the text is there, with the labels and th
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -42,23 +42,20 @@ def level(reached: float, blocks: int) -> int:
     return 0 if reached < 0.5 else min(last - 1, 1 + int((last - 1) * reached / blocks))
 
 
-def render(explanations: Sequence[Explanation], console: Console) -> RenderableType:
+def render(told: Explanation, console: Console) -> RenderableType:
     """Return what was decided, the text with its legend, and the blocks, one below the other."""
     # Without colours small numbers say how far a word got, and brackets what was never read.
     coloured = console.color_system is not None and not console.no_color
-    parts: list[RenderableType] = []
-    for told in explanations:
-        parts.append(Text(f"{told.model} ({told.method}): {told.answer}", "bold"))
-        parts += [Text(_plain(said)) for said in [told.about_label()] if said]
-        if told.stage is not None:
-            parts.append(Text(told.stage.sentence()))
-        if len(told.labels) > 1:
-            parts.append(_labels(told))
-        texts = (_text(told, part, coloured) for part in range(len(told.texts)))
-        parts += [Text(""), *texts, Text(""), _legend(told, coloured)]
-        parts += map(Text, filter(None, [told.about_length()]))
-        parts += [Text(""), _weighed(told) if told.is_linear else _blocks(told), Text("")]
-    return Group(*parts)
+    parts: list[RenderableType] = [Text(f"{told.model} ({told.method}): {told.answer}", "bold")]
+    parts += [Text(_plain(said)) for said in [told.about_label()] if said]
+    if told.stage is not None:
+        parts.append(Text(told.stage.sentence()))
+    if len(told.labels) > 1:
+        parts.append(_labels(told))
+    texts = (_text(told, part, coloured) for part in range(len(told.texts)))
+    parts += [Text(""), *texts, Text(""), _legend(told, coloured)]
+    parts += map(Text, filter(None, [told.about_length()]))
+    return Group(*parts, Text(""), _weighed(told) if told.is_linear else _blocks(told))
 
 
 def _blocks(told: Explanation) -> Table:
@@ -151,13 +148,8 @@ def _legend(explanation: Explanation, coloured: bool) -> Text:
     return Text.assemble("seen by ", *shades, f" blocks{tail}", *unread)
 
 
-def write_html(explanations: Sequence[Explanation], path: str | Path) -> Path:
-    """Write an explanation as a page, or several of the same document side by side."""
-    template, panels = Path(__file__).with_name("page.html.j2"), [_panel(e) for e in explanations]
-    return write_page(path, template, "explain", panels=panels, shades=SHADES, against=AGAINST)
-
-
-def _panel(told: Explanation) -> dict[str, Any]:
+def write_html(told: Explanation, path: str | Path) -> Path:
+    """Write an explanation as a page."""
     chosen = told.decided if isinstance(told.decided, list) else [told.decided]
     labels = [{"name": n, "share": share, "chosen": n in chosen} for n, share in told.ranked]
     if told.problem_type == "regression":
@@ -171,13 +163,18 @@ def _panel(told: Explanation) -> dict[str, Any]:
         "blocks": [[b.number + 1, b.entered, b.keys, b.left] for b in told.blocks],
     }
     merges = any(token.merged_at for word in told.words for token in word.tokens)
-    return {
-        "told": told,
-        "labels": [labels[:_LABELS], labels[_LABELS:]],
-        "texts": [list(_spans(told, part)) for part in range(len(told.texts))],
-        "groups": merges or told.combined_at is not None,
-        "facts": facts,
-    }
+    return write_page(
+        path,
+        Path(__file__).with_name("page.html.j2"),
+        "explain",
+        told=told,
+        labels=[labels[:_LABELS], labels[_LABELS:]],
+        texts=[list(_spans(told, part)) for part in range(len(told.texts))],
+        groups=merges or told.combined_at is not None,
+        facts=facts,
+        shades=SHADES,
+        against=AGAINST,
+    )
 
 
 def _spans(told: Explanation, part: int) -> Iterator[tuple[str, int | None, str]]:
