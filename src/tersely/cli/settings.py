@@ -35,6 +35,8 @@ Rare = Annotated[T, {"common": False}]
 
 _FOR_TYPER = ("metavar", "min", "max", "envvar")
 _ENTRY = "NAME=VALUE"
+_TRUTH = dict.fromkeys(("yes", "true", "on", "1"), True)
+_TRUTH |= dict.fromkeys(("no", "false", "off", "0"), False)
 
 
 def option(name: str, text: str, panel: str | None, **more: Any) -> Any:
@@ -274,7 +276,7 @@ class Verb(TyperCommand):
         pairs, file = map(split_pair, typed.get("set") or ()), typed.get("config")
         given = set(typed)
         for layer in (pairs, _read_file(Path(file)) if file else ()):
-            found = [self._found(ctx, name, value) for name, value in layer]
+            found = [self._found(name, value) for name, value in layer]
             # Of an option that takes NAME=VALUE each entry is one of its own.
             kept = [
                 each for each in found if each[0].metavar == _ENTRY or each[0].name not in given
@@ -297,7 +299,7 @@ class Verb(TyperCommand):
             words.append(word)
         return words
 
-    def _found(self, ctx: typer.Context, whole: str, value: Any) -> tuple[Any, list[str]]:
+    def _found(self, whole: str, value: Any) -> tuple[Any, list[str]]:
         """Return an option by its name, `extra.NAME` for an entry, and what would be typed."""
         own = [each for each in self.params if each.name not in ("set", "config", "debug")]
         known = {name[2:]: each for each in own for name in each.opts if name.startswith("--")}
@@ -309,6 +311,7 @@ class Verb(TyperCommand):
         if not all(isinstance(text, str) for text in texts):
             raise typer.BadParameter(f"{whole} must be one value, got {value}")
         if found.is_flag:
-            truth = found.type.convert(value, found, ctx)
-            return found, (found.opts if truth else found.secondary_opts)[:1]
+            if value.lower() not in _TRUTH:
+                raise typer.BadParameter(f"--{name} must be yes or no, got {value!r}")
+            return found, (found.opts if _TRUTH[value.lower()] else found.secondary_opts)[:1]
         return found, [f"--{name}={f'{entry}=' * bool(dot)}{text}" for text in texts]

@@ -4,8 +4,6 @@ On SIGTERM or Ctrl-C the port is closed, requests that were accepted are answere
 empty, and the process ends with exit code 0. A second Ctrl-C ends it at once, with 130.
 """
 
-# Annotations are no strings here, because FastAPI looks at classes that `make_app` makes.
-
 import asyncio
 import contextlib
 import logging
@@ -34,7 +32,7 @@ from tersely.classifier import Classifier
 from tersely.errors import ServeError
 from tersely.serve import schemas
 from tersely.serve.guard import CLIENT_GONE, Guard
-from tersely.serve.schemas import Classes, ErrorResponse, Info, PredictResponse, Refusal
+from tersely.serve.schemas import ErrorResponse, PredictRequest, PredictResponse, Refusal
 from tersely.serve.service import Service
 from tersely.text.metrics import scores_from_logits
 
@@ -63,6 +61,9 @@ def make_app(service: Service, *, name: str, api_key: str | None = None) -> Fast
     _add_errors(app, service)
     _add_predict(app, service)  # first on /docs, too
     _add_probes(app, service, name)
+    # Enforced by the service, in TEI's words.
+    described = app.openapi()["components"]["schemas"]["PredictRequest"]["properties"]["inputs"]
+    described["oneOf"][-1]["maxItems"] = service.limits.max_client_batch_size
     return app
 
 
@@ -121,19 +122,26 @@ def _add_probes(app: FastAPI, service: Service, name: str) -> None:
         return fill_page(page, "serve", **told["components"], **told)
 
     @app.get("/info", responses={401: _ERRORS[401]}, tags=["probes"])
-    async def info() -> Info:
-        """What is served, within which limits."""
+    async def info() -> dict[str, Any]:
+        """What is served, within which limits, by text-embeddings-inference's names."""
         classifier = service.classifier
         space, review = classifier.label_space, classifier.review
         names = {str(number): label for number, label in enumerate(space.names)}
-        about = {"model_id": name, "served_model_name": name, "version": __version__}
-        about |= {"model_dtype": classifier.dtype_name, "method": classifier.plan.name}
-        about |= {"max_input_length": classifier.limit, "max_batch_tokens": classifier.batch_tokens}
-        about |= {"problem_type": space.problem_type, "long": classifier.model_config.long}
-        about |= {"model_type": {"classifier": Classes(id2label=names, label2id=space.label2id)}}
-        about |= {"audit": service.audit and service.audit.report()}
-        about |= {"max_error": review and review.certificate.limit}
-        return Info(**vars(service.limits), **about)
+        classes = {"id2label": names, "label2id": space.label2id}
+        return vars(service.limits) | {
+            "model_id": name,
+            "served_model_name": name,
+            "version": __version__,
+            "model_dtype": classifier.dtype_name,
+            "model_type": {"classifier": classes},
+            "max_input_length": classifier.limit,
+            "max_batch_tokens": classifier.batch_tokens,
+            "problem_type": space.problem_type,
+            "method": classifier.plan.name,
+            "long": classifier.model_config.long,
+            "audit": service.audit and service.audit.report(),
+            "max_error": review and review.certificate.limit,
+        }
 
     @app.get("/metrics", response_class=PlainTextResponse, tags=["probes"])
     async def metrics() -> Response:
@@ -142,11 +150,9 @@ def _add_probes(app: FastAPI, service: Service, name: str) -> None:
 
 
 def _add_predict(app: FastAPI, service: Service) -> None:
-    body_model = schemas.request_model(service.limits.max_client_batch_size)
-
     @app.post("/predict", responses=_ERRORS, response_model=PredictResponse, tags=["predict"])
     @app.post("/", include_in_schema=False, response_model=PredictResponse)
-    async def predict(body: body_model, request: Request) -> Response:
+    async def predict(body: PredictRequest, request: Request) -> Response:
         """The scores of all labels, the highest first, for a text, a pair or a batch."""
         begun = time.monotonic()
         documents = body.documents()

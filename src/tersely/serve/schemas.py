@@ -7,57 +7,49 @@ from pydantic import BaseModel, Discriminator, Field, StrictBool, Tag
 FORMS = "a text, a pair of texts [first, second], or a batch [[text], [first, second], …]"
 
 
-def request_model(largest: int) -> type[BaseModel]:
-    """Make the class of requests, in whose description a batch has at most so many documents.
-
-    The service enforces it, in TEI's words.
-    """
-    about = Field(min_length=1, max_length=2, description="A text, or the two texts of a pair.")
-    one = Annotated[list[str], about]
-    many = Annotated[list[one], Field(min_length=1, json_schema_extra={"maxItems": largest})]
-
-    class PredictRequest(BaseModel, json_schema_extra={"examples": [{"inputs": "A good film."}]}):
-        """What to classify, and how to answer."""
-
-        inputs: Annotated[
-            Annotated[str, Tag("text")]
-            | Annotated[one, Tag("pair")]
-            | Annotated[many, Tag("batch")],
-            Discriminator(_form),
-            Field(description=f"It is {FORMS}. A list of two texts is a pair and not a batch."),
-        ]
-        raw_scores: Annotated[
-            StrictBool, Field(description="Answer with logits in place of probabilities.")
-        ] = False
-        truncate: Annotated[
-            StrictBool | None,
-            Field(description="Shorten texts that are too long; null for what the server does."),
-        ] = None
-        truncation_direction: Annotated[
-            Literal["right", "Right"],
-            Field(description="Which end may be cut: only the right one."),
-        ] = "right"
-
-        @property
-        def is_batch(self) -> bool:
-            """Whether the answer is a list of lists."""
-            return _form(self.inputs) == "batch"
-
-        def documents(self) -> list[tuple[str, str | None]]:
-            """Return the texts, each with the second text of its pair or None."""
-            if isinstance(self.inputs, str):
-                return [(self.inputs, None)]
-            rows = self.inputs if self.is_batch else [self.inputs]
-            return [(row[0], row[1] if len(row) == 2 else None) for row in rows]
-
-    return PredictRequest
-
-
 def _form(inputs: Any) -> str:
     """Tell which form was meant, so that an error speaks of this one and not of all three."""
     if not isinstance(inputs, list):
         return "text"
     return "batch" if inputs and isinstance(inputs[0], list) else "pair"
+
+
+_ABOUT = Field(min_length=1, max_length=2, description="A text, or the two texts of a pair.")
+_One = Annotated[list[str], _ABOUT]
+_Many = Annotated[list[_One], Field(min_length=1)]
+
+
+class PredictRequest(BaseModel, json_schema_extra={"examples": [{"inputs": "A good film."}]}):
+    """What to classify, and how to answer."""
+
+    inputs: Annotated[
+        Annotated[str, Tag("text")] | Annotated[_One, Tag("pair")] | Annotated[_Many, Tag("batch")],
+        Discriminator(_form),
+        Field(description=f"It is {FORMS}. A list of two texts is a pair and not a batch."),
+    ]
+    raw_scores: Annotated[
+        StrictBool, Field(description="Answer with logits in place of probabilities.")
+    ] = False
+    truncate: Annotated[
+        StrictBool | None,
+        Field(description="Shorten texts that are too long; null for what the server does."),
+    ] = None
+    truncation_direction: Annotated[
+        Literal["right", "Right"],
+        Field(description="Which end may be cut: only the right one."),
+    ] = "right"
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether the answer is a list of lists."""
+        return _form(self.inputs) == "batch"
+
+    def documents(self) -> list[tuple[str, str | None]]:
+        """Return the texts, each with the second text of its pair or None."""
+        if isinstance(self.inputs, str):
+            return [(self.inputs, None)]
+        rows = self.inputs if self.is_batch else [self.inputs]
+        return [(row[0], row[1] if len(row) == 2 else None) for row in rows]
 
 
 class Prediction(BaseModel):
@@ -70,38 +62,6 @@ class Prediction(BaseModel):
 
 PredictResponse = list[Prediction] | list[list[Prediction]]
 """All labels of a document, the highest score first; for a batch a list of those."""
-
-
-class Classes(BaseModel):
-    """The labels of a classifier."""
-
-    id2label: dict[str, str]
-    label2id: dict[str, int]
-
-
-class Info(BaseModel, protected_namespaces=()):
-    """What is served, within which limits; what TEI has besides is null."""
-
-    model_id: str
-    model_sha: str | None = None
-    model_dtype: str
-    served_model_name: str
-    model_type: dict[Literal["classifier"], Classes]
-    max_concurrent_requests: int
-    max_input_length: int
-    max_batch_tokens: int
-    max_batch_requests: int | None = None
-    max_client_batch_size: int
-    auto_truncate: bool
-    tokenization_workers: int = 1
-    version: str
-    sha: str | None = None
-    docker_label: str | None = None
-    problem_type: str
-    method: str
-    long: str
-    audit: dict[str, float | bool] | None = None
-    max_error: float | None = None
 
 
 class ErrorResponse(BaseModel):
