@@ -403,20 +403,14 @@ class TrainedModel:
         return self._at(with_share(self.torch_model().config.reduction_plan(), **shares))
 
     def with_budget(
-        self,
-        budget: float,
-        documents: Sequence[str] | EncodedDocuments,
-        pairs: Sequence[str] | None = None,
-        *,
-        tell: bool = True,
+        self, budget: float, texts: Sequence[str], pairs: Sequence[str] | None = None
     ) -> Self:
         """Return this trained classifier at the share of its plan that reaches a budget.
 
         Args:
             budget: its MACs ÷ those without any removal, between 0 and 1.
-            documents: texts such as it is meant for; the MACs are counted on 64 of them.
+            texts: such as it is meant for; the MACs are counted on 64 of them.
             pairs: second texts of text pairs.
-            tell: whether to warn where the model was not trained for it.
 
         Raises:
             PlanError: if the plan has no share, or none reaches the budget; the message says which
@@ -425,17 +419,13 @@ class TrainedModel:
         Example:
             >>> classifier.with_budget(0.5, texts).predict(texts)  # doctest: +SKIP
         """
-        if isinstance(documents, EncodedDocuments):
-            sample = documents.select(spread(len(documents), 64))
-        else:
-            texts, pairs = as_texts(documents, pairs)
-            numbers = spread(len(texts), 64)
-            second = None if pairs is None else [pairs[number] for number in numbers]
-            sample = self.encode([texts[number] for number in numbers], second, tell=False)
-        plan = plan_for_budget(self.torch_model(), budget, sample, self.batch_tokens)
-        return self._at(plan, tell=tell)
+        texts, pairs = as_texts(texts, pairs)
+        numbers = spread(len(texts), 64)
+        second = None if pairs is None else [pairs[number] for number in numbers]
+        sample = self.encode([texts[number] for number in numbers], second, tell=False)
+        return self._at(plan_for_budget(self.torch_model(), budget, sample, self.batch_tokens))
 
-    def _at(self, plan: Plan, *, tell: bool = True) -> Self:
+    def _at(self, plan: Plan) -> Self:
         twin, model = copy.copy(self), self.torch_model()
         if model.cascade is not None:
             said = "another share of tokens changes the reference that certificates speak of"
@@ -444,7 +434,6 @@ class TrainedModel:
             warn(f"{said}: it answers alone, and nothing is certified", stacklevel=3)
         twin.plan, twin.model = plan, model.alone().under_plan(plan)
         twin._runner = TorchRunner(twin.model)
-        said = name_untrained(self._trained, plan, self.model.plan.depth) if tell else None
-        if said is not None:
+        if said := name_untrained(self._trained, plan, self.model.plan.depth):
             warn(said, stacklevel=3)
         return twin
