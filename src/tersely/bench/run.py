@@ -10,8 +10,7 @@ from tersely._io import describe_machine
 from tersely.bench.clock import Progress, Timing, take_turns, time_tokenising
 from tersely.bench.contenders import Contender
 from tersely.bench.memory import measure_memory
-from tersely.bench.report import BenchReport, ContenderResult
-from tersely.bench.statistics import paired_ratio
+from tersely.bench.report import BenchReport, ContenderResult, paired_ratio
 from tersely.errors import DataError, TerselyWarning
 from tersely.text.labels import REGRESSION
 from tersely.text.metrics import (

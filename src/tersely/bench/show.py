@@ -16,8 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tersely._io import plain_table, write_page
-from tersely.bench.report import BenchReport, ContenderResult
-from tersely.bench.statistics import Spread
+from tersely.bench.report import BenchReport, ContenderResult, Spread
 from tersely.errors import require
 
 Figure = tuple[str | None, float | None, str]
