@@ -32,12 +32,6 @@ class FakeContender(Contender):
         self.runs += 1
         return self.logits
 
-    def run_one(self, index):
-        self.log.append((self.name, index))
-        if self.clock:
-            self.clock.now += 0.001 * (index + 1)
-        return self.logits[index : index + 1]
-
 
 class AllocatingContender(FakeContender):
     """Holds one array when prepared, and takes another while it runs."""

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
-from tersely.bench import Spread, paired_ratio, summarise, take_turns
+from tersely.bench import Spread, Timing, paired_ratio, summarise, take_turns
+from tersely.bench.clock import time_alone
 from tersely.bench.memory import PeakMemory, measure, measure_memory
 from tersely.errors import TerselyWarning
 from tersely.text.metrics import compare, share_interval
@@ -36,27 +37,30 @@ def test_each_round_begins_with_the_next_contender(names, wanted):
     assert "".join(log) == "".join(name * 2 for name in names) + wanted
 
 
-def test_documents_alone_are_split_over_the_rounds_after_one_untimed_pass():
+def test_documents_alone_are_timed_in_turns_after_an_untimed_run(clock):
     log = []
-    [timing] = take_turns(prepared("a", log), 2, 0, [3, 1, 2])
-    assert log == [("a", 3), ("a", 1), ("a", 2), "a", ("a", 3), ("a", 2), "a", ("a", 1)]
-    assert len(timing.latencies) == 3
+    contenders = prepared("ab", log, clock, seconds=[5.0, 0.001])
+    timings = [Timing(contender.name) for contender in contenders]
+    time_alone(contenders, timings, ["a", "b b"])
+    assert "".join(log) == "aabb" + "bbaa"
+    for timing in timings:
+        assert timing.latencies == timing.from_text == pytest.approx([1.0, 1.0])
 
 
-def test_seconds_and_milliseconds_are_each_contenders_own(clock):
+def test_seconds_are_each_contenders_own(clock):
     left, right = prepared("ab", clock=clock)
     left.seconds, right.seconds = [2.0, 3.0], [5.0, 7.0]
-    timings = take_turns([left, right], 2, 0, [0, 3])
+    timings = take_turns([left, right], 2, 0)
     assert [timing.seconds for timing in timings] == [pytest.approx([2, 3]), pytest.approx([5, 7])]
     for timing in timings:
-        assert timing.latencies == pytest.approx([1.0, 4.0])
         np.testing.assert_array_equal(timing.logits, left.logits)
 
 
 def test_the_heap_is_tidied_before_each_turn_but_not_between_documents(monkeypatch):
     collections = []
     monkeypatch.setattr(gc, "collect", lambda: collections.append("tidy"))
-    take_turns(prepared("ab"), 3, 0, [0, 1, 2])
+    contenders = prepared("ab")
+    time_alone(contenders, take_turns(contenders, 3, 0), ["a"] * 4)
     assert len(collections) == 2 * 3
 
 

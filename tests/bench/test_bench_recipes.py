@@ -86,7 +86,8 @@ def test_a_linear_model_is_fitted_in_the_models_order_of_labels(sources, names):
     np.testing.assert_array_equal(run(pickle.loads(pickle.dumps(contender))), logits)
     assert (logits.argmax(1) == sources.space.encode(LABELS)).mean() > 0.9
     assert contender.training_seconds > 0
-    np.testing.assert_array_equal(contender.run_one(3), logits[3:4])
+    contender.prepare(TEXTS[3:4])
+    np.testing.assert_array_equal(contender.run(), logits[3:4])
 
 
 @pytest.mark.slow
@@ -96,7 +97,6 @@ def test_onnx_gives_the_models_logits(sources):
     wanted = run(make("dense", sources))
     plain = make("onnx", sources)
     np.testing.assert_allclose(run(plain), wanted, atol=1e-4)
-    np.testing.assert_allclose(plain.run_one(5), wanted[5:6], atol=1e-4)
     plain = pickle.loads(pickle.dumps(plain))
     np.testing.assert_allclose(run(plain), wanted, atol=1e-4)
     eight = make("onnx-int8:batch_size=4", sources)

@@ -1,13 +1,12 @@
 """Time contenders in turns, so that a slow minute of the machine hurts all of them alike.
 
-In every round each contender runs all documents once, then a few documents alone; the next round
-starts with the next contender, so that none always follows the same disturbance: A B C, then B C A,
-then C A B. Absolute figures mean little on a shared machine; ratios within a round do.
+In every round each contender runs all documents once; the next round starts with the next one, so
+that none always follows the same disturbance: A B C, then B C A, then C A B. So it goes with a few
+documents alone. Absolute figures mean little on a shared machine; ratios within a round do.
 """
 
 import gc
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +16,6 @@ import numpy as np
 import torch
 
 from tersely.bench.contenders import Contender
-from tersely.errors import TerselyWarning
 
 Progress = Callable[[str, int, int], None]
 """Called after each step with what was done, and how many steps of how many are done."""
@@ -27,15 +25,14 @@ Progress = Callable[[str, int, int], None]
 class Timing:
     """What the clock saw of one contender: seconds of each round, milliseconds of documents alone.
 
-    Of tokenising nothing is known where it is part of `seconds`, or was not measured.
+    Of tokenising nothing is known where it is part of `seconds`.
     """
 
     name: str
     seconds: list[float] = field(default_factory=list)
     logits: np.ndarray | None = None  # (documents, labels), of the last round
-    alone: list[int] = field(default_factory=list)  # the documents of `latencies`
-    latencies: list[float] = field(default_factory=list)
     tokenising: list[float] = field(default_factory=list)  # of all documents, in each round
+    latencies: list[float] = field(default_factory=list)  # of documents alone
     from_text: list[float] = field(default_factory=list)  # latencies with tokenising
 
 
@@ -43,14 +40,12 @@ def take_turns(
     contenders: Sequence[Contender],
     rounds: int = 5,
     warmup: int = 1,
-    latency_documents: Sequence[int] = (),
     *,
     progress: Progress | None = None,
 ) -> list[Timing]:
     """Run prepared contenders in turns, and time each turn; one timing each, in their order.
 
-    `warmup` is of untimed turns. Each of the `latency_documents` is run alone, once untimed and
-    once timed, in the round that its place in this sequence gives it.
+    `warmup` is of untimed turns.
     """
     if rounds < 1 or not contenders:
         got = f"{len(contenders)} and {rounds}"
@@ -59,8 +54,6 @@ def take_turns(
     for place, contender in enumerate(contenders):
         for _ in range(warmup):
             contender.run()
-        for index in latency_documents:
-            contender.run_one(index)
         tell(f"warm-up: {contender.name}", place + 1, len(contenders))
     pairs = [(contender, Timing(contender.name)) for contender in contenders]
     done = 0
@@ -68,11 +61,6 @@ def take_turns(
         for contender, timing in _rotated(pairs, number):
             seconds, timing.logits = _timed(contender.run)
             timing.seconds.append(seconds)
-            for index in latency_documents[number::rounds]:
-                timing.alone.append(index)
-                # The heap is tidy already; tidying takes longer than a short document.
-                alone, _ = _timed(partial(contender.run_one, index), tidy=False)
-                timing.latencies.append(1000 * alone)
             done += 1
             tell(f"round {number + 1}: {contender.name}", done, rounds * len(contenders))
     return [timing for _, timing in pairs]
@@ -83,24 +71,30 @@ def time_tokenising(
 ) -> None:
     """Time, in turns, what lies before the forward pass, and add it to the contenders' timings.
 
-    The documents that were run alone are run once more from their texts. Contenders end up with
-    other documents prepared; those that tokenise inside `run` are left out.
+    Those that tokenise inside `run` are left out.
     """
-
-    def from_text(contender: Contender, text: str) -> None:
-        contender.prepare([text])
-        contender.run()
-
     pairs = [pair for pair in zip(contenders, timings, strict=True) if not pair[0].tokenises_in_run]
-    # How many documents are too long was said when they were first prepared.
-    with warnings.catch_warnings(action="ignore", category=TerselyWarning):
-        for number in range(rounds):
-            for contender, timing in _rotated(pairs, number):
-                timing.tokenising.append(_timed(partial(contender.prepare, texts))[0])
-        for contender, timing in pairs:
-            for index in timing.alone:
-                seconds, _ = _timed(partial(from_text, contender, texts[index]), tidy=False)
-                timing.from_text.append(1000 * seconds)
+    for number in range(rounds):
+        for contender, timing in _rotated(pairs, number):
+            timing.tokenising.append(_timed(partial(contender.prepare, texts))[0])
+
+
+def time_alone(
+    contenders: Sequence[Contender], timings: Sequence[Timing], texts: Sequence[str]
+) -> None:
+    """Time documents one at a time, in turns, from the text, and the forward pass once warm.
+
+    Contenders end up with the last of them prepared.
+    """
+    pairs = list(zip(contenders, timings, strict=True))
+    for number, text in enumerate(texts):
+        for contender, timing in _rotated(pairs, number):
+            # The heap is tidy already; tidying takes longer than a short document.
+            before, _ = _timed(partial(contender.prepare, [text]), tidy=False)
+            contender.run()
+            seconds, _ = _timed(contender.run, tidy=False)
+            timing.latencies.append(1000 * seconds)
+            timing.from_text.append(1000 * (before + seconds))
 
 
 def _rotated(pairs: list[Any], number: int) -> list[Any]:

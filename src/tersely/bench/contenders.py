@@ -19,7 +19,7 @@ from tersely.linear import LinearStage, fit_linear
 from tersely.modeling.cascading import linear_log_probabilities
 from tersely.reduction import Plan
 from tersely.text import LabelSpace
-from tersely.text.encoding import EncodedDocuments, encode
+from tersely.text.encoding import encode
 
 
 class Contender(ABC):
@@ -34,15 +34,11 @@ class Contender(ABC):
 
     @abstractmethod
     def prepare(self, texts: Sequence[str]) -> None:
-        """Tokenise and batch the documents once, outside the clock."""
+        """Tokenise and batch the documents, in place of those that were prepared before."""
 
     @abstractmethod
     def run(self) -> np.ndarray:
         """Run the forward pass alone; logits `(documents, labels)` in the order of the texts."""
-
-    @abstractmethod
-    def run_one(self, index: int) -> np.ndarray:
-        """Run one prepared document alone, untimed at first; logits `(1, labels)`."""
 
 
 class TextContender(Contender):
@@ -77,21 +73,15 @@ class TextContender(Contender):
         """Score all texts; logits `(documents, labels)`."""
         return self.scores(self._texts)
 
-    def run_one(self, index: int) -> np.ndarray:
-        """Score one text; logits `(1, labels)`."""
-        return self.scores(self._texts[index : index + 1])
-
 
 class PackedContender(Contender):
     """A `tersely.Classifier` on packed batches."""
 
     def __init__(self, classifier: Classifier, name: str = "packed") -> None:
         self.name, self.classifier = name, classifier
-        self._alone: dict[int, EncodedDocuments] = {}
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Tokenise the documents."""
-        self._texts, self._alone = list(texts), {}
         self._encoded = self.classifier.encode(texts)
         self.tokens = self._encoded.tokens
 
@@ -100,13 +90,6 @@ class PackedContender(Contender):
         forward = self.classifier.forward(self._encoded)
         self.macs = float(forward.encoder_macs)
         return forward.logits
-
-    def run_one(self, index: int) -> np.ndarray:
-        """Run one document alone; logits `(1, labels)`; the first call tokenises it."""
-        if index not in self._alone:
-            # `prepare` said already how many documents are too long.
-            self._alone[index] = self.classifier.encode([self._texts[index]], tell=False)
-        return self.classifier.forward(self._alone[index]).logits
 
 
 def under_plan(classifier: Classifier, plan: Plan) -> Classifier:

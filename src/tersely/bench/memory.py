@@ -58,8 +58,9 @@ def measure_memory(contender: Contender, texts: Sequence[str]) -> PeakMemory | N
 def main(contender: Contender, texts: Sequence[str], threads: int) -> None:
     """Measure a contender, and print the figures; the fresh process runs this."""
     torch.set_num_threads(threads)
+    contender.prepare(texts[:1])
+    contender.run()  # what is made or read when it is first used
     contender.prepare(texts)
-    contender.run_one(0)  # what is made or read when it is first used
     gc.collect()
     sys.stdout.write("\n" + json.dumps(measure(contender.run)) + "\n")
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tersely._io import describe_machine
-from tersely.bench.clock import Progress, Timing, take_turns, time_tokenising
+from tersely.bench.clock import Progress, Timing, take_turns, time_alone, time_tokenising
 from tersely.bench.contenders import Contender
 from tersely.bench.memory import measure_memory
 from tersely.bench.report import BenchReport, ContenderResult, paired_ratio
@@ -73,12 +73,14 @@ def bench(
             warnings.simplefilter("ignore", TerselyWarning)
         for contender in contenders:
             contender.prepare(ran)
-    alone = _sample(len(ran), latency_documents, seed)
-    timings = take_turns(contenders, rounds, latency_documents=alone, progress=progress)
+    timings = take_turns(contenders, rounds, progress=progress)
     # Before other documents are prepared: what the contenders know is of their last run.
     counted = ("about", "macs", "tokens", "training_seconds")
     known = [{name: getattr(each, name) for name in counted} for each in contenders]
-    time_tokenising(contenders, timings, ran, min(rounds, 3))
+    alone = [ran[index] for index in _sample(len(ran), latency_documents, seed)]
+    with warnings.catch_warnings(action="ignore", category=TerselyWarning):
+        time_tokenising(contenders, timings, ran, min(rounds, 3))
+        time_alone(contenders, timings, alone)
     logits = logits or [timing.logits for timing in timings]
     results = []
     for number, contender in enumerate(contenders):
@@ -117,8 +119,8 @@ def _speed(mine: Timing, base: Timing) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if mine.latencies:
         p50, p95 = np.percentile(mine.latencies, [50, 95]).tolist()
-        from_text = float(np.median(mine.from_text or mine.latencies))
-        found |= {"latency_p50": p50, "latency_p95": p95, "latency_from_text_p50": from_text}
+        found = {"latency_p50": p50, "latency_p95": p95}
+        found["latency_from_text_p50"] = float(np.median(mine.from_text))
     # The median of tokenising beside each round's forward pass.
     before = [float(np.median(each.tokenising or 0.0)) for each in (mine, base)]
     whole = np.add(mine.seconds, before[0]).tolist(), np.add(base.seconds, before[1]).tolist()

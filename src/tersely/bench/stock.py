@@ -92,7 +92,6 @@ class StockContender(Contender):
         starts = range(0, len(order), self.batch_size)
         self._parts = [order[start : start + self.batch_size] for start in starts]
         self._batches = [self._pad(part) for part in self._parts]
-        self._alone: dict[int, Any] = {}
         self.tokens = int(lengths.sum())
         shapes = [(len(part), int(lengths[part].max())) for part in self._parts]
         self.macs = padded_macs(self._config, shapes)
@@ -103,12 +102,6 @@ class StockContender(Contender):
         restored = np.empty_like(logits)
         restored[np.concatenate(self._parts)] = logits
         return restored
-
-    def run_one(self, index: int) -> np.ndarray:
-        """Run one document alone, hence without padding; logits `(1, labels)`."""
-        if index not in self._alone:
-            self._alone[index] = self._pad([index])
-        return self._logits(self._alone[index])
 
     def _pad(self, numbers: Iterable[int]) -> dict[str, torch.Tensor]:
         batch = self._collate([self._documents[number] for number in numbers])
