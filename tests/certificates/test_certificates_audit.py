@@ -66,9 +66,7 @@ def test_a_warning_is_a_lower_bound_above_the_limit(one, two, limit):
 
 
 def test_what_was_seen_is_said_in_a_sentence():
-    all_of_it = Audit(LIMIT)
-    for number in range(300):
-        all_of_it.add(number % 11 == 0)
+    all_of_it = Audit(LIMIT, audited=300, differing=28)
     assert "28 of 300 audited documents" in all_of_it.sentence()
     assert all_of_it.sentence().endswith("recalibrate on new ones")
     assert not Audit(LIMIT).warns and Audit(LIMIT).lower_bound() == 0

@@ -10,7 +10,7 @@ from tersely import Classifier, Plan, TrainingSettings, preset
 from tersely.methods.lat import LengthDrop
 from tersely.modeling import with_plan
 from tersely.reduction import ColumnMean, DropKeys, DropTokens, Ratio, Step
-from tersely.training.distillation import RandomBudgets, shorter_loss
+from tersely.training.distillation import draw_plans, shorter_loss
 from words import PLAIN, documents, quiet
 
 QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1, **PLAIN)
@@ -23,10 +23,10 @@ def lat(encoder):
 
 
 def test_a_step_runs_the_smallest_and_random_lengths(lat):
-    budgets = RandomBudgets(lat.plan, 4, samples=3, seed=5)
-    full, smallest, *drawn = budgets.draw(7)
+    full, smallest, *drawn = draw_plans(lat.plan, 4, 3, 5, 7)
     assert smallest == lat.plan and full.is_dense
-    assert len(drawn) == 3 and budgets.draw(7) == [full, smallest, *drawn] != budgets.draw(8)
+    again, other = (draw_plans(lat.plan, 4, 3, 5, number) for number in (7, 8))
+    assert len(drawn) == 3 and again == [full, smallest, *drawn] != other
     for plan in drawn:
         shares = [step.select.keep for step in plan.steps]
         assert [step.blocks for step in plan.steps] == [0, 1, 2, 3]
@@ -36,8 +36,8 @@ def test_a_step_runs_the_smallest_and_random_lengths(lat):
 
 def test_choosing_at_the_input_has_random_budgets_where_they_are_asked_for():
     plan = preset("choose", keep=0.1, random_budgets=True)
-    full, smallest, *drawn = RandomBudgets(plan, 4, samples=2, seed=0).draw(0)
-    assert full.is_dense and smallest == plan and not preset("choose").is_randomised
+    full, smallest, *drawn = draw_plans(plan, 4, 2, 0, 0)
+    assert full.is_dense and smallest == plan and not draw_plans(preset("choose"), 4, 2, 0, 0)
     shares = [each.steps[0].select.keep for each in drawn]
     assert all(each.steps[0].blocks == "input" for each in drawn)
     assert all(0.1 <= share <= 1 for share in shares) and len(set(shares)) == 2
@@ -47,10 +47,10 @@ def test_other_steps_of_the_plan_stay_in_every_length():
     keys = Step(DropKeys(), 0, ColumnMean(), Ratio(least=1, keep=0.9))
     random = Step(DropTokens(), [1, 2], ColumnMean(), LengthDrop(least=1, keep=0.5, pin="first"))
     plan = Plan("mixed", (keys, random))
-    full, _, drawn = RandomBudgets(plan, 4, samples=1, seed=0).draw(0)
-    assert full.steps == (keys,) and plan.is_randomised
+    full, _, drawn = draw_plans(plan, 4, 1, 0, 0)
+    assert full.steps == (keys,)
     assert [step.blocks for step in drawn.steps] == [0, 1, 2] and drawn.steps[0] == keys
-    assert not Plan("keys", (keys,)).is_randomised
+    assert not draw_plans(Plan("keys", (keys,)), 4, 1, 0, 0)
 
 
 @pytest.mark.parametrize("taught", [False, True])
@@ -73,7 +73,7 @@ def test_the_loss_of_a_step_is_the_papers(lat, make_trainer, taught):
         own = 0.5 * own + 0.5 * far * t * t
     target = torch.softmax(full.logits.detach(), -1)
     losses = [own]
-    for plan in RandomBudgets(lat.plan, 4, 2, QUICK.seed).draw(3)[1:]:
+    for plan in draw_plans(lat.plan, 4, 2, QUICK.seed, 3)[1:]:
         logits = quiet(with_plan(model, plan))(**batch).logits
         # KL(full ‖ shorter): the shorter one learns, the full one is the target.
         losses.append((target * (target.log() - torch.log_softmax(logits, -1))).sum(-1).mean())
@@ -85,7 +85,7 @@ def test_the_loss_of_a_step_is_the_papers(lat, make_trainer, taught):
 def test_the_shorter_ones_teach_the_full_one_nothing(lat):
     model = quiet(lat.model)
     inputs = {"input_ids": torch.randint(4, 40, (2, 9))}
-    output = model(**inputs, plans=RandomBudgets(lat.plan, 4, samples=0, seed=0).draw(0))
+    output = model(**inputs, plans=draw_plans(lat.plan, 4, 0, 0, 0))
     loss = shorter_loss(output.logits, output.shorter_logits, "single_label_classification")
     unused = torch.autograd.grad(loss, output.logits, allow_unused=True, retain_graph=True)
     assert unused == (None,)

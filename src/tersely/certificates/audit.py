@@ -26,10 +26,7 @@ class Audit:
     """What the audit of one run has seen so far.
 
     Example:
-        >>> audit = Audit(limit=0.01)
-        >>> for differs in [False] * 60 + [True] * 6:
-        ...     audit.add(differs)
-        >>> audit.warns
+        >>> Audit(limit=0.01, audited=66, differing=6).warns
         True
     """
 
@@ -42,11 +39,6 @@ class Audit:
         check_limit(self.limit)
         if not 0 <= self.differing <= self.audited:
             raise DataError(f"expected 0 to {self.audited} differing, got {self.differing}")
-
-    def add(self, differs: bool) -> None:
-        """Count one document that was drawn for audit."""
-        self.audited += 1
-        self.differing += bool(differs)
 
     def wealth(self, rate: float) -> float:
         """Return the logarithm of what 1 has become by betting against rates of at most `rate`.

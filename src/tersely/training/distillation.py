@@ -44,34 +44,31 @@ def distillation_loss(
     return divergence.flatten(1).sum(1).mean() * temperature**2
 
 
-class RandomBudgets:
-    """The configurations of a training step: the plan is the smallest, `samples` are random ones.
+def draw_plans(plan: Plan, depth: int, samples: int, seed: int, number: int) -> list[Plan]:
+    """Return what a training step runs of a plan: the full one, itself, then so many random ones.
 
-    The draws depend on the seed and the step's number alone, so that a run that is resumed draws
-    the same.
+    None where training randomises no share. The draws depend on the seed and the step's number
+    alone, so that a run that is resumed draws the same.
     """
+    if not plan.is_randomised:
+        return []
+    chance = np.random.default_rng([seed, number])
+    full = tuple(step for step in plan.steps if not step.is_randomised)
+    drawn = [_random_plan(plan, depth, chance) for _ in range(samples)]
+    return [replace(plan, steps=full), plan, *drawn]
 
-    def __init__(self, plan: Plan, depth: int, samples: int, seed: int) -> None:
-        self.plan, self.depth, self.samples, self.seed = plan, depth, samples, seed
 
-    def draw(self, step: int) -> list[Plan]:
-        """Return the configurations of a training step: full, the smallest, then random ones."""
-        chance = np.random.default_rng([self.seed, step])
-        full = tuple(step for step in self.plan.steps if not step.is_randomised)
-        drawn = [self._random(chance) for _ in range(self.samples)]
-        return [replace(self.plan, steps=full), self.plan, *drawn]
-
-    def _random(self, chance: np.random.Generator) -> Plan:
-        """Give every block of the randomised steps a share of its own."""
-        steps: list[Step] = []
-        for step in self.plan.steps:
-            if not step.is_randomised:
-                steps.append(step)
-                continue
-            for block in resolve_blocks(step.blocks, self.depth):
-                share = float(chance.uniform(step.select.keep, 1))
-                steps.append(replace(step, blocks=block, select=replace(step.select, keep=share)))
-        return replace(self.plan, steps=tuple(steps))
+def _random_plan(plan: Plan, depth: int, chance: np.random.Generator) -> Plan:
+    """Give every block of the randomised steps a share of its own."""
+    steps: list[Step] = []
+    for step in plan.steps:
+        if not step.is_randomised:
+            steps.append(step)
+            continue
+        for block in resolve_blocks(step.blocks, depth):
+            share = float(chance.uniform(step.select.keep, 1))
+            steps.append(replace(step, blocks=block, select=replace(step.select, keep=share)))
+    return replace(plan, steps=tuple(steps))
 
 
 def shorter_loss(full: Tensor, shorter: Sequence[Tensor], problem_type: str) -> Tensor:

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,7 @@ from tersely.text.batching import TokenBudgetSampler, fill_batches, pack
 from tersely.text.encoding import EncodedDocuments
 from tersely.text.labels import MULTI_LABEL, REGRESSION
 from tersely.text.metrics import evaluate_logits
-from tersely.training.distillation import (
-    RandomBudgets,
-    distillation_loss,
-    shorter_loss,
-)
+from tersely.training.distillation import distillation_loss, draw_plans, shorter_loss
 from tersely.training.settings import TrainingSettings
 
 
@@ -108,10 +105,8 @@ class TerselyTrainer(Trainer):
         epochs = math.ceil(settings.epochs)
         self.sampler = TokenBudgetSampler(sizes, budget, settings.seed, epochs=epochs)
         self.documents_per_step = len(train_documents) / len(self.sampler)
-        self.budgets, plan = None, model.config.reduction_plan()
-        if plan.is_randomised:
-            samples, depth = settings.random_lengths, model.plan.depth
-            self.budgets = RandomBudgets(plan, depth, samples, settings.seed)
+        plan, how = model.config.reduction_plan(), (settings.random_lengths, settings.seed)
+        self.plans_at = partial(draw_plans, plan, model.plan.depth, *how)
         given = {"train_dataset": train_documents, "eval_dataset": validation}
         super().__init__(model=model, compute_metrics=self._evaluated, **given, **options)
         for callback in (PrinterCallback, ProgressCallback):
@@ -182,7 +177,7 @@ class TerselyTrainer(Trainer):
         training, step = model.training, self.state.global_step
         teacher = inputs.pop("teacher_logits", None)
         weights = inputs.pop("document_weights", None)
-        plans = self.budgets.draw(step) if training and self.budgets is not None else ()
+        plans = self.plans_at(step) if training else ()
         # All configurations in one call of the model that was given: a wrapper around it, such as
         # that of torchrun, sees one forward pass and one backward pass a step.
         outputs = model(**inputs, plans=plans)
