@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from tersely._io import written_whole
 from tersely.errors import ExportError, ModelError, warn
 from tersely.export.graph import OPSET, quantize_graph, scoring_layers, share_weights, write_graph
-from tersely.export.runner import LINEAR_FILE, OnnxRunner, graph_name, graph_stages
+from tersely.export.runner import LINEAR_FILE, OnnxRunner, graph_names
 from tersely.modeling import TerselyConfig
 from tersely.modeling.cascading import stage_model
 from tersely.modeling.inference import run_model
@@ -129,10 +129,10 @@ def _write_graphs(
     """Write the graphs, compare all of them together and each; the lowest agreement counts."""
     model, problem = classifier.torch_model(), classifier.label_space.problem_type
     cascade, limit, graphs = model.cascade, classifier.limit, []
-    stages = graph_stages(cascade)
-    for stage in stages:
-        graphs.append(folder / graph_name(cascade, stage))
-        write_graph(model if stage is None else stage_model(model, stage), graphs[-1], limit)
+    names = graph_names(cascade)
+    for stage, name in names:
+        graphs.append(folder / name)
+        write_graph(stage_model(model, stage), graphs[-1], limit)
         if int8:
             quantize_graph(graphs[-1], scoring_layers(graphs[-1]) if exact else ())
     if cascade is not None:
@@ -141,7 +141,7 @@ def _write_graphs(
             save_file(model.linear.state_dict(), folder / LINEAR_FILE)
     runner = OnnxRunner(folder, model.config, limit, int8)
     logits = [(classifier.logits(encoded), runner.run(encoded).logits)]
-    for stage in stages if cascade is not None else ():
+    for stage, _ in names if cascade is not None else ():
         original = run_model(stage_model(model, stage), encoded, classifier.batch_tokens)
         logits.append((original.logits, runner.run_stage(stage, encoded).logits))
     checks = [compare_logits(*each, problem) for each in logits]

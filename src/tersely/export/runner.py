@@ -27,16 +27,12 @@ LINEAR_FILE = "linear.safetensors"
 Progress = Callable[[int], None] | None
 
 
-def graph_name(cascade: Cascade | None, stage: Stage | None) -> str:
-    """Return the file name of a stage's graph; without a cascade, and of the reference, one."""
-    if cascade is None or stage is None or stage.kind == REFERENCE:
-        return "model.onnx"
-    return f"stage-{cascade.stages.index(stage)}.onnx"
-
-
-def graph_stages(cascade: Cascade | None) -> list[Stage | None]:
-    """Return the stages that are graphs; without a cascade the model is the only one."""
-    return [None] if cascade is None else [each for each in cascade.stages if each.kind != LINEAR]
+def graph_names(cascade: Cascade | None) -> list[tuple[Stage, str]]:
+    """Return the stages that are graphs, with their files; without a cascade it is the model."""
+    stages = (Stage(REFERENCE),) if cascade is None else cascade.stages
+    names = [f"stage-{number}.onnx" for number in range(len(stages) - 1)]
+    pairs = zip(stages, [*names, "model.onnx"], strict=True)
+    return [(stage, name) for stage, name in pairs if stage.kind != LINEAR]
 
 
 class OnnxRunner:
@@ -50,7 +46,7 @@ class OnnxRunner:
         require("onnxruntime", "onnx")
         self.config, self.cascade = config, config.cascade_stages()
         self.linear: LinearStage | None = None
-        files = {graph_name(self.cascade, each) for each in graph_stages(self.cascade)}
+        files = {name for _, name in graph_names(self.cascade)}
         if self.cascade is not None and self.cascade.needs_linear:
             files.add(LINEAR_FILE)
         for name in sorted(files):
@@ -72,7 +68,7 @@ class OnnxRunner:
         cascade with the number that a stage has answered.
         """
         if self.cascade is None:
-            return self.run_stage(None, encoded, progress)
+            return self.run_stage(Stage(REFERENCE), encoded, progress)
         return run_stages(self, encoded, self.run_stage, progress)
 
     def under_cascade(self, cascade: Cascade) -> Self:
@@ -83,10 +79,10 @@ class OnnxRunner:
         return twin
 
     def run_stage(
-        self, stage: Stage | None, encoded: EncodedDocuments, progress: Progress = None
+        self, stage: Stage, encoded: EncodedDocuments, progress: Progress = None
     ) -> Forward:
-        """Run the graph of a stage over documents; None for the only one."""
-        graph = graph_name(self.cascade, stage)
+        """Run the graph of a stage over documents."""
+        graph = next(name for each, name in graph_names(self.cascade) if each == stage)
         many = len(encoded.windows) > 1 and self._threads > 1
         session = self._session(graph, 1 if many else self._threads)
         # Families without token types leave them out of the graph.

@@ -4,6 +4,7 @@ It gives every row an answer or a reason: among millions of rows a few bad ones 
 are set aside one by one.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,6 @@ import pyarrow as pa
 from tersely.classifier import Classifier
 from tersely.errors import DataError, name_all
 from tersely.modeling.inference import Forward
-from tersely.text.encoding import LengthReport
 from tersely.text.labels import is_blank
 
 DIGITS = 6  # what float32 can hold of a probability; more would be noise
@@ -63,12 +63,10 @@ class Predictor:
         self.text_columns = [text_column] if pair_column is None else [text_column, pair_column]
         self.id_columns = list(id_columns)
         self.probabilities = probabilities
-        # So far: what the length policy did, how many are set apart for review, what the audit saw.
-        self.report: LengthReport | None = None
-        self.apart = 0
         self.share = audit
-        self.audited = self.classifier.new_audit() if audit else None
-        self.draw = np.random.default_rng(0)
+        if audit:
+            self.classifier.new_audit()  # refuses a model that has nothing to watch
+        self.begin(0)
         added = {*self._columns([[]]), REASON}
         if taken := [name for name in self.id_columns if name in added]:
             raise DataError(
@@ -108,7 +106,7 @@ class Predictor:
         forward = Forward(nothing, 0, 0, confidence=nothing[:, 0])
         forward = self._forward(texts) if texts[0] else forward
         apart = self.classifier.set_apart(forward)
-        self.apart += 0 if apart is None else int(apart.sum())
+        self.tally["review"] += 0 if apart is None else int(apart.sum())
         kinds: dict[str, pa.DataType] = {"label": pa.string(), "score": pa.float64()}
         if self.classifier.label_space.problem_type == "multi_label_classification":
             kinds = {name: pa.list_(kind) for name, kind in kinds.items()}
@@ -118,21 +116,23 @@ class Predictor:
         return {name: pa.array(col, kinds.get(name, pa.float64())) for name, col in columns.items()}
 
     def _forward(self, texts: list[list[str]]) -> Forward:
-        # What was too long is said of millions of documents together; see `report`.
+        # What was too long is said of millions of documents together.
         encoded = self.classifier.encode(*texts, tell=False)
-        self.report = encoded.report if self.report is None else self.report + encoded.report
-        forward = self.classifier.forward(encoded)
-        if self.audited is not None:
+        report, forward = encoded.report, self.classifier.forward(encoded)
+        self.tally.update(long=report.affected, unknown=report.unknown)
+        self.tally.update(tokens=report.tokens, unread=report.unread)
+        if self.share:
+            audit = self.classifier.new_audit()
             # Drawn before anybody knows who answered, and by place: equal texts differ.
             drawn = self.draw.random(len(encoded)) < self.share
-            self.classifier.watch(self.audited, encoded, forward, drawn)
+            self.classifier.watch(audit, encoded, forward, drawn)
+            self.tally.update(audited=audit.audited, differing=audit.differing)
         return forward
 
     def begin(self, number: int) -> None:
         """Forget what was counted so far; the draw of the audit is that of this shard's number."""
-        self.report, self.apart, self.draw = None, 0, np.random.default_rng(number)
-        if self.audited is not None:
-            self.audited = self.classifier.new_audit()
+        self.tally: Counter[str] = Counter()  # by the names of `tersely.score.parts.Count`
+        self.draw = np.random.default_rng(number)
 
 
 def prediction_columns(

@@ -81,12 +81,7 @@ def _score_shard(predictor: Predictor, shard: Shard, job: Job) -> _Scored:
             rest = scored.filter(compute.invert(labelled))
             bad.append(rest.select([*SOURCE, *predictor.id_columns, REASON]))
     good_rows, bad_rows = pa.concat_tables(good), pa.concat_tables(bad)
-    lengths: tuple[int, ...] = ()
-    if (report := predictor.report) is not None:
-        lengths = report.affected, report.tokens, report.unread, report.unknown
-    counted = Count(shard.rows, bad_rows.num_rows, *lengths)._replace(review=predictor.apart)
-    if (audit := predictor.audited) is not None:
-        counted = counted._replace(audited=audit.audited, differing=audit.differing)
+    counted = Count(shard.rows, bad_rows.num_rows, **predictor.tally)
     write_part(Path(job.out), shard, job.run, good_rows, bad_rows, counted)
     return counted, [str(warning.message) for warning in caught]
 
