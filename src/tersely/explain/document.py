@@ -202,11 +202,10 @@ def explain_document(
         answer = classifier.forward(encoded)
         stage = cascade.stages[int(answer.stages[0])]
         model = stage_model(model, stage)
-    pairs = zip(spelling.pieces, spelling.read.tolist(), strict=True)
-    tokens, traced, is_linear = [TokenLineage(*each) for each in pairs], (), False
-    if stage is not None and stage.kind == LINEAR:
-        is_linear = True
-    else:
+    is_linear = stage is not None and stage.kind == LINEAR
+    known_of = zip(spelling.pieces, spelling.read.tolist(), strict=True)
+    tokens, traced = [TokenLineage(*each) for each in known_of], ()
+    if not is_linear:
         inputs = on_device(pack(encoded, [0]), model.device)
         with torch.inference_mode(), torch_threads(classifier.threads):
             output = model(**inputs, output_trace=True)
