@@ -103,9 +103,9 @@ def test_budgets_that_cannot_be_are_refused(lat, whole, encoder):
             classifier.with_budget(budget, texts)
 
 
-def test_a_share_is_among_the_options_of_loading(lat, tmp_path):
+def test_a_saved_model_runs_at_another_share(lat, tmp_path):
     lat.save(tmp_path)
-    loaded = Classifier.from_pretrained(tmp_path, method_options={"keep": 0.8})
+    loaded = Classifier.from_pretrained(tmp_path).with_options(keep=0.8)
     texts, _ = long_documents(9)
     assert np.array_equal(loaded.logits(texts), lat.with_options(keep=0.8).logits(texts))
 

@@ -255,7 +255,6 @@ class Classifier(TrainedModel):
         threads: int | None = None,
         max_length: int | None = None,
         long: str | None = None,
-        method_options: Mapping[str, float] | None = None,
         knowledge: Knowledge | None = None,
         max_disagreement: float | None = None,
         max_loss: float | None = None,
@@ -271,7 +270,6 @@ class Classifier(TrainedModel):
             threads: see the class; None for the model's own.
             max_length: another limit than the model's own.
             long: another policy for long documents than the model's own.
-            method_options: another share than the one it was trained with; see `with_options`.
             knowledge: see the class.
             max_disagreement: of a cascade another certified limit; 0 for the reference alone.
             max_loss: the same, where the limits are on the net loss.
@@ -308,7 +306,7 @@ class Classifier(TrainedModel):
             loaded.knowledge = classifier.knowledge
             classifier.adopt(loaded, tokenizer)
         classifier._tell_limit()
-        return classifier.with_options(**method_options) if method_options else classifier
+        return classifier
 
     def accelerate(
         self,
