@@ -29,6 +29,7 @@ from tersely.reduction import (
     plan_share,
     preset,
     presets,
+    read_options,
     register,
     resolve_block,
     resolve_blocks,
@@ -260,6 +261,16 @@ def test_presets_without_a_share_are_refused():
         with_share(preset("dense"), keep=0.5)
     with pytest.raises(PlanError, match=r"keep must be a number in \(0, 1\], got 2"):
         with_share(preset("lat", least=1), keep=2)
+
+
+def test_options_that_stand_as_text_have_the_types_of_their_defaults():
+    found = read_options("focus-c", {"combine_at": "7/12", "tokens": "4"})
+    assert found == {"combine_at": 7 / 12, "tokens": 4} and isinstance(found["tokens"], int)
+    found = read_options("choose", {"most": "64", "score": "linear", "random_budgets": "true"})
+    assert found == {"most": 64, "score": "linear", "random_budgets": True}
+    for wrong in ({"linear": "perhaps"}, {"keep": "1/0"}):
+        with pytest.raises(PlanError, match="must be"):
+            preset("topk", **read_options("topk", wrong))
 
 
 # ---- blocks --------------------------------------------------------------------------------
