@@ -80,7 +80,10 @@ def time_tokenising(
 
 
 def time_alone(
-    contenders: Sequence[Contender], timings: Sequence[Timing], texts: Sequence[str]
+    contenders: Sequence[Contender],
+    timings: Sequence[Timing],
+    texts: Sequence[str],
+    progress: Progress | None = None,
 ) -> None:
     """Time documents one at a time, in turns, from the text, and the forward pass once warm.
 
@@ -95,6 +98,8 @@ def time_alone(
             seconds, _ = _timed(contender.run, tidy=False)
             timing.latencies.append(1000 * seconds)
             timing.from_text.append(1000 * (before + seconds))
+        if progress is not None:
+            progress("documents alone", number + 1, len(texts))
 
 
 def _rotated(pairs: list[Any], number: int) -> list[Any]:

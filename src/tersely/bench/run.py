@@ -80,7 +80,7 @@ def bench(
     alone = [ran[index] for index in _sample(len(ran), latency_documents, seed)]
     with warnings.catch_warnings(action="ignore", category=TerselyWarning):
         time_tokenising(contenders, timings, ran, min(rounds, 3))
-        time_alone(contenders, timings, alone)
+        time_alone(contenders, timings, alone, progress)
     logits = logits or [timing.logits for timing in timings]
     results = []
     for number, contender in enumerate(contenders):
