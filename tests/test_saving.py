@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 from safetensors.numpy import save_file
 
 from tersely import Classifier, TrainingSettings
-from tersely._io import written_whole
+from tersely._io import check_writable, written_whole
 from tersely.errors import ExportError, OutputError, TerselyWarning
 from tersely.text import Documents
 from words import LABELS, labelled
@@ -49,6 +49,12 @@ def test_an_error_leaves_the_older_files(older, error, raised, message):
     with pytest.raises(raised), written_whole(older / "new", "export"):
         raise error
     assert not (older / "new").exists()
+
+
+def test_only_a_folder_that_is_not_there_is_to_be_made(older):
+    for folder, advice in (older / "no", "make that folder, or "), (older / "notes.txt", ""):
+        with pytest.raises(OutputError, match=f"directory; {advice}choose another place"):
+            check_writable(folder, folder / "labels.csv")
 
 
 def test_a_place_that_cannot_be_a_directory_is_said(older):

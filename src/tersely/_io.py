@@ -102,8 +102,8 @@ def check_writable(folder: Path, output: Path) -> None:
             pass
     except OSError as error:
         raise OutputError(
-            f"the output {output} cannot be written: {folder}: {error.strerror}; make that folder, "
-            "or choose another place"
+            f"the output {output} cannot be written: {folder}: {error.strerror}; "
+            f"{'' if os.path.exists(folder) else 'make that folder, or '}choose another place"
         ) from None
 
 
