@@ -1,8 +1,16 @@
-"""The command line, run in this process: what it prints where, and how it ends."""
+"""The command line, run in this process: what it prints where, how it ends; documents for it."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
 
 from typer.testing import CliRunner
 
 from tersely.cli import app
+
+# One word decides the label.
+WORDS = "good fine great bad poor awful film book it was a very".split()
+_TELLING = [("good", "pos"), ("bad", "neg"), ("great", "pos"), ("awful", "neg")]
 
 
 def run_command(*arguments: object, stdin: str | bytes | None = None):
@@ -25,3 +33,19 @@ def check_refusal(result, code: int, fragment: str) -> None:
         lines = result.stderr.splitlines()
         assert [line for line in lines if ": error: " in line] == lines[-1:]
         assert lines[-1].startswith("tersely: error: ")
+
+
+def rows(count: int) -> list[tuple[str, str]]:
+    """Texts with their labels, of 6 to 12 words."""
+    return [
+        (f"it was a very {word} film" + " film" * (number % 7), label)
+        for number in range(count)
+        for word, label in [_TELLING[number % 4]]
+    ]
+
+
+def write_csv(path: Path, lines: Sequence[Sequence[str]], header=("text", "label")) -> Path:
+    """Write rows under a header."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *lines])
+    return path

@@ -9,14 +9,9 @@ from tersely import Classifier, TrainingSettings, preset
 from tersely.errors import PlanError, TerselyWarning
 from tersely.reduction import find_preset, plan_share
 from tersely.text import Documents
-from words import PLAIN, labelled
+from words import PLAIN, labelled, long_documents
 
 QUICK = TrainingSettings(epochs=2, learning_rate=1e-3, batch_tokens=512, **PLAIN)
-
-
-def long_documents(count=40, seed=0):
-    texts, labels = labelled(count, seed=seed)
-    return [f"{text} {text} {text} {text}" for text in texts], labels
 
 
 def trained(encoder, method, **options):
@@ -53,20 +48,6 @@ def test_one_checkpoint_serves_several_budgets(lat, tmp_path):
         logits.append(set_to.logits(texts))
     assert all(np.abs(one - other).max() > 1e-4 for one, other in pairwise(logits))
     assert loaded.plan == preset("lat", keep=0.6, least=1) == loaded.model.config.reduction_plan()
-
-
-def test_each_budget_is_what_its_plan_says(lat):
-    texts, _ = long_documents(12, seed=3)
-    for keep in (0.6, 0.75, 1.0):
-        set_to = lat.with_options(keep=keep)
-        encoded = set_to.encode(texts)
-        inputs = {"input_ids": [w.tolist() for w in encoded.windows]}
-        batch = set_to.tokenizer.pad(inputs, return_tensors="pt")
-        alive = set_to.model(**batch, output_trace=True).trace.tokens_alive()
-        before = encoded.sizes.tolist()
-        for layer in alive:
-            before = [int(np.ceil(keep * n - 1e-9)) for n in before]
-            assert layer == before
 
 
 def test_what_was_not_trained_for_is_warned_about(lat, encoder):

@@ -17,26 +17,25 @@ from words import PLAIN, labelled, quiet
 QUICK = TrainingSettings(epochs=1, batch_tokens=512, **PLAIN)
 
 
-CHOICES = pytest.mark.parametrize(
-    "options",
-    [
-        {"method": "choose", "method_options": {"keep": 0.4}},
-        {"long": "select", "max_length": 16},
-        {"long": "select-sentence", "max_length": 16},
-    ],
-    ids=["choose", "select", "select-sentence"],
-)
+CHOICES = {
+    "choose": {"method": "choose", "method_options": {"keep": 0.4}},
+    "select": {"long": "select", "max_length": 16},
+    "select-sentence": {"long": "select-sentence", "max_length": 16},
+}
 
 
 @pytest.mark.filterwarnings("ignore::tersely.errors.TerselyWarning")
-@CHOICES
-def test_in_training_a_documents_own_label_chooses_nothing(encoder, monkeypatch, options):
+@pytest.mark.parametrize("choice", CHOICES)
+def test_a_documents_own_label_chooses_nothing_and_the_linear_stage_is_loaded_with_the_model(
+    encoder, tmp_path, monkeypatch, choice
+):
     seen, run = [], StagedTraining.run
     monkeypatch.setattr(
         StagedTraining, "run", lambda self, *args: seen.append(args) or run(self, *args)
     )
     texts, labels = labelled(30, words=40)
-    Classifier(encoder, device="cpu", **options).fit(texts, labels, settings=QUICK)
+    classifier = Classifier(encoder, device="cpu", **CHOICES[choice])
+    classifier.fit(texts, labels, settings=QUICK)
     model, train, held_out = seen[0]
     table = model.linear.piece_scores()
     pieces = list(zip(train.encoded.windows, train.piece_scores, strict=True))
@@ -44,12 +43,6 @@ def test_in_training_a_documents_own_label_chooses_nothing(encoder, monkeypatch,
     assert any((table[window] != scores).any() for window, scores in pieces)
     assert held_out.piece_scores is None
 
-
-@pytest.mark.filterwarnings("ignore::tersely.errors.TerselyWarning")
-@CHOICES
-def test_it_fits_its_linear_stage_and_is_loaded_with_it(encoder, tmp_path, options):
-    texts, labels = labelled(30, words=40)
-    classifier = Classifier(encoder, device="cpu", **options).fit(texts, labels, settings=QUICK)
     loaded = Classifier.from_pretrained(classifier.save(tmp_path), device="cpu")
     assert loaded.torch_model().linear.form.classes == 3
     assert loaded.predict_proba(texts).tolist() == classifier.predict_proba(texts).tolist()
@@ -91,9 +84,7 @@ def test_with_no_epochs_a_dense_model_is_only_told_what_to_read(dense, tmp_path)
 
 def test_without_a_dense_model_there_have_to_be_epochs(encoder):
     how = {"settings": NO_EPOCHS, "cascade": "off"}
-    with pytest.raises(
-        TrainingError, match="with 0 epochs and a dense_share of 0.75, 'choose' needs"
-    ):
+    with pytest.raises(TrainingError, match="a dense_share of 0.75, 'choose' needs"):
         Classifier(encoder, device="cpu", **SALIENCY).fit(*labelled(30), **how)
     with pytest.raises(TrainingError, match="with 0 epochs and a dense_share of 0, 'topk' needs"):
         Classifier(encoder, method="topk", device="cpu").fit(*labelled(30), **how)

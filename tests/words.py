@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from tersely import Classifier
 from tersely.text import Documents
 from tiny import tiny_encoder, tiny_tokenizer
 
@@ -51,6 +52,18 @@ def labelled(count: int, *, words: int = 12, seed: int = 0) -> tuple[list[str], 
 def documents(count: int = 60, *, seed: int = 0) -> Documents:
     """The same as documents of the library."""
     return Documents.from_lists(*labelled(count, seed=seed))
+
+
+def long_documents(count: int = 40, *, seed: int = 0) -> tuple[list[str], list[str]]:
+    """The same, long enough for a share of the tokens to be fine-grained."""
+    texts, labels = labelled(count, seed=seed)
+    return [f"{text} {text} {text} {text}" for text in texts], labels
+
+
+def same_weights(one: Classifier, other: Classifier) -> bool:
+    """Whether two classifiers have the same weights, bit by bit."""
+    pairs = zip(one.model.state_dict().values(), other.model.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
 
 
 def quiet(model: torch.nn.Module) -> torch.nn.Module:

@@ -4,9 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from cli_documents import WORDS, rows, write_csv
 
-from commands import run_command
+from commands import WORDS, rows, run_command, write_csv
 from tersely import Classifier, TrainingSettings
 from tiny import tiny_encoder, tiny_tokenizer
 

@@ -3,9 +3,8 @@
 import sys
 
 import pytest
-from cli_documents import rows, write_csv
 
-from commands import check_refusal
+from commands import check_refusal, rows, write_csv
 from tersely import Classifier
 from tersely.errors import DataError
 

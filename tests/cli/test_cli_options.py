@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 import typer
-from cli_documents import rows
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from commands import rows
 from tersely._io import show
 from tersely.cli import app, messages
 from tersely.cli.options import Sample

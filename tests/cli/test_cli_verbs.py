@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 import pytest
-from cli_documents import rows, write_csv
 from typer.main import get_command
 
+from commands import rows, write_csv
 from tersely import __version__
 from tersely.cli import app
 
@@ -153,6 +153,8 @@ def test_other_problems(run, encoder, tmp_path, labels, problem_type, columns):
         *("--problem-type", problem_type),
     )
     assert trained.exit_code == 0, trained.stderr
+    said = "predicts a number" if problem_type == "regression" else "any number of labels"
+    assert said in (out / "README.md").read_text("utf-8")
     new = write_csv(tmp_path / "new.csv", [(text,) for text, _ in rows(3)], header=("text",))
     found = records(run("predict", out, new, "--json").stdout)
     assert [list(row) for row in found] == [["text", *columns]] * 3
@@ -173,15 +175,22 @@ def test_other_problems(run, encoder, tmp_path, labels, problem_type, columns):
         assert compared.exit_code == 0, compared.stderr
 
 
-def test_bench(run, model, dense_model, reviews):
+def test_bench_with_contenders_and_models_at_budgets(run, lat_model, dense_model, reviews):
     options = "--rounds 1 --latency-documents 1 --no-memory --baseline dense-model --limit 8"
-    command = ("bench", reviews, "--models", model, dense_model, *options.split())
-    (report,) = records(run(*command, "--json").stdout)
-    assert [each["name"] for each in report["results"]] == ["model", "dense-model"]
-    assert report["baseline"] == "dense-model" and report["documents"] == 8
+    command = ("bench", reviews, "--models", lat_model, dense_model, *options.split())
     table = run(*command, "--contenders", "pipeline", "sorted")
     assert table.exit_code == 0, table.stderr
     assert all(name in table.stdout for name in ("dense-model", "pipeline", "sorted"))
+    found = run(*command, "--budget", 0.8, "--keep", 0.9, "--json")
+    assert found.exit_code == 0, found.stderr
+    (report,) = records(found.stdout)
+    assert report["baseline"] == "dense-model" and report["documents"] == 8
+    macs = {each["name"]: each["macs"] for each in report["results"]}
+    assert list(macs) == ["lat", "dense-model", "lat, keep 0.9", "lat, budget 0.8"]
+    whole, dense, kept, budget = macs.values()
+    assert whole < kept < dense and budget < dense
+    refused = run("bench", reviews, "--models", dense_model, "--budget", 0.5)
+    assert refused.exit_code == 1 and "with the method lat" in refused.stderr
 
 
 def test_bench_takes_a_contender_of_ones_own_into_its_report(
@@ -216,19 +225,6 @@ def test_predict_and_evaluate_at_a_budget(run, lat_model, reviews):
     lower = run("evaluate", lat_model, reviews, "--keep", 0.5, "--json")
     assert "trained down to keep=0.8 and runs with keep=0.5" in lower.stderr
     assert run("predict", lat_model, reviews, "--keep", 0.8, "--budget", 0.5).exit_code == 2
-
-
-def test_bench_adds_models_at_budgets(run, lat_model, dense_model, reviews):
-    options = "--rounds 1 --latency-documents 0 --limit 6 --budget 0.8 --keep 0.9 --no-memory"
-    found = run("bench", reviews, "--models", dense_model, lat_model, "--json", *options.split())
-    assert found.exit_code == 0, found.stderr
-    (report,) = records(found.stdout)
-    names = [each["name"] for each in report["results"]]
-    assert names == ["dense-model", "lat", "lat, keep 0.9", "lat, budget 0.8"]
-    dense, whole, kept, budget = (each["macs"] for each in report["results"])
-    assert whole < kept < dense and budget < dense
-    refused = run("bench", reviews, "--models", dense_model, "--budget", 0.5)
-    assert refused.exit_code == 1 and "with the method lat" in refused.stderr
 
 
 def test_version_methods_and_info(run, model):

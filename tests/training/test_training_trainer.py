@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel, Trainer, TrainerCallback
+from training_kills import Killed, killed_after
+from transformers import AutoModel, Trainer
 from transformers.training_args import ParallelMode
 
 from tersely import Classifier, Plan, TrainingSettings, preset
@@ -20,8 +21,16 @@ from tersely.reduction import ColumnMean, DropTokens, Step, find_preset
 from tersely.text.batching import pack
 from tersely.training.distillation import distillation_loss
 from tersely.training.run import claimed, trainer_arguments
-from tersely.training.trainer import TerselyTrainer
-from words import LABELS, PLAIN, documents, labelled, quiet, save_encoder
+from words import (
+    LABELS,
+    PLAIN,
+    documents,
+    labelled,
+    long_documents,
+    quiet,
+    same_weights,
+    save_encoder,
+)
 
 QUICK = TrainingSettings(epochs=2, learning_rate=5e-3, batch_tokens=128, seed=1, **PLAIN)
 
@@ -31,11 +40,6 @@ def trained(encoder, method="dense", settings=QUICK, **options):
     floor = {"least": 1} if "least" in find_preset(method).options else {}
     classifier = Classifier(encoder, method=method, method_options=floor)
     return classifier.fit(documents(), settings=settings, **options)
-
-
-def same_weights(one, other):
-    pairs = zip(one.model.state_dict().values(), other.model.state_dict().values(), strict=True)
-    return all(torch.equal(a, b) for a, b in pairs)
 
 
 # Chance is 0.33; combining a handful of random features into groups is slow to learn from nothing.
@@ -122,33 +126,6 @@ def test_a_loss_that_is_no_number_ends_the_run(a_trainer):
         trainer.train()
 
 
-class _Killed(Exception):
-    pass
-
-
-class _KillAfter(TrainerCallback):
-    """Ends a run after so many steps, of all stages together."""
-
-    def __init__(self, steps):
-        self.left = steps
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        if self.left == 0:
-            raise _Killed
-        self.left -= 1
-
-
-def _watch(monkeypatch, kill):
-    """Let every trainer that is made from now on be killed by it."""
-    original = TerselyTrainer.__init__
-
-    def with_kill(self, *args, **kwargs):
-        original(self, *args, **kwargs)
-        self.add_callback(kill)
-
-    monkeypatch.setattr(TerselyTrainer, "__init__", with_kill)
-
-
 FOUR = replace(QUICK, epochs=4)
 # With a rate this high, the validation loss soon rises, and a stage stops before its last epoch.
 STOPPING = replace(QUICK, epochs=30, learning_rate=0.05, patience=2)
@@ -168,16 +145,12 @@ def unkilled(encoder):
 @pytest.mark.parametrize(
     ("method", "share", "settings"), [*((*kill, FOUR) for kill in KILLS), ("dense", 1, STOPPING)]
 )
-def test_a_killed_run_goes_on_where_it_was(
-    encoder, unkilled, tmp_path, monkeypatch, method, share, settings
-):
+def test_a_killed_run_goes_on_where_it_was(encoder, unkilled, tmp_path, method, share, settings):
     whole = unkilled(method, settings.epochs)
     steps = whole.training["steps"]
-    kill = _KillAfter(min(int(steps * share) + 1, steps - 1))
-    _watch(monkeypatch, kill)
-    with pytest.raises(_Killed):
-        trained(encoder, method, settings, out=tmp_path)
-    kill.left = -1
+    kill = killed_after(min(int(steps * share) + 1, steps - 1))
+    with pytest.raises(Killed):
+        trained(encoder, method, settings, out=tmp_path, progress=kill)
     resumed = trained(encoder, method, settings, out=tmp_path, resume=True)
     assert resumed.training["resumed"]
     assert resumed.training["steps"] == steps
@@ -250,7 +223,7 @@ def test_steps_are_told_with_their_losses(encoder):
     trained(encoder, settings=replace(QUICK, epochs=3), progress=lambda *step: told.append(step))
     said, done, totals = zip(*told, strict=True)
     assert [*done] == [*range(1, totals[0] + 1)] and len({*totals}) == 1
-    assert said[0] == "dense" and "validation loss" in said[-1]
+    assert said[0] == "training dense" and "validation loss" in said[-1]
 
 
 def test_two_runs_at_once_do_not_share_an_output(encoder, tmp_path):
@@ -273,12 +246,10 @@ def test_extra_arguments_that_transformers_refuses_are_named(encoder, extra, mat
         trained(encoder, settings=replace(QUICK, extra=extra))
 
 
-def test_a_run_that_ends_before_its_first_checkpoint_leaves_nothing(encoder, tmp_path, monkeypatch):
+def test_a_run_that_ends_before_its_first_checkpoint_leaves_nothing(encoder, tmp_path):
     """An empty folder of checkpoints made the next run refuse the output."""
-    kill = _KillAfter(1)
-    _watch(monkeypatch, kill)
-    with pytest.raises(_Killed):
-        trained(encoder, out=tmp_path)
+    with pytest.raises(Killed):
+        trained(encoder, out=tmp_path, progress=killed_after(1))
     assert not any(tmp_path.iterdir())
 
 
@@ -295,18 +266,12 @@ def test_the_stock_trainer_trains_a_tersely_model(encoder, tmp_path):
     assert not torch.equal(before, classifier.model.head.classifier.weight)
 
 
-@pytest.fixture
-def current(monkeypatch):
-    """Two GPUs as far as transformers can see, and which of them was made the current one."""
-    chosen = []
+@pytest.mark.parametrize("device", ["cuda:0", "cuda:1", "cpu"])
+def test_the_models_own_device_and_no_other(monkeypatch, tmp_path, device):
+    current = []  # of two GPUs as far as transformers can see
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "set_device", lambda device: chosen.append(str(device)))
-    return chosen
-
-
-@pytest.mark.parametrize("device", ["cuda:0", "cuda:1", "cpu"])
-def test_the_models_own_device_and_no_other(current, tmp_path, device):
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: current.append(str(device)))
     settings = replace(QUICK, mixed_precision=False)
     arguments = trainer_arguments(settings, tmp_path, device=device, validate=False)
     assert arguments.device == torch.device(device)
@@ -321,8 +286,7 @@ def test_the_models_own_device_and_no_other(current, tmp_path, device):
 @pytest.mark.parametrize("heads", ["mean", "each"])
 def test_degrees_end_as_neighbours_near_the_target(heads, tmp_path):
     encoder = save_encoder(tmp_path / "encoder", num_hidden_layers=2)
-    texts, labels = labelled(60, seed=0)
-    texts = [f"{text} {text} {text} {text}" for text in texts]
+    texts, labels = long_documents(60)
     plan = preset("breaking-bert", target=0.5, most=48, heads=heads, start=0)
     classifier = Classifier(encoder, method=plan)
     settings = replace(QUICK, epochs=12, learning_rate=1e-3, batch_tokens=256)
@@ -339,7 +303,3 @@ def test_degrees_end_as_neighbours_near_the_target(heads, tmp_path):
     pairs = [each for b in trace.blocks for each in zip(b.connected, b.queries, strict=True)]
     shares = [connected / tokens**2 for connected, tokens in pairs]
     assert sum(shares) / len(shares) == pytest.approx(0.5, abs=0.1)
-    classifier.save(tmp_path / "model")
-    again = Classifier.from_pretrained(tmp_path / "model")
-    assert again.plan == classifier.plan
-    assert list(again.predict(texts[:5])) == list(classifier.predict(texts[:5]))
