@@ -62,8 +62,8 @@ def run(args: Any, name: str, count: int, seed: int) -> dict[str, Any]:
     svc = make_pipeline(words, LinearSVC(class_weight="balanced")).fit(train.texts, train.labels)
     wanted = np.array(test.labels)
     said = {
-        "tersely": np.array(ours.predict(test.texts)),
-        "encoder": np.array(encoder.predict(test.texts)),
+        "tersely": np.array(ours.decide(ours.logits(test.texts))),
+        "encoder": np.array(encoder.decide(encoder.logits(test.texts))),
         "svc": svc.predict(test.texts),
     }
     right = {part: said[part] == wanted for part in PARTS}

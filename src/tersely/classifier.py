@@ -29,7 +29,7 @@ from tersely.modeling.loading import load_classifier, load_tokenizer
 from tersely.reduction import Knowledge, Plan, preset
 from tersely.search import find_cascade, recalibrate
 from tersely.text import Documents, LabelSpace
-from tersely.text.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from tersely.text.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL, are_whole
 from tersely.text.likeness import tell_alike
 from tersely.text.metrics import right_documents
 from tersely.trained import TrainedModel
@@ -66,7 +66,7 @@ class Classifier(TrainedModel):
             transformers.
 
     Attributes:
-        classes_: the labels in the order of the logits: names, or int where `fit` got a list of it.
+        classes_: the labels in the order of the logits: names, or int where `fit` got these.
         training: the record of the training run; None where another process trained.
         validation, proof: documents that chose the best epoch and the cascade, and that proved it.
 
@@ -215,9 +215,8 @@ class Classifier(TrainedModel):
         if settings.tune is not None:
             note(record["tuning"]["verdict"])
         model.config.pairs = given.documents.pairs is not None
-        if given.space.problem_type == SINGLE_LABEL:  # several may be ragged
-            names = np.asarray(labels if classes is None else classes)
-            model.config.whole_labels = names.dtype.kind in "iu"
+        whole = given.documents.whole_labels if classes is None else are_whole(classes)
+        model.config.whole_labels = whole and given.space.problem_type == SINGLE_LABEL
         if first is not None:
             start.adopt(model, start.tokenizer)
             asked = max_loss, stacking, note

@@ -34,7 +34,6 @@ from tersely.text.likeness import choose_diverse, piece_vectors
 from tersely.text.metrics import (
     confidences,
     evaluate_logits,
-    labels_from_logits,
     predict_from_logits,
     report_classes,
     right_documents,
@@ -172,10 +171,9 @@ class TrainedModel:
 
     @property
     def classes_(self) -> np.ndarray:
-        """The labels in the order of the logits, `(labels,)`: strings, or int as `fit` got them."""
-        if self.model_config.whole_labels:
-            return np.array([int(name) for name in self.label_space.names])
-        return np.array(self.label_space.names, dtype=object)
+        """The labels in the order of the logits, `(labels,)`: names, or int as `fit` got them."""
+        kind = int if self.model_config.whole_labels else object
+        return np.array(self.label_space.names, dtype=kind)
 
     @property
     def label_space(self) -> LabelSpace:
@@ -280,8 +278,14 @@ class TrainedModel:
         return scores_from_logits(logits, problem)
 
     def decide(self, logits: np.ndarray) -> list[str] | list[list[str]] | list[float]:
-        """Turn logits `(documents, labels)` into labels."""
-        return labels_from_logits(logits, self.label_space.problem_type, self.label_space.names)
+        """Turn logits `(documents, labels)` into labels, which are called by their names."""
+        names, problem = self.label_space.names, self.label_space.problem_type
+        predicted = predict_from_logits(logits, problem)
+        if problem == REGRESSION:
+            return predicted[:, 0].tolist()
+        if problem == MULTI_LABEL:
+            return [[names[i] for i in np.flatnonzero(row)] for row in predicted]
+        return [names[number] for number in predicted]
 
     def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
         """Return probabilities `(documents, labels)`: a softmax, or a sigmoid for each of several.
@@ -298,12 +302,10 @@ class TrainedModel:
 
         Where several labels may hold, it is a list of lists of labels, as `fit` takes them.
         """
-        logits, problem = self.logits(texts, pairs), self.label_space.problem_type
+        decided, problem = self.decide(self.logits(texts, pairs)), self.label_space.problem_type
         if problem == MULTI_LABEL:
-            return self.decide(logits)
-        if problem == REGRESSION:
-            return np.array(self.decide(logits), dtype=np.float64)
-        return self.classes_[predict_from_logits(logits)]
+            return decided
+        return np.array(decided, dtype=float if problem == REGRESSION else self.classes_.dtype)
 
     def evaluate(
         self, documents: Documents, progress: Callable[[int], None] | None = None

@@ -10,8 +10,10 @@ import pytest
 from typer.main import get_command
 
 from commands import rows, write_csv
-from tersely import __version__
+from tersely import Classifier, TrainingSettings, __version__
 from tersely.cli import app
+from tersely.score import Predictor
+from tersely.text import read_documents, write_table
 
 SMALL = "--learning-rate 1e-3 --batch-tokens 256 --device cpu".split()
 
@@ -173,6 +175,25 @@ def test_other_problems(run, encoder, tmp_path, labels, problem_type, columns):
         assert compared.exit_code == 1 and "regression has no classes" in compared.stderr
     else:
         assert compared.exit_code == 0, compared.stderr
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_whole_numbers_of_a_file_come_back_as_such(run, encoder, tmp_path, suffix):
+    texts, names = zip(*rows(40), strict=True)
+    table = pa.table({"text": texts, "class": [-1 if name == "neg" else 1 for name in names]})
+    data, out = write_table(tmp_path / f"a.{suffix}", table, {}), tmp_path / "model"
+    settings = TrainingSettings(epochs=1, batch_tokens=256)
+    made = Classifier(encoder, device="cpu").fit(read_documents(data), settings=settings)
+    assert made.save(out) and made.classes_.tolist() == [-1, 1]
+    found = records(run("predict", out, data).stdout)
+    assert [row["label"] for row in found] == made.predict(texts).tolist()
+    assert run("predict", out, data, "--out", tmp_path / "out.parquet").exit_code == 0
+    assert parquet.read_schema(tmp_path / "out.parquet").field("label").type == pa.int64()
+    assert run("predict", out, stdin="good").stdout.split()[0] in ("-1", "1")
+    assert not read_documents(write_table(tmp_path / "a.csv", table, {})).whole_labels
+    scored = Predictor(str(out))
+    for part in (table, table[:0]):
+        assert scored(part).column("label").type == pa.int64()
 
 
 def test_bench_with_contenders_and_models_at_budgets(run, lat_model, dense_model, reviews):

@@ -78,11 +78,10 @@ def _print_one(columns: dict[str, Any], classes: tuple[str, ...], *, every: bool
     if "prediction" in columns:
         typer.echo(f"{columns['prediction']:.4f}")
         return
-    lines = {columns["label"]: columns["score"]} if isinstance(columns["label"], str) else {}
+    label, score = columns["label"], columns["score"]
+    lines = zip(label, score, strict=True) if isinstance(label, list) else [(label, score)]
     if every:
-        shares = {name: columns[f"probability_{name}"] for name in classes}
-        lines = dict(sorted(shares.items(), key=lambda pair: -pair[1]))
-    elif not lines:
-        lines = dict(zip(columns["label"], columns["score"], strict=True))
-    for label, score in lines.items():
+        shares = [(name, columns[f"probability_{name}"]) for name in classes]
+        lines = sorted(shares, key=lambda pair: -pair[1])
+    for label, score in lines:
         typer.echo(f"{label}\t{score:.4f}")

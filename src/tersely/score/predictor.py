@@ -107,7 +107,8 @@ class Predictor:
         forward = self._forward(texts) if texts[0] else forward
         apart = self.classifier.set_apart(forward)
         self.tally["review"] += 0 if apart is None else int(apart.sum())
-        kinds: dict[str, pa.DataType] = {"label": pa.string(), "score": pa.float64()}
+        whole = self.classifier.model_config.whole_labels
+        kinds = {"label": pa.int64() if whole else pa.string(), "score": pa.float64()}
         if self.classifier.label_space.problem_type == "multi_label_classification":
             kinds = {name: pa.list_(kind) for name, kind in kinds.items()}
         kinds["review"] = pa.bool_()
@@ -157,6 +158,8 @@ def prediction_columns(
         for names, row in zip(decided, shares, strict=True)
     ]
     scores = scores if several else [score for (score,) in scores]
+    if classifier.model_config.whole_labels:
+        decided = [int(name) for name in decided]
     columns: dict[str, Any] = {"label": decided, "score": scores}
     if every:
         columns |= {f"probability_{name}": shares[:, i] for i, name in enumerate(space.names)}

@@ -18,6 +18,7 @@ from tersely.text.labels import (
     PROBLEM_TYPES,
     REGRESSION,
     Labels,
+    are_whole,
     is_blank,
     is_missing,
     parse_labels,
@@ -46,6 +47,7 @@ class Documents:
     text_column: str | None = None
     pair_column: str | None = None
     label_column: str | None = None
+    whole_labels: bool = False  # whether these were whole numbers, which Python then answers with
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -80,18 +82,18 @@ class Documents:
         Raises:
             DataError: if the lengths differ, a text is not a string, or a label does not fit.
         """
-        texts, pairs = as_texts(texts, pairs)
+        (texts, pairs), whole = as_texts(texts, pairs), False
         if labels is not None:
             cells = as_list(labels, "the labels")
             check_lengths(texts, cells, "labels")
             # A list, unlike a file, says by its type that its numbers are measurements.
             measured = bool(cells) and all(isinstance(cell, float | np.floating) for cell in cells)
-            problem_type = REGRESSION if measured else None
+            problem_type, whole = REGRESSION if measured else None, are_whole(cells)
             labels = parse_labels(cells, "the list of labels", problem_type)
         columns = {"text": texts, "text_pair": pairs, "label": labels}
         given = {name: values for name, values in columns.items() if values is not None}
         found = (name if name in given else None for name in columns)
-        return cls(texts, labels, pairs, pa.table(given), "the given texts", *found)
+        return cls(texts, labels, pairs, pa.table(given), "the given texts", *found, whole)
 
 
 def read_documents(
@@ -135,7 +137,7 @@ def read_documents(
     )
     texts = _read_texts(table, text_column, name)
     pairs = None if text_pair_column is None else _read_texts(table, text_pair_column, name)
-    parsed = None
+    parsed, whole = None, False
     if label_column is not None:
         where = f"column {label_column!r} of {name}"
         cells = table.column(label_column).to_pylist()
@@ -143,8 +145,9 @@ def read_documents(
             warn(f"{where} holds no label; the documents are taken as unlabelled")
             label_column = None
         else:
-            parsed = parse_labels(cells, where, problem_type)
-    return Documents(texts, parsed, pairs, table, name, text_column, text_pair_column, label_column)
+            parsed, whole = parse_labels(cells, where, problem_type), are_whole(cells)
+    columns = text_column, text_pair_column, label_column
+    return Documents(texts, parsed, pairs, table, name, *columns, whole)
 
 
 def _read_texts(table: pa.Table, column: str, source: str) -> list[str]:

@@ -49,6 +49,11 @@ def is_missing(cell: Any) -> bool:
     return cell is None or (isinstance(cell, float) and math.isnan(cell))
 
 
+def are_whole(cells: Sequence[Any]) -> bool:
+    """Say whether labels are whole numbers throughout, not names that spell them."""
+    return all(isinstance(cell, int | np.integer) and not isinstance(cell, bool) for cell in cells)
+
+
 @dataclass(frozen=True)
 class LabelSpace:
     """The labels a model tells apart: their names in the order of its outputs, and their kind.

@@ -102,18 +102,6 @@ def right_documents(logits: np.ndarray, labels: Any, problem_type: str) -> np.nd
     return (predicted == wanted).reshape(len(predicted), -1).all(axis=1)
 
 
-def labels_from_logits(
-    logits: np.ndarray, problem_type: str, names: Sequence[str]
-) -> list[str] | list[list[str]] | list[float]:
-    """Return the predictions as users write labels, given the labels' names."""
-    predicted = predict_from_logits(logits, problem_type)
-    if problem_type == REGRESSION:
-        return [float(value) for value in predicted[:, 0]]
-    if problem_type == MULTI_LABEL:
-        return [[names[i] for i in np.flatnonzero(row)] for row in predicted]
-    return [names[number] for number in predicted]
-
-
 def scores_from_logits(logits: np.ndarray, problem_type: str | None) -> np.ndarray:
     """Return probabilities, as transformers' text classification pipeline makes them of logits.
 
