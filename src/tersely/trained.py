@@ -30,7 +30,7 @@ from tersely.text import Documents, LabelSpace
 from tersely.text.columns import as_texts
 from tersely.text.encoding import EncodedDocuments, encode, longest_window
 from tersely.text.labels import MULTI_LABEL, REGRESSION
-from tersely.text.likeness import choose_diverse, piece_vectors
+from tersely.text.likeness import choose_diverse, piece_vectors, tell_alike
 from tersely.text.metrics import (
     confidences,
     evaluate_logits,
@@ -308,11 +308,16 @@ class TrainedModel:
         return np.array(decided, dtype=float if problem == REGRESSION else self.classes_.dtype)
 
     def evaluate(
-        self, documents: Documents, progress: Callable[[int], None] | None = None
+        self,
+        documents: Documents,
+        progress: Callable[[int], None] | None = None,
+        *,
+        train: Documents | None = None,
     ) -> Evaluation:
         """Measure accuracy and F1 on labelled documents, or the errors of a regression.
 
-        Labels that training never saw are counted in a warning, and as errors in the figures.
+        Labels that training never saw are counted in a warning, and as errors in the figures; with
+        the documents that were trained on, `train`, another names those that say nearly the same.
 
         Returns:
             The metrics by name, and how each class fared (see `tersely.text.metrics.ClassReport`);
@@ -327,6 +332,9 @@ class TrainedModel:
         encoded = self.encode(documents.texts, documents.pairs, tell=False)
         forward = self.forward(encoded, progress)
         self._tell(encoded)
+        if train is not None:
+            known = self.encode(train.texts, train.pairs, tell=False)
+            tell_alike(known, encoded, self.tokenizer.all_special_ids, documents.source)
         space, logits = self.label_space, forward.logits
         about: dict[str, Any] = {}
         if space.problem_type != REGRESSION:

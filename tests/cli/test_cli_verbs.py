@@ -61,7 +61,8 @@ def test_train_then_evaluate(run, encoder, reviews, tmp_path):
     plan = json.loads((out / "config.json").read_text())["plan"]
     assert plan["steps"][0]["select"]["keep"] == 0.5
 
-    table = run("evaluate", out, reviews)
+    table = run("evaluate", out, reviews, "--train", reviews)
+    assert "40 rows (first 1, 2, 3, 4, 5) of 40 of " in table.stderr
     assert "accuracy" in table.stdout
     assert "documents from" in table.stderr and "documents from" not in table.stdout
     assert "macro average" in table.stdout and "confidence from" in table.stdout

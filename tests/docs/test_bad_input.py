@@ -108,6 +108,9 @@ CASES = {
     "documents longer": once(lambda _, made: made.predict(["cat " * 99])),
     "texts without": once(lambda _, made: made.predict(["cat", "\u4e00"])),
     "validation documents": once(fit(TEXTS, LABELS, validation=ALIKE)),
+    "test documents": once(
+        lambda _, made: made.evaluate(ALIKE, train=Documents.from_lists(TEXTS, LABELS))
+    ),
     "a second training": once(second_run),
     "options of the Trainer": once(extra),
 }

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tersely.text.encoding import encode
-from tersely.text.likeness import ALIKE, choose_diverse, count_alike, piece_vectors
+from tersely.text.likeness import ALIKE, choose_diverse, find_alike, piece_vectors
 from tersely.text.syntax import (
     ALONE,
     ENDS_SENTENCE,
@@ -104,14 +104,14 @@ def test_vectors_are_those_of_scikit_learn():
     np.testing.assert_allclose((found @ found.T).toarray(), (other @ other.T).toarray(), atol=1e-9)
 
 
-def test_near_duplicates_are_counted():
+def test_near_duplicates_are_found():
     train, labels = labelled(40)
     new = labelled(20, seed=5)[0]
     other = [train[3], "  ".join(reversed(train[7].split())), *new, ""]
-    found, compared = count_alike(encoded(train), encoded(other), special())
+    found, compared = find_alike(encoded(train), encoded(other), special())
     vectors = piece_vectors(encoded(train + other), special()).toarray()
-    slow = sum((vectors[:40] @ row).max() >= ALIKE for row in vectors[40:])
-    assert found == slow >= 2 and compared == len(other)
+    slow = [n for n, row in enumerate(vectors[40:]) if (vectors[:40] @ row).max() >= ALIKE]
+    assert found == slow and found[:2] == [0, 1] and compared == len(other)
 
 
 @given(st.integers(1, 12), st.integers(0, 99))

@@ -31,6 +31,7 @@ def evaluate(
     loading: o.Loading,
     budget: o.Budget,
     errors: Annotated[Path | None, {"metavar": "FILE"}] = None,
+    train: o.Data = None,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
 ) -> None:
@@ -42,10 +43,11 @@ def evaluate(
     Options:
         errors: Write the documents that were wrong, the surest first: .csv, .tsv, .jsonl or
             .parquet.
+        train: What it was trained on, as DATA: rows that say nearly the same are named.
 
     Examples:
         tersely evaluate model/ test.csv
-        tersely evaluate model/ test.csv --errors wrong.csv
+        tersely evaluate model/ test.csv --errors wrong.csv --train reviews.csv
     """
     from tersely.text import check_output
 
@@ -55,8 +57,9 @@ def evaluate(
     documents = reading.read(data, "required", classifier.label_space.problem_type)
     say(o.describe(documents))
     classifier = budget.of(classifier, documents)
+    known = None if train is None else reading.read(train)
     with progress("evaluating", len(documents)) as bar:
-        found = classifier.evaluate(documents, progress=bar.update)
+        found = classifier.evaluate(documents, progress=bar.update, train=known)
     if found.classes is not None and found.classes.never_predicted:
         names = ", ".join(map(repr, found.classes.never_predicted))
         say(f"never predicted, though there are such documents: {names}", "warning")

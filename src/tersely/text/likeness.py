@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tersely.errors import require, warn
+from tersely.errors import name_rows, require, warn
 from tersely.text.encoding import EncodedDocuments, join_encoded
 
 ALIKE = 0.95  # documents of a cosine from here on say nearly the same
@@ -32,10 +32,10 @@ def piece_vectors(encoded: EncodedDocuments, special: list[int]) -> Any:
     return sparse.diags_array(1 / np.maximum(lengths, 1e-9)) @ counts
 
 
-def count_alike(
+def find_alike(
     train: EncodedDocuments, other: EncodedDocuments, special: list[int]
-) -> tuple[int, int]:
-    """Return how many of the other documents are nearly one of `train`, and how many were compared.
+) -> tuple[list[int], int]:
+    """Return which of the other documents are nearly one of `train`, and how many were compared.
 
     These are all, or as many of them, spread evenly, as take some seconds.
     """
@@ -44,17 +44,22 @@ def count_alike(
     vectors = piece_vectors(join_encoded([train, other.select(chosen)]), special)
     known, asked = vectors[: len(train)].T.tocsr(), vectors[len(train) :]
     parts = (asked[first : first + 256] @ known for first in range(0, wanted, 256))
-    return sum(int((part.max(axis=1).toarray() >= ALIKE).sum()) for part in parts), wanted
+    closest = np.concatenate([part.max(axis=1).toarray().ravel() for part in parts])
+    return chosen[closest >= ALIKE].tolist(), wanted
 
 
-def tell_alike(train: EncodedDocuments, other: EncodedDocuments, special: list[int]) -> None:
-    """Warn where validation documents say nearly the same as one of `train`."""
-    alike, compared = count_alike(train, other, special)
+def tell_alike(
+    train: EncodedDocuments, other: EncodedDocuments, special: list[int], source: str | None = None
+) -> None:
+    """Warn of validation documents, or rows of a source, that say nearly the same as `train`'s."""
+    alike, compared = find_alike(train, other, special)
     if alike:
+        which = f"{len(alike):,} of {compared:,} validation documents"
+        if source is not None:
+            which = f"{name_rows(alike)} of {compared:,} of {source}"
         warn(
-            f"{alike:,} of {compared:,} validation documents say nearly the same as one that is "
-            f"trained on (the cosine of their pieces is {ALIKE} or more), so that they flatter the "
-            "model",
+            f"{which} say nearly the same as one that is trained on (the cosine of their pieces is "
+            f"{ALIKE} or more), so that they flatter the model",
             stacklevel=3,
         )
 
