@@ -12,16 +12,21 @@ import platform
 import re
 import sys
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
 
 from tersely.errors import DeviceError, OutputError, TerselyError, require
 
 if TYPE_CHECKING:
     import torch
     from rich.table import Table
+
+# Who is told what runs, and how much of how much of it is done.
+Progress = Callable[[str, int, int], None] | None
 
 
 @contextlib.contextmanager
@@ -153,13 +158,29 @@ def torch_threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def show(bar: Any, what: str, done: int, total: int) -> None:
-    """Show on tqdm's bar what is done and how much of how much; time left is that of so much."""
-    if bar.total != total:  # another phase; `reset` would draw at once
-        bar.total, bar.n, bar.last_print_n = total, 0, 0
-        bar.start_t = bar._time()
-    bar.set_description_str(what, refresh=False)
-    bar.update(done - bar.n)
+class Bar(tqdm):
+    """A bar for work of several phases."""
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """Show what is done and how much of how much; the time left is that of so much."""
+        if self.total != total or done < self.n:  # another phase; `reset` would draw at once
+            self.total, self.n, self.last_print_n = total, 0, 0
+            self.start_t = self._time()
+        self.set_description_str(what, refresh=False)
+        self.update(done - self.n)
+
+
+def counting(progress: Progress, what: str, total: int) -> Callable[[int], None]:
+    """Return what takes how many more of something are done, and tells how many of how many are."""
+    done = 0
+
+    def more(number: int) -> None:
+        nonlocal done
+        done += number
+        if progress is not None:
+            progress(what, done, total)
+
+    return more
 
 
 def plain_table(*columns: str, **options: Any) -> Table:

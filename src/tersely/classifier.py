@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from tersely._io import torch_threads, written_whole
+from tersely._io import Progress, torch_threads, written_whole
 from tersely.card import Evaluation, model_card, write_card
 from tersely.defaults import DEFAULT_MODEL
 from tersely.errors import DataError, DeviceError, PlanError, require, warn
@@ -123,7 +123,7 @@ class Classifier(TrainedModel):
         teacher: Classifier | np.ndarray | None = None,
         out: str | Path | None = None,
         resume: bool = False,
-        progress: bool | Callable[[str, int, int], None] = False,
+        progress: bool | Progress = False,
         cascade: str = "auto",
         stacking: bool = True,
         max_loss: float = 0.01,
@@ -155,8 +155,8 @@ class Classifier(TrainedModel):
                 nobody teaches with `TrainingSettings(distillation_weight=0)`.
             out: folder for the checkpoints, so that a killed run can be resumed.
             resume: go on from the newest checkpoint in `out`.
-            progress: draw bars on standard error; or what to call after each step, with what is
-                trained, and how many steps of how many are done.
+            progress: draw bars on standard error; or what to call after each step, with what runs,
+                and how many steps of how many are done.
             cascade: `"auto"`, or `"off"` for the encoder alone. Regressions have none.
             stacking: whether the linear stage's evidence may be added to the encoder's.
             max_loss: the net loss of right answers that a cascade may have, a share.
@@ -179,6 +179,7 @@ class Classifier(TrainedModel):
                 f"{cascade!r} and {max_loss}"
             )
         settings, lines = settings or TrainingSettings(), []
+        watched = progress if callable(progress) else None
 
         def note(line: str) -> None:
             lines.append(line)
@@ -209,7 +210,7 @@ class Classifier(TrainedModel):
             flow={"resume": resume, "progress": progress},
         )
         with torch_threads(self.threads), claimed(training.checkpoints):
-            taught_by = given.taught(train)
+            taught_by = given.taught(train, watched)
             run = training.run if settings.tune is None else Tuning(training, tell).run
             model, record = run(start.model, train, held_out)
         if settings.tune is not None:
@@ -219,7 +220,7 @@ class Classifier(TrainedModel):
         model.config.whole_labels = whole and given.space.problem_type == SINGLE_LABEL
         if first is not None:
             start.adopt(model, start.tokenizer)
-            asked = max_loss, stacking, note
+            asked = max_loss, stacking, note, watched
             model, record["cascade"] = cascade_after(start, first.stage, given, *asked)
         self.adopt(model, start.tokenizer)
         record |= {"source": Path(self.source).name, "lengths": vars(train.encoded.report)}
@@ -356,6 +357,7 @@ class Classifier(TrainedModel):
         max_disagreement: float | None = None,
         max_loss: float | None = None,
         max_error: float | None = None,
+        progress: Progress = None,
     ) -> Self:
         """Return this classifier with limits that are certified anew, and the one asked for in use.
 
@@ -369,6 +371,7 @@ class Classifier(TrainedModel):
                 limit it is the one in use.
             max_loss: the share that may turn wrong, less those that turn right.
             max_error: the share of wrong labels among those that are answered; see `set_apart`.
+            progress: called with what runs, and how much of how much of it is done.
 
         Example:
             >>> sure = classifier.recalibrate(texts, labels, max_error=0.02)  # doctest: +SKIP
@@ -376,7 +379,8 @@ class Classifier(TrainedModel):
         if not isinstance(texts, Documents):
             texts = Documents.from_lists(texts, labels, pairs)
         limits = {"disagreement": max_disagreement, "loss": max_loss, "error": max_error}
-        return self.with_model(self.torch_model().under_cascade(recalibrate(self, texts, limits)))
+        cascade = recalibrate(self, texts, limits, progress)
+        return self.with_model(self.torch_model().under_cascade(cascade))
 
     def save(self, directory: str | Path, *, evaluation: Evaluation | str | None = None) -> Path:
         """Write model, configuration, tokenizer and card: a directory of transformers, no pickles.

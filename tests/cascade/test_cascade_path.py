@@ -23,9 +23,8 @@ def test_paths_go_from_strict_to_loose_and_get_cheaper(stages):
     path = find_path(sure, differs, seconds)
     assert (np.diff(path.thresholds, axis=0) <= 0).all()
     assert (np.diff(path.seconds) < 0).all() and path.seconds[0] < seconds[-1]
-    early, changed = marks(path.thresholds, sure, differs)
+    early, _ = marks(path.thresholds, sure, differs)
     assert (early[1:] >= early[:-1]).all()
-    assert changed.mean(1) == pytest.approx(path.changes)
     assert path.seconds[-1] < 0.5 * seconds[-1]
 
 
@@ -58,10 +57,10 @@ def test_the_last_point_with_so_many_changes_is_nearly_the_cheapest_that_has_no_
                 cost += seconds[2]
         if changes == 0:
             least = min(least, cost / 60)
-    last = np.flatnonzero(path.changes == 0)[-1]
+    early, changed = marks(path.thresholds, sure, differs)
+    last = np.flatnonzero(changed.sum(1) == 0)[-1]
     assert least - 1e-9 <= path.seconds[last] <= 1.15 * least
-    early, changed = marks(path.thresholds[: last + 1], sure, differs)
-    assert changed.sum() == 0 and (np.diff(early.sum(1)) >= 0).all()
+    assert (np.diff(early.sum(1)) >= 0).all()
 
 
 def test_a_stage_that_is_too_dear_is_left_out():

@@ -92,3 +92,6 @@ def test_a_reference_that_disagrees_with_itself_proves_nothing(bad, monkeypatch)
     fast = Classifier.from_pretrained(bad / "fast", device="cpu")
     with pytest.raises(ValueError, match="another label alone than"):
         fast.recalibrate(TEXTS)
+    dense = Classifier.from_pretrained(bad / "dense", device="cpu")
+    with pytest.raises(ValueError, match="another label alone than"):
+        dense.recalibrate(TEXTS, [LABELS[0]] * len(TEXTS), max_error=0.5)

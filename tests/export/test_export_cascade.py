@@ -35,7 +35,10 @@ def cascade(tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported(cascade, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported") / "onnx"
-    check = export_of(cascade, folder, TEXTS)
+    steps = []
+    check = export_of(cascade, folder, TEXTS, progress=lambda *step: steps.append(step))
+    assert ("writing graphs", 2, 2) in steps
+    assert steps[-1] == ("comparing answers", *[2 * 3 * len(TEXTS)] * 2)
     assert check.agreement == 1 and check.largest_difference < 1e-3
     return folder
 

@@ -12,6 +12,7 @@ from tersely import Classifier, TrainingSettings
 from tersely.cascade import LINEAR, REFERENCE
 from tersely.certificates import different, fingerprint
 from tersely.errors import DataError, TrainingError
+from tersely.modeling.modeling import MeanHead
 from tersely.text import Documents
 from tersely.training import fit as fitting
 from tersely.training.stages import StagedTraining
@@ -163,6 +164,15 @@ def test_where_there_is_no_cascade_a_line_says_why(encoder, count, options, told
     assert plain.model.cascade is None and plain.model.linear is None
     lines = "\n".join(plain.training["lines"])
     assert re.search(told, lines) if told else not lines
+
+
+def test_a_reference_that_disagrees_with_itself_answers_alone(encoder, monkeypatch):
+    plain = MeanHead.forward
+    swayed = lambda self, hidden, *rest: plain(self, hidden, *rest) * (-1) ** len(hidden)  # noqa: E731
+    monkeypatch.setattr(MeanHead, "forward", swayed)
+    made = trained(encoder, documents(300))
+    assert made.model.cascade.is_alone
+    assert "answers alone, since the reference gives " in "\n".join(made.training["lines"])
 
 
 def test_options_that_cannot_be_are_refused(encoder):

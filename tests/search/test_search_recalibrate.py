@@ -35,7 +35,10 @@ def new(kinds):
 
 
 def test_all_texts_prove_the_path_that_is_there(fast, new):
-    made = fast.recalibrate(new[0])
+    steps = []
+    made = fast.recalibrate(new[0], progress=lambda *step: steps.append(step))
+    stages = fast.model.cascade.stages
+    assert steps[-1] == (f"stage {len(stages)} of {len(stages)}, reference", 400, 400)
     before, after = fast.model.cascade, made.model.cascade
     assert (after.stages, after.path) == (before.stages, before.path)
     proven = made.certificates
@@ -72,7 +75,9 @@ def test_a_certified_error_sets_the_others_apart(kinds, new, tmp_path):
     texts, labels = new
     plain = Classifier.from_pretrained(kinds, device="cpu")
     assert plain.set_apart(plain.forward(plain.encode(texts[:3]))) is None
-    sure = plain.recalibrate(texts, labels, max_error=0.1)
+    steps = []
+    sure = plain.recalibrate(texts, labels, max_error=0.1, progress=lambda *s: steps.append(s))
+    assert steps[-1] == ("answering", 400, 400)
     review = sure.review
     assert sure.model.cascade.is_alone and review.certificate.bound <= 0.1
     again = Classifier.from_pretrained(sure.save(tmp_path / "sure"), device="cpu")

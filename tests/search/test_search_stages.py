@@ -9,8 +9,10 @@ import torch
 
 from tersely import Classifier
 from tersely.cascade import LINEAR, REFERENCE, Cascade, Stage
+from tersely.certificates.netloss import net_loss_p_value
 from tersely.errors import DataError, TerselyWarning
 from tersely.search import StageRunner, draw_documents, find, fitted, plan_stages, prove_cascade
+from tersely.search.stages import Looked
 from tersely.text import Documents, LabelSpace
 from three_kinds import TEXTS
 
@@ -74,9 +76,9 @@ def test_stages_share_the_originals_weights_and_differ_by_name(original):
     )
     assert not looked.worse[REFERENCE].any() and looked.better is None
     assert original.model.cascade is None and original.plan.is_dense
-    count = len(stages)
-    assert [step[1:] for step in steps] == [(n, count) for n in range(1, count + 1)]
-    assert REFERENCE in steps[-1][0]
+    ended = [what for what, done, total in steps if done == total == 20]
+    named = enumerate(stages, start=1)
+    assert ended == [f"stage {n} of {len(stages)}, {stage.name}" for n, stage in named]
 
 
 def test_looking_adds_the_evidence_of_the_linear_stage_as_the_cascade_does(original):
@@ -89,6 +91,22 @@ def test_looking_adds_the_evidence_of_the_linear_stage_as_the_cascade_does(origi
     given = torch.from_numpy(cascaded.logits(TEXTS[:60]))
     np.testing.assert_allclose(looked.answers[REFERENCE], given, atol=1e-5)
     assert original.model.linear is None
+
+
+@pytest.mark.parametrize(("worse", "better", "proving"), [(50, 12, 200), (16, 16, 1000)])
+def test_a_choice_hopes_by_the_bound_that_the_proof_will_ask(worse, better, proving):
+    """Gains pay for losses; where one in 16 turns wrong, and one right, little is."""
+    number, sure = np.arange(1000), torch.linspace(0.99, 0.6, 1000)
+    answers = {LINEAR: torch.stack([sure, 1 - sure], 1).log()}
+    judged = {LINEAR: number % worse == 8}, {LINEAR: number % better == 4}
+    looked = Looked(answers, {LINEAR: 0.01, REFERENCE: 1.0}, *judged)
+    stages = [Stage(LINEAR), Stage(REFERENCE)]
+    found = find.choices(looked, stages, 0.01, proving, several=False)
+    assert [each.seconds < 0.1 for each in found] == [better < worse]
+    for each in found:
+        _, *marked = find.path_marks(stages, each.path.thresholds, looked, several=False)
+        lost, won = (mark[each.point].mean() * proving for mark in marked)
+        assert net_loss_p_value(lost, won, proving, 0.01) <= 0.05
 
 
 def test_a_path_that_is_given_is_proven_on_other_documents(original):

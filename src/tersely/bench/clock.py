@@ -15,10 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from tersely._io import Progress
 from tersely.bench.contenders import Contender
-
-Progress = Callable[[str, int, int], None]
-"""Called after each step with what was done, and how many steps of how many are done."""
 
 
 @dataclass(eq=False)
@@ -41,7 +39,7 @@ def take_turns(
     rounds: int = 5,
     warmup: int = 1,
     *,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> list[Timing]:
     """Run prepared contenders in turns, and time each turn; one timing each, in their order.
 
@@ -83,7 +81,7 @@ def time_alone(
     contenders: Sequence[Contender],
     timings: Sequence[Timing],
     texts: Sequence[str],
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> None:
     """Time documents one at a time, in turns, from the text, and the forward pass once warm.
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tersely._io import describe_machine
-from tersely.bench.clock import Progress, Timing, take_turns, time_alone, time_tokenising
+from tersely._io import Progress, describe_machine
+from tersely.bench.clock import Timing, take_turns, time_alone, time_tokenising
 from tersely.bench.contenders import Contender
 from tersely.bench.memory import measure_memory
 from tersely.bench.report import BenchReport, ContenderResult, paired_ratio
@@ -35,7 +35,7 @@ def bench(
     latency_documents: int = 64,
     memory: bool = True,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> BenchReport:
     """Compare contenders in one process, taking turns.
 

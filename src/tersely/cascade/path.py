@@ -19,11 +19,10 @@ _BETWEEN = 20  # points that are tried on the way from one number of changes to 
 
 
 class Path(NamedTuple):
-    """Thresholds `(points, stages)`, and per document of each point its seconds and its changes."""
+    """Thresholds `(points, stages)`, and what each point takes for a document, in seconds."""
 
     thresholds: np.ndarray
     seconds: np.ndarray
-    changes: np.ndarray
 
 
 def find_path(confidence: np.ndarray, changes: np.ndarray, seconds: np.ndarray) -> Path:
@@ -50,14 +49,14 @@ def find_path(confidence: np.ndarray, changes: np.ndarray, seconds: np.ndarray) 
         way = _between(confidence, before, grid[best])
         steps.append(way[_priced(confidence, changes, seconds, way)[1] <= lost[best]])
     found = np.concatenate(steps[1:])
-    cost, lost = _priced(confidence, changes, seconds, found)
+    cost, _ = _priced(confidence, changes, seconds, found)
     # A stage that has just come in costs more than it saves.
     least = np.minimum.accumulate([seconds[-1], *cost])
     faster = np.flatnonzero(cost < least[:-1]) if cost.min() < seconds[-1] else np.arange(1)
     speeds = -np.log(cost[faster])
     at = np.searchsorted(speeds, np.linspace(speeds[0], speeds[-1], POINTS) - 1e-9)
     kept = faster[np.unique(at)]
-    return Path(found[kept], cost[kept], lost[kept] / confidence.shape[1])
+    return Path(found[kept], cost[kept])
 
 
 def marks(

@@ -24,15 +24,15 @@ def loosest_proven(
 ) -> int:
     """Return the last point before the first that fails, `after` if that is the next one.
 
-    The counts are those of each point, `(points,)`; `better` makes them those of a net loss. Points
-    up to `after` are not tested: a stricter limit proved them, or they were left out beforehand.
+    Counts `(points,)`, seen or hoped for, are those of each; `better` makes them those of a net
+    loss. Points up to `after` are not tested: a stricter limit proved them, or they were left out.
     """
     check_limit(limit)
     if better is None:
         passes = upper_bound(worse, documents) <= limit
         return after + int(np.logical_and.accumulate(passes[after + 1 :]).sum())
     for point in range(after + 1, len(worse)):
-        counts = int(worse[point]), int(better[point]), int(documents[point])
+        counts = worse[point], better[point], documents[point]
         if net_loss_p_value(*counts, limit) > 1 - CONFIDENCE:
             return point - 1
     return len(worse) - 1

@@ -1,12 +1,10 @@
 """`tersely accelerate`: a fine-tuned classifier made faster, with proof, or left as it is."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tersely._io import show
 from tersely.cli import options as o
 from tersely.cli.messages import command_line, print_json, progress, say
 from tersely.cli.settings import verb
@@ -61,7 +59,7 @@ def accelerate(
     judged = documents.labels if labelled else None
     how = {"limit": max_disagreement, "rounds": rounds, "seed": sample.seed, "tell": say}
     with progress("accelerating") as bar:
-        how["progress"] = partial(show, bar)
+        how["progress"] = bar.show
         evidence, chosen = run(original, documents.texts, judged, train=fitting, **how)
     out.mkdir(parents=True, exist_ok=True)
     evidence["command"] = command_line()

@@ -1,14 +1,12 @@
 """`tersely bench`: contenders on the same documents, in one process, taking turns."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
-from tersely._io import show
 from tersely.cli import options as o
 from tersely.cli.messages import command_line, print_json, progress, say, stdout
 from tersely.cli.settings import Rare, verb
@@ -92,7 +90,7 @@ def bench(
         how |= {"latency_documents": latency_documents, "memory": memory, "seed": sample.seed}
         how |= {"rounds": rounds, "timed": timed}
         with progress() as bar:
-            how["progress"] = partial(show, bar)
+            how["progress"] = bar.show
             result = room.bench(entered, documents.texts, encoded, **how)
     result = replace(result, command=command_line(), skipped=skipped)
     if report is not None:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 from tersely.cli import options as o
-from tersely.cli.messages import count, print_json, say
+from tersely.cli.messages import count, print_json, progress, say
 from tersely.cli.settings import verb
 from tersely.errors import require
 
@@ -49,7 +49,9 @@ def export(
         documents = sample.of(reading.read(check))
         say(o.describe(documents))
         texts, pairs = documents.texts, documents.pairs
-    result = export_model(classifier, out, texts, pairs, int8=int8, min_agreement=min_agreement)
+    how = {"int8": int8, "min_agreement": min_agreement}
+    with progress("exporting") as bar:
+        result = export_model(classifier, out, texts, pairs, **how, progress=bar.show)
     if result.made_up:
         say("checked on random words only; --check takes documents of your own", "warning")
     same = f"{result.agreement:.1%} of {count(result.documents, 'document')} get the same labels"

@@ -14,10 +14,9 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.text import Text
-from tqdm import tqdm
 from typer.core import TyperGroup
 
-from tersely._io import usable_cores
+from tersely._io import Bar, usable_cores
 from tersely.errors import TerselyError, TerselyWarning
 
 DEBUG = "tersely.debug"  # where a click context keeps whether tracebacks are wanted
@@ -39,7 +38,7 @@ def say(message: str, kind: str | None = None) -> None:
     line = Text("tersely: ")
     if kind is not None:
         line.append(f"{kind}: ", style=_STYLES[kind])
-    with tqdm.external_write_mode(file=sys.stderr):  # above the bar, if there is one
+    with Bar.external_write_mode(file=sys.stderr):  # above the bar, if there is one
         # The terminal wraps long lines itself; a file gets one line a message.
         _stderr.print(line.append(message), soft_wrap=True)
 
@@ -74,13 +73,13 @@ class _Lines(io.TextIOBase):
         return len(text)
 
 
-def progress(what: str = "", total: int | None = None) -> tqdm:
+def progress(what: str = "", total: int | None = None) -> Bar:
     """Return a bar for standard error; a file gets a line every half minute."""
     lines: dict[str, Any] = {}
     if not sys.stderr.isatty():
         lines = dict.fromkeys(("delay", "mininterval", "maxinterval"), 30) | {"file": _Lines()}
         lines["bar_format"] = "{desc}: {n_fmt} of {total_fmt}, {remaining} left"
-    return tqdm(desc=what, total=total or 1, leave=False, **lines)  # None shows as 0it
+    return Bar(desc=what, total=total or 1, leave=False, **lines)  # None shows as 0it
 
 
 def tell_load() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tersely.cli import options as o
-from tersely.cli.messages import print_json, say
+from tersely.cli.messages import print_json, progress, say
 from tersely.cli.settings import verb
 
 
@@ -53,7 +53,8 @@ def recalibrate(
     classifier = Classifier.from_pretrained(model, device=machine.device, threads=machine.threads)
     documents = reading.read(data, labels, classifier.label_space.problem_type)
     say(o.describe(documents))
-    made = classifier.recalibrate(documents, **limits)
+    with progress("recalibrating") as bar:
+        made = classifier.recalibrate(documents, **limits, progress=bar.show)
     found = made.certificates if max_error is None else made.model.cascade.review.certificates
     folder = made.save(out or model)
     if json:

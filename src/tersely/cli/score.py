@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from tersely._io import show
 from tersely.cli import options as o
 from tersely.cli.messages import count, print_json, progress, say
 from tersely.cli.settings import Rare, verb
@@ -59,7 +58,7 @@ def score(
         how = {"text_column": reading.text_column, "text_pair_column": reading.text_pair_column}
         how |= {"id_columns": id_column, "probabilities": probabilities, "keep": budget.keep}
         how |= {"audit": audit, "workers": workers, "shard_rows": shard_rows, "ray": ray}
-        how |= {"overwrite": overwrite, "progress": functools.partial(show, bar, "scoring")}
+        how |= {"overwrite": overwrite, "progress": functools.partial(bar.show, "scoring")}
         summary = run(model, sources, out, **how, **vars(loading))
     before = f", {count(summary.resumed, 'row')} of them by earlier runs" if summary.resumed else ""
     rows, parts = summary.rows - summary.bad, count(summary.shards, "part")

@@ -5,13 +5,11 @@ from __future__ import annotations
 import sys
 import warnings
 from contextlib import redirect_stdout
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tersely._io import show
 from tersely.cli import options as o
 from tersely.cli.messages import count, print_json, progress, say
 from tersely.cli.settings import Rare, split_pair, verb
@@ -116,17 +114,18 @@ def train(
     try:
         # The Trainer and its reporting tools write to standard output, which is for data.
         with progress("training") as bar, redirect_stdout(sys.stderr):
-            classifier.fit(documents, resume=resume, progress=partial(show, bar), **how)
+            classifier.fit(documents, resume=resume, progress=bar.show, **how)
     except KeyboardInterrupt:
         saved = any((out / "checkpoints").rglob("trainer_state.json"))
         after = "the same command with --resume goes on from the last checkpoint"
         say(f"interrupted; {after if saved else 'before the first checkpoint was saved'}")
         raise typer.Exit(130) from None
     judged = "validation" if classifier.proof is None else "proof"
-    with warnings.catch_warnings():
-        # `fit` has said already which documents are too long.
-        warnings.simplefilter("ignore", TerselyWarning)
-        evaluation = classifier.evaluate(getattr(classifier, judged))
+    documents = getattr(classifier, judged)
+    # `fit` has said already which documents are too long.
+    unsaid = warnings.catch_warnings(action="ignore", category=TerselyWarning)
+    with unsaid, progress("evaluating", len(documents)) as bar:
+        evaluation = classifier.evaluate(documents, progress=bar.update)
     classifier.save(out, evaluation=evaluation)
     record, metrics = classifier.training, evaluation.metrics
     loss, seconds, steps = (record[name] for name in ("best_validation_loss", "seconds", "steps"))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors.torch import save_file
 
-from tersely._io import written_whole
+from tersely._io import Progress, counting, written_whole
 from tersely.errors import ExportError, ModelError, warn
 from tersely.export.graph import OPSET, quantize_graph, scoring_layers, share_weights, write_graph
 from tersely.export.runner import LINEAR_FILE, OnnxRunner, graph_names
@@ -55,6 +55,7 @@ def export_model(
     *,
     int8: bool = False,
     min_agreement: float | None = None,
+    progress: Progress = None,
 ) -> Check:
     """Export a classifier, check it, only then put it in its place, and return the comparison.
 
@@ -69,6 +70,7 @@ def export_model(
         int8: whether weights of matrix products become 8-bit integers.
         min_agreement: the share of documents that must get the same labels; None for all of them,
             or for 0.99 with `int8`.
+        progress: called with what runs, and how much of how much of it is done.
 
     Raises:
         ExportError: if the classifier is on another device, its plan cannot be exported, too few
@@ -98,14 +100,14 @@ def export_model(
         texts, pairs = made_up_texts(classifier.tokenizer, classifier.limit), None
     encoded = classifier.encode(texts, pairs)
     with written_whole(directory, "export", replaces=files_of_export(directory)) as folder:
-        check = _write_graphs(classifier, folder, encoded, int8)
+        check = _write_graphs(classifier, folder, encoded, int8, progress)
         removes = classifier.plan.steps or model.cascade is not None
         if int8 and removes and check.agreement < least:
             # A token whose score is on the edge goes in one and stays in the other.
             got = f"{check.agreement:.1%} of {check.documents} documents get the original's labels"
             who = "the layers that decide which tokens leave stay in float32"
             warn(f"with int8 everywhere, {got}; {who}")
-            check = _write_graphs(classifier, folder, encoded, int8, exact=True)
+            check = _write_graphs(classifier, folder, encoded, int8, progress, exact=True)
         if check.agreement < least:
             raise ExportError(
                 f"the export{' with int8' if int8 else ''} gives {check.agreement:.1%} of "
@@ -124,26 +126,35 @@ def export_model(
 
 
 def _write_graphs(
-    classifier: Classifier, folder: Path, encoded: EncodedDocuments, int8: bool, exact: bool = False
+    classifier: Classifier,
+    folder: Path,
+    encoded: EncodedDocuments,
+    int8: bool,
+    progress: Progress,
+    exact: bool = False,
 ) -> Check:
     """Write the graphs, compare all of them together and each; the lowest agreement counts."""
     model, problem = classifier.torch_model(), classifier.label_space.problem_type
     cascade, limit, graphs = model.cascade, classifier.limit, []
     names = graph_names(cascade)
+    written = counting(progress, "writing graphs", len(names))
     for stage, name in names:
         graphs.append(folder / name)
         write_graph(stage_model(model, stage), graphs[-1], limit)
         if int8:
             quantize_graph(graphs[-1], scoring_layers(graphs[-1]) if exact else ())
+        written(1)
     if cascade is not None:
         share_weights(graphs, folder / _SHARED)
         if cascade.needs_linear:
             save_file(model.linear.state_dict(), folder / LINEAR_FILE)
     runner = OnnxRunner(folder, model.config, limit, int8)
-    logits = [(classifier.logits(encoded), runner.run(encoded).logits)]
-    for stage, _ in names if cascade is not None else ():
-        original = run_model(stage_model(model, stage), encoded, classifier.batch_tokens)
-        logits.append((original.logits, runner.run_stage(stage, encoded).logits))
+    single = names if cascade is not None else []
+    read = counting(progress, "comparing answers", 2 * (1 + len(single)) * len(encoded))
+    logits = [(classifier.forward(encoded, read).logits, runner.run(encoded, 0, read).logits)]
+    for stage, _ in single:
+        original = run_model(stage_model(model, stage), encoded, classifier.batch_tokens, read)
+        logits.append((original.logits, runner.run_stage(stage, encoded, read).logits))
     checks = [compare_logits(*each, problem) for each in logits]
     return min(checks, key=lambda each: each.agreement)
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
+from tersely._io import Progress
 from tersely.cascade import LINEAR, REFERENCE, Cascade, Stage, to_log_probabilities, to_logits
 from tersely.certificates import Part, different, documents_for_net_loss, documents_needed
-from tersely.errors import DataError
+from tersely.errors import DataError, ModelError
 from tersely.linear import LinearFit, LinearStage
 from tersely.modeling import TerselyForSequenceClassification
 from tersely.modeling.cascading import fit_beside, linear_log_probabilities
@@ -81,6 +82,7 @@ def cascade_after(
     limit: float,
     stacking: bool,
     tell: Callable[[str], None],
+    progress: Progress = None,
 ) -> tuple[TerselyForSequenceClassification, dict[str, Any]]:
     """Return a model that has just been trained under its cascade, and the cascade's record.
 
@@ -89,26 +91,30 @@ def cascade_after(
     one only. No point is in use where no limit is proven.
     """
     began = time.perf_counter()
-    runner, judges, proof = StageRunner(original, "loss"), _judges(given), given.proof
+    runner, judges, proof = StageRunner(original, "loss", progress), _judges(given), given.proof
     runner.model = runner.model.beside(linear)
     plans = plan_stages(runner.model.plan.depth, True) if original.plan.is_dense else ()
     stages = [Stage(LINEAR), *plans, Stage(REFERENCE)]
     stages, looked = runner.look(stages, judges, fit_temperatures=True, stacking=stacking)
     proving = PROVABLE if proof is None else len(proof)
-    ranked = choices(looked, stages, limit, proving, runner.several)
+    ranked, why = [], "no stage saves work within it on the validation documents"
+    if proving < (needed := documents_needed(limit)):
+        why = f"to prove it takes {needed:,} documents set apart, of {10 * needed:,} in all"
+    try:
+        runner.check_steady(judges, limit)
+        ranked = choices(looked, stages, limit, proving, runner.several)
+    except ModelError as error:
+        why = str(error)
     record: dict[str, Any] = {"limit": limit, "seconds": looked.seconds, "estimate": None}
     cascade = Cascade(stages[-1:])
     if not ranked:
-        why = "no stage saves work within it on the validation documents"
-        if proving < (needed := documents_needed(limit)):
-            why = f"to prove it takes {needed:,} documents set apart, of {10 * needed:,} in all"
-        tell(f"net loss of at most {limit:.2%}: {why}, so the model answers alone")
+        tell(f"net loss of at most {limit:.2%}: the model answers alone, since {why}")
     else:
         cascade = ranked[0].cascade
         ratio = looked.seconds[REFERENCE] / ranked[0].seconds
         tell(f"{ranked[0].name}: some {ratio:.1f} times as fast as the encoder, in validation")
         if proof is None:
-            marked = path_marks(cascade, looked, runner.several)
+            marked = path_marks(cascade.stages, cascade.path, looked, runner.several)
             counts = [int(each[ranked[0].point].sum()) for each in marked]
             record["estimate"] = dict(zip(("early", "worse", "better"), counts, strict=True))
             tell(_estimated(limit, len(judges), *counts))

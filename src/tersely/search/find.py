@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from tersely._io import Progress
 from tersely.cascade import (
     LINEAR,
     PLAN,
@@ -36,6 +38,7 @@ from tersely.certificates import (
     prove,
     upper_bound,
 )
+from tersely.certificates.path import loosest_proven
 from tersely.errors import DataError, ModelError, TerselyWarning
 from tersely.search.stages import Looked, StageRunner, plan_stages
 from tersely.text import Documents
@@ -75,8 +78,8 @@ def choices(
     """Return every row of stages that would keep the limit, the fastest first.
 
     `looked` is what the stages, the reference last, say of the documents for choosing. What a
-    path's point changes there is taken for its true rate: it has to be provable on as many
-    documents as there are for proof.
+    path's point changes there is taken for its true rate: it has to be provable, by the bound that
+    will be asked, on as many documents as there are for proof.
     """
     *stages, last = stages
     plans = [stage for stage in stages if stage.kind == PLAN]
@@ -90,9 +93,9 @@ def choices(
             changes -= np.stack([looked.better[s.name] for s in row])
         seconds = np.array([looked.seconds[s.name] for s in (*row, last)])
         path = find_path(sure, changes, seconds)
-        bounds = upper_bound(np.maximum(path.changes, 0) * proving, proving)
-        fits = np.logical_and.accumulate(bounds <= limit)
-        point = int(fits.sum()) - 1
+        _, *judged = path_marks(row, path.thresholds, looked, several)
+        hoped = (each if each is None else each.mean(axis=1) * proving for each in judged)
+        point = loosest_proven(np.full(len(path.seconds), proving), *hoped, limit)
         if point >= 0 and path.seconds[point] < seconds[-1]:
             found.append(Choice((*row, last), path, point, path.seconds[point]))
     return sorted(found, key=lambda choice: choice.seconds)
@@ -130,13 +133,13 @@ def check_provable(proving: int, limit: float, given: int) -> None:
 
 
 def path_marks(
-    cascade: Cascade, looked: Looked, several: bool
+    stages: Sequence[Stage], path: ArrayLike, looked: Looked, several: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Return who is answered early at each point, and whose answer counts against it and for it.
 
     All are `(points, documents)` bool; the last is None where nothing counts for an answer.
     """
-    names, path = [stage.name for stage in cascade.stages[:-1]], np.array(cascade.path)
+    names, path = [s.name for s in stages if s.kind != REFERENCE], np.asarray(path)
     sure = np.stack([confidence(looked.answers[n], several).numpy() for n in names])
     early, worse = marks(path, sure, np.stack([looked.worse[n] for n in names]))
     if looked.better is None:
@@ -159,7 +162,7 @@ def prove_cascade(
     documents did, for the record.
     """
     _, looked = runner.look(cascade.stages, documents)
-    early, worse, better = path_marks(cascade, looked, runner.several)
+    early, worse, better = path_marks(cascade.stages, cascade.path, looked, runner.several)
     answers = to_logits(looked.answers[REFERENCE], runner.several).numpy()
     classes = runner.original.decide(answers)
     if runner.several:
@@ -239,7 +242,7 @@ def find_cascade(
     fitting: Documents | None = None,
     seed: int = 0,
     tell: Callable[[str], None] = lambda line: None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress = None,
 ) -> Found:
     """Find the fastest stages that keep a limit, and test them on documents that prove alone.
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tersely._io import Progress, counting
 from tersely.cascade import POINTS, REFERENCE, Cascade, Review, Stage
 from tersely.certificates import LIMITS, Part, draw_parts, prove, surest_point
 from tersely.certificates.parts import REVIEWED, unused
@@ -25,7 +26,10 @@ USUAL = {"disagreement": 0.005, "loss": 0.01}
 
 
 def recalibrate(
-    original: TrainedModel, documents: Documents, limits: Mapping[str, float | None]
+    original: TrainedModel,
+    documents: Documents,
+    limits: Mapping[str, float | None],
+    progress: Progress = None,
 ) -> Cascade:
     """Return a model's cascade with what documents prove of it, at the point for the limit.
 
@@ -34,7 +38,8 @@ def recalibrate(
 
     Raises:
         DataError: if there are too few documents, no labels where they are needed, or two limits.
-        ModelError: if there is no cascade and the limit is not on the error, or a regression.
+        ModelError: without a cascade if the limit is not on the error, for a regression, or where
+            the reference's labels hang on a document's company.
     """
     cascade, source = original.torch_model().cascade, original.source
     criterion, limit = _asked(cascade, documents, limits)
@@ -63,12 +68,12 @@ def recalibrate(
         warn(f"{of} occur before, or fitted or chose something, as recorded, and prove nothing")
     documents = documents.select(left)
     check_provable(len(left), limit, len(left))
+    runner = StageRunner(original, criterion, progress)
+    runner.check_steady(documents, limit)
     if criterion == "error":
-        made = _review(original, cascade, documents, limit, kept[1])
+        made = _review(runner, cascade, documents, limit, kept[1])
         missed = "nothing is set apart" if made.review.point is None else None
     else:
-        runner = StageRunner(original, criterion)
-        runner.check_steady(documents, limit)
         made = prove_cascade(runner, cascade, documents, limit, parts=kept[0])
         missed = "the reference answers alone" if made.point is None else None
         if review is not None and review.stages_point != made.point:
@@ -97,17 +102,18 @@ def _asked(
 
 
 def _review(
-    original: TrainedModel, cascade: Cascade, documents: Documents, limit: float, did: list[Part]
+    runner: StageRunner, cascade: Cascade, documents: Documents, limit: float, did: list[Part]
 ) -> Cascade:
     """Certify the error of what is answered at the cascade's point in use."""
-    old, texts = cascade.review, documents.contents
+    original, old, texts = runner.original, cascade.review, documents.contents
     kept = old is not None and old.stages_point == cascade.point
     parts = {"proving": list(range(len(texts)))} if kept else draw_parts(texts, REVIEWED)
     proving = parts["proving"]
     check_provable(len(proving), limit, len(texts))
     answering = original.with_model(original.torch_model().under_cascade(cascade))
     wanted = original.label_space.encode(documents.labels, unseen="skip")
-    forward = answering.forward(original.encode(documents.texts, documents.pairs))
+    told = counting(runner.progress, "answering", len(documents))
+    forward = answering.forward(original.encode(documents.texts, documents.pairs), told)
     problem = original.label_space.problem_type
     wrong, sure = ~right_documents(forward.logits, wanted, problem), forward.confidence
     if kept:

@@ -7,12 +7,11 @@ on the model's own weights; those of whom a stage is unsure go on anyway.
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 
-from tersely._io import torch_threads
+from tersely._io import Progress, counting, torch_threads
 from tersely.cascade import LINEAR, PLAN, REFERENCE, Stage, to_log_probabilities, to_logits
 from tersely.errors import DataError, ModelError
 from tersely.linear import LinearFit, calibrate, fit_stacking
@@ -62,13 +61,13 @@ class StageRunner:
     By the criterion `"disagreement"` another label than the reference's counts against a stage; by
     `"loss"`, with the documents' labels, what turns wrong does, and what turns right counts for it.
     `model` is the model of torch, beside which `fit_linear` puts the linear stage. `progress` is
-    called with the stage that ran, and how many of how many have.
+    called with the stage that runs, and how many of how many documents it has read.
     """
 
     def __init__(
-        self, original: TrainedModel, criterion: str = "disagreement", progress: Any = None
+        self, original: TrainedModel, criterion: str = "disagreement", progress: Progress = None
     ) -> None:
-        self.progress = progress or (lambda *step: None)
+        self.progress = progress
         self.original, self.model = original, original.torch_model().alone()
         self.space, self.criterion = original.label_space, criterion
         self.several = self.space.problem_type == MULTI_LABEL
@@ -102,15 +101,18 @@ class StageRunner:
         """Tokenise documents."""
         return self.original.encode(documents.texts, documents.pairs, tell=False)
 
-    def run(self, stage: Stage, encoded: EncodedDocuments) -> tuple[torch.Tensor, float]:
+    def run(
+        self, stage: Stage, encoded: EncodedDocuments, what: str = "the model"
+    ) -> tuple[torch.Tensor, float]:
         """Return a stage's logits `(documents, classes)`, and its seconds a document."""
+        told = counting(self.progress, what, len(encoded))
         started = time.perf_counter()
         with torch_threads(self.original.threads), torch.inference_mode():
             if stage.kind == LINEAR:
                 found = linear_log_probabilities(self.model.linear, encoded).cpu()
             else:
                 model = stage_model(self.model, stage)
-                logits = run_model(model, encoded, self.original.batch_tokens).logits
+                logits = run_model(model, encoded, self.original.batch_tokens, told).logits
                 found = torch.from_numpy(logits)
         return found, (time.perf_counter() - started) / len(encoded)
 
@@ -143,8 +145,8 @@ class StageRunner:
             if stage.kind == LINEAR:
                 raw[LINEAR] = evidence
             else:
-                raw[stage.name], seconds[stage.name] = self.run(stage, encoded)
-            self.progress(f"trying {stage.name}", number, len(stages))
+                what = f"stage {number} of {len(stages)}, {stage.name}"
+                raw[stage.name], seconds[stage.name] = self.run(stage, encoded, what)
 
         def answer(stage: Stage) -> torch.Tensor:
             return to_log_probabilities(raw[stage.name], stage, self.several, evidence)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tersely._io import Progress, counting
 from tersely.certificates import different, others
 from tersely.errors import DataError
 from tersely.linear.fit import LinearFit, checked_weights
@@ -76,13 +77,15 @@ class Material:
             train.piece_scores = [linear.piece_scores[fold][window] for fold, window in windows]
         return train, held_out
 
-    def taught(self, train: TrainingDocuments) -> str | None:
+    def taught(self, train: TrainingDocuments, progress: Progress = None) -> str | None:
         """Give the documents to train on their teacher's logits; return its name."""
         if self.teacher is None:
             return None if self.logits is None else "given logits"
         # Of a cascade, whose first stage may have been fitted on these documents, the encoder.
         alone = self.teacher.alone()
-        train.teacher_logits = alone.logits(self.documents.texts, self.documents.pairs)
+        encoded = alone.encode(self.documents.texts, self.documents.pairs, tell=False)
+        told = counting(progress, "the teacher's answers", len(encoded))
+        train.teacher_logits = alone.forward(encoded, told).logits
         return Path(self.teacher.source).name
 
 

@@ -9,7 +9,6 @@ end costs nothing.
 """
 
 import contextlib
-import functools
 import hashlib
 import json
 import shutil
@@ -23,7 +22,6 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from tqdm import tqdm
 from transformers import (
     EarlyStoppingCallback,
     TrainerCallback,
@@ -36,7 +34,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from transformers.training_args import ParallelMode
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from tersely._io import locked, show
+from tersely._io import Bar, locked
 from tersely.errors import OutputError, TerselyError, TrainingError, name_all, require
 from tersely.modeling import TerselyForSequenceClassification
 from tersely.modeling.budget import spread
@@ -91,7 +89,7 @@ def train_model(
                 settings, checkpoints, device=str(model.device), validate=validation is not None
             )
             arguments.disable_tqdm = True
-            tell = functools.partial(show, tqdm(leave=False)) if progress is True else progress
+            tell = Bar(leave=False).show if progress is True else progress
             flow = {"progress": tell or None, "args": arguments}
             trainer = TerselyTrainer(model, settings, train, validation, **flow)
         for callback in callbacks:
