@@ -62,7 +62,7 @@ def verb_tables() -> str:
             if each.name not in everywhere and each.opts[0].startswith("-"):
                 value = f" {each.metavar}" if each.metavar else ""
                 name = "`, `".join([each.opts[0] + value, *each.secondary_opts])
-                told = ("*Few need it.* " * each.hidden) + each.help.replace("|", "\\|")
+                told = ("*Advanced.* " * each.hidden) + each.help.replace("|", "\\|")
                 parts.append(f"| `{name}` | {told} |")
         parts.append("")
     return "\n".join(parts).rstrip()

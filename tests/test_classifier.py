@@ -156,7 +156,11 @@ def test_wrong_uses_are_said(encoder):
     for call, error, message in (
         (lambda: Classifier(encoder).predict(["a"]), ModelError, "not trained yet"),
         (lambda: Classifier.from_pretrained(encoder), ModelError, "without a classification head"),
-        (lambda: Classifier(encoder, device="cuda:99"), DeviceError, "is not there, this machine"),
+        (
+            lambda: Classifier(encoder, device="cuda:99"),
+            DeviceError,
+            "does not exist: this machine",
+        ),
         (lambda: Classifier(encoder, device="toaster"), DeviceError, "device must be"),
         (lambda: Classifier(encoder).fit(["a", "b"], ["x", "x"]), DataError, "class|label"),
         (lambda: Classifier(encoder).fit(["a"]), DataError, "no labels"),

@@ -55,7 +55,7 @@ def test_a_model_without_a_linear_stage_cannot_select(encoder):
     texts, labels = labelled(30, words=40)
     dense = Classifier(encoder, method="dense", device="cpu").fit(texts, labels, settings=QUICK)
     dense.model.config.long = "select"
-    with pytest.raises(ModelError, match="long='select' chooses by a linear stage"):
+    with pytest.raises(ModelError, match="long='select' needs a linear stage"):
         dense.predict(texts)
 
 

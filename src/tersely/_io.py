@@ -140,7 +140,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     if chosen.type == "cpu" or (chosen.index or 0) < there:
         return chosen
     raise DeviceError(
-        f"the device {chosen} is not there, this machine has {there} of that type; use another, "
+        f"the device {chosen} does not exist: this machine has {there} of its type; use another, "
         "or 'cpu'"
     )
 

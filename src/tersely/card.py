@@ -25,9 +25,9 @@ _TEMPLATE = str(Path(__file__).with_name("card.md.j2"))
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 _WHAT = {
-    "regression": "predicts a number for a document",
-    "multi_label_classification": "gives a document any number of labels",
-    "single_label_classification": "gives a document one label",
+    "regression": "predicts a number for each document",
+    "multi_label_classification": "gives each document any number of labels",
+    "single_label_classification": "gives each document one label",
 }
 
 

@@ -144,8 +144,8 @@ class TrainedModel:
         cascade = self.model_config.cascade_stages()
         if cascade is None:
             raise ModelError(
-                f"an audit compares early answers with the reference's, and {self.source} has no "
-                "cascade, so that nothing is answered early; leave the audit out"
+                f"an audit checks early answers, but {self.source} has no cascade, so there "
+                "are none; leave the audit out"
             )
         return cascade.audit()
 
@@ -225,8 +225,8 @@ class TrainedModel:
         if stage is None:
             what = "is an export, which" if self.model is None else "is a model that"
             raise ModelError(
-                f"long={self.model_config.long!r} chooses by a linear stage, and {self.source} "
-                f"{what} has none; train a model with it, or take another policy"
+                f"long={self.model_config.long!r} needs a linear stage, and {self.source} "
+                f"{what} has none; train a model with it, or use another policy"
             )
         if self._piece_scores is None or self._piece_scores[0] is not stage:
             self._piece_scores = stage, stage.piece_scores()
@@ -248,8 +248,8 @@ class TrainedModel:
         asked, limit = self.model_config.max_length, self.limit
         if asked is not None and asked > limit:
             warn(
-                f"max_length is {asked:,}, and this model takes at most {limit:,} tokens; "
-                f"documents are read as with {limit:,}",
+                f"max_length is {asked:,}, but this model takes at most {limit:,} tokens; "
+                f"{limit:,} is used",
                 stacklevel=3,
             )
 
@@ -438,7 +438,7 @@ class TrainedModel:
     def _at(self, plan: Plan) -> Self:
         twin, model = copy.copy(self), self.torch_model()
         if model.cascade is not None:
-            said = "another share of tokens changes the reference that certificates speak of"
+            said = "another share of tokens changes the reference that certificates refer to"
             if self.review is not None:
                 raise PlanError(f"{said}; leave it out, or answer everything with max_error=1")
             warn(f"{said}: it answers alone, and nothing is certified", stacklevel=3)

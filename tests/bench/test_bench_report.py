@@ -158,9 +158,9 @@ def test_the_page_holds_every_contender_and_needs_nothing_from_elsewhere(whole, 
 def test_the_verdict_says_who_is_best_by_how_much_at_what_cost(whole, report):
     """Nobody said that TF-IDF was better, with p = 0.034 in the table."""
     (said,) = whole.verdict()
-    assert said.startswith("half is right most often: 100.0 % against 50.0 %, +50.0 points (+")
+    assert said.startswith("half is most accurate: 100.0 % against 50.0 %, +50.0 points (+")
     assert said.endswith("at 2 times the speed of dense.") and "not conclusive" not in said
-    assert "half is right most often" in " ".join(text_of(whole, 80).split())
+    assert "half is most accurate" in " ".join(text_of(whole, 80).split())
     (said,) = report.verdict()
-    assert said.startswith("Nothing here is shown to be right more often than dense")
-    assert "tf-idf, has 75.0 % against 75.0 %, +0.0 points (+0.0 to +0.0, not concl" in said
+    assert said.startswith("Nothing here is shown to be more accurate than dense")
+    assert "tf-idf, reaches 75.0 % against 75.0 %, +0.0 points (+0.0 to +0.0, not concl" in said

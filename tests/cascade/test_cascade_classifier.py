@@ -47,7 +47,7 @@ def test_the_card_says_what_was_proven(cascade):
     card = (cascade / "README.md").read_text()
     assert "A cascade answers: topk, then reference" in card
     assert "30 of 60 texts are answered early" in card
-    assert "nothing is known of its quality" not in card  # beside what was proven
+    assert "its quality is unknown" not in card  # beside what was proven
 
 
 @pytest.mark.filterwarnings("ignore:the model was trained with")

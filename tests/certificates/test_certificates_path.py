@@ -27,7 +27,7 @@ def test_each_limit_has_the_last_point_before_its_first_failure():
     assert strict.bound == upper_bound(0, DOCUMENTS)
     assert found.fingerprint == fingerprint(TEXTS)
     assert "10 of 1,000 texts" not in "".join(found.lines())
-    assert "2,995 texts for proof would do" in found.lines()[-1]
+    assert "2,995 texts for proof would be enough" in found.lines()[-1]
     assert found.lines(limit=0.001)[0] == found.lines()[-1]
 
 
@@ -65,7 +65,7 @@ def test_a_record_comes_back_from_json_as_it_was():
     assert Certificates.from_dict(json.loads(json.dumps(made.to_dict()))) == made
     with pytest.raises(ModelError, match=r"must be 1, got 2; newer certificates"):
         Certificates.from_dict(made.to_dict() | {"version": 2})
-    with pytest.raises(ModelError, match="not whole"):
+    with pytest.raises(ModelError, match="incomplete certificates"):
         Certificates.from_dict({"version": 1, "certificates": []})
 
 

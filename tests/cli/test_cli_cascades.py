@@ -49,9 +49,9 @@ def bad(dense, cascade, tmp_path_factory):
 
 TO = "--out {}/out --device cpu"
 CASES = [
-    (f"accelerate {{}}/dense {{}}/few.csv {TO}", 1, "texts that do nothing else are needed"),
+    (f"accelerate {{}}/dense {{}}/few.csv {TO}", 1, "held-out texts are needed"),
     (f"accelerate {{}}/number {{}}/texts.csv {TO}", 1, "predicts numbers"),
-    (f"recalibrate {{}}/fast {{}}/alike.csv {TO}", 1, "got 1 and 1 of them for proof"),
+    (f"recalibrate {{}}/fast {{}}/alike.csv {TO}", 1, "got 1, 1 of them for proof"),
     ("recalibrate {}/fast {}/few.csv", 1, "allow at least 31.24%"),
     (f"recalibrate {{}}/lossy {{}}/texts.csv {TO}", 1, "needs labels"),
     (f"recalibrate {{}}/fast {{}}/texts.csv --max-error 20% {TO}", 1, "label"),

@@ -222,7 +222,7 @@ def test_a_log_gets_a_line_of_progress_now_and_then(capsys):
 def test_a_busy_machine_is_said_and_every_verb_that_computes_takes_threads(monkeypatch, capsys):
     monkeypatch.setattr("os.getloadavg", lambda: (99.5, 0, 0))
     messages.tell_load()
-    assert "99.5 processes want the" in capsys.readouterr().err
+    assert "99.5 processes share the" in capsys.readouterr().err
     for name, command in get_command(app).commands.items():
         takes = any("--threads" in each.opts for each in command.params)
         assert takes == (name not in ("info", "methods")), name

@@ -42,7 +42,7 @@ def test_an_interrupted_run_goes_on(encoder, reviews, environment, tmp_path, kil
     assert "Traceback" not in stderr
     if kill == signal.SIGINT:
         assert process.returncode == 130
-        assert "--resume goes on from the last checkpoint" in stderr.splitlines()[-1]
+        assert "from the last checkpoint by adding --resume" in stderr.splitlines()[-1]
     again = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert again.returncode == 1 and "--resume" in again.stderr
     # As an interruption while a checkpoint is being written leaves it.

@@ -54,9 +54,9 @@ def test_train_then_evaluate(run, encoder, reviews, tmp_path):
     assert "of 40 documents are longer than 9" in messages[2]
     assert messages[2].endswith("; --long windows reads all")
     assert "longer than" not in " ".join(messages[3:])
-    assert "4 of 4 validation documents say nearly the same" in messages[3]
+    assert "4 of 4 validation documents nearly duplicate" in messages[3]
     assert "the linear stage alone: " in messages[4] and "no cascade: " in messages[5]
-    assert "against always answering" in messages[-1] and record["verdict"] in messages[-1]
+    assert "compared with always predicting" in messages[-1] and record["verdict"] in messages[-1]
     assert not (out / "checkpoints").exists()
     plan = json.loads((out / "config.json").read_text())["plan"]
     assert plan["steps"][0]["select"]["keep"] == 0.5
@@ -66,7 +66,7 @@ def test_train_then_evaluate(run, encoder, reviews, tmp_path):
     assert "accuracy" in table.stdout
     assert "documents from" in table.stderr and "documents from" not in table.stdout
     assert "macro average" in table.stdout and "confidence from" in table.stdout
-    assert " documents are right (" in table.stdout and "against always answering" in table.stdout
+    assert " are classified correctly (" in table.stdout and "always predicting" in table.stdout
     wrong = tmp_path / "wrong.jsonl"
     (record,) = records(run("evaluate", out, reviews, "--json", "--errors", wrong).stdout)
     found = records(wrong.read_text())
@@ -235,7 +235,7 @@ def test_bench_takes_a_contender_of_ones_own_into_its_report(
     assert (record["documents"], record["judged"]) == (12, 40)
     assert found["dense-model"]["tokenising"] > 0 and found["service"]["tokenising"] is None
     page = report.read_text()
-    assert "looks for a word" in page and "onnx</b> is left out" in page
+    assert "looks for a word" in page and "onnx</b> was skipped" in page
     assert "it was a very" not in page
 
 
@@ -299,4 +299,4 @@ def test_suggest_names_documents_to_label(run, model, tmp_path):
     result = run("suggest", model, data, "--count", 50, "--out", out)
     chosen = records(out.read_text())
     assert chosen[:3] == found and len({row["text"] for row in chosen}) == len(chosen) < 13
-    assert all(row["text"] for row in chosen) and "say nothing new" in result.stderr
+    assert all(row["text"] for row in chosen) and "add nothing new" in result.stderr

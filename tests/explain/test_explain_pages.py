@@ -47,11 +47,11 @@ def test_what_the_data_say_is_shown(told, page_of):
     same = dataclasses.replace(told, known=told.decided)
     other = dataclasses.replace(told, known="[another] <one>")
     several = dataclasses.replace(told, decided=["a", "b"], known=["b", "a"])
-    assert told.about_label() is None and "the data say" not in shown(told)
-    assert same.about_label() == several.about_label() == "the data say the same"
-    assert "the data say [another] <one>" in shown(other)
-    assert '<p class="warn">The data say [another] &lt;one&gt;.</p>' in page_of(other)
-    assert "<p>The data say the same.</p>" in page_of(same)
+    assert told.about_label() is None and "known label" not in shown(told)
+    assert same.about_label() == several.about_label() == "the known label agrees"
+    assert "known label: [another] <one>" in shown(other)
+    assert '<p class="warn">Known label: [another] &lt;one&gt;.</p>' in page_of(other)
+    assert "<p>The known label agrees.</p>" in page_of(same)
     assert "light-dark(" in page_of(same)
 
 
@@ -144,7 +144,7 @@ def test_labels_in_disorder_are_no_concern_unless_they_are_asked_for(model, tmp_
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ((), "choose it with --row N"),
+        ((), "choose the one to explain with --row N"),
         (("--row", 11), "--row must be at most 10"),
         (("--row", 1, "--html", "nowhere/page.html"), "choose another place"),
     ],

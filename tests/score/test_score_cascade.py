@@ -49,7 +49,7 @@ def test_a_limit_that_is_no_longer_plausible_is_warned_of(cascade, write, tmp_pa
     assert count_differing(cascade, labelled(800, seed=3)[0]) > 120
     words = ("score", cascade, tmp_path / "in", tmp_path / "out", "--device", "cpu")
     done = run_command(*words, "--audit", "100%", "--workers", 1)
-    assert done.exit_code == 0 and "no longer what they were: recalibrate" in done.stderr
+    assert done.exit_code == 0 and "texts have changed: recalibrate" in done.stderr
 
 
 def test_what_cannot_be_audited_is_refused(dense, cascade, write, tmp_path):
@@ -72,7 +72,7 @@ def test_what_cannot_be_audited_is_refused(dense, cascade, write, tmp_path):
 def test_rows_are_marked_counted_and_the_limit_is_the_runs(reviewed, write, tmp_path):
     write("a.parquet", 62, texts=[*TEXTS, None, ""])
     summary = score(reviewed, tmp_path / "in", tmp_path / "out", **MACHINE)
-    assert summary.review.startswith("30 of 60 documents are set apart for review")
+    assert summary.review.startswith("30 of 60 documents are marked for review")
     sure = Classifier.from_pretrained(reviewed, device="cpu")
     rows = parquet.read_table(tmp_path / "out", columns=["review"])["review"].to_pylist()
     assert rows == sure.set_apart(sure.forward(sure.encode(TEXTS))).tolist()

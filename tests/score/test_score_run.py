@@ -78,7 +78,7 @@ def test_what_was_begun_is_the_only_run_that_goes_on(model, several, write, tmp_
     score(model, tmp_path / "in", out, shard_rows=10, **MACHINE)
 
     def refused(because: str, by: str = model, **options) -> None:
-        with pytest.raises(ScoringError, match=f"cannot go on, .* now: {because};"):
+        with pytest.raises(ScoringError, match=f"cannot continue, .* changed: {because};"):
             score(by, tmp_path / "in", out, **{"shard_rows": 10, **MACHINE, **options})
 
     refused("'option max_length'", max_length=20)
@@ -127,7 +127,7 @@ def test_a_worker_that_is_killed_is_replaced_but_not_for_ever(model, write, tmp_
 
     words = (model, tmp_path / "in", tmp_path / "out")
     options = {"shard_rows": 20, "batch_tokens": 64, "device": "cpu", "workers": 1}
-    with pytest.warns(TerselyWarning, match="memory runs out.* done again with (32|16) tokens"):
+    with pytest.warns(TerselyWarning, match="lack of memory.* repeated with (32|16) tokens"):
         if always:
             with pytest.raises(ScoringError, match="on a.parquet.* 3 times"):
                 score(*words, progress=kill, **options)
@@ -180,6 +180,6 @@ def test_what_cannot_be_begun(model, write, tmp_path):
     with claim(out):
         refused(ScoringError, "another process")
     (out / "_manifest.json").write_text("[]")
-    refused(ScoringError, "others now: 'format'")
+    refused(ScoringError, "have changed: 'format'")
     write("a.parquet", 0, texts=[])
     refused(DataError, "hold no row")

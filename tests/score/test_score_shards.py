@@ -71,9 +71,9 @@ def test_a_folder_stands_for_all_files_below_it_and_others_are_named(tmp_path):
     below = [file.name for file in find_inputs([str(tmp_path / "**" / "*.parquet")])]
     assert below == ["a.parquet", "more.parquet/e.parquet", "year=2024/b.parquet"]
     write(tmp_path, "_old/f.parquet", "more.parquet/_SUCCESS", "notes.txt")
-    with pytest.warns(TerselyWarning, match="^2 files are passed over, .*_old/f.*notes"):
+    with pytest.warns(TerselyWarning, match="^2 files are skipped, .*_old/f.*notes"):
         assert [file.name for file in find_inputs([str(tmp_path)])] == names
-    with pytest.raises(DataError, match="names no Parquet file"):
+    with pytest.raises(DataError, match="matches no Parquet file"):
         find_inputs([str(tmp_path / "*.csv")])
 
 
@@ -103,7 +103,7 @@ def test_columns_of_one_name_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"a\.parquet has several named 'text'; rename them"):
         find_inputs([str(tmp_path)])
     (tmp_path / "a.parquet").write_bytes(b"PAR1 not really")
-    with pytest.raises(DataError, match=r"a\.parquet is not a whole Parquet file"):
+    with pytest.raises(DataError, match=r"a\.parquet is not a complete Parquet file"):
         find_inputs([str(tmp_path)])
 
 

@@ -48,7 +48,7 @@ def test_the_linear_verdict_comes_before_the_encoder_is_trained(encoder, monkeyp
     with pytest.raises(TrainingError, match="1 line"):
         trained(encoder, documents(300), tell=lines.append)
     assert "the linear stage alone: " in lines[0]
-    assert "of 30 validation documents are right (" in lines[0]
+    assert "of 30 validation documents are classified correctly (" in lines[0]
 
 
 def test_documents_set_apart_prove_the_cascade(proven, tmp_path):
@@ -58,7 +58,7 @@ def test_documents_set_apart_prove_the_cascade(proven, tmp_path):
     assert [part.name for part in found.parts] == ["fitting", "choosing", "proving"]
     assert cascade.point == found.at(0.09).point and found.at(0.09).early > 0
     told = "\n".join(proven.training["lines"])
-    assert "net loss of at most 9.00%: " in told and "40 documents that did nothing else" in told
+    assert "net loss of at most 9.00%: " in told and "40 held-out documents" in told
     loaded = Classifier.from_pretrained(proven.save(tmp_path), device="cpu")
     texts = labelled(50, seed=3)[0]
     assert np.array_equal(loaded.logits(texts), proven.logits(texts))
@@ -110,7 +110,7 @@ def test_few_documents_give_an_estimate_and_the_most_accurate_point(estimated):
     assert record["documents"] == 30 and record["estimate"]["early"] > 0
     assert record["accuracy"]["both"] > record["accuracy"]["encoder"]
     told = "\n".join(estimated.training["lines"])
-    assert "an estimate, no certificate" in told and "299 of other labelled documents" in told
+    assert "an estimate, not a certificate" in told and "299 other labelled documents" in told
     texts = labelled(40, seed=5)[0]
     encoded = estimated.encode(texts)
     linear = estimated.model.linear(
@@ -123,7 +123,7 @@ def test_few_documents_give_an_estimate_and_the_most_accurate_point(estimated):
     both = reference.logits(encoded) / last.temperature + last.weight * linear
     both -= np.log(np.exp(both).sum(1, keepdims=True))
     assert np.allclose(estimated.logits(encoded), both, atol=1e-4)
-    assert "to which the whole adds" in estimated.evaluate(estimated.validation).verdict
+    assert "the full model adds" in estimated.evaluate(estimated.validation).verdict
 
 
 def test_without_stacking_the_reference_is_the_encoder(encoder):
@@ -152,7 +152,7 @@ def test_several_labels_are_stacked_by_their_odds(encoder):
 @pytest.mark.parametrize(
     ("count", "options", "told"),
     [
-        (60, {}, "takes 25 validation documents .* got 6; a tenth of 250 documents"),
+        (60, {}, "needs 25 validation documents .* got 6; a tenth of 250 documents"),
         (60, {"validation": 0}, "validation documents, and there are none"),
         (60, {"cascade": "off"}, None),
         (0, {}, "a regression has none"),

@@ -108,7 +108,7 @@ def test_what_was_not_certified_is_refused_with_the_nearest(kinds, fast, new, tm
         Classifier.from_pretrained(kinds, max_error=0.1)
     with pytest.raises(ModelError, match="no limit on the error is certified"):
         Classifier.from_pretrained(fast.save(tmp_path / "fast"), max_error=0.1)
-    with pytest.raises(ModelError, match="ask for max_disagreement"):
+    with pytest.raises(ModelError, match="set max_disagreement"):
         Classifier.from_pretrained(tmp_path / "fast", max_loss=LIMIT)
 
 
@@ -117,7 +117,7 @@ def test_an_error_is_certified_for_one_point_of_the_cascade(fast, new, tmp_path)
     assert sure.review.stages_point == fast.model.cascade.point is not None
     assert sure.certificates == fast.certificates
     folder = sure.save(tmp_path / "sure")
-    with pytest.warns(TerselyWarning, match="nothing is set apart"):
+    with pytest.warns(TerselyWarning, match="nothing is marked for review"):
         loaded = Classifier.from_pretrained(folder, device="cpu", max_disagreement=0)
     assert loaded.review is None
 
@@ -131,10 +131,10 @@ def test_texts_that_did_something_else_prove_nothing(fast):
 
 
 def test_too_few_texts_and_models_without_stages_are_refused(kinds, fast, new):
-    with pytest.raises(DataError, match="299 texts .* got 20 and 20 of them .* at least 13"):
+    with pytest.raises(DataError, match="299 held-out texts .* got 20, 20 of them .* at least 13"):
         fast.recalibrate(new[0][:20], max_disagreement=0.01)
     plain = Classifier.from_pretrained(kinds, device="cpu")
-    with pytest.raises(ModelError, match="no stages that could be recalibrated"):
+    with pytest.raises(ModelError, match="no stages to recalibrate"):
         plain.recalibrate(new[0], max_disagreement=0.1)
     plain.torch_model().config.problem_type = "regression"
     with pytest.raises(ModelError, match="predicts numbers"):
@@ -147,17 +147,17 @@ def test_the_verb_writes_where_the_model_is_or_elsewhere(fast, new, tmp_path):
     data.write_text("text,label\n" + "".join(lines))
     done = run_command("recalibrate", folder, data, "--device", "cpu")
     assert done.exit_code == 0, done.stderr
-    assert "with another label than the reference" in done.stdout
+    assert "with a different label than the reference" in done.stdout
     assert Classifier.from_pretrained(folder).certificates.documents == len(new[0])
     options = ("--max-error", "20%", "--device", "cpu", "--out", sure := tmp_path / "sure")
     done = run_command("recalibrate", folder, data, *options)
     assert done.exit_code == 1 and "got 0" in done.stderr  # they have chosen the point in use
     assert not sure.exists()
     done = run_command("recalibrate", fast.save(folder), data, *options)
-    assert done.exit_code == 0 and "answered ones with a wrong label" in done.stdout
+    assert done.exit_code == 0 and "answered texts with a wrong label" in done.stdout
     assert "with a wrong label" in (sure / "README.md").read_text()
     done = run_command("predict", sure, data, "--device", "cpu")
-    assert "set apart for review; of the labels of the others at most" in done.stderr
+    assert "marked for review; at most" in done.stderr
     assert '"review": true' in done.stdout and '"review": false' in done.stdout
     done = run_command("evaluate", sure, data, "--device", "cpu")
-    assert "set apart for review" in done.stderr
+    assert "marked for review" in done.stderr

@@ -171,7 +171,7 @@ def test_the_description_needs_no_network_and_names_everything(server):
     fields = {name for body in bodies for name in body["properties"]}
     told = schema["paths"]["/predict"]["post"]
     assert {*schema["paths"], *fields, *told["responses"]} <= {*re.findall(r"[\w/]+", page)}
-    assert "A list of two texts is a pair and not a batch." in page
+    assert "A list of two texts is a pair, not a batch." in page
 
 
 def test_the_key_opens_what_it_should(model):

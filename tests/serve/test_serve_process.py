@@ -82,7 +82,7 @@ def test_a_hangup_swaps_in_what_the_folder_holds_without_a_dropped_request(tmp_p
             line = process.stderr.readline()
             done.set()
             assert sum(each.result() for each in asked) > 4
-        assert line == "tersely: serving focus-pfc as it is now\n"
+        assert line == "tersely: serving the new focus-pfc\n"
         after = ask()
         assert [each["label"] for each in after] != [each["label"] for each in before]
         # What cannot be loaded is not swapped in.
@@ -90,7 +90,7 @@ def test_a_hangup_swaps_in_what_the_folder_holds_without_a_dropped_request(tmp_p
         process.send_signal(signal.SIGHUP)
         lines = process.stderr.readline(), process.stderr.readline()
         assert "the model failed before its first answer (ModelError: " in lines[0]
-        assert lines[1] == "tersely: still serving focus-pfc as it was\n"
+        assert lines[1] == "tersely: still serving the old focus-pfc\n"
         assert ask() == after
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)

@@ -129,7 +129,7 @@ def test_other_separators_are_read_and_said(tmp_path, name, content, said):
 
 def test_standard_input_is_one_document(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("é\n{}".encode())))
-    with pytest.warns(TerselyWarning, match="2 lines and is one document"):
+    with pytest.warns(TerselyWarning, match="2 lines, read as one document"):
         documents = read_documents("-")
     assert (documents.texts, documents.source) == (["é\n{}"], "standard input")
 

@@ -148,8 +148,8 @@ def test_a_link_keeps_pointing(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a.xlsx", r"must be one of \.csv, \.tsv, \.jsonl, \.ndjson, \.parquet, also"),
-        ("a.gz", "suffix of an output"),
+        ("a.xlsx", r"must be one of \.csv, \.tsv, \.jsonl, \.ndjson, \.parquet, with"),
+        ("a.gz", "an output must end in one of"),
         ("missing/a.csv", "cannot be written: .*No such file"),
         ("folder.csv", "is a directory"),
         ("here.csv", "the output .* exists"),

@@ -157,7 +157,7 @@ def test_documents_that_prove_take_no_part(encoder, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "options", "message"),
     [
-        ({}, {"validation": 0}, "tune judges by validation documents, got none"),
+        ({}, {"validation": 0}, "tune needs validation documents, got none"),
         ({"learning_rate": 1e-3, "head_factor": 1.0, "batch_documents": 8}, {}, "all of them"),
     ],
 )

@@ -42,8 +42,8 @@ def sentences(evidence: Mapping[str, Any]) -> list[str]:
     lines = [verdict(evidence), *(proven.lines(evidence["limit"]) if proven else ())]
     lines += [f"packed: {_times(ratio, way)}" for way, ratio in evidence["packed_speed"].items()]
     lines.append(
-        f"packed: another label than padded for {evidence['packed_differs']} of the "
-        f"{evidence['timed_documents']} texts that were timed"
+        f"packed: {evidence['packed_differs']} of the {evidence['timed_documents']} timed texts "
+        "get a different label than padded"
     )
     for each in evidence["by_limit"]:
         if each["limit"] != evidence["limit"]:

@@ -72,14 +72,14 @@ def accelerate(
     if not isinstance(original, Classifier):
         original = Classifier.from_pretrained(original)
     if (alone := original.alone()) is not original:
-        tell("the encoder of the cascade is made faster, without the linear stage's evidence")
+        tell("only the encoder of the cascade is made faster, without the linear stage's evidence")
         original = alone
     long = original.model_config.long
     if long != "truncate":
         raise ModelError(
-            f"{original.source} reads long documents by {long!r}, and accelerate compares with "
-            "transformers, which cut them at their end; save it with long='truncate' if that is "
-            "how it is used"
+            f"{original.source} reads long documents by {long!r}, but accelerate compares with "
+            "transformers, which truncates them; save it with long='truncate' if that is how you "
+            "use it"
         )
     documents = Documents.from_lists(texts, labels)
     watched = {"tell": tell, "progress": progress}
@@ -151,6 +151,6 @@ def _reason(answer: str | None, found: Found, proven: bool) -> str:
     """Return the decision in a sentence."""
     if answer == CASCADE:
         return f"Faster: {found.ranked[0].name}"
-    slow = "the cascade is not enough faster than packed execution"
+    slow = "the cascade is hardly faster than packed execution"
     gain = "Faster: packed, which changes no label" if answer else "No gain here: keep the original"
     return f"{gain}; {slow if proven else found.why_not}"

@@ -48,7 +48,7 @@ class Sources:
     def dense_source(self, what: str) -> str:
         """Return the dense classifier that others are made of."""
         if self.dense is None:
-            raise DataError(f"{what} is made of a dense model, and there is none; name one")
+            raise DataError(f"{what} is built from a dense model, and there is none; name one")
         return self.dense
 
     def fit(self, what: str, contender: Any) -> None:
@@ -60,8 +60,8 @@ class Sources:
             more, fewer = names - set(self.space.names), set(self.space.names) - names
             if more or fewer:
                 raise DataError(
-                    f"{what} has to be fitted on the {len(self.space.names)} classes that are "
-                    f"told apart, and the training documents {'hold' if more else 'lack'} "
+                    f"{what} has to be fitted on the same {len(self.space.names)} classes, but the "
+                    f"training documents {'also hold' if more else 'lack'} "
                     f"{name_all(sorted(more or fewer))}; give others"
                 )
         started = time.perf_counter()
@@ -101,7 +101,7 @@ def _read(text: str) -> tuple[str, dict[str, Any]]:
     for part in filter(None, tail.split(",")):
         key, equals, value = (each.strip() for each in part.partition("="))
         if not equals:
-            raise DataError(f"expected KEY=VALUE behind {name!r}, got {key!r}; write {key}=…")
+            raise DataError(f"expected KEY=VALUE after {name!r}, got {key!r}; write {key}=…")
         given[key] = value
     options = {key: read_value(given.pop(key)) for key in _VALUES if key in given}
     for key, value in options.items():
@@ -204,7 +204,7 @@ def load_models(models: Sequence[str], loading: Mapping[str, Any]) -> list[Packe
             made.training_seconds = json.loads(record.read_text())["seconds"]
         if found and made.classifier.label_space != found[0].classifier.label_space:
             raise ModelError(
-                f"models must tell the same labels apart to be compared, and {name} differs from "
+                f"models must have the same labels to be compared, but {name} differs from "
                 f"{names[0]}; train both on the same data"
             )
         found.append(made)

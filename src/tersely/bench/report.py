@@ -129,11 +129,11 @@ class BenchReport:
         wins = best.comparison.conclusive and best.comparison.difference > 0
         mine, theirs = (100 * who.quality["accuracy"] for who in (best, self.base))
         figures = f"{mine:.1f} % against {theirs:.1f} %, {best.comparison}"
-        head = f"{best.name} is right most often: {figures}, at {_times(best)} of {self.baseline}."
+        head = f"{best.name} is most accurate: {figures}, at {_times(best)} of {self.baseline}."
         if not wins:
             head = (
-                f"Nothing here is shown to be right more often than {self.baseline}; the best of "
-                f"the others, {best.name}, has {figures}, at {_times(best)}."
+                f"Nothing here is shown to be more accurate than {self.baseline}; the best "
+                f"alternative, {best.name}, reaches {figures}, at {_times(best)}."
             )
         good = [o for o in judged if not (o.comparison.conclusive and o.comparison.difference < 0)]
         fast = max(good, key=lambda each: each.speedup.median)

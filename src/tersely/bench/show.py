@@ -32,8 +32,8 @@ def columns(report: BenchReport) -> list[Column]:
     name, n = report.baseline, report.documents
     mcnemar = "difference of the accuracies in points, 95 % interval, p of McNemar's exact test"
     rate = "forward pass alone, or from text where a contender tokenises inside; median of rounds"
-    macs = "10⁹ MACs a document in the encoder's blocks, padding included"
-    saving = "times as fast ÷ times fewer MACs: 1 where all of the saving reached the clock"
+    macs = "10⁹ MACs per document in the encoder's blocks, padding included"
+    saving = "speed-up ÷ reduction in MACs: 1 if all of the saving shows up as time saved"
     text = "tokenising and batching included on both sides"
     alone, own = "one document alone", "alone in a process"
     # Micro F1 of single labels is their accuracy once more; the JSON has it.
@@ -48,7 +48,7 @@ def columns(report: BenchReport) -> list[Column]:
         ("calibration error", None, "over 15 bins", lambda r: _number(r.calibration_error)),
         ("documents/s", "docs\n/s", rate, lambda r: _number(n / r.spread.median, r.speedup.median)),
         ("±", "±", "distance between the quartiles", lambda r: _share(r.spread.relative)),
-        ("times as fast", None, f"as {name}, 95 % interval", lambda r: _ratio(r.speedup)),
+        ("speed-up", None, f"over {name}, 95 % interval", lambda r: _ratio(r.speedup)),
         ("with tokenising", None, text, lambda r: _ratio(r.speedup_with_tokenising)),
         ("ms p50", "ms\np50", alone, lambda r: _number(r.latency_p50)),
         ("ms p95", "ms\np95", alone, lambda r: _number(r.latency_p95)),
@@ -113,8 +113,8 @@ def render(report: BenchReport) -> Table:
     device = report.machine.get("gpu") or report.machine.get("cpu")
     said = (
         f"×: ratio to {report.baseline}, of speed paired by round. ±: distance between the "
-        "quartiles of the rounds. ms: one document alone. GMAC: 10⁹ MACs. Realised: times as fast "
-        f"÷ times fewer MACs. {device}, {report.machine.get('threads')} threads."
+        "quartiles of the rounds. ms: one document alone. GMAC: 10⁹ MACs. Realised: speed-up "
+        f"÷ reduction in MACs. {device}, {report.machine.get('threads')} threads."
     )
     doubt = f"Not conclusive whether faster or slower than {report.baseline}: "
     doubts = [doubt + ", ".join(report.inconclusive)] if report.inconclusive else []
@@ -164,7 +164,7 @@ def draw(report: BenchReport) -> str | None:
     # The points to the right of which there is none as high.
     front = sorted(p for p in points if not any(q > p and q[1] >= p[1] for q in points))
     axes.plot(*zip(*front, strict=True), color="#9aa3af", linewidth=1, linestyle="--", zorder=0)
-    axes.set(xscale="log", xlabel="documents a second, log scale", ylabel="accuracy, %")
+    axes.set(xscale="log", xlabel="documents per second, log scale", ylabel="accuracy, %")
     axes.xaxis.set_major_formatter(ticker.LogFormatter())  # 10, not 10¹
     axes.xaxis.set_minor_formatter(ticker.LogFormatter())
     axes.grid(True, color="#d8dce2", linewidth=0.6)

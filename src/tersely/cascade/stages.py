@@ -75,8 +75,8 @@ class Review:
         """Return how many are set apart, and what is proven of the others."""
         most, sure = self.certificate.bound, self.certificates.confidence
         return (
-            f"{apart:,} of {documents:,} documents are set apart for review; of the labels of the "
-            f"others at most {most:.2%} are wrong, at {sure:.0%} confidence"
+            f"{apart:,} of {documents:,} documents are marked for review; at most {most:.2%} of "
+            f"the other labels are wrong, at {sure:.0%} confidence"
         )
 
 
@@ -149,24 +149,24 @@ class Cascade:
         if criterion == "error":
             if review is None or review.stages_point != self.point:
                 raise ModelError(
-                    f"no limit on the error is certified for this model as it is used, {limit:g} "
-                    "is asked for; recalibrate it on labelled documents with max_error"
+                    f"no limit on the error is certified for this model as it is used, got a limit "
+                    f"of {limit:g}; recalibrate it on labelled documents with max_error"
                 )
             point = None if limit >= 1 else review.certificates.at(limit).point
             return dataclasses.replace(self, review=dataclasses.replace(review, point=point))
         if limit and proven is None:
             raise ModelError(
-                f"this cascade has no certificates, and so no point for a limit of {limit:g}; "
+                f"this cascade has no certificates, so it has no point for a limit of {limit:g}; "
                 "recalibrate it on texts that it was not trained on"
             )
         if limit and criterion not in (None, proven.criterion):
             raise ModelError(
-                f"a limit of {limit:g} on the {criterion} was asked for, and what is certified are "
-                f"limits on the {proven.criterion}; ask for max_{proven.criterion}"
+                f"got a limit of {limit:g} on the {criterion}, but only limits on the "
+                f"{proven.criterion} are certified; set max_{proven.criterion}"
             )
         made = dataclasses.replace(self, point=proven.at(limit).point if limit else None)
         if criterion is not None and self.reviewing is not None and made.reviewing is None:
-            warn("the certified error is that of another point, so that nothing is set apart")
+            warn("the certified error is for another point, so nothing is marked for review")
         return made
 
     def audit(self) -> Audit:
@@ -175,12 +175,12 @@ class Cascade:
         A ModelError says if no limit on the disagreement was, or the reference answers alone.
         """
         if self.is_alone:
-            raise ModelError("an audit is of early answers, and the reference alone gives none")
+            raise ModelError("an audit checks early answers, but the reference answers alone")
         proven = self.certificates
         if proven is None or proven.criterion != "disagreement":
             on = "nothing" if proven is None else f"a limit on the {proven.criterion}"
             raise ModelError(
-                f"an audit watches a certified limit on the disagreement, and {on} is certified "
+                f"an audit watches a certified limit on the disagreement, but {on} is certified "
                 "for this cascade; certify it on texts without labels"
             )
         limits = [each.limit for each in proven.certificates if each.point == self.point]

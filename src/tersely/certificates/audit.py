@@ -76,9 +76,9 @@ class Audit:
         """Return what was seen, for metrics and the record of a run."""
         return (
             f"{self.differing:,} of {self.audited:,} audited documents were answered early with "
-            f"another label than the reference's, at least {self.lower_bound():.2%} of all at "
-            f"{self.confidence:.0%} confidence; certified are at most {self.limit:.2%}"
-            + ("; texts are no longer what they were: recalibrate on new ones" * self.warns)
+            f"a different label than the reference, at least {self.lower_bound():.2%} of all at "
+            f"{self.confidence:.0%} confidence; certified is at most {self.limit:.2%}"
+            + ("; the texts have changed: recalibrate on new ones" * self.warns)
         )
 
     def report(self) -> dict[str, Any]:

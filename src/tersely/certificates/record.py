@@ -13,9 +13,9 @@ VERSION = 1
 LARGE_SHARE = 0.1  # of its documents: a class that loses so many is named
 
 CRITERIA = {
-    "disagreement": "{worse:,} with another label than the reference's",
+    "disagreement": "{worse:,} with a different label than the reference",
     "loss": "{worse:,} turned wrong and {better:,} right",
-    "error": "{worse:,} of {documents:,} answered ones with a wrong label",
+    "error": "{worse:,} of {documents:,} answered texts with a wrong label",
 }
 """What a limit is on, by criterion, and how it is said of a certificate's counts."""
 
@@ -82,7 +82,7 @@ class Certificates:
         if version != VERSION:
             raise ModelError(
                 f"certificates.version must be {VERSION}, got {version!r}; newer certificates need "
-                "a newer tersely, others are made anew"
+                "a newer tersely, and older ones have to be made again"
             )
         given = {name: value for name, value in data.items() if name != "version"}
         try:
@@ -90,7 +90,7 @@ class Certificates:
             given["parts"] = tuple(Part(**each) for each in given["parts"])
             return cls(**given)
         except (KeyError, TypeError) as error:
-            raise ModelError(f"these certificates are not whole: {error}; make them anew") from None
+            raise ModelError(f"incomplete certificates: {error}; make them again") from None
 
     def lines(self, limit: float | None = None) -> list[str]:
         """Return what is proven, what it hides, and what more texts would bring.
@@ -125,6 +125,6 @@ class Certificates:
         else:
             needed = documents_needed(each.limit, worse)
         if needed is None:
-            return "no number of texts that can be had would do at this rate"
+            return "no realistic number of texts would be enough at this rate"
         kind = "that are answered" if self.criterion == "error" else "for proof"
-        return f"some {needed:,} texts {kind} would do at this rate"
+        return f"about {needed:,} texts {kind} would be enough at this rate"

@@ -13,9 +13,7 @@ from tersely.cli.settings import verb
 @verb
 def accelerate(
     model: o.TrainedModel,
-    data: Annotated[
-        str, o.argument("TEXTS", "Documents like those that it will read, as in train.")
-    ],
+    data: Annotated[str, o.argument("TEXTS", "Representative documents, in the formats of train.")],
     *,
     reading: o.Judged,
     sample: o.Sample,
@@ -27,19 +25,19 @@ def accelerate(
     json: o.Json = False,
     loading: Annotated[o.Loading, ("max_length", "device", "threads")],
 ) -> None:
-    """Make a fine-tuned classifier faster, and prove that it decides as before.
+    """Make a fine-tuned classifier faster, and prove that its labels stay the same.
 
-    A linear model answers where it is sure, the same weights with few tokens
-    where they are, and the original what is left. Some of the texts fit and
-    choose, the others prove (exact bounds, 95 %). 'Keep the original' is one
-    of the answers.
+    A linear model answers if it is confident, then the same weights with few
+    tokens, and the original the rest. Some of the texts fit and choose, the
+    others prove (exact bounds, 95 %). 'Keep the original' is a possible
+    answer.
 
     Options:
-        max_disagreement: The share of texts that may get another label; with --label-column, of
-            those that turn wrong, less those that turn right. [0.5%]
-        train: Documents to fit the linear model on, as TEXTS: those that the model was trained on
-            will do. [two in five of TEXTS]
-        rounds: How many turns each way to run it takes in the comparison, at most.
+        max_disagreement: The share of texts whose label may change; with --label-column, that may
+            turn wrong minus those that turn right. [0.5%]
+        train: Documents to fit the linear model on, such as the model's training documents. [two
+            in five of TEXTS]
+        rounds: The maximum number of turns per contender in the comparison.
 
     Examples:
         tersely accelerate my-classifier/ texts.csv --out faster/
@@ -66,7 +64,7 @@ def accelerate(
     if chosen is not None:
         chosen.save(out, evaluation=evidence["verdict"])
     elif (out / "config.json").exists() and out.resolve() != Path(model).resolve():
-        told = "holds an earlier run's model, of which this evidence does not speak; remove it"
+        told = "holds an earlier run's model, which this evidence is not about; remove it"
         say(f"{out} {told}", "warning")
     write_evidence(evidence, out)
     if json:

@@ -36,17 +36,17 @@ def bench(
     """Compare contenders: quality, speed, latency, memory, MACs.
 
     Options:
-        models: Trained models, one or more; DATA goes before them.
+        models: One or more trained models; DATA comes before them.
         contenders: What else to compare: pipeline, sorted, onnx, onnx-int8, tfidf, a method on the
-            dense model, or module:Class; options behind a colon.
-        keep: Also run models at this share of tokens to keep; repeatable.
-        budget: Also run models at this target, MACs ÷ those without any removal; repeatable.
-        train: Documents to fit tfidf and classes of your own on, as DATA. [nothing is fitted]
-        rounds: How many turns each contender takes.
+            dense model, or module:Class; options follow a colon.
+        keep: Also run models with this share of tokens; repeatable.
+        budget: Also run models with this share of the MACs without token removal; repeatable.
+        train: Documents to fit tfidf and your own classes on. [nothing is fitted]
+        rounds: The number of turns each contender takes.
         baseline: The contender that ratios refer to. [the first]
-        timed: How many documents a round of the clock has; quality is judged on all. [all]
-        latency_documents: How many documents are also run alone.
-        memory: Measure memory as well.
+        timed: The number of documents timed per round; quality is measured on all. [all]
+        latency_documents: The number of documents that are also run alone.
+        memory: Measure memory too.
         report: Write a report as one HTML file.
 
     Examples:
@@ -56,7 +56,7 @@ def bench(
     if not contenders and not models:
         raise typer.BadParameter("name contenders with --models or --contenders, or both")
     if report is not None and not report.absolute().parent.is_dir():
-        raise typer.BadParameter(f"{report.parent} is not a directory; make it first")
+        raise typer.BadParameter(f"{report.parent} is not a directory; create it first")
     from tersely import bench as room
     from tersely.text import LabelSpace
 
@@ -69,7 +69,7 @@ def bench(
         space = space or LabelSpace.infer(learnt.labels, reading.problem_type)
     if space is None:
         raise DataError(
-            "nothing tells the labels; name a trained model with --models or documents with --train"
+            "the labels are unknown; name a trained model with --models or documents with --train"
         )
     # An export holds no model of torch that others could be made of.
     loaded = zip(models, (each.classifier for each in given), strict=True)
@@ -82,7 +82,7 @@ def bench(
         sources = room.Sources(space, Path(folder), original, learnt, vars(loading))
         made, skipped = room.make_contenders(contenders, sources)
         for name, reason in skipped.items():
-            say(f"{name} is left out: {reason}")
+            say(f"{name} is skipped: {reason}")
         entered = [*given, *made]
         entered += room.at_budgets(entered, documents.texts, keep, budget)
         encoded = None if labels is None else space.encode(labels, unseen="skip")

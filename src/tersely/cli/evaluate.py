@@ -37,13 +37,13 @@ def evaluate(
 ) -> None:
     """Measure a trained model on labelled documents.
 
-    It prints a verdict, figures for each class, the largest confusions, and
-    the error where only the surest documents are answered.
+    It prints a verdict, metrics by class, the largest confusions, and the
+    error rate if only the most confident documents are answered.
 
     Options:
-        errors: Write the documents that were wrong, the surest first: .csv, .tsv, .jsonl or
+        errors: Write the misclassified documents, the most confident first: .csv, .tsv, .jsonl or
             .parquet.
-        train: What it was trained on, as DATA: rows that say nearly the same are named.
+        train: The training documents: rows that nearly duplicate one are named.
 
     Examples:
         tersely evaluate model/ test.csv
@@ -62,7 +62,7 @@ def evaluate(
         found = classifier.evaluate(documents, progress=bar.update, train=known)
     if found.classes is not None and found.classes.never_predicted:
         names = ", ".join(map(repr, found.classes.never_predicted))
-        say(f"never predicted, though there are such documents: {names}", "warning")
+        say(f"never predicted, although the documents contain them: {names}", "warning")
     if found.apart is not None:
         wrong, apart = (~found.apart[found.classes.wrong]).sum(), int(found.apart.sum())
         said = classifier.review.sentence(apart, len(documents))
@@ -92,12 +92,12 @@ def _write_errors(
     from tersely.text import write_table
 
     if found.classes is None:
-        raise DataError("errors are for classes, and a regression has none; leave them out")
+        raise DataError("a regression has no misclassified documents; leave errors out")
     wrong = found.classes.wrong
     columns = prediction_columns(classifier, found.logits[wrong])
     columns = {"predicted": columns["label"], "score": columns["score"]}
     write_table(path, documents.select(wrong).table, columns, overwrite=overwrite)
-    say(f"{path} holds {count(len(wrong), 'wrong document')}, the surest first")
+    say(f"{path} holds {count(len(wrong), 'misclassified document')}, the most confident first")
 
 
 def _class_table(report: ClassReport) -> Table:

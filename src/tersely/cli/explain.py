@@ -25,13 +25,13 @@ def explain(
     budget: o.Budget,
     json: o.Json = False,
 ) -> None:
-    """Show how far each word of a document got, and what was decided.
+    """Show how far each word of a document got, and the prediction.
 
     DATA is a text file, a data file with --row, or standard input.
 
     Options:
-        row: Which document of DATA, counted from 1. [the only one]
-        html: Write the document as one HTML page with a slider over the blocks.
+        row: The number of the document in DATA, counted from 1. [the only one]
+        html: Write an HTML page with a slider over the blocks.
 
     Examples:
         tersely explain model/ letter.txt
@@ -67,7 +67,7 @@ def _the_one(documents: Documents, row: int | None) -> Documents:
     """Return the document that was asked for."""
     there = f"{documents.source} holds {count(len(documents), 'document')}"
     if row is None and len(documents) > 1:
-        raise DataError(f"{there}, and one is explained; choose it with --row N")
+        raise DataError(f"{there}; choose the one to explain with --row N")
     number = row or 1
     if number > len(documents):
         raise DataError(f"{there}, so --row must be at most {len(documents):,}, got {number:,}")

@@ -25,14 +25,14 @@ def export(
 ) -> None:
     """Write a trained model as an ONNX graph, checked against the original.
 
-    The directory works in place of MODEL in predict, evaluate, bench and
-    serve. It is written only if enough labels agree.
+    The directory replaces MODEL in predict, evaluate, bench and serve. It is
+    only written if enough labels match.
 
     Options:
         int8: Use 8-bit weights in matrix products.
-        check: Documents to compare it with the original on, as DATA in predict. [32 texts of random
-            words]
-        min_agreement: The share of documents that must get the same labels. [1, with --int8 0.99]
+        check: Documents for the comparison with the original, in the formats of train. [32 texts of
+            random words]
+        min_agreement: The share of documents that must get the same label. [1; 0.99 with --int8]
 
     Examples:
         tersely export model/ --out onnx-model/ --check documents.csv
@@ -53,8 +53,8 @@ def export(
     with progress("exporting") as bar:
         result = export_model(classifier, out, texts, pairs, **how, progress=bar.show)
     if result.made_up:
-        say("checked on random words only; --check takes documents of your own", "warning")
-    same = f"{result.agreement:.1%} of {count(result.documents, 'document')} get the same labels"
+        say("checked on random words only; pass your own documents with --check", "warning")
+    same = f"{result.agreement:.1%} of {count(result.documents, 'document')} get the same label"
     say(f"{out}: {same}, logits differ by at most {result.largest_difference:.2g}")
     if json:
         print_json({"model": model, "out": str(out), "int8": int8, "check": asdict(result)})

@@ -12,7 +12,7 @@ from tersely.cli.settings import verb
 
 @verb
 def info(model: o.TrainedModel, *, json: o.Json = False) -> None:
-    """Show a trained model: its encoder, labels, limits, and what happens in which block.
+    """Show a trained model: its encoder, labels, limits, and what happens at each block.
 
     Examples:
         tersely info model/
@@ -54,7 +54,7 @@ def info(model: o.TrainedModel, *, json: o.Json = False) -> None:
 
 @verb
 def methods(json: o.Json = False) -> None:
-    """List the methods of token reduction and their options.
+    """List the token reduction methods and their options.
 
     Examples:
         tersely methods

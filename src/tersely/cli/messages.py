@@ -88,8 +88,8 @@ def tell_load() -> None:
     cores = usable_cores()
     if load > cores + 0.5:  # a mean of the last minute, our own start included
         say(
-            f"{load:.1f} processes want the {count(cores, 'core')} of this machine, which slows "
-            "all of them down; --threads takes fewer"
+            f"{load:.1f} processes share the {count(cores, 'core')} of this machine, which slows "
+            "all of them down; use fewer with --threads"
         )
 
 

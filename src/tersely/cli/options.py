@@ -52,14 +52,14 @@ _KINDS = (
     "Labelled documents: a .csv, .tsv, .jsonl, .parquet file, a folder of classes, or a Hub data "
     "set (owner/name:split)."
 )
-_ONE = "Documents, as in train; - for one document on standard input."
+_ONE = "Documents, in the formats of train; - reads one document from standard input."
 TrainingData = Annotated[str, argument("DATA", _KINDS)]
-LabelledData = Annotated[str, argument("DATA", "Labelled documents, as in train.")]
+LabelledData = Annotated[str, argument("DATA", "Labelled documents, in the formats of train.")]
 UnlabelledData = Annotated[str, argument("DATA", _ONE)]
 TrainedModel = Annotated[str, argument("MODEL", "A trained model: a directory or a Hub name.")]
 Out = Annotated[Path, option("--out", "The directory to write to.", MACHINE, metavar="DIR")]
-Overwrite = Annotated[bool, option("--overwrite", "Replace what exists.", MACHINE, metavar="")]
-_LINE = "Print one line of JSON on standard output."
+Overwrite = Annotated[bool, option("--overwrite", "Replace existing output.", MACHINE, metavar="")]
+_LINE = "Print one line of JSON to standard output."
 Json = Annotated[bool, option("--json", _LINE, MACHINE, metavar="")]
 
 
@@ -68,11 +68,11 @@ class Columns:
     """Which columns of the data are read, and what the labels are.
 
     Attributes:
-        text_column: The column of the texts. [guessed]
-        text_pair_column: The column of second texts, for pairs. [guessed]
-        label_column: The column of the labels. [guessed]
-        problem_type: What the labels are: single_label_classification, multi_label_classification
-            or regression. [told by the labels]
+        text_column: The column with the texts. [detected]
+        text_pair_column: The column with the second texts of pairs. [detected]
+        label_column: The column with the labels. [detected]
+        problem_type: The kind of labels: single_label_classification, multi_label_classification
+            or regression. [inferred from the labels]
     """
 
     panel: ClassVar = "Data"
@@ -103,8 +103,8 @@ class Sample:
     """Which of the documents are used.
 
     Attributes:
-        limit: Use N documents, drawn by the seed. [all]
-        seed: The seed of everything that is drawn.
+        limit: Use a random sample of N documents. [all]
+        seed: The seed for everything random.
     """
 
     panel: ClassVar = "Data"
@@ -127,8 +127,8 @@ class Sample:
         """Return a sample of documents for a verb without text pairs, and say what it is."""
         if documents.pairs is not None:
             raise DataError(
-                f"{verb} runs on single texts, and {documents.source} holds text pairs; name one "
-                "of the columns with text_column"
+                f"{verb} works on single texts, but {documents.source} holds text pairs; choose "
+                "one of the columns with text_column"
             )
         chosen = self.of(documents)
         drawn = f", drawn from {len(documents):,}" if len(chosen) < len(documents) else ""
@@ -151,17 +151,17 @@ class Loading:
     """How a trained model reads documents, and on what.
 
     Attributes:
-        max_length: Most tokens of a document or window. [the model's own]
-        long: What to read of longer documents: truncate, head-tail, windows or select. [the
-            model's own]
-        batch_tokens: How many tokens a packed batch holds. [the model's own, or 4096]
+        max_length: Maximum tokens of a document or window. [the model's own]
+        long: What to read of longer documents: truncate, head-tail, windows, select or
+            select-sentence. [the model's own]
+        batch_tokens: Tokens per packed batch. [the model's own, or 4096]
         device: Where to run: auto, cpu, cuda or cuda:N.
-        threads: How many threads torch uses. [one a core]
-        max_disagreement: Of a cascade, another limit that was certified for it; 0 for its
-            reference. [the one that it was made for]
-        max_loss: The same, where the certified limits are on the net loss.
-        max_error: A certified limit on the share of wrong labels; less sure answers are marked for
-            review.
+        threads: The number of torch threads. [one per core]
+        max_disagreement: For a cascade: another of its certified limits, or 0 for the reference
+            alone. [the one it was made for]
+        max_loss: The same for certified limits on the net loss.
+        max_error: A certified limit on the share of wrong labels; less confident answers are
+            marked for review.
     """
 
     panel: ClassVar = "Model"
@@ -194,8 +194,8 @@ class Budget:
 
     Attributes:
         keep: The share of tokens to keep. [the model's own]
-        budget: The target: MACs on DATA ÷ those without any removal; it sets the share. [the
-            model's own]
+        budget: The target share of the MACs without token removal, on DATA; sets the share of
+            tokens. [the model's own]
     """
 
     panel: ClassVar = "Method"
@@ -243,13 +243,13 @@ def check_directory(out: Path, *, overwrite: bool, resume: bool = False) -> None
     if overwrite and resume:
         raise typer.BadParameter("--resume and --overwrite exclude each other; choose one")
     if out.exists() and not out.is_dir():
-        raise OutputError(f"the output {out} must be a directory, and is a file; name another")
+        raise OutputError(f"the output {out} must be a directory, but is a file; name another")
     filled = out.is_dir() and any(out.iterdir())
     interrupted = (out / "checkpoints").is_dir()
     if filled and resume and not interrupted:
-        raise OutputError(f"{out} holds no interrupted run to resume; start anew with --overwrite")
+        raise OutputError(f"{out} holds no interrupted run to resume; start over with --overwrite")
     if filled and not overwrite and not resume:
-        go_on = ", or go on with --resume" if interrupted else ""
+        go_on = ", or continue with --resume" if interrupted else ""
         raise OutputError(
             f"the output {out} exists and is not empty; name another directory, or allow it with "
             f"--overwrite{go_on}"

@@ -23,18 +23,18 @@ def predict(
     overwrite: o.Overwrite = False,
     json: bool = False,
 ) -> None:
-    """Label documents, or the one on standard input.
+    """Label documents, or one document from standard input.
 
     Every input column is kept. 'label' and 'score', its probability, are
-    added; for several labels both are lists. A regression model adds
-    'prediction' instead. Of a cascade 'stage' says which stage answered, and
-    'confidence' by how much its label led. With --max-error 'review' is true
-    for those that people should look at.
+    added; both are lists for multi-label models. A regression model adds
+    'prediction' instead. A cascade also adds 'stage', which answered, and
+    'confidence', by how much its label led. With --max-error, 'review' is true
+    for documents that people should look at.
 
     Options:
         out: The file to write: .csv, .tsv, .jsonl or .parquet. [JSON Lines on standard output]
-        probabilities: Add a column for each class.
-        json: Print JSON also for one document on standard input.
+        probabilities: Add a column per class.
+        json: Print JSON for one document from standard input, too.
 
     Examples:
         tersely predict model/ new.csv --out labels.csv

@@ -14,7 +14,7 @@ from tersely.cli.settings import verb
 def recalibrate(
     model: o.TrainedModel,
     data: Annotated[
-        str, o.argument("TEXTS", "Documents that the model has not seen, as in train.")
+        str, o.argument("TEXTS", "Documents that the model has not seen, in the formats of train.")
     ],
     *,
     reading: o.Judged,
@@ -26,25 +26,25 @@ def recalibrate(
     json: o.Json = False,
     machine: o.Machine,
 ) -> None:
-    """Prove a cascade's limits anew, on texts such as it reads now.
+    """Renew a cascade's certificates on current texts.
 
-    Stages, path and temperatures stay, nothing is searched: all texts prove.
-    With --max-error a fifth settles, of any classifier, from which confidence
-    on answers are right often enough; 'predict' marks the others for review.
+    Stages, path and temperatures are kept, nothing is searched: all texts
+    prove. With --max-error, a fifth finds the confidence above which any
+    classifier is right often enough; 'predict' marks the rest for review.
 
     Options:
-        max_disagreement: The share of texts that may get another label than the reference gives.
-            [the limit in use]
-        max_loss: The share that may turn wrong, less those that turn right; needs labels.
-        max_error: The share of wrong labels among those that are answered; needs labels.
-        out: Where to write the model. [where it is]
+        max_disagreement: The share of texts whose label may differ from the reference's. [the
+            limit in use]
+        max_loss: The share that may turn wrong minus those that turn right; needs labels.
+        max_error: The share of wrong labels among answered texts; needs labels.
+        out: Where to write the model. [in place]
 
     Examples:
         tersely recalibrate fast/ new-texts.csv
         tersely recalibrate model/ labelled.csv --max-error 2% --out sure/
     """
     if out is None and not Path(model).is_dir():
-        raise typer.BadParameter(f"{model} is not a directory; name one to write with --out")
+        raise typer.BadParameter(f"{model} is not a directory; name an output directory with --out")
     o.check_directory(out or Path(model), overwrite=overwrite or out is None)
     from tersely.classifier import Classifier
 

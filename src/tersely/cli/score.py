@@ -10,7 +10,7 @@ from tersely.cli import options as o
 from tersely.cli.messages import count, print_json, progress, say
 from tersely.cli.settings import Rare, verb
 
-_INPUTS = "Parquet files, folders of them or quoted patterns, and last the folder to write."
+_INPUTS = "Parquet files, folders or quoted patterns; last, the output folder."
 
 
 @verb
@@ -32,25 +32,25 @@ def score(
 ) -> None:
     """Label millions of rows of Parquet files, on all cores.
 
-    A run that was interrupted goes on when the same command is given again;
-    no row is lost or repeated. Rows without text are set aside in OUT/_bad.
+    To continue an interrupted run, give the same command again; no row is lost
+    or repeated. Rows without text are set aside in OUT/_bad.
 
     Options:
         id_column: A column to keep; repeatable.
-        probabilities: Add a column for each class.
-        audit: The share of rows, drawn at random, of which a cascade's early answers are checked by
-            its reference, such as 1%. [none]
-        workers: How many processes work, each with a copy of the model and a share of the threads.
-            [one a core, or one on a GPU]
-        ray: Work on a Ray cluster: its address, auto, or local. [processes of this machine]
-        shard_rows: Most rows of a part; a run that is killed repeats the parts it was at.
+        probabilities: Add a column per class.
+        audit: The random share of rows whose early answers are checked by the cascade's reference,
+            such as 1%. [none]
+        workers: The number of processes, each with a copy of the model and a share of the threads.
+            [one per core, or one on a GPU]
+        ray: Run on a Ray cluster: its address, auto, or local. [processes on this machine]
+        shard_rows: Maximum rows per part; a run that is killed repeats unfinished parts.
 
     Examples:
         tersely score model/ 'in/*.parquet' out/ --id-column id
         tersely score model/ in/ out/ --workers 4 --probabilities
     """
     if len(inputs) < 2:
-        raise typer.BadParameter("name the inputs, and last the folder to write", param_hint="OUT")
+        raise typer.BadParameter("name the inputs, and then the output folder", param_hint="OUT")
     from tersely.score import score as run
 
     *sources, out = inputs

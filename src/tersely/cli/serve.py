@@ -30,15 +30,15 @@ def serve(
     """Serve a trained model over HTTP, with text-embeddings-inference's /predict.
 
     Also /health, /info, /metrics (Prometheus) and /docs. Ctrl-C or SIGTERM
-    answers what was accepted and ends; SIGHUP swaps in the model that MODEL
-    holds by then, without a dropped request.
+    stops the server once accepted requests are answered; SIGHUP reloads MODEL
+    without dropping a request.
 
     Options:
-        host: The address to listen at; 0.0.0.0 for all.
+        host: The address to listen on; 0.0.0.0 for all.
         port: The port; 0 for a free one.
-        api_key: What clients must send as 'Authorization: Bearer KEY'; also TERSELY_API_KEY.
-        audit: The share of documents, drawn at random, of which a cascade's early answers are
-            checked by its reference, such as 1%. [none]
+        api_key: The key clients must send as 'Authorization: Bearer KEY'; also TERSELY_API_KEY.
+        audit: The random share of documents whose early answers are checked by the cascade's
+            reference, such as 1%. [none]
 
     Examples:
         tersely serve model/ --port 3000
@@ -57,7 +57,7 @@ def serve(
 
         def renew() -> None:
             swapped = service.swap(load)
-            say(f"serving {name} as it is now" if swapped else f"still serving {name} as it was")
+            say(f"serving the new {name}" if swapped else f"still serving the old {name}")
 
         name = Path(model).resolve().name if Path(model).exists() else model
         service = Service(load(), limits, share=audit)

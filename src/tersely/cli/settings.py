@@ -44,7 +44,7 @@ def option(name: str, text: str, panel: str | None, **more: Any) -> Any:
     return typer.Option(name, help=text, rich_help_panel=panel, **more)
 
 
-_MODULE = "A Python module or file that registers methods of your own; repeatable."
+_MODULE = "A Python module or file that registers your own methods; repeatable."
 Modules = Annotated[list[str] | None, option("--import", _MODULE, MACHINE, metavar="MODULE")]
 _TRACEBACK = "Show the traceback of an error."
 Debug = Annotated[bool, option("--debug", _TRACEBACK, MACHINE, metavar="", envvar="TERSELY_DEBUG")]
@@ -82,8 +82,8 @@ def _read_file(path: Path) -> Iterator[tuple[str, Any]]:
             yield name, said
 
 
-_SET = "An option's value, as what stands in a file; repeatable."
-_FILE = "A YAML file of options, such as the line 'epochs: 3'; what is given here stands above it."
+_SET = "Set an option by name, as in a file; repeatable."
+_FILE = "A YAML file of options, such as the line 'epochs: 3'; the command line overrides it."
 Config = Annotated[Path | None, option("--config", _FILE, MACHINE, metavar="FILE")]
 
 
@@ -169,7 +169,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
             parameters.append(parameter.replace(annotation=hints[name]))
     if settings:
         rare = ", ".join(each.name for each in settings if not each.about.get("common", True))
-        text = _SET + (f" Those that few need are {rare}." if rare else "")
+        text = _SET + (f" Advanced options: {rare}." if rare else "")
         pairs = Annotated[list[str] | None, option("--set", text, MACHINE, metavar=_ENTRY)]
         parameters += [_keyword("set", pairs, None), _keyword("config", Config, None)]
     parameters += [_keyword("import_", Modules, None), _keyword("debug", Debug, False)]

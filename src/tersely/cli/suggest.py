@@ -12,7 +12,7 @@ from tersely.cli.settings import verb
 @verb
 def suggest(
     model: o.TrainedModel,
-    data: Annotated[str, o.argument("DATA", "Documents without labels, as in train.")],
+    data: Annotated[str, o.argument("DATA", "Documents without labels, in the formats of train.")],
     *,
     count: o.Count = 50,
     reading: o.Texts,
@@ -22,12 +22,12 @@ def suggest(
 ) -> None:
     """Choose which documents to label next, the most useful first.
 
-    They are those that the model is in doubt of and that are unlike each
-    other. Every input column is kept; 'predicted' and 'score' are what the
-    model says, 'row' is the document's number in DATA, counted from 1.
+    It picks documents that the model is unsure about and that differ from each
+    other. Every input column is kept; 'predicted' and 'score' are the model's
+    answer, and 'row' is the document's number in DATA, counted from 1.
 
     Options:
-        count: How many documents to choose.
+        count: The number of documents to choose.
         out: The file to write: .csv, .tsv, .jsonl or .parquet. [JSON Lines on standard output]
 
     Examples:
@@ -45,7 +45,7 @@ def suggest(
         forward = classifier.forward(encoded, bar.update)
     chosen = classifier.suggest(encoded, count, forward=forward)
     if len(chosen) < count:
-        say(f"{spell(len(chosen), 'document')} of {len(documents):,}; the others say nothing new")
+        say(f"{spell(len(chosen), 'document')} of {len(documents):,}; the others add nothing new")
     said = prediction_columns(classifier, forward.logits[chosen])
     columns = {"row": [number + 1 for number in chosen]}
     columns |= {"predicted": said["label"], "score": said["score"]}

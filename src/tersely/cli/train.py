@@ -48,26 +48,26 @@ def train(
 ) -> None:
     """Train a classifier on labelled documents.
 
-    A linear model is fitted first and its worth told. With the encoder it then
-    makes a cascade, which documents set apart prove where there are enough.
+    First a linear model is fitted and measured. With the encoder it then forms
+    a cascade, which held-out documents prove if there are enough of them.
 
     Options:
-        validation: Documents to choose the best epoch by, as DATA. [a stratified tenth]
+        validation: Documents that select the best epoch, in DATA's formats. [a stratified tenth]
         model: The encoder to start from: a Hub name or a directory. [bert-base-uncased]
-        max_length: Most tokens of a document or window. [the encoder's, at most 512]
-        long: What to read of longer documents: truncate, head-tail, windows or select. [truncate,
-            or what MODEL was saved with]
+        max_length: Maximum tokens of a document or window. [the encoder's, at most 512]
+        long: What to read of longer documents: truncate, head-tail, windows, select or
+            select-sentence. [truncate, or what MODEL was saved with]
         revision: The branch, tag or commit of a Hub model.
-        head: The classifier on top: mean (of the tokens), family (its own) or auto.
-        method: The method of token reduction; 'tersely methods' lists them.
+        head: The classification head: mean (of the tokens), family (its own) or auto.
+        method: The token reduction method; 'tersely methods' lists them.
         method_option: An option of the method, such as keep=0.8; repeatable.
-        plan: A reduction plan of your own, in place of --method.
-        target_flops: The target: MACs ÷ the dense model's; it sets the method's share or block.
-        teacher: A trained model of the same labels to distil from.
-        cascade: Whether stages in front of the encoder may answer where they are sure: auto or off.
-        max_loss: How many more right answers a cascade may lose than win, as a share. [1%]
-        stacking: Add the linear stage's evidence to the encoder's where that helps. [yes]
-        resume: Go on with an interrupted run in --out.
+        plan: Your own reduction plan, instead of --method.
+        target_flops: The target share of the dense model's MACs; sets the method's share or block.
+        teacher: A trained model with the same labels to distil from.
+        cascade: Whether earlier stages may answer if they are confident: auto or off.
+        max_loss: The share of right answers that a cascade may lose, net. [1%]
+        stacking: Add the linear stage's evidence to the encoder's if that helps. [yes]
+        resume: Continue an interrupted run in --out.
 
     Examples:
         tersely train reviews.csv --out model/
@@ -86,7 +86,7 @@ def train(
         told = {"method": method, "method_options": options, "target_flops": target_flops}
     elif method != "dense" or method_option or target_flops is not None:
         raise typer.BadParameter(
-            "--plan stands in place of --method, --method-option and --target-flops"
+            "--plan replaces --method, --method-option and --target-flops; leave those out"
         )
     else:
         told = {"method": Plan.from_file(plan)}
@@ -104,11 +104,11 @@ def train(
     held_out, judges = 0.1, "a tenth of the documents"
     if validation is not None:
         held_out = reading.read(validation, "required")
-        judges = f"{len(held_out):,} others"
+        judges = f"{len(held_out):,} other documents"
     say(f"training on {classifier.device}, method {classifier.plan.name}; validating on {judges}")
     guide = teacher and Classifier.from_pretrained(teacher, device=machine.device)
     if resume and not (out / "checkpoints").is_dir():
-        say(f"there is nothing to resume in {out}, so training starts from the beginning")
+        say(f"nothing to resume in {out}; training starts from the beginning")
     how = {"validation": held_out, "settings": settings, "teacher": guide, "out": out}
     how |= {"cascade": cascade, "max_loss": max_loss, "stacking": stacking, "tell": say}
     try:
@@ -117,7 +117,7 @@ def train(
             classifier.fit(documents, resume=resume, progress=bar.show, **how)
     except KeyboardInterrupt:
         saved = any((out / "checkpoints").rglob("trainer_state.json"))
-        after = "the same command with --resume goes on from the last checkpoint"
+        after = "continue from the last checkpoint by adding --resume to the command"
         say(f"interrupted; {after if saved else 'before the first checkpoint was saved'}")
         raise typer.Exit(130) from None
     judged = "validation" if classifier.proof is None else "proof"

@@ -162,7 +162,7 @@ class Explanation:
             return None
         known = sorted(self.known) if isinstance(self.known, list) else self.known
         decided = sorted(self.decided) if isinstance(self.known, list) else self.decided
-        return "the data say the same" if known == decided else f"the data say {_spell(known)}"
+        return "the known label agrees" if known == decided else f"known label: {_spell(known)}"
 
     def about_length(self) -> str | None:
         """Return a sentence on what was never read, or on the windows; None if there is none."""

@@ -134,7 +134,7 @@ def _legend(explanation: Explanation, coloured: bool) -> Text:
         return Text.assemble("no block read it; words speak ", *ends, f" {explanation.answer}")
     blocks, tail = explanation.reading, ""
     if not explanation.removes and not explanation.unread:
-        return Text("this model takes no token away: every word that is read gets through")
+        return Text("this model removes no tokens: every word that is read reaches the end")
     if explanation.combined_at is not None:
         into = explanation.blocks[explanation.combined_at].left / explanation.windows
         tail = f", where {round(into)} combination tokens take all in"

@@ -173,7 +173,7 @@ def breaking_bert(
     strength: float = 10.0,
     start: int | float = 0.5,
 ) -> Plan:
-    """Learn how far blocks look, then freeze it (after Breaking BERT, arXiv 2210.03841; ours).
+    """Learn how far blocks attend, then freeze it (after Breaking BERT, arXiv 2210.03841; ours).
 
     The paper's algorithm is not known to us beyond its abstract; see this file's head.
     The target is a sparsity of attention here, the abstract's 78 % at the later blocks.

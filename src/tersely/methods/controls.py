@@ -54,7 +54,7 @@ class RandomScore(Scorer):
 
 @register_preset("dense")
 def dense() -> Plan:
-    """Remove nothing: the encoder as it is, on packed batches."""
+    """Remove nothing: the encoder on packed batches."""
     return Plan("dense")
 
 

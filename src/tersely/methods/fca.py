@@ -55,7 +55,7 @@ def fca(
     weighted: bool = True,
     least: int = LEAST,
 ) -> Plan:
-    """Keep the best scored tokens, and the others as coarse ones (FCA-BERT, arXiv 2203.09055)."""
+    """Keep the highest-scoring tokens, and condense the rest (FCA-BERT, arXiv 2203.09055)."""
     action = Fuse(tokens=tokens, weighted=weighted)
     select = Ratio(keep=keep, pin="first", least=least)
     return Plan("fca", (Step(action, at, ColumnMean(diagonal=False), select),))

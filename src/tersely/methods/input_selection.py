@@ -291,7 +291,7 @@ def choose(
     least: int = LEAST,
     random_budgets: bool = False,
 ) -> Plan:
-    """Keep the tokens that a linear model finds telling, before the first block.
+    """Keep the tokens that a linear model scores highest, before the first block.
 
     Positions stay those of the whole document, [CLS] and [SEP] stay. `score` is `linear`,
     `linear-margin`, `idf`, `saliency`, or one of the controls `first` (as `truncate`) and `random`,

@@ -280,7 +280,7 @@ _WIDTH = Budget("width", lambda depth: _WIDTHS)
     nothing={"width": 1000},
 )
 def neighbours(width: int = 64, start: int | float = 0, cls: bool = True) -> Plan:
-    """Let tokens see their neighbours and [CLS] only (Breaking BERT, arXiv 2210.03841)."""
+    """Let tokens attend to their neighbours and [CLS] only (Breaking BERT, arXiv 2210.03841)."""
     return Plan("neighbours", (Step(Neighbours(width=width, cls=cls), {"start": start}),))
 
 
@@ -293,7 +293,7 @@ def neighbours(width: int = 64, start: int | float = 0, cls: bool = True) -> Pla
 def bigbird(
     width: int = 96, random: float = 0.05, tokens: int = 64, start: int | float = 0, seed: int = 0
 ) -> Plan:
-    """Unite neighbours, random pairs and global first tokens (BigBird, arXiv 2007.14062).
+    """Combine neighbours, random pairs and global first tokens (BigBird, arXiv 2007.14062).
 
     The defaults are near BigBird's own on 4,096 tokens: three blocks of 64 keys in the window,
     three of them at random, and global tokens; ours are first tokens only, and go by single tokens.

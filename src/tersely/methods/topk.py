@@ -45,7 +45,7 @@ def topk(
     pin: str = "first",
     least: int = LEAST,
 ) -> Plan:
-    """Keep the best scored tokens from one block on, or with linear keep rates (LTP's baseline).
+    """Keep the highest-scoring tokens from one block on, or at linear rates (LTP's baseline).
 
     By default at one block, since few points of reduction did better than one for each block; on
     six blocks and documents of some 200 tokens, 0.4 is about half of the MACs. With

@@ -84,13 +84,13 @@ def find_inputs(patterns: Sequence[str], out: Path | None = None) -> list[Input]
                     passed.add(os.path.abspath(file))
         if not taken:
             raise DataError(
-                f"{pattern} names no Parquet file; give files, a folder that holds .parquet files, "
+                f"{pattern} matches no Parquet file; give files, a folder of .parquet files, "
                 "or a pattern in quotes, such as 'in/*.parquet'"
             )
         found |= taken
     if passed := passed - found:
         warn(
-            f"{len(passed):,} files are passed over, since their names do not end in .parquet or "
+            f"{len(passed):,} files are skipped, since their names do not end in .parquet or "
             f".pq, or begin with _ or a dot: {name_all(sorted(passed), limit=5)}",
             stacklevel=3,
         )
@@ -107,11 +107,11 @@ def _look_at(path: str, name: str) -> Input:
         schema = plain_types(metadata.schema.to_arrow_schema().empty_table()).schema
     except (OSError, pa.ArrowException) as error:
         raise DataError(
-            f"{path} is not a whole Parquet file: {error}; write it as one, or leave it out"
+            f"{path} is not a complete Parquet file: {error}; write it again, or leave it out"
         ) from error
     if twice := [name for name, count in Counter(schema.names).items() if count > 1]:
         raise DataError(
-            f"columns must have names of their own, and {path} has several named "
+            f"column names must be unique, but {path} has several named "
             f"{name_all(twice)}; rename them"
         )
     # Dictionaries, like views, are another form of the same values in memory.

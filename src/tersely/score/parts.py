@@ -82,7 +82,7 @@ def settle(folder: Path, manifest: Mapping[str, Any]) -> None:
     names = [name for name in {**begun, **manifest} if name != "fingerprint"]
     changed = [name for name in names if begun.get(name) != manifest.get(name)]
     raise ScoringError(
-        f"the run begun in {folder} cannot go on, because these are others now: "
+        f"the run in {folder} cannot continue, because these have changed: "
         f"{name_all(changed, limit=8)}; undo that, name another output folder, or overwrite it"
     )
 

@@ -70,8 +70,8 @@ class Predictor:
         added = {*self._columns([[]]), REASON}
         if taken := [name for name in self.id_columns if name in added]:
             raise DataError(
-                f"the columns {name_all(sorted(added))} are added, and {name_all(taken)} is to be "
-                "kept; rename it in the input, or keep others"
+                f"the columns {name_all(sorted(added))} are added, but {name_all(taken)} is to be "
+                "kept; rename it in the input, or keep other columns"
             )
 
     def __call__(self, table: pa.Table) -> pa.Table:

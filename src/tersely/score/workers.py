@@ -106,16 +106,16 @@ def run_processes(
             _run_pool(job, left, wanted, done, tell)
         except BrokenProcessPool:
             where = next(shard for shard in left if shard.number not in done)
-            died = f"a worker died, as happens where memory runs out, on {where}"
+            died = f"a worker died, probably for lack of memory, on {where}"
             deaths = deaths + 1 if len(done) == before else 1
             if deaths == _MOST_DEATHS:
                 raise ScoringError(
                     f"{died}, {_MOST_DEATHS} times; use fewer workers or a lower max_length, and "
-                    "run this again, which goes on where it was"
+                    "run this again to continue"
                 ) from None
             budget = max(_SMALLEST_BUDGET, job.options["batch_tokens"] // 2)
             job = job.under(batch_tokens=budget)
-            warn(f"{died}; what was not finished is done again with {budget:,} tokens in a batch")
+            warn(f"{died}; unfinished work is repeated with {budget:,} tokens per batch")
     return done
 
 
@@ -243,8 +243,8 @@ def run_ray(
             tell(sum(count.rows for count in counts.values()))
     except ray.exceptions.RayError as error:
         raise ScoringError(
-            f"the Ray cluster gave up: {str(error).strip().splitlines()[-1]}; run this again, "
-            "which goes on where it was"
+            f"the Ray cluster gave up: {str(error).strip().splitlines()[-1]}; run this again "
+            "to continue"
         ) from error
     return counts
 

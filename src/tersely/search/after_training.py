@@ -45,10 +45,10 @@ def first_verdict(
     """
     began, space = time.perf_counter(), original.label_space
     if space.problem_type == REGRESSION:
-        tell("no cascade: it answers where classes lie apart, and a regression has none")
+        tell("no cascade: it needs classes, and a regression has none")
         return None
     if given.validation is None:
-        tell("no cascade: it is set by validation documents, and there are none")
+        tell("no cascade: it needs validation documents, and there are none")
         return None
     try:
         given_to = train.encoded, train.labels, original.tokenizer
@@ -59,7 +59,7 @@ def first_verdict(
     judges = _judges(given)
     enough = len(judges) >= FEWEST
     answers, labels = torch.from_numpy(fit.log_probabilities), train.labels
-    which = "training documents, each answered by a fit without it,"
+    which = "training documents, out of fold,"
     if enough:
         encoded = original.encode(judges.texts, judges.pairs, tell=False)
         answers = linear_log_probabilities(fit.stage, encoded).cpu()
@@ -69,8 +69,8 @@ def first_verdict(
     tell(f"the linear stage alone: {share}, after {time.perf_counter() - began:.1f} s")
     if not enough:
         tell(
-            f"no cascade: setting one takes {FEWEST} validation documents that are not among the "
-            f"training documents, got {len(judges)}; a tenth of {10 * FEWEST} documents would do"
+            f"no cascade: it needs {FEWEST} validation documents that are not among the training "
+            f"documents, got {len(judges)}; a tenth of {10 * FEWEST} documents would be enough"
         )
     return fit if enough else None
 
@@ -97,9 +97,9 @@ def cascade_after(
     stages = [Stage(LINEAR), *plans, Stage(REFERENCE)]
     stages, looked = runner.look(stages, judges, fit_temperatures=True, stacking=stacking)
     proving = PROVABLE if proof is None else len(proof)
-    ranked, why = [], "no stage saves work within it on the validation documents"
+    ranked, why = [], "no stage saves work within this limit on the validation documents"
     if proving < (needed := documents_needed(limit)):
-        why = f"to prove it takes {needed:,} documents set apart, of {10 * needed:,} in all"
+        why = f"a proof needs {needed:,} held-out documents, of {10 * needed:,} in all"
     try:
         runner.check_steady(judges, limit)
         ranked = choices(looked, stages, limit, proving, runner.several)
@@ -124,10 +124,10 @@ def cascade_after(
             parts = [Part.of("fitting", *fitted), Part.of("choosing", *chose)]
             cascade = prove_cascade(runner, cascade, proof, limit, parts=parts)
             tell(f"net loss of at most {cascade.certificates.lines(limit)[0]}")
-    which = "validation documents" if proof is None else "documents that did nothing else"
+    which = "validation documents" if proof is None else "held-out documents"
     figures, line = _together(runner, stages[-1], judges if proof is None else proof, which)
     speed = looked.seconds[REFERENCE] / looked.seconds[LINEAR]
-    tell(f"{line}; the linear stage alone is some {speed:.0f} times as fast as the encoder")
+    tell(f"{line}; the linear stage alone is about {speed:.0f} times as fast as the encoder")
     model = original.model.under_cascade(cascade, linear if cascade.needs_linear else None)
     return model, record | figures | {"took": time.perf_counter() - began}
 
@@ -140,7 +140,7 @@ def _judges(given: Material) -> Documents:
 
 def _estimated(limit: float, documents: int, early: int, worse: int, better: int) -> str:
     needed = documents_for_net_loss(limit, worse / documents, better / documents)
-    more = "no number that can be had" if needed is None else f"some {needed:,}"
+    more = "no realistic number of" if needed is None else f"about {needed:,}"
     return (
         "that is an estimate, no certificate, so the encoder reads every document: before it "
         f"{early} of the {documents:,} validation documents would be answered, of them {worse} "

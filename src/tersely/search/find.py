@@ -126,9 +126,9 @@ def check_provable(proving: int, limit: float, given: int) -> None:
         wanted = math.ceil(given * needed / max(1, proving))
         least = math.ceil(1e4 * float(upper_bound(0, proving))) / 1e4
         raise DataError(
-            f"{needed} texts that do nothing else are needed to prove a limit of {limit:.2%} even "
-            f"if nothing differs, some {wanted:,} different texts in all, got {given:,} and "
-            f"{proving} of them for proof; give more texts, or allow at least {least:.2%}"
+            f"{needed} held-out texts are needed to prove a limit of {limit:.2%} even if no label "
+            f"changes, about {wanted:,} distinct texts in all, got {given:,}, {proving} of them "
+            f"for proof; give more texts, or allow at least {least:.2%}"
         )
 
 
@@ -186,12 +186,12 @@ def _check_original(original: TrainedModel) -> None:
     """Raise a `ModelError` for a model to which the search has nothing to add."""
     if not original.torch_model().config.reduction_plan().is_dense:
         raise ModelError(
-            f"{original.source} saves work already ({original.plan.name}); accelerate starts from "
+            f"{original.source} already saves work ({original.plan.name}); accelerate starts from "
             "the dense model that it was made from"
         )
     if original.label_space.problem_type == "regression":
         raise ModelError(
-            f"{original.source} predicts numbers, of which nothing can agree exactly; accelerate "
+            f"{original.source} predicts numbers, which never agree exactly; accelerate "
             "is for classifiers"
         )
 
@@ -218,7 +218,7 @@ class Found:
         """Why there is no cascade."""
         if self.cascade is None:
             return "no stage keeps the limit on the texts that choose"
-        return "the texts set apart do not prove the limit for the cascade"
+        return "the held-out texts do not prove the limit for the cascade"
 
     def more_texts(self, limit: float) -> str:
         """Say what more texts would bring, if what choosing saw is true of all."""
@@ -227,9 +227,9 @@ class Found:
             now = float(self.ranked[0].path.seconds[self.cascade.point])
         hoped = choices(self.looked, self.stages, limit, given, self.runner.several)
         then = min([now, *(choice.seconds for choice in hoped[:1])])
-        would = "would hardly bring more speed"
+        would = "would hardly gain speed"
         if then < 0.95 * now:
-            ratios = f"×{self.seconds / then:.1f} packed in the place of ×{self.seconds / now:.1f}"
+            ratios = f"×{self.seconds / then:.1f} packed instead of ×{self.seconds / now:.1f}"
             would = f"may prove {ratios}"
         return f"{_MORE} times as many texts for proof, {given:,}, {would}, by the texts that chose"
 
@@ -279,7 +279,7 @@ def find_cascade(
         ranked = choices(looked, stages, limit, len(parts["proving"]), runner.several)
         for choice in ranked[:3]:
             ratio = looked.seconds[REFERENCE] / choice.seconds
-            tell(f"{choice.name}: some {ratio:.1f} times as fast as packed, where it was chosen")
+            tell(f"{choice.name}: about {ratio:.1f} times as fast as packed, where it was chosen")
         cascade = None
         if ranked:
             did = [Part.of(n, DID[n], parts[n].contents) for n in ("fitting", "choosing")]

@@ -48,9 +48,7 @@ def recalibrate(
     if criterion == "error":
         cascade = cascade or Cascade((Stage(REFERENCE),))
     elif cascade is None or not cascade.path:
-        raise ModelError(
-            f"{source} has no stages that could be recalibrated; accelerate it, or set max_error"
-        )
+        raise ModelError(f"{source} has no stages to recalibrate; accelerate it, or set max_error")
     if criterion != "disagreement" and documents.labels is None:
         raise DataError(
             f"a limit on the {criterion} needs labels, and {documents.source} has none; name their "
@@ -65,19 +63,19 @@ def recalibrate(
     left = unused(documents.contents, used)
     if dropped := len(documents) - len(left):
         of = f"{dropped:,} of {len(documents):,} texts"
-        warn(f"{of} occur before, or fitted or chose something, as recorded, and prove nothing")
+        warn(f"{of} are duplicates, or fitted or chose something, and are left out")
     documents = documents.select(left)
     check_provable(len(left), limit, len(left))
     runner = StageRunner(original, criterion, progress)
     runner.check_steady(documents, limit)
     if criterion == "error":
         made = _review(runner, cascade, documents, limit, kept[1])
-        missed = "nothing is set apart" if made.review.point is None else None
+        missed = "nothing is marked for review" if made.review.point is None else None
     else:
         made = prove_cascade(runner, cascade, documents, limit, parts=kept[0])
         missed = "the reference answers alone" if made.point is None else None
         if review is not None and review.stages_point != made.point:
-            warn("the certified error was that of another point and is gone; certify it anew")
+            warn("the certified error was for another point and is gone; certify it again")
             made = replace(made, review=None)
     if missed is not None:
         warn(f"these texts do not prove a limit of {limit:g} on the {criterion}, so {missed}")
@@ -124,7 +122,7 @@ def _review(
         path = tuple(sorted({*cuts, 0.0}, reverse=True))
         first = surest_point(sure[chosen] > np.array(path)[:, None], [wrong[chosen]] * len(path))
         settled = [texts[number] for number in chosen]
-        did = [Part.of("choosing", "settled from which confidence on", settled)]
+        did = [Part.of("choosing", "chose the confidence thresholds", settled)]
     early, proof = sure[proving] > np.array(path)[:, None], documents.select(proving)
     limits, texts = sorted({*LIMITS, limit}), proof.contents
     proven = prove(

@@ -16,11 +16,11 @@ class Limits:
     """What a server takes; named as in text-embeddings-inference.
 
     Attributes:
-        max_concurrent_requests: Most documents under way at a time; more get a 429.
-        max_client_batch_size: Most documents of a request.
-        payload_limit: Most bytes of a request's body.
-        request_timeout: How many seconds a request may take, and as many again its body.
-        auto_truncate: Shorten documents that are too long, where a request does not say; else
+        max_concurrent_requests: Maximum documents in progress; more get a 429.
+        max_client_batch_size: Maximum documents per request.
+        payload_limit: Maximum bytes of a request body.
+        request_timeout: Seconds that a request may take, and as many again for its body.
+        auto_truncate: Shorten documents that are too long, unless a request says otherwise; else
             refuse them.
     """
 

@@ -162,7 +162,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         except asyncio.CancelledError:
             # Not a client that hung up, but an end that does not wait.
             service.cut_off += len(documents)
-            raise Refusal(503, "the server went down before the answer was ready") from None
+            raise Refusal(503, "the server shut down before the answer was ready") from None
         service.metrics.requests.labels(CLIENT_GONE if answer is None else 200).inc()
         if answer is None:
             return Response(status_code=CLIENT_GONE)
@@ -217,7 +217,7 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, ValueError) as error:  # a host's name may be none, too
         why = getattr(error, "strerror", None) or error
         raise ServeError(
-            f"port {port} of {host} cannot be listened on ({why}); choose another port"
+            f"cannot listen on port {port} of {host} ({why}); choose another port"
         ) from None
 
 

@@ -25,18 +25,18 @@ class PredictRequest(BaseModel, json_schema_extra={"examples": [{"inputs": "A go
     inputs: Annotated[
         Annotated[str, Tag("text")] | Annotated[_One, Tag("pair")] | Annotated[_Many, Tag("batch")],
         Discriminator(_form),
-        Field(description=f"It is {FORMS}. A list of two texts is a pair and not a batch."),
+        Field(description=f"It is {FORMS}. A list of two texts is a pair, not a batch."),
     ]
     raw_scores: Annotated[
-        StrictBool, Field(description="Answer with logits in place of probabilities.")
+        StrictBool, Field(description="Return logits instead of probabilities.")
     ] = False
     truncate: Annotated[
         StrictBool | None,
-        Field(description="Shorten texts that are too long; null for what the server does."),
+        Field(description="Shorten texts that are too long; null for the server's default."),
     ] = None
     truncation_direction: Annotated[
         Literal["right", "Right"],
-        Field(description="Which end may be cut: only the right one."),
+        Field(description="Which end may be cut; only the right one is supported."),
     ] = "right"
 
     @property

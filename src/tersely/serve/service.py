@@ -39,8 +39,8 @@ _POWERS = [2.0**step for step in range(17)]
 
 _AUDIT = {
     "audited": "Documents drawn for audit.",
-    "differing": "Of those, answered early with another label than the reference's.",
-    "at_least": "The share of all that differs at least, at the audit's confidence.",
+    "differing": "Of those, answered early with a different label than the reference.",
+    "at_least": "A lower bound on the share that differs, at the audit's confidence.",
     "plausible": "1 while the certified limit is plausible, 0 when it no longer is.",
 }
 

@@ -61,8 +61,8 @@ def choose_columns(
         text_column = _guess_text(table, free, source)
     if labels == "required" and label_column is None:
         raise DataError(
-            f"labels are needed, and no column of {source} is named like labels; its columns are "
-            f"{name_all(known)}; name one as label_column"
+            f"labels are needed, but no column name of {source} suggests them; its columns are "
+            f"{name_all(known)}; choose one with label_column"
         )
     return text_column, text_pair_column, None if labels == "ignore" else label_column
 
@@ -86,8 +86,8 @@ def _guess_text(table: pa.Table, free: Sequence[str], source: str) -> str:
     guess = _find(strings, _TEXTS) or only or _find(free, _TEXTS)
     if guess is None and len(free) != 1:
         raise DataError(
-            f"the column of texts in {source} cannot be guessed among "
-            f"{name_all(table.column_names)}; name it as text_column"
+            f"the text column of {source} cannot be detected among "
+            f"{name_all(table.column_names)}; choose it with text_column"
         )
     return guess or free[0]
 

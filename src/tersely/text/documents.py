@@ -142,7 +142,7 @@ def read_documents(
         where = f"column {label_column!r} of {name}"
         cells = table.column(label_column).to_pylist()
         if labels == "optional" and all(map(is_missing, cells)):
-            warn(f"{where} holds no label; the documents are taken as unlabelled")
+            warn(f"{where} holds no label; the documents are treated as unlabelled")
             label_column = None
         else:
             parsed, whole = parse_labels(cells, where, problem_type), are_whole(cells)

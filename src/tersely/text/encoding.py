@@ -52,7 +52,7 @@ class LengthReport:
             share = f"{self.unread:,} of {self.tokens:,} tokens, {self.unread / self.tokens:.1%}"
             unit = "sentences" if self.policy == "select-sentence" else "tokens"
             read = f"{self.tokens - self.unread:,} of {self.tokens:,} tokens"
-            telling = f"the {unit} that the linear stage finds most telling are read, {read}"
+            telling = f"the {unit} that the linear stage scores highest are read, {read}"
             what = {
                 "windows": "they are read in overlapping windows, nothing is cut",
                 "truncate": f"their ends are not read ({share}); long='windows' reads all",

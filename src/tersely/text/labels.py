@@ -107,8 +107,8 @@ class LabelSpace:
             alike.setdefault(" ".join(name.casefold().split()), []).append(name)
         if twins := [each for own in alike.values() if len(own) > 1 for each in own]:
             warn(
-                f"{len(twins)} labels differ from others by case or spaces alone: "
-                f"{name_all(twins)}; each is a class of its own, so make them alike if they are one"
+                f"{len(twins)} labels differ from others only by case or spaces: "
+                f"{name_all(twins)}; each counts as a separate class, so unify them if they are one"
             )
         numbers = [as_number(name) for name in names]
         if all(number is not None and math.isfinite(number) for number in numbers):

@@ -58,8 +58,8 @@ def tell_alike(
         if source is not None:
             which = f"{name_rows(alike)} of {compared:,} of {source}"
         warn(
-            f"{which} say nearly the same as one that is trained on (the cosine of their pieces is "
-            f"{ALIKE} or more), so that they flatter the model",
+            f"{which} nearly duplicate a training document (the cosine of their pieces is {ALIKE} "
+            "or more), so the figures are too optimistic",
             stacklevel=3,
         )
 

@@ -231,21 +231,21 @@ def verdict(
         most = np.bincount(np.asarray(labels).clip(min=0), minlength=len(names)).argmax()
         always = np.tile(np.eye(len(names))[most], (len(logits), 1))
         found = compare(logits, always, labels, problem_type)
-        text += f", {found} against always answering {names[most]!r}"
+        text += f", {found} compared with always predicting {names[most]!r}"
     if linear is not None:
         found = compare(logits, linear, labels, problem_type)
         alone = 100 * right_documents(linear, labels, problem_type).mean()
-        better = "the linear stage alone has"
+        better = "the linear stage alone reaches"
         if not found.conclusive and found.difference < 0.01:
-            better = "the linear stage alone is as good, as far as these documents tell:"
-        text += f"; {better} {alone:.1f} %, to which the whole adds {found}"
+            better = "the linear stage alone is as good, as far as these documents can tell:"
+        text += f"; {better} {alone:.1f} %, and the full model adds {found}"
     return text + "."
 
 
 def spell_share(right: np.ndarray, what: str) -> str:
     """Say how many of what are right, by marks `(documents,)` bool, with the 95 % interval."""
     low, high = (100 * end for end in share_interval(int(right.sum()), len(right)))
-    share = f"{100 * right.mean():.1f} % of {len(right):,} {what} are right"
+    share = f"{100 * right.mean():.1f} % of {len(right):,} {what} are classified correctly"
     return f"{share} ({low:.1f} to {high:.1f} %)"
 
 

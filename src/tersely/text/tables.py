@@ -46,7 +46,7 @@ def read_table(source: str | Path) -> tuple[pa.Table, str]:
         name = "standard input"
         text = _decode(sys.stdin.buffer.read(), name)
         if lines := text.strip().count("\n"):
-            warn(f"{name} holds {lines + 1:,} lines and is one document; give several as a file")
+            warn(f"{name} has {lines + 1:,} lines, read as one document; use a file for several")
         table = pa.table({"text": pa.array([text] if text else [], pa.string())})
     elif os.path.isdir(name):
         table = _read_folder(Path(name))
@@ -61,7 +61,7 @@ def read_table(source: str | Path) -> tuple[pa.Table, str]:
     twice = [column for column, count in Counter(table.column_names).items() if count > 1]
     if twice:
         raise DataError(
-            f"columns must have names of their own, and {name} has several named "
+            f"column names must be unique, but {name} has several named "
             f"{name_all(twice)}; rename them"
         )
     if table.num_rows == 0:
@@ -73,15 +73,15 @@ def _read_file(path: Path) -> pa.Table:
     kind = find_kind(path)
     if kind is None:
         raise DataError(
-            f"the suffix of a data file must be one of {', '.join(_KINDS)}, also with .gz or .zst, "
-            f"and {path} has another"
+            f"a data file must end in one of {', '.join(_KINDS)}, with or without .gz or "
+            f".zst, got {path}"
         )
     data = _read_bytes(path)
     if kind == "parquet":
         try:
             return parquet.ParquetFile(pa.BufferReader(data)).read()
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path} is not a whole Parquet file: {error}; make it anew") from error
+            raise DataError(f"{path} is not a complete Parquet file: {error}; redo it") from error
     text = _decode(data, path)
     if kind == "text":
         return pa.table({"path": [path.name], "text": [text]})
@@ -146,7 +146,7 @@ def _read_delimited(text: str, path: Path, delimiter: str) -> pa.Table:
         delimiter, text = header[4], rest
     elif delimiter not in header and (other := next((d for d in ";\t," if d in header), None)):
         # As spreadsheets write them where a comma belongs to numbers.
-        warn(f"the columns of {path} are separated by {other!r}, and are read so")
+        warn(f"the columns of {path} are separated by {other!r} and read that way")
         delimiter = other
     rows: list[list[str]] = []
     try:

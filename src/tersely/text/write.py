@@ -26,11 +26,11 @@ def check_output(path: str | Path, *, overwrite: bool) -> Path:
     path = Path(path)
     if find_kind(path) in (None, "text"):
         raise OutputError(
-            "the suffix of an output must be one of .csv, .tsv, .jsonl, .ndjson, .parquet, also "
-            f"with .gz or .zst, and {path} has another"
+            "an output must end in one of .csv, .tsv, .jsonl, .ndjson, .parquet, with or without "
+            f".gz or .zst, got {path}"
         )
     if os.path.isdir(path):
-        raise OutputError(f"the output must be a file, and {path} is a directory; name a file")
+        raise OutputError(f"the output must be a file, but {path} is a directory; name a file")
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"the output {path} exists; name another, or overwrite it")
     check_writable(path.parent, path)
@@ -83,7 +83,7 @@ def _append_columns(table: pa.Table, columns: Mapping[str, Sequence[Any]]) -> pa
         table = table.append_column(free, pa.array(list(values)))
     if renamed:
         warn(
-            f"the input has columns named {name_all(renamed)} already; what is predicted stands in "
+            f"the input already has columns named {name_all(renamed)}; predictions are written to "
             f"{name_all(renamed.values())}",
             stacklevel=3,
         )

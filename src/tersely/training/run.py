@@ -271,7 +271,7 @@ def _prepare(checkpoints: Path, identity: dict[str, Any], resume: bool) -> str |
         if not _is_same(json.loads(marker.read_text()), identity):
             raise TrainingError(
                 f"{checkpoints} holds checkpoints of another run (other encoder, teacher, data, "
-                "method or settings); resume with what it began with, or start anew"
+                "method or settings); resume with the original ones, or start over"
             )
         return last
     if ours:

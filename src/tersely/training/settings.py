@@ -34,7 +34,7 @@ def _rare(default: Any, text: str, **metadata: Any) -> Any:
 
 def _by_recipe(text: str, common: bool = False) -> Any:
     """A field that follows from the documents where it is not given."""
-    return _setting(None, text, common=common, shown="by the documents' number and classes")
+    return _setting(None, text, common=common, shown="chosen from the documents")
 
 
 _MORE = "Any other of transformers' TrainingArguments, such as report_to=tensorboard; repeatable."
@@ -46,52 +46,50 @@ class TrainingSettings:
     """How to train; each field's metadata say what it is, and the command line says the same."""
 
     epochs: float | None = _by_recipe(
-        "How often to pass over the training documents; 0 leaves a dense model as it is.", True
+        "Passes over the training documents; 0 leaves a dense model unchanged.", True
     )
-    learning_rate: float | None = _by_recipe("The peak of the learning rate's schedule.", True)
-    batch_documents: int | None = _by_recipe(
-        "How many documents a step learns from, in the mean.", True
-    )
-    batch_tokens: int = _setting(4096, "How many tokens a step holds at most.")
-    head_factor: float | None = _by_recipe("The head's learning rate over the encoder's.")
-    layer_decay: float | None = _by_recipe("Each block's learning rate over the next one's.")
-    dropout: float | None = _by_recipe("The probability of dropping a hidden unit.")
+    learning_rate: float | None = _by_recipe("The peak learning rate.", True)
+    batch_documents: int | None = _by_recipe("Documents per optimiser step, on average.", True)
+    batch_tokens: int = _setting(4096, "Maximum tokens per optimiser step.")
+    head_factor: float | None = _by_recipe("The head's learning rate, relative to the encoder's.")
+    layer_decay: float | None = _by_recipe("Each block's learning rate, relative to the next.")
+    dropout: float | None = _by_recipe("The dropout probability of hidden units.")
     class_weights: str | None = _by_recipe(
-        "How much more a rare class's documents count: none, sqrt (by the root of its rarity), "
-        "balanced, or numbers such as spam=3,news=1; a class that is not named has 1."
+        "Weights of the classes: none, sqrt (of the inverse frequency), balanced, or numbers such "
+        "as spam=3,news=1; classes that are not named get 1."
     )
-    label_smoothing: float = _rare(0.0, "The share of a label that is spread over all classes.")
+    label_smoothing: float = _rare(0.0, "The share of each label that is spread over all classes.")
     best_by: str = _rare(
-        "loss", "What the best epoch is chosen by, of the validation: loss, accuracy or macro_f1."
+        "loss", "The validation metric that selects the best epoch: loss, accuracy or macro_f1."
     )
     warmup: float = _rare(0.1, "The share of the steps in which the learning rate rises.")
-    weight_decay: float = _rare(0.01, "How strongly AdamW decays the weights.")
+    weight_decay: float = _rare(0.01, "The weight decay of AdamW.")
     # 0, since fused kernels cannot do it on a GPU, and it doubles a step on a CPU: `TerselyConfig`.
-    attention_dropout: float | None = _rare(0.0, "The probability of dropping an attention weight.")
-    seed: int = _setting(0, "The seed of the shuffles, of new weights and of dropout.")
+    attention_dropout: float | None = _rare(0.0, "The dropout probability of attention weights.")
+    seed: int = _setting(0, "The seed for shuffling, new weights and dropout.")
     # The dense model then teaches what it becomes: `topk` came from 59.1 % to 54.2 with 0.75 on the
     # demo's documents (dense: 60.5; 2026-11-22), `focus-pfc` from 84.0 to 93.5 on 1,200 of R8
     # (dense: 95.8; docs/results.md). A model that was fine-tuned already starts with the plan.
     dense_share: float | None = _rare(
         None,
-        "The share of the steps that train dense, before the method is switched on.",
-        shown="0.75 where a method combines or learns, else 0",
+        "The share of the steps that train dense before the method is switched on.",
+        shown="0.75 if a method combines or learns, else 0",
     )
     tune: int | None = _setting(
-        None, "Try so many settings of those not given, and keep the best, by best_by.", shown="1"
+        None, "Settings to try for what is not given; keeps the best, by best_by.", shown="1"
     )
     patience: int | None = _setting(
-        None, "Stop after this many epochs without a better one, by best_by.", shown="never"
+        None, "Stop after this many epochs without improvement, by best_by.", shown="never"
     )
     distillation_weight: float = _rare(0.5, "The teacher's share of the loss.")
     temperature: float = _rare(2.0, "The temperature of the distillation.")
     # Besides the full and the smallest one (`lat`); the paper's 2.
     random_lengths: int = _rare(
-        2, "How many random configurations a step trains of a method for all budgets."
+        2, "Random configurations per step, for methods trained for all budgets."
     )
-    gradient_checkpointing: bool = _rare(False, "Save memory by computing each block twice.")
-    mixed_precision: bool = _rare(True, "Compute in bfloat16 where the device has it.")
-    save_minutes: float = _rare(10.0, "Save a checkpoint also after about this many minutes.")
+    gradient_checkpointing: bool = _rare(False, "Save memory by recomputing each block.")
+    mixed_precision: bool = _rare(True, "Compute in bfloat16 if the device supports it.")
+    save_minutes: float = _rare(10.0, "Save a checkpoint about every so many minutes, too.")
     extra: dict[str, Any] = field(default_factory=dict, metadata=_EXTRA)
 
     def __post_init__(self) -> None:

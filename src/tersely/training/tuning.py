@@ -63,7 +63,7 @@ class Tuning:
             TrainingError: if there is nothing to judge by or to vary, or the recipe cannot train.
         """
         if held_out is None:
-            raise TrainingError("tune judges by validation documents, got none; set some apart")
+            raise TrainingError("tune needs validation documents, got none; hold some out")
         rule = with_recipe(self.settings, train.labels, model.backbone.width)
         free = {n: getattr(rule, n) for n in FACTORS if getattr(self.settings, n) is None}
         if not free:

@@ -107,7 +107,7 @@ def diversity(
     matched: float = 0.1,
     least: int = LEAST,
 ) -> Plan:
-    """Keep the best tokens, and the others as clusters (Beyond Attentive Tokens, 2211.11315)."""
+    """Keep the best tokens, and the rest as clusters (Beyond Attentive Tokens, 2211.11315)."""
     action = Diversify(clusters=clusters, matched=matched, least=least)
     select = Ratio(keep=keep, pin="first", least=least)
     return Plan("diversity", (Step(action, at, ColumnMean(), select),))

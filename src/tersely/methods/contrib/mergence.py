@@ -53,6 +53,6 @@ class Absorb(Action):
     nothing={"keep": 1.0},
 )
 def mergence(keep: float = 0.4, at: int | float = 1 / 3, least: int = LEAST) -> Plan:
-    """Average who would go into the likest that stays (Token Mergence, arXiv 2306.04897)."""
+    """Average dropped tokens into the most similar ones (Token Mergence, arXiv 2306.04897)."""
     select = Ratio(keep=keep, pin="first", least=least)
     return Plan("mergence", (Step(Absorb(), at, ColumnMean(), select),))

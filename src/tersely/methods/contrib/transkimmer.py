@@ -152,7 +152,7 @@ def transkimmer(
     pin: str = "first",
     least: int = LEAST,
 ) -> Plan:
-    """Predict at every block which tokens go, end to end (Transkimmer, arXiv 2205.07324)."""
+    """Predict at every block which tokens to drop, end to end (Transkimmer, arXiv 2205.07324)."""
     select = LearnedSkim(
         pin=pin,
         least=least,
