@@ -65,10 +65,10 @@ CASES = [
     ("recalibrate {}/fast {}/good.csv --out {}/dense", 1, "--overwrite"),
     ("recalibrate no/model {}/good.csv", 2, "--out"),
     ("predict {}/newer {}/texts.csv", 1, "newer tersely"),
-    ("predict {}/broken {}/texts.csv", 1, "not whole"),
+    ("predict {}/broken {}/texts.csv", 1, "incomplete"),
     ("predict {}/fast {}/texts.csv --max-disagreement 30%", 1, "nearest that are: 10% and 50%"),
-    ("predict {}/fast {}/texts.csv --max-loss 10%", 1, "ask for --max-disagreement"),
-    ("predict {}/lossy {}/texts.csv --max-disagreement 10%", 1, "ask for --max-loss"),
+    ("predict {}/fast {}/texts.csv --max-loss 10%", 1, "set --max-disagreement"),
+    ("predict {}/lossy {}/texts.csv --max-disagreement 10%", 1, "set --max-loss"),
     ("predict {}/number {}/texts.csv --max-error 2%", 1, "a regression has none"),
     ("predict {}/fast {}/texts.csv --max-error 2", 2, "from 0 to 1"),
 ]

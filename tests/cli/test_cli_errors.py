@@ -30,7 +30,7 @@ CASES = [
     (f"{OUT} --overwrite --resume", 2, "exclude each other"),
     (f"{OUT} --method top-k", 1, "did you mean 'topk'"),
     (f"{OUT} --method-option keep", 2, "NAME=VALUE"),
-    (f"{OUT} --plan {{}}/a --method topk", 2, "in place of"),
+    (f"{OUT} --plan {{}}/a --method topk", 2, "replaces --method"),
     (f"{OUT} --epochs -1", 1, "epochs is out of range"),
     (f"{OUT} --epoch 3", 2, "--epochs"),
     ("predict {model} {reviews} --out {reviews}", 1, "--overwrite"),
