@@ -68,7 +68,14 @@ def test_train_then_evaluate(run, encoder, reviews, tmp_path):
     assert "macro average" in table.stdout and "confidence from" in table.stdout
     assert " are classified correctly (" in table.stdout and "always predicting" in table.stdout
     wrong = tmp_path / "wrong.jsonl"
-    (record,) = records(run("evaluate", out, reviews, "--json", "--errors", wrong).stdout)
+    plots = tmp_path / "plots"
+    also = ("--errors", wrong, "--save-plots", plots)
+    (record,) = records(run("evaluate", out, reviews, "--json", *also).stdout)
+    drawn = {path.name: path.read_text() for path in plots.iterdir()}
+    assert ("confusions.svg" in drawn) == bool(record["confusions"]) and "coverage.svg" in drawn
+    assert all(text.startswith("<svg") for text in drawn.values())
+    refused = run("evaluate", out, reviews, "--save-plots", plots)
+    assert refused.exit_code == 1 and "plots exists; name another" in refused.stderr
     found = records(wrong.read_text())
     assert [row["score"] for row in found] == sorted((r["score"] for r in found), reverse=True)
     assert all(row["label"] != row["predicted"] for row in found)

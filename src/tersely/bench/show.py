@@ -4,20 +4,17 @@ Terminal and page show the same columns; the terminal those that have a short he
 table fits 80 columns.
 """
 
-import io
 import math
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from tersely._io import plain_table, write_page
+from tersely.bench.plots import draw
 from tersely.bench.report import BenchReport, ContenderResult, Spread
-from tersely.errors import require
 
 Figure = tuple[str | None, float | None, str]
 """What stands in a cell: text, a number to sort by, and small print; no text for no figure."""
@@ -142,43 +139,3 @@ def write_report(report: BenchReport, path: Path) -> Path:
     template = Path(__file__).with_name("report.html.j2")
     values = {"report": report, "columns": columns(report), "plot": draw(report)}
     return write_page(path, template, "bench", **values)
-
-
-def draw(report: BenchReport) -> str | None:
-    """Draw accuracy against throughput as SVG; None where nobody has an accuracy."""
-    canvas, ticker = (require(f"matplotlib.{name}", "bench") for name in ("figure", "ticker"))
-    figure = canvas.Figure(figsize=(6.4, 4.8), layout="constrained")
-    axes = figure.subplots()
-    points = []
-    for place, each in enumerate(report.results):
-        if "accuracy" not in (each.quality or {}):
-            continue
-        accuracy = 100 * each.quality["accuracy"]
-        points.append((report.documents / each.spread.median, accuracy))
-        low, high = (100 * end for end in each.quality_intervals["accuracy"])
-        look = {"color": f"C{place % 10}", "marker": "osD^vPX*<"[place % 9], "ls": "none"}
-        bars = [[accuracy - low], [high - accuracy]]
-        axes.errorbar(*points[-1], yerr=bars, label=each.name, **look)
-    if not points:
-        return None
-    # The points to the right of which there is none as high.
-    front = sorted(p for p in points if not any(q > p and q[1] >= p[1] for q in points))
-    axes.plot(*zip(*front, strict=True), color="#9aa3af", linewidth=1, linestyle="--", zorder=0)
-    axes.set(xscale="log", xlabel="documents per second, log scale", ylabel="accuracy, %")
-    axes.xaxis.set_major_formatter(ticker.LogFormatter())  # 10, not 10¹
-    axes.xaxis.set_minor_formatter(ticker.LogFormatter())
-    axes.grid(True, color="#d8dce2", linewidth=0.6)
-    # Below the plot, where names never hide a point.
-    figure.legend(loc="outside lower center", frameon=False, ncols=2, fontsize="small")
-    return to_svg(figure)
-
-
-def to_svg(figure: Any) -> str:
-    """Return a figure of matplotlib as SVG that is as wide as where it stands."""
-    buffer = io.StringIO()
-    # Text stays text; ids get the same salt, so that the same report is the same file.
-    how = {"svg.fonttype": "none", "svg.hashsalt": "tersely"}
-    with require("matplotlib", "bench").rc_context(how):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    svg = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
-    return re.sub(r' (width|height)="[\d.]+pt"', "", svg[svg.index("<svg") :], count=2)

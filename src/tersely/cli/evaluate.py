@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich.table import Table
 from rich.text import Text
 
-from tersely._io import plain_table
+from tersely._io import plain_table, written_whole
 from tersely.cli import options as o
 from tersely.cli.messages import count, print_json, progress, say, stdout
 from tersely.cli.settings import verb
-from tersely.errors import DataError
+from tersely.errors import DataError, OutputError
 
 if TYPE_CHECKING:
     from tersely.card import Evaluation
@@ -31,6 +31,7 @@ def evaluate(
     loading: o.Loading,
     budget: o.Budget,
     errors: Annotated[Path | None, {"metavar": "FILE"}] = None,
+    save_plots: Annotated[Path | None, {"metavar": "FOLDER"}] = None,
     train: o.Data = None,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
@@ -43,6 +44,7 @@ def evaluate(
     Options:
         errors: Write the misclassified documents, the most confident first: .csv, .tsv, .jsonl or
             .parquet.
+        save_plots: Save plots to FOLDER: the confusion matrix, and the error rate by coverage.
         train: The training documents: rows that nearly duplicate one are named.
 
     Examples:
@@ -53,6 +55,8 @@ def evaluate(
 
     if errors is not None:
         check_output(errors, overwrite=overwrite)
+    if save_plots is not None and save_plots.exists() and not overwrite:
+        raise OutputError(f"the folder {save_plots} exists; name another, or give --overwrite")
     classifier = loading.load(model)
     documents = reading.read(data, "required", classifier.label_space.problem_type)
     say(o.describe(documents))
@@ -60,15 +64,11 @@ def evaluate(
     known = None if train is None else reading.read(train)
     with progress("evaluating", len(documents)) as bar:
         found = classifier.evaluate(documents, progress=bar.update, train=known)
-    if found.classes is not None and found.classes.never_predicted:
-        names = ", ".join(map(repr, found.classes.never_predicted))
-        say(f"never predicted, although the documents contain them: {names}", "warning")
-    if found.apart is not None:
-        wrong, apart = (~found.apart[found.classes.wrong]).sum(), int(found.apart.sum())
-        said = classifier.review.sentence(apart, len(documents))
-        say(f"{said}; here {wrong:,} of {len(documents) - apart:,}")
+    _say_notes(found, classifier, len(documents))
     if errors is not None:
         _write_errors(errors, classifier, documents, found, overwrite=overwrite)
+    if save_plots is not None:
+        _write_plots(save_plots, found)
     if json:
         record = {"model": model, "data": data, "documents": len(documents)}
         record |= {"metrics": found.metrics, "verdict": found.verdict}
@@ -85,6 +85,16 @@ def evaluate(
         _print_mistakes(found.classes)
 
 
+def _say_notes(found: Evaluation, classifier: Any, documents: int) -> None:
+    if found.classes is not None and found.classes.never_predicted:
+        names = ", ".join(map(repr, found.classes.never_predicted))
+        say(f"never predicted, although the documents contain them: {names}", "warning")
+    if found.apart is not None:
+        wrong, apart = (~found.apart[found.classes.wrong]).sum(), int(found.apart.sum())
+        said = classifier.review.sentence(apart, documents)
+        say(f"{said}; here {wrong:,} of {documents - apart:,}")
+
+
 def _write_errors(
     path: Path, classifier: Any, documents: Any, found: Evaluation, *, overwrite: bool
 ) -> None:
@@ -98,6 +108,18 @@ def _write_errors(
     columns = {"predicted": columns["label"], "score": columns["score"]}
     write_table(path, documents.select(wrong).table, columns, overwrite=overwrite)
     say(f"{path} holds {count(len(wrong), 'misclassified document')}, the most confident first")
+
+
+def _write_plots(folder: Path, found: Evaluation) -> None:
+    from tersely.bench import draw_classes
+
+    if found.classes is None:
+        raise DataError("plots are of classes, and a regression has none; leave them out")
+    plots = draw_classes(found.classes)
+    with written_whole(folder, "plots", replaces=("confusions.svg", "coverage.svg")) as part:
+        for name, plot in plots.items():
+            (part / f"{name}.svg").write_text(plot, encoding="utf-8")
+    say(f"{folder} holds {' and '.join(f'{name}.svg' for name in plots)}")
 
 
 def _class_table(report: ClassReport) -> Table:
