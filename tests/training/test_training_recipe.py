@@ -38,7 +38,9 @@ def test_what_is_given_stays_and_the_rest_follows_from_the_documents():
     labels = np.arange(1000) % 4
     filled = with_recipe(TrainingSettings(epochs=7, dropout=0.3), labels, 384)
     assert (filled.epochs, filled.dropout) == (7, 0.3)
-    left_open = {f.name for f in fields(TrainingSettings) if "by the documents" in str(f.metadata)}
+    left_open = {
+        f.name for f in fields(TrainingSettings) if "chosen from the documents" in str(f.metadata)
+    }
     assert set(recipe(1000, 384, labels)) == left_open
     assert all(getattr(filled, name) is not None for name in recipe(1000, 384, labels))
 
