@@ -109,7 +109,7 @@ def test_other_formats_spell_every_type(tmp_path):
 
 def test_further_columns(tmp_path):
     table = pa.table({"text": ["t"], "label": ["x"]})
-    with pytest.warns(TerselyWarning, match="'label' already; .* in 'label_predicted'") as caught:
+    with pytest.warns(TerselyWarning, match="named 'label'; .* to 'label_predicted'") as caught:
         further = {"label": ["y"], "scores": np.array([[0.5, 0.25]])}
         path = write_table(tmp_path / "a.jsonl", table, further)
     assert len(caught) == 1
@@ -148,7 +148,7 @@ def test_a_link_keeps_pointing(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a.xlsx", r"must be one of \.csv, \.tsv, \.jsonl, \.ndjson, \.parquet, with"),
+        ("a.xlsx", r"must end in one of \.csv, \.tsv, \.jsonl, \.ndjson, \.parquet, with"),
         ("a.gz", "an output must end in one of"),
         ("missing/a.csv", "cannot be written: .*No such file"),
         ("folder.csv", "is a directory"),
