@@ -29,6 +29,10 @@ def test_each_limit_has_the_last_point_before_its_first_failure():
     assert "10 of 1,000 texts" not in "".join(found.lines())
     assert "2,995 texts for proof would be enough" in found.lines()[-1]
     assert found.lines(limit=0.001)[0] == found.lines()[-1]
+    # What is alike at several limits is said once.
+    lines = prove(TEXTS, EARLY, changed(0, 1, 3, 9, 3), limits=(0.01, 0.001, 0.0005)).lines()
+    assert len(lines) == 2 and lines[1].startswith("0.05%, 0.10%: not proven; ")
+    assert lines[1].endswith("for 0.10% about 2,995 texts for proof would be enough at this rate")
 
 
 def test_a_net_loss_weighs_losses_against_gains():

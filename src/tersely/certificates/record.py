@@ -97,13 +97,16 @@ class Certificates:
 
         A limit that is named comes first, and those that are not proven last.
         """
-        found = []
+        found, unproven = [], {}
         for each in sorted(self.certificates, key=lambda one: (one.limit != limit, not one.proven)):
             counts = CRITERIA[self.criterion].format(**vars(each))
             most = f"at most {each.bound:.2%} at {self.confidence:.0%} confidence"
             if not each.proven:
-                counts = f"{counts}, of {self.documents:,} texts"
-                found.append(f"{each.limit:.2%}: not proven; {counts}: {most}; {self._more(each)}")
+                said = f"not proven; {counts}, of {self.documents:,} texts: {most}"
+                if each.limit == limit:
+                    found.append(f"{each.limit:.2%}: {said}; {self._more(each)}")
+                else:
+                    unproven.setdefault(said, []).append(each)
                 continue
             early = f"{each.early:,} of {self.documents:,} texts are answered"
             early += "" if self.criterion == "error" else " early"
@@ -115,6 +118,10 @@ class Certificates:
             ]
             if lost:
                 found.append(f"{each.limit:.2%}: classes that lose many: {', '.join(lost)}")
+        for said, alike in unproven.items():
+            limits = ", ".join(f"{each.limit:.2%}" for each in alike)
+            loosest = "" if len(alike) == 1 else f"for {alike[-1].limit:.2%} "
+            found.append(f"{limits}: {said}; {loosest}{self._more(alike[-1])}")
         return found
 
     def _more(self, each: Certificate) -> str:

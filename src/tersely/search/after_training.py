@@ -142,10 +142,10 @@ def _estimated(limit: float, documents: int, early: int, worse: int, better: int
     needed = documents_for_net_loss(limit, worse / documents, better / documents)
     more = "no realistic number of" if needed is None else f"about {needed:,}"
     return (
-        "that is an estimate, no certificate, so the encoder reads every document: before it "
-        f"{early} of the {documents:,} validation documents would be answered, of them {worse} "
-        f"turned wrong and {better} right; to prove a net loss of at most {limit:.2%} at this rate "
-        f"takes {more} of other labelled documents"
+        "this is an estimate, not a certificate, so the encoder reads every document: earlier "
+        f"stages would answer {early} of the {documents:,} validation documents, of which {worse} "
+        f"turned wrong and {better} right; proving a net loss of at most {limit:.2%} at this rate "
+        f"takes {more} other labelled documents"
     )
 
 
