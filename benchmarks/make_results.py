@@ -176,6 +176,12 @@ def summary(cells: method_tables.Cells, full: full_tables.Cells) -> str:
             f"| {name}, trained on {trained} | `focus-pfc` at 7/12 | ×{row[0]:.2f} of the MACs | "
             f"{row[1]:+.1f} |"
         )
+        chosen = full_tables.points_of(full, name, "chosen-linear-margin@0.25")
+        if chosen is not None:
+            lines.append(
+                f"| {name}, trained on all documents | `choose`, before the first block | "
+                f"×{chosen[0]:.2f} of the MACs | {chosen[1]:+.1f} |"
+            )
     return "\n".join(lines)
 
 
