@@ -25,7 +25,7 @@ def test_a_limit_chooses_among_the_certified_points(cascade, dense):
     np.testing.assert_allclose(
         reference.predict_proba(TEXTS), plain.predict_proba(TEXTS), rtol=1e-4, atol=1e-6
     )
-    with pytest.raises(DataError, match="0.2 .* is not certified .* 0.1 and 0.5"):
+    with pytest.raises(DataError, match="20% .* is not certified .* 10% and 50%"):
         Classifier.from_pretrained(cascade, max_disagreement=0.2)
     with pytest.raises(ModelError, match="has none"):
         Classifier.from_pretrained(dense, max_disagreement=0.1)

@@ -108,7 +108,7 @@ def test_an_export_that_differs_is_refused_with_the_figure(model, tmp_path, monk
     wrong[:6] = -wrong[:6]
     # The graph is beside the point here, and takes seconds.
     monkeypatch.setattr("tersely.export.directory.write_graph", lambda *_: None)
-    runner = SimpleNamespace(run=lambda encoded: SimpleNamespace(logits=wrong))
+    runner = SimpleNamespace(run=lambda *_: SimpleNamespace(logits=wrong))
     monkeypatch.setattr("tersely.export.directory.OnnxRunner", lambda *_: runner)
     for options, limit in (({}, "100.0%"), ({"min_agreement": 0.9}, "90.0%")):
         with pytest.raises(ExportError, match=f"75.0% of 24 documents.*at least {limit}"):
@@ -208,7 +208,7 @@ def test_int8_that_differs_is_tried_again(model, tmp_path, monkeypatch):
     monkeypatch.setattr(room + "write_graph", lambda *_: None)
     monkeypatch.setattr(room + "scoring_layers", lambda *_: ["one"])
     monkeypatch.setattr(room + "quantize_graph", lambda _, exact: tried.append(exact))
-    run = Mock(side_effect=lambda _: SimpleNamespace(logits=right if tried[-1] else -right))
+    run = Mock(side_effect=lambda *_: SimpleNamespace(logits=right if tried[-1] else -right))
     monkeypatch.setattr(room + "OnnxRunner", lambda *_: SimpleNamespace(run=run))
     with pytest.warns(match="with int8 everywhere, .* layers that decide which tokens leave stay"):
         check = export_model(classifier, tmp_path / "out", TEXTS, int8=True)
