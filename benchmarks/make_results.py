@@ -248,6 +248,7 @@ def main() -> int:
         "bench-20ng": speed_tables.bench_table(load(HERE / "results" / "bench" / "20ng.json")),
         "growth": speed_tables.growth_table(load(HERE / "results" / "growth.json")),
         "serve": tables.serve_table(load(HERE / "results" / "serve.json")),
+        "latency": tables.latency_table(load(HERE / "results" / "latency.json")),
         "onnx": tables.onnx_table(load(HERE / "results" / "onnx.json")),
         "ray": tables.ray_table(load(HERE / "results" / "ray.json")),
         "choices": tables.choice_table(HERE / "results" / "input"),

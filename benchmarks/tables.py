@@ -101,6 +101,27 @@ def serve_table(record: dict[str, Any] | None) -> str:
     )
 
 
+def latency_table(record: dict[str, Any] | None) -> str:
+    """A cascade beside its reference: one document at a time, and served at several rates."""
+    if record is None:
+        return MISSING
+    lines = [
+        "| | rate, documents/s | answered of sent | p50, ms | p95, ms |",
+        "|---|---|---|---|---|",
+    ]
+    for name, one in record["alone"].items():
+        lines.append(f"| {name}, alone | – | – | {one['p50_ms']:,.0f} | {one['p95_ms']:,.0f} |")
+        for load in record["served"][name]["loads"].values():
+            lines.append(
+                f"| {name}, served | {load['rate_sent']:.1f} | "
+                f"{load['statuses'].get('200', 0):,} of {load['requests']:,} | "
+                f"{load['p50_ms']:,.0f} | {load['p95_ms']:,.0f} |"
+            )
+    answered = record["alone"]["cascade"]["answered_by"]
+    who = ", ".join(f"{stage} {count}" for stage, count in answered.items())
+    return captioned(lines, f"Of {record['documents']} documents: {who}; {machine(record)}.")
+
+
 def onnx_table(record: dict[str, Any] | None) -> str:
     """Each int8 export against the dense one: speed, MACs, their ratio, latency."""
     if record is None:
