@@ -125,7 +125,7 @@ class Subject:
         plan = preset("dense") if options is None else preset("choose", **options)
         owner = self.salient if plan.learns else self.dense
         owner = owner.with_model(owner.model.beside(self.stage))
-        chosen, macs = owner._at(plan, tell=False), {}
+        chosen, macs = owner.with_model(owner.model.under_plan(plan)), {}
         logits = np.zeros_like(self.evidence)
         for part in (True, False):
             numbers = np.flatnonzero(self.sure == part)

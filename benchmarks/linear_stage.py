@@ -23,7 +23,7 @@ import torch
 from transformers import AutoTokenizer
 
 from common import drawn, parser, quiet, versions, write
-from tersely.bench import describe_machine
+from tersely._io import describe_machine
 from tersely.defaults import packaged_encoder
 from tersely.linear import LinearStage, fit_linear
 from tersely.ragged import Layout

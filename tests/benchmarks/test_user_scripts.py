@@ -1,7 +1,12 @@
 """What a user gets by default: cells on few words, and the tables that are made of them."""
 
+import importlib
 import json
+from pathlib import Path
 
+import pytest
+
+import input_selection
 import instead
 import small_data
 import user_tables
@@ -48,3 +53,30 @@ def test_ours_stands_beside_the_same_dense_model(script, tmp_path, monkeypatch, 
         results
     )
     assert "documents; 8 timed, 1 rounds" in user_tables.fronts(results)
+
+
+SCRIPTS = sorted(path.stem for path in Path(instead.__file__).parent.glob("*.py"))
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_finds_what_it_imports(name):
+    importlib.import_module(name)
+
+
+def test_choices_are_measured_on_a_dense_model(tmp_path, monkeypatch, encoder, data):
+    monkeypatch.setattr(input_selection, "SCORES", ("linear", "saliency"))
+    monkeypatch.setattr(input_selection, "KEEPS", (0.25,))
+    monkeypatch.setattr(input_selection, "SHORT", 4)  # some of these documents are longer
+    monkeypatch.setattr(input_selection, "LONG", 5)
+    train = read_documents(data / "r8" / "train.parquet", labels="required")
+    dense = Classifier(encoder, max_length=256)
+    dense.fit(train, settings=TrainingSettings(epochs=1), validation=0, cascade="off")
+    dense.save(tmp_path / "r8-start-0")
+    arguments = ["--data", data, "--models", tmp_path, "--results", tmp_path / "cells"]
+    monkeypatch.setattr("sys.argv", ["input_selection.py", *map(str, arguments), "--only", "r8"])
+    input_selection.main()
+    cells = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "cells").iterdir()}
+    assert {"r8-dense", "r8-linear@0.25", "r8-saliency@0.25", "r8-long-windows"} <= set(cells)
+    dense_cell, chosen = cells["r8-dense"], cells["r8-linear@0.25"]
+    assert chosen["macs_per_document"] <= dense_cell["macs_per_document"]
+    assert all({"alone", "linear", "added", "shared"} <= set(each) for each in (dense_cell, chosen))
