@@ -75,6 +75,7 @@ def test_info_and_metrics(model):
         for name in ("documents_taken_total", "documents_answered_total", "document_tokens_count"):
             assert after[f"tersely_{name}"] == 2
         assert after["tersely_queue_documents"] == 0
+        assert not any("_created" in name for name in after)  # when each was first counted
 
 
 # ---- many clients, and clients that go ---------------------------------------------------------

@@ -23,7 +23,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, disable_created_metrics, generate_latest
 from starlette.exceptions import HTTPException
 
 from tersely import __version__
@@ -142,6 +142,8 @@ def _add_probes(app: FastAPI, service: Service, name: str) -> None:
             "audit": service.audit and service.audit.report(),
             "max_error": review and review.certificate.limit,
         }
+
+    disable_created_metrics()  # a switch of the whole process: no registry has one of its own
 
     @app.get("/metrics", response_class=PlainTextResponse, tags=["probes"])
     async def metrics() -> Response:
