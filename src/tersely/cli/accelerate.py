@@ -53,6 +53,9 @@ def accelerate(
     fitting = None if train is None else reading.read(train, *given)
     if fitting is not None:
         say(f"to fit the linear stage: {o.describe(fitting)}")
+    else:
+        advice = "--train with the documents that the model was trained on usually gains more speed"
+        say(f"two in five of the texts fit the linear stage; {advice}")
     documents = sample.single_texts(reading.read(data, *given), "accelerate")
     judged = documents.labels if labelled else None
     how = {"limit": max_disagreement, "rounds": rounds, "seed": sample.seed, "tell": say}
