@@ -12,6 +12,7 @@ import operator
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Self
 
 import numpy as np
@@ -329,22 +330,25 @@ class TrainedModel:
         if not documents.labels:
             raise DataError(f"{documents.source} has no labels to evaluate against; give some")
         labels = self.label_space.encode(documents.labels, unseen="skip")
-        encoded = self.encode(documents.texts, documents.pairs, tell=False)
+        encoded, begun = self.encode(documents.texts, documents.pairs, tell=False), perf_counter()
         forward = self.forward(encoded, progress)
+        seconds = perf_counter() - begun
         self._tell(encoded)
         if train is not None:
             known = self.encode(train.texts, train.pairs, tell=False)
             tell_alike(known, encoded, self.tokenizer.all_special_ids, documents.source)
         space, logits = self.label_space, forward.logits
-        about: dict[str, Any] = {}
+        judged = logits, labels, space.names, space.problem_type
+        stage = None if self.model is None or self.model.cascade is None else self.model.linear
+        beside: tuple[Any, ...] = ()
+        if stage is not None:
+            begun = perf_counter()
+            found = linear_log_probabilities(stage, encoded).cpu()
+            times = seconds / (perf_counter() - begun)
+            beside = to_logits(found, space.problem_type == MULTI_LABEL).numpy(), times
+        about: dict[str, Any] = {"verdict": verdict(*judged, *beside)}
         if space.problem_type != REGRESSION:
-            judged = logits, labels, space.names, space.problem_type
-            stage = None if self.model is None or self.model.cascade is None else self.model.linear
-            alone = None
-            if stage is not None:
-                found = linear_log_probabilities(stage, encoded).cpu()
-                alone = to_logits(found, space.problem_type == MULTI_LABEL).numpy()
-            about = {"classes": report_classes(*judged), "verdict": verdict(*judged, alone)}
+            about["classes"] = report_classes(*judged)
         apart = self.set_apart(forward)
         metrics = evaluate_logits(logits, labels, space.problem_type)
         figures = (metrics, encoded.tokens, forward.macs)

@@ -173,7 +173,10 @@ def test_other_problems(run, encoder, tmp_path, labels, problem_type, columns):
         assert float(run("predict", out, stdin="good").stdout)
     else:
         assert all(len(row["label"]) == len(row["score"]) for row in found)
-    assert run("evaluate", out, data).exit_code == 0
+    judged = run("evaluate", out, data)
+    assert judged.exit_code == 0
+    for said in (trained.stderr, judged.stdout) if problem_type == "regression" else ():
+        assert "compared with always predicting the mean." in " ".join(said.split())
     # The model says what a cell of the training documents holds.
     compared = run(
         *("bench", data, "--train", data, "--models", out, "--contenders", "tfidf", "--no-memory"),

@@ -214,14 +214,22 @@ def test_the_surest_mistakes_come_first_and_unknown_labels_are_named():
 def test_the_verdict_compares_with_the_majority_and_the_linear_stage():
     labels = np.array([0] * 30 + [1] * 30)
     good, bad = np.eye(2)[labels], np.eye(2)[[0] * 60]
-    said = verdict(good, labels, NAMES[:2], linear=good)
+    said = verdict(good, labels, NAMES[:2], linear=good, times=61.4)
     assert said.startswith("100.0 % of 60 documents are classified correctly (94.0 to 100.0 %)")
     assert " %), +50.0 points (+" in said
     assert "compared with always predicting 'a'" in said and "linear stage alone is as good" in said
+    assert "can tell: 100.0 % at 61 times the speed, and the full model adds +0.0 points" in said
     # Few documents that one of them has right alone do not make the two as good.
     half = np.eye(2)[np.r_[np.ones(3, int), labels[3:]]]
     said = verdict(good[:20], labels[:20], NAMES[:2], linear=half[:20])
-    assert "alone reaches 85.0 %, and the full model adds +15.0 points (+0.0 to" in said
+    assert "alone reaches 85.0 % at 1 times the speed, and the full model adds +15.0" in said
     said = verdict(bad, labels, NAMES[:2], linear=good)
     assert "+0.0 points (+0.0 to +0.0, not conclusive) compared with always" in said
-    assert "the linear stage alone reaches 100.0 %, and the full model adds -50.0 points (-" in said
+    assert "the linear stage alone is better: 100.0 % at " in said and "adds -50.0" in said
+
+
+def test_the_verdict_on_numbers_compares_with_their_mean():
+    labels = np.arange(40.0)
+    said = verdict(labels[:, None] + 1, labels, ["score"], "regression")
+    assert said.startswith("the mean squared error of 40 documents is 1, -132 (-1")
+    assert said.endswith(") compared with always predicting the mean.")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tersely.bench.memory import PeakMemory
-from tersely.text.metrics import Comparison, Interval, bootstrap
+from tersely.text.metrics import Comparison, Interval, bootstrap, spell_times
 from tersely.text.write import without_nan
 
 VERSION = 3  # of the JSON
@@ -129,24 +129,21 @@ class BenchReport:
         wins = best.comparison.conclusive and best.comparison.difference > 0
         mine, theirs = (100 * who.quality["accuracy"] for who in (best, self.base))
         figures = f"{mine:.1f} % against {theirs:.1f} %, {best.comparison}"
-        head = f"{best.name} is most accurate: {figures}, at {_times(best)} of {self.baseline}."
+        figures += f", at {spell_times(best.speedup.median)}"
+        head = f"{best.name} is most accurate: {figures} of {self.baseline}."
         if not wins:
             head = (
                 f"Nothing here is shown to be more accurate than {self.baseline}; the best "
-                f"alternative, {best.name}, reaches {figures}, at {_times(best)}."
+                f"alternative, {best.name}, reaches {figures}."
             )
         good = [o for o in judged if not (o.comparison.conclusive and o.comparison.difference < 0)]
         fast = max(good, key=lambda each: each.speedup.median)
         if wins or fast.speedup.interval[0] <= 1 or fast is best:
             return [head]
-        told = f"{fast.name}: {fast.comparison}, at {_times(fast)}"
+        told = f"{fast.name}: {fast.comparison}, at {spell_times(fast.speedup.median)}"
         return [head, f"The fastest that is not shown to be worse is {told}."]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON has it, every round included; undefined metrics are None."""
         said = {"verdict": self.verdict(), "inconclusive": self.inconclusive}
         return without_nan({"version": VERSION} | said | asdict(self))
-
-
-def _times(each: ContenderResult) -> str:
-    return f"{float(f'{each.speedup.median:.2g}'):,g} times the speed"

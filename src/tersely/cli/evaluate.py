@@ -75,8 +75,9 @@ def evaluate(
         report = {} if found.classes is None else dataclasses.asdict(found.classes)
         print_json(record | {name: report[name] for name in report if name != "wrong"})
         return
+    stdout.print(found.verdict, "", markup=False, sep="\n")
     if found.classes is not None:
-        stdout.print(found.verdict, "", _class_table(found.classes), "", markup=False, sep="\n")
+        stdout.print(_class_table(found.classes), "", sep="\n")
     table = plain_table("metric", ">value")
     for name, value in found.metrics.items():
         table.add_row(name, f"{value:.4f}")

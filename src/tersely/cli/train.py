@@ -132,8 +132,7 @@ def train(
     found = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
     took = f"{count(steps, 'step')} in {seconds:.0f} s"
     say(f"{out} holds the model after {took}; on {judged} documents: {found}")
-    if evaluation.verdict is not None:
-        say(evaluation.verdict)
+    say(evaluation.verdict)
     if json:
         told = {name: record[name] for name in ("steps", "seconds", "documents", "resumed")}
         told["verdict"] = evaluation.verdict

@@ -220,12 +220,19 @@ def verdict(
     names: Sequence[str],
     problem_type: str = SINGLE_LABEL,
     linear: np.ndarray | None = None,
+    times: float = 1.0,
 ) -> str:
-    """Say in a sentence or two what a classifier is worth, with paired 95 % intervals.
+    """Say in a sentence or two what a model is worth, with paired 95 % intervals.
 
-    It is compared with always answering the most frequent class, of single labels, and with the
-    logits of its linear stage, where there is one.
+    It is compared with always answering the most frequent class, of single labels, or the mean, and
+    with the logits of its linear stage, where there is one, which is `times` as fast.
     """
+    if problem_type == REGRESSION:
+        off, spread = (np.square(labels - each) for each in (logits[:, 0], np.mean(labels)))
+        low, high = bootstrap(off - spread, np.mean, draws=1000)
+        found = f"{off.mean() - spread.mean():+.3g} ({low:+.3g} to {high:+.3g})"
+        text = f"the mean squared error of {len(off):,} documents is {off.mean():.3g}, {found}"
+        return f"{text} compared with always predicting the mean."
     text = spell_share(right_documents(logits, labels, problem_type), "documents")
     if problem_type == SINGLE_LABEL:
         most = np.bincount(np.asarray(labels).clip(min=0), minlength=len(names)).argmax()
@@ -235,11 +242,18 @@ def verdict(
     if linear is not None:
         found = compare(logits, linear, labels, problem_type)
         alone = 100 * right_documents(linear, labels, problem_type).mean()
-        better = "the linear stage alone reaches"
-        if not found.conclusive and found.difference < 0.01:
-            better = "the linear stage alone is as good, as far as these documents can tell:"
-        text += f"; {better} {alone:.1f} %, and the full model adds {found}"
+        is_as = "reaches" if found.difference > 0 else "is better:"
+        if not found.conclusive:
+            good = "is as good, as far as these documents can tell:"
+            is_as = good if found.difference < 0.01 else "reaches"
+        alone = f"{is_as} {alone:.1f} % at {spell_times(times)}"
+        text += f"; the linear stage alone {alone}, and the full model adds {found}"
     return text + "."
+
+
+def spell_times(ratio: float) -> str:
+    """Say how fast something is beside another, in two digits: `60 times the speed`."""
+    return f"{float(f'{ratio:.2g}'):,g} times the speed"
 
 
 def spell_share(right: np.ndarray, what: str) -> str:
