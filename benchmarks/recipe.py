@@ -185,7 +185,6 @@ def run(cell: Cell, trial: int, seed: int) -> dict[str, Any]:
         cell.documents("train"),
         cell.documents("choose"),
         settings,
-        progress=False,
         callbacks=[compare],
     )
     return {

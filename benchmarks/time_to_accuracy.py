@@ -141,7 +141,7 @@ def train_packed(texts: Texts, every: int) -> list[dict[str, float]]:
     read = texts.parts["validation"].encoded
     curve = Curve(lambda: texts.accuracy(run_model(model.eval(), read, 4096).logits), every)
     settings = texts.settings
-    train_model(model, texts.parts["train"], None, settings, progress=False, callbacks=[curve])
+    train_model(model, texts.parts["train"], None, settings, callbacks=[curve])
     return curve.points
 
 

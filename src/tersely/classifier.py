@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from tersely._io import Progress, torch_threads, written_whole
+from tersely._io import Bar, Progress, torch_threads, written_whole
 from tersely.card import Evaluation, model_card, write_card
 from tersely.defaults import DEFAULT_MODEL
 from tersely.errors import DataError, DeviceError, PlanError, require, warn
@@ -179,7 +179,7 @@ class Classifier(TrainedModel):
                 f"{cascade!r} and {max_loss}"
             )
         settings, lines = settings or TrainingSettings(), []
-        watched = progress if callable(progress) else None
+        progress = Bar(leave=False).show if progress is True else progress or None
 
         def note(line: str) -> None:
             lines.append(line)
@@ -187,7 +187,7 @@ class Classifier(TrainedModel):
 
         how = {"validation": validation, "teacher": teacher, "classes": classes}
         how |= {"sample_weight": sample_weight, "problem_type": self.problem_type}
-        how |= {"seed": settings.seed, "prove": cascade == "auto"}
+        how |= {"seed": settings.seed, "prove": cascade == "auto", "progress": progress}
         if settings.tune is not None:
             require("optuna", "tune")  # before minutes are spent
         given = gather(texts, labels, pairs, **how)
@@ -210,7 +210,7 @@ class Classifier(TrainedModel):
             flow={"resume": resume, "progress": progress},
         )
         with torch_threads(self.threads), claimed(training.checkpoints):
-            taught_by = given.taught(train, watched)
+            taught_by = given.taught(train)
             run = training.run if settings.tune is None else Tuning(training, tell).run
             model, record = run(start.model, train, held_out)
         if settings.tune is not None:
@@ -220,7 +220,7 @@ class Classifier(TrainedModel):
         model.config.whole_labels = whole and given.space.problem_type == SINGLE_LABEL
         if first is not None:
             start.adopt(model, start.tokenizer)
-            asked = max_loss, stacking, note, watched
+            asked = max_loss, stacking, note
             model, record["cascade"] = cascade_after(start, first.stage, given, *asked)
         self.adopt(model, start.tokenizer)
         record |= {"source": Path(self.source).name, "lengths": vars(train.encoded.report)}

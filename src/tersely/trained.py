@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from tersely._io import resolve_device, torch_threads
+from tersely._io import Progress, counting, resolve_device, torch_threads
 from tersely.card import Evaluation
 from tersely.cascade import Review, to_logits
 from tersely.certificates import Audit, Certificates
@@ -192,11 +192,12 @@ class TrainedModel:
         tell: bool = True,
         whole: bool = False,
         scores: Sequence[np.ndarray] | None = None,
+        progress: Progress = None,
     ) -> EncodedDocuments:
         """Tokenise documents as this model reads them, or `whole`; `tell` warns of long ones.
 
         `scores` are what pieces are worth in each document, for `long="select"` and sentences; None
-        for `piece_scores`.
+        for `piece_scores`. `progress` is called with how many of how many are done.
         """
         config = self.model_config
         encoded = encode(
@@ -206,6 +207,7 @@ class TrainedModel:
             policy="truncate" if whole else config.long,
             overlap=config.window_overlap,
             values=lambda number, ids: self.token_values(ids, scores and scores[number]),
+            progress=progress,
         )
         if tell:
             self._tell(encoded)
@@ -311,7 +313,7 @@ class TrainedModel:
     def evaluate(
         self,
         documents: Documents,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress = None,
         *,
         train: Documents | None = None,
     ) -> Evaluation:
@@ -330,12 +332,13 @@ class TrainedModel:
         if not documents.labels:
             raise DataError(f"{documents.source} has no labels to evaluate against; give some")
         labels = self.label_space.encode(documents.labels, unseen="skip")
-        encoded, begun = self.encode(documents.texts, documents.pairs, tell=False), perf_counter()
-        forward = self.forward(encoded, progress)
+        encoded = self.encode(documents.texts, documents.pairs, tell=False, progress=progress)
+        begun, told = perf_counter(), counting(progress, "evaluating", len(encoded))
+        forward = self.forward(encoded, told)
         seconds = perf_counter() - begun
         self._tell(encoded)
         if train is not None:
-            known = self.encode(train.texts, train.pairs, tell=False)
+            known = self.encode(train.texts, train.pairs, tell=False, progress=progress)
             tell_alike(known, encoded, self.tokenizer.all_special_ids, documents.source)
         space, logits = self.label_space, forward.logits
         judged = logits, labels, space.names, space.problem_type

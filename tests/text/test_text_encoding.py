@@ -40,6 +40,19 @@ def test_short_documents_are_what_the_tokenizer_makes_of_them():
     assert len(encode(TOKENIZER, [], max_length=8)) == 0
 
 
+@pytest.mark.parametrize("pairs", [False, True])
+def test_many_documents_are_tokenised_in_parts_and_told(pairs):
+    texts, told = [text(number % 5) for number in range(2100)], []
+    others = [text(number % 3) for number in range(2100)] if pairs else None
+    encoded = encode(TOKENIZER, texts, others, max_length=9, progress=lambda *to: told.append(to))
+    assert told == [("tokenising", done, 2100) for done in (1000, 2000, 2100)]
+    for number in (0, 999, 1000, 2099):
+        own = None if others is None else others[number : number + 1]
+        alone = encode(TOKENIZER, texts[number : number + 1], own, max_length=9)
+        assert (encoded.windows[number] == alone.windows[0]).all()
+        assert not pairs or (encoded.types[number] == alone.types[0]).all()
+
+
 def test_truncate_and_head_tail_keep_what_they_say():
     full = ids(text(20))
     expected = TOKENIZER(text(20), truncation=True, max_length=10)["input_ids"]

@@ -221,7 +221,10 @@ def test_another_encoder_or_teacher_is_another_run(encoder, tmp_path):
 def test_steps_are_told_with_their_losses(encoder):
     told = []
     trained(encoder, settings=replace(QUICK, epochs=3), progress=lambda *step: told.append(step))
-    said, done, totals = zip(*told, strict=True)
+    # Of many documents, what comes before takes longer than a few seconds, too.
+    before = [step for step in told if "training" not in step[0]]
+    assert before[0][0] == "tokenising" and before[-1] == ("fitting linear models", 10, 10)
+    said, done, totals = zip(*told[len(before) :], strict=True)
     assert [*done] == [*range(1, totals[0] + 1)] and len({*totals}) == 1
     assert said[0] == "training dense" and "validation loss" in said[-1]
 

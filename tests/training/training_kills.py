@@ -12,7 +12,7 @@ def killed_after(steps: int) -> Callable:
     left = [steps]
 
     def progress(what: str, done: int, total: int) -> None:
-        left[0] -= 1
+        left[0] -= "training" in what
         if left[0] < 0:
             raise Killed(what)
 

@@ -45,9 +45,6 @@ def take_turns(
 
     `warmup` is of untimed turns.
     """
-    if rounds < 1 or not contenders:
-        got = f"{len(contenders)} and {rounds}"
-        raise ValueError(f"expected at least one contender and one round, got {got}; give more")
     tell = progress or (lambda *step: None)
     for place, contender in enumerate(contenders):
         for _ in range(warmup):

@@ -62,8 +62,8 @@ def evaluate(
     say(o.describe(documents))
     classifier = budget.of(classifier, documents)
     known = None if train is None else reading.read(train)
-    with progress("evaluating", len(documents)) as bar:
-        found = classifier.evaluate(documents, progress=bar.update, train=known)
+    with progress("evaluating") as bar:
+        found = classifier.evaluate(documents, progress=bar.show, train=known)
     _say_notes(found, classifier, len(documents))
     if errors is not None:
         _write_errors(errors, classifier, documents, found, overwrite=overwrite)

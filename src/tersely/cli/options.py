@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 import typer
 
-from tersely._io import check_writable
-from tersely.cli.messages import count, say
+from tersely._io import check_writable, counting
+from tersely.cli.messages import count, progress, say
 from tersely.cli.settings import MACHINE, option
 from tersely.errors import DataError, OutputError
 
@@ -221,6 +221,13 @@ class Budget:
             again = f"; --keep {value:.3g} needs no search" if name == "keep" else ""
             say(f"{plan} for a budget of {self.budget:g}{again}")
         return set_to
+
+
+def answer(classifier: Classifier, documents: Documents, what: str) -> tuple[Any, Any]:
+    """Return documents encoded, and what a classifier says of them; `what` is told meanwhile."""
+    with progress(what) as bar:
+        encoded = classifier.encode(documents.texts, documents.pairs, progress=bar.show)
+        return encoded, classifier.forward(encoded, counting(bar.show, what, len(encoded)))
 
 
 def write_rows(out: Path | None, table: Any, columns: dict[str, Any], *, overwrite: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from tersely.cli import options as o
-from tersely.cli.messages import count, print_json, progress, say
+from tersely.cli.messages import count, print_json, say
 from tersely.cli.settings import verb
 
 
@@ -50,9 +50,7 @@ def predict(
     classifier = loading.load(model)
     documents = reading.read(data)
     classifier = budget.of(classifier, documents)
-    with progress("predicting", len(documents)) as bar:
-        encoded = classifier.encode(documents.texts, documents.pairs)
-        forward = classifier.forward(encoded, bar.update)
+    _, forward = o.answer(classifier, documents, "predicting")
     apart = classifier.set_apart(forward)
     columns = prediction_columns(classifier, forward.logits, apart, every=probabilities)
     if forward.stages is not None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from tersely.cli import options as o
 from tersely.cli.messages import count as spell
-from tersely.cli.messages import progress, say
+from tersely.cli.messages import say
 from tersely.cli.settings import verb
 
 
@@ -40,9 +40,7 @@ def suggest(
         check_output(out, overwrite=overwrite)
     classifier = loading.load(model)
     documents = reading.read(data)
-    with progress("reading", len(documents)) as bar:
-        encoded = classifier.encode(documents.texts, documents.pairs)
-        forward = classifier.forward(encoded, bar.update)
+    encoded, forward = o.answer(classifier, documents, "reading")
     chosen = classifier.suggest(encoded, count, forward=forward)
     if len(chosen) < count:
         say(f"{spell(len(chosen), 'document')} of {len(documents):,}; the others add nothing new")

@@ -124,9 +124,8 @@ def train(
     documents = getattr(classifier, judged)
     # `fit` has said already which documents are too long.
     unsaid = warnings.catch_warnings(action="ignore", category=TerselyWarning)
-    with unsaid, progress("evaluating", len(documents)) as bar:
-        evaluation = classifier.evaluate(documents, progress=bar.update)
-    classifier.save(out, evaluation=evaluation)
+    with unsaid, progress("evaluating") as bar:
+        evaluation = classifier.evaluate(documents, progress=bar.show)
     record, metrics = classifier.training, evaluation.metrics
     loss, seconds, steps = (record[name] for name in ("best_validation_loss", "seconds", "steps"))
     found = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tersely._io import Progress, counting
 from tersely.errors import DataError, require, warn
 from tersely.linear.calibration import Calibration, calibrate
 from tersely.linear.candidates import BOTH, CANDIDATES
@@ -73,6 +74,7 @@ def fit_linear(
     most_bytes: int | None = None,
     folds: int = 5,
     scores: bool = False,
+    progress: Progress = None,
 ) -> LinearFit:
     """Fit a linear stage on packed documents.
 
@@ -94,6 +96,7 @@ def fit_linear(
             there are pairs in two documents, twice over.
         folds: parts of the cross-validation, fewer where there are fewer documents.
         scores: whether to return the scores of pieces out of fold, for one more fit of each.
+        progress: called with how many of the cross-validation's fits are done.
 
     Raises:
         DataError: for labels that do not fit, a single class, or documents without any text.
@@ -109,7 +112,7 @@ def fit_linear(
     stage, vectors = _read(form, input_ids, layout, most_bytes)
     parts = fold_numbers(wanted, min(folds, len(layout)))
 
-    logits, scales, seconds = _cross_validate(vectors, wanted, weight, several, parts)
+    logits, scales, seconds = _cross_validate(vectors, wanted, weight, several, parts, progress)
     tried = []
     for name, answers in logits.items():
         right = evaluate_logits(answers, labels, problem_type)
@@ -138,10 +141,11 @@ def fit_linear(
 
 
 def _cross_validate(
-    vectors: Any, wanted: np.ndarray, weight: np.ndarray, several: bool, parts: np.ndarray
+    vectors: Any, wanted: np.ndarray, weight: np.ndarray, several: bool, parts: Any, watch: Progress
 ) -> tuple[dict[str, np.ndarray], dict[str, Calibration], dict[str, float]]:
     """Return each candidate's logits out of fold, its calibration and its seconds."""
     logits, scales, seconds = {}, {}, {}
+    told = counting(watch, "fitting linear models", len(CANDIDATES) * (int(parts.max()) + 1))
     for name, fit in CANDIDATES.items():
         begun = time.perf_counter()
         margins = np.zeros(wanted.shape)
@@ -149,6 +153,7 @@ def _cross_validate(
             kept, held = np.flatnonzero(parts != part), np.flatnonzero(parts == part)
             weights, bias = fit(vectors[kept], wanted[kept], weight[kept], several)
             margins[held] = vectors[held] @ weights + bias
+            told(1)
         scales[name] = calibrate(margins, wanted, weight, several)
         logits[name] = scales[name].logits(margins)
         seconds[name] = round(time.perf_counter() - begun, 2)

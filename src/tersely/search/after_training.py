@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from tersely._io import Progress
 from tersely.cascade import LINEAR, REFERENCE, Cascade, Stage, to_log_probabilities, to_logits
 from tersely.certificates import Part, different, documents_for_net_loss, documents_needed
 from tersely.errors import DataError, ModelError
@@ -52,7 +51,8 @@ def first_verdict(
         return None
     try:
         given_to = train.encoded, train.labels, original.tokenizer
-        fit = fit or fit_beside(original.model, *given_to, sample_weight=train.weights)
+        how = {"sample_weight": train.weights, "progress": given.progress}
+        fit = fit or fit_beside(original.model, *given_to, **how)
     except DataError as error:
         tell(f"no cascade: {error}")
         return None
@@ -82,7 +82,6 @@ def cascade_after(
     limit: float,
     stacking: bool,
     tell: Callable[[str], None],
-    progress: Progress = None,
 ) -> tuple[TerselyForSequenceClassification, dict[str, Any]]:
     """Return a model that has just been trained under its cascade, and the cascade's record.
 
@@ -91,7 +90,8 @@ def cascade_after(
     one only. No point is in use where no limit is proven.
     """
     began = time.perf_counter()
-    runner, judges, proof = StageRunner(original, "loss", progress), _judges(given), given.proof
+    runner = StageRunner(original, "loss", given.progress)
+    judges, proof = _judges(given), given.proof
     runner.model = runner.model.beside(linear)
     plans = plan_stages(runner.model.plan.depth, True) if original.plan.is_dense else ()
     stages = [Stage(LINEAR), *plans, Stage(REFERENCE)]

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tersely._io import Progress, counting
 from tersely.errors import DataError
 
 SELECTING = ("select", "select-sentence")
@@ -144,6 +145,7 @@ def encode(
     policy: str = "truncate",
     overlap: int = 64,
     values: Callable[[int, Sequence[int]], np.ndarray] | None = None,
+    progress: Progress = None,
 ) -> EncodedDocuments:
     """Tokenise documents and apply the policy for long ones.
 
@@ -167,8 +169,14 @@ def encode(
     texts, pairs = list(texts), pairs and list(pairs)
     options = {"padding": False, "return_attention_mask": False, "verbose": False}
     options["return_token_type_ids"] = pairs is not None
-    encoded = tokenizer(texts, pairs, truncation=False, **options)
-    ids, types = encoded["input_ids"], encoded.get("token_type_ids") if pairs else None
+    told, ids, types = counting(progress, "tokenising", len(texts)), [], []
+    while (done := len(ids)) < len(texts):
+        some = (each and each[done : done + 1000] for each in (texts, pairs))
+        encoded = tokenizer(*some, truncation=False, **options)
+        ids += encoded["input_ids"]
+        types += encoded.get("token_type_ids", ())
+        told(len(ids) - done)
+    types = types or None
     lengths = np.array([len(document) for document in ids], dtype=np.int64)
     unknown = _count_unknown(tokenizer, texts, pairs, ids)
     long = np.flatnonzero(lengths > max_length)

@@ -27,7 +27,7 @@ PROVABLE = 3000
 
 @dataclass(frozen=True)
 class Material:
-    """What a run trains on, what its epochs are judged by, what proves, and who teaches.
+    """What a run trains on, what its epochs are judged by, what proves, who teaches and watches.
 
     The teacher is a trained classifier of the same labels; or there are its logits,
     `(documents, labels)` of the documents to train on. `weights` are theirs, `(documents,)`.
@@ -40,6 +40,7 @@ class Material:
     logits: np.ndarray | None = None
     proof: Documents | None = None
     weights: np.ndarray | None = None
+    progress: Progress = None
 
     def linear_beside(self, start: Any) -> LinearFit | None:
         """Put a linear stage beside the model to start from, where it chooses tokens by one.
@@ -50,7 +51,8 @@ class Material:
             return None
         whole = start.encode(self.documents.texts, self.documents.pairs, whole=True, tell=False)
         about = whole, self.space.encode(self.documents.labels), start.tokenizer
-        fit = fit_beside(start.model, *about, scores=True, sample_weight=self.weights)
+        how = {"sample_weight": self.weights, "progress": self.progress}
+        fit = fit_beside(start.model, *about, scores=True, **how)
         start.adopt(start.model.beside(fit.stage), start.tokenizer)
         return fit
 
@@ -64,7 +66,8 @@ class Material:
         """
 
         def made(part: Documents, scores: Any = None) -> TrainingDocuments:
-            encoded = start.encode(part.texts, part.pairs, tell=False, scores=scores)
+            how = {"tell": False, "scores": scores, "progress": self.progress}
+            encoded = start.encode(part.texts, part.pairs, **how)
             return TrainingDocuments(encoded, self.space.encode(part.labels))
 
         own = linear and [linear.piece_scores[fold] for fold in linear.folds]
@@ -77,14 +80,14 @@ class Material:
             train.piece_scores = [linear.piece_scores[fold][window] for fold, window in windows]
         return train, held_out
 
-    def taught(self, train: TrainingDocuments, progress: Progress = None) -> str | None:
+    def taught(self, train: TrainingDocuments) -> str | None:
         """Give the documents to train on their teacher's logits; return its name."""
         if self.teacher is None:
             return None if self.logits is None else "given logits"
         # Of a cascade, whose first stage may have been fitted on these documents, the encoder.
         alone = self.teacher.alone()
         encoded = alone.encode(self.documents.texts, self.documents.pairs, tell=False)
-        told = counting(progress, "the teacher's answers", len(encoded))
+        told = counting(self.progress, "the teacher's answers", len(encoded))
         train.teacher_logits = alone.forward(encoded, told).logits
         return Path(self.teacher.source).name
 
@@ -101,6 +104,7 @@ def gather(
     prove: bool = False,
     sample_weight: Sequence[float] | None = None,
     seed: int = 0,
+    progress: Progress = None,
 ) -> Material:
     """Check what `fit` was given (see there), and set documents apart: for proof, for validation.
 
@@ -139,7 +143,7 @@ def gather(
     logits, weights = (None if each is None else each[rows] for each in (logits, weights))
     weights = None if weights is None else weights / weights.mean()
     chosen = documents.select(rows)
-    return Material(chosen, validation or None, space, teacher, logits, proof, weights)
+    return Material(chosen, validation or None, space, teacher, logits, proof, weights, progress)
 
 
 def _proof(documents: Documents, validation: Documents | float, seed: int) -> Documents | None:

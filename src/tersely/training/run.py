@@ -14,7 +14,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from transformers.training_args import ParallelMode
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from tersely._io import Bar, locked
+from tersely._io import Progress, locked
 from tersely.errors import OutputError, TerselyError, TrainingError, name_all, require
 from tersely.modeling import TerselyForSequenceClassification
 from tersely.modeling.budget import spread
@@ -56,7 +56,7 @@ def train_model(
     *,
     checkpoints: Path | None = None,
     resume: bool = False,
-    progress: bool | Callable[[str, int, int], None] = True,
+    progress: Progress = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, Any]:
     """Train a model in place; the best checkpoint by the validation is what it ends with.
@@ -89,9 +89,7 @@ def train_model(
                 settings, checkpoints, device=str(model.device), validate=validation is not None
             )
             arguments.disable_tqdm = True
-            tell = Bar(leave=False).show if progress is True else progress
-            flow = {"progress": tell or None, "args": arguments}
-            trainer = TerselyTrainer(model, settings, train, validation, **flow)
+            trainer = TerselyTrainer(model, settings, train, validation, progress, args=arguments)
         for callback in callbacks:
             trainer.add_callback(callback)
         if settings.patience is not None:

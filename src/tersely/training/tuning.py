@@ -113,7 +113,7 @@ class Tuning:
     def _train(self, row: dict, given: tuple, *callbacks: TrainerCallback) -> tuple[Model, dict]:
         (model, *documents), known = given, given[0].knowledge  # shared: a parser may be too large
         flow = self.training.flow | {"callbacks": callbacks}
-        if callable(show := flow.get("progress")):
+        if show := flow.get("progress"):
             which = f"trial {row['trial']} of {self.settings.tune}, "
             flow["progress"] = lambda what, *steps: show(which + what, *steps)
         settings = replace(self.settings, tune=None, **row["settings"])
