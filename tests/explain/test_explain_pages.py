@@ -84,6 +84,18 @@ def test_the_page_holds_the_text_and_needs_nothing_else(told, page_of):
         assert facts["p"] == [token.piece for token in word.tokens]
 
 
+def test_many_labels_are_folded_and_only_the_legends_that_apply_show(told, page_of):
+    """Journeys: 23 bars pushed the document down, and all three legends showed."""
+    labels = {f"class {number}": 1 / 23 for number in range(23)}
+    page = page_of(dataclasses.replace(told, labels=labels, decided="class 0"))
+    shown, _, folded = page.partition("<summary>17 more labels</summary>")
+    assert shown.count('<span class="bar">') == 6 and folded.count('<span class="bar">') == 17
+    assert "[hidden] { display: none !important; }" in page  # or `display: flex` would win
+    assert "of one colour" not in page  # where nothing is merged
+    legends = re.findall(r'<div class="legend" data-legend="(\w+)"( hidden)?>', page)
+    assert legends == [("overview", ""), ("block", " hidden")]
+
+
 def test_texts_and_labels_cannot_become_markup(pieces, page_of):
     classifier = make(pieces)
     classifier.model.config.id2label = {0: "<i>one</i>", 1: "two", 2: "three"}
