@@ -57,6 +57,7 @@ def test_train_then_evaluate(run, encoder, reviews, tmp_path):
     assert "4 of 4 validation documents nearly duplicate" in messages[3]
     assert "the linear stage alone: " in messages[4] and "no cascade: " in messages[5]
     assert "compared with always predicting" in messages[-1] and record["verdict"] in messages[-1]
+    assert json.loads((out / "training.json").read_text())["verdict"] == record["verdict"]
     assert not (out / "checkpoints").exists()
     plan = json.loads((out / "config.json").read_text())["plan"]
     assert plan["steps"][0]["select"]["keep"] == 0.5
@@ -177,6 +178,9 @@ def test_other_problems(run, encoder, tmp_path, labels, problem_type, columns):
     assert judged.exit_code == 0
     for said in (trained.stderr, judged.stdout) if problem_type == "regression" else ():
         assert "compared with always predicting the mean." in " ".join(said.split())
+    if problem_type == "regression":  # before anything is read in full
+        refused = run("evaluate", out, data, "--errors", tmp_path / "wrong.csv")
+        assert refused.exit_code == 1 and "a regression has none" in refused.stderr
     # The model says what a cell of the training documents holds.
     compared = run(
         *("bench", data, "--train", data, "--models", out, "--contenders", "tfidf", "--no-memory"),

@@ -59,6 +59,8 @@ def evaluate(
         raise OutputError(f"the folder {save_plots} exists; name another, or give --overwrite")
     classifier = loading.load(model)
     documents = reading.read(data, "required", classifier.label_space.problem_type)
+    if classifier.label_space.problem_type == "regression" and (errors or save_plots):
+        raise DataError("errors and plots show classes, and a regression has none; leave them out")
     say(o.describe(documents))
     classifier = budget.of(classifier, documents)
     known = None if train is None else reading.read(train)
@@ -102,8 +104,6 @@ def _write_errors(
     from tersely.score.predictor import prediction_columns
     from tersely.text import write_table
 
-    if found.classes is None:
-        raise DataError("a regression has no misclassified documents; leave errors out")
     wrong = found.classes.wrong
     columns = prediction_columns(classifier, found.logits[wrong])
     columns = {"predicted": columns["label"], "score": columns["score"]}
@@ -114,8 +114,6 @@ def _write_errors(
 def _write_plots(folder: Path, found: Evaluation) -> None:
     from tersely.bench import draw_classes
 
-    if found.classes is None:
-        raise DataError("plots are of classes, and a regression has none; leave them out")
     plots = draw_classes(found.classes)
     with written_whole(folder, "plots", replaces=("confusions.svg", "coverage.svg")) as part:
         for name, plot in plots.items():

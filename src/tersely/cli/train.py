@@ -6,7 +6,7 @@ import sys
 import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,9 +15,6 @@ from tersely.cli.messages import count, print_json, progress, say
 from tersely.cli.settings import Rare, split_pair, verb
 from tersely.errors import TerselyWarning, name_all
 from tersely.training.settings import TrainingSettings
-
-if TYPE_CHECKING:
-    from tersely.text import LabelSpace
 
 
 @verb
@@ -93,7 +90,10 @@ def train(
     o.check_directory(out, overwrite=overwrite, resume=resume)
     documents = reading.read(data, "required")
     space = LabelSpace.infer(documents.labels, reading.problem_type)
-    say(f"{o.describe(documents)}; {_describe(space)}")
+    several = ", any number a document" * (space.problem_type == "multi_label_classification")
+    labels = f"{len(space.names)} labels{several}: {name_all(space.names, limit=6)}"
+    labels = "regression" if space.problem_type == "regression" else labels
+    say(f"{o.describe(documents)}; {labels}")
     told |= {} if revision is None else {"revision": revision}
     source, note = (model or DEFAULT_MODEL, None) if model or revision else default_model()
     if model is None:
@@ -127,19 +127,13 @@ def train(
     with unsaid, progress("evaluating") as bar:
         evaluation = classifier.evaluate(documents, progress=bar.show)
     record, metrics = classifier.training, evaluation.metrics
-    loss, seconds, steps = (record[name] for name in ("best_validation_loss", "seconds", "steps"))
+    record["verdict"] = evaluation.verdict
+    classifier.save(out, evaluation=evaluation)
+    told = {name: record[name] for name in ("steps", "seconds", "documents", "resumed", "verdict")}
     found = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
-    took = f"{count(steps, 'step')} in {seconds:.0f} s"
+    took = f"{count(told['steps'], 'step')} in {told['seconds']:.0f} s"
     say(f"{out} holds the model after {took}; on {judged} documents: {found}")
     say(evaluation.verdict)
     if json:
-        told = {name: record[name] for name in ("steps", "seconds", "documents", "resumed")}
-        told["verdict"] = evaluation.verdict
-        print_json({"out": out, "metrics": {"loss": loss} | metrics} | told)
-
-
-def _describe(space: LabelSpace) -> str:
-    if space.problem_type == "regression":
-        return "regression"
-    several = ", any number a document" * (space.problem_type == "multi_label_classification")
-    return f"{len(space.names)} labels{several}: {name_all(space.names, limit=6)}"
+        metrics = {"loss": record["best_validation_loss"]} | metrics
+        print_json({"out": out, "metrics": metrics} | told)

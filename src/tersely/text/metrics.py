@@ -242,10 +242,9 @@ def verdict(
     if linear is not None:
         found = compare(logits, linear, labels, problem_type)
         alone = 100 * right_documents(linear, labels, problem_type).mean()
-        is_as = "reaches" if found.difference > 0 else "is better:"
-        if not found.conclusive:
-            good = "is as good, as far as these documents can tell:"
-            is_as = good if found.difference < 0.01 else "reaches"
+        is_as = "is better:" if found.difference < 0 else "reaches"
+        if not found.conclusive and found.difference < 0.01:
+            is_as = "is as good, as far as these documents can tell:"
         alone = f"{is_as} {alone:.1f} % at {spell_times(times)}"
         text += f"; the linear stage alone {alone}, and the full model adds {found}"
     return text + "."
