@@ -70,14 +70,15 @@ def table(cells: Cells, part: str) -> str:
     for cell in planned:
         if cell.name in own:
             runs[cell.data, cell.row.name, cell.row.length][cell.seed] = own[cell.name]
-    if not runs:
+    alone = ("dense", full_cells.ONCE.name)  # what other rows stand beside
+    if all(row in alone for _, row, _ in runs):
         return ""
     head = ["data", "row", "seeds", "accuracy", "macro F1", "points over dense", "MACs"]
     head += ["the paper's points"] if part in ("focus", "twelve") else []
     head += ["added", "60 % answered"] if part == "chosen" else []
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for (data, row, length), seeds in runs.items():
-        bases = (runs.get((data, name, length)) for name in ("dense", full_cells.ONCE.name))
+        bases = (runs.get((data, name, length)) for name in alone)
         base = next(filter(None, bases), {})
         cells_of_row = _figures(seeds, base)
         if part in ("focus", "twelve"):
