@@ -33,7 +33,7 @@ from tersely.training.fit import Material
 
 FORMAT = 1
 FOLDER = RESULTS / "instead"
-JUDGES = 5000
+PROOFS, JUDGES = 5000, 1500  # documents at most
 LIMITS = {"bbc": 0.02, "sst2": 0.02}  # of the net loss; they have too few documents to prove 1 %
 STOCK = ("pipeline", "sorted", "onnx", "onnx-int8", "tfidf")
 FITTED = ("rivals:StaticVectors", "rivals:FrozenEncoder")
@@ -48,10 +48,9 @@ log = logging.getLogger("instead")
 def parts(data: Path, name: str) -> tuple[Documents, Documents, Documents, Documents]:
     """Return the documents that train, that choose, that prove, and that judge."""
     train, choose, test = (documents(data, name, s) for s in ("train", "validation", "test"))
-    test = drawn(test, 2 * JUDGES)
     order = np.random.default_rng(1).permutation(len(test)).tolist()
     half = len(test) // 2
-    prove, judge = test.select(order[:half]), test.select(order[half:])
+    prove, judge = test.select(order[:half][:PROOFS]), test.select(order[half:][:JUDGES])
     known = [*train.contents, *choose.contents, *judge.contents]
     return train, choose, prove.select(different(prove.contents, without=known)), judge
 
