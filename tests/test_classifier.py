@@ -98,6 +98,12 @@ def test_long_documents_are_counted_and_kept_in_the_configuration(encoder, tmp_p
     with pytest.warns(TerselyWarning, match="longer than 16 tokens"):
         assert len(loaded.predict(texts)) == 30
     assert loaded.model.config.long == policy
+    # Journeys: nobody said that an evaluation reads otherwise than training did.
+    for long in ("truncate", "windows"):
+        with pytest.warns(TerselyWarning, match="longer than") as said:
+            Classifier.from_pretrained(tmp_path, long=long).predict(texts)
+        told = f"; the model was saved to read them by '{policy}'" in str(said[0].message)
+        assert told == (long != policy)
 
 
 def test_a_limit_above_the_encoders_is_said_once(classifier, encoder, tmp_path):

@@ -291,7 +291,7 @@ class Classifier(TrainedModel):
         running |= {"device": device, "threads": threads}
         classifier = cls(source, method="dense", knowledge=knowledge, **running)
         config.max_length = max_length or config.max_length
-        config.long = long or config.long
+        saved, config.long = config.long, long or config.long
         config.check()
         classifier.plan = config.reduction_plan()
         own = {name: getattr(config, name) for name in ("max_length", "long", "problem_type")}
@@ -305,6 +305,7 @@ class Classifier(TrainedModel):
         else:
             loaded.knowledge = classifier.knowledge
             classifier.adopt(loaded, tokenizer)
+        classifier._saved_long = saved
         classifier._tell_limit()
         return classifier
 

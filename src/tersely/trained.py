@@ -74,7 +74,7 @@ class TrainedModel:
     def adopt(self, model: TerselyForSequenceClassification, tokenizer: Any) -> None:
         """Take over a model with its tokenizer, and run it on this device."""
         self.model = model.to(self.device).eval()
-        self._runner = TorchRunner(self.model)
+        self._runner, self._saved_long = TorchRunner(self.model), None
         self.tokenizer = tokenizer
         self.plan = self._trained = model.config.reduction_plan()
 
@@ -243,6 +243,8 @@ class TrainedModel:
             sizes = np.concatenate([part.sizes for part in parts])
             ratio = sizes.sum() / np.minimum(sizes, report.max_length).sum()
             told[0] += f", at {ratio:.1f} times the tokens of their beginnings alone"
+        if report.affected and self._saved_long not in (None, report.policy):
+            told[0] += f"; the model was saved to read them by {self._saved_long!r}"
         for said in told:
             warn(said, stacklevel=3)
 
