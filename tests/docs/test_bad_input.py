@@ -70,6 +70,10 @@ def twin(*_):
     LabelSpace.infer(["garden", "Garden ", "house"])
 
 
+def null(*_):
+    LabelSpace.infer(["NaN", "garden", "house"])
+
+
 TEXTS, LABELS = labelled(30)
 ALIKE = Documents.from_lists(TEXTS[:3], LABELS[:3])
 CASES = {
@@ -98,6 +102,7 @@ CASES = {
     "no label in any": files(("a.csv", "text,label\na,\nb,\n")),
     "numbers with": files(("a.csv", "text,label\na,0.5\nb,1.5\n")),
     "labels that differ": once(twin),
+    "labels such as": once(null),
     "a single class": once(fit(["a", "b"], ["x", "x"])),
     "a class with": once(rare),
     "lists of": once(fit(["a", "b"], ["x"])),

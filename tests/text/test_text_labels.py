@@ -55,6 +55,12 @@ def test_labels_that_make_no_space(labels, problem_type, message):
         LabelSpace.infer(labels, problem_type)
 
 
+def test_labels_that_spell_a_missing_value_are_counted():
+    labels = ["NaN", "pos", "N/A", "NaN", "banana"]
+    with pytest.warns(TerselyWarning, match="3 of 5 labels are 'N/A', 'NaN', as missing values"):
+        assert len(LabelSpace.infer(labels).names) == 4
+
+
 @given(st.lists(st.text(min_size=1), min_size=2).filter(lambda labels: len(set(labels)) > 1))
 def test_single_labels_come_back(labels):
     space = LabelSpace.infer(labels)

@@ -25,6 +25,7 @@ REGRESSION = "regression"
 PROBLEM_TYPES = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
 IGNORED_LABEL = -100  # what torch's cross-entropy leaves out of its mean
 LABEL_SEPARATOR = "|"  # rarer inside label names than a comma, a semicolon or a space
+_NULLS = {"nan", "-nan", "na", "n/a", "<na>", "#n/a", "#na", "null", "nat"}  # in small letters
 _UNSEEN = {"Cc", "Cf", "Zl", "Zp", "Zs"}  # of Unicode's categories
 _KINDS = {str: SINGLE_LABEL, list: MULTI_LABEL, tuple: MULTI_LABEL, float: REGRESSION}
 
@@ -95,7 +96,8 @@ class LabelSpace:
         space._check_kind(labels)
         if space.problem_type == REGRESSION:
             return cls(("score",), REGRESSION)
-        names = sorted(set(space._single(labels)))
+        found = Counter(space._single(labels))
+        names = sorted(found)
         if len(names) < 2:
             found = f"only {names[0]!r}" if names else "no label at all"
             raise DataError(
@@ -109,6 +111,13 @@ class LabelSpace:
             warn(
                 f"{len(twins)} labels differ from others only by case or spaces: "
                 f"{name_all(twins)}; each counts as a separate class, so unify them if they are one"
+            )
+        # Not refused: "nan" is Min Nan by its language code, "NA" Namibia.
+        if nulls := [name for name in names if name.strip().casefold() in _NULLS]:
+            warn(
+                f"{sum(found[name] for name in nulls):,} of {found.total():,} labels are "
+                f"{name_all(nulls)}, as missing values are often written; each counts as a class, "
+                "so leave these documents out if they have no label"
             )
         numbers = [as_number(name) for name in names]
         if all(number is not None and math.isfinite(number) for number in numbers):
