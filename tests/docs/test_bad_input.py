@@ -117,6 +117,7 @@ CASES = {
         lambda _, made: made.evaluate(ALIKE, train=Documents.from_lists(TEXTS, LABELS))
     ),
     "a second training": once(second_run),
+    "a learning rate": once(lambda *_: TrainingSettings(learning_rate=5)),
     "options of the Trainer": once(extra),
 }
 

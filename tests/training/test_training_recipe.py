@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from tersely import Classifier, TrainingSettings, preset
-from tersely.errors import DataError, TrainingError
+from tersely.errors import DataError, TerselyWarning, TrainingError
 from tersely.modeling import from_encoder, with_plan
 from tersely.training.fit import gather
 from tersely.training.recipe import document_weights, recipe, with_recipe
@@ -32,6 +32,15 @@ def test_settings_out_of_range_are_refused():
     for name, value in {"epochs": -1, "tune": 0, "layer_decay": 1.5, "best_by": "f1"}.items():
         with pytest.raises(TrainingError, match=f"{name} is out of .*expected .*, got {value}"):
             TrainingSettings(**{name: value})
+
+
+@pytest.mark.parametrize(("rate", "far"), [(5, "above 0.01"), (1e-12, "below 1e-7")])
+def test_an_absurd_learning_rate_is_warned_of(rate, far):
+    with pytest.warns(TerselyWarning, match=f"learning_rate is usually 1e-5 to .*, got {far};"):
+        TrainingSettings(learning_rate=rate)
+    for refused in (0, -1e-5, np.nan, np.inf):
+        with pytest.raises(TrainingError, match="learning_rate is out of range"):
+            TrainingSettings(learning_rate=refused)
 
 
 def test_what_is_given_stays_and_the_rest_follows_from_the_documents():

@@ -128,7 +128,7 @@ def test_a_loss_that_is_no_number_ends_the_run(a_trainer):
 
 FOUR = replace(QUICK, epochs=4)
 # With a rate this high, the validation loss soon rises, and a stage stops before its last epoch.
-STOPPING = replace(QUICK, epochs=30, learning_rate=0.05, patience=2)
+STOPPING = replace(QUICK, epochs=30, learning_rate=0.01, patience=2)
 KILLS = [("focus-pf", 0.4), ("focus-pf", 0.9), ("lat", 0.9), ("ltp", 0.9), ("ltp-paper", 0.8)]
 KILLS += [("dense", 0.6), ("ltp-paper", 0.95)]
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from math import inf
 from typing import TYPE_CHECKING, Any
 
-from tersely.errors import TrainingError
+from tersely.errors import TrainingError, warn
 
 if TYPE_CHECKING:
     from tersely.reduction import Plan
@@ -93,10 +94,11 @@ class TrainingSettings:
     extra: dict[str, Any] = field(default_factory=dict, metadata=_EXTRA)
 
     def __post_init__(self) -> None:
+        positive = "learning_rate head_factor temperature"
         shares = "dropout warmup attention_dropout dense_share label_smoothing"
         checks: dict[str, tuple[Callable[[Any], bool], str]] = {
-            "above 0": (lambda value: value > 0, "learning_rate head_factor temperature"),
-            "at least 0": (lambda value: value >= 0, "epochs random_lengths"),
+            "finite and above 0": (lambda value: 0 < value < inf, positive),
+            "finite and at least 0": (lambda value: 0 <= value < inf, "epochs random_lengths"),
             "at least 0 and below 1": (lambda value: 0 <= value < 1, shares),
             "from 0 to 1": (lambda value: 0 <= value <= 1, "distillation_weight"),
             "above 0 and at most 1": (lambda value: 0 < value <= 1, "layer_decay"),
@@ -112,6 +114,10 @@ class TrainingSettings:
             for name in names.split():
                 if (value := getattr(self, name)) is not None and not good(value):
                     raise TrainingError(f"{name} is out of range: expected {expected}, got {value}")
+        if (rate := self.learning_rate) is not None and not 1e-7 <= rate <= 0.01:
+            # Without the number, so that copies for a run's stages, of other rates, say the same.
+            told = f"{'above 0.01' if rate > 0.01 else 'below 1e-7'}; the model may learn nothing"
+            warn(f"learning_rate is usually 1e-5 to 5e-4 in fine-tuning, got {told}", stacklevel=1)
         if "label_smoothing_factor" in self.extra:  # this Trainer makes the loss by itself
             raise TrainingError("label_smoothing_factor is not used here; set label_smoothing")
 
