@@ -197,7 +197,7 @@ class Classifier(TrainedModel):
         train, held_out = given.encoded(start, linear)
         start._tell(*(part.encoded for part in (train, held_out) if part is not None))
         if held_out is not None:
-            tell_alike(train.encoded, held_out.encoded, start.tokenizer.all_special_ids)
+            tell_alike(train.encoded, held_out.encoded, start.tokenizer, "validation documents")
         first = first_verdict(start, linear, given, train, note) if cascade == "auto" else None
         training = StagedTraining(
             make=functools.partial(self._new_model, given.space),

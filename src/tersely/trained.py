@@ -341,7 +341,8 @@ class TrainedModel:
         self._tell(encoded)
         if train is not None:
             known = self.encode(train.texts, train.pairs, tell=False, progress=progress)
-            tell_alike(known, encoded, self.tokenizer.all_special_ids, documents.source)
+            what = f"documents of {documents.source}"
+            tell_alike(known, encoded, self.tokenizer, what, rows=True)
         space, logits = self.label_space, forward.logits
         judged = logits, labels, space.names, space.problem_type
         stage = None if self.model is None or self.model.cascade is None else self.model.linear

@@ -18,7 +18,7 @@ from tersely.accelerate.clock import WAYS, plan_clock
 from tersely.bench import under_plan
 from tersely.cascade import Stage
 from tersely.certificates import Certificates
-from tersely.errors import DataError, ModelError
+from tersely.errors import DataError, ModelError, TerselyWarning
 from tersely.modeling import TerselyForSequenceClassification
 from tersely.reduction import preset
 from tersely.search import draw_documents, find
@@ -144,6 +144,13 @@ def test_what_cannot_be_accelerated_is_refused(kinds, tmp_path):
     for policy in ("windows", "head-tail"):
         with pytest.raises(ModelError, match=f"long documents by '{policy}'"):
             accelerate(Classifier.from_pretrained(kinds, long=policy), TEXTS, limit=LIMIT)
+
+
+def test_texts_that_nearly_duplicate_training_documents_are_counted(kinds, any_gain):
+    original = Classifier.from_pretrained(kinds, device="cpu")
+    train = Documents.from_lists([" ".join(reversed(text.split())) for text in TEXTS[:80]])
+    with pytest.warns(TerselyWarning, match=r"\d\d of 288 texts that prove nearly duplicate"):
+        accelerate(original, TEXTS, limit=LIMIT, train=train, rounds=1)
 
 
 def test_texts_that_are_all_answered_alike_leave_out_the_linear_stage(kinds):

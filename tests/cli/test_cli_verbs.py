@@ -63,7 +63,7 @@ def test_train_then_evaluate(run, encoder, reviews, tmp_path):
     assert plan["steps"][0]["select"]["keep"] == 0.5
 
     table = run("evaluate", out, reviews, "--train", reviews)
-    assert "40 rows (first 1, 2, 3, 4, 5) of 40 of " in table.stderr
+    assert "40 rows (first 1, 2, 3, 4, 5) of 40 documents of " in table.stderr
     assert "accuracy" in table.stdout
     assert "documents from" in table.stderr and "documents from" not in table.stdout
     assert "macro average" in table.stdout and "confidence from" in table.stdout
@@ -242,6 +242,7 @@ def test_bench_takes_a_contender_of_ones_own_into_its_report(
         *("--no-memory", "--latency-documents", 6, "--report", report, "--json"),
     )
     assert result.exit_code == 0, result.stderr
+    assert f"40 of 40 documents of {reviews} nearly duplicate" in result.stderr
     (record,) = records(result.stdout)
     found = {each["name"]: each for each in record["results"]}
     assert list(found) == ["dense-model", "service", "tfidf"] and "onnx" in record["skipped"]

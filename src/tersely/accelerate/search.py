@@ -18,6 +18,7 @@ from tersely.classifier import Classifier
 from tersely.errors import ModelError, TerselyWarning
 from tersely.search import Found, find_cascade
 from tersely.text import Documents
+from tersely.text.likeness import tell_alike
 
 GAIN = 1.05
 """The least speed-up, at the lower end of its interval, that is worth another model, or a cascade
@@ -84,6 +85,9 @@ def accelerate(
     documents = Documents.from_lists(texts, labels)
     watched = {"tell": tell, "progress": progress}
     found = find_cascade(original, documents, limit=limit, fitting=train, seed=seed, **watched)
+    if train is not None:  # only now: nobody looks at the texts that prove before they have
+        both = map(found.runner.encode, (train, found.parts["proving"]))
+        tell_alike(*both, original.tokenizer, "texts that prove")
     proven = None if found.cascade is None else found.cascade.certificates
     if proven is not None:
         tell(proven.lines(limit)[0])

@@ -4,7 +4,7 @@
 from tersely.bench.clock import Timing, take_turns
 from tersely.bench.contenders import Contender, PackedContender, TextContender, under_plan
 from tersely.bench.plots import draw_classes, to_svg
-from tersely.bench.recipes import Sources, at_budgets, load_models, make_contenders
+from tersely.bench.recipes import Sources, at_budgets, load_models, make_contenders, tell_duplicates
 from tersely.bench.report import BenchReport, Spread, paired_ratio, summarise
 from tersely.bench.run import bench
 from tersely.bench.show import render, write_report

@@ -78,7 +78,7 @@ class PackedContender(Contender):
     """A `tersely.Classifier` on packed batches."""
 
     def __init__(self, classifier: Classifier, name: str = "packed") -> None:
-        self.name, self.classifier = name, classifier
+        self.name, self.classifier, self.tokenizer = name, classifier, classifier.tokenizer
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Tokenise the documents."""
@@ -109,7 +109,7 @@ class LinearContender(TextContender):
     _stage: LinearStage
 
     def __init__(self, name: str, tokenizer: Any, max_length: int, space: LabelSpace) -> None:
-        self.name, self._tokenizer, self._space = name, tokenizer, space
+        self.name, self.tokenizer, self._space = name, tokenizer, space
         self._encode = partial(encode, tokenizer, max_length=max_length)
 
     def fit(self, texts: Sequence[str], labels: np.ndarray) -> None:
@@ -120,8 +120,8 @@ class LinearContender(TextContender):
             torch.from_numpy(np.concatenate([[0], np.cumsum(encoded.sizes)])),
             labels,
             classes=len(self._space.names),
-            vocabulary=len(self._tokenizer),
-            special_ids=tuple(self._tokenizer.all_special_ids),
+            vocabulary=len(self.tokenizer),
+            special_ids=tuple(self.tokenizer.all_special_ids),
             problem_type=self._space.problem_type,
         ).stage
 

@@ -24,7 +24,9 @@ from tersely.errors import DataError, MissingExtraError, ModelError, PlanError, 
 from tersely.modeling.loading import load_tokenizer
 from tersely.reduction import has_share, preset, presets, read_options, read_value
 from tersely.text import Documents, LabelSpace
+from tersely.text.encoding import encode
 from tersely.text.labels import REGRESSION
+from tersely.text.likeness import tell_alike
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -112,10 +114,8 @@ def _read(text: str) -> tuple[str, dict[str, Any]]:
     options |= given
     _, known = RECIPES.get(name, (None, ()))
     if unknown := set(options) - set(known):
-        raise DataError(
-            f"{min(unknown)!r} is not an option of the contender {name!r}; "
-            f"its options are {', '.join(known) or 'none'}"
-        )
+        told = f"its options are {', '.join(known) or 'none'}"
+        raise DataError(f"{min(unknown)!r} is not an option of the contender {name!r}; {told}")
     return name, options
 
 
@@ -209,6 +209,14 @@ def load_models(models: Sequence[str], loading: Mapping[str, Any]) -> list[Packe
             )
         found.append(made)
     return found
+
+
+def tell_duplicates(contenders: Sequence[Contender], train: Documents, other: Documents) -> None:
+    """Warn of documents that say nearly the same as one of `train`, if a contender reads pieces."""
+    known = (each for each in contenders if isinstance(each, PackedContender | LinearContender))
+    if (reader := next(known, None)) is not None:
+        both = (encode(reader.tokenizer, each.texts, max_length=512) for each in (train, other))
+        tell_alike(*both, reader.tokenizer, f"documents of {other.source}")
 
 
 def at_budgets(

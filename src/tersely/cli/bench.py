@@ -84,6 +84,8 @@ def bench(
         for name, reason in skipped.items():
             say(f"{name} is skipped: {reason}")
         entered = [*given, *made]
+        if learnt is not None:
+            room.tell_duplicates(entered, learnt, documents)
         entered += room.at_budgets(entered, documents.texts, keep, budget)
         encoded = None if labels is None else space.encode(labels, unseen="skip")
         how = {"problem_type": space.problem_type, "baseline": paths.get(baseline, baseline)}

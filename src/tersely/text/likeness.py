@@ -49,17 +49,15 @@ def find_alike(
 
 
 def tell_alike(
-    train: EncodedDocuments, other: EncodedDocuments, special: list[int], source: str | None = None
+    train: EncodedDocuments, other: EncodedDocuments, tokenizer: Any, what: str, rows: bool = False
 ) -> None:
-    """Warn of validation documents, or rows of a source, that say nearly the same as `train`'s."""
-    alike, compared = find_alike(train, other, special)
+    """Warn of documents, called `what`, that say nearly the same as `train`'s, by `rows` or not."""
+    alike, compared = find_alike(train, other, tokenizer.all_special_ids)
     if alike:
-        which = f"{len(alike):,} of {compared:,} validation documents"
-        if source is not None:
-            which = f"{name_rows(alike)} of {compared:,} of {source}"
+        which = name_rows(alike) if rows else f"{len(alike):,}"
         warn(
-            f"{which} nearly duplicate a training document (the cosine of their pieces is {ALIKE} "
-            "or more), so the figures are too optimistic",
+            f"{which} of {compared:,} {what} nearly duplicate a training document (the cosine of "
+            f"their pieces is {ALIKE} or more), so the figures are too optimistic",
             stacklevel=3,
         )
 
