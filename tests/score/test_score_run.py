@@ -12,7 +12,7 @@ import pytest
 
 from tersely import Classifier, errors
 from tersely.errors import DataError, ScoringError, TerselyWarning
-from tersely.score import score
+from tersely.score import score, workers
 from tersely.score.parts import claim
 from words import labelled
 
@@ -43,6 +43,14 @@ def test_a_run_labels_every_row(model, write, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*")}
     assert score(*words, **options).resumed == 55
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*")}
+
+
+def test_progress_moves_within_a_shard(model, write, tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "_SECONDS", 0.01)
+    file, told = write("a.parquet", 80), []
+    options = {"device": "cpu", "batch_tokens": 16, "progress": lambda done, _: told.append(done)}
+    assert score(model, file, tmp_path / "out", **options).shards == 1
+    assert told == sorted(told) and told[-1] == 80 and any(0 < done < 80 for done in told)
 
 
 def test_bad_rows_are_set_aside(model, write, tmp_path):

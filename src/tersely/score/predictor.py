@@ -5,7 +5,7 @@ are set aside one by one.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,8 @@ class Predictor:
         >>> predictor = Predictor("model/", id_columns=["id"])  # doctest: +SKIP
         >>> predictor(pa.table({"id": [7], "text": ["fine"]}))  # doctest: +SKIP
     """
+
+    progress: Callable[[int], None] | None = None  # is told how many more documents are done
 
     def __init__(
         self,
@@ -119,7 +121,7 @@ class Predictor:
     def _forward(self, texts: list[list[str]]) -> Forward:
         # What was too long is said of millions of documents together.
         encoded = self.classifier.encode(*texts, tell=False)
-        report, forward = encoded.report, self.classifier.forward(encoded)
+        report, forward = encoded.report, self.classifier.forward(encoded, self.progress)
         self.tally.update(long=report.affected, unknown=report.unknown)
         self.tally.update(tokens=report.tokens, unread=report.unread)
         if self.share:

@@ -126,7 +126,10 @@ def _run_pool(
     waiting = iter(shards)
     running: dict[Future[_Scored], int] = {}
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, _context(), _begin, (job,))
+    context = _context()
+    # How far each shard is; without a lock, which a worker that is killed would keep.
+    read = context.RawArray("q", shards[-1].number + 1)
+    pool = ProcessPoolExecutor(workers, context, _begin, (job, read))
     try:
         while True:
             # A few more than workers, so that none waits for us; but not a million.
@@ -138,7 +141,8 @@ def _run_pool(
                 done[running.pop(future)], said = future.result()
                 for text in said:
                     warn(text)
-            tell(sum(counted.rows for counted in done.values()))
+            under_way = (read[number] for number in running.values())
+            tell(sum((counted.rows for counted in done.values()), sum(under_way)))
     except BaseException as error:
         # The executor would wait for what runs, and a shard may take minutes.
         if not isinstance(error, BrokenProcessPool):
@@ -171,14 +175,14 @@ def _context() -> Any:
     return context
 
 
-# What a worker process was begun with: the job, and its model once it is asked for.
-_here: tuple[Job, Callable[[], Predictor]] | None = None
+# What a worker process was begun with: the job, its model once it is asked for, how far shards are.
+_here: tuple[Job, Callable[[], Predictor], Any] | None = None
 
 
-def _begin(job: Job) -> None:
+def _begin(job: Job, read: Any) -> None:
     """Prepare a worker process; what could fail is left to the first shard, whose error is told."""
     global _here
-    _here = job, functools.cache(job.predictor)
+    _here = job, functools.cache(job.predictor), read
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_the_parent, daemon=True).start()
     keep_freed_memory()
@@ -187,8 +191,13 @@ def _begin(job: Job) -> None:
 
 
 def _work(shard: Shard) -> _Scored:
-    job, predictor = _here
+    job, predictor, read = _here
+
+    def progress(more: int) -> None:
+        read[shard.number] += more
+
     try:
+        predictor().progress = progress
         return _score_shard(predictor(), shard, job)
     except (MemoryError, RuntimeError) as error:
         # As torch says it of all devices. Ended as by the kernel, so that nothing is held on to.
