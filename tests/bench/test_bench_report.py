@@ -147,6 +147,8 @@ def test_the_page_holds_every_contender_and_needs_nothing_from_elsewhere(whole, 
     assert "a rule of one line" in page and "<svg" in page
     assert page.count("parity &lt;of&gt; the number") >= 3  # table, list and legend
     assert ">×2.00<" in page and ">1.000<" in page
+    assert re.search(r"<small>[^<]* to [^<,]*</small><small>p = ", page)  # two narrow lines
+    assert "–; " not in page and "<small></small>" not in page
     # Names of SVG are not addresses that anything is loaded from.
     assert not re.findall(r"https?://", re.sub(r'xmlns(:\w+)?="[^"]*"', "", page))
     assert not re.findall(r'<(link|img)|src=|(?<!xlink:)href="(?!#)', page)

@@ -16,7 +16,7 @@ _READABLE = 25  # classes of which a matrix has room for counts
 def draw(report: BenchReport) -> str | None:
     """Draw accuracy against throughput as SVG; None where nobody has an accuracy."""
     canvas, ticker = (require(f"matplotlib.{name}", "bench") for name in ("figure", "ticker"))
-    figure = canvas.Figure(figsize=(6.4, 4.8), layout="constrained")
+    figure = canvas.Figure(figsize=(5.2, 4.8), layout="constrained")  # readable on a phone
     axes = figure.subplots()
     points = []
     for place, each in enumerate(report.results):
@@ -38,7 +38,8 @@ def draw(report: BenchReport) -> str | None:
     axes.xaxis.set_minor_formatter(ticker.LogFormatter())
     axes.grid(True, color="#d8dce2", linewidth=0.6)
     # Below the plot, where names never hide a point.
-    figure.legend(loc="outside lower center", frameon=False, ncols=2, fontsize="small")
+    columns = 1 if any(len(each.name) > 30 for each in report.results) else 2
+    figure.legend(loc="outside lower center", frameon=False, ncols=columns, fontsize="small")
     return to_svg(figure)
 
 
