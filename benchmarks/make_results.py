@@ -190,6 +190,7 @@ def outdated() -> list[str]:
     import diagnose_focus
     import full_size
     import instead
+    import setfit_small
     import small_data
     import step_memory
     import time_to_accuracy
@@ -208,6 +209,7 @@ def outdated() -> list[str]:
         "focus_diagnosis/*.json": {"format": diagnose_focus.FORMAT},
         "step_memory.json": {"format": step_memory.FORMAT},
         "instead/*.json": {"format": instead.FORMAT},
+        "setfit/*.json": {"format": setfit_small.FORMAT},
         "small/*.json": {"format": small_data.FORMAT, "recipe": of_recipe},
     }
     return [
@@ -244,6 +246,7 @@ def main() -> int:
         "instead": user_tables.instead_table(HERE / "results" / "instead"),
         "instead-fronts": user_tables.fronts(HERE / "results" / "instead"),
         "small": user_tables.small_table(HERE / "results" / "small"),
+        "setfit": user_tables.setfit_table(HERE / "results" / "setfit", HERE / "results" / "small"),
         "bench-bbc": speed_tables.bench_table(load(HERE / "results" / "bench" / "bbc.json")),
         "bench-20ng": speed_tables.bench_table(load(HERE / "results" / "bench" / "20ng.json")),
         "growth": speed_tables.growth_table(load(HERE / "results" / "growth.json")),

@@ -46,13 +46,18 @@ def sample(documents: Documents, count: int, seed: int) -> Documents:
     return documents.select(np.concatenate([kept, others])[:count].tolist())
 
 
-def run(args: Any, name: str, count: int, seed: int) -> dict[str, Any]:
-    """Train and judge a cell."""
+def parts(data: Path, name: str, count: int, seed: int) -> tuple[Documents, Documents]:
+    """Return the documents that train and those that judge."""
     train, test = (
-        read_documents(args.data / name / f"{split}.parquet", labels="required")
+        read_documents(data / name / f"{split}.parquet", labels="required")
         for split in ("train", "test")
     )
-    train, test = sample(train, count, seed), drawn(test, MOST)
+    return sample(train, count, seed), drawn(test, MOST)
+
+
+def run(args: Any, name: str, count: int, seed: int) -> dict[str, Any]:
+    """Train and judge a cell."""
+    train, test = parts(args.data, name, count, seed)
     started = time.perf_counter()
     ours = Classifier(args.encoder, max_length=LENGTH)
     ours.fit(train, settings=TrainingSettings(seed=seed), tell=log.info)

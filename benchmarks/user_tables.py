@@ -1,6 +1,7 @@
 """Tables of what a user gets by default: beside what one would pick instead, and on few documents.
 
-make_results.py puts them into the pages; instead.py and small_data.py wrote their records.
+make_results.py puts them into the pages; instead.py, small_data.py and setfit_small.py wrote their
+records.
 """
 
 from __future__ import annotations
@@ -157,5 +158,30 @@ def small_table(folder: Path) -> str:
         lines.append(
             f"| {each['data']}, {each['count']:,}, {each['seed']} | {' | '.join(cells)} | "
             f"{100 * each['over_better']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) |"
+        )
+    return "\n".join(lines)
+
+
+def setfit_table(folder: Path, small: Path) -> str:
+    """Return SetFit beside `tersely train` on the same documents, a line a cell."""
+    records = _records(folder)
+    if not records:
+        return MISSING
+    lines = [
+        "| set, documents, seed | `tersely train` | SetFit (95 % of its accuracy) | its steps, of "
+        "those of its defaults |",
+        "|---|---|---|---|",
+    ]
+    for each in sorted(records, key=lambda each: (each["count"], each["data"], each["seed"])):
+        cell = f"{each['data']}-{each['count']}-{each['seed']}.json"
+        ours = json.loads((small / cell).read_text())["results"]["tersely"]
+        scores = [
+            f"{100 * one['accuracy']:.1f} / {100 * one['macro_f1']:.1f}" for one in (ours, each)
+        ]
+        low, high = each["interval"]
+        lines.append(
+            f"| {each['data']}, {each['count']:,}, {each['seed']} | {scores[0]} | {scores[1]} "
+            f"({100 * low:.1f}–{100 * high:.1f}) | {each['settings']['steps']:,} of "
+            f"{each['settings']['whole']:,} |"
         )
     return "\n".join(lines)

@@ -8,6 +8,7 @@ import pytest
 
 import input_selection
 import instead
+import setfit_small
 import small_data
 import user_tables
 from tersely import Classifier, TrainingSettings
@@ -29,6 +30,41 @@ def test_a_small_cell_is_trained_once_and_compared_with_the_better_of_its_parts(
     script(small_data, *options)
     assert path.stat().st_mtime_ns == written
     assert f"| r8, 20, 0 | {100 * parts['tersely']:.1f} |" in user_tables.small_table(tmp_path)
+
+
+def test_setfit_trains_on_the_same_documents_as_a_small_cell(script, tmp_path, monkeypatch, data):
+    """SetFit itself has to be installed; what takes its place here says one label of all texts."""
+    small, cells = tmp_path / "small", tmp_path / "cells"
+    small.mkdir()
+    ours = {"epochs": 4.0, "seconds": 9.0}
+    ours["results"] = {"tersely": {"accuracy": 0.9, "macro_f1": 0.8}}
+    (small / "r8-20-0.json").write_text(json.dumps(ours))
+    monkeypatch.setattr(small_data, "FOLDER", small)
+    monkeypatch.setattr(setfit_small, "version", lambda name: "1")
+    given = []
+
+    class OneLabel:
+        def predict(self, texts, **_):
+            return given[0][0].labels[:1] * len(texts)
+
+    monkeypatch.setattr(setfit_small, "train", lambda _, *what: given.append(what) or OneLabel())
+    options = ("--results", cells, "--only", "r8", "--counts", 20)
+    script(setfit_small, *options)
+    (documents, steps, seed), wanted = given[0], small_data.parts(data, "r8", 20, 0)
+    assert documents.texts == wanted[0].texts and seed == 0
+    # Two classes of 10: 110 pairs of the same, 100 of others; both kinds as often.
+    assert setfit_small.whole_steps(["a", "b"] * 10) == 14
+    assert steps == 2  # 4 epochs of 20 documents are 80, and a step takes 32
+    record = json.loads((cells / "r8-20-0.json").read_text())
+    share = wanted[1].labels.count(documents.labels[0]) / len(wanted[1])
+    assert record["accuracy"] == pytest.approx(share) and record["seconds_of_tersely"] == 9.0
+    line = user_tables.setfit_table(cells, small).splitlines()[-1]
+    assert line.startswith(f"| r8, 20, 0 | 90.0 / 80.0 | {100 * share:.1f} / ")
+    script(setfit_small, *options)
+    assert len(given) == 1  # the cell is there
+    (cells / "r8-20-0.json").write_text("{}")
+    with pytest.raises(SystemExit, match="another format"):
+        script(setfit_small, *options)
 
 
 def test_ours_stands_beside_the_same_dense_model(script, tmp_path, monkeypatch, encoder, data):
