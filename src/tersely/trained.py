@@ -220,17 +220,14 @@ class TrainedModel:
         """
         values = (self.piece_scores() if scores is None else scores)[ids]
         sentences = self.model_config.long == "select-sentence"
-        return self.model.linear.sentence_means(ids, values) if sentences else values
+        return self._ready().linear.sentence_means(ids, values) if sentences else values
 
     def piece_scores(self) -> np.ndarray:
         """Return what each piece is worth to the linear stage, `(vocabulary,)`; made once."""
-        stage = None if self.model is None else self.model.linear
+        stage = self._ready().linear
         if stage is None:
-            what = "is an export, which" if self.model is None else "is a model that"
-            raise ModelError(
-                f"long={self.model_config.long!r} needs a linear stage, and {self.source} "
-                f"{what} has none; train a model with it, or use another policy"
-            )
+            why = f"needs a linear stage, and {self.source} has none; use another policy"
+            raise ModelError(f"long={self.model_config.long!r} {why}, or train with this one")
         if self._piece_scores is None or self._piece_scores[0] is not stage:
             self._piece_scores = stage, stage.piece_scores()
         return self._piece_scores[1]
@@ -345,7 +342,7 @@ class TrainedModel:
             tell_alike(known, encoded, self.tokenizer, what, rows=True)
         space, logits = self.label_space, forward.logits
         judged = logits, labels, space.names, space.problem_type
-        stage = None if self.model is None or self.model.cascade is None else self.model.linear
+        stage = None if self.model_config.cascade is None else self._ready().linear
         beside: tuple[Any, ...] = ()
         if stage is not None:
             begun = perf_counter()

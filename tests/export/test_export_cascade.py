@@ -11,6 +11,8 @@ from tersely import Classifier, preset
 from tersely.cascade import Cascade, Stage
 from tersely.certificates import prove
 from tersely.errors import DataError, ModelError
+from tersely.export import export_model
+from tersely.modeling.cascading import fit_beside
 from words import labelled
 
 TEXTS = labelled(48, words=40, seed=1)[0]
@@ -54,6 +56,29 @@ def test_graphs_give_the_labels_and_stages_of_torch(cascade, exported):
     np.testing.assert_allclose(found.confidence, wanted.confidence, atol=1e-5)
     assert list(graphs.predict(TEXTS)) == list(torchs.predict(TEXTS))
     assert [graphs.predict([text])[0] for text in TEXTS[:6]] == list(torchs.predict(TEXTS[:6]))
+
+
+@pytest.mark.filterwarnings("ignore::tersely.errors.TerselyWarning")  # most are longer than 16
+def test_choices_by_the_linear_stage_are_the_same_in_an_export(tmp_path):
+    """Of a stage, which has its scores in the graph, and of long documents, before it."""
+    classifier = Classifier.from_pretrained(save_model(tmp_path, "dense", blocks=1), device="cpu")
+    plan = Stage("plan", preset("choose", keep=0.4, least=1, score="linear-margin"))
+    labels = np.arange(len(TEXTS)) % 3
+    fit = fit_beside(classifier.model, classifier.encode(TEXTS), labels, classifier.tokenizer)
+    model = classifier.model.beside(fit.stage)
+    model.config.long, model.config.max_length = "select", 16
+    answers = Cascade((plan, Stage("reference")), ((0.5,),), 0)
+    classifier.adopt(model.under_cascade(answers), classifier.tokenizer)
+    wanted = classifier.forward(classifier.encode(TEXTS))
+    assert set(wanted.stages.tolist()) == {0, 1}
+    assert export_model(classifier, tmp_path / "onnx", TEXTS).agreement == 1
+    graphs = Classifier.from_pretrained(tmp_path / "onnx")
+    encoded = graphs.encode(TEXTS)
+    pairs = zip(encoded.windows, classifier.encode(TEXTS).windows, strict=True)
+    assert all(np.array_equal(*each) for each in pairs) and encoded.report.affected
+    found = graphs.forward(encoded)
+    assert found.stages.tolist() == wanted.stages.tolist() and found.macs == wanted.macs
+    np.testing.assert_allclose(found.logits, wanted.logits, atol=1e-4)
 
 
 def test_an_export_has_the_limits_that_were_certified(cascade, exported):

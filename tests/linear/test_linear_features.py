@@ -54,7 +54,7 @@ def test_what_is_no_row_is_refused(ids, boundaries):
             len(features.count(row, Layout(torch.tensor(boundaries))).layout) == len(boundaries) - 1
         )
         return
-    with pytest.raises(DataError, match="input_ids must be|boundaries must start"):
+    with pytest.raises(DataError, match="input_ids must be"):
         features.count(row, Layout(torch.tensor(boundaries)))
 
 

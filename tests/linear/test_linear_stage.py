@@ -14,6 +14,7 @@ from torch import nn
 from tersely.errors import ModelError
 from tersely.linear import LinearForm, LinearStage, buckets_within
 from tersely.linear.stage import stage_bytes
+from tersely.ragged import ExportLayout, Layout
 from tersely.text.labels import MULTI_LABEL, REGRESSION
 from tersely.text.syntax import ALONE, ENDS_SENTENCE, GOES_ON
 
@@ -24,12 +25,15 @@ FORM = LinearForm("svc", 3, slow.VOCABULARY, 7, slow.SPECIAL, temperature=0.5)
 @given(slow.DOCUMENTS, slow.DOCUMENTS, slow.BUCKETS)
 def test_margins_and_contributions_are_those_of_loops(fitted, documents, buckets):
     stage = slow.random_stage(buckets, fitted)
-    inputs = slow.row(documents)
-    margins, contributions = stage.margins(*inputs), stage.contributions(*inputs)
+    ids, bounds = slow.row(documents)
+    margins, contributions = stage.margins(ids, bounds), stage.contributions(ids, Layout(bounds))
     wanted = np.array([slow.margins(document, stage) for document in documents])
     np.testing.assert_allclose(margins.numpy(), wanted, atol=1e-5)
     each = np.concatenate([slow.contributions(document, stage) for document in documents])
     np.testing.assert_allclose(contributions.numpy(), each, atol=1e-5)
+    for document in filter(None, documents):  # as an exported graph has it
+        found = stage.contributions(torch.tensor(document), ExportLayout(len(document)))
+        np.testing.assert_allclose(found, slow.contributions(document, stage), atol=1e-5)
 
 
 @pytest.mark.parametrize("problem_type", ["single_label_classification", MULTI_LABEL])

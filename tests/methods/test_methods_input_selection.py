@@ -8,6 +8,7 @@ from method_table import QUIET, build, pack
 from tersely import preset
 from tersely.errors import ModelError, PlanError
 from tersely.methods.input_selection import LinearMargin
+from tersely.ragged import Layout
 from tersely.reduction import DropTokens, Ratio, Step
 from tersely.text.syntax import ALONE, ENDS_SENTENCE, GOES_ON
 from tiny import HIDDEN, tiny_ids
@@ -37,7 +38,7 @@ def slow_scores(model, ids: torch.Tensor, score: str, unit: str) -> list[float]:
     elif score == "linear-margin":
         bounds = torch.tensor([0, len(ids)])
         chances = linear(ids, bounds)[0].exp()
-        added = linear.contributions(ids, bounds)
+        added = linear.contributions(ids, Layout(bounds))
         order = chances.argsort(descending=True).tolist()
         best, second = order[:2]
         possible = {second} | {c for c in order if chances[c] >= 0.05 * chances[best]}

@@ -20,6 +20,7 @@ from tersely.classifier import Classifier
 from tersely.explain.lineage import Spelling, TokenLineage, lineage, short, spell
 from tersely.modeling.cascading import stage_model
 from tersely.modeling.inference import on_device
+from tersely.ragged import Layout
 from tersely.text.batching import pack
 from tersely.text.encoding import EncodedDocuments
 from tersely.text.labels import MULTI_LABEL
@@ -265,7 +266,7 @@ def _weigh(
     """Add what each token contributed to the linear stage's likeliest label, over the next one."""
     linear = classifier.torch_model().linear
     row = torch.from_numpy(np.concatenate(encoded.windows)).to(linear.bias.device)
-    added = linear.contributions(row, torch.tensor([0, len(row)], device=row.device))
+    added = linear.contributions(row, Layout.from_lengths([len(row)], row.device))
     several = linear.form.problem_type == MULTI_LABEL
     best, second = [*np.argsort(-shares), 0][:2]
     figures = [added, linear.bias[None]]

@@ -146,8 +146,8 @@ def _write_graphs(
         written(1)
     if cascade is not None:
         share_weights(graphs, folder / _SHARED)
-        if cascade.needs_linear:
-            save_file(model.linear.state_dict(), folder / LINEAR_FILE)
+    if model.linear is not None:
+        save_file(model.linear.state_dict(), folder / LINEAR_FILE)
     runner = OnnxRunner(folder, model.config, limit, int8)
     single = names if cascade is not None else []
     read = counting(progress, "comparing answers", 2 * (1 + len(single)) * len(encoded))

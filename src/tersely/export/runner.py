@@ -47,12 +47,11 @@ class OnnxRunner:
         self.config, self.cascade = config, config.cascade_stages()
         self.linear: LinearStage | None = None
         files = {name for _, name in graph_names(self.cascade)}
-        if self.cascade is not None and self.cascade.needs_linear:
-            files.add(LINEAR_FILE)
+        files |= set() if config.linear is None else {LINEAR_FILE}
         for name in sorted(files):
             if not (folder / name).is_file():
                 raise ModelError(f"expected {folder / name}, which is not there; export again")
-        if LINEAR_FILE in files:
+        if config.linear is not None:
             self.linear = LinearStage(LinearForm.from_dict(config.linear))
             self.linear.load_state_dict(load_file(folder / LINEAR_FILE))
         self.longest_document = longest_document

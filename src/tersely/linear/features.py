@@ -53,11 +53,17 @@ class PieceFeatures:
         keys = segments * self.size + ids
         if not self.owners.numel():
             return keys, segments[:0]
+        features, owned = self.pairs(ids, segments)
+        lefts = owned.nonzero()[:, 0]
+        pairs = _at(features, lefts).add_(_at(segments, lefts), alpha=self.size)
+        return torch.cat([keys, pairs]), lefts
+
+    def pairs(self, ids: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features of neighbours, `(tokens - 1,)`, and which own their bucket, bool."""
         buckets, fingerprints = bucket(pair_numbers(ids, self.special), self.owners.numel())
         owned = _at(self.owners, buckets) == fingerprints
-        lefts = (owned & _neighbours(ids, segments, self.special)).nonzero()[:, 0]
-        pairs = _at(buckets, lefts).add_(self.special.numel())
-        return torch.cat([keys, pairs.add_(_at(segments, lefts), alpha=self.size)]), lefts
+        owned &= _neighbours(ids, segments, self.special)
+        return buckets.add_(self.special.numel()), owned
 
     def count(self, input_ids: Tensor, layout: Layout) -> Counts:
         """Count each document's features: ids `(tokens,)` and the documents in the row."""
@@ -130,16 +136,12 @@ def count_pairs(ids: Tensor, layout: Layout, special: Tensor) -> tuple[Tensor, T
 
 def _checked(input_ids: Tensor, layout: Layout, vocabulary: int) -> Tensor:
     """Return the ids as int64 `(tokens,)`; refuse what is no row of this vocabulary."""
-    if input_ids.dim() != 1 or input_ids.is_floating_point() or len(input_ids) != layout.tokens:
+    spans = layout.offsets[0] == 0 and min(layout.sizes, default=0) >= 0
+    if not spans or input_ids.is_floating_point() or input_ids.shape != (layout.tokens,):
         raise DataError(
-            f"input_ids must be whole numbers of shape ({layout.tokens},), as many as the "
-            f"boundaries span, got {input_ids.dtype} of shape {tuple(input_ids.shape)}; lay the "
-            "documents end to end"
-        )
-    if layout.offsets[0] != 0 or min(layout.sizes, default=0) < 0:
-        raise DataError(
-            f"boundaries must start with 0 and never fall, got {layout.offsets.tolist()[:8]}; give "
-            "the running sum of the documents' lengths"
+            "input_ids must be whole numbers, as many as boundaries span that start with 0 and "
+            f"never fall, got {input_ids.dtype} of shape {tuple(input_ids.shape)} and the "
+            f"boundaries {layout.offsets.tolist()[:8]}; lay the documents end to end"
         )
     if len(input_ids):
         low, high = (int(end) for end in input_ids.aminmax())

@@ -20,7 +20,7 @@ from tersely.ragged import Layout
 from tersely.text.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from tersely.text.syntax import ALONE, ENDS_SENTENCE, GOES_ON
 
-FORM_VERSION = 2
+FORM_VERSION, _KINDS = 2, (SINGLE_LABEL, MULTI_LABEL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,25 +46,23 @@ class LinearForm:
                 "a linear stage answers where the margin between classes is large, and a "
                 "regression has no classes; leave the stage out"
             )
-        several = self.problem_type == MULTI_LABEL
         ids, temperature = self.special_ids, self.temperature
-        self._check("kind", isinstance(self.kind, str) and self.kind, "a name")
-        fits = self.problem_type in (SINGLE_LABEL, MULTI_LABEL)
-        self._check("problem_type", fits, f"{SINGLE_LABEL} or {MULTI_LABEL}")
-        least = 1 if several else 2
-        self._check("classes", _is_count(self.classes, least), f"a number from {least} on")
-        self._check("vocabulary", _is_count(self.vocabulary, 1), "a number of pieces")
-        self._check("buckets", _is_count(self.buckets, 0), "a number of buckets")
-        fits = isinstance(ids, list | tuple) and all(_is_count(number, 0) for number in ids)
-        fits = fits and max(ids, default=0) < self.vocabulary
-        self._check("special_ids", fits, "a list of ids of the vocabulary")
-        fits = isinstance(temperature, int | float) and 0 < temperature < math.inf
-        self._check("temperature", fits, "a number above 0")
+        least = 1 if self.problem_type == MULTI_LABEL else 2
+        known = isinstance(ids, list | tuple) and all(_is_count(number, 0) for number in ids)
+        known = known and _is_count(self.vocabulary, 1) and max(ids, default=0) < self.vocabulary
+        above = isinstance(temperature, int | float) and 0 < temperature < math.inf
+        for name, holds, wanted in (
+            ("kind", isinstance(self.kind, str) and self.kind, "a name"),
+            ("problem_type", self.problem_type in _KINDS, " or ".join(_KINDS)),
+            ("classes", _is_count(self.classes, least), f"a number from {least} on"),
+            ("vocabulary", _is_count(self.vocabulary, 1), "a number of pieces"),
+            ("buckets", _is_count(self.buckets, 0), "a number of buckets"),
+            ("special_ids", known, "a list of ids of the vocabulary"),
+            ("temperature", above, "a number above 0"),
+        ):
+            if not holds:
+                raise ModelError(f"linear.{name} must be {wanted}, got {getattr(self, name)!r}")
         object.__setattr__(self, "special_ids", tuple(ids))
-
-    def _check(self, name: str, holds: Any, wanted: str) -> None:
-        if not holds:
-            raise ModelError(f"linear.{name} must be {wanted}, got {getattr(self, name)!r}")
 
     @property
     def features(self) -> int:
@@ -170,13 +168,14 @@ class LinearStage(nn.Module):
         )
         return bags + self.bias
 
-    def contributions(self, input_ids: Tensor, boundaries: Tensor) -> Tensor:
+    def contributions(self, input_ids: Tensor, layout: Layout) -> Tensor:
         """Return what each token adds to the margins of its document, `(tokens, classes)`.
 
         A document's tokens and the bias add up to its margins. A feature's share is divided evenly
         among the places where it stands, and a pair's between its two pieces.
         """
-        layout = Layout(boundaries)
+        if layout.symbolic:
+            return self._contributions_of_one(input_ids)
         keys, lefts = self.features.occurrences(input_ids, layout)
         entries = keys.unique(return_inverse=True)[1]
         counts = self.features.count(input_ids, layout)
@@ -186,6 +185,20 @@ class LinearStage(nn.Module):
         for places in (lefts, lefts + 1):
             pieces = pieces.index_add(0, places, pairs / 2)
         return pieces
+
+    def _contributions_of_one(self, input_ids: Tensor) -> Tensor:
+        """The same of one document in a graph, where all places are compared with all."""
+        # A symbol, which `len` would take for the number of the document that is followed.
+        tokens, features, known = input_ids.shape[0], input_ids, input_ids >= 0
+        if self.owners.numel():
+            pairs, owned = self.features.pairs(input_ids, torch.zeros_like(input_ids))
+            features, known = torch.cat([features, pairs]), torch.cat([known, owned])
+        counts = ((features == features[:, None]) & known).sum(1).clamp(min=1).float()
+        values = (counts.log() + 1) * self.idf[features] * known
+        length = (values * values / counts).sum().sqrt().clamp(min=1e-6)
+        shares = (values / (length * counts))[:, None] * self.weights[features]
+        pairs = F.pad(shares[tokens:] / 2, (0, 0, 1, 1))
+        return shares[:tokens] + pairs[1:] + pairs[:-1]
 
     def token_scores(self, input_ids: Tensor) -> Tensor:
         """Return how much each token speaks for some class, `(tokens,)`, special pieces 0.

@@ -43,6 +43,8 @@ _INNER = 64  # units of the network that tells saliency
 class _Pieces(Scorer):
     """Scores of pieces, by the linear stage beside the encoder unless a class says otherwise.
 
+    Its `pieces` say how much each matters, `(tokens,)`, 0 or more.
+
     Attributes:
         unit: what is chosen: a `"piece"`; a `"word"`, whose best piece counts and whose pieces stay
             or go together; a piece with its `"neighbours"` on each side; a `"sentence"` by its
@@ -73,10 +75,6 @@ class _Pieces(Scorer):
         ids, layout = seen.stream.columns["input_ids"], seen.stream.layout
         return seen.linear.units(ids, layout.positions, self.unit)
 
-    def pieces(self, seen: Observed) -> Tensor:
-        """Return how much each piece matters, `(tokens,)`, 0 or more."""
-        raise TypeError(f"{type(self).__name__} does not score pieces")
-
 
 @register("linear")
 class Linear(_Pieces):
@@ -102,8 +100,8 @@ class LinearMargin(_Pieces):
 
     def pieces(self, seen: Observed) -> Tensor:
         layout, linear = seen.stream.layout, seen.linear
-        row = seen.stream.columns["input_ids"], layout.offsets
-        logs, added = linear(*row), linear.contributions(*row)
+        added = linear.contributions(seen.stream.columns["input_ids"], layout)
+        logs = linear.log_probabilities(layout.sum(added) + linear.bias)
         if linear.form.problem_type == "multi_label_classification":
             doubt = (logs.exp() - 0.5).abs()
             possible = doubt <= doubt.amin(dim=1, keepdim=True).clamp(min=0.5 - _POSSIBLE)

@@ -32,7 +32,7 @@ class TorchRunner:
     """Run a model in evaluation mode with torch; `OnnxRunner` does the same for an export."""
 
     def __init__(self, model: TerselyForSequenceClassification) -> None:
-        self.config = model.config
+        self.config, self.linear = model.config, model.linear
         self.longest_document = model.backbone.longest_document
         self.dtype_name = str(model.dtype).removeprefix("torch.")
         self.run = partial(run_model, model)
