@@ -82,3 +82,17 @@ def test_terminal_page_and_json_show_it(pieces, tmp_path):
     assert record["stage"]["name"] == "linear"
     # Files hold float16.
     assert record["words"][0]["contribution"] == pytest.approx(told.words[0].contribution, abs=0.01)
+
+
+def test_what_was_chosen_before_the_first_block_is_told_with_its_score(pieces, tmp_path):
+    classifier = cascaded(pieces, "reference")
+    chosen = classifier.model.alone().under_plan(preset("choose", keep=0.5, least=1))
+    told = explain_document(classifier.with_model(chosen), TEXT)
+    tokens = [*told.special, *(token for word in told.words for token in word.tokens)]
+    assert sum(token.worth for token in tokens) == pytest.approx(len(tokens), abs=1e-3)
+    worth = {word.text.lower(): word.furthest.worth for word in told.words}
+    kept = [token.worth for token in tokens[len(told.special) :] if token.reached]
+    assert min(kept) >= max(token.worth for token in tokens if not token.reached)
+    facts = facts_of(write_html(told, tmp_path / "page.html").read_text("utf-8"))
+    assert [word["w"] for word in facts["words"]] == [round(found, 3) for found in worth.values()]
+    assert explain_document(classifier, TEXT).words[0].furthest.worth is None

@@ -43,6 +43,7 @@ class TokenLineage:
     group: int | None = None  # the combination token that took it in
     merged_at: int | None = None  # the block that did, counted from 1 among those that ran
     merged_into: int | None = None  # the token of the document in full
+    worth: float | None = None  # to the choice before the first block, of mean 1 in the document
     contribution: float | None = None  # to the linear stage's log-odds, where that answered
 
 
@@ -58,7 +59,8 @@ def lineage(
     scores = np.full(shape, np.nan, np.float32)
     groups: dict[int, int] = {}
     merged: dict[int, dict[str, int]] = {}
-    entering = _part(trace.entered, number)
+    entering, chosen = _part(trace.entered, number), trace.importance
+    worth = [None] * len(window) if chosen is None else _part(chosen, number).mean(axis=1)
     shares = np.ones(len(entering), np.float32)
     for place, block in enumerate(trace.blocks):
         own = entering >= 0  # combination tokens have no place in the document
@@ -91,6 +93,7 @@ def lineage(
             present=tuple(present[:, place].tolist()),
             scores=tuple(None if np.isnan(score) else short(score) for score in scores[:, place]),
             group=groups.get(place),
+            worth=None if chosen is None else short(worth[place]),
             **merged.get(place, {}),
         )
         for place, token in enumerate(window.tolist())

@@ -199,6 +199,7 @@ def _facts(told: Explanation, word: WordLineage, holders: dict[int, int]) -> dic
     read = [token for token in word.tokens if token.read]
     scores = [[t.scores[block] for t in read if t.scores[block] is not None] for block in blocks]
     return pieces | {
+        "w": word.furthest.worth and round(word.furthest.worth, 3),
         "r": round(word.reached, 2),
         "k": [round(max(token.keys[block] for token in read), 3) for block in blocks],
         "e": [any(token.present[block] for token in read) for block in blocks],

@@ -181,8 +181,10 @@ class ForwardPass:
             cost = step.score.cost_of_token(self.backbone.width)
             self.trace.other_macs += stream.layout.tokens * cost
             seen = Observed(stream, learning=self._account is not None, linear=model.linear)
-            learned = modules_at(model.learned, INPUT)
-            stream, _, _, loss = carry_out(step, stream, seen, learned)
+            learned, read = modules_at(model.learned, INPUT), stream.layout
+            stream, importance, _, loss = carry_out(step, stream, seen, learned)
+            if self.detailed and self.trace.importance is None:
+                self.trace.importance = Ragged(importance.detach(), read)
             if loss is not None:
                 self._account.losses.append(loss)
         return replace(stream, columns={name: stream.columns[name] for name in columns})

@@ -56,12 +56,13 @@ class Trace:
     """What a forward pass computed, block by block.
 
     `entered` are the tokens that entered the first block, as in `BlockTrace.alive`: fewer than were
-    read where a step of the plan works on the input.
+    read where a step of the plan works on the input, the first of which chose by `importance`.
     """
 
     blocks: list[BlockTrace] = field(default_factory=list)
     other_macs: int = 0  # of the embedding's projection and the head
     entered: Ragged | None = None
+    importance: Ragged | None = None
 
     @property
     def macs(self) -> int:
