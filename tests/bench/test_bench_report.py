@@ -157,6 +157,15 @@ def test_the_page_holds_every_contender_and_needs_nothing_from_elsewhere(whole, 
         write_report(whole, tmp_path / "nowhere" / "report.html")
 
 
+def test_the_page_shows_what_accelerate_certified_of_a_contender(whole, tmp_path):
+    picture = tmp_path / "speed.svg"
+    picture.write_text("<svg><script>alert(1)</script></svg>")
+    pictures = [("half", picture), ("dense", tmp_path / "none.svg")]
+    page = write_report(whole, tmp_path / "report.html", pictures).read_text("utf-8")
+    assert "half: speed against certified limit" in page and "alert(1)" not in page
+    assert re.findall("src=.{27}", page) == ['src="data:image/svg+xml;base64,']
+
+
 def test_the_verdict_says_who_is_best_by_how_much_at_what_cost(whole, report):
     """Nobody said that TF-IDF was better, with p = 0.034 in the table."""
     (said,) = whole.verdict()

@@ -5,9 +5,11 @@ table fits 80 columns.
 """
 
 import math
-from collections.abc import Callable
+from base64 import b64encode
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -134,8 +136,10 @@ def render(report: BenchReport) -> Table:
     return table
 
 
-def write_report(report: BenchReport, path: Path) -> Path:
-    """Write the report as one HTML page."""
+def write_report(report: BenchReport, path: Path, pictures: Iterable[Any] = ()) -> Path:
+    """Write the report as one HTML page, with `pictures`: names, and SVG files if they exist."""
     template = Path(__file__).with_name("report.html.j2")
     values = {"report": report, "columns": columns(report), "plot": draw(report)}
-    return write_page(path, template, "bench", **values)
+    # Shown as pictures, they run no script.
+    found = {n: b64encode(file.read_bytes()).decode() for n, file in pictures if file.is_file()}
+    return write_page(path, template, "bench", pictures=found, **values)

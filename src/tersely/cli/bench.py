@@ -96,7 +96,8 @@ def bench(
             result = room.bench(entered, documents.texts, encoded, **how)
     result = replace(result, command=command_line(), skipped=skipped)
     if report is not None:
-        say(f"{room.write_report(result, report)} holds the report")
+        pictures = [(name, Path(path, "speed.svg")) for path, name in paths.items()]
+        say(f"{room.write_report(result, report, pictures)} holds the report")
     if json:
         print_json(result.to_dict())
     else:
