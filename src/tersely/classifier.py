@@ -198,7 +198,8 @@ class Classifier(TrainedModel):
         start._tell(*(part.encoded for part in (train, held_out) if part is not None))
         if held_out is not None:
             tell_alike(train.encoded, held_out.encoded, start.tokenizer, "validation documents")
-        first = first_verdict(start, linear, given, train, note) if cascade == "auto" else None
+        asked = start, linear, given, train, max_loss, note
+        first = first_verdict(*asked) if cascade == "auto" else None
         training = StagedTraining(
             make=functools.partial(self._new_model, given.space),
             plan=self.plan,

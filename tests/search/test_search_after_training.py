@@ -45,10 +45,11 @@ def test_the_linear_verdict_comes_before_the_encoder_is_trained(encoder, monkeyp
         raise TrainingError(f"{len(lines)} line")
 
     monkeypatch.setattr(StagedTraining, "run", run)
-    with pytest.raises(TrainingError, match="1 line"):
+    with pytest.raises(TrainingError, match="2 line"):
         trained(encoder, documents(300), tell=lines.append)
     assert "the linear stage alone: " in lines[0]
     assert "of 30 validation documents are classified correctly (" in lines[0]
+    assert lines[1].endswith("it takes 300 held-out documents, a tenth of those given")
 
 
 def test_documents_set_apart_prove_the_cascade(proven, tmp_path):
@@ -59,6 +60,7 @@ def test_documents_set_apart_prove_the_cascade(proven, tmp_path):
     assert cascade.point == found.at(0.09).point and found.at(0.09).early > 0
     told = "\n".join(proven.training["lines"])
     assert "net loss of at most 9.00%: " in told and "40 held-out documents" in told
+    assert proven.training["cascade"]["machine"]["threads"] and "not proven" not in told
     loaded = Classifier.from_pretrained(proven.save(tmp_path), device="cpu")
     texts = labelled(50, seed=3)[0]
     assert np.array_equal(loaded.logits(texts), proven.logits(texts))

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from tersely._io import describe_machine
 from tersely.cascade import LINEAR, REFERENCE, Cascade, Stage, to_log_probabilities, to_logits
 from tersely.certificates import Part, different, documents_for_net_loss, documents_needed
 from tersely.errors import DataError, ModelError
@@ -35,12 +36,13 @@ def first_verdict(
     fit: LinearFit | None,
     given: Material,
     train: Any,
+    limit: float,
     tell: Callable[[str], None],
 ) -> LinearFit | None:
     """Fit the linear stage and tell what it is worth alone; None where no cascade can follow.
 
-    `original` is not trained yet, and `fit` is there where its plan needed it already; `train` are
-    the encoded training documents, with `labels`.
+    Where too few documents are held out to prove the `limit`, that is told, too. `original` is not
+    trained yet, `fit` is there where its plan needed it, and `train` are encoded, with `labels`.
     """
     began, space = time.perf_counter(), original.label_space
     if space.problem_type == REGRESSION:
@@ -72,6 +74,9 @@ def first_verdict(
             f"no cascade: it needs {FEWEST} validation documents that are not among the training "
             f"documents, got {len(judges)}; a tenth of {10 * FEWEST} documents would be enough"
         )
+    if enough and len(given.proof or ()) < (needed := documents_needed(limit)):
+        held_out = f"{max(needed, PROVABLE // 10):,} held-out documents, a tenth of those given"
+        tell(f"a net loss of at most {limit:.2%} will not be proven: it takes {held_out}")
     return fit if enough else None
 
 
@@ -98,14 +103,15 @@ def cascade_after(
     stages, looked = runner.look(stages, judges, fit_temperatures=True, stacking=stacking)
     proving = PROVABLE if proof is None else len(proof)
     ranked, why = [], "no stage saves work within this limit on the validation documents"
-    if proving < (needed := documents_needed(limit)):
-        why = f"a proof needs {needed:,} held-out documents, of {10 * needed:,} in all"
+    if proving < documents_needed(limit):
+        why = "too few documents are held out to prove it"
     try:
         runner.check_steady(judges, limit)
         ranked = choices(looked, stages, limit, proving, runner.several)
     except ModelError as error:
         why = str(error)
     record: dict[str, Any] = {"limit": limit, "seconds": looked.seconds, "estimate": None}
+    record["machine"] = describe_machine()
     cascade = Cascade(stages[-1:])
     if not ranked:
         tell(f"net loss of at most {limit:.2%}: the model answers alone, since {why}")
