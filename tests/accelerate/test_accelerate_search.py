@@ -23,7 +23,7 @@ from tersely.modeling import TerselyForSequenceClassification
 from tersely.reduction import preset
 from tersely.search import draw_documents, find
 from tersely.text import Documents
-from three_kinds import TEXTS, WORDS
+from three_kinds import KINDS, TEXTS, WORDS
 from tiny import tiny_tokenizer
 
 LIMIT = 0.05
@@ -127,6 +127,11 @@ def test_labels_make_the_limit_one_on_the_net_loss(kinds, any_gain):
     labels = original.predict(TEXTS)
     evidence, _ = accelerate(original, TEXTS, labels, limit=0.1, rounds=1)
     assert evidence["criterion"] == evidence["certificates"]["criterion"] == "loss"
+    assert "the linear stage alone" not in evidence["reason"]  # nothing beats the labels' author
+    evidence, _ = accelerate(
+        original, TEXTS, [f"LABEL_{kind}" for kind in KINDS], limit=0.1, rounds=1
+    )
+    assert "the linear stage alone is right as often or more, and " in evidence["verdict"]
     with pytest.raises(DataError, match="knows none of the data's labels"):
         accelerate(original, TEXTS, ["other"] * 400, limit=0.1)
 
@@ -177,7 +182,7 @@ def test_the_verb_reads_labels_as_the_model_has_them(kinds, tmp_path):
     rows = [{"text": t, "label": "|".join(p) or "a"} for t, p in zip(TEXTS, predicted, strict=True)]
     data = tmp_path / "labelled.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    options = ["--label-column", "label", "--max-disagreement", "0.1"]
+    options = ["--max-loss", "10%"]
     options += ["--rounds", "1", "--device", "cpu", "--overwrite", "--json"]
     result = run_command("accelerate", several, data, "--out", out, *options)
     assert result.exit_code == 0, result.stderr

@@ -41,6 +41,7 @@ CASES = [
     ("bench {reviews} --contenders dense --report no/page.html", 2, "not a directory"),
     ("accelerate {model} {reviews} --out {}/out --max-disagreement x", 2, "--max-disagreement"),
     ("accelerate {model} {reviews} --out {}/out --max-disagreement 5", 2, "from 0 to 1; 1 is 100%"),
+    ("accelerate {model} x --out {}/out --max-disagreement 1% --max-loss 1%", 2, "needs no labels"),
     ("score {model} {reviews}", 2, "then the output folder"),
     ("serve {model} --port 99999", 2, "--port"),
     ("serve {model} --port 0 --max-client-batch-size 600", 1, "--max-concurrent-requests"),

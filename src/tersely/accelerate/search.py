@@ -14,6 +14,7 @@ from tersely._io import describe_machine
 from tersely.accelerate.clock import PACKED, WAYS, clock, plan_clock
 from tersely.accelerate.evidence import verdict
 from tersely.bench import paired_ratio
+from tersely.cascade import LINEAR
 from tersely.classifier import Classifier
 from tersely.errors import ModelError, TerselyWarning
 from tersely.search import Found, find_cascade
@@ -152,9 +153,13 @@ def _gains(ratio: dict[str, Any]) -> bool:
 
 
 def _reason(answer: str | None, found: Found, proven: bool) -> str:
-    """Return the decision in a sentence."""
+    """Return the decision in a sentence, and whether the linear stage alone would do by labels."""
+    alone, worse, better = "", found.looked.worse.get(LINEAR), found.looked.better
+    if worse is not None and better is not None and better[LINEAR].sum() >= worse.sum():
+        times = f"{found.seconds / found.looked.seconds[LINEAR]:.0f} times as fast as packed"
+        alone = f"; the linear stage alone is right as often or more, and {times}"
     if answer == CASCADE:
-        return f"Faster: {found.ranked[0].name}"
+        return f"Faster: {found.ranked[0].name}{alone}"
     slow = "the cascade is hardly faster than packed execution"
     gain = "Faster: packed, which changes no label" if answer else "No gain here: keep the original"
-    return f"{gain}; {slow if proven else found.why_not}"
+    return f"{gain}; {slow if proven else found.why_not}{alone}"

@@ -17,7 +17,8 @@ def accelerate(
     *,
     reading: o.Judged,
     sample: o.Sample,
-    max_disagreement: o.Share = 0.005,
+    max_disagreement: o.Limit = None,
+    max_loss: o.Limit = None,
     train: o.Data = None,
     rounds: o.Count = 5,
     out: o.Out,
@@ -33,21 +34,24 @@ def accelerate(
     answer.
 
     Options:
-        max_disagreement: The share of texts whose label may change; with --label-column, that may
-            turn wrong minus those that turn right. [0.5%]
+        max_disagreement: The share of texts whose label may change. [0.5%]
+        max_loss: The share that may turn wrong minus those that turn right; needs labels. [1%]
         train: Documents to fit the linear model on, such as the model's training documents. [two
             in five of TEXTS]
         rounds: The maximum number of turns per contender in the comparison.
 
     Examples:
         tersely accelerate my-classifier/ texts.csv --out faster/
-        tersely accelerate my-classifier/ texts.csv --out faster/ --max-disagreement 1%
+        tersely accelerate my-classifier/ labelled.csv --out faster/ --max-loss 1%
     """
+    labelled = max_loss is not None or reading.label_column is not None
+    if labelled and max_disagreement is not None:
+        raise typer.BadParameter("--max-disagreement needs no labels; with labels give --max-loss")
+    limit, usual = (max_loss, 0.01) if labelled else (max_disagreement, 0.005)
     o.check_directory(out, overwrite=overwrite)
     from tersely.accelerate import accelerate as run
     from tersely.accelerate import sentences, write_evidence
 
-    labelled = reading.label_column is not None
     original = loading.load(model)
     given = "required" if labelled else "ignore", original.label_space.problem_type
     fitting = None if train is None else reading.read(train, *given)
@@ -58,7 +62,8 @@ def accelerate(
         say(f"two in five of the texts fit the linear stage; {advice}")
     documents = sample.single_texts(reading.read(data, *given), "accelerate")
     judged = documents.labels if labelled else None
-    how = {"limit": max_disagreement, "rounds": rounds, "seed": sample.seed, "tell": say}
+    how = {"limit": usual if limit is None else limit, "seed": sample.seed}
+    how |= {"rounds": rounds, "tell": say}
     with progress("accelerating") as bar:
         how["progress"] = bar.show
         evidence, chosen = run(original, documents.texts, judged, train=fitting, **how)

@@ -92,12 +92,8 @@ def at_limit(model: Any, limit: float, criterion: str | None = None) -> Any:
     """Return a model at another certified limit of its cascade; 0 for its reference."""
     if model.cascade is not None:
         return model.under_cascade(model.cascade.at(limit, criterion))
-    if model.config.problem_type == REGRESSION:
-        raise ModelError(
-            f"a limit of {100 * limit:g}% is on labels, and a regression has none; load it without"
-        )
-    raise ModelError(
-        f"a limit of {100 * limit:g}% is for a cascade, and this has none; load it without, or "
-        + ("recalibrate it on labelled documents" if criterion == "error" else "accelerate it")
-        + " first"
-    )
+    number = model.config.problem_type == REGRESSION
+    why = "on labels, and a regression has none" if number else "for a cascade, and this has none"
+    how = "recalibrate it on labelled documents" if criterion == "error" else "accelerate it"
+    how = "" if number else f", or {how} first"
+    raise ModelError(f"a limit of {100 * limit:g}% is {why}; load it without{how}")

@@ -13,7 +13,7 @@ import torch
 
 from tersely._io import Progress, counting, torch_threads
 from tersely.cascade import LINEAR, PLAN, REFERENCE, Stage, to_log_probabilities, to_logits
-from tersely.errors import DataError, ModelError
+from tersely.errors import ModelError
 from tersely.linear import LinearFit, calibrate, fit_stacking
 from tersely.modeling.cascading import fit_beside, linear_log_probabilities, stage_model
 from tersely.modeling.inference import run_model
@@ -80,11 +80,6 @@ class StageRunner:
         if self.criterion == "disagreement":
             given = to_logits(reference, self.several).numpy()
             return predict_from_logits(given, self.space.problem_type)
-        if documents.labels is None:
-            raise DataError(
-                f"a limit on the loss needs labels, and {documents.source} has none; name their "
-                "column, or set a limit on the disagreement"
-            )
         return self.space.encode(documents.labels, unseen="skip")
 
     def judge(
