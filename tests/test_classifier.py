@@ -79,7 +79,7 @@ def test_a_fit_that_fails_leaves_the_classifier_as_it_was(encoder, tmp_path, mon
 
 def test_it_cannot_start_from_a_model_that_removes_tokens(encoder, tmp_path):
     Classifier(encoder, method="topk").fit(*labelled(60), settings=QUICK).save(tmp_path)
-    with pytest.raises(ModelError, match="dense tersely model to start from"):
+    with pytest.raises(ModelError, match="from a model without token reduction"):
         Classifier(tmp_path).fit(*labelled(40), settings=QUICK)
     # Unless it was trained to read everything as well.
     Classifier(encoder, method="lat").fit(*labelled(60), settings=QUICK).save(tmp_path / "any")

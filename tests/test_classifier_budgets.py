@@ -68,7 +68,7 @@ def test_thresholds_that_were_learned_are_moved_together(encoder, whole):
     assert cost(set_to, texts) / cost(whole, texts) == pytest.approx(0.5, rel=0.05)
     mine, other = (c.plan.steps[0].select.thresholds for c in (classifier, set_to))
     assert np.ptp(np.array(other) / np.array(mine)) < 1e-6
-    with pytest.raises(PlanError, match="threshold is not a share of the plan 'ltp'"):
+    with pytest.raises(PlanError, match="threshold cannot be changed in the plan 'ltp'"):
         classifier.with_options(threshold=0.5)
 
 
@@ -77,7 +77,7 @@ def test_budgets_that_cannot_be_are_refused(lat, whole, encoder):
     for classifier, budget, said in (
         (lat, 0.01, r"budget must be between 0\.\d\d and 1\.0\d for 'lat'"),
         (lat, 1, "budget must be a number between 0 and 1, got 1"),
-        (whole, 0.5, "must have a share of tokens.*got 'dense'"),
+        (whole, 0.5, "a plan that keeps a share of .*got 'dense'"),
         (trained(encoder, "focus-pfc"), 0.5, "needs block 1, .*built for 'focus-pfc'"),
     ):
         with pytest.raises(PlanError, match=said):

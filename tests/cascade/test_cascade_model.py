@@ -137,7 +137,7 @@ def test_cascades_that_do_not_fit_are_refused(plain, stages, message):
 
 def test_a_linear_stage_of_other_labels_is_refused(plain):
     form = LinearForm("svc", 2, plain.model.config.encoder_config.vocab_size, 0, ())
-    with pytest.raises(ModelError, match="must be the model's 3 labels"):
+    with pytest.raises(ModelError, match="must be 3, the number of labels"):
         plain.model.under_cascade(
             Cascade((Stage("linear"), Stage("reference")), ((0.5,),), 0), LinearStage(form)
         )

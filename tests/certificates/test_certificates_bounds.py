@@ -50,7 +50,7 @@ def test_a_broken_limit_is_proven_at_most_once_in_twenty(documents):
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        (lambda: upper_bound(3, 2), "failures from 0"),
+        (lambda: upper_bound(3, 2), "failures must be from 0"),
         (lambda: documents_needed(0.0), "limit between 0 and 1, got 0"),
         (lambda: documents_needed(5, 100), "0.5 % is 0.005"),
     ],

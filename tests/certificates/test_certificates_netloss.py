@@ -85,5 +85,5 @@ def test_the_bound_grows_with_losses_and_falls_with_gains(each):
 
 @pytest.mark.parametrize("each", [(0, 0, 0), (-1, 0, 5), (3, 3, 5)])
 def test_counts_that_cannot_be_are_refused(each):
-    with pytest.raises(DataError, match="count again"):
+    with pytest.raises(DataError, match="must be counts out of"):
         net_loss_bound(*each)

@@ -67,9 +67,9 @@ def test_a_record_comes_back_from_json_as_it_was():
     classes = ["a", "b"] * 500
     made = prove(TEXTS, EARLY, changed(0, 1, 2, 3, 4), classes=classes, parts=parts)
     assert Certificates.from_dict(json.loads(json.dumps(made.to_dict()))) == made
-    with pytest.raises(ModelError, match=r"must be 1, got 2; newer certificates"):
+    with pytest.raises(ModelError, match=r"must be 1, got 2; use a newer tersely"):
         Certificates.from_dict(made.to_dict() | {"version": 2})
-    with pytest.raises(ModelError, match="incomplete certificates"):
+    with pytest.raises(ModelError, match="certificates are incomplete"):
         Certificates.from_dict({"version": 1, "certificates": []})
 
 
@@ -85,16 +85,16 @@ def test_a_limit_that_was_not_certified_names_the_nearest():
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"early": EARLY[::-1]}, "200 documents that point 0 answers"),
-        ({"worse": changed(0, 0, 0, 900, 0)}, "does not change"),
-        ({"worse": changed(0, 0, 0)}, "the same points everywhere"),
+        ({"early": EARLY[::-1]}, "200 of point 0 are missing at point 1"),
+        ({"worse": changed(0, 0, 0, 900, 0)}, "stays the same"),
+        ({"worse": changed(0, 0, 0)}, "must all have the shape"),
         ({"worse": np.full(EARLY.shape, 2)}, "true or false"),
         ({"early": EARLY[:, :5]}, "points, 1000"),
         ({"early": EARLY[:0]}, "points, 1000"),
-        ({"texts": ["Text 1 ", *TEXTS[1:]]}, "1 of 1,000 texts for proof occur before"),
+        ({"texts": ["Text 1 ", *TEXTS[1:]]}, "1 of 1,000 texts for proof repeat another"),
         ({"classes": ["a"]}, "got 1"),
         ({"criterion": "losses"}, "did you mean 'loss'"),
-        ({"criterion": "loss"}, "documents that turned right"),
+        ({"criterion": "loss"}, "better must be given"),
         ({"first": 5}, "from 0 to 4"),
         ({"limits": [0.5, 1.0]}, "got 1"),
     ],

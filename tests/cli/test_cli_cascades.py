@@ -69,7 +69,7 @@ CASES = [
     ("predict {}/fast {}/texts.csv --max-disagreement 30%", 1, "nearest that are: 10% and 50%"),
     ("predict {}/fast {}/texts.csv --max-loss 10%", 1, "set --max-disagreement"),
     ("predict {}/lossy {}/texts.csv --max-disagreement 10%", 1, "set --max-loss"),
-    ("predict {}/number {}/texts.csv --max-error 2%", 1, "a regression has none"),
+    ("predict {}/number {}/texts.csv --max-error 2%", 1, "predicts a number"),
     ("predict {}/fast {}/texts.csv --max-error 2", 2, "from 0 to 1"),
 ]
 

@@ -187,7 +187,7 @@ def test_other_problems(run, encoder, tmp_path, labels, problem_type, columns):
         *("--rounds", 1, "--latency-documents", 1),
     )
     if problem_type == "regression":
-        assert compared.exit_code == 1 and "regression has no classes" in compared.stderr
+        assert compared.exit_code == 1 and "a regression has none" in compared.stderr
     else:
         assert compared.exit_code == 0, compared.stderr
 

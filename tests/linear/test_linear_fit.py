@@ -196,7 +196,7 @@ def test_what_cannot_be_fitted_is_said(documents, labels, options, match):
 
 
 def test_a_regression_is_refused():
-    with pytest.raises(ModelError, match="regression has no classes"):
+    with pytest.raises(ModelError, match="a regression has none"):
         fitted([[2], [3]], [0.5, 1.5], problem_type=REGRESSION)
 
 

@@ -113,7 +113,7 @@ def test_half_precision_of_the_model_leaves_the_tables_alone():
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"version": 1}, "fit it anew"),
+        ({"version": 1}, "train it again"),
         ({"kind": ""}, "linear.kind must be a name"),
         ({"classes": 1}, "linear.classes must be a number from 2 on"),
         ({"classes": True}, "linear.classes"),
@@ -124,7 +124,7 @@ def test_half_precision_of_the_model_leaves_the_tables_alone():
         ({"temperature": 0}, "linear.temperature"),
         ({"temperature": float("nan")}, "linear.temperature"),
         ({"problem_type": "ranking"}, "linear.problem_type"),
-        ({"problem_type": REGRESSION}, "regression has no classes"),
+        ({"problem_type": REGRESSION}, "a regression has none"),
         ({"more": 1}, "linear.more is not a field"),
     ],
 )

@@ -143,7 +143,7 @@ def test_without_a_linear_stage_it_is_refused():
         dense.under_plan(preset("choose"))
     dense.under_plan(preset("choose", score="random"))
     dense.plan = preset("choose").resolve(4)
-    with pytest.raises(ModelError, match="chooses by a linear stage, and this model has none"):
+    with pytest.raises(ModelError, match="with a linear stage, but this model has none"):
         dense(**pack(tiny_ids([5])))
 
 

@@ -134,10 +134,10 @@ def test_knowledge_that_is_missing_or_does_not_fit_is_refused():
         return token_columns(ids, layout, TABLE, Knowledge(**knowledge), (column,))
 
     for column, name in ("parse", "parser"), ("stem", "stems"):
-        with pytest.raises(ModelError, match=rf"needs model\.knowledge\.{name}, .*None; make one"):
+        with pytest.raises(ModelError, match=rf"needs model\.knowledge\.{name}, .*None; make it"):
             need(column)
     for parse in ([0], [0]), ([0, 2], [0, 0]), ([0, 1], [0, 2]), ([0, 1], [0, -1]):
-        with pytest.raises(ModelError, match="a word number for each of the 2 tokens"):
+        with pytest.raises(ModelError, match="its word for each of the 2 tokens"):
             need("parse", parser=lambda ids, parse=parse: parse)
 
 

@@ -47,7 +47,7 @@ def test_blocks_may_be_left_out_but_not_put_back():
     short = dense.under_plan(preset("fewer-layers", keep=0.5))
     assert torch.equal(logits(short), logits(with_plan(dense, preset("fewer-layers", keep=0.5))))
     built = build(METHODS["fewer-layers"])
-    with pytest.raises(PlanError, match="needs block 2, and this model was built for"):
+    with pytest.raises(PlanError, match="needs block 2, which this model, built for"):
         built.under_plan(preset("dense"))
     assert built.under_plan(preset("fewer-layers", keep=0.25)).plan.skipped == {1, 2, 3}
 

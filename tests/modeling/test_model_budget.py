@@ -47,7 +47,7 @@ def test_methods_that_move_blocks_take_the_nearest_and_say_so_where_it_is_far(
     dense, method, target, far
 ):
     encoded = dense.encode(long_documents()[0])
-    said = pytest.warns(TerselyWarning, match="comes no nearer than") if far else nullcontext()
+    said = pytest.warns(TerselyWarning, match="the nearest that") if far else nullcontext()
     with said:
         plan = plan_for_target(dense.model, method, {}, target, encoded)
     name, values = budget_option(method, 4)
@@ -94,10 +94,10 @@ def test_a_list_of_one_or_two_blocks_is_no_range(dense, method, blocks, expected
     ("method", "options", "target", "message"),
     [
         ("topk", {}, 0.01, r"must be between 0\.\d\d and 1\.\d\d for 'topk'.*got 0.01"),
-        ("topk", {"keep": 0.5}, 0.5, "keep must be left out where target_flops sets it, got 0.5"),
+        ("topk", {"keep": 0.5}, 0.5, "target_flops chooses keep, got keep=0.5"),
         ("topk", {}, 1.5, "target_flops must be a number between 0 and 1, got 1.5"),
         ("neighbours", {}, 0.1, r"between 1\.00 and 1\.00 for 'neighbours' on these documents"),
-        ("dense", {}, 0.5, "the method must be one of .* for a target, got 'dense'"),
+        ("dense", {}, 0.5, "target_flops needs one of the methods .*, got 'dense'"),
     ],
 )
 def test_targets_that_no_setting_reaches_are_refused(dense, method, options, target, message):

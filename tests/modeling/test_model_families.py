@@ -79,9 +79,9 @@ def test_token_types_follow_their_tokens(family, tmp_path):
 
 def test_only_a_dense_model_with_the_familys_head_becomes_a_stock_one(tmp_path):
     save_classifier(tmp_path)
-    with pytest.raises(ModelError, match="only a dense model has a form .* got .*'focus-p'"):
+    with pytest.raises(ModelError, match="without token reduction, got .*'focus-p'"):
         dense_checkpoint(from_encoder(tmp_path, plan="focus-p"))
-    with pytest.raises(ModelError, match="only a model with its family's head .*'mean'"):
+    with pytest.raises(ModelError, match="must have head='family' .*'mean'"):
         dense_checkpoint(from_encoder(tmp_path, head="mean"))
 
 

@@ -112,17 +112,20 @@ KEY = "encoder.layer.1.attention.self.key.weight"
     [
         (encoder(lacks(KEY)), rf"lacks 1 weights .* \({KEY}\)"),
         (classifier(lacks("classifier.weight")), r"lacks 1 weights of Bert.*\(classifier.weight\)"),
-        (encoder(wrong("num_hidden_layers", value=2)), "more blocks than its config.json says"),
+        (encoder(wrong("num_hidden_layers", value=2)), "with its original num_hidden_layers"),
         (encoder(no_weights), "cannot be loaded"),
         (encoder(cut_off), "cannot be loaded"),
-        (classifier(wrong("vocab_size", value=101)), "do not belong together"),
+        (classifier(wrong("vocab_size", value=101)), "take both files from one model"),
         (lambda path: (path / "config.json").write_text("{"), "expected a model directory"),
         (holds("adapter_config.json"), "an adapter without its model"),
         (holds("checkpoints/plan"), "go on with it by resume"),
         (holds("evidence.json"), "keep the original"),
         (holds("checkpoint-500/config.json"), "folders of models"),
         (holds("notes.txt"), "no config.json; give"),
-        (lambda path: build(METHODS["focus-p"]).save_pretrained(path), "start from what it was"),
+        (
+            lambda path: build(METHODS["focus-p"]).save_pretrained(path),
+            "start from the model that",
+        ),
         (lambda path: GPT2Config().save_pretrained(path), r"family \(bert, .*\), got 'gpt2'"),
     ],
 )
@@ -150,7 +153,7 @@ def test_what_cannot_be_is_refused_with_what_to_do():
     [
         (lacks(f"encoder.{KEY}"), ModelError, rf"lacks 1 weights of Tersely.* \(encoder.{KEY}\)"),
         (no_weights, ModelError, "cannot be loaded"),
-        (wrong("encoder_config", "vocab_size", value=101), ModelError, "do not belong together"),
+        (wrong("encoder_config", "vocab_size", value=101), ModelError, "both files from one"),
         (wrong("encoder_config", "model_type", value="gpt2"), ModelError, "family .*, got 'gpt2'"),
         (wrong("plan", "version", value=PLAN_VERSION + 1), PlanError, "needs a newer tersely"),
         (wrong("head", value="first"), ModelError, "head must be one of mean, family"),

@@ -117,7 +117,7 @@ def test_an_error_is_certified_for_one_point_of_the_cascade(fast, new, tmp_path)
     assert sure.review.stages_point == fast.model.cascade.point is not None
     assert sure.certificates == fast.certificates
     folder = sure.save(tmp_path / "sure")
-    with pytest.warns(TerselyWarning, match="nothing is marked for review"):
+    with pytest.warns(TerselyWarning, match="no answer is marked for review"):
         loaded = Classifier.from_pretrained(folder, device="cpu", max_disagreement=0)
     assert loaded.review is None
 

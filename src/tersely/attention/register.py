@@ -50,7 +50,7 @@ def packed_attention(
         )
     if attention_mask is not None or query.shape[0] != 1:
         raise ValueError(
-            "a packed row is one row without an attention mask, got "
+            "a packed batch must be one row without an attention mask, got "
             f"{query.shape[0]} rows and {'a' if attention_mask is not None else 'no'} mask"
         )
     packing.calls += 1

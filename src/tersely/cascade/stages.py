@@ -42,7 +42,7 @@ class Stage:
         if kind not in (LINEAR, PLAN, REFERENCE):
             wrong = f"kind must be {LINEAR}, {PLAN} or {REFERENCE}, got {kind!r}"
         elif (self.plan is not None) != (kind == PLAN):
-            wrong = f"plan is for the kind {PLAN!r}, got {kind!r}"
+            wrong = f"plan must be given for the kind {PLAN!r}, and for no other, got {kind!r}"
         elif not 0 < self.temperature < float("inf"):
             wrong = f"temperature must be above 0, got {self.temperature!r}"
         elif not 0 <= weight < float("inf") or (weight and kind == LINEAR):
@@ -102,8 +102,8 @@ class Cascade:
         kinds = [stage.kind for stage in self.stages]
         if kinds[-1:] != [REFERENCE] or REFERENCE in kinds[:-1] or LINEAR in kinds[1:]:
             raise ModelError(
-                "cascade.stages must end with the reference, and the linear stage comes first, got "
-                f"{', '.join(kinds) or 'none'}"
+                "cascade.stages must end with the reference, and may have a linear stage only as "
+                f"the first, got {', '.join(kinds) or 'none'}"
             )
         _check_path("cascade", self.path, self.point, len(kinds) - 1)
         if (review := self.review) is not None:
@@ -149,15 +149,15 @@ class Cascade:
         if criterion == "error":
             if review is None or review.stages_point != self.point:
                 raise ModelError(
-                    f"no limit on the error is certified for this model as it is used, got a limit "
-                    f"of {limit:g}; recalibrate it on labelled documents with max_error"
+                    f"max_error is {limit:g}, but no limit on the error is certified for this "
+                    "model as it is loaded; recalibrate it on labelled documents with max_error"
                 )
             point = None if limit >= 1 else review.certificates.at(limit).point
             return dataclasses.replace(self, review=dataclasses.replace(review, point=point))
         if limit and proven is None:
             raise ModelError(
-                f"this cascade has no certificates, so it has no point for a limit of {limit:g}; "
-                "recalibrate it on texts that it was not trained on"
+                f"no limit is certified for this cascade, got a limit of {limit:g}; recalibrate it "
+                "on texts that it was not trained on"
             )
         if limit and criterion not in (None, proven.criterion):
             raise ModelError(
@@ -166,7 +166,8 @@ class Cascade:
             )
         made = dataclasses.replace(self, point=proven.at(limit).point if limit else None)
         if criterion is not None and self.reviewing is not None and made.reviewing is None:
-            warn("the certified error is for another point, so nothing is marked for review")
+            together = f"is not certified together with this limit on the {criterion}"
+            warn(f"the limit on the error {together}, so no answer is marked for review")
         return made
 
     def audit(self) -> Audit:
@@ -175,17 +176,21 @@ class Cascade:
         A ModelError says if no limit on the disagreement was, or the reference answers alone.
         """
         if self.is_alone:
-            raise ModelError("an audit checks early answers, but the reference answers alone")
+            told = "the reference answers all documents here; leave the audit out"
+            raise ModelError(f"an audit compares early answers with the reference's, but {told}")
         proven = self.certificates
         if proven is None or proven.criterion != "disagreement":
             on = "nothing" if proven is None else f"a limit on the {proven.criterion}"
             raise ModelError(
-                f"an audit watches a certified limit on the disagreement, but {on} is certified "
-                "for this cascade; certify it on texts without labels"
+                f"an audit needs a certified limit on the disagreement, but {on} is certified for "
+                "this cascade; recalibrate it on texts without labels"
             )
         limits = [each.limit for each in proven.certificates if each.point == self.point]
         if not limits:
-            raise ModelError(f"no limit is certified for point {self.point}; audit another one")
+            raise ModelError(
+                f"an audit needs a certified limit, but point {self.point} of the path has none; "
+                "load the model with a certified limit"
+            )
         return Audit(min(limits), proven.confidence)
 
     def to_dict(self) -> dict[str, Any]:
@@ -220,23 +225,20 @@ class Cascade:
             proven = None if proven is None else Certificates.from_dict(proven)
             return cls(stages, tuple(map(tuple, data["path"])), data["point"], proven, review)
         except (KeyError, TypeError) as error:
-            raise ModelError(f"the cascade in config.json is not whole: {error}") from None
+            raise ModelError(f"the cascade in config.json is incomplete: {error}") from None
 
 
 def _check_path(name: str, path: Iterable[Sequence[float]], point: int | None, stages: int) -> None:
     """Raise a ModelError if thresholds do not go from strict to loose, or the point is none."""
     before, number = (1.0,) * stages, -1
     for number, thresholds in enumerate(path):
+        got = f"got {list(thresholds)} at point {number}"
         if len(thresholds) != stages or not all(0 <= value <= 1 for value in thresholds):
-            raise ModelError(
-                f"{name}.path must have {stages} thresholds from 0 to 1 at each point, got "
-                f"{list(thresholds)} at point {number}"
-            )
+            raise ModelError(f"{name}.path must have {stages} thresholds from 0 to 1, {got}")
         if any(now > then for now, then in zip(thresholds, before, strict=True)):
-            raise ModelError(
-                f"{name}.path must go from strict to loose, got {list(thresholds)} at point "
-                f"{number} after {list(before)}"
-            )
+            told = f"{name}.path must have thresholds that never increase from point to point"
+            raise ModelError(f"{told}, {got} after {list(before)}")
         before = thresholds
     if point is not None and not 0 <= point <= number:
-        raise ModelError(f"{name}.point must be one of {number + 1} points, got {point}")
+        told = f"at least 0 and below {number + 1}, the number of points, got {point}"
+        raise ModelError(f"{name}.point must be {told}")

@@ -38,7 +38,7 @@ class Audit:
     def __post_init__(self) -> None:
         check_limit(self.limit)
         if not 0 <= self.differing <= self.audited:
-            raise DataError(f"expected 0 to {self.audited} differing, got {self.differing}")
+            raise DataError(f"differing must be from 0 to {self.audited}, got {self.differing}")
 
     def wealth(self, rate: float) -> float:
         """Return the logarithm of what 1 has become by betting against rates of at most `rate`.

@@ -37,7 +37,7 @@ def upper_bound(failures: ArrayLike, documents: ArrayLike) -> np.ndarray:
     """
     failures, rest = np.asarray(failures), np.asarray(documents) - failures
     if (failures < 0).any() or (rest < 0).any():
-        raise DataError("expected failures from 0 to the number of documents; count again")
+        raise DataError("failures must be from 0 to the number of documents")
     inverse = require("scipy.special", "bench").betaincinv
     bound = inverse(failures + 1, np.maximum(rest, 1e-9), CONFIDENCE)
     return np.where(rest == 0, 1.0, bound)[()]  # a number for numbers

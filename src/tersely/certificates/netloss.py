@@ -104,8 +104,8 @@ def _discordant(worse: float, better: float, documents: int) -> tuple[float, flo
     discordant, rest = worse + better, documents - worse - better
     if documents < 1 or min(worse, better, rest) < 0:
         raise DataError(
-            f"expected documents that turned wrong or right out of at least one, got {worse} and "
-            f"{better} of {documents}; count again"
+            f"worse and better must be counts out of at least one document, got {worse} and "
+            f"{better} of {documents}"
         )
     inverse = require("scipy.special", "bench").betaincinv
     low = inverse(discordant, rest + 1, _MISSED / 2) if discordant else 0.0

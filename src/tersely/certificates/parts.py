@@ -93,7 +93,7 @@ def draw_parts(
     if empty := [name for name, numbers in drawn.items() if not numbers]:
         raise DataError(
             f"no document is left for {' and '.join(empty)}: of {len(texts):,} texts "
-            f"{sum(map(len, drawn.values())):,} are different, spaces and case aside; give more"
+            f"{sum(map(len, drawn.values())):,} are different, ignoring spaces and case; give more"
         )
     return drawn
 

@@ -84,7 +84,7 @@ def prove(
     _check_given(texts, criterion, better, classes)
     answered, lost, won = _marks(len(texts), early, worse, better)
     if not 0 <= first < len(answered):
-        raise DataError(f"expected a first point from 0 to {len(answered) - 1}, got {first}")
+        raise DataError(f"first must be from 0 to {len(answered) - 1}, got {first}")
     counting = answered if criterion == "error" else np.ones_like(answered)
     documents, losses, gains = (each.sum(axis=1).tolist() for each in (counting, lost, won))
     found, reached = [], first - 1
@@ -126,11 +126,11 @@ def _check_given(
         )
     if (better is None) == (criterion == "loss"):
         raise DataError(
-            "expected documents that turned right for the criterion 'loss', and for no other"
+            f"better must be given for the criterion 'loss' and for no other, got {criterion!r}"
         )
     if repeated := len(texts) - len(different(texts)):
         raise DataError(
-            f"{repeated} of {len(texts):,} texts for proof occur before, spaces and case aside; "
+            f"{repeated} of {len(texts):,} texts for proof repeat another but for spaces and case; "
             "leave them out, since each counts once"
         )
     if classes is not None and len(classes) != len(texts):
@@ -145,23 +145,21 @@ def _marks(
     given = [early, worse, np.zeros(shape) if better is None else better]
     for each in map(np.asarray, given):
         if each.shape != shape or len(shape) != 2 or shape[1] != documents or not each.size:
-            raise DataError(
-                f"expected marks (points, {documents}), the same points everywhere, got the shape "
-                f"{each.shape}"
-            )
+            told = f"must all have the shape (points, {documents}), got {each.shape}"
+            raise DataError(f"early, worse and better {told}")
         if not np.isin(each, (0, 1)).all():
-            raise DataError("expected marks that are true or false, got other numbers")
+            raise DataError("early, worse and better must be true or false, got other numbers")
     early, worse, better = (np.asarray(each, dtype=bool) for each in given)
     lost = (early[:-1] & ~early[1:]).sum(axis=1)
     if lost.any():
         point = int(np.flatnonzero(lost)[0])
         raise DataError(
-            f"expected a path from strict to loose, but {lost[point]} documents that point {point} "
-            f"answers early are not answered early at point {point + 1}; put the points in order"
+            f"each point must answer all documents early that the point before it does, but "
+            f"{lost[point]} of point {point} are missing at point {point + 1}; sort the points"
         )
     if ((worse | better) & ~early | worse & better).any():
         raise DataError(
-            "expected changes among documents that are answered early, wrong or right, got others; "
-            "what the reference answers does not change"
+            "worse and better must be documents that are answered early, and none may be both; "
+            "what the reference answers stays the same"
         )
     return [early, worse, better]

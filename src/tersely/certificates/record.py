@@ -81,8 +81,8 @@ class Certificates:
         version = data.get("version") if isinstance(data, Mapping) else None
         if version != VERSION:
             raise ModelError(
-                f"certificates.version must be {VERSION}, got {version!r}; newer certificates need "
-                "a newer tersely, and older ones have to be made again"
+                f"certificates.version must be {VERSION}, got {version!r}; use a newer tersely if "
+                "it is higher, else certify the model again"
             )
         given = {name: value for name, value in data.items() if name != "version"}
         try:
@@ -90,7 +90,7 @@ class Certificates:
             given["parts"] = tuple(Part(**each) for each in given["parts"])
             return cls(**given)
         except (KeyError, TypeError) as error:
-            raise ModelError(f"incomplete certificates: {error}; make them again") from None
+            raise ModelError(f"certificates are incomplete: {error}; make them again") from None
 
     def lines(self, limit: float | None = None) -> list[str]:
         """Return what is proven, what it hides, and what more texts would bring.

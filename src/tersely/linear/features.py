@@ -140,7 +140,7 @@ def _checked(input_ids: Tensor, layout: Layout, vocabulary: int) -> Tensor:
     if not spans or input_ids.is_floating_point() or input_ids.shape != (layout.tokens,):
         raise DataError(
             "input_ids must be whole numbers, as many as boundaries span that start with 0 and "
-            f"never fall, got {input_ids.dtype} of shape {tuple(input_ids.shape)} and the "
+            f"never decrease, got {input_ids.dtype} of shape {tuple(input_ids.shape)} and the "
             f"boundaries {layout.offsets.tolist()[:8]}; lay the documents end to end"
         )
     if len(input_ids):

@@ -108,7 +108,7 @@ def fit_linear(
     wanted = _wanted(labels, len(layout), classes, several)
     weight = checked_weights(sample_weight, len(layout))
     if folds < 2:
-        raise DataError(f"folds must be at least 2, got {folds}; each is answered by the others")
+        raise DataError(f"folds must be at least 2 for cross-validation, got {folds}")
     stage, vectors = _read(form, input_ids, layout, most_bytes)
     parts = fold_numbers(wanted, min(folds, len(layout)))
 
@@ -184,7 +184,7 @@ def _wanted(labels: np.ndarray, documents: int, classes: int, several: bool) -> 
         got = f"values from {labels.min()} to {labels.max()}" if labels.size else "none"
         raise DataError(
             f"labels must be whole numbers from 0 to {high} of shape {shape}, got {got} of shape "
-            f"{labels.shape}; give each document its own"
+            f"{labels.shape}; give one label for each document"
         )
     wanted = labels.astype(bool) if several else labels.astype(int)[:, None] == np.arange(classes)
     # Of several labels, one that some documents have and others don't tells two kinds apart.
@@ -192,8 +192,8 @@ def _wanted(labels: np.ndarray, documents: int, classes: int, several: bool) -> 
     kinds = 1 + (held & ~wanted.all(axis=0)).sum() if several else held.sum()
     if kinds < 2:
         raise DataError(
-            f"a linear stage needs documents of at least two classes to tell apart, and all "
-            f"{documents} documents are alike; add documents of another class"
+            f"a linear stage needs documents of at least two classes, but all {documents} have the "
+            "same label; add documents of another class"
         )
     return wanted
 
@@ -223,7 +223,7 @@ def _read(
         buckets = min(buckets, buckets_within(most_bytes, form.vocabulary, form.classes))
         if (least := stage_bytes(form.vocabulary, 0, form.classes)) > most_bytes:
             warn(
-                f"the linear stage takes {least:,} bytes where {most_bytes:,} were allowed: "
+                f"the linear stage takes {least:,} bytes, although {most_bytes:,} were allowed: "
                 f"{form.classes} classes for each of {form.vocabulary:,} pieces, without any pairs",
                 stacklevel=3,
             )
@@ -236,8 +236,8 @@ def _read(
     held[list(form.special_ids)] = 0
     if not held.any():
         raise DataError(
-            f"a linear stage needs documents with text, and none of {len(layout)} has a piece that "
-            "is not special; check the text column"
+            f"a linear stage needs documents with text, but none of {len(layout)} has any that the "
+            "tokenizer knows; check the text column"
         )
     idf = np.log((1 + len(layout)) / (1 + held)) + 1  # as scikit-learn's, smoothed
     idf[list(form.special_ids)] = 0

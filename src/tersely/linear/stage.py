@@ -42,10 +42,7 @@ class LinearForm:
 
     def __post_init__(self) -> None:
         if self.problem_type == REGRESSION:
-            raise ModelError(
-                "a linear stage answers where the margin between classes is large, and a "
-                "regression has no classes; leave the stage out"
-            )
+            raise ModelError("a linear stage needs classes, but a regression has none; omit it")
         ids, temperature = self.special_ids, self.temperature
         least = 1 if self.problem_type == MULTI_LABEL else 2
         known = isinstance(ids, list | tuple) and all(_is_count(number, 0) for number in ids)
@@ -82,7 +79,7 @@ class LinearForm:
         if data.get("version") != FORM_VERSION:
             raise ModelError(
                 f"linear.version must be {FORM_VERSION}, got {data.get('version')!r}; use the "
-                "tersely that saved the stage, or fit it anew"
+                "version of tersely that saved the model, or train it again"
             )
         names = ["version", *(field.name for field in dataclasses.fields(cls))]
         if odd := sorted(data.keys() ^ set(names)):

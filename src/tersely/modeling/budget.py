@@ -52,9 +52,8 @@ def plan_for_target(
     check(0 < target < 1, "target_flops", "a number between 0 and 1", target)
     name, values = budget_option(method, model.config.encoder_config.num_hidden_layers)
     if name in options:
-        raise PlanError(
-            f"{name} must be left out where target_flops sets it, got {options[name]!r}"
-        )
+        given = f"{name}={options[name]!r}"
+        raise PlanError(f"target_flops chooses {name}, got {given} as well; leave one of them out")
     if name == "target":
         return preset(method, **options).aimed(target)
     whole = dense_macs or run_model(model, encoded, batch_tokens).macs
@@ -114,10 +113,8 @@ def landed(
     near, far = 0.0, 1.0 if cost(0.0) < target else -1.0
     while (cost(far) < target) == (far > 0):
         if abs(far) >= _DOUBLINGS:
-            raise PlanError(
-                f"{field} must be at {'most' if far > 0 else 'least'} {cost(far):.2f} for "
-                f"{plan.name!r} on these documents, got {target:g}"
-            )
+            end = f"at {'most' if far > 0 else 'least'} {cost(far):.2f} for {plan.name!r}"
+            raise PlanError(f"{field} must be {end} on these documents, got {target:g}")
         near, far = far, 2 * far
     found = _bisect(cost, Range(min(near, far), max(near, far)), target)
     return plan.loosened(2.0**found)
@@ -151,17 +148,15 @@ def _reach(
     # A range is given by its ends, a tuple lists its values.
     low, high = min(map(cost, values)), max(map(cost, values))
     if not low * (1 - _NEAR) <= target <= high * (1 + _NEAR):
-        raise PlanError(
-            f"{field} must be between {low:.2f} and {high:.2f} for {method!r} on these "
-            f"documents, got {target:g}"
-        )
+        ends = f"between {low:.2f} and {high:.2f} for {method!r}"
+        raise PlanError(f"{field} must be {ends} on these documents, got {target:g}")
     if isinstance(values, Range):
         value = _bisect(cost, values, target)
     else:
         value = min(values, key=lambda value: abs(cost(value) - target))
     if abs(cost(value) - target) > _FAR * target:
-        nearest = f"{method!r} comes no nearer than {cost(value):.2f} on these documents"
-        warn(f"{field} is {target:g}, and {nearest}", stacklevel=3)
+        nearest = f"the nearest that {method!r} reaches on these documents is {cost(value):.2f}"
+        warn(f"{field} is {target:g}, but {nearest}, which is used", stacklevel=3)
     return value
 
 

@@ -93,7 +93,8 @@ def at_limit(model: Any, limit: float, criterion: str | None = None) -> Any:
     if model.cascade is not None:
         return model.under_cascade(model.cascade.at(limit, criterion))
     number = model.config.problem_type == REGRESSION
-    why = "on labels, and a regression has none" if number else "for a cascade, and this has none"
+    why = "classifiers, but it predicts a number" if number else "a cascade, but it has none"
     how = "recalibrate it on labelled documents" if criterion == "error" else "accelerate it"
     how = "" if number else f", or {how} first"
-    raise ModelError(f"a limit of {100 * limit:g}% is {why}; load it without{how}")
+    limit = f"a limit of {100 * limit:g}%"
+    raise ModelError(f"the model cannot keep {limit}, which is for {why}; load it without{how}")

@@ -99,33 +99,29 @@ class TerselyConfig(PreTrainedConfig):
         plan.resolve(self.encoder_config.num_hidden_layers)
         if self.head == "family" and not plan.keeps_tokens:
             raise ModelError(
-                "head must be 'mean' for a plan that combines tokens, since no [CLS] is left for "
-                "the family's own head, got 'family'"
+                "head must be 'mean' for a plan that combines tokens, got 'family', which reads "
+                "the [CLS] token that such a plan does not keep"
             )
         chosen = [s.select for s in plan.steps if s.act.acts != "keys" and s.select is not None]
         if self.head == "family" and any(select.pin == "none" for select in chosen):
             raise ModelError(
-                "pin must be 'ends' or 'first' for a plan that drops tokens under the family's "
-                "head, which reads [CLS], got 'none'"
+                "pin must be 'ends' or 'first' for a plan that drops tokens if head is 'family', "
+                "got 'none', by which the [CLS] token that this head reads could be dropped"
             )
         self._check_cascade()
 
     def _check_cascade(self) -> None:
         form = None if self.linear is None else LinearForm.from_dict(self.linear)
         if form is not None and form.classes != self.num_labels:
-            raise ModelError(
-                f"linear.classes must be the model's {self.num_labels} labels, got {form.classes}"
-            )
+            told = f"{self.num_labels}, the number of labels, got {form.classes}"
+            raise ModelError(f"linear.classes in config.json must be {told}")
         cascade = self.cascade_stages()
         if cascade is None:
             return
         if cascade.needs_linear and form is None:
-            raise ModelError("cascade needs a linear stage, and config.json names none")
+            raise ModelError("the cascade needs a linear stage, but config.json lacks 'linear'")
         if self.problem_type == "regression" or self.num_labels == 1:
-            raise ModelError(
-                "a cascade answers where the margin between classes is large, and a regression has "
-                "no classes; leave it out"
-            )
+            raise ModelError("a cascade needs classes, and a regression has none; leave it out")
         for stage in cascade.stages:
             if stage.plan is not None:
                 stage.plan.resolve(self.encoder_config.num_hidden_layers)

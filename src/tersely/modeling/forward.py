@@ -61,8 +61,8 @@ def pack_inputs(
     if boundaries is not None:
         if attention_mask is not None or input_ids.shape[0] != 1:
             raise ModelError(
-                "a packed row is input_ids (1, tokens) with cu_seq_lens_q and no attention_mask, "
-                f"got input_ids {tuple(input_ids.shape)}"
+                "a packed batch must be input_ids of shape (1, tokens) with cu_seq_lens_q and "
+                f"without attention_mask, got input_ids of shape {tuple(input_ids.shape)}"
             )
         layout = _layout(boundaries, lengths)
         ids, types = input_ids[0], types if types is None else types[0]
@@ -76,11 +76,12 @@ def pack_inputs(
         ids, types = input_ids[mask], types if types is None else types[mask]
     if layout.tokens != ids.shape[0]:
         raise ModelError(
-            f"cu_seq_lens_q must end at the row's {ids.shape[0]} tokens, got {layout.tokens}"
+            f"cu_seq_lens_q must end with {ids.shape[0]}, the number of tokens in input_ids, got "
+            f"{layout.tokens}"
         )
     if not layout.sizes or 0 in layout.sizes:
         number = layout.sizes.index(0) if layout.sizes else 0
-        raise ModelError(f"every document needs at least one token, document {number} has none")
+        raise ModelError(f"every document needs at least one token, but document {number} has none")
     most = backbone.longest_document
     if most is not None and layout.longest > most:
         raise ModelError(
@@ -99,7 +100,7 @@ def _layout(boundaries: Tensor, lengths: Sequence[int] | None) -> Layout:
     # With lengths beside them nothing is read back, for which a GPU would have to wait.
     if lengths is None and (int(boundaries[0]) != 0 or bool((boundaries.diff() < 0).any())):
         few = f"{boundaries[:8].tolist()}{' …' if len(boundaries) > 8 else ''}"
-        raise ModelError(f"cu_seq_lens_q must start with 0 and never fall, got {few}")
+        raise ModelError(f"cu_seq_lens_q must start with 0 and never decrease, got {few}")
     return Layout(boundaries, lengths)
 
 
@@ -170,8 +171,8 @@ class ForwardPass:
         model, columns = self.model, stream.columns
         if any(step.score.needs_linear for step in self.plan.inputs) and model.linear is None:
             raise ModelError(
-                f"the plan {model.config.plan['name']!r} chooses by a linear stage, and this model "
-                "has none beside its encoder; train it with Classifier.fit, which fits one first"
+                f"the plan {model.config.plan['name']!r} chooses tokens with a linear stage, but "
+                "this model has none; train it with Classifier.fit, which fits one first"
             )
         known = {"input_ids": self.inputs.input_ids}
         if model.training and self.inputs.piece_scores is not None:

@@ -126,7 +126,7 @@ def _read_config(source: str, loading: dict[str, Any]) -> PreTrainedConfig:
         if written.get("model_type") == "laconic":
             raise ModelError(
                 f"{source} was saved by version 0.1 of this project, which was called laconic; its "
-                "models are no longer read, so train it anew"
+                "models are no longer read, so train it again"
             )
         config = AutoConfig.from_pretrained(source, **_hub_options(loading))
     except TerselyError:
@@ -181,8 +181,8 @@ def _load_dense(source: str, loading: dict[str, Any]) -> TerselyForSequenceClass
     plan = dense.config.reduction_plan()
     if not (plan.is_dense or plan.is_randomised):
         raise ModelError(
-            f"expected an encoder or a dense tersely model to start from, got {source} with the "
-            f"plan {plan.name!r}; start from what it was trained from"
+            f"training must start from an encoder or from a model without token reduction, but "
+            f"{source} has the plan {plan.name!r}; start from the model that it was trained from"
         )
     # What answers before it was fitted to weights that are about to change.
     dense.config.linear = dense.config.cascade = dense.cascade = dense.linear = None
@@ -236,7 +236,8 @@ def _on_encoder(
     state, own = base.state_dict(), model.encoder.state_dict()
     lacking = sorted(key for key in own if key not in state and "pooler." not in key)
     if lacking:
-        raise ModelError(f"the encoder lacks {', '.join(lacking[:5])}; expected all its weights")
+        told = f"the encoder lacks the weights {', '.join(lacking[:5])}"
+        raise ModelError(f"{told}; use a complete checkpoint")
     model.encoder.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
     model.head_is_new = head is None
     if head is not None:
@@ -267,7 +268,7 @@ def load_tokenizer(
     if encoder is not None and max(words.values()) >= encoder.vocab_size:
         raise ModelError(
             f"the tokenizer of {source} has ids up to {max(words.values()):,}, and the model "
-            f"embeddings of {encoder.vocab_size:,} tokens, so they do not belong together; give "
+            f"embeddings of {encoder.vocab_size:,} tokens, so they do not belong together; take "
             "both from one checkpoint"
         )
     # A tokenizer.json may carry truncation and padding of its own (sentence-transformers write 128
@@ -321,10 +322,9 @@ def _check_left_over(source: str, stock: PreTrainedModel, unexpected: Iterable[s
     left = [name for name in names if name.split(".")[0] in own and not name.endswith(tables)]
     if left:
         raise ModelError(
-            f"{source} holds {len(left)} weights of its encoder that {type(base).__name__} has no "
-            f"place for ({', '.join(left[:3])}): it was trained to compute something else, or has "
-            "more blocks than its config.json says; expected a checkpoint of transformers' own "
-            "classes, with num_hidden_layers as it was"
+            f"{source} has {len(left)} encoder weights that {type(base).__name__} does not use "
+            f"({', '.join(left[:3])}), so its answers would not be those of the model that was "
+            "trained; use one of transformers' own classes, with its original num_hidden_layers"
         )
 
 

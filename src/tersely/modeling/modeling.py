@@ -289,9 +289,9 @@ def load_whole(load: Callable[..., Any], source: Any, *args: Any, **options: Any
         raise ModelError(f"the weights of {source} cannot be loaded: {reason}") from None
     for key, stored, expected in sorted(info["mismatched_keys"])[:1]:
         raise ModelError(
-            f"{key} in {source} has the shape {tuple(stored)}, and by its config.json it would "
-            f"have {tuple(expected)}; the two do not belong together, or id2label there names more "
-            "or fewer labels than it was trained for"
+            f"{key} in {source} must have the shape {tuple(expected)} by its config.json, got "
+            f"{tuple(stored)}; take both files from one model, and name in id2label the labels "
+            "that it was trained for"
         )
     # A pooler is not part of the encoder's pretraining in every family, and a new head skips it.
     is_encoder = model.base_model is model
@@ -299,7 +299,7 @@ def load_whole(load: Callable[..., Any], source: Any, *args: Any, **options: Any
     if missing:
         raise ModelError(
             f"{source} lacks {len(missing)} weights of {type(model).__name__}, which would be "
-            f"random ({', '.join(missing[:5])}); expected a checkpoint with all of them"
+            f"random ({', '.join(missing[:5])}); use a complete checkpoint"
         )
     return model, info
 
@@ -311,8 +311,8 @@ def _pin_attention(config: Any) -> None:
     config._attn_implementation = NAME
     if chosen is not None:
         warn(
-            f"the attention implementation {chosen!r} was set on a tersely model, which keeps its "
-            "packed attention: another one would let documents of a batch attend to each other",
+            f"the attention implementation {chosen!r} is ignored: with any but tersely's own, the "
+            "documents of a batch would attend to each other",
             stacklevel=3,
         )
 

@@ -48,8 +48,8 @@ def check_modules(model: nn.Module, plan: Plan, resolved: ResolvedPlan) -> None:
         pattern.check_heads(model.backbone.heads)
     for lacking in _lacking(model, resolved):
         raise PlanError(
-            f"the plan {plan.name!r} needs {lacking}, and this model was built for "
-            f"{model.config.plan['name']!r}; train a model under that plan"
+            f"the plan {plan.name!r} needs {lacking}, which this model, built for the plan "
+            f"{model.config.plan['name']!r}, does not have; train a model under {plan.name!r}"
         )
 
 

@@ -58,8 +58,8 @@ def dense_checkpoint(model: TerselyForSequenceClassification) -> PreTrainedModel
     encoder_config = _dense_config(config, **{name: getattr(config, name) for name in labels})
     if config.head != "family":
         raise ModelError(
-            "only a model with its family's head can become a stock checkpoint, got the head "
-            f"{config.head!r}; train with head='family'"
+            "a model must have head='family' to become a checkpoint of transformers, got "
+            f"head={config.head!r}; train it with head='family'"
         )
     stock = AutoModelForSequenceClassification.from_config(encoder_config)
     stock.base_model.load_state_dict(model.encoder.state_dict())
@@ -101,8 +101,8 @@ def _dense_config(config: TerselyConfig, **changes: Any) -> PreTrainedConfig:
     """Copy a dense model's encoder configuration, without the attention that our class wrote."""
     if not config.reduction_plan().is_dense:
         raise ModelError(
-            "only a dense model has a form that transformers run, got one with the plan "
-            f"{config.plan['name']!r}; name a dense model"
+            "transformers can run a model only without token reduction, got one with the plan "
+            f"{config.plan['name']!r}; give a dense model"
         )
     data = config.encoder_config.to_dict()
     data.pop("num_labels", None)

@@ -53,7 +53,7 @@ class Action(Part):
 
     def soften(self, stream: Stream, mask: Tensor) -> Stream:
         """Return the stream with a learned mask `(tokens, 1)` on its tokens, before `apply`."""
-        raise TypeError(f"{type(self).__name__} takes no masks")
+        raise TypeError(f"{type(self).__name__} must define soften to be used with a learned mask")
 
     def apply(self, stream: Stream, losers: Tensor | None, seen: Tensor | None) -> Stream:
         """Return the stream, as it is after the block's attention, after the action.
@@ -61,7 +61,7 @@ class Action(Part):
         `losers` `(tokens, heads or 1)` bool are the tokens that were not selected, `seen` the
         scores, `(tokens, heads or 1)`, or what `attention` asked for.
         """
-        raise TypeError(f"{type(self).__name__} does not act on tokens")
+        raise TypeError(f"{type(self).__name__} must define apply, which acts on the tokens")
 
     def cost(self, sizes: list[int], width: int, heads: int) -> int:
         """Return the MACs of its matrix products, for documents of these sizes."""
@@ -77,11 +77,11 @@ class BlockModule(Learned):
 
     def replace_block(self, stream: Stream) -> tuple[Stream, Ragged]:
         """Return the stream after the module, and where each of the own tokens went."""
-        raise TypeError(f"{type(self).__name__} stands in the place of no block")
+        raise TypeError(f"{type(self).__name__} must define replace_block")
 
     def block_cost(self, documents: int) -> BlockCost:
         """Return what it costs for so many documents; only their own tokens count as entering."""
-        raise TypeError(f"{type(self).__name__} does not say what it costs")
+        raise TypeError(f"{type(self).__name__} must define block_cost")
 
 
 @register("drop-keys")

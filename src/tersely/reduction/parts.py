@@ -59,7 +59,7 @@ class Learned(nn.Module):
 
     def start(self) -> None:
         """Set the weights to what training starts from."""
-        raise TypeError(f"{type(self).__name__} does not say what its weights start from")
+        raise TypeError(f"{type(self).__name__} must define start, which sets its first weights")
 
     def start_from(self, backbone: Any, block: int, separator: int | None) -> None:
         """Start from a pretrained encoder's block, where that is better than `start`.
@@ -154,7 +154,7 @@ def register(kind: str) -> Callable[[PartType], PartType]:
     def decorate(part: PartType) -> PartType:
         kinds = _REGISTRY.setdefault(part.role, {})
         if kind in kinds and kinds[kind].__qualname__ != part.__qualname__:
-            raise ValueError(f"the {part.role} kind {kind!r} is taken by {kinds[kind]}")
+            raise ValueError(f"the {part.role} {kind!r} exists already: {kinds[kind]}; rename it")
         part.kind = kind
         kinds[kind] = dataclasses.dataclass(frozen=True)(part)
         return kinds[kind]
@@ -190,7 +190,7 @@ def load_extension(name: str) -> None:
     # Every exception: it is somebody else's code, and whatever it raises is why.
     except Exception as error:
         sys.modules.pop(own, None)
-        said = f"{name} cannot be imported: {error!r}; mend it, or leave it out"
+        said = f"{name} cannot be imported: {error!r}; correct it, or leave it out"
         raise PlanError(said) from error
 
 
@@ -204,10 +204,8 @@ def check_names(given: Iterable[str], names: Sequence[str], where: str, what: st
     """Raise a `PlanError` for a field in JSON that there is not."""
     unknown = sorted(set(given) - set(names))
     if unknown:
-        raise PlanError(
-            f"{where}.{unknown[0]} is not a field of {what}; "
-            f"its fields are {', '.join(names) or 'none'}"
-        )
+        told = f"its fields are {', '.join(names) or 'none'}"
+        raise PlanError(f"{where}.{unknown[0]} is not a field of {what}; {told}")
 
 
 def checked(default: Any, expected: str, right: Callable[[Any], bool]) -> Any:

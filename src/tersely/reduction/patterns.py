@@ -51,7 +51,7 @@ class Pattern(Action):
         The former is a function of row numbers, as `Connections.sees`. Pairs that all patterns
         share need not be among them.
         """
-        raise TypeError(f"{type(self).__name__} connects nothing")
+        raise TypeError(f"{type(self).__name__} must define pairs, which says who sees whom")
 
     def connect(self, stream: Stream, module: Learned | None = None) -> Connections:
         """Return the connections between a stream's tokens; `module` is what was learned."""
@@ -68,7 +68,7 @@ class Pattern(Action):
 
     def share(self, module: Learned, lengths: Tensor) -> Tensor:
         """Return the share of pairs that is connected in documents of these lengths, learned."""
-        raise TypeError(f"{type(self).__name__} learns nothing")
+        raise TypeError(f"{type(self).__name__} must define share to be learned")
 
     def work(self, sizes: list[int], width: int) -> int:
         """Return the MACs of the products that find the pairs, for states of this width."""
@@ -118,9 +118,8 @@ def token_columns(
 def _given(knowledge: Knowledge, name: str) -> Parser | Tensor:
     if (found := getattr(knowledge, name)) is None:
         raise ModelError(
-            f"the plan has a pattern that needs model.knowledge.{name}, which is not saved "
-            "with a model, got None; make one with tersely.text.syntax and set it, or give "
-            "it to Classifier(knowledge=...)"
+            f"the plan needs model.knowledge.{name}, which is not saved with a model, got None; "
+            "make it with tersely.text.syntax, and set it or pass it as Classifier(knowledge=...)"
         )
     return found
 
@@ -132,9 +131,9 @@ def _parsed(parser: Parser, ids: list[int]) -> Tensor:
     if not fits or count and not bool(((heads >= 0) & (heads < count)).all()):
         most = [int(found.max()) if len(found) else None for found in (words, heads)]
         raise ModelError(
-            f"the parser must give a word number for each of the {len(ids)} tokens (−1 for none) "
-            f"and for each word the number of its head, got {len(words)} and {count} figures of "
-            f"which some are out of range; the largest are {most[0]} and {most[1]}"
+            f"the parser must return the number of its word for each of the {len(ids)} tokens (−1 "
+            "for none), and for each word the number of the word that governs it, got "
+            f"{len(words)} numbers of at most {most[0]}, and {count} of at most {most[1]}"
         )
     governed = heads[words.clamp(min=0)] if count else torch.full_like(words, -1)
     return torch.stack([words, torch.where(words < 0, -1, governed)], dim=1)

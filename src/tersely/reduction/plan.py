@@ -72,14 +72,14 @@ class Plan:
         object.__setattr__(self, "steps", tuple(self.steps))
         replacing = [step.act.kind for step in self.steps if step.act.acts == "block"]
         if len(replacing) > 1:
-            raise PlanError(f"steps may hold one {replacing[0]!r} at most, got {len(replacing)}")
+            raise PlanError(f"a plan may have one {replacing[0]!r} step, got {len(replacing)}")
         learning = [step for step in self.steps if step.learns]
         for what, found in (
-            ("learned pattern", [step for step in learning if step.act.acts == "attention"]),
+            ("with a learned pattern", [step for step in learning if step.act.acts == "attention"]),
             ("that learns at the input", [step for step in learning if step.blocks == INPUT]),
         ):
             if len(found) > 1:
-                raise PlanError(f"steps may hold one {what} at most, got {len(found)}")
+                raise PlanError(f"a plan may have one step {what}, got {len(found)}")
 
     @property
     def is_dense(self) -> bool:
@@ -160,7 +160,7 @@ class Plan:
         check(isinstance(data, dict), "a plan", "an object", data)
         version, steps, name = (data.get(field) for field in ("version", "steps", "name"))
         if version != PLAN_VERSION:
-            hint = "plans of 0.1 are not read any more: make it anew, with 'blocks' for 'layers'"
+            hint = "write a plan of version 0.1 again, with 'blocks' instead of 'layers'"
             if isinstance(version, int) and version > PLAN_VERSION:
                 hint = "a newer plan needs a newer tersely"
             raise PlanError(f"plan.version must be {PLAN_VERSION}, got {version!r}; {hint}")
@@ -245,15 +245,11 @@ def _place(step: Step, plan: ResolvedPlan, where: str) -> None:
             plan.replaced[block] = own.act
         elif act.acts == "attention":
             if block in plan.patterns:
-                raise PlanError(
-                    f"steps may hold one pattern for each block, got {plan.patterns[block].kind!r} "
-                    f"and {act.kind!r} at block {block}; put them into one 'union'"
-                )
+                both = f"{plan.patterns[block].kind!r} and {act.kind!r} at block {block}"
+                raise PlanError(f"a block may have one pattern, got {both}; make them one 'union'")
             plan.patterns[block] = own.act
         elif block in plan.steps:  # two choices would have to be made in some order
-            raise PlanError(
-                f"steps may choose tokens once at each block, got 2 steps at block {block}"
-            )
+            raise PlanError(f"only one step may choose tokens at a block, got 2 at block {block}")
         else:
             plan.steps[block] = own
 
@@ -264,13 +260,11 @@ def _check_replaced(plan: ResolvedPlan) -> None:
     for block, act in plan.replaced.items():
         late = [other for other in used if other >= block]
         if late:
-            raise PlanError(
-                f"steps must come before block {block}, where {act.kind!r} leaves no token of the "
-                f"document, got a step at block {min(late)}"
-            )
+            told = f"it leaves no tokens to the one at block {min(late)}; move that before it"
+            raise PlanError(f"{act.kind!r} at block {block} must be the last step: {told}")
     both = sorted(plan.skipped & (used | {*plan.replaced}))
     if both:
-        raise PlanError(f"steps exclude each other at block {both[0]}: it is skipped")
+        raise PlanError(f"block {both[0]} is skipped, so no other step may be there; remove one")
 
 
 def _check_keys(plan: ResolvedPlan) -> None:
@@ -284,8 +278,8 @@ def _check_keys(plan: ResolvedPlan) -> None:
             check(score.per_head, "score.heads", f"'each' at block {block}, {each}", "mean")
         if fewer is not None:
             expected = (
-                f"true at block {block}, since tokens have been no keys from block {fewer} on, and "
-                "pay nothing to themselves"
+                f"true at block {block}, since the tokens dropped as keys from block {fewer} on "
+                "pay no attention to themselves"
             )
             check(getattr(score, "diagonal", True), "score.diagonal", expected, False)
         if act.acts == "keys":

@@ -84,19 +84,17 @@ def register_preset(
 def _check(new: Preset) -> None:
     known = _PRESETS.get(new.name)
     if known is not None and known.make.__qualname__ != new.make.__qualname__:
-        raise ValueError(f"the preset {new.name!r} is taken by {known.make.__module__}")
+        raise ValueError(f"the preset {new.name!r} exists already in {known.make.__module__}")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", new.name):
-        raise ValueError(f"a preset's name must be of small letters and hyphens, got {new.name!r}")
+        raise ValueError(f"a preset's name may have only a-z, 0-9 and hyphens, got {new.name!r}")
     if not new.summary:
-        raise ValueError(f"the preset {new.name!r} must say what it does in a line of docstring")
+        raise ValueError(f"the preset {new.name!r} needs a docstring that says what it does")
     names = {option for options in new.examples.values() for option in options}
     names |= {*(new.nothing or ())} | ({new.budget.option} if new.budget else set())
     unknown = sorted(names - set(new.options))
     if unknown:
-        raise ValueError(
-            f"{unknown[0]!r} must be an option of the preset {new.name!r}, whose options are "
-            f"{', '.join(new.options) or 'none'}"
-        )
+        told = f"whose options are {', '.join(new.options) or 'none'}"
+        raise ValueError(f"{unknown[0]!r} must be an option of the preset {new.name!r}, {told}")
 
 
 def find_preset(name: str) -> Preset:
@@ -132,10 +130,8 @@ def preset(name: str, **options: object) -> Plan:
     found = find_preset(name)
     unknown = sorted(set(options) - set(found.options))
     if unknown:
-        raise PlanError(
-            f"{unknown[0]!r} is not an option of {name!r}; "
-            f"its options are {', '.join(found.options) or 'none'}"
-        )
+        told = f"its options are {', '.join(found.options) or 'none'}"
+        raise PlanError(f"{unknown[0]!r} is not an option of {name!r}; {told}")
     return found.make(**options)
 
 
@@ -169,10 +165,10 @@ def budget_option(name: str, depth: int) -> tuple[str, Range | tuple[float, ...]
     found = find_preset(name)
     if found.budget is None:
         able = [each for each in presets() if _PRESETS[each].budget is not None]
-        raise PlanError(f"the method must be one of {', '.join(able)} for a target, got {name!r}")
+        raise PlanError(f"target_flops needs one of the methods {', '.join(able)}, got {name!r}")
     values = found.budget.at(depth)
     if not values:
-        raise PlanError(f"{name!r} needs an encoder of more blocks for a target, got {depth}")
+        raise PlanError(f"{name!r} reaches no target_flops with {depth} blocks; use another method")
     return found.budget.option, values
 
 
@@ -190,8 +186,8 @@ def plan_share(plan: Plan, depth: int) -> tuple[str, float, Range | tuple[float,
         name, blocks = part.budget.option, len(resolve_blocks(step.blocks, depth))
         return name, getattr(part, name), part.budget.at(blocks)
     raise PlanError(
-        f"the plan must have a share of tokens or blocks for a budget, got {plan.name!r}, which "
-        "has none"
+        "a budget needs a plan that keeps a share of the tokens or blocks, which can be changed, "
+        f"got {plan.name!r}"
     )
 
 
@@ -215,10 +211,8 @@ def with_share(plan: Plan, **shares: float) -> Plan:
     known = dict.fromkeys(part.budget.option for _, part in _shares(plan))
     for name, value in shares.items():
         if name not in known:
-            raise PlanError(
-                f"{name} is not a share of the plan {plan.name!r}; "
-                f"its shares are {', '.join(known) or 'none'}"
-            )
+            told = f"what can be changed is {', '.join(known) or 'nothing'}"
+            raise PlanError(f"{name} cannot be changed in the plan {plan.name!r}; {told}")
         steps = []
         for step in plan.steps:
             own = {r: p for r, p in step.parts.items() if p.budget and p.budget.option == name}

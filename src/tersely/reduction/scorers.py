@@ -42,7 +42,7 @@ class Scorer(Part):
 
     def score(self, seen: Observed) -> Tensor:
         """Return each token's importance, `(tokens, heads or 1)`, of mean 1 in each document."""
-        raise TypeError(f"{type(self).__name__} does not score tokens")
+        raise TypeError(f"{type(self).__name__} must define score")
 
     def units(self, seen: Observed) -> Tensor | None:
         """Return the number of what each token stays or goes with, `(tokens,)`; None for itself."""

@@ -55,7 +55,7 @@ class Selector(Part):
 
     def losers(self, candidates: Candidates) -> Tensor:
         """Return the tokens that go, `(tokens, heads or 1)` bool."""
-        raise TypeError(f"{type(self).__name__} does not choose tokens")
+        raise TypeError(f"{type(self).__name__} must define losers")
 
     def choose(self, candidates: Candidates) -> Choice:
         """Return who goes, and where something is learned how near each token was to going."""

@@ -61,7 +61,7 @@ def _check_blocks(blocks: Any) -> None:
     if isinstance(blocks, dict):
         unknown = sorted(set(blocks) - {"start", "stop"})
         if unknown:
-            raise PlanError(f"blocks has the fields start and stop, got {unknown[0]!r}")
+            raise PlanError(f"blocks may have the fields start and stop, got {unknown[0]!r}")
         many = [end for end in blocks.values() if end is not None]
     elif not many:
         raise PlanError("blocks must name at least one block, got an empty list")
@@ -140,7 +140,7 @@ class Step:
         check_names(data, ("blocks", "score", "select", "act"), where, "a step")
         for name in ("blocks", "act"):
             if data.get(name) is None:
-                raise PlanError(f"{where}.{name} must be given, got nothing")
+                raise PlanError(f"{where}.{name} is missing; every step needs it")
         roles = {"act": Action, "score": Scorer, "select": Selector}
         parts = {
             role: kind.from_dict(data[role], f"{where}.{role}")
@@ -159,7 +159,7 @@ def _check_choice(act: Action, score: Scorer, select: Selector) -> None:
     at_once = f"'mean' for {act.kind!r}, which takes a token from all heads at once"
     check(right, "score.heads", at_once, "each")
     if select.learns:
-        expected = f"one that a learned selector can teach ('drop-tokens') for {select.kind!r}"
+        expected = f"one that {select.kind!r}, which learns, can train, such as 'drop-tokens'"
         check(act.takes_masks, "act", expected, act.kind)
         return
     check(not act.soft, "select", f"one that learns for {act.kind!r}", select.kind)
