@@ -25,7 +25,7 @@ from tersely.errors import DataError, ModelError, PlanError, name_all, warn
 from tersely.modeling import TerselyConfig, TerselyForSequenceClassification
 from tersely.modeling.budget import plan_for_budget, spread
 from tersely.modeling.cascading import at_limit, linear_log_probabilities
-from tersely.modeling.inference import Forward, TorchRunner, run_model
+from tersely.modeling.inference import Forward, TorchRunner
 from tersely.reduction import Plan, name_untrained, with_share
 from tersely.text import Documents, LabelSpace
 from tersely.text.columns import as_texts
@@ -156,15 +156,15 @@ class TrainedModel:
         """Count in an audit the documents of a pass that were drawn for it, `(documents,)` bool.
 
         They have to be drawn without regard to the answers. Those that were answered early are run
-        once more, by the reference.
+        once more, by the reference with its stacking, as the certificate has it.
         """
-        model, problem = self.torch_model(), self.label_space.problem_type
-        differing = 0
-        early = np.flatnonzero(drawn & (forward.stages < len(model.cascade.stages) - 1))
-        if len(early):
+        problem, differing = self.label_space.problem_type, 0
+        last = len(self.model_config.cascade_stages().stages) - 1
+        if len(early := np.flatnonzero(drawn & (forward.stages < last))):
             with torch_threads(self.threads):
-                whole = at_limit(model, 0)  # with its stacking, as the certificate has it
-                again = run_model(whole, encoded.select(early), self.batch_tokens).logits
+                whole = at_limit(self._ready() if self.model is None else self.model, 0)
+                whole = whole if self.model is None else TorchRunner(whole)
+                again = whole.run(encoded.select(early), self.batch_tokens).logits
             wanted = predict_from_logits(again, problem)
             differing = int((~right_documents(forward.logits[early], wanted, problem)).sum())
         audit.audited += int(drawn.sum())

@@ -89,6 +89,17 @@ def test_an_export_has_the_limits_that_were_certified(cascade, exported):
             Classifier.from_pretrained(source, device="cpu", max_disagreement=0.2)
 
 
+def test_an_export_is_audited_like_the_model(cascade, exported):
+    counts = []
+    for source in (cascade, exported):
+        classifier = Classifier.from_pretrained(source, device="cpu")
+        audit, encoded = classifier.new_audit(), classifier.encode(TEXTS)
+        forward = classifier.forward(encoded)
+        classifier.watch(audit, encoded, forward, np.ones(len(TEXTS), dtype=bool))
+        counts.append((audit.audited, audit.differing))
+    assert counts[0] == counts[1] and counts[0][1] > 0
+
+
 def test_weights_are_stored_once(cascade, exported):
     import onnx
 
