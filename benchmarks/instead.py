@@ -33,7 +33,7 @@ from tersely.training.fit import Material
 
 FORMAT = 1
 FOLDER = RESULTS / "instead"
-PROOFS, JUDGES = 5000, 1500  # documents at most
+PROOFS, JUDGES = 5000, 1100  # documents at most
 LIMITS = {"bbc": 0.02, "sst2": 0.02}  # of the net loss; they have too few documents to prove 1 %
 STOCK = ("pipeline", "sorted", "onnx", "onnx-int8", "tfidf")
 FITTED = ("rivals:StaticVectors", "rivals:FrozenEncoder")
