@@ -170,9 +170,8 @@ class Bar(tqdm):
         self.update(done - self.n)
 
 
-def counting(progress: Progress, what: str, total: int) -> Callable[[int], None]:
+def counting(progress: Progress, what: str, total: int, done: int = 0) -> Callable[[int], None]:
     """Return what takes how many more of something are done, and tells how many of how many are."""
-    done = 0
 
     def more(number: int) -> None:
         nonlocal done

@@ -97,10 +97,14 @@ class StageRunner:
         return self.original.encode(documents.texts, documents.pairs, tell=False)
 
     def run(
-        self, stage: Stage, encoded: EncodedDocuments, what: str = "the model"
+        self, stage: Stage, encoded: EncodedDocuments, before: int = 0, of: int = 1
     ) -> tuple[torch.Tensor, float]:
-        """Return a stage's logits `(documents, classes)`, and its seconds a document."""
-        told = counting(self.progress, what, len(encoded))
+        """Return a stage's logits `(documents, classes)`, and its seconds a document.
+
+        It is told as one of so many after those `before`, so that the time left is that of all.
+        """
+        what = stage.name if of == 1 else f"stage {before + 1} of {of}, {stage.name}"
+        told = counting(self.progress, what, of * len(encoded), before * len(encoded))
         started = time.perf_counter()
         with torch_threads(self.original.threads), torch.inference_mode():
             if stage.kind == LINEAR:
@@ -132,16 +136,12 @@ class StageRunner:
             The stages, with their temperatures, and what they say.
         """
         encoded = self.encode(documents)
-        raw, seconds = {}, {}
-        evidence = None
+        seconds, evidence = {}, None
         if any(stage.kind == LINEAR or stage.weight for stage in stages):
             evidence, seconds[LINEAR] = self.run(Stage(LINEAR), encoded)
-        for number, stage in enumerate(stages, start=1):
-            if stage.kind == LINEAR:
-                raw[LINEAR] = evidence
-            else:
-                what = f"stage {number} of {len(stages)}, {stage.name}"
-                raw[stage.name], seconds[stage.name] = self.run(stage, encoded, what)
+        raw, slow = {LINEAR: evidence}, [stage for stage in stages if stage.kind != LINEAR]
+        for before, stage in enumerate(slow):
+            raw[stage.name], seconds[stage.name] = self.run(stage, encoded, before, len(slow))
 
         def answer(stage: Stage) -> torch.Tensor:
             return to_log_probabilities(raw[stage.name], stage, self.several, evidence)
