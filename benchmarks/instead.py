@@ -61,7 +61,7 @@ def finished(dense: Classifier, limit: float, *given: Documents) -> tuple[Classi
     lines: list[str] = []
     material = Material(train, choose, dense.label_space, proof=prove)
     encoded, _ = material.encoded(dense)
-    linear = first_verdict(dense, None, material, encoded, lines.append)
+    linear = first_verdict(dense, None, material, encoded, limit, lines.append)
     model, _ = cascade_after(dense, linear.stage, material, limit, True, lines.append)
     return dense.with_model(model), lines
 

@@ -1,6 +1,6 @@
 """SetFit on the documents of small_data.py: what one would pick instead of `tersely train` there.
 
-    pip install setfit                                    # 1.2 goes into the environment of tersely
+    pip install setfit                                        # 1.2 fits beside our own pins
     python benchmarks/setfit_small.py --data $DATA --encoder DIRECTORY [--only r8] [--counts 300]
 
 Same encoder, same documents, 256 tokens, SetFit's own defaults except for the steps. Its defaults

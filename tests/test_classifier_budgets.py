@@ -78,7 +78,7 @@ def test_budgets_that_cannot_be_are_refused(lat, whole, encoder):
         (lat, 0.01, r"budget must be between 0\.\d\d and 1\.0\d for 'lat'"),
         (lat, 1, "budget must be a number between 0 and 1, got 1"),
         (whole, 0.5, "a plan that keeps a share of .*got 'dense'"),
-        (trained(encoder, "focus-pfc"), 0.5, "needs block 1, .*built for 'focus-pfc'"),
+        (trained(encoder, "focus-pfc"), 0.5, "needs block 1, .*built for the plan 'focus-pfc'"),
     ):
         with pytest.raises(PlanError, match=said):
             classifier.with_budget(budget, texts)

@@ -117,7 +117,7 @@ REFUSED = [
     ("pipeline:speed=9", {}, DataError, "'speed' is not an option"),
     ("topk:kept=0.5", {}, PlanError, "'kept' is not an option"),
     ("topk:keep=0.5,often", {}, DataError, "KEY=VALUE"),
-    ("focus-pfc", {}, PlanError, "built for 'dense'"),
+    ("focus-pfc", {}, PlanError, "built for the plan 'dense'"),
     ("no_such_module:Thing", {}, DataError, "a module and a class in it"),
     ("tersely.bench:TextContender", {}, DataError, "scores.*complete the class"),
     ("pipeline:batch_size=0", {}, DataError, "batch_size must be a whole number of at least 1"),

@@ -55,7 +55,7 @@ def test_lengths_are_not_mixed_and_what_cannot_be_reached_is_said():
 
 def test_the_page_says_what_is_not_there():
     told = full_tables.tables(CELLS)
-    assert told.endswith("No cells yet: `twelve`.")
+    assert told.endswith("No cells yet: `chosen`, `twelve`.")
     assert "| `dense` | the dense models that the others start from | 1 | 18 | 1.0 |" in (
         full_tables.progress(CELLS)
     )

@@ -151,7 +151,7 @@ def test_a_cascade_is_plain_data():
     for wrong in ({}, None, cascade.to_dict() | {"version": 4}):
         with pytest.raises(ModelError, match="version"):
             Cascade.from_dict(wrong)
-    with pytest.raises(ModelError, match="not whole"):
+    with pytest.raises(ModelError, match="incomplete"):
         Cascade.from_dict({"version": 2, "stages": [{"kind": "linear"}]})
 
 

@@ -56,7 +56,7 @@ def test_blocks_may_be_left_out_but_not_put_back():
     ("mine", "plan", "message"),
     [
         ("dense", METHODS["focus-c"], "a module for .*combine.* in the place of block 2"),
-        ("focus-c", preset("dense"), "needs block 2, .*built for 'focus-c'"),
+        ("focus-c", preset("dense"), "needs block 2, .*built for the plan 'focus-c'"),
         ("focus-c", preset("focus-c", combine_at=1, tokens=4), "in the place of block 1"),
         ("focus-c", preset("focus-c", combine_at=0.75), "a module for .*'tokens': 8"),
         ("dense", preset("ltp"), "needs what its 'select' part learns at block 0"),

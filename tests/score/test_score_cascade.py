@@ -62,7 +62,7 @@ def test_what_cannot_be_audited_is_refused(dense, cascade, write, tmp_path):
         assert not out.exists()
 
     refused(ModelError, "has no cascade", dense)
-    refused(ModelError, "reference answers alone", max_disagreement=0)
+    refused(ModelError, "reference answers all", max_disagreement=0)
     refused(DataError, "a share from 0 to 1, got 2", audit=2)
     lossy = save_cascade(dense, tmp_path / "lossy", "loss")
     refused(ModelError, "a limit on the loss is certified", lossy)
