@@ -89,10 +89,24 @@ def test_an_evaluation_compares_with_the_linear_stage_alone(cascaded, plain):
     assert "linear stage" not in plain.evaluate(Documents.from_lists(TEXTS, [*LABELS] * 20)).verdict
 
 
-def test_a_document_gets_the_same_answer_in_any_company(cascaded, plain):
-    whole = run_model(cascaded, plain.encode(TEXTS), 4096)
+@pytest.fixture(scope="module")
+def choosing(cascaded, plain):
+    """A stage that chooses its tokens before the first block, and answers half of the documents."""
+    chooses = Stage("plan", preset("choose", keep=0.4, least=1, score="linear-margin"))
+    model = plain.model.beside(cascaded.linear)
+    logits = run_model(model.under_plan(chooses.plan), plain.encode(TEXTS), 4096).logits
+    sure = confidence(torch.from_numpy(logits).log_softmax(1), several=False)
+    half = float(sure.quantile(0.5))
+    return model.under_cascade(Cascade((chooses, Stage("reference")), ((half,),), 0))
+
+
+@pytest.mark.parametrize("name", ["cascaded", "choosing"])
+def test_a_document_gets_the_same_answer_in_any_company(name, plain, request):
+    model = request.getfixturevalue(name)
+    whole = run_model(model, plain.encode(TEXTS), 4096)
+    assert len(set(whole.stages.tolist())) == len(model.cascade.stages)
     for numbers in (range(7), range(59, -1, -3)):
-        part = run_model(cascaded, plain.encode([TEXTS[n] for n in numbers]), 64)
+        part = run_model(model, plain.encode([TEXTS[n] for n in numbers]), 64)
         np.testing.assert_allclose(part.logits, whole.logits[list(numbers)], atol=1e-4)
         assert part.stages.tolist() == whole.stages[list(numbers)].tolist()
 
