@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import compare
 import input_selection
 import instead
 import setfit_small
@@ -116,3 +117,8 @@ def test_choices_are_measured_on_a_dense_model(tmp_path, monkeypatch, encoder, d
     dense_cell, chosen = cells["r8-dense"], cells["r8-linear@0.25"]
     assert chosen["macs_per_document"] <= dense_cell["macs_per_document"]
     assert all({"alone", "linear", "added", "shared"} <= set(each) for each in (dense_cell, chosen))
+
+
+def test_a_command_that_fails_leaves_no_earlier_result_for_its_own(capsys):
+    with pytest.raises(SystemExit, match="info ended with 1"):
+        compare.run_shown(["info", "absent/"], {})

@@ -26,7 +26,7 @@ training
 export
 card
 trained
-search
+estimator search
 classifier
 serve score explain bench
 accelerate
