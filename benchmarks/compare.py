@@ -65,8 +65,10 @@ def run_shown(command: list[object], places: dict[str, object]) -> str:
         real = [part.replace(name, str(place)) for part in real]
     sys.argv = ["tersely", *shown]
     output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
-        app(real, prog_name="tersely", standalone_mode=False)
+    with contextlib.redirect_stdout(output):
+        failed = app(real, prog_name="tersely", standalone_mode=False)
+    if failed:  # an earlier run's result must not pass for this one's
+        raise SystemExit(f"tersely {real[0]} ended with {failed}, see above")
     return output.getvalue()
 
 
